@@ -1,0 +1,49 @@
+# Two commands matter: `make run` opens the app on a ready demo project, `make test` runs every test.
+# Each makes its own environment in .venv first, so a fresh machine needs only Python 3.11+ and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo-project
+PYTEST_ARGS ?=
+
+.PHONY: run test check format browser screenshots bench clean
+
+run: $(VENV)/.installed
+	$(BIN)/labeler demo $(DEMO)
+
+test: $(VENV)/.installed-test browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+check: $(VENV)/.installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+browser: $(VENV)/.installed-test
+	@PYTHON=$(BIN)/python sh tests/browser/install-browser.sh
+
+screenshots: $(VENV)/.installed-test browser
+	$(BIN)/python docs/screenshots.py
+
+bench: $(VENV)/.installed-test browser
+	$(BIN)/python benchmarks/run.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with: make run PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,check]'
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,195 @@
+"""Raw embeddings per image and encoder; ids travel with vectors, encoders never mix."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import exists, func, insert, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.orm import Session
+
+from db.errors import StoreError
+from db.records import EncoderRecord
+from db.rows import Ids, Query, first_path, id_array, is_among, plain_ids, plain_rows
+from db.schema import EmbeddingRow, EncoderRow, ImageRow
+from db.store import Store
+
+VECTOR = np.dtype("<f4")
+
+
+def register_encoder(
+    store: Store, identity: str, width: int, normalised: bool, preprocessing: dict[str, Any]
+) -> EncoderRecord:
+    """The encoder of that identity, kept if it is new.
+
+    Raises `StoreError` if its embeddings were made in another way: they must never meet.
+    """
+    # Kept as JSON, where a tuple becomes a list: compared as it will be read back.
+    preprocessing = json.loads(json.dumps(preprocessing))
+    with store.transaction() as session:
+        known = _encoder(session, EncoderRow.identity == identity)
+        if known is None:
+            session.execute(
+                insert(EncoderRow).values(
+                    identity=identity,
+                    width=int(width),
+                    normalised=bool(normalised),
+                    preprocessing=preprocessing,
+                    created_at=datetime.now(UTC),
+                )
+            )
+            known = _encoder(session, EncoderRow.identity == identity)
+            assert known is not None
+        if (known.width, known.normalised) != (width, normalised) or (
+            known.preprocessing != preprocessing
+        ):
+            raise StoreError(
+                f"{identity} now gives {_told(width, normalised, preprocessing)}, but the stored "
+                f"embeddings of {known.identity} are "
+                f"{_told(known.width, known.normalised, known.preprocessing)}; they can't be "
+                "mixed: make a project with another encoder name."
+            )
+        return known
+
+
+def encoder(store: Store, identity: str) -> EncoderRecord | None:
+    """The encoder of that identity, `None` before anything was embedded with it."""
+    with store.reading() as session:
+        return _encoder(session, EncoderRow.identity == identity)
+
+
+def missing(store: Store, encoder_id: int, *, only: Ids | None = None) -> list[tuple[int, str]]:
+    """Id and path of every fine image (of `only` these) that has no embedding yet, by id."""
+    embedded = exists().where(
+        EmbeddingRow.encoder_id == encoder_id, EmbeddingRow.image_id == ImageRow.id
+    )
+    query = select(ImageRow.id, first_path()).where(
+        ImageRow.state == "fine", ~embedded.correlate(ImageRow)
+    )
+    if only is not None:
+        query = query.where(is_among(ImageRow.id, plain_ids(only)))
+    with store.reading() as session:
+        return [(image_id, path) for image_id, path in session.execute(query.order_by(ImageRow.id))]
+
+
+def put(store: Store, encoder_id: int, ids: Ids, vectors: np.ndarray) -> None:
+    """Keep the raw embeddings `vectors` (n, width) of `ids` (n); one kept before is replaced.
+
+    Raises `StoreError`, and keeps none of them, on another shape or a value that is not finite.
+    """
+    image_ids = plain_ids(ids)
+    with store.transaction() as session:
+        known = _encoder(session, EncoderRow.id == encoder_id)
+        if known is None:
+            raise StoreError(f"There is no encoder {encoder_id}; register it first.")
+        rows = _checked(known, image_ids, vectors)
+        statement = upsert(EmbeddingRow.__table__)  # type: ignore[arg-type]
+        statement = statement.on_conflict_do_update(
+            index_elements=["encoder_id", "image_id"], set_={"vector": statement.excluded.vector}
+        )
+        if image_ids:
+            session.execute(
+                statement,
+                [
+                    {"encoder_id": encoder_id, "image_id": image_id, "vector": row.tobytes()}
+                    for image_id, row in zip(image_ids, rows, strict=True)
+                ],
+            )
+
+
+def get(store: Store, encoder_id: int, ids: Ids) -> tuple[np.ndarray, np.ndarray]:
+    """Ids (n,) int64 and embeddings (n, width) float32 of those `ids` that have one, in order."""
+    wanted = plain_ids(ids)
+    query = _vectors(encoder_id).where(is_among(EmbeddingRow.image_id, wanted))
+    with store.reading() as session:
+        width = _width(session, encoder_id)
+        found = {row[0]: row for row in plain_rows(session, query)}
+    return _arrays([found[i] for i in wanted if i in found], width)
+
+
+def iterate(
+    store: Store, encoder_id: int, batch: int = 8192, ids: Ids | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All embeddings (of `ids` only) by rising id, as `get` gives them, `batch` at a time.
+
+    Each batch is read on its own, so that a long walk holds nothing up.
+    """
+    query = _vectors(encoder_id).order_by(EmbeddingRow.image_id)
+    if ids is not None:
+        wanted = sorted(set(plain_ids(ids)))
+        for start in range(0, len(wanted), batch):
+            found = get(store, encoder_id, wanted[start : start + batch])
+            if len(found[0]):
+                yield found
+        return
+    last = -1
+    while True:
+        with store.reading() as session:
+            rows = plain_rows(session, query.where(EmbeddingRow.image_id > last).limit(batch))
+            width = _width(session, encoder_id)
+        if not rows:
+            return
+        last = rows[-1][0]
+        yield _arrays(rows, width)
+
+
+def count(store: Store, encoder_id: int) -> int:
+    """How many images have an embedding by this encoder."""
+    query = select(func.count()).where(EmbeddingRow.encoder_id == encoder_id)
+    with store.reading() as session:
+        return session.scalars(query).one()
+
+
+def _encoder(session: Session, condition: Any) -> EncoderRecord | None:
+    row = session.execute(
+        select(
+            EncoderRow.id,
+            EncoderRow.identity,
+            EncoderRow.width,
+            EncoderRow.normalised,
+            EncoderRow.preprocessing,
+        ).where(condition)
+    ).first()
+    return None if row is None else EncoderRecord(*row)
+
+
+def _told(width: int, normalised: bool, preprocessing: dict[str, Any]) -> str:
+    kind = "normalised" if normalised else "raw"
+    return f"{width} {kind} values with preprocessing {json.dumps(preprocessing, sort_keys=True)}"
+
+
+def _checked(known: EncoderRecord, image_ids: list[int], vectors: np.ndarray) -> np.ndarray:
+    rows = np.ascontiguousarray(vectors, dtype=VECTOR)
+    if rows.shape != (len(image_ids), known.width):
+        raise StoreError(
+            f"{known.identity} gives {known.width} values for each image, but an array of shape "
+            f"{rows.shape} came for {len(image_ids)} images; nothing of it was kept."
+        )
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        raise StoreError(
+            f"{known.identity} gave values that are not finite for image "
+            f"{image_ids[int(np.argmin(finite))]}; try again in float32."
+        )
+    return rows
+
+
+def _vectors(encoder_id: int) -> Query:
+    return select(EmbeddingRow.image_id, EmbeddingRow.vector).where(
+        EmbeddingRow.encoder_id == encoder_id
+    )
+
+
+def _width(session: Session, encoder_id: int) -> int:
+    return session.scalar(select(EncoderRow.width).where(EncoderRow.id == encoder_id)) or 0
+
+
+def _arrays(rows: Sequence[tuple[Any, ...]], width: int) -> tuple[np.ndarray, np.ndarray]:
+    # Over a bytearray the array is writable, which torch asks for.
+    joined = bytearray().join(vector for _, vector in rows)
+    vectors = np.frombuffer(joined, dtype=VECTOR).reshape(len(rows), width)
+    return id_array([image_id for image_id, _ in rows]), vectors

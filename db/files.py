@@ -1,0 +1,234 @@
+"""Which files hold which image: the same picture twice, moved, changed, gone, come back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, case, exists, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from db.records import FileOutcome, ImportedFile, KnownLocation, Location
+from db.rows import is_among
+from db.schema import ImageRow, LocationRow, SourceRow
+from db.store import Store
+
+_SHUFFLE_BITS = 31
+
+
+def known_locations(store: Store, source_id: int | None = None) -> dict[str, KnownLocation]:
+    """The files that were there when last looked for, by path; of one source or of all."""
+    query = select(
+        LocationRow.path,
+        LocationRow.image_id,
+        LocationRow.mtime_ns,
+        LocationRow.size_bytes,
+        ImageRow.state,
+        ImageRow.content_hash,
+    ).join(ImageRow)
+    if source_id is not None:
+        query = query.where(LocationRow.source_id == source_id)
+    with store.reading() as session:
+        rows = session.execute(query.where(LocationRow.present))
+        return {row[0]: KnownLocation(*row[1:]) for row in rows}
+
+
+def locations(store: Store, image_id: int) -> list[Location]:
+    """Every file that holds or held the image, the present ones first."""
+    query = (
+        select(LocationRow.path, LocationRow.source_id, SourceRow.name, LocationRow.present)
+        .join(SourceRow)
+        .where(is_among(LocationRow.image_id, [image_id]))
+        .order_by(LocationRow.present.desc(), LocationRow.id)
+    )
+    with store.reading() as session:
+        return [Location(*row) for row in session.execute(query)]
+
+
+def ids_by_path(store: Store) -> dict[str, int]:
+    """The image of every known path: the one it holds, or held last."""
+    query = select(LocationRow.path, LocationRow.image_id).order_by(
+        LocationRow.present, LocationRow.id
+    )
+    with store.reading() as session:
+        rows = session.execute(query)
+        return dict(rows.all())
+
+
+def record_files(store: Store, files: Sequence[ImportedFile]) -> list[FileOutcome]:
+    """Keep what the import found, in one transaction; one outcome per file, in order.
+
+    - known: the path holds the image that it held before;
+    - new: an image not seen before, or one seen unreadable that can be read now;
+    - duplicate: another present file of a known image;
+    - moved: a known image whose other files are gone (`mark_missing` them first);
+    - changed: the path held another image before; that one is missing if it has no other file;
+    - unreadable: recorded with its reason, whatever it was before.
+    """
+    touched: set[int] = set()
+    with store.transaction() as session:
+        connection = session.connection()
+        outcomes = [_record(connection, file, touched) for file in files]
+        _settle(connection, touched)
+        return outcomes
+
+
+def mark_missing(store: Store, source_id: int | None, paths: Iterable[str]) -> int:
+    """Note that these files (of one source, or of any) are gone.
+
+    Returns how many images have no present file left because of it.
+    """
+    touched: set[int] = set()
+    with store.transaction() as session:
+        connection = session.connection()
+        for path in paths:
+            place = connection.execute(_AT_PATH, {"path": path}).first()
+            if place is None or not place.present or source_id not in (None, place.source_id):
+                continue
+            connection.execute(_LEAVE, {"left": place.id})
+            touched.add(place.image_id)
+        before = _missing_among(connection, touched)
+        _settle(connection, touched)
+        return _missing_among(connection, touched) - before
+
+
+# Built once: an import runs them for every file. A path's present image comes first.
+_AT_PATH = (
+    select(LocationRow.id, LocationRow.image_id, LocationRow.source_id, LocationRow.present)
+    .where(LocationRow.path == bindparam("path"))
+    .order_by(LocationRow.present.desc(), LocationRow.id.desc())
+    .limit(1)
+)
+_HERE = exists().where(LocationRow.image_id == ImageRow.id, LocationRow.present)
+_IMAGE = select(
+    ImageRow.id, ImageRow.content_hash, ImageRow.reason, _HERE.correlate(ImageRow).label("here")
+)
+_BY_HASH = _IMAGE.where(ImageRow.content_hash == bindparam("hash"))
+_UNREAD = _IMAGE.where(ImageRow.id == bindparam("image"), ImageRow.content_hash.is_(None))
+_ADD_IMAGE = insert(ImageRow.__table__).returning(ImageRow.id)  # type: ignore[arg-type]
+_LEAVE = (
+    update(LocationRow.__table__)  # type: ignore[arg-type]
+    .where(LocationRow.id == bindparam("left"))
+    .values(present=False)
+)
+_ADD_LOCATION = upsert(LocationRow.__table__)  # type: ignore[arg-type]
+_ARRIVE = _ADD_LOCATION.on_conflict_do_update(
+    index_elements=["path", "image_id"],
+    set_={
+        name: _ADD_LOCATION.excluded[name]
+        for name in ("source_id", "mtime_ns", "size_bytes", "present")
+    },
+)
+
+
+def _record(connection: Connection, file: ImportedFile, touched: set[int]) -> FileOutcome:
+    place = connection.execute(_AT_PATH, {"path": file.path}).first()
+    image = _image_of(connection, file, place)
+    outcome = _outcome(file, place, image)
+    if image is None:
+        image_id = _add_image(connection, file)
+    else:
+        image_id = image.id
+        _refresh(connection, file, image)
+    touched.add(image_id)
+    if place is not None and place.image_id != image_id:
+        connection.execute(_LEAVE, {"left": place.id})
+        touched.add(place.image_id)
+    connection.execute(_ARRIVE, _location_values(file, image_id))
+    return FileOutcome(file.path, outcome, image_id)
+
+
+def _image_of(connection: Connection, file: ImportedFile, place: Any) -> Any:
+    """The image that this file holds, `None` if the store doesn't know it.
+
+    A file that could not even be read has no hash: it stays the image of its path as long as that
+    has none either, and becomes the image that it turns out to be.
+    """
+    if file.content_hash is not None:
+        known = connection.execute(_BY_HASH, {"hash": file.content_hash}).first()
+        if known is not None:
+            return known
+    if place is None:
+        return None
+    return connection.execute(_UNREAD, {"image": place.image_id}).first()
+
+
+def _outcome(file: ImportedFile, place: Any, image: Any) -> str:
+    if file.reason is not None:
+        return "unreadable"
+    if place is not None and image is not None and place.image_id == image.id:
+        return "known" if image.reason is None else "new"
+    if place is not None and place.present:
+        return "changed"
+    if image is None:
+        return "new"
+    return "duplicate" if image.here else "moved"
+
+
+def _add_image(connection: Connection, file: ImportedFile) -> int:
+    values = _described(file) | {
+        "content_hash": file.content_hash,
+        "state": "fine",
+        "source_id": int(file.source_id),
+        "shuffle": random.getrandbits(_SHUFFLE_BITS),
+        "created_at": datetime.now(UTC),
+    }
+    return int(connection.execute(_ADD_IMAGE, values).scalar_one())
+
+
+def _refresh(connection: Connection, file: ImportedFile, image: Any) -> None:
+    """Same content: only what could not be told before is told now, or the other way round."""
+    if image.reason == file.reason and image.content_hash == file.content_hash:
+        return
+    values = _described(file) | {"content_hash": file.content_hash or image.content_hash}
+    connection.execute(update(ImageRow).where(ImageRow.id == image.id).values(values))
+
+
+def _described(file: ImportedFile) -> dict[str, object]:
+    return {
+        "fingerprint": file.fingerprint,
+        "format": file.format,
+        "width": file.width,
+        "height": file.height,
+        "size_bytes": int(file.size_bytes),
+        "reason": file.reason,
+    }
+
+
+def _location_values(file: ImportedFile, image_id: int) -> dict[str, object]:
+    return {
+        "path": file.path,
+        "image_id": image_id,
+        "source_id": int(file.source_id),
+        "mtime_ns": int(file.mtime_ns),
+        "size_bytes": int(file.size_bytes),
+        "present": True,
+    }
+
+
+def _settle(connection: Connection, image_ids: set[int]) -> None:
+    """Make state and source of these images follow from their locations and reason."""
+    first_source = (
+        select(LocationRow.source_id)
+        .where(LocationRow.image_id == ImageRow.id)
+        .order_by(LocationRow.present.desc(), LocationRow.id)
+        .limit(1)
+        .correlate(ImageRow)
+        .scalar_subquery()
+    )
+    here = _HERE.correlate(ImageRow)
+    state = case((~here, "missing"), (ImageRow.reason.is_not(None), "unreadable"), else_="fine")
+    connection.execute(
+        update(ImageRow)
+        .where(is_among(ImageRow.id, image_ids))
+        .values(state=state, source_id=first_source)
+    )
+
+
+def _missing_among(connection: Connection, image_ids: set[int]) -> int:
+    missing = select(func.count()).where(
+        is_among(ImageRow.id, image_ids), ImageRow.state == "missing"
+    )
+    return connection.scalars(missing).one()

@@ -1,0 +1,105 @@
+"""Images as the rest of the program sees them: looked up, counted, grouped.
+
+The queries about sources, files and queues live in modules of their own and are offered here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from sqlalchemy import bindparam, func, select, update
+
+from db.files import ids_by_path, known_locations, locations, mark_missing, record_files
+from db.queues import browse, scored, unscored
+from db.records import Image
+from db.rows import Ids, id_array, images_in_order, plain_rows
+from db.schema import ImageRow, LocationRow
+from db.sources import add_source, counts_by_source, sources, update_source
+from db.store import Store
+
+__all__ = [
+    "add_source",
+    "browse",
+    "by_ids",
+    "count_by_state",
+    "counts_by_source",
+    "find_by_path",
+    "fingerprints",
+    "get",
+    "groups",
+    "ids_by_path",
+    "known_locations",
+    "locations",
+    "mark_missing",
+    "record_files",
+    "scored",
+    "set_groups",
+    "sources",
+    "unscored",
+    "update_source",
+]
+
+
+def get(store: Store, image_id: int) -> Image | None:
+    """The image, `None` if there is none with that id."""
+    return next(iter(by_ids(store, [image_id])), None)
+
+
+def by_ids(store: Store, ids: Ids) -> list[Image]:
+    """The images in the order of `ids`; ids that don't exist are left out."""
+    with store.reading() as session:
+        return images_in_order(session, ids)
+
+
+def find_by_path(store: Store, path: str) -> Image | None:
+    """The image that the file at this absolute path holds, or held last."""
+    query = (
+        select(LocationRow.image_id)
+        .where(LocationRow.path == path)
+        .order_by(LocationRow.present.desc(), LocationRow.id.desc())
+    )
+    with store.reading() as session:
+        image_id = session.scalars(query).first()
+        return None if image_id is None else images_in_order(session, [image_id])[0]
+
+
+def count_by_state(store: Store) -> dict[str, int]:
+    """How many images are fine, unreadable and missing; every state is a key."""
+    # Grouped as the index is ordered, so that a million images are counted at once.
+    query = select(ImageRow.source_id, ImageRow.state, func.count())
+    counted = dict.fromkeys(("fine", "unreadable", "missing"), 0)
+    with store.reading() as session:
+        rows = session.execute(query.group_by(ImageRow.source_id, ImageRow.state))
+        for _, state, count in rows:
+            counted[state] += count
+    return counted
+
+
+def set_groups(store: Store, group_of: Mapping[int, str | None]) -> None:
+    """Put images into groups that training must not split; `None` takes one out of its group."""
+    statement = (
+        update(ImageRow.__table__)  # type: ignore[arg-type]
+        .where(ImageRow.id == bindparam("image"))
+        .values(group_name=bindparam("group"))
+    )
+    rows = [{"image": int(i), "group": group} for i, group in group_of.items()]
+    if rows:
+        with store.transaction() as session:
+            session.execute(statement, rows)
+
+
+def groups(store: Store) -> dict[int, str]:
+    """The group of every image that is in one."""
+    query = select(ImageRow.id, ImageRow.group_name).where(ImageRow.group_name.is_not(None))
+    with store.reading() as session:
+        return {i: group for i, group in session.execute(query) if group is not None}
+
+
+def fingerprints(store: Store) -> tuple[np.ndarray, np.ndarray]:
+    """Ids (n,) int64 and difference hashes (n,) uint64 of all images that have one."""
+    query = select(ImageRow.id, ImageRow.fingerprint).where(ImageRow.fingerprint.is_not(None))
+    with store.reading() as session:
+        rows = plain_rows(session, query)
+    hashes = np.array([kept for _, kept in rows], dtype=np.int64).view(np.uint64)
+    return id_array([image_id for image_id, _ in rows]), hashes

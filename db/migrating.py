@@ -1,0 +1,80 @@
+"""Bringing a store's schema up to date, without an ini file and without touching logging."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from db.engine import explained, open_engine
+from db.errors import StoreError
+
+SCRIPTS = Path(__file__).parent / "migrations"
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The schema revision that the store was last brought to; `None` for an empty file."""
+    tables = connection.exec_driver_sql(
+        "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
+    )
+    if not tables.scalar():
+        return None
+    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+
+
+def bring_up_to_date(path: Path, patience: float, scripts: Path = SCRIPTS) -> None:
+    """Migrate the store at `path` to the newest revision in `scripts`, or leave it as it was.
+
+    A store that holds something is copied first, to `<name>.before-<newest revision>` beside it.
+    All under the write lock: of two programs opening an old store one migrates it, the other waits.
+    Raises `StoreError` if the store's revision is one that this program doesn't know.
+    """
+    # Rebuilding a table must not drop what refers to it; references are checked in the end.
+    engine = open_engine(path, patience, foreign_keys=False)
+    try:
+        with (
+            explained(path),
+            engine.execution_options(begin="IMMEDIATE").begin() as connection,
+        ):
+            _migrate(connection, path, scripts)
+    finally:
+        engine.dispose()
+
+
+def _migrate(connection: Connection, path: Path, scripts: Path) -> None:
+    # Imported here: Alembic costs more time than opening a store that is up to date.
+    from alembic.command import upgrade
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    directory = ScriptDirectory.from_config(config)
+    revision, newest = revision_of(connection), directory.get_current_head()
+    known = {script.revision for script in directory.walk_revisions()}
+    if revision is not None and revision not in known:
+        raise StoreError(
+            f"{path} was written by a newer version of this program (schema {revision}, this one "
+            f"knows those up to {newest}); update the program."
+        )
+    if revision == newest:
+        return
+    if revision is not None:
+        _copy(path, path.with_name(f"{path.name}.before-{newest}"))
+    upgrade(config, "head")
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if broken is not None:
+        raise StoreError(
+            f"{path} was left as it was: a row of {broken[0]} refers to nothing; restore a copy."
+        )
+
+
+def _copy(path: Path, to: Path) -> None:
+    """A consistent copy of the store as last committed, put in place whole."""
+    partial = to.with_name(f"{to.name}.partial")
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(partial)) as target:
+        source.backup(target)
+    partial.replace(to)

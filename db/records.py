@@ -1,0 +1,295 @@
+"""What the queries take and give: small frozen dataclasses and numpy arrays, never rows.
+
+Hand scores are 0–10 and `None` where there is none; predictions are 0–1. Times are aware and UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+REVIEW_QUEUES = ("false-positive", "false-negative", "hand-score")
+QUEUES = ("score", *REVIEW_QUEUES)
+REASONS_TO_SCORE = (
+    "first",
+    "revision",
+    "correction-false-positive",
+    "correction-false-negative",
+    "correction-hand-score",
+    "confirmation",
+    "import",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where images come from; the expected hand scores (0–10) are both set or both `None`."""
+
+    id: int
+    name: str
+    root: str | None
+    expect_low: float | None
+    expect_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCount:
+    """How many images (of every state) a source has, and how many of them have a hand score."""
+
+    source: Source
+    images: int
+    scored: int
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One file of an image; `present` says whether it was there when last looked for."""
+
+    path: str
+    source_id: int
+    source: str
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One picture, whatever number of files hold it.
+
+    `state` is fine, unreadable (then `reason` says why) or missing (no file is left). `path` and
+    `source` are those of its first present file, or of its first file when none is present.
+    `fingerprint` is the unsigned 64-bit difference hash.
+    """
+
+    id: int
+    content_hash: str | None
+    fingerprint: int | None
+    format: str | None
+    width: int | None
+    height: int | None
+    size_bytes: int
+    state: str
+    reason: str | None
+    group: str | None
+    hand_score: float | None
+    source_id: int
+    source: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Browsed:
+    """An image and the prediction (0–1) of the version that it is browsed by, if it has one."""
+
+    image: Image
+    prediction: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLocation:
+    """What the last import saw at a path."""
+
+    image_id: int
+    mtime_ns: int
+    size_bytes: int
+    state: str
+    content_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedFile:
+    """A file as the import found it; `reason` says why it can't be taken as an image.
+
+    `content_hash` may be `None` only together with a `reason` (the file could not even be read).
+    """
+
+    path: str
+    source_id: int
+    mtime_ns: int
+    size_bytes: int
+    content_hash: str | None = None
+    fingerprint: int | None = None
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileOutcome:
+    """`outcome` is new, duplicate, moved, changed, known or unreadable."""
+
+    path: str
+    outcome: str
+    image_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One act of a person: a score, a skip, or the undoing of either.
+
+    `event_id` is the client's own; sending it again changes nothing. A score without `why` is a
+    first one or a revision, whichever holds. `queue` is the one that the image was shown in; a
+    score or skip with a review queue counts for the open round of `shown_version`.
+    """
+
+    event_id: str
+    kind: str
+    image_id: int
+    at: datetime
+    value: float | None = None
+    why: str | None = None
+    queue: str | None = None
+    scorer: str | None = None
+    shown_prediction: float | None = None
+    shown_version: str | None = None
+    undoes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of an event: `accepted` ones may be forgotten by the sender.
+
+    `problem` says why one was not accepted; sending it again unchanged won't help.
+    """
+
+    event_id: str
+    accepted: bool
+    repeated: bool = False
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HandScore:
+    """One row of an image's history; it counts unless `undone_at` is set."""
+
+    id: int
+    event_id: str
+    image_id: int
+    value: float
+    why: str
+    scorer: str | None
+    at: datetime
+    shown_prediction: float | None
+    shown_version: str | None
+    round_id: int | None
+    undone_at: datetime | None
+    queue: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tempo:
+    """Scores typed today and in the last hour; `per_minute` in the current sitting, if in one."""
+
+    today: int
+    last_hour: int
+    per_minute: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderRecord:
+    """Identity, width and preprocessing of an encoder whose embeddings are kept."""
+
+    id: int
+    identity: str
+    width: int
+    normalised: bool
+    preprocessing: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """Predictions of one version, row by row with their image ids.
+
+    `scores` 0–1; `exceed` (n, 10) holds P(hand score >= k) for k = 1..10, rows of NaN where an
+    image has none, `None` where no image has; `folds` only for out-of-fold predictions.
+    """
+
+    image_ids: np.ndarray  # (n,) int64
+    scores: np.ndarray  # (n,) float32
+    exceed: np.ndarray | None = None  # (n, 10) float32
+    folds: np.ndarray | None = None  # (n,) int64
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewVersion:
+    """A trained version before it is kept; `parent` is a version's name, `encoder` an identity.
+
+    `scored_ids` (n,) and `scored_values` (n,) 0–10 are the exact hand scores it was trained on.
+    """
+
+    name: str
+    parent: str | None
+    encoder: str
+    recipe: str
+    threshold: float
+    file: str
+    scored_ids: np.ndarray
+    scored_values: np.ndarray
+    out_of_fold: Predictions | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    curve: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A kept version; `scored_count` hand scores went into its training."""
+
+    id: int
+    name: str
+    parent: str | None
+    encoder: str
+    recipe: str
+    settings: dict[str, Any]
+    threshold: float
+    note: str
+    metrics: dict[str, Any]
+    curve: list[Any]
+    file: str
+    active: bool
+    created_at: datetime
+    scored_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A background job; `state` is active, done, failed or stopped, `version` what came of it."""
+
+    id: int
+    kind: str
+    state: str
+    params: dict[str, Any]
+    pid: int | None
+    started_at: datetime
+    heartbeat_at: datetime
+    finished_at: datetime | None
+    done: int
+    total: int
+    what: str
+    curve: list[Any]
+    message: str | None
+    stop_requested: bool
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One pass of reviewing a version's predictions, with how many cards came to what."""
+
+    id: int
+    from_version: str
+    to_version: str | None
+    threshold: float
+    started_at: datetime
+    finished_at: datetime | None
+    shown: int
+    corrected: int
+    confirmed: int
+    skipped: int

@@ -1,0 +1,92 @@
+"""Building blocks that the query modules share: id lists, and images as records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from typing import Any, TypeAlias
+
+import numpy as np
+from sqlalchemy import ColumnElement, RowMapping, ScalarSelect, Select, column, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from db.records import Image
+from db.schema import ImageRow, LocationRow, SourceRow, VersionRow
+
+Ids = Iterable[int] | np.ndarray
+# Of any columns; as text because SQLAlchemy 2.0 can't be subscripted so at run time.
+Query: TypeAlias = "Select[*tuple[Any, ...]]"
+
+
+def plain_ids(ids: Ids) -> list[int]:
+    """Python integers: numpy's would be bound as blobs and match nothing."""
+    return ids.tolist() if isinstance(ids, np.ndarray) else [int(i) for i in ids]
+
+
+def is_among(attribute: InstrumentedAttribute[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    """`attribute IN values` for any number of integers or texts: SQLite limits parameters."""
+    listed = func.json_each(json.dumps(list(values))).table_valued(column("value"))
+    return attribute.in_(select(listed.c.value))
+
+
+def plain_rows(session: Session, query: Query) -> Sequence[tuple[Any, ...]]:
+    """The driver's own tuples, several times as quick where a million are read.
+
+    Only for columns that are kept as they are meant: integers, reals, blobs.
+    """
+    with closing(session.connection().execute(query)) as result:
+        return result.cursor.fetchall()
+
+
+def id_array(ids: Sequence[int]) -> np.ndarray:
+    return np.array(ids, dtype=np.int64)
+
+
+def first_path() -> ScalarSelect[str]:
+    """The path of the image's first present location, else of its first one."""
+    return (
+        select(LocationRow.path)
+        .where(LocationRow.image_id == ImageRow.id)
+        .order_by(LocationRow.present.desc(), LocationRow.id)
+        .limit(1)
+        .correlate(ImageRow)
+        .scalar_subquery()
+    )
+
+
+def image_select() -> Query:
+    """Selects what `to_image` reads; further conditions and columns may be added."""
+    return select(
+        ImageRow.id,
+        ImageRow.content_hash,
+        ImageRow.fingerprint,
+        ImageRow.format,
+        ImageRow.width,
+        ImageRow.height,
+        ImageRow.size_bytes,
+        ImageRow.state,
+        ImageRow.reason,
+        ImageRow.group_name.label("group"),
+        ImageRow.hand_score,
+        ImageRow.source_id,
+        SourceRow.name.label("source"),
+        first_path().label("path"),
+    ).join_from(ImageRow, SourceRow)
+
+
+def to_image(row: RowMapping) -> Image:
+    return Image(**{name: row[name] for name in Image.__slots__})
+
+
+def images_in_order(session: Session, ids: Ids) -> list[Image]:
+    """The images of `ids` in that order, without those that don't exist."""
+    wanted = plain_ids(ids)
+    rows = session.execute(image_select().where(is_among(ImageRow.id, wanted))).mappings()
+    found = {row["id"]: to_image(row) for row in rows}
+    return [found[i] for i in wanted if i in found]
+
+
+def version_id_of(session: Session, name: str | None) -> int | None:
+    """The id of the version called `name`; `None` if there is none."""
+    return session.scalar(select(VersionRow.id).where(VersionRow.name == name))

@@ -1,0 +1,184 @@
+"""Background jobs: at most one of a kind at a time, and none that looks alive when it is dead."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import exists, insert, select, update
+from sqlalchemy.orm import Session, aliased
+
+from db.errors import StoreError
+from db.records import Run
+from db.rows import is_among
+from db.schema import RunRow, VersionRow
+from db.store import Store
+
+STALE_AFTER_SECONDS = 20.0
+DIED = "The process ended without a word; its log in the project's runs folder may say why."
+
+_PLAIN = {"synchronize_session": False}
+
+
+def start(
+    store: Store, kind: str, params: dict[str, Any], pid: int | None = None
+) -> tuple[Run, bool]:
+    """The active run of that kind and whether it is a new one; `False`: it was running already."""
+    now = datetime.now(UTC)
+    with store.transaction() as session:
+        _mark_stale(session, now, STALE_AFTER_SECONDS)
+        joined = _first(session, RunRow.kind == kind, RunRow.state == "active")
+        if joined is not None:
+            return joined, False
+        run_id = session.execute(
+            insert(RunRow)
+            .values(
+                kind=kind,
+                state="active",
+                params=params,
+                pid=pid,
+                started_at=now,
+                heartbeat_at=now,
+                done=0,
+                total=0,
+                what="",
+                curve=[],
+                stop_requested=False,
+            )
+            .returning(RunRow.id)
+        ).scalar_one()
+        return _existing(session, run_id), True
+
+
+def beat(
+    store: Store,
+    run_id: int,
+    done: int,
+    total: int,
+    what: str,
+    *,
+    curve: list[Any] | None = None,
+) -> bool:
+    """Say that the run is alive and how far it is; returns whether it should stop.
+
+    A run that was thought dead (the machine slept) goes on, unless another of its kind took over.
+    """
+    values: dict[str, Any] = {
+        "heartbeat_at": datetime.now(UTC),
+        "done": int(done),
+        "total": int(total),
+        "what": what,
+    }
+    if curve is not None:
+        values["curve"] = curve
+    with store.transaction() as session:
+        _revive(session, run_id)
+        _update(session, run_id, values)
+        run = _existing(session, run_id)
+        return run.stop_requested or run.state != "active"
+
+
+def finish(
+    store: Store,
+    run_id: int,
+    state: str,
+    message: str | None = None,
+    version_id: int | None = None,
+) -> None:
+    """End the run: `state` is done, failed or stopped, `message` the sentence to show."""
+    now = datetime.now(UTC)
+    values = {"state": state, "message": message, "version_id": version_id}
+    with store.transaction() as session:
+        _update(session, run_id, values | {"finished_at": now, "heartbeat_at": now})
+
+
+def request_stop(store: Store, run_id: int) -> None:
+    """Ask the run to stop at its next beat."""
+    with store.transaction() as session:
+        _update(session, run_id, {"stop_requested": True})
+
+
+def set_pid(store: Store, run_id: int, pid: int) -> None:
+    """Note the process that does the run."""
+    with store.transaction() as session:
+        _update(session, run_id, {"pid": pid})
+
+
+def get(store: Store, run_id: int) -> Run | None:
+    """The run, `None` if there is none with that id."""
+    with store.reading() as session:
+        return _first(session, is_among(RunRow.id, [run_id]))
+
+
+def active(store: Store, kind: str) -> Run | None:
+    """The run of that kind that goes on now (or died so lately that nobody noticed)."""
+    with store.reading() as session:
+        return _first(session, RunRow.kind == kind, RunRow.state == "active")
+
+
+def latest(store: Store, kind: str) -> Run | None:
+    """The run of that kind that was started last."""
+    with store.reading() as session:
+        return _first(session, RunRow.kind == kind)
+
+
+def mark_stale(
+    store: Store, now: datetime, older_than_seconds: float = STALE_AFTER_SECONDS
+) -> list[Run]:
+    """Mark active runs that have not been heard of for so long as failed; returns them."""
+    with store.transaction() as session:
+        return _mark_stale(session, now, older_than_seconds)
+
+
+def _mark_stale(session: Session, now: datetime, older_than_seconds: float) -> list[Run]:
+    silent = update(RunRow).where(
+        RunRow.state == "active",
+        RunRow.heartbeat_at < now - timedelta(seconds=older_than_seconds),
+    )
+    marked = silent.values(state="failed", finished_at=now, message=DIED).returning(RunRow.id)
+    ids = session.scalars(marked, execution_options=_PLAIN).all()
+    return [_existing(session, run_id) for run_id in ids]
+
+
+def _revive(session: Session, run_id: int) -> None:
+    other = aliased(RunRow)
+    replaced = exists().where(other.kind == RunRow.kind, other.id > RunRow.id)
+    session.execute(
+        update(RunRow)
+        .where(
+            RunRow.id == run_id,
+            RunRow.state == "failed",
+            RunRow.message == DIED,
+            ~replaced.correlate(RunRow),
+        )
+        .values(state="active", finished_at=None, message=None),
+        execution_options=_PLAIN,
+    )
+
+
+def _update(session: Session, run_id: int, values: dict[str, Any]) -> None:
+    session.execute(
+        update(RunRow).where(RunRow.id == run_id).values(values), execution_options=_PLAIN
+    )
+
+
+def _existing(session: Session, run_id: int) -> Run:
+    run = _first(session, is_among(RunRow.id, [run_id]))
+    if run is None:
+        raise StoreError(f"There is no run {run_id}; start one first.")
+    return run
+
+
+def _first(session: Session, *conditions: Any) -> Run | None:
+    """The latest run that meets the conditions."""
+    columns = [
+        VersionRow.name if name == "version" else getattr(RunRow, name) for name in Run.__slots__
+    ]
+    query = (
+        select(*columns)
+        .outerjoin(VersionRow, VersionRow.id == RunRow.version_id)
+        .where(*conditions)
+        .order_by(RunRow.id.desc())
+    )
+    row = session.execute(query.limit(1)).first()
+    return None if row is None else Run(*row)

@@ -1,0 +1,306 @@
+"""The tables. What is here and what the migrations make must agree (a test compares them)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    REAL,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from db.columns import FileText, Fingerprint, UtcTime
+
+# Partial indexes serve only queries that spell the very same condition, without parameters.
+WAITING = "hand_score IS NULL AND state = 'fine'"
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy reads it)
+        datetime: UtcTime,
+        float: REAL,
+        str: Text,
+        bytes: LargeBinary,
+    }
+
+
+class SettingRow(Base):
+    __tablename__ = "settings"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class SourceRow(Base):
+    __tablename__ = "sources"
+    __table_args__ = (
+        CheckConstraint("(expect_low IS NULL) = (expect_high IS NULL)", name="expect_both"),
+        CheckConstraint("0 <= expect_low AND expect_high <= 10", name="expect_range"),
+        CheckConstraint("expect_low <= expect_high", name="expect_order"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(FileText, unique=True)
+    root: Mapped[str | None] = mapped_column(FileText)
+    expect_low: Mapped[float | None]
+    expect_high: Mapped[float | None]
+    created_at: Mapped[datetime]
+
+
+class ImageRow(Base):
+    """`hand_score` repeats the latest row of `hand_scores` that is not undone, and `source_id` the
+    source of the first present location: both change only together with those rows."""
+
+    __tablename__ = "images"
+    __table_args__ = (
+        CheckConstraint("state IN ('fine', 'unreadable', 'missing')", name="state"),
+        CheckConstraint("hand_score BETWEEN 0 AND 10", name="hand_score"),
+        Index("ix_images_scored", "hand_score", sqlite_where=text("hand_score IS NOT NULL")),
+        Index("ix_images_waiting_shuffled", "shuffle", sqlite_where=text(WAITING)),
+        Index("ix_images_waiting_by_source", "source_id", sqlite_where=text(WAITING)),
+        Index(
+            "ix_images_waiting_by_source_shuffled",
+            "source_id",
+            "shuffle",
+            sqlite_where=text(WAITING),
+        ),
+        Index("ix_images_counts", "source_id", "state", "hand_score"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    content_hash: Mapped[str | None] = mapped_column(unique=True)
+    fingerprint: Mapped[int | None] = mapped_column(Fingerprint)
+    format: Mapped[str | None]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str]
+    reason: Mapped[str | None] = mapped_column(FileText)
+    group_name: Mapped[str | None] = mapped_column(FileText)
+    hand_score: Mapped[float | None]
+    source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"))
+    # Drawn once per image: ordering by it is a random order that an index serves.
+    shuffle: Mapped[int]
+    created_at: Mapped[datetime]
+
+
+class LocationRow(Base):
+    """A file that holds an image, or (not `present`) held it: a path holds one image at a time."""
+
+    __tablename__ = "locations"
+    __table_args__ = (
+        UniqueConstraint("path", "image_id"),
+        Index("ix_locations_present", "path", unique=True, sqlite_where=text("present = 1")),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
+    source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"))
+    path: Mapped[str] = mapped_column(FileText)
+    mtime_ns: Mapped[int] = mapped_column(BigInteger)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    present: Mapped[bool]
+
+
+class HandScoreRow(Base):
+    __tablename__ = "hand_scores"
+    __table_args__ = (
+        CheckConstraint("value BETWEEN 0 AND 10", name="value"),
+        CheckConstraint(
+            "why IN ('first', 'revision', 'correction-false-positive', "
+            "'correction-false-negative', 'correction-hand-score', 'confirmation', 'import')",
+            name="why",
+        ),
+        CheckConstraint(
+            "queue IN ('score', 'false-positive', 'false-negative', 'hand-score')", name="queue"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    event_id: Mapped[str] = mapped_column(unique=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
+    value: Mapped[float]
+    why: Mapped[str]
+    scorer: Mapped[str | None]
+    at: Mapped[datetime] = mapped_column(index=True)
+    shown_prediction: Mapped[float | None]
+    shown_version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
+    round_id: Mapped[int | None] = mapped_column(ForeignKey("rounds.id"))
+    queue: Mapped[str | None]
+    undone_at: Mapped[datetime | None]
+
+
+class SkipRow(Base):
+    __tablename__ = "skips"
+    __table_args__ = (
+        CheckConstraint(
+            "queue IN ('score', 'false-positive', 'false-negative', 'hand-score')", name="queue"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    event_id: Mapped[str] = mapped_column(unique=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
+    queue: Mapped[str]
+    at: Mapped[datetime]
+    round_id: Mapped[int | None] = mapped_column(ForeignKey("rounds.id"))
+    undone_at: Mapped[datetime | None]
+
+
+class EncoderRow(Base):
+    __tablename__ = "encoders"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    identity: Mapped[str] = mapped_column(unique=True)
+    width: Mapped[int]
+    normalised: Mapped[bool]
+    preprocessing: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime]
+
+
+class EmbeddingRow(Base):
+    """`vector` is the raw embedding, float32 little-endian, of the encoder's width."""
+
+    __tablename__ = "embeddings"
+    __table_args__ = (UniqueConstraint("encoder_id", "image_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    encoder_id: Mapped[int] = mapped_column(ForeignKey("encoders.id"))
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"))
+    vector: Mapped[bytes]
+
+
+class VersionRow(Base):
+    __tablename__ = "versions"
+    __table_args__ = (
+        Index("ix_versions_active", "active", unique=True, sqlite_where=text("active = 1")),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
+    encoder_id: Mapped[int] = mapped_column(ForeignKey("encoders.id"))
+    recipe: Mapped[str]
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
+    threshold: Mapped[float]
+    note: Mapped[str]
+    metrics: Mapped[dict[str, Any]] = mapped_column(JSON)
+    curve: Mapped[list[Any]] = mapped_column(JSON)
+    file: Mapped[str]
+    active: Mapped[bool]
+    created_at: Mapped[datetime]
+
+
+class VersionScoreRow(Base):
+    """The hand scores (0–10) that a version was trained on."""
+
+    __tablename__ = "version_scores"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 (SQLAlchemy reads it)
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    value: Mapped[float]
+
+
+class PredictionRow(Base):
+    """`exceed` is float16 little-endian [10]: P(hand score >= k) for k = 1..10."""
+
+    __tablename__ = "predictions"
+    __table_args__ = (Index(None, "version_id", "score"), {"sqlite_with_rowid": False})
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    score: Mapped[float]
+    exceed: Mapped[bytes | None]
+
+
+class OutOfFoldRow(Base):
+    __tablename__ = "out_of_fold"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 (SQLAlchemy reads it)
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    score: Mapped[float]
+    exceed: Mapped[bytes | None]
+    fold: Mapped[int]
+
+
+class RunRow(Base):
+    __tablename__ = "runs"
+    __table_args__ = (
+        CheckConstraint("state IN ('active', 'done', 'failed', 'stopped')", name="state"),
+        Index("ix_runs_active", "kind", unique=True, sqlite_where=text("state = 'active'")),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    state: Mapped[str]
+    params: Mapped[dict[str, Any]] = mapped_column(JSON)
+    pid: Mapped[int | None]
+    started_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    done: Mapped[int]
+    total: Mapped[int]
+    what: Mapped[str] = mapped_column(FileText)
+    curve: Mapped[list[Any]] = mapped_column(JSON)
+    message: Mapped[str | None] = mapped_column(FileText)
+    stop_requested: Mapped[bool]
+    version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
+
+
+class RoundRow(Base):
+    __tablename__ = "rounds"
+    __table_args__ = (
+        Index(
+            "ix_rounds_open",
+            "from_version_id",
+            unique=True,
+            sqlite_where=text("finished_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    from_version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"))
+    to_version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
+    threshold: Mapped[float]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class RoundImageRow(Base):
+    __tablename__ = "round_images"
+    __table_args__ = (
+        CheckConstraint(
+            "queue IN ('false-positive', 'false-negative', 'hand-score')", name="queue"
+        ),
+        CheckConstraint("outcome IN ('corrected', 'confirmed', 'skipped')", name="outcome"),
+        {"sqlite_with_rowid": False},
+    )
+
+    round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id"), primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    queue: Mapped[str] = mapped_column(primary_key=True)
+    prediction: Mapped[float | None]
+    shown_at: Mapped[datetime]
+    outcome: Mapped[str | None]

@@ -1,0 +1,95 @@
+"""Where images come from, and the hand scores that are expected there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+
+from db.errors import StoreError
+from db.records import Source, SourceCount
+from db.schema import ImageRow, SourceRow
+from db.store import Store
+
+Band = tuple[float, float]
+
+
+def add_source(
+    store: Store, name: str, root: str | None = None, expect: Band | None = None
+) -> Source:
+    """The source called `name`, made if needed; a given `expect` (0–10) replaces its old one.
+
+    Raises `StoreError` for a band that is no part of 0–10.
+    """
+    _check(name, expect)
+    with store.transaction() as session:
+        source_id = session.scalar(select(SourceRow.id).where(SourceRow.name == name))
+        if source_id is None:
+            made = insert(SourceRow).values(name=name, root=root, created_at=datetime.now(UTC))
+            source_id = session.scalar(made.returning(SourceRow.id))
+        if expect is not None:
+            _expect(session, source_id, expect)
+        return _all(session, SourceRow.id == source_id)[0]
+
+
+def sources(store: Store) -> list[Source]:
+    """All sources, oldest first."""
+    with store.reading() as session:
+        return _all(session)
+
+
+def update_source(store: Store, source_id: int, expect: Band | None) -> Source:
+    """Set or (with `None`) clear the expected band; raises `StoreError` as `add_source` does."""
+    with store.transaction() as session:
+        found = _all(session, SourceRow.id == source_id)
+        if not found:
+            raise StoreError(f"There is no source {source_id}; the sources are on the start page.")
+        _check(found[0].name, expect)
+        _expect(session, source_id, expect)
+        return _all(session, SourceRow.id == source_id)[0]
+
+
+def counts_by_source(store: Store) -> list[SourceCount]:
+    """Every source, oldest first; an image in several counts for that of its first location."""
+    with store.reading() as session:
+        counted = session.execute(
+            select(ImageRow.source_id, func.count(), func.count(ImageRow.hand_score)).group_by(
+                ImageRow.source_id
+            )
+        )
+        numbers = {source_id: (images, scored) for source_id, images, scored in counted}
+        return [SourceCount(s, *numbers.get(s.id, (0, 0))) for s in _all(session)]
+
+
+def _check(name: str, expect: Band | None) -> None:
+    if expect is not None and not 0 <= expect[0] <= expect[1] <= 10:
+        raise StoreError(
+            f"{expect[0]}:{expect[1]} can't be expected of {name}; give LOW:HIGH within 0:10."
+        )
+
+
+def _expect(session: Session, source_id: int | None, expect: Band | None) -> None:
+    low, high = expect if expect is not None else (None, None)
+    session.execute(
+        update(SourceRow)
+        .where(SourceRow.id == source_id)
+        .values(expect_low=low, expect_high=high)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _all(session: Session, *conditions: Any) -> list[Source]:
+    rows = session.execute(
+        select(
+            SourceRow.id,
+            SourceRow.name,
+            SourceRow.root,
+            SourceRow.expect_low,
+            SourceRow.expect_high,
+        )
+        .where(*conditions)
+        .order_by(SourceRow.id)
+    )
+    return [Source(*row) for row in rows]

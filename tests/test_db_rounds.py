@@ -1,0 +1,74 @@
+"""Review rounds: one is open for a version, and it counts what was shown and handled.
+
+Protects: opening a page again goes on with the same round, a card counts once however often it is
+shown, the next version closes the round and is named in it. (What events do to cards is in
+`test_db_scores.py`.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from store_rows import add_encoder, add_images, add_version, event, new_store, score
+
+from db import rounds, scores
+from db.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with new_store(tmp_path) as made:
+        add_images(made, 4)
+        add_encoder(made)
+        add_version(made)
+        yield made
+
+
+def test_a_round_stays_open_until_the_next_version(store: Store) -> None:
+    review = rounds.open_round(store, 1, 0.5)
+    assert (review.from_version, review.to_version, review.threshold) == ("v1.0", None, 0.5)
+    assert rounds.open_round(store, 1, 0.7) == review
+    add_version(store, parent="v1.0")
+    (closed,) = rounds.history(store)
+    assert (closed.id, closed.to_version) == (review.id, "v1.1")
+    assert closed.finished_at is not None
+    again = rounds.open_round(store, 1, 0.7)
+    assert (again.id != review.id, again.threshold) == (True, 0.7)
+
+
+def test_rounds_of_two_versions_are_kept_apart(store: Store) -> None:
+    add_version(store, parent="v1.0")
+    first, second = rounds.open_round(store, 1, 0.5), rounds.open_round(store, 2, 0.5)
+    rounds.mark_shown(store, first.id, "false-positive", [(1, 0.9)])
+    details = {"queue": "false-positive", "shown_version": "v1.0"}
+    score(store, 1, 2, **details)
+    assert rounds.handled(store, first.id, "false-positive") == {1}
+    assert rounds.handled(store, second.id, "false-positive") == set()
+    assert [r.from_version for r in rounds.history(store)] == ["v1.0", "v1.1"]
+
+
+def test_a_card_counts_once_however_often_it_is_shown(store: Store) -> None:
+    review = rounds.open_round(store, 1, 0.5)
+    cards = [(np.int64(1), np.float32(0.9)), (2, 0.8), (3, None)]
+    rounds.mark_shown(store, review.id, "false-positive", cards)
+    score(store, 1, 2, queue="false-positive", shown_version="v1.0")
+    rounds.mark_shown(store, review.id, "false-positive", cards)
+    rounds.mark_shown(store, review.id, "hand-score", [(1, 0.9)])
+    rounds.mark_shown(store, review.id, "hand-score", [])
+    (found,) = rounds.history(store)
+    assert (found.shown, found.corrected, found.confirmed, found.skipped) == (4, 1, 0, 0)
+    assert rounds.handled(store, review.id, "false-positive") == {1}
+    assert rounds.handled(store, review.id, "hand-score") == set()
+
+
+def test_a_skip_for_now_counts_as_handled_until_it_is_undone(store: Store) -> None:
+    review = rounds.open_round(store, 1, 0.5)
+    rounds.mark_shown(store, review.id, "false-negative", [(1, 0.2)])
+    skip = event("skip", "skip", 1, queue="false-negative")
+    scores.record(store, [skip])
+    assert rounds.handled(store, review.id, "false-negative") == {1}
+    scores.record(store, [event("undo", "undo", 1, undoes="skip")])
+    assert rounds.handled(store, review.id, "false-negative") == set()
