@@ -1,0 +1,107 @@
+// One card of the Review page: the picture, what the model said, and why it is here.
+
+class Card {
+  constructor(item, data, acts) {
+    this.item = item;
+    this.root = element("article", "card");
+    this.root.dataset.image = item.id;
+    this.root.tabIndex = -1;
+    this.root.append(this.picture(acts), this.body(data, acts));
+    this.root.addEventListener("mousedown", () => acts.focus(this));
+  }
+
+  picture(acts) {
+    const frame = element("div", "frame");
+    const picture = new Image();
+    picture.alt = "";
+    picture.decoding = "async";
+    picture.addEventListener("error", () => picture.replaceWith(element("div", "broken", "no preview")));
+    picture.src = imageUrl(this.item, "thumbnail");
+    picture.addEventListener("click", () => acts.zoom(this));
+    picture.addEventListener("pointerenter", () => acts.peek(this));
+    picture.addEventListener("pointerleave", () => acts.peek(null));
+    frame.append(picture, element("b", "prediction", percent(this.item.prediction)));
+    if (this.item.score !== null) frame.append(element("b", "hand", `you: ${this.item.score}`));
+    return frame;
+  }
+
+  body(data, acts) {
+    const body = element("div", "body");
+    const name = element("div", "name", this.item.name);
+    name.title = `${this.item.name} · ${this.item.source}`;
+    body.append(name, this.reasons(), this.near(), this.scores(data, acts), this.choices(acts));
+    return body;
+  }
+
+  reasons() {
+    const list = element("ul", "reasons");
+    for (const reason of this.item.reasons) {
+      const line = element("li", reason.strong ? "strong" : "", reason.words);
+      line.title = reason.more ?? reason.words;
+      list.append(line);
+    }
+    return list;
+  }
+
+  // The nearest images that have a hand score: small pictures with that score and the similarity.
+  near() {
+    const row = element("div", "near");
+    for (const other of this.item.near) {
+      const one = element("figure");
+      const picture = new Image();
+      picture.alt = "";
+      picture.loading = "lazy";
+      picture.src = imageUrl(other, "thumbnail");
+      one.title = `${other.name}: scored ${other.score}, similarity ${other.similarity.toFixed(2)}`;
+      one.append(picture, element("b", "", String(other.score)), element("figcaption", "", other.similarity.toFixed(2)));
+      row.append(one);
+    }
+    return row;
+  }
+
+  scores(data, acts) {
+    const row = element("div", "scores");
+    for (let score = 0; score <= 10; score++) {
+      const cell = button("", String(score), () => acts.score(this, score));
+      cell.title = `Score ${score}${score === 10 ? " (key t)" : ""}`;
+      cell.classList.toggle("passes", score / 10 >= data.threshold);
+      cell.classList.toggle("model", score === this.item.confirm);
+      row.append(cell);
+    }
+    return row;
+  }
+
+  choices(acts) {
+    const row = element("div", "choices");
+    const byHand = this.item.queue === "hand-score";
+    const confirm = button("plain confirm", "", () => acts.confirm(this));
+    confirm.append(element("kbd", "", "⏎"), byHand ? `take ${this.item.confirm}` : `model is right: ${this.item.confirm}`);
+    confirm.title = byHand
+      ? `The model is right: make it ${this.item.confirm}`
+      : `The model is right: keep ${this.item.confirm} as the hand score`;
+    row.append(confirm);
+    if (byHand) {
+      const keep = button("plain", "", () => acts.keep(this));
+      keep.append(element("kbd", "", "k"), `keep ${this.item.score}`);
+      row.append(keep);
+    }
+    const skip = button("plain", "", () => acts.skip(this));
+    skip.title = "Skip (key s)";
+    skip.append(element("kbd", "", "s"), byHand ? "" : "skip");
+    row.append(skip);
+    return row;
+  }
+
+  focus(on) {
+    this.root.classList.toggle("focused", on);
+    if (on) this.root.scrollIntoView({ block: "nearest" });
+  }
+
+  // Leaves with a mark of what was taken.
+  leave(mark) {
+    this.root.classList.add("leaving");
+    this.root.append(element("div", "mark", mark));
+    const away = [{ opacity: 1, scale: 1 }, { opacity: 1, scale: 1, offset: 0.45 }, { opacity: 0, scale: 0.94 }];
+    return this.root.animate(away, { duration: 230, easing: "ease-in" }).finished.catch(() => {});
+  }
+}

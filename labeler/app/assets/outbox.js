@@ -1,0 +1,200 @@
+// Events (scores, skips, undos) on their way to the store. Each lies in localStorage under a key of
+// its own from the moment the screen shows it until the server has acknowledged its id, so a reload,
+// a closed tab or a dead server loses none; sending one twice is harmless (the id is unique).
+
+const CHUNK_BYTES = 24000; // a keepalive request and the one before it together stay under 64 KB
+const RETRY_MS = [400, 800, 1500, 3000, 5000];
+
+class Outbox {
+  constructor(project) {
+    this.project = project;
+    this.prefix = `labeler:event:${project}:`;
+    this.pending = [];
+    this.refused = []; // sentences of the server about events it can't take
+    this.problem = null; // why the last attempt failed
+    this.keeps = true; // whether this browser keeps what is not yet sent
+    this.failures = 0;
+    this.number = 0;
+    this.listeners = new Set();
+    this.adopt();
+    addEventListener("pagehide", () => this.sendLast());
+    addEventListener("online", () => this.flush());
+    addEventListener("storage", (event) => this.dropElsewhereSaved(event));
+    addEventListener("beforeunload", (event) => {
+      if (!this.keeps && this.pending.length) event.preventDefault();
+    });
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "hidden") this.sendLast();
+      else this.flush();
+    });
+    this.flush();
+  }
+
+  // One outbox per project and document, shared by the Score and the Review page.
+  static of(project) {
+    const all = (globalThis[Symbol.for("labeler.outboxes")] ??= new Map());
+    if (!all.has(project)) all.set(project, new Outbox(project));
+    return all.get(project);
+  }
+
+  // Events of an earlier page or another tab that nobody has acknowledged yet.
+  adopt() {
+    try {
+      const known = new Set(this.pending.map((event) => event.event));
+      for (const key of Object.keys(localStorage).filter((key) => key.startsWith(this.prefix))) {
+        const event = parsed(localStorage.getItem(key));
+        if (event && !known.has(event.event)) this.pending.push(event);
+      }
+      this.pending.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : a.number - b.number));
+    } catch {
+      this.keeps = false;
+    }
+  }
+
+  // Takes an event and returns it with its id; it is kept before this returns.
+  add(event) {
+    const full = {
+      event: newId(),
+      at: new Date().toISOString(),
+      number: this.number++,
+      ...event,
+    };
+    this.pending.push(full);
+    try {
+      localStorage.setItem(this.prefix + full.event, JSON.stringify(full));
+      this.keeps = true;
+    } catch {
+      this.keeps = false;
+    }
+    this.flush();
+    this.changed();
+    return full;
+  }
+
+  async flush() {
+    clearTimeout(this.timer);
+    if (this.sending) return this.sending;
+    this.sending = this.sendAll();
+    try {
+      await this.sending;
+    } finally {
+      this.sending = null;
+      this.changed();
+    }
+  }
+
+  async sendAll() {
+    while (this.pending.length) {
+      try {
+        const body = await this.post(this.firstChunk());
+        this.settle(body.receipts);
+        this.problem = null;
+        this.failures = 0;
+        if (!this.pending.length) this.tell("saved", body.stats);
+      } catch (error) {
+        this.problem = error.status ? error.message : "The server doesn't answer.";
+        const wait = RETRY_MS[Math.min(this.failures++, RETRY_MS.length - 1)];
+        this.timer = setTimeout(() => this.flush(), wait);
+        return;
+      }
+    }
+  }
+
+  async post(events) {
+    const response = await fetch("/api/events", {
+      method: "POST",
+      keepalive: true,
+      headers: { "Content-Type": "application/json", "X-Labeler": "1" },
+      body: JSON.stringify({ project: this.project, events }),
+      signal: AbortSignal.timeout(15000),
+    });
+    return answer(response);
+  }
+
+  firstChunk() {
+    let bytes = 0;
+    const count = this.pending.findIndex((event) => (bytes += JSON.stringify(event).length) > CHUNK_BYTES);
+    return this.pending.slice(0, count < 1 ? this.pending.length : count);
+  }
+
+  settle(receipts) {
+    for (const receipt of receipts) {
+      this.forget(receipt.event);
+      if (!receipt.accepted) this.refused.push(receipt.problem);
+    }
+    this.changed();
+  }
+
+  forget(id) {
+    this.pending = this.pending.filter((event) => event.event !== id);
+    try {
+      localStorage.removeItem(this.prefix + id);
+    } catch {
+      this.keeps = false;
+    }
+  }
+
+  // The page is going away: everything once more, by a request that outlives it.
+  sendLast() {
+    if (this.pending.length) this.post(this.firstChunk()).catch(() => {});
+  }
+
+  // Another tab had it acknowledged; the copy here needs no sending.
+  dropElsewhereSaved(event) {
+    if (!event.key?.startsWith(this.prefix) || event.newValue !== null) return;
+    const id = event.key.slice(this.prefix.length);
+    this.pending = this.pending.filter((waiting) => waiting.event !== id);
+    this.changed();
+  }
+
+  imageIds() {
+    return this.pending.map((event) => event.image);
+  }
+
+  // What stands beside the picture: how many scores are not yet in the store, and why.
+  describe(badge) {
+    const waiting = this.pending.length;
+    badge.className = "saving";
+    badge.classList.toggle("waiting", waiting > 0);
+    badge.classList.toggle("stuck", waiting > 0 && (this.problem !== null || !this.keeps));
+    badge.dataset.unsaved = waiting;
+    badge.textContent = this.words(waiting);
+    badge.title = this.refused.length ? `Not taken: ${this.refused.at(-1)}` : "";
+  }
+
+  words(waiting) {
+    if (!waiting) return this.refused.length ? `${this.refused.length} not taken: ${this.refused.at(-1)}` : "all saved";
+    if (!this.keeps) return `${waiting} not yet saved. This browser keeps nothing: leave the page open`;
+    if (this.problem) return `${waiting} not yet saved, kept in this browser. ${this.problem}`;
+    return `${waiting} not yet saved`;
+  }
+
+  listen(listener) {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  tell(what, body = null) {
+    for (const listener of this.listeners) listener(what, body);
+  }
+
+  changed() {
+    this.tell("changed");
+  }
+}
+
+function parsed(text) {
+  try {
+    const event = JSON.parse(text);
+    return typeof event?.event === "string" ? event : null;
+  } catch {
+    return null;
+  }
+}
+
+// crypto.randomUUID exists only on https and localhost; the app may be opened by another name.
+function newId() {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

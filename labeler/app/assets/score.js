@@ -1,0 +1,259 @@
+// The Score page: one picture, one key, the next picture. The score belongs to the picture that is
+// on the screen at that moment; a key pressed before a picture is there is not taken.
+
+class ScorePage {
+  constructor(parent, data) {
+    this.undoable = []; // {event, item, before}: oldest first
+    this.deck = new Deck(() => this.render());
+    this.view = new ScoreView(parent, data, {
+      score: (score) => this.score(score),
+      skip: () => this.skip(),
+      undo: () => this.undo(),
+      move: (step) => this.move(step),
+      zoom: () => this.zoomIn(),
+      guess: () => this.toggleGuess(),
+      order: (order) => this.begin(order),
+    });
+    this.zoom = new Zoom(this.view.root);
+    this.onKey = (event) => this.key(event);
+    document.addEventListener("keydown", this.onKey);
+    releaseFocus();
+    this.open(data);
+  }
+
+  update(data) {
+    if (data.project !== this.data.project) this.open(data);
+  }
+
+  open(data) {
+    this.data = data;
+    this.showsGuess = false;
+    this.stopListening?.();
+    this.outbox = Outbox.of(data.project);
+    this.stopListening = this.outbox.listen((what, stats) => this.heard(what, stats));
+    const kept = remembered(`labeler:order:${data.project}`);
+    const known = [...this.view.order.querySelectorAll("option")].some((choice) => choice.value === kept);
+    this.view.order.value = known ? kept : data.orders[0][0];
+    this.begin(this.view.order.value);
+  }
+
+  // Starts an order: what an earlier page left unsent goes first, then the sitting so far is asked
+  // for, so that undo and going back work across a reload.
+  async begin(order) {
+    remember(`labeler:order:${this.data.project}`, order);
+    const beginning = (this.beginning = {});
+    this.deck.clear(); // from here on no key is a score until the first picture is there
+    this.render();
+    this.outbox.adopt();
+    await Promise.race([this.outbox.flush(), pause(2500)]);
+    const sitting = await this.sitting(beginning);
+    if (!sitting || beginning !== this.beginning) return;
+    this.stats = sitting.stats;
+    this.undoable = sitting.undoable;
+    const past = order === "revise" ? [] : [...new Set(this.undoable.map((done) => done.item).reverse())].reverse();
+    this.deck.start({ order }, past, () => this.outbox.imageIds());
+    this.render();
+  }
+
+  async sitting(beginning) {
+    for (let tries = 0; beginning === this.beginning; tries++) {
+      try {
+        return sittingOf(await getJson("/api/recent", { queue: "score" }));
+      } catch (error) {
+        this.deck.explanation = error.status ? error.message : "The server doesn't answer; trying again …";
+        this.render();
+        await pause(RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]);
+      }
+    }
+    return null;
+  }
+
+  key(event) {
+    if (!this.view.root.isConnected || this.zoom.key(event) || !isForPage(event)) return;
+    const act = this.actOf(event);
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+
+  actOf(event) {
+    if (isUndoShortcut(event)) return () => this.undo();
+    const score = scoreOfKey(event);
+    if (score !== null) return () => this.score(score);
+    if (event.key === "Backspace") return () => this.undo();
+    if (event.key === "ArrowLeft" && !movesControl(event)) return () => this.move(-1);
+    if (event.key === "ArrowRight" && !movesControl(event)) return () => this.move(1);
+    if (event.key === " " && !pressesControl(event)) return () => this.skip();
+    const acts = { s: () => this.skip(), u: () => this.undo(), z: () => this.zoomIn(), p: () => this.toggleGuess() };
+    return acts[letterOf(event)] ?? null;
+  }
+
+  score(score) {
+    const item = this.deck.current;
+    if (item?.state !== "ready") {
+      this.view.showFlash(item?.state === "broken" ? "no picture to score: s skips it" : "not loaded yet");
+      return;
+    }
+    const event = this.outbox.add({ kind: "score", image: item.id, score, ...this.shown(item) });
+    this.undoable.push({ event: event.event, item, before: item.score });
+    this.count(item.score, score);
+    item.score = score;
+    this.view.showFlash(String(score), score);
+    this.advance();
+  }
+
+  skip() {
+    const item = this.deck.current;
+    if (!item) return;
+    const event = this.outbox.add({ kind: "skip", image: item.id, queue: "score", ...this.shown(item) });
+    this.undoable.push({ event: event.event, item, before: item.score });
+    this.view.showFlash("skipped");
+    this.advance();
+  }
+
+  // The prediction goes with the score only if it could be seen.
+  shown(item) {
+    const seen = this.showsGuess && item.prediction != null;
+    return seen ? { prediction: item.prediction, version: item.version } : {};
+  }
+
+  undo() {
+    const last = this.undoable.pop();
+    if (!last) return this.view.showFlash("nothing to undo");
+    this.outbox.add({ kind: "undo", image: last.item.id, undoes: last.event });
+    if (last.item.score !== last.before) this.count(last.item.score, last.before);
+    last.item.score = last.before;
+    this.deck.goTo(last.item);
+    this.view.showFlash("undone");
+    this.render();
+    return null;
+  }
+
+  move(step) {
+    if (this.deck.move(step)) this.render();
+  }
+
+  advance() {
+    this.deck.move(1);
+    this.render();
+  }
+
+  zoomIn() {
+    if (this.deck.current) this.zoom.show(this.deck.current);
+  }
+
+  toggleGuess() {
+    this.showsGuess = !this.showsGuess;
+    this.render();
+  }
+
+  // Keeps the figures right while the server's answer is under way.
+  count(before, after) {
+    const stats = this.stats;
+    if (!stats) return;
+    if (before !== null) stats.distribution[Math.round(before)] -= 1;
+    if (after !== null) stats.distribution[Math.round(after)] += 1;
+    const more = (after !== null) - (before !== null);
+    stats.scored += more;
+    stats.unscored -= more;
+    stats.today = Math.max(0, stats.today + (after === null ? -1 : before === null ? 1 : 0));
+  }
+
+  heard(what, stats) {
+    if (what === "saved" && stats && !this.outbox.pending.length) {
+      this.stats = stats;
+      this.view.showStats(stats);
+    }
+    this.outbox.describe(this.view.saving);
+  }
+
+  render() {
+    const item = this.deck.current;
+    if (item !== this.shownItem) this.deck.retry(item);
+    this.shownItem = item;
+    this.view.keepNear(this.deck.items.slice(Math.max(0, this.deck.at - 1), this.deck.at + 4));
+    this.view.showItem(item, this.instead(item), this.showsGuess);
+    this.view.root.dataset.ready = this.deck.ready;
+    this.view.root.dataset.ahead = this.deck.items.length - this.deck.at;
+    this.outbox.describe(this.view.saving);
+    cancelAnimationFrame(this.later);
+    // Not before the picture: the figures beside it can wait for the frame after.
+    this.later = requestAnimationFrame(() => setTimeout(() => this.renderSide()));
+  }
+
+  renderSide() {
+    this.view.showStats(this.stats);
+    const recent = this.undoable.slice(-6).reverse().map((done) => done.item);
+    this.view.showRecent([...new Set(recent)], (item) => {
+      this.deck.goTo(item);
+      this.render();
+    });
+  }
+
+  // What stands where the picture would be.
+  instead(item) {
+    if (item?.state === "broken") return words("This picture can't be shown.", `${item.name} may be gone or damaged. Press s to skip it.`);
+    if (item) return words("loading …");
+    if (!this.deck.done) return words(this.deck.explanation ?? "loading …");
+    if (this.deck.explanation) return words(this.deck.explanation);
+    return this.allDone();
+  }
+
+  allDone() {
+    const passed = this.deck.items.filter((item) => item.score === null);
+    const made = words("Every image here has been seen.", "Choose another order above, or look at your scores again.");
+    if (passed.length) {
+      const again = button("plain", `Back to ${passed.length} left without a score`, () => {
+        this.deck.goTo(passed[0]);
+        this.render();
+      });
+      made.push(again);
+    }
+    return made;
+  }
+
+  close() {
+    document.removeEventListener("keydown", this.onKey);
+    this.beginning = null;
+    this.stopListening();
+    this.zoom.close();
+    this.deck.close();
+    this.view.close();
+  }
+}
+
+// What the server knows of the sitting, as this page keeps it: one item per image.
+function sittingOf(body) {
+  const items = new Map(body.items.map((item) => [item.id, item]));
+  const undoable = body.events
+    .filter((done) => items.has(done.image))
+    .map((done) => {
+      const item = items.get(done.image);
+      return { event: done.event, item, before: done.skip ? item.score : done.before };
+    });
+  return { stats: body.stats, undoable };
+}
+
+function words(title, more = null) {
+  const made = [element("strong", "", title)];
+  if (more) made.push(element("span", "", more));
+  return made;
+}
+
+function remembered(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function remember(key, value) {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // The choice of order is then forgotten at a reload; scores say so themselves.
+  }
+}
+
+export default mounted(ScorePage);

@@ -1,0 +1,123 @@
+// What every part of the pages uses. Text from the outside goes into a page by textContent only.
+
+function element(tag, className = "", text = null) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== null) made.textContent = text;
+  return made;
+}
+
+// A button that never takes the focus from a mouse: after a click the keys still mean scores.
+function button(className, text, act) {
+  const made = element("button", className, text);
+  made.type = "button";
+  made.addEventListener("mousedown", (event) => event.preventDefault());
+  made.addEventListener("click", (event) => act(event));
+  return made;
+}
+
+function imageUrl(item, kind) {
+  const version = item.hash ? `?h=${encodeURIComponent(item.hash)}` : "";
+  return `/img/${Number(item.id)}/${kind}${version}`;
+}
+
+async function getJson(path, query = {}) {
+  const response = await fetch(`${path}?${new URLSearchParams(query)}`, {
+    headers: { "X-Labeler": "1" },
+    signal: AbortSignal.timeout(30000),
+  });
+  return answer(response);
+}
+
+// The body of a response of ours; throws an Error with the server's own sentence otherwise.
+async function answer(response) {
+  const json = (response.headers.get("content-type") || "").startsWith("application/json");
+  const body = json ? await response.json() : {};
+  if (!response.ok || !json) {
+    const error = new Error(body.problem || `The server answered ${response.status}.`);
+    error.status = response.status;
+    throw error;
+  }
+  return body;
+}
+
+function pause(milliseconds) {
+  return new Promise((done) => setTimeout(done, milliseconds));
+}
+
+function percent(prediction) {
+  return `${Math.round(prediction * 100)} %`;
+}
+
+// The score that a key press means: 0–10, or null. Digits count on both parts of the keyboard and on
+// layouts whose digits need Shift (by their place); 10 is "t", the key right of 0, and the pad's "+".
+function scoreOfKey(event) {
+  if (/^[0-9]$/.test(event.key)) return Number(event.key);
+  if (/^Digit[0-9]$/.test(event.code) && !event.shiftKey) return Number(event.code.slice(5));
+  if (letterOf(event) === "t" || event.code === "Minus" || event.code === "NumpadAdd") return 10;
+  return null;
+}
+
+// The Latin letter of a key, by its place where the layout writes another alphabet.
+function letterOf(event) {
+  if (/^[a-z]$/i.test(event.key)) return event.key.toLowerCase();
+  const foreign = event.key.length === 1 && event.key.charCodeAt(0) > 127;
+  return foreign && /^Key[A-Z]$/.test(event.code) ? event.code.slice(3).toLowerCase() : null;
+}
+
+// Whether a key press is meant for the page: not held down, no shortcut, not typed into a field.
+function isForPage(event) {
+  if (event.defaultPrevented || event.repeat || event.isComposing) return false;
+  if (event.ctrlKey || event.metaKey || event.altKey) return isUndoShortcut(event) && !inField(event);
+  return !inField(event);
+}
+
+function isUndoShortcut(event) {
+  return (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && letterOf(event) === "z";
+}
+
+function inField(event) {
+  return event.composedPath().some((node) => {
+    if (!(node instanceof HTMLElement)) return false;
+    if (node.isContentEditable || ["TEXTAREA", "SELECT"].includes(node.tagName)) return true;
+    if (["dialog", "listbox", "textbox", "combobox"].includes(node.getAttribute("role"))) return true;
+    return node.tagName === "INPUT" && !["button", "checkbox", "radio", "range"].includes(node.type);
+  });
+}
+
+// Controls that use Space and Enter, or the arrows, themselves while they have the focus.
+function pressesControl(event) {
+  return onOne(event, ["BUTTON", "A", "SUMMARY", "INPUT"], ["tab", "radio", "button", "link"]);
+}
+
+function movesControl(event) {
+  return onOne(event, ["INPUT"], ["slider", "tab", "radio", "menuitem"]);
+}
+
+function onOne(event, tags, roles) {
+  return event
+    .composedPath()
+    .some((node) => node instanceof HTMLElement && (tags.includes(node.tagName) || roles.includes(node.getAttribute("role"))));
+}
+
+// The link that led to this page must not be pressed again by the first Enter or Space here.
+function releaseFocus() {
+  document.activeElement?.blur?.();
+}
+
+// One state per mount: Streamlit calls the component's function again whenever its data changes.
+function mounted(Page) {
+  const pages = new WeakMap();
+  return function ({ parentElement, data, setStateValue }) {
+    let page = pages.get(parentElement);
+    if (page) page.update(data);
+    else {
+      page = new Page(parentElement, data, setStateValue);
+      pages.set(parentElement, page);
+    }
+    return () => {
+      page.close();
+      pages.delete(parentElement);
+    };
+  };
+}

@@ -1,0 +1,58 @@
+"""The parts of the pages that answer a key at once: JavaScript mounted through Streamlit.
+
+Each talks to the app's own routes by itself; Streamlit's script does not run again for a key press.
+Their files lie in `assets/`; what several share is put before each one's own code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+def _read(*names: str) -> str:
+    return "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in names)
+
+
+_score = st.components.v2.component(
+    "labeler_score",
+    js=_read("shared.js", "outbox.js", "deck.js", "zoom.js", "score_view.js", "score.js"),
+    css=_read("shared.css", "score.css"),
+)
+_review = st.components.v2.component(
+    "labeler_review",
+    js=_read("shared.js", "outbox.js", "zoom.js", "peek.js", "card.js", "review.js"),
+    css=_read("shared.css", "review.css"),
+)
+_grid = st.components.v2.component(
+    "labeler_grid", js=_read("shared.js", "grid.js"), css=_read("shared.css", "grid.css")
+)
+
+
+def score(data: dict[str, Any]) -> None:
+    """Mount the Score page's component; `data` as made by `labeler.app.pages.score`."""
+    _score(data=data, key="score")
+
+
+def review(data: dict[str, Any]) -> None:
+    """Mount the Review page's component; `data` as made by `labeler.app.pages.review`."""
+    _review(data=data, key="review")
+
+
+def grid(items: Sequence[dict[str, Any]], key: str) -> int | None:
+    """Show thumbnails to choose from; the image id that the person chose, or None.
+
+    Each item: `id` (image id), `title` and `caption` (shown as plain text), and optionally `hash`
+    (content hash: lets the browser keep the thumbnail). Choosing runs the page's script again.
+    """
+    chosen = _grid(data={"items": list(items)}, key=key, on_selected_change=_nothing).selected
+    return chosen if any(item["id"] == chosen for item in items) else None
+
+
+def _nothing() -> None:
+    """Streamlit reports a component's value only where a callback is given."""

@@ -1,0 +1,72 @@
+"""The frame around every page: navigation, and the project at a glance in the sidebar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+import db.images
+import db.scores
+import db.versions
+import labeler.app
+from labeler.app.items import shown_name
+from labeler.app.navigation import page_file
+from labeler.app.serving import current_project
+from labeler.app.shell import friendly
+from labeler.app.words import count
+from labeler.project import Project
+
+ICON = Path(labeler.app.__file__).parent / "assets" / "icon.svg"
+
+
+def frame() -> None:
+    # A file of ours: Streamlit fetches named icons for the tab from another site.
+    st.set_page_config(page_title="Taste labeler", page_icon=str(ICON), layout="wide")
+    with friendly():
+        project = current_project()
+        started = project is not None and has_images(project)
+        start = page("start", "Add pictures", "add_photo_alternate")
+        chosen = st.navigation(
+            {"": loop_pages(), "Project": [start]},
+            position="sidebar" if started else "hidden",
+        )
+        if not started and chosen != start:
+            st.switch_page(start)
+        if project is not None and started:
+            at_a_glance(project)
+        chosen.run()
+
+
+def loop_pages() -> list[Any]:
+    """The pages in the order of the loop; Score opens first."""
+    return [
+        page("score", "Score", "touch_app", first=True),
+        page("review", "Review", "fact_check"),
+        page("train", "Train", "model_training"),
+        page("explore", "Explore", "image_search"),
+        page("export", "Export", "ios_share"),
+    ]
+
+
+def page(name: str, title: str, icon: str, *, first: bool = False) -> Any:
+    return st.Page(page_file(name), title=title, icon=f":material/{icon}:", default=first)
+
+
+def has_images(project: Project) -> bool:
+    return sum(db.images.count_by_state(project.store).values()) > 0
+
+
+def at_a_glance(project: Project) -> None:
+    images = db.images.count_by_state(project.store).get("fine", 0)
+    version = db.versions.active(project.store)
+    with st.sidebar:
+        st.space("small")
+        # A folder's name is shown as it is, never as markdown.
+        st.text(shown_name(project.folder.name))
+        st.caption(f"{db.scores.scored_count(project.store):,} of {count(images, 'image')} scored")
+        st.caption(f"Version {version.name}" if version else "No version yet")
+
+
+frame()

@@ -1,0 +1,52 @@
+"""Review: what the active version likely got wrong, and hand scores that look wrong."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+import db.versions
+from labeler.app import components
+from labeler.app.project import project_id
+from labeler.app.shell import friendly, opened_project
+from labeler.project import Project
+
+ROOMY = """<style>
+[data-testid="stMainBlockContainer"] { padding: 3.9rem 1.6rem 2rem 1.6rem; max-width: none; }
+</style>"""
+
+
+def show() -> None:
+    project = opened_project()
+    version = db.versions.active(project.store)
+    if version is None:
+        st.title("Review")
+        st.info(
+            "Reviewing needs a trained version: score 20 pictures or more, then train one.",
+            icon=":material/model_training:",
+        )
+        return
+    st.html(ROOMY)
+    threshold = threshold_row(project, version.name)
+    components.review(
+        {"project": project_id(project), "threshold": threshold, "version": version.name}
+    )
+
+
+def threshold_row(project: Project, version: str) -> float:
+    """The threshold, 0–1, which is kept with the project as soon as it is moved."""
+    left, right = st.columns([3, 2], vertical_alignment="center")
+    left.text(f"What {version} likely got wrong, the surest mistakes first.")
+    # No default value: one that follows the slider would make it a new slider at every step.
+    st.session_state.setdefault("threshold", min(99, max(1, round(project.threshold * 100))))
+
+    def keep() -> None:
+        project.set_threshold(st.session_state["threshold"] / 100)
+
+    right.slider(
+        "An image passes from", 1, 99, step=1, format="%d %%", key="threshold", on_change=keep
+    )
+    return project.threshold
+
+
+with friendly():
+    show()

@@ -1,0 +1,231 @@
+"""Train: retrain in the background, watch it, and see the new version beside its parent."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+import db.scores
+import db.versions
+from db.records import Run, Version
+from labeler import comparing, runs
+from labeler.app import charts, measures, running, words
+from labeler.app.gallery import pick, tile
+from labeler.app.navigation import go_to
+from labeler.app.shell import friendly, opened_project
+from labeler.project import Project
+
+FEWEST = 20  # hand scores that a training needs
+RECIPES = {
+    "quick": "Quick · seconds; stops by held-out loss",
+    "original": "Original · the published recipe, about half an hour",
+}
+MOVED = 24
+BASELINE = "What predicting the mean score for every image would give."
+
+
+def show() -> None:
+    project = opened_project()
+    st.title("Train")
+    training(project)
+    versions = db.versions.history(project.store)
+    if not versions:
+        return
+    with friendly():
+        result(project, versions)
+
+
+def training(project: Project) -> None:
+    if running.active(project, "train"):
+        running.watch(project, "train", live_loss)
+        return
+    running.show_outcome(running.latest(project, "train"))
+    scored = db.scores.scored_count(project.store)
+    if scored < FEWEST:
+        refuse(scored)
+        return
+    start_form(project, scored)
+
+
+def refuse(scored: int) -> None:
+    missing = FEWEST - scored
+    st.info(
+        f"Score {words.count(missing, 'more image')} first: a training needs at least {FEWEST}, "
+        f"and {scored} {'is' if scored == 1 else 'are'} scored so far.",
+        icon=":material/touch_app:",
+    )
+    if st.button("Score", type="primary", icon=":material/touch_app:"):
+        go_to("score")
+
+
+def start_form(project: Project, scored: int) -> None:
+    version = db.versions.active(project.store)
+    new = db.scores.since_version(project.store, version.id if version else None)
+    row = st.columns([3, 3, 3], vertical_alignment="bottom")
+    note = row[0].text_input(
+        "Note", max_chars=300, placeholder="what is new this time", key="train-note"
+    )
+    recipe = row[1].selectbox("Recipe", list(RECIPES), format_func=RECIPES.__getitem__)
+    if row[2].button(button_label(version, new, scored), type="primary", width="stretch"):
+        runs.start_run(project, "train", {"recipe": recipe, "note": (note or "").strip()})
+        st.rerun()
+    if version and not new:
+        st.caption(f"No score has changed since {version.name}.")
+
+
+def button_label(version: Version | None, new: int, scored: int) -> str:
+    """`Retrain with 37 new scores`; the first time `Train with 60 scores`."""
+    if version is None:
+        return f"Train with {words.count(scored, 'score')}"
+    return f"Retrain with {words.count(new, 'new score')}" if new else "Retrain"
+
+
+def live_loss(run: Run) -> None:
+    if len(run.curve) > 1:
+        st.altair_chart(charts.loss_curve(run.curve), width="stretch")
+
+
+def result(project: Project, versions: list[Version]) -> None:
+    """One version beside its parent; the active one unless another is chosen."""
+    by_name = {version.name: version for version in versions}
+    active = next((version for version in versions if version.active), versions[-1])
+    names = [version.name for version in reversed(versions)]
+    st.divider()
+    row = st.container(horizontal=True, vertical_alignment="center")
+    heading = row.container(width="stretch")
+    chosen = row.selectbox(
+        "Version", names, names.index(active.name), label_visibility="collapsed", width=140
+    )
+    version = by_name[chosen]
+    parent = by_name.get(version.parent) if version.parent else None
+    heading.subheader(f"{version.name} beside {parent.name}" if parent else version.name)
+    if version.note:
+        st.text(version.note)
+    if parent is not None:
+        compared(project, version, parent)
+    figures(version, parent)
+    for tab, draw in zip(st.tabs(list(TABS)), TABS.values(), strict=True):
+        with tab:
+            draw(project, version, parent)
+    history(project, versions)
+
+
+def compared(project: Project, version: Version, parent: Version) -> None:
+    st.markdown(measures.verdict(comparing.compare(project, version, parent), parent))
+
+
+def figures(version: Version, parent: Version | None) -> None:
+    """Each measure with its 95 % interval, beside the parent's and the baseline's."""
+    st.dataframe(
+        pd.DataFrame(measures.rows(version, parent)),
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "measure": st.column_config.TextColumn("95 % intervals"),
+            "baseline": st.column_config.TextColumn(help=BASELINE),
+            "meaning": st.column_config.TextColumn(""),
+        },
+    )
+
+
+def precision_recall(project: Project, version: Version, parent: Version | None) -> None:
+    shown = [each for each in (version, parent) if each is not None]
+    curves = [each for each in (comparing.curve(project, one) for one in shown) if each is not None]
+    if not curves:
+        st.caption("There are no out-of-fold predictions to draw this from.")
+        return
+    st.altair_chart(charts.precision_recall(curves, version.threshold), width="stretch")
+    st.caption("What each threshold would let through, judged on images not seen in training.")
+
+
+def moved_most(project: Project, version: Version, parent: Version | None) -> None:
+    if parent is None:
+        st.caption("The first version has nothing to have moved from.")
+        return
+    items = [
+        tile(
+            each.image,
+            f"{words.percent(each.before)} → {words.percent(each.after)}",
+            words.scored(each.image.hand_score),
+        )
+        for each in comparing.moved_most(project, version, parent, limit=MOVED)
+    ]
+    clicked = pick(items, f"moved-{version.name}")
+    if clicked is not None:
+        st.session_state["explored"] = clicked
+        go_to("explore")
+
+
+def hand_scores(project: Project, _version: Version, _parent: Version | None) -> None:
+    chart = charts.score_distribution(db.scores.distribution(project.store))
+    st.altair_chart(chart, width="stretch")
+
+
+def loss(_project: Project, version: Version, _parent: Version | None) -> None:
+    if len(version.curve) > 1:
+        st.altair_chart(charts.loss_curve(version.curve), width="stretch")
+    else:
+        st.caption("No loss was kept for this version.")
+
+
+def history(project: Project, versions: list[Version]) -> None:
+    """All versions with their notes, one measure plotted over them, and the way back to any."""
+    st.divider()
+    st.subheader("Versions")
+    if len(versions) > 1:
+        history_chart(versions)
+    st.dataframe(
+        pd.DataFrame([history_row(each) for each in reversed(versions)]),
+        hide_index=True,
+        width="stretch",
+        column_config={"made": st.column_config.DatetimeColumn(format="D MMM YYYY")},
+    )
+    others = [each.name for each in reversed(versions) if not each.active]
+    if others:
+        row = st.container(horizontal=True, vertical_alignment="bottom")
+        chosen = row.selectbox("Use another version", others, width=200)
+        if row.button(f"Make {chosen} active", help="Its predictions are used from now on."):
+            db.versions.activate(project.store, chosen)
+            st.rerun()
+
+
+def history_chart(versions: list[Version]) -> None:
+    by_name = {measure.name: measure for measure in measures.MEASURES}
+    chosen = st.segmented_control(
+        "Measure", list(by_name), default="Error", required=True, label_visibility="collapsed"
+    )
+    measure = by_name[str(chosen)]
+    found = [measures.bounds(each.metrics, measure) for each in versions]
+    values, lows, highs = (list(column) for column in zip(*found, strict=True))
+    if all(value is None for value in values):
+        return
+    names = [each.name for each in versions]
+    chart = charts.version_history(names, values, lows, highs, figure=measure.axis)
+    st.altair_chart(chart, width="stretch")
+
+
+def history_row(version: Version) -> dict[str, object]:
+    return {
+        "version": version.name + (" · active" if version.active else ""),
+        "note": version.note,
+        "trained on": version.scored_count,
+        **{
+            measure.name: measures.written(version.metrics, measure)
+            for measure in measures.MEASURES
+            if measure.key in ("mae", "average_precision", "false_positives")
+        },
+        "made": version.created_at,
+        "recipe": version.recipe,
+        "from": version.parent or "",
+    }
+
+
+TABS = {
+    "Precision and recall": precision_recall,
+    "Moved most": moved_most,
+    "Hand scores": hand_scores,
+    "Loss": loss,
+}
+
+with friendly():
+    show()

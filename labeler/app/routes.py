@@ -1,0 +1,200 @@
+"""The routes that the pages' own code talks to: events in, queues out, without a script run.
+
+Every answer is JSON and never kept by the browser; a problem is one sentence in `problem`.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+import db.images
+import db.sittings
+from db.errors import StoreError
+from db.records import Receipt
+from db.sittings import Act
+from labeler import review, scoring
+from labeler.app.items import image_items, review_item
+from labeler.app.pictures import picture
+from labeler.app.project import current_project, project_id
+from labeler.errors import BadInput, LabelerError, NoProject
+from labeler.project import Project
+
+MOST = 200  # images or cards in one answer
+MOST_EVENTS = 2000
+
+
+def routes() -> list[Route]:
+    """The app's own routes, to be served beside Streamlit's."""
+    return [
+        Route("/img/{image_id:int}/{kind}", _answered(picture), methods=["GET"]),
+        Route("/api/queue", _answered(queue), methods=["GET"]),
+        Route("/api/recent", _answered(recent), methods=["GET"]),
+        Route("/api/review", _answered(cards), methods=["GET"]),
+        Route("/api/stats", _answered(stats), methods=["GET"]),
+        Route("/api/image/{image_id:int}", _answered(one_image), methods=["GET"]),
+        Route("/api/events", events, methods=["POST"]),
+        # Else Streamlit would answer a mistyped path with its page and status 200.
+        Route("/api/{rest:path}", unknown),
+        Route("/img/{rest:path}", unknown),
+    ]
+
+
+def _answered(ask: Callable[[Project, Request], Response]) -> Callable[[Request], Response]:
+    """Hand in the project; turn what a person can do something about into a sentence."""
+
+    @wraps(ask)
+    def respond(request: Request) -> Response:
+        try:
+            return ask(_project(), request)
+        except BadInput as error:
+            return _problem(400, error)
+        except NoProject as error:
+            return _problem(404, error)
+        except (LabelerError, StoreError) as error:
+            return _problem(503, error)
+
+    return respond
+
+
+def _project() -> Project:
+    project = current_project()
+    if project is None:
+        raise NoProject("There is no project here; make one with: labeler init DIR")
+    return project
+
+
+def _problem(status: int, error: Exception | str) -> JSONResponse:
+    return JSONResponse({"problem": str(error)}, status_code=status)
+
+
+def unknown(_request: Request) -> Response:
+    return _problem(404, "There is nothing at this address.")
+
+
+def queue(project: Project, request: Request) -> Response:
+    """GET /api/queue?order&limit&exclude=1,2: images to score next."""
+    offer = scoring.next_images(
+        project,
+        request.query_params.get("order", "random"),
+        limit=_number(request, "limit", 40),
+        exclude=_ids(request, "exclude"),
+    )
+    return JSONResponse(
+        {
+            "items": image_items(project, offer.images),
+            "explanation": offer.explanation,
+            "stats": asdict(scoring.score_stats(project)),
+        }
+    )
+
+
+def recent(project: Project, request: Request) -> Response:
+    """GET /api/recent?queue: the last things done in a queue, oldest first, to undo or look at."""
+    queue = request.query_params.get("queue", "score")
+    acts = db.sittings.recent_acts(project.store, queue, _number(request, "limit", 60))
+    images = db.images.by_ids(project.store, list({act.image_id: None for act in acts}))
+    return JSONResponse(
+        {
+            "events": [_act(act) for act in acts],
+            "items": image_items(project, images),
+            "stats": asdict(scoring.score_stats(project)),
+        }
+    )
+
+
+def _act(act: Act) -> dict[str, Any]:
+    return {
+        "event": act.event_id,
+        "image": act.image_id,
+        "skip": act.value is None,
+        "before": act.before,
+    }
+
+
+def cards(project: Project, request: Request) -> Response:
+    """GET /api/review?queue&limit&exclude: cards of one review queue, the surest mistake first."""
+    page = review.review_page(
+        project,
+        request.query_params.get("queue", "false-positive"),
+        limit=_number(request, "limit", 40),
+        exclude=_ids(request, "exclude"),
+        first=int(first) if (first := request.query_params.get("first", "")).isdecimal() else None,
+    )
+    return JSONResponse(review_item(page))
+
+
+def stats(project: Project, _request: Request) -> Response:
+    return JSONResponse(asdict(scoring.score_stats(project)))
+
+
+def one_image(project: Project, request: Request) -> Response:
+    image = db.images.get(project.store, request.path_params["image_id"])
+    if image is None:
+        return _problem(404, "There is no such image.")
+    return JSONResponse(image_items(project, [image])[0])
+
+
+async def events(request: Request) -> Response:
+    """POST /api/events {"project", "events": […]} → {"receipts": […], "stats"}."""
+    try:
+        body = json.loads(await request.body())
+        raw = body["events"]
+        if not isinstance(raw, list) or len(raw) > MOST_EVENTS:
+            raise ValueError
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return _problem(400, f'Send {{"events": […]}} with at most {MOST_EVENTS} events.')
+    take = _answered(lambda project, _request: _take(project, body.get("project"), raw))
+    return await run_in_threadpool(take, request)
+
+
+def _take(project: Project, meant: str | None, raw: list[Any]) -> Response:
+    if meant is not None and meant != project_id(project):
+        # A page of another project, still open from before: its image ids mean other images here.
+        return _problem(409, "Another project is served here now; these belong to the former one.")
+    receipts = scoring.take_events(project, raw, _scorer())
+    return JSONResponse(
+        {
+            "receipts": [_receipt(receipt) for receipt in receipts],
+            "stats": asdict(scoring.score_stats(project)),
+        }
+    )
+
+
+def _receipt(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "event": receipt.event_id,
+        "accepted": receipt.accepted,
+        "repeated": receipt.repeated,
+        "problem": receipt.problem,
+    }
+
+
+def _scorer() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None
+
+
+def _number(request: Request, name: str, usual: int) -> int:
+    raw = request.query_params.get(name, str(usual))
+    if not raw.isdecimal() or not 1 <= int(raw) <= MOST:
+        raise BadInput(f"{name} must be between 1 and {MOST}.")
+    return int(raw)
+
+
+def _ids(request: Request, name: str) -> set[int]:
+    raw = [part for part in request.query_params.get(name, "").split(",") if part]
+    if not all(part.isdecimal() and len(part) < 19 for part in raw):
+        raise BadInput(f"{name} must be image ids with commas between them.")
+    return {int(part) for part in raw}

@@ -1,0 +1,140 @@
+"""A background run on a page: its progress while it goes, what became of it afterwards.
+
+The run lives in its own process and its row in the store; the page only looks. So a reload, a
+second tab or a closed laptop lid changes nothing, and a page asks again only while a run is active.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import streamlit as st
+
+import db.runs
+from db.records import Run
+from labeler.app import words
+from labeler.app.shell import friendly
+from labeler.project import Project
+
+ASK_AGAIN = 0.7  # seconds between two looks at an active run
+SILENT = timedelta(seconds=20)  # no heartbeat for so long: worth asking whether the run has died
+NEXT_STEP = {
+    "import": "Start the import again: it goes on where it stopped.",
+    "embed": "Start the embedding again: it goes on where it stopped.",
+    "train": "Train again; the versions that exist are untouched.",
+}
+DOING = {"import": "Importing", "embed": "Embedding", "train": "Training"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far one phase of a run was when looked at."""
+
+    run_id: int
+    phase: str
+    done: int
+    at: datetime
+
+
+def seconds_left(first: Mark | None, now: Mark, total: int) -> float | None:
+    """From the rate seen since `first`; None until there is one: 3 seconds and some progress."""
+    if first is None or (first.run_id, first.phase) != (now.run_id, now.phase):
+        return None
+    elapsed = (now.at - first.at).total_seconds()
+    if elapsed < 3 or now.done <= first.done:
+        return None
+    return max(0.0, (total - now.done) * elapsed / (now.done - first.done))
+
+
+def latest(project: Project, kind: str) -> Run | None:
+    """The newest run of `kind`, after those whose process has died were marked failed."""
+    run = db.runs.latest(project.store, kind)
+    if run is None or run.state != "active" or not silent_for_long(run):
+        return run
+    db.runs.mark_stale(project.store, datetime.now(UTC))
+    return db.runs.latest(project.store, kind)
+
+
+def silent_for_long(run: Run) -> bool:
+    return datetime.now(UTC) - run.heartbeat_at > SILENT
+
+
+def newest(project: Project, kinds: Sequence[str]) -> Run | None:
+    """The run among `kinds` that started last."""
+    found = [run for kind in kinds if (run := latest(project, kind)) is not None]
+    return max(found, key=lambda run: run.started_at, default=None)
+
+
+def active(project: Project, kind: str) -> bool:
+    run = latest(project, kind)
+    return run is not None and run.state == "active"
+
+
+def watch(project: Project, kind: str, also: Callable[[Run], None] | None = None) -> None:
+    """Show the active run of `kind`, if there is one, and run the whole page once when it ends.
+
+    `also` draws more of the run (a loss curve) below its progress.
+    """
+    if not active(project, kind):
+        return
+
+    @st.fragment(run_every=ASK_AGAIN)
+    def look() -> None:
+        with friendly():
+            run = latest(project, kind)
+            if run is None or run.state != "active":
+                st.rerun()
+            show_progress(project, run)
+            if also is not None:
+                also(run)
+
+    look()
+
+
+def show_progress(project: Project, run: Run) -> None:
+    mark = Mark(run.id, run.what or "", run.done or 0, run.heartbeat_at or run.started_at)
+    left = seconds_left(_first_mark(mark), mark, run.total or 0)
+    share = min(1.0, mark.done / run.total) if run.total else 0.0
+    with st.container(border=True):
+        row = st.container(horizontal=True, vertical_alignment="center")
+        row.markdown(f"**{DOING[run.kind]}**", width="stretch")
+        stopping = run.stop_requested
+        if row.button(
+            "Stopping …" if stopping else "Stop",
+            key=f"stop-{run.kind}",
+            icon=":material/stop_circle:",
+            disabled=stopping,
+            help="What is finished so far is kept.",
+        ):
+            db.runs.request_stop(project.store, run.id)
+            st.rerun(scope="fragment")
+        st.progress(share, text=words.plain(progress_line(run, left)))
+
+
+def progress_line(run: Run, left: float | None) -> str:
+    """`images: 1,200 of 4,000, 2 minutes left`."""
+    if not run.total:
+        return run.what or "Starting …"
+    line = f"{run.what}: {run.done:,} of {run.total:,}" if run.what else f"{run.done} / {run.total}"
+    return line if left is None else f"{line}, {words.duration(left)} left"
+
+
+def show_outcome(run: Run | None) -> None:
+    """What became of the last run when it didn't finish: its message and the next step."""
+    if run is None or run.state not in ("failed", "stopped"):
+        return
+    if run.state == "stopped":
+        st.info("Stopped. " + NEXT_STEP[run.kind], icon=":material/stop_circle:")
+    else:
+        reason = run.message or "The process ended before it was finished."
+        st.error(words.plain(reason) + "  \n" + NEXT_STEP[run.kind], icon=":material/info:")
+
+
+def _first_mark(now: Mark) -> Mark:
+    """The mark this session saw first in the present phase of the run."""
+    first = st.session_state.get("first_mark")
+    if first is None or (first.run_id, first.phase) != (now.run_id, now.phase):
+        first = st.session_state["first_mark"] = now
+    return first

@@ -1,0 +1,9 @@
+"""What the app serves beside Streamlit's own pages: routes, their guard, and which project."""
+
+from __future__ import annotations
+
+from labeler.app.project import current_project
+from labeler.app.routes import routes
+from labeler.app.security import middleware
+
+__all__ = ["current_project", "middleware", "routes"]

@@ -1,0 +1,36 @@
+"""What every page starts with: the open project, and errors said in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from db.errors import StoreError
+from labeler.app.serving import current_project
+from labeler.app.words import plain
+from labeler.errors import LabelerError, NoProject
+from labeler.failures import sentence
+from labeler.project import Project
+from model.errors import ModelError
+
+# What a person can do something about; anything else is a mistake of ours and stays a traceback.
+PRESENTABLE = (LabelerError, ModelError, StoreError, OSError)
+
+
+@contextmanager
+def friendly() -> Iterator[None]:
+    """Show what a person can do something about as one sentence instead of a traceback."""
+    try:
+        yield
+    except PRESENTABLE as error:
+        st.error(plain(sentence(error) or str(error)), icon=":material/info:")
+
+
+def opened_project() -> Project:
+    """The project that this app serves; raises `NoProject` where there is none yet."""
+    project = current_project()
+    if project is None:
+        raise NoProject("There is no project here yet; make one on the page Add pictures.")
+    return project

@@ -1,0 +1,57 @@
+"""How numbers and other people's words are put on the page."""
+
+from __future__ import annotations
+
+import re
+
+from labeler.app.items import shown_name
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^&=\"'/@])")
+
+
+def plain(text: str) -> str:
+    """`text` so that markdown shows it letter for letter.
+
+    File names end up in error messages, and a name may hold `![](http://…)`, which the page would
+    fetch: every character that markdown could take for its own is escaped.
+    """
+    return _MARKDOWN.sub(r"\\\1", shown_name(text).replace("\n", " "))
+
+
+def percent(prediction: float | None) -> str:
+    """A prediction, 0–1, as people read it; a dash where there is none."""
+    return "–" if prediction is None else f"{round(prediction * 100)} %"
+
+
+def score(value: float | None) -> str:
+    """A hand score, 0–10; unscored is said, never shown as 0."""
+    return "unscored" if value is None else f"{value:g}"
+
+
+def scored(value: float | None) -> str:
+    return "unscored" if value is None else f"scored {value:g}"
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 image`, `1,204 images`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them, coarser the longer it takes."""
+    if seconds < 10:
+        return "a few seconds"
+    if seconds < 90:
+        return f"{round(seconds / 5) * 5} seconds"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} minutes"
+    return f"{seconds / 3600:.1f} hours"
+
+
+def file_size(size: int) -> str:
+    amount = float(size)
+    for unit in ("bytes", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"

@@ -1,0 +1,224 @@
+"""The `labeler` command: the loop from a folder of images to a better version.
+
+Each subcommand reads its input, calls the workflow and prints the result. Only click and the
+standard library are imported here; what needs more imports it when it runs, so that
+`labeler --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from labeler import cli_review, cli_share
+from labeler.cli_edge import PATHS, Band, Commands, Failure, opened_project
+from labeler.cli_output import counted, progress_bar, say, some, tell, tell_unreadable
+
+if TYPE_CHECKING:
+    from labeler.importing import ImportSummary
+    from labeler.project import Project
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:  # noqa: ARG001
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        say(f"labeler {version('taste-labeler')}")
+    except PackageNotFoundError:
+        say("labeler, run from its source without being installed")
+    ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--project",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="The project folder; without it LABELER_PROJECT, else the current folder.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+@click.pass_context
+def labeler(ctx: click.Context, project: Path | None) -> None:
+    """Score images by hand from 0 to 10, train a model on your taste, correct it, train again.
+
+    \b
+    The loop:
+      labeler init taste && cd taste
+      labeler import ~/pictures
+      labeler embed
+      labeler app                 score in the browser, review, retrain, export
+    """
+    ctx.obj = project
+
+
+@labeler.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--encoder",
+    default="clip-l14",
+    show_default=True,
+    metavar="NAME",
+    help="clip-l14, clip-l14-336, clip-b32, lite (no download) or open_clip:MODEL/PRETRAINED.",
+)
+def init(folder: Path, encoder: str) -> None:
+    """Make an empty project in DIR.
+
+    The encoder turns each image into the numbers that the model learns from.
+    """
+    from labeler.project import Project
+
+    project = Project.create(folder, encoder)
+    say(f"Made a project in {project.folder} with the encoder {project.encoder}.")
+    say(f"Next: labeler --project {folder} import FOLDER")
+    project.close()
+
+
+@labeler.command("import")
+@PATHS
+@click.option("--source", metavar="NAME", help="What to call where these images come from.")
+@click.option(
+    "--expect",
+    type=Band(),
+    metavar="LOW:HIGH",
+    help="The hand scores (0–10) that this source's images are expected to get, such as 0:1.",
+)
+def import_(
+    paths: tuple[Path, ...], source: str | None, expect: tuple[float, float] | None
+) -> None:
+    """Take in folders of images, or single files.
+
+    Folders are searched to the bottom. The files stay where they are. Importing again takes only
+    what is new, and finds moved files.
+    """
+    from labeler.importing import import_paths
+
+    with opened_project() as project:
+        with progress_bar() as progress:
+            summary = import_paths(project, paths, source=source, expect=expect, progress=progress)
+        _show_import(summary)
+
+
+def _show_import(summary: ImportSummary) -> None:
+    counts = {
+        "new": summary.new,
+        "known": summary.known,
+        "duplicates": summary.duplicates,
+        "moved": summary.moved,
+        "changed": summary.changed,
+        "unreadable": len(summary.unreadable),
+    }
+    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    say(f"Found {counted(summary.found, 'image file')}: {told or 'nothing to take'}.")
+    if summary.missing:
+        say(f"Missing now: {counted(summary.missing, 'image')} whose last file is gone.")
+    if summary.other_files:
+        say(f"Passed over {counted(summary.other_files, 'file')} of other kinds.")
+    left_out = [f"{path}: {reason}" for path, reason in [*summary.unreadable, *summary.closed]]
+    for line in some(left_out, "all of them: labeler status --json"):
+        tell(line)
+
+
+@labeler.command()
+def embed() -> None:
+    """Compute the embeddings that are missing.
+
+    Ctrl-C keeps what is done; the next run goes on from there.
+    """
+    from labeler.embedding import embed as embed_images
+
+    with opened_project() as project:
+        with progress_bar() as progress:
+            summary = embed_images(project, progress=progress)
+        speed = f" ({summary.rate:.1f} a second)" if summary.embedded else ""
+        say(f"Embedded {counted(summary.embedded, 'image')}{speed}; before: {summary.already}.")
+        tell_unreadable(summary.failed)
+
+
+@labeler.command()
+@click.argument("image", metavar="IMAGE", required=False)
+@click.argument("score", metavar="SCORE", required=False)
+@click.option(
+    "--from",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.csv",
+    help="Take the scores from a CSV file with the columns path and score.",
+)
+def label(image: str | None, score: str | None, file: Path | None) -> None:
+    """Give hand scores: to one image, or from a CSV file.
+
+    SCORE is 0 to 10. IMAGE is a path or an id: a whole number is an id, so for a file whose name is
+    a number write ./12. In a CSV file paths are absolute or relative to the file, a line without a
+    score leaves its image unscored, and a column group (or split_group) keeps images together that
+    show the same.
+    """
+    if (image is None or score is None) if file is None else image is not None:
+        raise click.UsageError("Give either IMAGE and SCORE, or --from FILE.csv.")
+    with opened_project() as project:
+        if file is not None:
+            _label_from(project, file)
+        else:
+            _label_one(project, str(image), str(score))
+
+
+def _label_one(project: Project, image: str, score: str) -> None:
+    from labeler.errors import BadInput
+    from labeler.labels import label_one, read_score
+
+    try:
+        value = read_score(score)
+    except BadInput as error:
+        raise click.BadParameter(str(error), param_hint="SCORE") from error
+    labelled = label_one(project, image, value)
+    before = "" if labelled.before is None else f" (was {labelled.before:g})"
+    say(f"{labelled.image.path}: {labelled.score:g}{before}")
+
+
+def _label_from(project: Project, file: Path) -> None:
+    from labeler.labels import label_from
+
+    summary = label_from(project, file)
+    for bad in summary.bad:
+        tell(f"{file}, line {bad.line}: {bad.problem}")
+    say(
+        f"Scored {counted(summary.taken, 'image')}; unchanged {summary.unchanged}, "
+        f"without a score {summary.blank}, not taken {len(summary.bad)}."
+    )
+    if summary.is_useless:
+        raise Failure(f"Nothing in {file} could be taken; put right what is named above.")
+
+
+for command in (
+    cli_review.train,
+    cli_review.versions,
+    cli_review.review,
+    cli_review.status,
+    cli_share.predict,
+    cli_share.export,
+    cli_share.app,
+    cli_share.demo,
+    cli_share.run_in_background,
+):
+    labeler.add_command(command)
+
+
+def main() -> None:
+    """The entry point of the `labeler` program."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks is shown as an escape instead of failing.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    labeler(prog_name="labeler")

@@ -1,0 +1,111 @@
+"""What all commands share: finding the project, turning errors into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from labeler.cli_output import tell
+from labeler.failures import STOPPED, sentence
+
+if TYPE_CHECKING:
+    from labeler.project import Project
+
+PATHS = click.argument(
+    "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+STOPPED_CODE = 130  # what shells report for a program ended by Ctrl-C
+
+
+class Failure(click.ClickException):
+    """Ends the command: one sentence on standard error, exit code 1."""
+
+    def show(self, file: Any = None) -> None:  # noqa: ARG002
+        tell(self.message)
+
+
+class Interrupted(Failure):
+    """Ended by Ctrl-C."""
+
+    exit_code = STOPPED_CODE
+
+
+class Commands(click.Group):
+    """A group that knows which errors are for a person; the others keep their traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted(STOPPED) from None
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            message = sentence(error)
+            if message is None or _reader_left(error):
+                raise
+            kind = Interrupted if message == STOPPED else Failure
+            raise kind(message) from error
+
+
+def _reader_left(error: Exception) -> bool:
+    """As in `labeler predict … | head`; click ends the program quietly then."""
+    return isinstance(error, OSError) and error.errno == errno.EPIPE
+
+
+@contextmanager
+def opened_project() -> Iterator[Project]:
+    """The project of --project, LABELER_PROJECT or the current folder; closed at the end."""
+    from labeler.project import find_project
+
+    project = find_project(click.get_current_context().find_object(Path))
+    try:
+        yield project
+    finally:
+        project.close()
+
+
+class Fraction(click.ParamType):
+    """A prediction, 0–1."""
+
+    name = "fraction"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number from 0 to 1.", param, ctx)
+        if not 0 <= number <= 1:
+            hint = f" For {number:g} % write {number / 100:g}." if 1 < number <= 100 else ""
+            self.fail(f"Predictions run from 0 to 1, so {value} is outside.{hint}", param, ctx)
+        return number
+
+
+class Band(click.ParamType):
+    """LOW:HIGH, hand scores 0–10."""
+
+    name = "band"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        low, colon, high = str(value).partition(":")
+        try:
+            band = float(low), float(high)
+        except ValueError:
+            band = math.nan, math.nan
+        if not colon or not 0 <= band[0] <= band[1] <= 10:
+            self.fail(
+                f"{value!r} is not LOW:HIGH with hand scores from 0 to 10, such as 0:1.", param, ctx
+            )
+        return band

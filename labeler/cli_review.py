@@ -1,0 +1,238 @@
+"""Commands of the second half of the loop: train, versions, review, status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from labeler.cli_edge import Failure, opened_project
+from labeler.cli_output import bars, counted, percent, progress_bar, say, show_json, some, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from db.records import Run, Version
+    from labeler.project import Project
+    from labeler.review import Card
+    from labeler.status import Status
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+QUEUES = ("false-positive", "false-negative", "hand-score")
+
+
+@click.command()
+@click.option(
+    "--recipe",
+    type=click.Choice(["quick", "original"]),
+    default="quick",
+    show_default=True,
+    help="quick: seconds, stops by held-out loss; original: CityAesthetics' own, half an hour.",
+)
+@click.option("--note", metavar="TEXT", default="", help="What this version is about.")
+@AS_JSON
+def train(recipe: str, note: str, as_json: bool) -> None:
+    """Train a new version on all hand scores.
+
+    It becomes the active one. Missing embeddings are computed first. If a training runs already,
+    that one is followed.
+    """
+    from db import versions
+
+    with opened_project() as project:
+        run = _train(project, {"recipe": recipe, "note": note})
+        version = versions.by_name(project.store, run.version) if run.version else None
+        if run.state != "done" or version is None:
+            raise Failure(run.message or f"The training {run.state}; run it again.")
+        if as_json:
+            show_json(version_document(version))
+            return
+        say(f"Trained {version.name} on {version.scored_count} scored images; it is active now.")
+        for line in _metrics(version):
+            say(line)
+        say("Next: labeler review")
+
+
+def _train(project: Project, params: dict[str, Any]) -> Run:
+    from labeler import runs
+
+    run, is_ours = runs.begin(project, "train", params)
+    with progress_bar() as progress:
+        if is_ours:
+            return runs.work(project, run.id, progress=progress)
+        tell("A training runs already; following that one.")
+        return runs.follow(project, run.id, progress)
+
+
+@click.command()
+@click.option("--activate", metavar="VERSION", help="Make this version the active one again.")
+@AS_JSON
+def versions(activate: str | None, as_json: bool) -> None:
+    """List the versions, or make one active again.
+
+    Oldest first; the active one is marked with *.
+    """
+    from db.versions import history
+
+    with opened_project() as project:
+        if activate is not None:
+            _activate(project, activate)
+        known = history(project.store)
+        if as_json:
+            show_json([version_document(version) for version in known])
+            return
+        if not known:
+            say("There is no version yet; make one with: labeler train")
+        for version in known:
+            say(_version_line(version))
+
+
+def _activate(project: Project, name: str) -> None:
+    from labeler.predicting import activate
+
+    with progress_bar() as progress:
+        activate(project, name, progress=progress)
+    tell(f"{name} is active now.")
+
+
+def _metrics(version: Version) -> Iterator[str]:
+    """Each figure with its 95 % interval."""
+    for name, figure in version.metrics.items():
+        if not isinstance(figure, dict) or figure.get("value") is None:
+            continue
+        between = ""
+        if figure.get("low") is not None:
+            between = f" ({figure['low']:.3g} to {figure['high']:.3g})"
+        yield f"  {name.replace('_', ' ')}: {figure['value']:.3g}{between}"
+
+
+def version_document(version: Version) -> dict[str, Any]:
+    """All of a version but its loss curve."""
+    return {
+        "name": version.name,
+        "parent": version.parent,
+        "active": version.active,
+        "created_at": version.created_at,
+        "encoder": version.encoder,
+        "recipe": version.recipe,
+        "settings": version.settings,
+        "threshold": version.threshold,
+        "note": version.note,
+        "scored": version.scored_count,
+        "metrics": version.metrics,
+        "file": version.file,
+    }
+
+
+def _version_line(version: Version) -> str:
+    mark = "*" if version.active else " "
+    day = f"{version.created_at.astimezone():%Y-%m-%d %H:%M}"
+    after = f" after {version.parent}" if version.parent else ""
+    note = f"  {version.note}" if version.note else ""
+    trained = f"{version.scored_count} scored, {version.recipe}"
+    return f"{mark} {version.name}  {day}  {trained}{after}{note}"
+
+
+@click.command()
+@click.option(
+    "--queue",
+    type=click.Choice(QUEUES),
+    default="false-positive",
+    show_default=True,
+    help="Which kind of likely mistake.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1), default=40, show_default=True, help="How many at most."
+)
+@AS_JSON
+def review(queue: str, limit: int, as_json: bool) -> None:
+    """List what the active version likely gets wrong.
+
+    The surest mistake first. Correct one with: labeler label ID SCORE
+    """
+    from labeler.review import review_cards
+
+    with opened_project() as project:
+        cards = review_cards(project, queue, limit=limit)
+        if as_json:
+            show_json({"queue": queue, "cards": [_card_document(card) for card in cards]})
+            return
+        if not cards:
+            say(f"Nothing waits in the queue {queue}.")
+        for card in cards:
+            say(_card_line(card))
+
+
+def _card_line(card: Card) -> str:
+    scored = f", scored {card.image.hand_score:g}" if card.image.hand_score is not None else ""
+    why = "; ".join(reason.words for reason in card.reasons)
+    return f"{percent(card.prediction):>4} [{card.image.path}] id {card.image.id}{scored}: {why}"
+
+
+def _card_document(card: Card) -> dict[str, Any]:
+    return {
+        "id": card.image.id,
+        "path": card.image.path,
+        "source": card.image.source,
+        "score": card.image.hand_score,
+        "prediction": card.prediction,
+        "suspicion": card.suspicion,
+        "second": card.second,
+        "confirm": card.confirm,
+        "reasons": [reason.words for reason in card.reasons],
+        "near": [
+            {
+                "id": near.image.id,
+                "path": near.image.path,
+                "score": near.image.hand_score,
+                "similarity": near.similarity,
+            }
+            for near in card.near
+        ],
+    }
+
+
+@click.command()
+@AS_JSON
+def status(as_json: bool) -> None:
+    """Show images, hand scores, sources and versions."""
+    from labeler.status import as_document, read_status
+
+    with opened_project() as project:
+        now = read_status(project)
+        if as_json:
+            show_json(as_document(now))
+        else:
+            _show_status(now)
+
+
+def _show_status(now: Status) -> None:
+    say(f"{now.folder}  encoder {now.encoder}, threshold {percent(now.threshold)}")
+    say(
+        f"{counted(now.fine, 'image')}, {now.embedded} embedded, {now.missing} missing, "
+        f"{len(now.unreadable)} unreadable"
+    )
+    for source in now.sources:
+        expect = f", expected {source.expect[0]:g} to {source.expect[1]:g}" if source.expect else ""
+        say(f"  {source.name}: {counted(source.images, 'image')}, {source.scored} scored{expect}")
+    say()
+    say("Hand scores:")
+    labels = [*(str(score) for score in range(11)), "unscored"]
+    for line in bars(labels, [*now.distribution, now.unscored], max(now.distribution)):
+        say(line)
+    say()
+    for version in now.versions:
+        say(_version_line(version))
+    since = now.active.name if now.active else "the start"
+    say(f"{counted(now.waiting, 'new hand score')} since {since}.")
+    for kind in now.running:
+        say(f"Running now: {kind}")
+    if now.unreadable:
+        say()
+        say("Unreadable:")
+        lines = [f"  {one.path}: {one.reason}" for one in now.unreadable]
+        for line in some(lines, "all of them: labeler status --json"):
+            say(line)
+    if step := now.next_step():
+        say()
+        say(f"Next: {step}")

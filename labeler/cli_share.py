@@ -1,0 +1,266 @@
+"""Commands that use what was learnt: predict, export, app and demo."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from labeler.cli_edge import PATHS, Failure, Fraction, opened_project
+from labeler.cli_output import counted, percent, progress_bar, say, show_json, tell, tell_unreadable
+
+if TYPE_CHECKING:
+    from labeler.heartbeat import Heart
+    from labeler.predicting import PredictedImage, PredictedImages
+    from labeler.selecting import Copies
+
+HOST = click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where to listen; 0.0.0.0 lets the whole network see the pictures.",
+)
+PORT = click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="Without it the first free one from 8501 on.",
+)
+BROWSER = click.option(
+    "--browser/--no-browser", default=True, help="Open the page, where there is a desktop."
+)
+
+
+@click.command()
+@PATHS
+@click.option("--min", "low", type=Fraction(), default=0.0, metavar="F", help="From this, 0–1.")
+@click.option("--max", "high", type=Fraction(), default=1.0, metavar="F", help="Up to this, 0–1.")
+@click.option("--top", type=click.IntRange(0), metavar="N", help="Only the N highest.")
+@click.option(
+    "--copy-to",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Copy these images there, keeping the folders they are in.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.csv|FILE.parquet",
+    help="Write the list to a file.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def predict(
+    *,
+    paths: tuple[Path, ...],
+    low: float,
+    high: float,
+    top: int | None,
+    copy_to: Path | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Predict scores for any images or folders of them.
+
+    They need not be in the project, and nothing is imported. Highest first, as in: 87% [file]
+    """
+    if low > high:
+        raise click.UsageError(f"--min {low:g} is above --max {high:g}; nothing can be between.")
+    written = _table_format(out)
+    with opened_project() as project:
+        from labeler.predicting import predict_paths
+        from labeler.selecting import copy_images, select
+
+        with progress_bar() as progress:
+            result = predict_paths(project, paths, leave_out=copy_to, progress=progress)
+            chosen = select(result.images, low, high, top)
+            copies = copy_images(chosen, copy_to, progress) if copy_to else None
+        if out is not None and written is not None:
+            _write(out, written, chosen, result.version)
+        if as_json:
+            show_json(_prediction_document(result, chosen, copies))
+        else:
+            for image in chosen:
+                say(f"{percent(image.prediction):>4} [{image.path}]")
+        _tell_about(result, chosen, copies, copy_to)
+
+
+def _table_format(out: Path | None) -> str | None:
+    from labeler.tables import format_of
+
+    if out is None:
+        return None
+    named = format_of(out)
+    if named is None:
+        raise click.BadParameter(f"{out} must end with .csv or .parquet.", param_hint="--out")
+    return named
+
+
+def _write(out: Path, file_format: str, chosen: list[PredictedImage], version: str) -> None:
+    from labeler.selecting import as_table
+    from labeler.tables import write_table
+
+    write_table(out, as_table(chosen, version), file_format)
+    tell(f"Wrote {counted(len(chosen), 'row')} to {out}.")
+
+
+def _prediction_document(
+    result: PredictedImages, chosen: list[PredictedImage], copies: Copies | None
+) -> dict[str, Any]:
+    return {
+        "version": result.version,
+        "images": [{"path": image.path, "prediction": image.prediction} for image in chosen],
+        "unreadable": [{"path": path, "reason": reason} for path, reason in result.unreadable],
+        "copied": None if copies is None else asdict(copies),
+    }
+
+
+def _tell_about(
+    result: PredictedImages,
+    chosen: list[PredictedImage],
+    copies: Copies | None,
+    copy_to: Path | None,
+) -> None:
+    tell_unreadable(result.unreadable)
+    if copies is not None:
+        tell(f"Copied {counted(copies.made, 'image')} to {copy_to}; there already: {copies.there}.")
+        for path, place in copies.renamed:
+            tell(f"{path} is copied as {place}: another file has its name.")
+    if not result.images:
+        if result.unreadable:
+            raise Failure("None of these files can be read as an image; see the reasons above.")
+        tell("There are no images there.")
+    elif not chosen:
+        tell(f"None of the {len(result.images)} images is in that range.")
+
+
+@click.group()
+def export() -> None:
+    """Write the dataset or the model to files."""
+
+
+@export.command("dataset")
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "--format", "file_format", type=click.Choice(["csv", "parquet"]), help="Without it csv."
+)
+@click.option("--with-images", is_flag=True, help="Copy the image files beside the table, too.")
+def export_dataset(out: Path, file_format: str | None, with_images: bool) -> None:
+    """Write a table with one row per image.
+
+    It holds path, hash, source, hand score, prediction, version and more. OUT is the file if it
+    ends with .csv or .parquet; any other OUT is a folder that gets dataset.csv (or
+    dataset.parquet). A file that is there already is replaced.
+    """
+    from labeler import exporting
+
+    with opened_project() as project:
+        with progress_bar() as progress:
+            done = exporting.export_dataset(
+                project, out, file_format, with_images=with_images, progress=progress
+            )
+        say(f"Wrote {counted(done.images, 'row')} to {done.file}.")
+        if with_images:
+            say(f"Copied {counted(done.copied, 'image')} to {done.file.parent / 'images'}.")
+        tell_unreadable(done.not_copied)
+
+
+@export.command("model")
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+def export_model(out: Path) -> None:
+    """Write the active version: weights and config.
+
+    OUT is the weights' file if it ends with .safetensors; any other OUT is a folder. The pair loads
+    wherever CityAesthetics files do.
+    """
+    from labeler import exporting
+
+    with opened_project() as project:
+        for file in exporting.export_model(project, out):
+            say(f"Wrote {file}")
+
+
+@click.command()
+@HOST
+@PORT
+@BROWSER
+def app(host: str, port: int | None, browser: bool) -> None:
+    """Serve the app and open it in the browser.
+
+    Its pages are for scoring, reviewing, training, exploring and exporting. Where there is no
+    project yet, its first page makes one.
+    """
+    from labeler.errors import NoProject
+
+    folder = None
+    try:
+        with opened_project() as project:
+            folder = project.folder
+    except NoProject:
+        if _is_named():
+            raise
+    _serve(folder, host, port, browser)
+
+
+def _is_named() -> bool:
+    """Whether a project was asked for, so that not finding it is a mistake."""
+    import os
+
+    named = click.get_current_context().find_object(Path)
+    return named is not None or bool(os.environ.get("LABELER_PROJECT"))
+
+
+def _serve(folder: Path | None, host: str, port: int | None, browser: bool) -> None:
+    from labeler import launching
+
+    if not launching.is_private(host):
+        tell(
+            f"Warning: with --host {host} anybody on the network can see the pictures and change "
+            "the scores; leave it out to keep the app to this machine."
+        )
+    port = launching.choose_port(host, port)
+    announce = "The app is open at {}  (Ctrl-C ends it)"
+    try:
+        launching.serve(folder, host, port, lambda at: say(announce.format(at)), browser=browser)
+    except (KeyboardInterrupt, click.Abort):  # Streamlit turns the one into the other.
+        tell("The app has ended; every score is kept.")
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default="demo-project")
+@HOST
+@PORT
+@BROWSER
+@click.option("--app/--no-app", "open_app", default=True, hidden=True)
+def demo(folder: Path, host: str, port: int | None, browser: bool, open_app: bool) -> None:
+    """Make a demo project and open the app on it.
+
+    Its pictures are drawn by the program. Without DIR it is demo-project in the current folder. One
+    that is there already is opened.
+    """
+    from labeler.demo import make_demo
+
+    with progress_bar() as progress:
+        project = make_demo(folder, progress=progress)
+    project.close()
+    say(f"The demo project is in {project.folder}")
+    if open_app:
+        _serve(project.folder, host, port, browser)
+
+
+@click.command("_run", hidden=True)
+@click.argument("run_id", type=int)
+def run_in_background(run_id: int) -> None:
+    """Do the work of a run, as the app starts it."""
+    from labeler import runs
+
+    runs.be_polite()
+    with opened_project() as project:
+        run = runs.work(project, run_id, on_start=_stop_on_terminate)
+        tell(f"{run.kind}: {run.state}. {run.message or ''}")
+
+
+def _stop_on_terminate(heart: Heart) -> None:
+    """A polite end: what is finished is kept, and the row says stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: heart.stop())

@@ -1,0 +1,148 @@
+"""A version beside its parent: what can be said to have changed, and which images moved most.
+
+Both are judged by their out-of-fold predictions (each image predicted by a head that had not seen
+it), on the images that both have one for, against the hand scores of today. Differences are paired
+and resampled by group, so that near-duplicates don't count as evidence twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+import db.images
+import db.scores
+import db.versions
+from db.records import Image, Version
+from labeler.project import Project
+from model import metrics
+
+Floats = NDArray[np.float64]
+FEWEST_SHARED = 10  # images both were judged on, below which nothing is said
+HIGHER_IS_BETTER = {
+    "mae": False,
+    "rank_correlation": True,
+    "precision": True,
+    "recall": True,
+    "false_positives": False,
+    "average_precision": True,
+}
+CUTS = np.arange(1, 100) / 100  # thresholds of a curve
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How one measure of `model.metrics` changed from parent to version on the shared images.
+
+    `low` and `high` bound the difference (new - old) with 95 % confidence; `verdict` is None where
+    that interval holds 0, or there is none: nothing can be said.
+    """
+
+    measure: str
+    old: float
+    new: float
+    low: float | None
+    high: float | None
+    verdict: Literal["better", "worse"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    shared: int  # images that both were judged on
+    changes: list[Change]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Precision and recall of one version at each threshold; (n,) each, NaN where undefined."""
+
+    version: str
+    thresholds: Floats
+    precision: Floats
+    recall: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    image: Image
+    before: float  # 0–1
+    after: float
+
+
+def compare(project: Project, version: Version, parent: Version) -> Comparison:
+    """What changed from `parent` to `version`, both judged at the version's threshold."""
+    new, old = (_unseen(project, each) for each in (version, parent))
+    ids, values = db.scores.effective(project.store)
+    shared = np.array([k for k, i in enumerate(ids.tolist()) if i in new and i in old], dtype=int)
+    if len(shared) < FEWEST_SHARED:
+        return Comparison(len(shared), [])
+    group_of = db.images.groups(project.store)
+    names = [group_of.get(i, f"image {i}") for i in ids[shared].tolist()]
+    changes = differences(
+        values[shared] / 10,
+        np.array([new[i] for i in ids[shared].tolist()]),
+        np.array([old[i] for i in ids[shared].tolist()]),
+        threshold=version.threshold,
+        groups=np.unique(names, return_inverse=True)[1],
+    )
+    return Comparison(len(shared), changes)
+
+
+def differences(
+    truth: Floats,
+    new: Floats,
+    old: Floats,
+    *,
+    threshold: float,
+    groups: NDArray[np.int64] | None = None,
+) -> list[Change]:
+    """The change of every measure that both predictions have; all arrays (n,), 0–1."""
+    after, before = (metrics.measure(said, truth, threshold, groups) for said in (new, old))
+    paired = metrics.difference(new, old, truth, threshold, groups)
+    changes = []
+    for name, higher_is_better in HIGHER_IS_BETTER.items():
+        old_value, new_value = before[name]["value"], after[name]["value"]
+        if old_value is not None and new_value is not None:
+            low, high = paired[name]["low"], paired[name]["high"]
+            verdict = _verdict(low, high, higher_is_better)
+            changes.append(Change(name, old_value, new_value, low, high, verdict))
+    return changes
+
+
+def curve(project: Project, version: Version) -> Curve | None:
+    """Precision and recall when images pass from 1, 2, … 99 % on; None without out-of-fold
+    predictions.
+
+    What should pass is what the hand scores that the version was trained on say at its threshold.
+    """
+    unseen = _unseen(project, version)
+    ids, values = db.versions.trained_on(project.store, version.id)
+    judged = np.array([k for k, i in enumerate(ids.tolist()) if i in unseen], dtype=int)
+    if not len(judged):
+        return None
+    said = np.array([unseen[i] for i in ids[judged].tolist()])
+    precision, recall = metrics.precision_recall(said, values[judged] / 10, version.threshold, CUTS)
+    return Curve(version.name, CUTS, precision, recall)
+
+
+def moved_most(project: Project, version: Version, parent: Version, limit: int) -> list[Moved]:
+    """The images whose prediction changed most from `parent` to `version`, most first."""
+    found = db.versions.moved_most(project.store, version.id, parent.id, limit)
+    images = {each.id: each for each in db.images.by_ids(project.store, [i for i, *_ in found])}
+    return [Moved(images[i], before, after) for i, before, after in found if i in images]
+
+
+def _verdict(
+    low: float | None, high: float | None, higher_is_better: bool
+) -> Literal["better", "worse"] | None:
+    if low is None or high is None or low <= 0 <= high:
+        return None
+    return "better" if (low > 0) == higher_is_better else "worse"
+
+
+def _unseen(project: Project, version: Version) -> dict[int, float]:
+    found = db.versions.out_of_fold(project.store, version.id)
+    return dict(zip(found.image_ids.tolist(), found.scores.tolist(), strict=True))

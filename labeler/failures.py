@@ -1,0 +1,40 @@
+"""How an exception becomes the one sentence that a person reads; used by every entry point."""
+
+from __future__ import annotations
+
+import errno
+
+from db.errors import StoreError
+from labeler.errors import LabelerError, Stopped
+from model.errors import ModelError
+
+STOPPED = "Stopped; run the same command again to go on."
+
+_NEXT_STEP = {
+    errno.ENOSPC: "make room on that disk and run the same command again",
+    errno.EDQUOT: "make room in your quota and run the same command again",
+    errno.EROFS: "that disk is read-only; choose another place",
+    errno.EACCES: "give yourself the right to it or choose another place",
+    errno.EPERM: "give yourself the right to it or choose another place",
+    errno.ENOENT: "check the path",
+    errno.EMFILE: "raise the limit with ulimit -n and run the same command again",
+}
+
+
+def sentence(error: BaseException) -> str | None:
+    """What to tell the person, or None for an error that only a programmer can read."""
+    if isinstance(error, (KeyboardInterrupt, Stopped)):
+        return STOPPED
+    if isinstance(error, (LabelerError, StoreError, ModelError)):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return _about_the_system(error)
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this; close other programs and run it again."
+    return None
+
+
+def _about_the_system(error: OSError) -> str:
+    step = _NEXT_STEP.get(error.errno or 0, "put that right and run the same command again")
+    where = f" ({error.filename})" if error.filename is not None else ""
+    return f"{error.strerror}{where}; {step}."

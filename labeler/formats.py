@@ -1,0 +1,170 @@
+"""Which files are pictures: the formats that are read, and what is said about the others.
+
+The content decides, not the extension: a PNG named `.jpg` is read as the PNG it is. Left out of
+what Pillow can open: EPS (runs Ghostscript), WMF and EMF (drawn by the system), IPTC (opens
+whatever it wraps), FITS and the BUFR, GRIB, HDF5 and MPEG stubs (data, not pictures).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, ImageFile
+
+from labeler.errors import UnreadableImage
+
+# Recognised by their first bytes; the usual ones first.
+_BY_CONTENT = (
+    *("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "TIFF", "BMP", "JPEG2000", "PSD", "QOI"),
+    *("ICO", "CUR", "ICNS", "PPM", "DDS", "SGI", "SUN", "PCX", "DCX", "XBM", "XPM", "MSP"),
+    *("BLP", "FLI", "FTEX", "GBR", "PIXAR", "XVTHUMB", "MCIDAS"),
+)
+# No distinctive first bytes: tried only where the extension says so.
+_BY_EXTENSION = ("TGA", "DIB", "PCD", "IM")
+# Enough to import a file that has no image extension. TIFF is not here: many camera raw files and
+# scientific data start like one.
+_SURE_OF = frozenset({"JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "JPEG2000", "PSD", "QOI"})
+
+DAMAGED = "The picture is damaged or breaks off early; copy it again from its original."
+_WEB_PAGE = "A web page saved under an image's name; download the image again."
+_HEIC = (
+    "A HEIC photo, which needs one more package: pip install 'taste-labeler[heif]', "
+    "then import again."
+)
+_RAW = "A camera raw file; develop it to JPEG or TIFF first."
+_VECTOR = "A vector drawing, not pixels; save it as PNG first."
+_JXL = "A JPEG XL picture, which can't be read yet; save it as PNG or JPEG."
+_NOT_AN_IMAGE = "Its content is not a picture in any format that is read; save it as PNG or JPEG."
+_AVIF = (
+    "An AVIF picture that this Pillow can't read: pip install --upgrade pillow, then import again."
+)
+
+# Extensions of pictures that Pillow doesn't read (or that aren't let near it), with the reason.
+_KNOWN_EXTENSIONS = (
+    dict.fromkeys((".heic", ".heif", ".hif"), _HEIC)
+    | dict.fromkeys((".svg", ".svgz", ".eps", ".ai", ".wmf", ".emf"), _VECTOR)
+    | dict.fromkeys((".nef", ".cr2", ".cr3", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef"), _RAW)
+    | {".jxl": _JXL, ".avif": _AVIF, ".avifs": _AVIF}
+)
+# Readable by content, but as extensions they usually mean something else.
+_NOT_EXTENSIONS = frozenset({".im", ".rgb", ".rgba", ".bw", ".ras", ".flc", ".blp"})
+
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_AVIF_BRANDS = (b"avif", b"avis")
+
+
+def identify(file: BinaryIO, path: Path) -> ImageFile.ImageFile:
+    """The picture in `file`, its header read and nothing unpacked; raises `UnreadableImage`.
+
+    Not `Image.open`: that refuses or warns by a size limit which belongs to the whole process,
+    and would try the decoders left out above.
+    """
+    head = _head(file)
+    if path.suffix.lower() in _KNOWN_EXTENSIONS and head[:4] in (b"II*\0", b"MM\0*"):
+        raise UnreadableImage(_RAW)  # else its small embedded preview would pass for the picture
+    damaged = False
+    for name, (factory, accept) in _decoders(path.suffix.lower()).items():
+        if accept is not None and not _accepts(accept, head):
+            continue
+        file.seek(0)
+        try:
+            image = factory(file, "")
+        except Exception:  # damaged headers raise anything; the next decoder may know better
+            damaged = damaged or name in _SURE_OF
+        else:
+            return image  # type: ignore[no-any-return, unused-ignore]
+    raise UnreadableImage(_why_unknown(head, path, damaged=damaged))
+
+
+def looks_like_image(path: Path) -> bool:
+    """True if a folder's import should take this file: by its extension, else by its content.
+
+    Reads at most 32 bytes, and none of what isn't a plain file.
+    """
+    if path.suffix.lower() in image_extensions():
+        return True
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(32)
+    except OSError:
+        return False
+    return any(
+        accept is not None and _accepts(accept, head)
+        for name, (_, accept) in _decoders("").items()
+        if name in _SURE_OF
+    )
+
+
+@functools.cache
+def image_extensions() -> frozenset[str]:
+    """Lower-case extensions, with the dot, that mean a picture, readable or not."""
+    _load_plugins()
+    read = {
+        extension
+        for extension, name in Image.registered_extensions().items()
+        if name in (*_BY_CONTENT, *_BY_EXTENSION, "MPO")
+    }
+    return frozenset((read | _KNOWN_EXTENSIONS.keys()) - _NOT_EXTENSIONS)
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1–8; 1 (upright) where there is none or it can't be read."""
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except Exception:  # broken metadata doesn't make the picture unreadable
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _accepts(accept: Callable[[bytes], bool | str], head: bytes) -> bool:
+    answer = accept(head[:16])
+    return not isinstance(answer, str) and bool(answer)  # a string says what is not installed
+
+
+def _head(file: BinaryIO) -> bytes:
+    try:
+        file.seek(0)
+        return file.read(512)
+    except OSError as error:
+        raise UnreadableImage("The file can't be read; check the disk and import again.") from error
+
+
+@functools.cache
+def _load_plugins() -> None:
+    Image.init()
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return
+    register_heif_opener()
+
+
+@functools.cache
+def _decoders(extension: str) -> dict[str, tuple]:
+    _load_plugins()
+    by_extension = [
+        name for name in _BY_EXTENSION if Image.registered_extensions().get(extension) == name
+    ]
+    names = [*_BY_CONTENT, *by_extension, *(["DIB"] if extension == ".dib" else [])]
+    return {name: Image.OPEN[name] for name in names if name in Image.OPEN}
+
+
+def _why_unknown(head: bytes, path: Path, *, damaged: bool) -> str:
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    explanations = (
+        (head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS, _HEIC),
+        (head[4:8] == b"ftyp" and head[8:12] in _AVIF_BRANDS and not damaged, _AVIF),
+        (head[4:8] == b"ftyp" and not damaged, "A film, not a picture."),
+        (head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")), _JXL),
+        (damaged, DAMAGED),
+        (text.startswith(b"%!ps") or b"<svg" in text, _VECTOR),
+        (text.startswith(b"%pdf"), "A PDF document, not a picture; save its pages as PNG."),
+        (text.startswith((b"<!doctype html", b"<html")), _WEB_PAGE),
+    )
+    fallback = _KNOWN_EXTENSIONS.get(path.suffix.lower(), _NOT_AN_IMAGE)
+    return next((reason for holds, reason in explanations if holds), fallback)

@@ -1,0 +1,72 @@
+"""The sign of life of a run: its progress goes to its row, and a request to stop comes back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+
+from db import runs
+from db.errors import StoreError
+from labeler.errors import Stopped
+from labeler.progress import Progress, silent
+from labeler.project import Project
+
+HEARTBEAT_SECONDS = 2.0
+WRITE_SECONDS = 0.3
+
+
+class Heart:
+    """Keeps a run's row alive and up to date, and hears when somebody asks the run to stop.
+
+    A context manager; `progress` is handed to the work and raises `Stopped` when asked to.
+    """
+
+    def __init__(self, project: Project, run_id: int, watcher: Progress = silent) -> None:
+        self._project = project
+        self._run_id = run_id
+        self._watcher = watcher
+        self._latest: tuple[int, int, str] = (0, 0, "starting")
+        self._written_at = float("-inf")
+        self._stop = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep_beating, daemon=True)
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        new_phase = what != self._latest[2]
+        self._latest = (done, total, what)
+        if new_phase or time.monotonic() - self._written_at >= WRITE_SECONDS:
+            self._beat()
+        self._watcher(done, total, what)
+        if self._stop.is_set():
+            raise Stopped(f"Stopped while {what}; what was finished is kept.")
+
+    def stop(self) -> None:
+        """Ask the work to stop at its next progress; safe in a signal handler."""
+        self._stop.set()
+
+    def _beat(self) -> None:
+        self._written_at = time.monotonic()
+        if runs.beat(self._project.store, self._run_id, *self._latest):
+            self._stop.set()
+
+    def _keep_beating(self) -> None:
+        while not self._over.wait(HEARTBEAT_SECONDS):
+            try:
+                self._beat()
+            except StoreError:  # Busy for long; the next beat comes soon.
+                continue
+
+    def __enter__(self) -> Heart:
+        self._beat()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()

@@ -1,0 +1,71 @@
+"""What each kind of run does, and what it has to say at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from labeler.errors import LabelerError, Stopped
+from labeler.progress import Progress
+from labeler.project import Project
+from model.errors import ModelError
+
+# (the sentence for the run's row, the id of the version that it made)
+Outcome = tuple[str, int | None]
+Job = Callable[[Project, dict[str, Any], Progress, Any], Outcome]
+
+
+def _import(project: Project, params: dict[str, Any], progress: Progress, encoder: Any) -> Outcome:
+    """Imports, then embeds what is new; the images are kept also where embedding fails."""
+    from labeler.importing import import_paths
+
+    expect = params.get("expect")
+    summary = import_paths(
+        project,
+        [Path(path) for path in params["paths"]],
+        source=params.get("source"),
+        expect=(float(expect[0]), float(expect[1])) if expect else None,
+        progress=progress,
+    )
+    told = f"Found {summary.found} image files, {summary.new} of them new"
+    told += f", {len(summary.unreadable)} unreadable." if summary.unreadable else "."
+    if not params.get("embed", True):
+        return told, None
+    try:
+        embedded, _ = _embed(project, {}, progress, encoder)
+    except (LabelerError, ModelError) as error:
+        if isinstance(error, Stopped):
+            raise
+        raise LabelerError(f"{told} They are not embedded yet: {error}") from error
+    return f"{told} {embedded}", None
+
+
+def _embed(project: Project, params: dict[str, Any], progress: Progress, encoder: Any) -> Outcome:
+    from labeler.embedding import embed
+
+    summary = embed(project, encoder=encoder, progress=progress, only=params.get("only"))
+    told = f"Embedded {summary.embedded} images."
+    if summary.failed:
+        told += f" {len(summary.failed)} could not be read."
+    return told, None
+
+
+def _train(project: Project, params: dict[str, Any], progress: Progress, encoder: Any) -> Outcome:
+    from labeler.training import train
+
+    version = train(
+        project,
+        recipe=params.get("recipe") or "quick",
+        note=params.get("note") or "",
+        encoder=encoder,
+        progress=progress,
+    )
+    return f"Trained {version.name} on {version.scored_count} scored images.", version.id
+
+
+JOBS: dict[str, Job] = {
+    "import": _import,
+    "embed": _embed,
+    "train": _train,
+}

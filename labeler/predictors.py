@@ -1,0 +1,87 @@
+"""A version at work: its head and second opinion, read from their files, predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db import embeddings, versions
+from db.records import Predictions, Version
+from labeler.errors import BadInput
+from labeler.progress import Progress, silent
+from labeler.project import Project
+from model.head import Head, predict
+from model.head_files import load_head, weights_path
+from model.opinion import Opinion
+
+_BATCH = 8192
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedVersion:
+    """A version's head and second opinion, ready to predict."""
+
+    head: Head
+    opinion: Opinion
+
+    def predict(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> Predictions:
+        """For images `ids` (n,) with raw embeddings (n, width)."""
+        return Predictions(ids, predict(self.head, vectors), self.opinion.exceed(vectors))
+
+
+def predict_stored(project: Project, version_name: str, progress: Progress = silent) -> int:
+    """Let a version predict every image that has an embedding and no prediction of its yet.
+
+    Returns how many; each batch is kept at once, so that what `progress` interrupts can go on.
+    Raises `BadInput` where there is no such version.
+    """
+    version = versions.by_name(project.store, version_name)
+    if version is None:
+        raise BadInput(f"There is no version {version_name}; list them with: labeler versions")
+    record = embeddings.encoder(project.store, version.encoder)
+    if record is None:
+        return 0
+    waiting = versions.without_prediction(project.store, version.id, record.id)
+    if not len(waiting):
+        return 0
+    loaded, done = load_version(project, version), 0
+    progress(0, len(waiting), "predicting")
+    for ids, vectors in embeddings.iterate(project.store, record.id, _BATCH, waiting):
+        versions.put_predictions(project.store, version.id, loaded.predict(ids, vectors))
+        done += len(ids)
+        progress(done, len(waiting), "predicting")
+    return done
+
+
+def score_embeddings(
+    project: Project, version: Version, vectors: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Predictions (n,) 0–1 of a version for raw embeddings (n, width)."""
+    return predict(load_version(project, version).head, vectors)
+
+
+def load_version(project: Project, version: Version) -> LoadedVersion:
+    """The version's head and second opinion from its files; raises `ModelError` if they are not
+    there, broken, or meant for embeddings of another width.
+    """
+    record = embeddings.encoder(project.store, version.encoder)
+    path = project.models / version.file
+    stamps = tuple(_stamp(file) for file in (weights_path(path), opinion_path(path)))
+    return _load(path, record.width if record else None, stamps)
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path, width: int | None, _stamps: tuple[int, ...]) -> LoadedVersion:
+    return LoadedVersion(load_head(path, width).head, Opinion.load(opinion_path(path)))
+
+
+def _stamp(file: Path) -> int:
+    return file.stat().st_mtime_ns if file.is_file() else 0
+
+
+def opinion_path(path: Path) -> Path:
+    return weights_path(path).with_suffix(".opinion.npz")

@@ -1,0 +1,108 @@
+"""A project is one folder: the store, the trained models, the previews.
+
+Only paths and settings live here; nothing in this module reads an image or imports torch.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from db.store import Store
+from labeler.errors import BadInput, LabelerError, NoProject
+from model.encoders import canonical
+
+STORE_FILE = "labeler.sqlite"
+DEFAULT_ENCODER = "clip-l14"
+DEFAULT_THRESHOLD = 0.5
+SUBFOLDERS = ("models", "previews", "thumbnails", "runs")
+
+
+@dataclass(frozen=True)
+class Project:
+    """An open project. Cheap to make, safe to share between threads."""
+
+    folder: Path
+    store: Store
+
+    @classmethod
+    def create(cls, folder: Path, encoder: str = DEFAULT_ENCODER) -> Project:
+        """Make an empty project in `folder` (made if needed).
+
+        Raises `LabelerError` if there is one already or the folder can't be written, `ModelError`
+        for an encoder name that nobody knows.
+        """
+        folder = folder.expanduser().resolve()
+        identity = canonical(encoder)
+        if (folder / STORE_FILE).exists():
+            raise LabelerError(f"{folder} is a project already; use it with --project {folder}.")
+        try:
+            for name in SUBFOLDERS:
+                (folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LabelerError(
+                f"Can't make a project in {folder}: {error.strerror}; choose a folder that you own."
+            ) from error
+        store = Store.create(folder / STORE_FILE)
+        store.set_setting("encoder", identity)
+        store.set_setting("threshold", str(DEFAULT_THRESHOLD))
+        return cls(folder, store)
+
+    @classmethod
+    def open(cls, folder: Path) -> Project:
+        """Open the project in `folder`; raises `NoProject`, or `StoreError` if its store is unusable."""
+        folder = folder.expanduser().resolve()
+        if not is_project(folder):
+            raise NoProject(f"{folder} is not a project; make one with: labeler init {folder}")
+        return cls(folder, Store.open(folder / STORE_FILE))
+
+    @property
+    def encoder(self) -> str:
+        """Canonical identity of the encoder that this project's head reads."""
+        return self.store.setting("encoder") or canonical(DEFAULT_ENCODER)
+
+    @property
+    def threshold(self) -> float:
+        """The prediction, 0–1, from which an image passes."""
+        return float(self.store.setting("threshold") or DEFAULT_THRESHOLD)
+
+    def set_threshold(self, threshold: float) -> None:
+        """Keep `threshold` for every page and command; raises `BadInput` outside 0–1."""
+        if not 0 < threshold < 1:
+            raise BadInput(f"A threshold of {threshold} is not between 0 and 1; 0.5 is usual.")
+        self.store.set_setting("threshold", str(threshold))
+
+    @property
+    def models(self) -> Path:
+        return self.folder / "models"
+
+    @property
+    def previews(self) -> Path:
+        return self.folder / "previews"
+
+    @property
+    def thumbnails(self) -> Path:
+        return self.folder / "thumbnails"
+
+    @property
+    def runs_folder(self) -> Path:
+        return self.folder / "runs"
+
+    def close(self) -> None:
+        self.store.close()
+
+
+def is_project(folder: Path) -> bool:
+    return (folder / STORE_FILE).is_file()
+
+
+def find_project(given: Path | None = None) -> Project:
+    """The project meant: `given` (--project), else LABELER_PROJECT, else the current folder."""
+    named = given or (Path(env) if (env := os.environ.get("LABELER_PROJECT")) else None)
+    if named is None and not is_project(Path.cwd()):
+        raise NoProject(
+            "The current folder is not a project; name one with --project DIR or LABELER_PROJECT, "
+            "or make one with: labeler init DIR"
+        )
+    return Project.open(named or Path.cwd())

@@ -1,0 +1,164 @@
+"""Long work as runs: rows that every page and command can watch, worked on by their own process.
+
+The row comes first, and the store allows one active run of a kind: a second start joins the first.
+The process beats while it works; one that stopped beating is marked failed by whoever looks next.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import labeler
+from db import runs
+from db.errors import StoreError
+from db.records import Run
+from labeler.errors import BadInput, LabelerError, Stopped
+from labeler.failures import sentence
+from labeler.heartbeat import Heart
+from labeler.jobs import JOBS
+from labeler.progress import Progress, silent
+from labeler.project import Project
+
+FOLLOW_SECONDS = 0.3
+
+
+def start_run(project: Project, kind: str, params: dict[str, Any]) -> Run:
+    """Start a run of `kind` (import, embed, train) in the background, or join the active one.
+
+    `params` for import: paths (absolute), source, expect ([low, high]), embed (default true); for
+    train: recipe, note. Raises `LabelerError` if no process can be started.
+    """
+    if kind not in JOBS:
+        raise BadInput(f"There are no runs of the kind {kind}; it is one of {', '.join(JOBS)}.")
+    run, started = runs.start(project.store, kind, params)
+    if not started:
+        return run
+    try:
+        process = _spawn(project, run.id)
+    except OSError as error:
+        message = f"The {kind} run could not be started: {error.strerror}; try again."
+        runs.finish(project.store, run.id, "failed", message)
+        raise LabelerError(message) from error
+    runs.set_pid(project.store, run.id, process.pid)
+    threading.Thread(target=_reap, args=(project, run.id, process), daemon=True).start()
+    return runs.get(project.store, run.id) or run
+
+
+def begin(project: Project, kind: str, params: dict[str, Any]) -> tuple[Run, bool]:
+    """A run that this process is to `work` on itself; False: one is active, `follow` it instead."""
+    return runs.start(project.store, kind, params, pid=os.getpid())
+
+
+def follow(
+    project: Project,
+    run_id: int,
+    progress: Progress = silent,
+    pause: Callable[[], None] = lambda: time.sleep(FOLLOW_SECONDS),
+) -> Run:
+    """Watch another process's run until it ends, also by dying; returns its row as it ended."""
+    while True:
+        runs.mark_stale(project.store, datetime.now(UTC))
+        run = _existing(project, run_id)
+        if run.state != "active":
+            return run
+        progress(run.done, run.total, run.what)
+        pause()
+
+
+def be_polite() -> None:
+    """Give way to other programs: the page that shows this run must stay quick."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+
+
+def log_file(project: Project, run_id: int) -> Path:
+    return project.runs_folder / f"{run_id}.log"
+
+
+def _spawn(project: Project, run_id: int) -> subprocess.Popen[bytes]:
+    """A process in a session of its own: closing the page or the terminal doesn't end it."""
+    code = str(Path(labeler.__file__).resolve().parent.parent)
+    python_path = os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")]))
+    # -P: a folder called db or model where the app was started is not taken for ours.
+    command = [sys.executable, "-P", "-m", "labeler", "--project", str(project.folder)]
+    project.runs_folder.mkdir(parents=True, exist_ok=True)
+    with log_file(project, run_id).open("ab") as log:
+        return subprocess.Popen(
+            [*command, "_run", str(run_id)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=os.environ | {"PYTHONPATH": python_path},
+        )
+
+
+def _reap(project: Project, run_id: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait for the process, so that it leaves no zombie, and say so if it died at its work."""
+    code = process.wait()
+    try:
+        run = runs.get(project.store, run_id)
+        if run is not None and run.state == "active":
+            message = f"The {run.kind} run ended unexpectedly (exit code {code}); start it again."
+            runs.finish(project.store, run_id, "failed", message)
+    except StoreError:
+        return  # The project is closed or gone; the stale heartbeat tells the next one who looks.
+
+
+def work(
+    project: Project,
+    run_id: int,
+    *,
+    progress: Progress = silent,
+    encoder: Any = None,
+    on_start: Callable[[Heart], None] | None = None,
+) -> Run:
+    """Do the run's work here and now, and return its row as it ended: done, failed or stopped.
+
+    `encoder` is for tests and callers that have one loaded; `on_start` gets the heart, to tie a
+    signal to its `stop`. Raises `BadInput` if there is no such active run, and lets
+    KeyboardInterrupt pass once the row says stopped.
+    """
+    run = runs.get(project.store, run_id)
+    if run is None or run.state != "active":
+        raise BadInput(f"There is no active run {run_id}; start one with: labeler train")
+    with Heart(project, run_id, progress) as heart:
+        if on_start is not None:
+            on_start(heart)
+        try:
+            message, version_id = JOBS[run.kind](project, run.params, heart.progress, encoder)
+            state = "done"
+        except (Stopped, KeyboardInterrupt) as stop:
+            runs.finish(project.store, run_id, "stopped", str(stop) or "Stopped.")
+            if isinstance(stop, KeyboardInterrupt):
+                raise
+            return _existing(project, run_id)
+        except Exception as error:
+            state, version_id, message = "failed", None, _failure(project, run_id, error)
+    runs.finish(project.store, run_id, state, message, version_id)
+    return _existing(project, run_id)
+
+
+def _existing(project: Project, run_id: int) -> Run:
+    run = runs.get(project.store, run_id)
+    if run is None:
+        raise BadInput(f"Run {run_id} is gone from {project.folder}; start it again.")
+    return run
+
+
+def _failure(project: Project, run_id: int, error: Exception) -> str:
+    """The sentence for the row. The traceback goes to the run's log, for whoever must read it."""
+    log = log_file(project, run_id)
+    project.runs_folder.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        traceback.print_exception(error, file=file)
+    return sentence(error) or f"{type(error).__name__}: {error}; the details are in {log}."

@@ -1,0 +1,261 @@
+"""Scoring by hand: which image comes next, and taking what the person did with it.
+
+Hand scores are 0–10; what a browser sends is checked here before the store sees it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+import db.images
+import db.scores
+import db.versions
+from db.records import QUEUES, Event, Image, Receipt, Version
+from labeler.errors import BadInput
+from labeler.project import Project
+
+ORDERS = (
+    ("random", "Random"),
+    ("newest", "Newest first"),
+    ("thin", "Fill the thin brackets"),
+    ("revise", "Already scored, newest first"),
+)
+KINDS = ("score", "confirm", "skip", "undo")
+LONGEST_ID = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """What the hand scores `low`–`high` (both included, 0–10) usually stand for."""
+
+    low: int
+    high: int
+    meaning: str
+
+
+BRACKETS = (
+    Bracket(0, 0, "real photo, noise, much text"),
+    Bracket(1, 1, "manga panel, no subject"),
+    Bracket(2, 3, "sketch, rough lineart"),
+    Bracket(4, 4, "flat shading, TV screenshot, average"),
+    Bracket(5, 10, "high quality by your own taste, the higher the better"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Images to score next; `explanation` says why there are none where that needs saying."""
+
+    images: list[Image]
+    explanation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What stands beside the picture; `distribution[k]` images have a score that rounds to k."""
+
+    scored: int
+    unscored: int
+    distribution: list[int]
+    today: int
+    last_hour: int
+    per_minute: float | None
+
+
+def score_stats(project: Project, now: datetime | None = None) -> Stats:
+    store = project.store
+    # Today began at midnight where the person sits.
+    tempo = db.scores.tempo(store, now or datetime.now().astimezone())
+    return Stats(
+        scored=db.scores.scored_count(store),
+        unscored=db.scores.unscored_count(store),
+        distribution=db.scores.distribution(store),
+        today=tempo.today,
+        last_hour=tempo.last_hour,
+        per_minute=tempo.per_minute,
+    )
+
+
+def next_images(project: Project, order: str, *, limit: int, exclude: Collection[int]) -> Offer:
+    """The next images in `order`: a name in `ORDERS`, or `source-<id>` for one source at random.
+
+    Raises `BadInput` for another order.
+    """
+    store = project.store
+    if order == "thin":
+        return _fill_thin(project, limit, exclude)
+    if order == "revise":
+        found = db.images.scored(store, order="newest-scored", limit=limit, exclude=exclude)
+        return Offer(found, None if found or exclude else "Nothing is scored yet.")
+    if order.startswith("source-") and order[7:].isdecimal():
+        found = db.images.unscored(
+            store, order="random", source_id=int(order[7:]), limit=limit, exclude=exclude
+        )
+        return Offer(found)
+    if order not in ("random", "newest"):
+        raise BadInput(f"There is no order {order!r}; there are {', '.join(n for n, _ in ORDERS)}.")
+    return Offer(db.images.unscored(store, order=order, limit=limit, exclude=exclude))
+
+
+def _fill_thin(project: Project, limit: int, exclude: Collection[int]) -> Offer:
+    version = db.versions.active(project.store)
+    if version is None:
+        return Offer(
+            [],
+            "To know which images may fill the thin brackets a model is needed: score some at "
+            "random, train a first version, and come back.",
+        )
+    taken: list[Image] = []
+    for score in thinnest_first(db.scores.distribution(project.store)):
+        taken += _predicted_at(project, version, score, limit, {*exclude, *(i.id for i in taken)})
+        if len(taken) >= limit:
+            break
+    if not taken and not exclude:
+        return Offer([], f"{version.name} has predicted no unscored image yet: embed them first.")
+    return Offer(taken[:limit])
+
+
+def _predicted_at(
+    project: Project, version: Version, score: int, limit: int, exclude: Collection[int]
+) -> list[Image]:
+    """A few at a time from one bracket, so that the thinnest does not have a whole batch."""
+    return db.images.unscored(
+        project.store,
+        order="random-in-band",
+        version_id=version.id,
+        band=band_of(score),
+        limit=max(1, limit // 4),
+        exclude=exclude,
+    )
+
+
+def thinnest_first(distribution: Sequence[int]) -> list[int]:
+    """Scores 0–10, those given least often first; of equally thin ones the outer come first."""
+    return sorted(range(len(distribution)), key=lambda k: (distribution[k], -abs(k - 5), k))
+
+
+def band_of(score: int) -> tuple[float, float]:
+    """Predictions, 0–1, that round to `score`; the ends take in 0 and 1."""
+    return (score - 0.5) / 10 if score > 0 else 0.0, (score + 0.5) / 10 if score < 10 else 1.0
+
+
+def confirmed_score(prediction: float, threshold: float) -> int:
+    """The hand score, 0–10, that "the model is right" stands for.
+
+    The prediction rounded half up, kept on the model's own side of the threshold: to confirm a
+    pass never records a fail. Where no whole score lies on that side, the nearest end is taken.
+    """
+    score = math.floor(prediction * 10 + 0.5)
+    # Tiny slack: 0.7 * 10 is a little more than 7 in floating point.
+    lowest_pass = math.ceil(threshold * 10 - 1e-9)
+    if prediction >= threshold:
+        return min(10, max(score, lowest_pass))
+    return max(0, min(score, lowest_pass - 1))
+
+
+def take_events(
+    project: Project, raw: Sequence[Any], scorer: str | None = None, now: datetime | None = None
+) -> list[Receipt]:
+    """Keep what a browser sent, in order; one receipt each, malformed ones refused with a reason.
+
+    Each is a dict: `event` (its id), `kind` (score, confirm, skip or undo), `image`, as the kind
+    needs `score`, `queue`, `undoes`, and what was on the screen: `prediction`, `version`,
+    `threshold`. `at` (ISO 8601) is believed unless it lies in the future.
+    """
+    now = now or datetime.now(UTC)
+    threshold = project.threshold
+    checked = [_checked(project, item, scorer, now, threshold) for item in raw]
+    events = [item for item in checked if isinstance(item, Event)]
+    kept = iter(db.scores.record(project.store, events))
+    return [next(kept) if isinstance(item, Event) else item for item in checked]
+
+
+def _checked(
+    project: Project, raw: Any, scorer: str | None, now: datetime, threshold: float
+) -> Event | Receipt:
+    try:
+        return _event(project, raw, scorer, now, threshold)
+    except (BadInput, KeyError, TypeError, ValueError) as error:
+        event_id = raw.get("event") if isinstance(raw, dict) else None
+        sentence = str(error) if isinstance(error, BadInput) else "The event is malformed."
+        return Receipt(str(event_id)[:LONGEST_ID], accepted=False, repeated=False, problem=sentence)
+
+
+def _event(
+    project: Project, raw: dict[str, Any], scorer: str | None, now: datetime, threshold: float
+) -> Event:
+    kind, queue = raw["kind"], raw.get("queue")
+    if kind not in KINDS or (queue is not None and queue not in QUEUES):
+        raise BadInput(f"There is no event {kind!r} in a queue {queue!r}.")
+    if not isinstance(raw["event"], str) or not 0 < len(raw["event"]) <= LONGEST_ID:
+        raise BadInput("An event needs an id of its own.")
+    image_id = int(raw["image"])
+    value = _score(raw["score"]) if kind in ("score", "confirm") else None
+    why = None
+    if value is not None:
+        seen = float(raw.get("threshold") or threshold)
+        why = "confirmation" if kind == "confirm" else _why(project, queue, image_id, value, seen)
+    return Event(
+        event_id=raw["event"],
+        kind="score" if kind == "confirm" else kind,
+        image_id=image_id,
+        value=value,
+        why=why,
+        queue=queue or "score",
+        scorer=scorer,
+        at=_time(raw.get("at"), now),
+        shown_prediction=_fraction(raw.get("prediction")),
+        shown_version=raw.get("version"),
+        undoes=raw["undoes"] if kind == "undo" else None,
+    )
+
+
+def _why(
+    project: Project, queue: str | None, image_id: int, value: float, threshold: float
+) -> str | None:
+    """Why a score was given in a review queue; None elsewhere: the store tells first from later."""
+    if queue == "hand-score":
+        image = db.images.get(project.store, image_id)
+        same = image is not None and image.hand_score == value
+        return "confirmation" if same else "correction-hand-score"
+    if queue in ("false-positive", "false-negative"):
+        # A score in the false-positive queue that still passes agrees with the model, and likewise.
+        wrong = (value / 10 < threshold) == (queue == "false-positive")
+        return f"correction-{queue}" if wrong else "confirmation"
+    return None
+
+
+def _score(raw: Any) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not 0 <= raw <= 10:
+        raise BadInput(f"A score of {str(raw)[:20]!r} is not between 0 and 10.")
+    return float(raw)
+
+
+def _fraction(raw: Any) -> float | None:
+    if raw is None:
+        return None
+    value = float(raw)
+    if not 0 <= value <= 1:
+        raise BadInput(f"A prediction of {value} is not between 0 and 1.")
+    return value
+
+
+def _time(raw: Any, now: datetime) -> datetime:
+    at = datetime.fromisoformat(raw) if raw else now
+    return min(now, at.astimezone(UTC))
+
+
+def predictions_of(
+    project: Project, version: Version | None, ids: Sequence[int]
+) -> dict[int, float]:
+    """Prediction, 0–1, by image id, for those that `version` has predicted."""
+    if version is None or not ids:
+        return {}
+    found = db.versions.predictions(project.store, version.id, np.asarray(ids, dtype=np.int64))
+    return dict(zip(found.image_ids.tolist(), found.scores.tolist(), strict=True))

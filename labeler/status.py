@@ -1,0 +1,132 @@
+"""Where a project stands: how many images, how many scored and how, and what is left to do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from db import embeddings, images, runs, scores, versions
+from db.records import Version
+from labeler.project import Project
+
+ACTIVE_KINDS = ("import", "embed", "train")
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    name: str
+    root: str | None
+    expect: tuple[float, float] | None  # hand scores, 0–10
+    images: int
+    scored: int
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """`distribution[k]` is how many images have a hand score of about k, for k = 0..10.
+
+    `embedded` counts for the project's own encoder; `waiting` is how many hand scores differ from
+    those that the active version was trained on (all of them where there is no version).
+    """
+
+    folder: str
+    encoder: str
+    threshold: float
+    fine: int
+    missing: int
+    unreadable: list[Unreadable]
+    embedded: int
+    scored: int
+    unscored: int
+    distribution: list[int]
+    waiting: int
+    sources: list[SourceStatus]
+    versions: list[Version]
+    running: list[str]
+
+    @property
+    def active(self) -> Version | None:
+        return next((version for version in self.versions if version.active), None)
+
+    def next_step(self) -> str | None:
+        """The command that brings the loop on, or None where it is the person's eyes that do."""
+        if not self.fine:
+            return "labeler import FOLDER"
+        if self.embedded < self.fine:
+            return "labeler embed"
+        if not self.versions:
+            return "labeler train" if self.scored >= 20 else "labeler app"
+        return "labeler train" if self.waiting >= 20 else "labeler review"
+
+
+def read_status(project: Project) -> Status:
+    store = project.store
+    states = images.count_by_state(store)
+    known = versions.history(store)
+    active = next((version for version in known if version.active), None)
+    encoder = embeddings.encoder(store, project.encoder)
+    return Status(
+        folder=str(project.folder),
+        encoder=project.encoder,
+        threshold=project.threshold,
+        fine=states.get("fine", 0),
+        missing=states.get("missing", 0),
+        unreadable=_unreadable(project),
+        embedded=states.get("fine", 0) - len(embeddings.missing(store, encoder.id))
+        if encoder
+        else 0,
+        scored=scores.scored_count(store),
+        unscored=scores.unscored_count(store),
+        distribution=scores.distribution(store),
+        waiting=scores.since_version(store, active.id if active else None),
+        sources=_sources(project),
+        versions=known,
+        running=[kind for kind in ACTIVE_KINDS if runs.active(store, kind)],
+    )
+
+
+def _unreadable(project: Project) -> list[Unreadable]:
+    locations = images.known_locations(project.store, None)
+    ids = {one.image_id for one in locations.values() if one.state == "unreadable"}
+    found = images.by_ids(project.store, sorted(ids))
+    return [Unreadable(image.path, image.reason or "unknown") for image in found]
+
+
+def _sources(project: Project) -> list[SourceStatus]:
+    return [
+        SourceStatus(
+            name=count.source.name,
+            root=count.source.root,
+            expect=_expect(count.source.expect_low, count.source.expect_high),
+            images=count.images,
+            scored=count.scored,
+        )
+        for count in images.counts_by_source(project.store)
+    ]
+
+
+def _expect(low: float | None, high: float | None) -> tuple[float, float] | None:
+    return None if low is None or high is None else (low, high)
+
+
+def as_document(status: Status) -> dict[str, Any]:
+    """Plain values for JSON; the versions are summed up, `labeler versions --json` has the rest."""
+    document = asdict(status)
+    document["versions"] = [
+        {
+            "name": version.name,
+            "parent": version.parent,
+            "active": version.active,
+            "scored": version.scored_count,
+            "created_at": version.created_at,
+        }
+        for version in status.versions
+    ]
+    document["active"] = status.active.name if status.active else None
+    return document

@@ -1,0 +1,235 @@
+"""Training a version: from the hand scores of a project to a head that is active and has predicted.
+
+Everything that the version consists of is made first and kept last, in one go: whoever stops a
+training, or pulls the plug, finds the project as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db import candidates, embeddings, images, scores, versions
+from db.records import EncoderRecord, NewVersion, Predictions, Version
+from labeler.errors import NotEnoughScores
+from labeler.predictors import load_version, opinion_path, predict_stored, score_embeddings
+from labeler.progress import Progress, silent
+from labeler.project import Project
+from model import crossing, metrics
+from model.folds import connected_groups
+from model.head_files import config_path, save_head, weights_path
+from model.recipes import Point, Recipe, recipe_named
+
+if TYPE_CHECKING:
+    from model.encoders import Encoder
+
+__all__ = ["load_version", "predict_stored", "score_embeddings", "train"]
+
+FEWEST = 20  # scored images
+# Embeddings of so many unscored images help to teach the head; more would only take time.
+MOST_UNSCORED = 4096
+
+OnCurve = Callable[[list[Point]], None]
+
+
+def train(
+    project: Project,
+    *,
+    recipe: str | Recipe = "quick",
+    note: str = "",
+    encoder: Encoder | None = None,
+    progress: Progress = silent,
+    on_curve: OnCurve | None = None,
+    seed: int = 0,
+) -> Version:
+    """Train on all hand scores, keep and activate the version, predict all embedded images.
+
+    `recipe` is a name or the settings themselves. Embeddings that scored images lack are computed
+    first, by `encoder` if given. The phases of `progress` are embedding, folds, head (in steps) and
+    predicting (in images); `on_curve` gets the loss curve as it grows. Raises `NotEnoughScores`,
+    and what passes through from `progress` leaves no half version behind.
+    """
+    recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
+    _check_scores(scores.effective(project.store)[1])
+    identity = encoder.identity if encoder else project.encoder
+    _embed_scored(project, identity, encoder, progress)
+    record, ids, values, vectors = _scored_vectors(project, identity)
+    _check_scores(values)
+    groups = _groups(project, ids, vectors)
+    if len(np.unique(groups)) < 2:
+        raise NotEnoughScores(
+            f"All {len(ids)} scored images are one group or near-duplicates of each other; "
+            "score at least 1 different image."
+        )
+    unscored = _unscored(project, record, seed)
+    scored = crossing.Scored(vectors, values, groups, unscored, project.threshold)
+    outcome = crossing.cross_train(recipe, scored, seed, _watcher(progress, on_curve))
+    new = _described(
+        project,
+        record,
+        recipe=recipe,
+        note=note,
+        seed=seed,
+        scored=scored,
+        ids=ids,
+        outcome=outcome,
+    )
+    version = _keep(project, record, new, outcome)
+    predict_stored(project, version.name, progress)
+    return version
+
+
+def _check_scores(values: NDArray[np.float64]) -> None:
+    """Raises `NotEnoughScores`, saying how many more of what are needed."""
+    if len(values) < FEWEST:
+        raise NotEnoughScores(
+            f"Training needs {FEWEST} scored images with an embedding, and there are "
+            f"{len(values)}; score {FEWEST - len(values)} more."
+        )
+    if (values == values[0]).all():
+        raise NotEnoughScores(
+            f"All {len(values)} hand scores are {values[0]:g}, so there is nothing to tell apart; "
+            "score at least 1 image differently."
+        )
+
+
+def _embed_scored(
+    project: Project, identity: str, encoder: Encoder | None, progress: Progress
+) -> None:
+    """Compute what scored images lack; ones that can't be read are left out of the training."""
+    record = embeddings.encoder(project.store, identity)
+    ids, _ = scores.effective(project.store)
+    if record is not None and not embeddings.missing(project.store, record.id, only=ids):
+        return
+    from labeler.embedding import embed
+
+    embed(project, encoder=encoder, progress=progress, only=ids.tolist())
+
+
+def _scored_vectors(
+    project: Project, identity: str
+) -> tuple[EncoderRecord, NDArray[np.int64], NDArray[np.float64], NDArray[np.float32]]:
+    """The encoder, and the scored images that have an embedding: ids, hand scores, embeddings."""
+    record = embeddings.encoder(project.store, identity)
+    if record is None:
+        raise NotEnoughScores(
+            f"None of the scored images could be embedded with {identity}; "
+            f"score {FEWEST} images that can be read."
+        )
+    ids, values = scores.effective(project.store)
+    found, vectors = embeddings.get(project.store, record.id, ids)
+    value_of = dict(zip(ids.tolist(), values.tolist(), strict=True))
+    return record, found, np.array([value_of[i] for i in found.tolist()]), vectors
+
+
+def _groups(
+    project: Project, ids: NDArray[np.int64], vectors: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """Group numbers (n,): by the project's groups, by how the images look, by their embeddings."""
+    names = images.groups(project.store)
+    known, hashes = images.fingerprints(project.store)
+    hash_of = dict(zip(known.tolist(), hashes.tolist(), strict=True))
+    looks = np.array([hash_of.get(i, 0) for i in ids.tolist()], dtype=np.uint64)
+    return connected_groups(len(ids), [names.get(i) for i in ids.tolist()], looks, vectors)
+
+
+def _unscored(project: Project, record: EncoderRecord, seed: int) -> NDArray[np.float32]:
+    """Embeddings (m, width) of images without a score, drawn at random if there are many."""
+    ids, _ = candidates.waiting(project.store)
+    ids = np.random.default_rng(seed).permutation(ids)[:MOST_UNSCORED]
+    return embeddings.get(project.store, record.id, ids)[1]
+
+
+def _watcher(progress: Progress, on_curve: OnCurve | None) -> crossing.WatchPhase:
+    """Hands on the steps, and the curve whenever it has grown."""
+    shown = 0
+
+    def watch(phase: str, done: int, total: int, curve: list[Point]) -> None:
+        nonlocal shown
+        if on_curve is not None and curve and len(curve) != shown:
+            on_curve(list(curve))
+        shown = len(curve)
+        progress(done, total, phase)
+
+    return watch
+
+
+def _described(
+    project: Project,
+    record: EncoderRecord,
+    *,
+    recipe: Recipe,
+    note: str,
+    seed: int,
+    scored: crossing.Scored,
+    ids: NDArray[np.int64],
+    outcome: crossing.Outcome,
+) -> NewVersion:
+    """The version as it will be kept."""
+    active = versions.active(project.store)
+    name = versions.next_name(project.store)
+    return NewVersion(
+        name=name,
+        parent=active.name if active else None,
+        encoder=record.identity,
+        recipe=recipe.name,
+        threshold=scored.threshold,
+        file=weights_path(Path(name)).name,
+        scored_ids=ids,
+        scored_values=scored.scores,
+        out_of_fold=Predictions(ids, outcome.out_of_fold, outcome.exceed, outcome.folds),
+        settings=recipe.settings() | {"seed": seed, "steps_taken": outcome.steps},
+        note=note,
+        metrics=_measured(scored, outcome),
+        curve=[dict(point) for point in outcome.curve],
+    )
+
+
+def _measured(scored: crossing.Scored, outcome: crossing.Outcome) -> dict[str, Any]:
+    """Out-of-fold figures of the head, beside those of saying the mean score of every image."""
+    truth = scored.scores / 10
+    found: dict[str, Any] = dict(
+        metrics.measure(outcome.out_of_fold, truth, scored.threshold, scored.groups)
+    )
+    found["baseline"] = metrics.baseline(truth, scored.threshold, scored.groups)
+    found["groups"] = len(np.unique(scored.groups))
+    return found
+
+
+def _keep(
+    project: Project, record: EncoderRecord, new: NewVersion, outcome: crossing.Outcome
+) -> Version:
+    """Files first, then the rows: without its row a file means nothing, and is removed again."""
+    path = project.models / new.file
+    files = [config_path(path), weights_path(path), opinion_path(path)]
+    project.models.mkdir(exist_ok=True)
+    try:
+        told = _told(record, new)
+        save_head(path, outcome.head, name=project.folder.name, rev=new.name, metadata=told)
+        outcome.opinion.save(opinion_path(path))
+        return versions.add(project.store, new)
+    except BaseException:
+        if versions.by_name(project.store, new.name) is None:
+            for file in files:
+                file.unlink(missing_ok=True)
+        raise
+
+
+def _told(record: EncoderRecord, new: NewVersion) -> dict[str, Any]:
+    """What the head's files say about it besides its shape."""
+    return {
+        "encoder": record.identity,
+        "width": record.width,
+        "normalised": record.normalised,
+        "preprocessing": record.preprocessing,
+        "recipe": new.recipe,
+        "settings": new.settings,
+        "threshold": new.threshold,
+        "scored_images": len(new.scored_ids),
+        "metrics": new.metrics,
+        "note": new.note,
+    }

@@ -1,0 +1,58 @@
+"""Files that appear whole or not at all: written beside their place, then given their name."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Hands out a scratch file beside `path`; what was written there replaces `path` at the end.
+
+    Nothing is left of it if the block raises, so a full disk or Ctrl-C keeps the old file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".labeler-", suffix=".part", dir=path.parent)
+    os.close(handle)
+    scratch = Path(name)
+    try:
+        yield scratch
+        _settle(scratch)
+        scratch.replace(path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def _settle(scratch: Path) -> None:
+    """Usual permissions (mkstemp's are private), and the bytes on the disk before the name is."""
+    mask = os.umask(0)
+    os.umask(mask)
+    scratch.chmod(0o666 & ~mask)
+    with scratch.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+def copy_beside(source: Path, target: Path) -> tuple[Path, bool]:
+    """Copy `source` to `target`, or to `target` with -2, -3 … where another file has that name.
+
+    Returns the copy's path and whether it was made now: one with the same content that lies there
+    already serves, so that doing all of it again copies only what is missing. Raises `OSError`.
+    """
+    number, place = 1, target
+    while place.exists() or place.is_symlink():
+        if place.is_file() and filecmp.cmp(source, place, shallow=False):
+            return place, False
+        number += 1
+        place = target.with_name(f"{target.stem}-{number}{target.suffix}")
+    with whole_file(place) as scratch:
+        shutil.copyfile(source, scratch)
+        stamp = source.stat()
+        os.utime(scratch, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    return place, True

@@ -1,0 +1,90 @@
+"""The predictor: a small residual network from an image's embedding to its score.
+
+Names and shapes are those of CityAesthetics, so that weights go both ways.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+BATCH = 8192
+
+
+class Residual(nn.Module):
+    """Three layers beside the identity."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.long = nn.Sequential(
+            nn.Linear(hidden, hidden),
+            nn.LeakyReLU(0.1),
+            nn.Linear(hidden, hidden),
+            nn.LeakyReLU(0.1),
+            nn.Linear(hidden, hidden),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.long(x) + x)  # (B, hidden)
+
+
+class Head(nn.Module):
+    """Raw embeddings (B, features) → scores 0–1 (B, 1), or class shares (B, outputs > 1)."""
+
+    def __init__(self, features: int, hidden: int = 1024, outputs: int = 1) -> None:
+        super().__init__()
+        self.features, self.hidden, self.outputs = features, hidden, outputs
+        self.up = nn.Sequential(nn.Linear(features, hidden), Residual(hidden))
+        self.down = nn.Sequential(
+            nn.Linear(hidden, 128),
+            nn.Linear(128, 64),
+            nn.Dropout(0.1),
+            nn.LeakyReLU(),
+            nn.Linear(64, 32),
+            nn.Linear(32, outputs),
+        )
+
+    @property
+    def first(self) -> nn.Linear:
+        """The layer that reads embeddings; its keys are those of up.0."""
+        layer = self.up[0]
+        assert isinstance(layer, nn.Linear)
+        return layer
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Before the squashing: a score is (tanh(logit) + 1) / 2, classes are softmax(logits)."""
+        x = self.up(x)  # (B, hidden)
+        return self.down(x)  # (B, outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.logits(x)  # (B, outputs)
+        return torch.softmax(x, dim=1) if self.outputs > 1 else (torch.tanh(x) + 1) / 2
+
+
+def fold_standardisation(head: Head, mean: np.ndarray, scale: np.ndarray) -> None:
+    """Make a head that reads (x - mean) / scale read x itself; both arrays are (features,).
+
+    Changes the first layer in place, in float64, since raw embeddings can be far from zero.
+    """
+    first = head.first
+    with torch.no_grad():
+        weight = first.weight.double() / torch.from_numpy(np.asarray(scale, dtype=np.float64))
+        bias = first.bias.double() - weight @ torch.from_numpy(np.asarray(mean, dtype=np.float64))
+        first.weight.copy_(weight)
+        first.bias.copy_(bias)
+
+
+def predict(head: Head, embeddings: np.ndarray) -> np.ndarray:
+    """Raw embeddings (n, features) → what `head` makes of them, float32 (n,) or (n, outputs)."""
+    head.eval()
+    device = next(head.parameters()).device
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(embeddings), BATCH):
+            part = np.ascontiguousarray(embeddings[start : start + BATCH], dtype=np.float32)
+            parts.append(head(torch.from_numpy(part).to(device)).float().cpu().numpy())
+    if not parts:
+        parts = [np.zeros((0, head.outputs), dtype=np.float32)]
+    found = np.concatenate(parts)
+    return found[:, 0] if head.outputs == 1 else found

@@ -1,0 +1,184 @@
+"""Heads as files: NAME.safetensors with the weights and nothing else, NAME.config.json beside it.
+
+The pair is that of CityAesthetics, both ways. What else is worth knowing (encoder, recipe, metrics
+…) is under the key "labeler" of the config and, as text, in the header of the safetensors file;
+neither disturbs other readers. Only safetensors is read: a file of weights never runs code.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from model.errors import ModelError
+from model.head import Head
+
+SUFFIX = ".safetensors"
+CONFIG_SUFFIX = ".config.json"
+ARCHITECTURES = ("score", "class")
+WIDEST = 65_536  # a width beyond any encoder's: refuse before allocating for it
+_SIZES = ("features", "hidden", "outputs")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedHead:
+    """`config` is the whole config document; `metadata` our own part of it, empty for others'."""
+
+    head: Head
+    config: dict[str, Any]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def arch(self) -> str:
+        return str(self.config["arch"])
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the classes, in the order of the outputs; empty for a score."""
+        labels = self.config.get("labels") or []
+        return [str(name) for name in (labels.values() if isinstance(labels, dict) else labels)]
+
+
+def config_path(path: Path) -> Path:
+    """The config beside a head's file (or stem)."""
+    return weights_path(path).with_name(f"{_stem(path)}{CONFIG_SUFFIX}")
+
+
+def weights_path(path: Path) -> Path:
+    return path.with_name(f"{_stem(path)}{SUFFIX}")
+
+
+def save_head(
+    path: Path, head: Head, *, name: str, rev: str, metadata: dict[str, Any] | None = None
+) -> list[Path]:
+    """Write the pair at `path` (a stem, or the .safetensors file) and return both paths.
+
+    Each file appears whole or not at all; the config comes first, so that weights that are there
+    can be read. `metadata` must be JSON.
+    """
+    metadata = metadata or {}
+    config = {
+        "name": name,
+        "rev": rev,
+        "arch": "score" if head.outputs == 1 else "class",
+        "labels": [] if head.outputs == 1 else [str(k) for k in range(head.outputs)],
+        "model_params": {key: getattr(head, key) for key in _SIZES},
+    }
+    if metadata:
+        config["labeler"] = metadata
+    weights = {key: value.detach().cpu().contiguous() for key, value in head.state_dict().items()}
+    header = {key: json.dumps(value, ensure_ascii=False) for key, value in metadata.items()}
+    written = [config_path(path), weights_path(path)]
+    parts = [file.with_name(f"{file.name}.part") for file in written]
+    try:
+        parts[0].write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
+        save_file(weights, parts[1], metadata=header or None)
+        for part, file in zip(parts, written, strict=True):
+            part.replace(file)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+    return written
+
+
+def load_head(path: Path, features: int | None = None) -> LoadedHead:
+    """Read the pair at `path` (either file, or their stem), ready to predict.
+
+    `features` is the width of the embeddings it is meant for. Raises `ModelError` where a file is
+    missing or broken, or its keys, shapes or width are not those of a head.
+    """
+    file = weights_path(path)
+    config = _read_config(config_path(path))
+    sizes = _sizes(config, config_path(path))
+    if features is not None and sizes["features"] != features:
+        raise ModelError(
+            f"{file.name} reads embeddings of {sizes['features']} values, but these have "
+            f"{features}; use the encoder that it was trained with."
+        )
+    with torch.device("meta"):
+        head = Head(**sizes)
+    weights = _read_weights(file, {k: tuple(v.shape) for k, v in head.state_dict().items()})
+    head.load_state_dict(weights, assign=True)
+    return LoadedHead(head.eval().requires_grad_(False), config, config.get("labeler") or {})
+
+
+def _stem(path: Path) -> str:
+    for suffix in (SUFFIX, CONFIG_SUFFIX):
+        if path.name.endswith(suffix):
+            return path.name.removesuffix(suffix)
+    return path.name
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path.name} is missing in {path.parent}; put the config file beside the weights."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} can't be read as JSON ({error}); get the file again.") from error
+    if not isinstance(config, dict) or config.get("arch") not in ARCHITECTURES:
+        raise ModelError(
+            f'{path} is not the config of a head; its "arch" must be "score" or "class".'
+        )
+    return config
+
+
+def _sizes(config: dict[str, Any], path: Path) -> dict[str, int]:
+    params = config.get("model_params")
+    found: dict[str, Any] = {}
+    if isinstance(params, dict):
+        found = {key: params.get(key) for key in _SIZES}
+    fine = [type(size) is int and 0 < size <= WIDEST for size in found.values()]
+    if not fine or not all(fine):
+        raise ModelError(
+            f'{path} needs whole numbers for "features", "hidden" and "outputs" under '
+            '"model_params"; get the file again.'
+        )
+    if (found["outputs"] == 1) != (config["arch"] == "score"):
+        raise ModelError(
+            f"{path} says {config['arch']} with {found['outputs']} outputs; "
+            "a score has one, classes more."
+        )
+    return found
+
+
+def _read_weights(path: Path, wanted: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+            _check_shapes(path, shapes, wanted)
+            weights = {key: file.get_tensor(key).float() for key in wanted}
+    except FileNotFoundError:
+        raise ModelError(f"{path} is missing; train a version or name another file.") from None
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"{path} can't be read as safetensors ({error}); get the file again."
+        ) from error
+    broken = [key for key, value in weights.items() if not np.isfinite(value.numpy()).all()]
+    if broken:
+        raise ModelError(f"{path} has weights that are not finite in {broken[0]}; train again.")
+    return weights
+
+
+def _check_shapes(
+    path: Path, shapes: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]
+) -> None:
+    if shapes.keys() != wanted.keys():
+        odd = sorted(shapes.keys() ^ wanted.keys())
+        kind = "lacks" if odd[0] in wanted else "has an unknown"
+        raise ModelError(f"{path} is not a head: it {kind} {odd[0]}; choose another file.")
+    for key, shape in wanted.items():
+        if shapes[key] != shape:
+            raise ModelError(
+                f"{path} does not fit its config: {key} is {shapes[key]}, not {shape}; "
+                "get both files again."
+            )

@@ -1,0 +1,51 @@
+"""In what an encoder computes: bfloat16 where it is quick and tells the same, else float32."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+AGREEMENT = 0.999  # lowest cosine with float32 that still counts as the same embedding
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether `device` multiplies bfloat16 itself; emulated, it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    # The names differ between releases of torch; one that has none of them gets float32.
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+
+
+def agreement(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    """The lowest cosine between rows of two (n, width) arrays; −1 where one isn't finite."""
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    cosines = (first * second).sum(axis=1) / np.maximum(lengths, 1e-30)
+    return float(np.nan_to_num(cosines, nan=-1.0).min())
+
+
+def lowered(module: torch.nn.Module) -> torch.nn.Module:
+    """A copy of `module` in bfloat16; the original stays as it is."""
+    return copy.deepcopy(module).to(torch.bfloat16)
+
+
+def probe_pictures() -> list[Image.Image]:
+    """Two drawn pictures with flat areas, slopes, edges and fine texture, as photos have them."""
+    rows, columns = np.mgrid[0:320, 0:400]
+    slope = np.stack([rows * 0.8, columns * 0.6, 255 - rows * 0.5], axis=2)
+    scene = Image.fromarray(slope.clip(0, 255).astype(np.uint8))
+    pen = ImageDraw.Draw(scene)
+    pen.ellipse((60, 50, 250, 260), fill=(214, 160, 128), outline=(30, 20, 20), width=5)
+    pen.polygon([(230, 300), (390, 300), (310, 110)], fill=(40, 96, 52))
+    pen.line((0, 290, 400, 200), fill=(250, 250, 240), width=4)
+    waves = np.sin(rows / 3.0) * np.cos(columns / 5.0) * 60 + np.sin(columns / 40.0) * 50 + 128
+    noise = np.random.default_rng(0).normal(0, 25, (320, 400, 3))
+    texture = Image.fromarray((waves[:, :, None] + noise).clip(0, 255).astype(np.uint8))
+    return [scene, texture]

@@ -1,0 +1,125 @@
+"""An encoder around torch modules: pictures in as bytes, embeddings out as float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from model.encoders import Precision
+from model.errors import ModelError
+from model.framing import Framing
+from model.precision import AGREEMENT, agreement, has_bfloat16, lowered, probe_pictures
+
+AT_ONCE_CUDA = 128  # images computed at once; for a processor each encoder says how many
+
+
+class Staged(torch.nn.Module):
+    """`entry` in float32, then `body` in `dtype`: bfloat16 only where it does no harm."""
+
+    def __init__(
+        self, entry: torch.nn.Module, body: torch.nn.Module, dtype: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__()
+        self.entry, self.body, self.dtype = entry, body, dtype
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalised pixels (n, 3, size, size) → embeddings (n, width)."""
+        return self.body(self.entry(pixels).to(self.dtype))
+
+
+@dataclass(frozen=True)
+class TorchEncoder:
+    """An `Encoder` whose embeddings come from `module`."""
+
+    identity: str
+    width: int
+    framing: Framing
+    module: Staged
+    device: torch.device
+    at_once: int
+    fingerprint: dict[str, Any] = field(default_factory=dict)
+    normalised: bool = False
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What most of the work is computed in."""
+        return self.module.dtype
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        return {**self.framing.described(), **self.fingerprint}
+
+    def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
+        """RGB picture → uint8 (3, size, size)."""
+        return self.framing.frame(image)
+
+    def encode(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """uint8 (n, 3, size, size) → float32 (n, width)."""
+        if len(batch) == 0:
+            return np.empty((0, self.width), dtype=np.float32)
+        pixels = torch.from_numpy(np.require(batch, np.uint8, ["C", "W"]))
+        with torch.inference_mode():
+            parts = [self._embed(part).float().cpu() for part in pixels.split(self.at_once)]
+        return np.ascontiguousarray(torch.cat(parts).numpy())
+
+    def _embed(self, pixels: torch.Tensor) -> torch.Tensor:
+        # Moved as bytes; scaled in float32, since bfloat16 can't hold the means exactly.
+        scaled = pixels.to(self.device).to(torch.float32, memory_format=torch.channels_last)
+        scaled.sub_(self._bytes(self.framing.mean)).div_(self._bytes(self.framing.std))
+        return self.module(scaled)  # (n, width)
+
+    def _bytes(self, values: tuple[float, ...]) -> torch.Tensor:
+        return torch.tensor(values, device=self.device).mul_(255).view(1, 3, 1, 1)
+
+
+def build(
+    identity: str,
+    module: Staged,
+    framing: Framing,
+    *,
+    device: str | None,
+    precision: Precision,
+    at_once: int,
+    fingerprint: dict[str, Any],
+) -> TorchEncoder:
+    """An encoder on `device` in the precision asked for; `auto` tries bfloat16 on drawn pictures.
+
+    `at_once` images are computed together on a processor. The width is measured. Raises
+    `ModelError` when the device isn't there or the embeddings aren't finite.
+    """
+    place = _place(device)
+    module = module.eval().requires_grad_(False).float()
+    module = module.to(device=place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    probe = np.stack([framing.frame(picture) for picture in probe_pictures()])
+    at_once = AT_ONCE_CUDA if place.type == "cuda" else at_once
+    expected = TorchEncoder(identity, 0, framing, module, place, at_once).encode(probe)
+    if not np.isfinite(expected).all():
+        raise ModelError(
+            f"The weights of {identity} are damaged (not every number is finite); get them again."
+        )
+    width = expected.shape[1]
+    exact = TorchEncoder(identity, width, framing, module, place, at_once, fingerprint)
+    if precision == "float32" or (precision == "auto" and not has_bfloat16(place)):
+        return exact
+    quick = replace(exact, module=Staged(module.entry, lowered(module.body), torch.bfloat16))
+    if precision == "bfloat16" or agreement(quick.encode(probe), expected) >= AGREEMENT:
+        return quick
+    return exact
+
+
+def _place(device: str | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ModelError(
+            f"This torch can't compute on {device!r}; use cpu, or install a torch built for it."
+        ) from error
+    return place

@@ -1,0 +1,220 @@
+"""What was done with a card of the Review page is recorded on its image and can be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from collection import add_version, make_collection
+from live import App, until
+from playwright.sync_api import Locator, Page, expect
+
+import db.embeddings
+import db.images
+import db.rounds
+import db.scores
+from db.records import HandScore
+from labeler.project import Project
+
+pytestmark = pytest.mark.browser
+IMAGES, SCORED = 150, 60
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = make_collection(tmp_path_factory.mktemp("review"), images=IMAGES, scored=SCORED)
+    encoder = db.embeddings.encoder(project.store, project.encoder)
+    # Nothing alike: every image may stand on a page with every other.
+    vectors = np.random.default_rng(5).normal(size=(IMAGES, encoder.width)).astype(np.float32)
+    db.embeddings.put(project.store, encoder.id, np.arange(1, IMAGES + 1), vectors)
+    add_version(project, 0.2)
+    return project
+
+
+@pytest.fixture(scope="module")
+def app(project: Project, serve: Callable[[Path], App]) -> App:
+    return serve(project.folder)
+
+
+@pytest.fixture
+def review_page(page: Page, app: App) -> Page:
+    page.goto(f"{app.url}/review")
+    card(page).wait_for()
+    return page
+
+
+def card(page: Page) -> Locator:
+    """The focused card."""
+    return page.locator(".labeler.review .card.focused:not(.leaving)")
+
+
+def focused(page: Page) -> int:
+    card(page).wait_for()
+    return int(page.locator(".labeler.review").get_attribute("data-focused") or 0)
+
+
+def open_queue(page: Page, queue: str) -> None:
+    page.locator(f".tab[data-queue={queue}]").click()
+    page.locator(f".labeler.review[data-queue={queue}]").wait_for()
+    card(page).wait_for()
+
+
+def latest(project: Project, image_id: int) -> HandScore | None:
+    rows = [row for row in db.scores.history(project.store, image_id) if row.undone_at is None]
+    return rows[-1] if rows else None
+
+
+def scored(project: Project, image_id: int, value: float, why: str) -> HandScore:
+    def holds() -> HandScore | None:
+        row = latest(project, image_id)
+        return row if row is not None and (row.value, row.why) == (value, why) else None
+
+    return until(holds, f"image {image_id} did not get {value} ({why})")
+
+
+def test_a_digit_corrects_a_false_positive(review_page: Page, project: Project) -> None:
+    image_id = focused(review_page)
+    review_page.keyboard.press("2")
+    row = scored(project, image_id, 2, "correction-false-positive")
+    assert row.shown_version == "v1.0"
+    assert row.shown_prediction is not None
+    assert row.shown_prediction >= 0.5
+    assert row.queue == "false-positive"
+    assert focused(review_page) != image_id
+    expect(review_page.locator(f".card[data-image='{image_id}']")).to_have_count(0)
+    expect(review_page.locator(".round")).to_contain_text("1 corrected")
+
+
+def test_enter_confirms_on_the_models_side(review_page: Page, project: Project) -> None:
+    image_id = focused(review_page)
+    review_page.keyboard.press("Enter")
+    until(lambda: latest(project, image_id), "nothing was recorded")
+    row = latest(project, image_id)
+    assert row.why == "confirmation"
+    assert row.value == max(5, int(row.shown_prediction * 10 + 0.5))
+
+
+def test_the_link_to_the_page_does_not_take_its_first_key(
+    page: Page, app: App, project: Project
+) -> None:
+    page.goto(app.url)
+    page.get_by_role("link", name="Review").click()
+    image_id = focused(page)
+    page.keyboard.press("Enter")
+    until(lambda: latest(project, image_id), "nothing was recorded")
+    assert latest(project, image_id).why == "confirmation"
+
+
+def test_false_negatives_are_corrected_upwards(review_page: Page, project: Project) -> None:
+    open_queue(review_page, "false-negative")
+    image_id = focused(review_page)
+    review_page.keyboard.press("8")
+    scored(project, image_id, 8, "correction-false-negative")
+    image_id = focused(review_page)
+    review_page.keyboard.press("3")  # still fails: the model was right
+    scored(project, image_id, 3, "confirmation")
+
+
+def test_undo_brings_cards_back_and_takes_scores_back(review_page: Page, project: Project) -> None:
+    first = focused(review_page)
+    review_page.keyboard.press("1")
+    second = focused(review_page)
+    review_page.keyboard.press("Enter")
+    until(lambda: latest(project, second), "nothing was recorded")
+    review_page.keyboard.press("u")
+    assert focused(review_page) == second
+    review_page.keyboard.press("Backspace")
+    assert focused(review_page) == first
+    until(
+        lambda: not latest(project, first) and not latest(project, second), "scores are still there"
+    )
+    assert db.images.get(project.store, first).hand_score is None
+
+
+def test_undo_survives_a_reload(review_page: Page, project: Project) -> None:
+    image_id = focused(review_page)
+    review_page.keyboard.press("0")
+    scored(project, image_id, 0, "correction-false-positive")
+    review_page.reload()
+    card(review_page).wait_for()
+    review_page.keyboard.press("u")
+    until(lambda: latest(project, image_id) is None, "the score is still there")
+    review_page.locator(f".card.focused[data-image='{image_id}']").wait_for()
+
+
+def test_a_skipped_card_leaves_without_a_score(review_page: Page, project: Project) -> None:
+    image_id = focused(review_page)
+    before = db.rounds.history(project.store)[-1].skipped
+    review_page.keyboard.press("s")
+    until(lambda: db.rounds.history(project.store)[-1].skipped == before + 1, "not skipped")
+    assert latest(project, image_id) is None
+    review_page.reload()
+    card(review_page).wait_for()
+    expect(review_page.locator(f".card[data-image='{image_id}']")).to_have_count(0)
+
+
+def test_hand_scores_can_be_kept_taken_or_set_anew(review_page: Page, project: Project) -> None:
+    open_queue(review_page, "hand-score")
+    image_id = focused(review_page)
+    mine = db.images.get(project.store, image_id).hand_score
+    review_page.keyboard.press("k")
+    scored(project, image_id, mine, "confirmation")
+    image_id = focused(review_page)
+    mine = db.images.get(project.store, image_id).hand_score
+    review_page.keyboard.press("Enter")
+    until(lambda: latest(project, image_id).queue == "hand-score", "nothing was recorded")
+    assert latest(project, image_id).why == "correction-hand-score"
+    assert latest(project, image_id).value != mine
+
+
+def test_arrows_choose_the_card_that_keys_mean(review_page: Page, project: Project) -> None:
+    first = focused(review_page)
+    review_page.keyboard.press("ArrowRight")
+    review_page.keyboard.press("ArrowRight")
+    review_page.keyboard.press("ArrowDown")
+    review_page.keyboard.press("ArrowLeft")
+    image_id = focused(review_page)
+    assert image_id != first
+    review_page.keyboard.press("t")
+    scored(project, image_id, 10, "confirmation")
+    assert latest(project, first) is None
+
+
+def test_everything_can_be_clicked(review_page: Page, project: Project) -> None:
+    cards = review_page.locator(".card")
+    chosen = cards.nth(2)
+    image_id = int(chosen.get_attribute("data-image") or 0)
+    chosen.get_by_role("button", name="3", exact=True).click()
+    scored(project, image_id, 3, "correction-false-positive")
+    expect(review_page.locator(f".card[data-image='{image_id}']")).to_have_count(0)
+    review_page.get_by_role("button", name="undo").click()
+    until(lambda: latest(project, image_id) is None, "the score is still there")
+
+
+def test_a_burst_handles_one_card_per_key_and_more_flow_in(
+    review_page: Page, project: Project
+) -> None:
+    root = review_page.locator(".labeler.review")
+    shown = [int(c.get_attribute("data-image") or 0) for c in review_page.locator(".card").all()]
+    for key in "0123401234012":
+        review_page.keyboard.press(key)
+    for image_id, value in zip(shown, "0123401234012", strict=False):
+        scored(project, image_id, float(value), "correction-false-positive")
+    until(lambda: int(root.get_attribute("data-cards") or 0) > len(shown) - 13, "no card flowed in")
+
+
+def test_the_threshold_is_kept_and_divides_anew(review_page: Page, project: Project) -> None:
+    slider = review_page.get_by_role("slider")
+    slider.focus()
+    for _ in range(10):
+        slider.press("ArrowRight")
+    until(lambda: project.threshold == pytest.approx(0.6), "the threshold was not kept")
+    review_page.locator(".labeler.review[data-threshold='0.6']").wait_for()
+    image_id = focused(review_page)
+    shown = review_page.locator(".card .prediction").all_inner_texts()
+    assert all(int(text.split()[0]) >= 60 for text in shown)
+    review_page.keyboard.press("5")
+    scored(project, image_id, 5, "correction-false-positive")
+    project.set_threshold(0.5)

@@ -1,0 +1,106 @@
+"""A small project with everything in it, made through the store alone: no encoder, no training.
+
+Its pictures are plain gradients whose brightness decides their hand score; embeddings hold that
+brightness in their first value, so that neighbours can be told by hand.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import db.embeddings
+import db.images
+import db.scores
+import db.versions
+from db.records import Event, NewVersion, Predictions, Version
+from labeler.importing import import_paths
+from labeler.project import Project
+from model import metrics
+
+WIDTH = 8
+START = datetime(2025, 3, 1, 12, tzinfo=UTC)
+
+
+def draw_pictures(folder: Path, count: int) -> list[Path]:
+    """`count` different small pictures, from dark to bright."""
+    folder.mkdir(parents=True, exist_ok=True)
+    across = np.linspace(0.6, 1.0, 96)[None, :, None]
+    paths = []
+    for number in range(count):
+        level = 20 + 235 * number / max(1, count - 1)
+        tint = np.array([1.0, 0.85 + 0.15 * (number % 3) / 2, 0.8 + 0.2 * (number % 5) / 4])
+        pixels = np.broadcast_to(level * across, (64, 96, 1)) * tint
+        path = folder / f"picture {number:03}.png"
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+        paths.append(path)
+    return paths
+
+
+def make_collection(folder: Path, *, images: int = 40, scored: int = 30) -> Project:
+    """A project with `images` imported and embedded, the first `scored` of them scored by hand."""
+    project = Project.create(folder / "project", encoder="lite")
+    draw_pictures(folder / "pictures", images)
+    import_paths(project, [folder / "pictures"], source="gradients", workers=1)
+    ids = sorted(db.images.ids_by_path(project.store).values())
+    vectors = np.random.default_rng(7).normal(0, 0.05, (images, WIDTH)).astype(np.float32)
+    angle = np.linspace(0, np.pi / 2, images)
+    vectors[:, 0], vectors[:, 1] = np.cos(angle), np.sin(angle)
+    encoder = db.embeddings.register_encoder(
+        project.store, project.encoder, WIDTH, False, {"size": 224}
+    )
+    db.embeddings.put(project.store, encoder.id, np.array(ids), vectors)
+    give_scores(project, ids[:scored])
+    return project
+
+
+def give_scores(project: Project, ids: list[int]) -> None:
+    """0, 1, … 10, 0, 1 … in the order of `ids`."""
+    events = [
+        Event(
+            event_id=f"first-{image_id}",
+            kind="score",
+            image_id=image_id,
+            at=START + timedelta(seconds=number),
+            value=float(number % 11),
+            scorer="ann",
+        )
+        for number, image_id in enumerate(ids)
+    ]
+    receipts = db.scores.record(project.store, events)
+    assert all(receipt.accepted for receipt in receipts)
+
+
+def add_version(project: Project, noise: float, note: str = "", *, seed: int = 1) -> Version:
+    """A version whose predictions are the hand scores with `noise` (standard deviation, 0–1)."""
+    ids, values = db.scores.effective(project.store)
+    everything = np.array(sorted(db.images.ids_by_path(project.store).values()))
+    generator = np.random.default_rng(seed)
+    unseen = np.clip(values / 10 + generator.normal(0, noise, len(ids)), 0, 1).astype(np.float32)
+    known = dict(zip(ids.tolist(), unseen.tolist(), strict=True))
+    said = [known.get(int(i), float(generator.uniform())) for i in everything]
+    active = db.versions.active(project.store)
+    version = db.versions.add(
+        project.store,
+        NewVersion(
+            name=db.versions.next_name(project.store),
+            parent=active.name if active else None,
+            encoder=project.encoder,
+            recipe="quick",
+            threshold=0.5,
+            file="",
+            scored_ids=ids,
+            scored_values=values,
+            out_of_fold=Predictions(ids, unseen, None, np.arange(len(ids)) % 5),
+            note=note,
+            metrics=metrics.measure(unseen, values / 10, 0.5)
+            | {"baseline": metrics.baseline(values / 10, 0.5)},
+            curve=[],
+        ),
+    )
+    predictions = Predictions(everything, np.array(said, dtype=np.float32), None, None)
+    db.versions.put_predictions(project.store, version.id, predictions)
+    return version

@@ -1,0 +1,126 @@
+"""Protects where the app listens and to whom it answers: this machine only, unless told otherwise.
+
+A busy port is named, the safe settings are passed whatever folder it starts in, and a page of
+another site can't reach it under a name of its own.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from labeler import launching
+from labeler.cli import labeler
+from labeler.errors import LabelerError
+from labeler.project import Project
+
+CODE = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that another program listens on."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+def test_a_busy_port_is_named_with_the_flag(taken: int) -> None:
+    with pytest.raises(LabelerError, match=rf"{taken}.*--port"):
+        launching.choose_port("127.0.0.1", taken)
+
+
+def test_without_a_port_a_free_one_is_found() -> None:
+    port = launching.choose_port("127.0.0.1", None)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
+def test_a_host_that_is_not_ours_is_named(host: str) -> None:
+    with pytest.raises(LabelerError, match=re.escape(host)):
+        launching.choose_port(host, 8501)
+
+
+def test_only_this_machine_is_answered_by_default() -> None:
+    assert launching.allowed_hosts("127.0.0.1") == ["127.0.0.1", "localhost"]
+    assert socket.gethostname().lower() in launching.allowed_hosts("0.0.0.0")
+    assert "0.0.0.0" not in launching.allowed_hosts("0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("host", "private"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False)],
+)
+def test_what_the_network_can_reach_is_known(host: str, private: bool) -> None:
+    assert launching.is_private(host) is private
+
+
+def test_the_settings_are_those_of_the_config_file() -> None:
+    config = tomllib.loads((CODE / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    flags = launching.arguments("127.0.0.1", 8501)
+    for section in ("server", "browser", "client"):
+        for name, value in config[section].items():
+            values = value if isinstance(value, list) else [value]
+            for one in values:
+                text = str(one).lower() if isinstance(one, bool) else str(one)
+                assert f"--{section}.{name}={text}" in flags
+
+
+def test_the_network_gets_a_warning(tmp_path: Path, taken: int) -> None:
+    Project.create(tmp_path / "project", encoder="lite").close()
+    arguments = ["--project", str(tmp_path / "project"), "app", "--port", str(taken)]
+    private = CliRunner().invoke(labeler, arguments)
+    public = CliRunner().invoke(labeler, [*arguments, "--host", "0.0.0.0"])
+    assert (private.exit_code, public.exit_code) == (1, 1)
+    assert "anybody on the network" not in private.stderr
+    assert "anybody on the network" in public.stderr
+
+
+def test_a_named_project_that_is_none_is_not_served(tmp_path: Path) -> None:
+    told = CliRunner().invoke(labeler, ["--project", str(tmp_path), "app"])
+    assert (told.exit_code, str(tmp_path) in told.stderr) == (1, True)
+
+
+def test_the_app_answers_on_its_port_to_its_names_and_ends_on_ctrl_c(tmp_path: Path) -> None:
+    Project.create(tmp_path / "project", encoder="lite").close()
+    port = launching.choose_port("127.0.0.1", None)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "labeler", "app", "--port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(CODE), "LABELER_PROJECT": str(tmp_path / "project")},
+        cwd=tmp_path,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        assert f"http://127.0.0.1:{port} " in server.stdout.readline()
+        assert status_of(port, f"localhost:{port}") == 200
+        assert status_of(port, "evil.example") == 400
+    finally:
+        server.send_signal(signal.SIGINT)
+        _, told = server.communicate(timeout=30)
+    assert server.returncode == 0
+    assert told.strip() == "The app has ended; every score is kept."
+
+
+def status_of(port: int, host: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", "/", headers={"Host": host})
+        return connection.getresponse().status
+    finally:
+        connection.close()

@@ -1,0 +1,299 @@
+"""The pages as scripts: what they say and refuse, that names from outside are never markdown, and
+that none of them imports torch. (Clicks on thumbnails and downloads are tested in a browser.)"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from collection import add_version, draw_pictures, give_scores, make_collection
+from streamlit.testing.v1 import AppTest
+
+import db.images
+import db.runs
+import db.versions
+from labeler.app import measures, running, words
+from labeler.app.folders import look
+from labeler.app.navigation import page_file
+from labeler.app.running import Mark, seconds_left
+from labeler.importing import import_paths
+from labeler.project import Project
+
+HOSTILE = "![x](http%3a//evil.example/a.png) **bold** :red[b]"
+TIME = datetime(2025, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """A project with 40 images, 30 of them scored, as the one that the app serves."""
+    project = make_collection(tmp_path, images=40, scored=30)
+    monkeypatch.setenv("LABELER_PROJECT", str(project.folder))
+    yield project
+    project.close()
+
+
+def opened(name: str) -> AppTest:
+    page = AppTest.from_file(page_file(name), default_timeout=30).run()
+    assert not page.exception
+    return page
+
+
+def all_markdown(page: AppTest) -> str:
+    """Every text of the page that the browser would read as markdown."""
+    kinds = (page.markdown, page.caption, page.error, page.warning, page.info, page.success)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def button(page: AppTest, starts: str) -> object:
+    return next(each for each in page.button if each.label.startswith(starts))
+
+
+def test_without_a_project_the_start_page_waits_for_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABELER_PROJECT", str(tmp_path / "new"))
+    draw_pictures(tmp_path / "holidays", 3)
+    page = opened("start")
+    assert button(page, "Import").disabled
+    page.text_input(key="pictures").set_value(str(tmp_path / "nothing")).run()
+    assert "There is nothing at" in page.warning[0].value
+    assert button(page, "Import").disabled
+    page.text_input(key="pictures").set_value(f'"{tmp_path / "holidays"}"').run()
+    assert "3 files" in page.caption[0].value
+    assert not button(page, "Import").disabled
+
+
+def test_a_page_without_a_project_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELER_PROJECT", str(tmp_path / "none"))
+    for name in ("train", "explore", "export"):
+        assert "no project here yet" in words_of_errors(opened(name))
+
+
+def words_of_errors(page: AppTest) -> str:
+    return " ".join(error.value.replace("\\", "") for error in page.error)
+
+
+def test_a_store_that_is_none_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "labeler.sqlite").write_bytes(b"not a store at all" * 100)
+    monkeypatch.setenv("LABELER_PROJECT", str(tmp_path))
+    assert "labeler.sqlite" in words_of_errors(opened("explore"))
+
+
+def test_names_from_outside_are_never_markdown(served: Project) -> None:
+    odd = served.folder.parent / HOSTILE
+    draw_pictures(odd, 1)
+    (odd / f"{HOSTILE.replace('/', '')}.png").write_bytes(b"no picture")
+    import_paths(served, [odd], source=HOSTILE, workers=1)
+    add_version(served, noise=0.1, note=HOSTILE)
+    newest = max(db.images.ids_by_path(served.store).values())
+    for name in ("start", "explore", "train", "export"):
+        page = AppTest.from_file(page_file(name), default_timeout=30)
+        page.session_state["explored"] = newest
+        page.run()
+        assert not page.exception
+        assert "evil.example" not in all_markdown(page), name
+
+
+def test_names_that_are_no_utf_8_can_still_be_shown(served: Project) -> None:
+    odd = served.folder.parent / "odd" / os.fsdecode(b"caf\xe9")
+    draw_pictures(odd, 2)
+    (odd / os.fsdecode(b"\xff.png")).write_bytes(b"no picture")
+    import_paths(served, [odd.parent], source="odd", workers=1)
+    for name in ("start", "explore", "export"):
+        page = AppTest.from_file(page_file(name), default_timeout=30)
+        page.session_state["explored"] = max(db.images.ids_by_path(served.store).values())
+        page.run()
+        assert not page.exception
+        assert not page.error
+
+
+def test_plain_leaves_nothing_for_markdown_to_take() -> None:
+    shown = words.plain("![x](http://evil.example/a.png)\n# <b>")
+    assert shown.startswith(r"\!\[x\]\(http\:\/\/evil")
+    assert "\n" not in shown
+    assert r"\<b\>" in shown
+
+
+def test_train_refuses_below_20_scores_and_says_how_many_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_collection(tmp_path, images=25, scored=13)
+    monkeypatch.setenv("LABELER_PROJECT", str(project.folder))
+    page = opened("train")
+    assert "7 more images" in page.info[0].value
+    assert not [each for each in page.button if "rain" in each.label]
+
+
+def test_the_train_button_says_how_many_scores_are_new(served: Project) -> None:
+    assert button(opened("train"), "Train").label == "Train with 30 scores"
+    add_version(served, noise=0.1)
+    assert button(opened("train"), "Retrain").label == "Retrain"
+    ids = sorted(db.images.ids_by_path(served.store).values())
+    give_scores(served, ids[30:37])
+    assert button(opened("train"), "Retrain").label == "Retrain with 7 new scores"
+
+
+def test_while_training_the_page_shows_progress_and_hears_stop(served: Project) -> None:
+    run, _ = db.runs.start(served.store, "train", {})
+    db.runs.beat(served.store, run.id, 300, 1200, "training")
+    page = opened("train")
+    assert not [each for each in page.button if each.label.startswith("Train")]
+    button(page, "Stop").click().run()
+    stopped = db.runs.get(served.store, run.id)
+    assert stopped is not None
+    assert stopped.stop_requested
+
+
+def test_a_failed_run_shows_its_message_and_the_next_step(served: Project) -> None:
+    run, _ = db.runs.start(served.store, "train", {})
+    db.runs.finish(served.store, run.id, "failed", "The disk is full.")
+    page = opened("train")
+    assert "The disk is full." in words_of_errors(page)
+    assert "Train again" in page.error[0].value
+    assert button(page, "Train with")
+
+
+def test_an_older_version_can_be_made_active_again(served: Project) -> None:
+    first, second = add_version(served, noise=0.3), add_version(served, noise=0.2)
+    page = opened("train")
+    button(page, f"Make {first.name} active").click().run()
+    assert not page.exception
+    active = db.versions.active(served.store)
+    assert active is not None
+    assert active.name == first.name
+    assert button(page, f"Make {second.name} active")
+
+
+def test_better_is_said_only_where_it_is_so(served: Project) -> None:
+    add_version(served, noise=0.3)
+    add_version(served, noise=0.001)
+    clear = all_markdown(opened("train"))
+    assert "**better** error" in clear
+    add_version(served, noise=0.001, seed=2)
+    same = all_markdown(opened("train"))
+    assert "**better**" not in same
+    assert "No clear difference" in same
+
+
+def test_explore_counts_what_its_band_takes(served: Project) -> None:
+    version = add_version(served, noise=0.05)
+    page = opened("explore")
+    assert page.caption[0].value == "40 images"
+    page.slider[0].set_value((40, 60)).run()
+    said = db.versions.predictions(served.store, version.id).scores
+    inside = int(((said >= 0.4) & (said <= 0.6)).sum())
+    assert page.caption[0].value == words.count(inside, "image")
+
+
+def test_explore_shows_the_whole_story_of_the_chosen_image(served: Project) -> None:
+    version = add_version(served, noise=0.05)
+    image_id = sorted(db.images.ids_by_path(served.store).values())[3]
+    page = AppTest.from_file(page_file("explore"), default_timeout=30)
+    page.session_state["explored"] = image_id
+    page.run()
+    assert not page.exception
+    assert page.subheader[0].value == f"Image {image_id}"
+    assert any("picture 003.png" in text.value for text in page.text)
+    scores, predictions = (frame.value for frame in page.dataframe[:2])
+    assert list(scores["score"]) == [3.0]
+    assert list(scores["who"]) == ["ann"]
+    assert version.name in predictions["version"][0]
+
+
+def test_export_previews_the_dataset_and_waits_for_a_model(served: Project) -> None:
+    page = opened("export")
+    assert "40 images · 30 scored" in page.caption[0].value
+    assert list(page.dataframe[0].value["source"])[:2] == ["gradients", "gradients"]
+    assert any("no model yet" in info.value for info in page.info)
+
+
+def test_export_writes_to_a_folder(served: Project) -> None:
+    target = served.folder.parent / "out"
+    page = opened("export")
+    page.text_input(key="folder-dataset").set_value(str(target))
+    page.checkbox[0].check()
+    page.button(key="write-dataset").click().run()
+    assert not page.error
+    assert len((target / "dataset.csv").read_text().splitlines()) == 41
+    assert len(list((target / "images").iterdir())) == 40
+
+
+def test_export_to_half_a_path_is_refused(served: Project) -> None:
+    page = opened("export")
+    page.text_input(key="folder-dataset").set_value("somewhere")
+    page.button(key="write-dataset").click().run()
+    assert "somewhere is not a whole path" in words_of_errors(page)
+
+
+def test_no_page_imports_torch(served: Project) -> None:
+    add_version(served, noise=0.1)
+    script = f"""
+import sys
+import tomllib
+from streamlit.testing.v1 import AppTest
+for page in {[str(page_file(name)) for name in ("start", "train", "explore", "export")]}:
+    assert not AppTest.from_file(page, default_timeout=60).run().exception
+print("torch" in sys.modules)
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == "False"
+
+
+def test_time_left_follows_the_rate_seen_in_this_phase() -> None:
+    def mark(done: int, seconds: float, phase: str = "embedding") -> Mark:
+        return Mark(1, phase, done, TIME + timedelta(seconds=seconds))
+
+    assert seconds_left(mark(100, 0), mark(200, 10), 1000) == pytest.approx(80)
+    assert seconds_left(mark(100, 0), mark(200, 2), 1000) is None  # too soon to tell
+    assert seconds_left(mark(100, 0), mark(100, 60), 1000) is None  # nothing done meanwhile
+    assert seconds_left(mark(100, 0, "importing"), mark(200, 10), 1000) is None
+    assert seconds_left(None, mark(200, 10), 1000) is None
+
+
+def test_a_run_whose_process_died_is_told_as_failed(served: Project) -> None:
+    run, _ = db.runs.start(served.store, "import", {}, pid=None)
+    assert running.active(served, "import")
+    later = datetime.now(UTC) + timedelta(minutes=5)
+    db.runs.mark_stale(served.store, later)
+    assert not running.active(served, "import")
+    assert running.latest(served, "import").id == run.id
+
+
+@pytest.mark.parametrize("text", ["", "holidays", "/nowhere/at/all"])
+def test_a_look_at_an_unusable_path_gives_a_reason(text: str) -> None:
+    assert look(text).problem
+
+
+def test_a_look_counts_files_in_every_folder(tmp_path: Path) -> None:
+    draw_pictures(tmp_path / "a", 2)
+    draw_pictures(tmp_path / "a" / "deeper", 3)
+    assert look(f"file://{tmp_path}").files == 5
+    (tmp_path / "empty").mkdir()
+    assert "holds no files" in (look(str(tmp_path / "empty")).problem or "")
+
+
+def test_figures_without_an_interval_or_value_are_not_made_up() -> None:
+    precision = next(measure for measure in measures.MEASURES if measure.key == "precision")
+    entry = {"value": 0.8, "low": 0.7, "high": 0.9}
+    assert measures.written({"precision": entry}, precision) == "80%  (70% – 90%)"
+    assert measures.written({"precision": {"value": None}}, precision) == "–"
+    assert measures.written({}, precision) == "–"
+
+
+def test_an_installed_app_has_the_theme_of_the_repository() -> None:
+    root = Path(__file__).resolve().parents[1]
+    shipped, own = (
+        tomllib.loads((root / name).read_text(encoding="utf-8"))["theme"]
+        for name in ("labeler/app/assets/theme.toml", ".streamlit/config.toml")
+    )
+    assert shipped == own

@@ -1,0 +1,246 @@
+"""The app's own routes: only its own pages may ask, images go by id, repeats are harmless."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from collection import add_version, make_collection
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+import db.images
+import db.scores
+from labeler.app.items import shown_name
+from labeler.app.serving import current_project, middleware, routes
+from labeler.importing import import_paths
+from labeler.project import Project
+
+HOST = "http://127.0.0.1:8501"
+OURS = {"X-Labeler": "1", "Origin": HOST}
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = make_collection(tmp_path_factory.mktemp("routes"), images=30, scored=20)
+    add_version(project, 0.2)
+    return project
+
+
+@pytest.fixture
+def project(collection: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("LABELER_PROJECT", str(collection.folder))
+    return collection
+
+
+@pytest.fixture
+def client(project: Project) -> Iterator[TestClient]:
+    app = Starlette(routes=routes(), middleware=middleware(["127.0.0.1", "localhost"]))
+    with TestClient(app, base_url=HOST) as client:
+        yield client
+
+
+def unscored_ids(project: Project) -> list[int]:
+    return [i.id for i in db.images.unscored(project.store, order="random", limit=100)]
+
+
+def post(client: TestClient, *events: dict[str, Any], **body: Any) -> Any:
+    answer = client.post("/api/events", json={"events": events, **body}, headers=OURS)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def score(event: str, image: int, value: object, **more: object) -> dict[str, Any]:
+    return {"event": event, "kind": "score", "image": image, "score": value, **more}
+
+
+def test_a_score_is_kept_and_sending_it_again_changes_nothing(
+    client: TestClient, project: Project
+) -> None:
+    image_id = unscored_ids(project)[0]
+    first = post(client, score("one", image_id, 0))
+    again = post(client, score("one", image_id, 0))
+    assert first["receipts"][0]["accepted"]
+    assert again["receipts"][0]["accepted"]
+    assert again["receipts"][0]["repeated"]
+    assert [row.value for row in db.scores.history(project.store, image_id)] == [0.0]
+    assert again["stats"]["scored"] == first["stats"]["scored"]
+
+
+def test_what_cannot_be_taken_is_refused_and_the_rest_goes_on(
+    client: TestClient, project: Project
+) -> None:
+    image_id = unscored_ids(project)[0]
+    answer = post(
+        client,
+        score("too-high", image_id, 11),
+        score("no-number", image_id, "7"),
+        score("a-bool", image_id, True),
+        score("not-a-number", image_id, None),
+        score("no-image", 10**9, 5),
+        {"event": "odd", "kind": "delete", "image": image_id},
+        {"event": "unknown-undo", "kind": "undo", "image": image_id, "undoes": "never"},
+        "nonsense",
+        score("good", image_id, 6),
+    )
+    assert [receipt["accepted"] for receipt in answer["receipts"]] == [False] * 8 + [True]
+    assert all(receipt["problem"] for receipt in answer["receipts"][:-1])
+    assert db.images.get(project.store, image_id).hand_score == 6
+
+
+def test_events_of_another_project_are_not_taken(client: TestClient, project: Project) -> None:
+    image_id = unscored_ids(project)[0]
+    body = {"project": "another", "events": [score("stray", image_id, 3)]}
+    answer = client.post("/api/events", json=body, headers=OURS)
+    assert answer.status_code == 409
+    assert db.images.get(project.store, image_id).hand_score is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": HOST}, 403),
+        ({"X-Labeler": "1"}, 403),
+        ({"X-Labeler": "1", "Origin": "http://evil.example"}, 403),
+        ({"X-Labeler": "1", "Origin": "null"}, 403),
+        ({"X-Labeler": "1", "Origin": "http://127.0.0.1:9999"}, 403),
+        (OURS | {"Content-Type": "text/plain"}, 415),
+        (OURS | {"Sec-Fetch-Site": "cross-site"}, 403),
+        (OURS | {"Sec-Fetch-Site": "same-site"}, 403),
+        (OURS | {"Host": "evil.example"}, 400),
+    ],
+)
+def test_only_the_apps_own_pages_may_write(
+    client: TestClient, project: Project, headers: dict[str, str], status: int
+) -> None:
+    image_id = unscored_ids(project)[0]
+    body = json.dumps({"events": [score("e", image_id, 1)]})
+    usual = {"Content-Type": "application/json"}
+    answer = client.post("/api/events", content=body, headers=usual | headers)
+    assert answer.status_code == status
+    assert db.images.get(project.store, image_id).hand_score is None
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{", '{"events": 1}', "[" * 100_000])
+def test_a_body_that_is_no_list_of_events_is_refused(client: TestClient, body: str) -> None:
+    headers = OURS | {"Content-Type": "application/json"}
+    assert client.post("/api/events", content=body, headers=headers).status_code == 400
+
+
+def test_nothing_is_given_to_other_sites_or_under_other_names(client: TestClient) -> None:
+    for path in ("/img/1/thumbnail", "/api/queue", "/api/review", "/api/image/1"):
+        assert client.get(path, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+        assert client.get(path, headers={"Host": "evil.example:8501"}).status_code == 400
+
+
+def test_every_answer_says_what_it_is(client: TestClient) -> None:
+    for path in ("/api/queue", "/api/review", "/api/stats", "/api/image/1", "/api/nowhere"):
+        answer = client.get(path)
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    assert client.get("/api/nowhere").status_code == 404
+
+
+def test_small_pictures_are_kept_for_ever_when_asked_for_by_hash(
+    client: TestClient, project: Project
+) -> None:
+    image = db.images.get(project.store, 1)
+    for kind in ("thumbnail", "preview"):
+        answer = client.get(f"/img/1/{kind}?h={image.content_hash}")
+        assert answer.headers["content-type"] == "image/jpeg"
+        assert "immutable" in answer.headers["cache-control"]
+        for query in ("", "?h=other"):
+            assert "immutable" not in client.get(f"/img/1/{kind}{query}").headers["cache-control"]
+
+
+def test_a_preview_that_is_gone_is_made_again(client: TestClient, project: Project) -> None:
+    image = db.images.get(project.store, 2)
+    next(project.previews.rglob(f"{image.content_hash}*")).unlink()
+    assert client.get("/img/2/preview").status_code == 200
+
+
+def test_the_full_picture_is_the_file_or_a_copy_that_browsers_show(
+    client: TestClient, project: Project, tmp_path: Path
+) -> None:
+    image = db.images.get(project.store, 1)
+    answer = client.get("/img/1/full")
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.content == Path(image.path).read_bytes()
+    Image.new("CMYK", (40, 30)).save(tmp_path / "page.tiff")
+    import_paths(project, [tmp_path / "page.tiff"], source="scans", workers=1)
+    scan = db.images.find_by_path(project.store, str(tmp_path / "page.tiff"))
+    assert client.get(f"/img/{scan.id}/full").headers["content-type"] == "image/jpeg"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/img/999999/thumbnail",
+        "/img/1/original",
+        "/img/1/..%2f..%2flabeler.sqlite",
+        "/img/1",
+        "/img/-1/full",
+        "/img/99999999999999999999999/full",
+        "/img/one/full",
+    ],
+)
+def test_other_picture_addresses_lead_nowhere(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_the_queue_leaves_out_what_the_page_has(client: TestClient, project: Project) -> None:
+    everything = unscored_ids(project)
+    held = ",".join(str(i) for i in everything[1:])
+    items = client.get(f"/api/queue?order=random&exclude={held}").json()["items"]
+    assert [item["id"] for item in items] == everything[:1]
+    assert "path" not in items[0]
+    assert "/" not in items[0]["name"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["order=sideways", "limit=0", "limit=x", "limit=99999", "exclude=1;2", "order=source-x"],
+)
+def test_a_query_that_makes_no_sense_is_refused_in_a_sentence(
+    client: TestClient, query: str
+) -> None:
+    answer = client.get(f"/api/queue?{query}")
+    assert answer.status_code == 400
+    assert answer.json()["problem"]
+
+
+def test_names_that_are_no_utf8_can_be_sent() -> None:
+    assert shown_name("odd \udcff.png") == "odd ?.png"
+
+
+def test_the_sitting_can_be_taken_back_after_a_reload(client: TestClient, project: Project) -> None:
+    one, two = unscored_ids(project)[:2]
+    post(
+        client, score("a", one, 2), score("b", one, 5), {"event": "c", "kind": "skip", "image": two}
+    )
+    acts = client.get("/api/recent").json()["events"][-3:]
+    assert [(act["image"], act["skip"], act["before"]) for act in acts] == [
+        (one, False, None),
+        (one, False, 2.0),
+        (two, True, None),
+    ]
+    post(client, {"event": "d", "kind": "undo", "image": one, "undoes": "b"})
+    assert db.images.get(project.store, one).hand_score == 2
+    assert client.get("/api/recent").json()["events"][-2]["event"] == "a"
+
+
+def test_a_folder_without_a_project_is_said_so(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LABELER_PROJECT", str(tmp_path))
+    assert current_project() is None
+    answer = client.get("/api/queue")
+    assert answer.status_code == 404
+    assert "labeler init" in answer.json()["problem"]
+    Project.create(tmp_path, encoder="lite").close()
+    assert client.get("/api/queue").json()["items"] == []

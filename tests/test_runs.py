@@ -1,0 +1,169 @@
+"""Protects background runs: one of a kind at a time, honest about how they ended, never left over.
+
+A run survives the page that started it, hears a request to stop, says in one sentence why it
+failed, and a killed one does not look alive.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from collection import draw_pictures
+
+from db import images
+from db import runs as run_rows
+from labeler import runs
+from labeler.errors import BadInput
+from labeler.heartbeat import Heart
+from labeler.project import Project
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with eight pictures and an empty project; copied, never changed."""
+    folder = tmp_path_factory.mktemp("made")
+    draw_pictures(folder / "pictures", 8)
+    Project.create(folder / "project", encoder="lite").close()
+    return folder
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path) -> Iterator[Project]:
+    shutil.copytree(made / "project", tmp_path / "project")
+    project = Project.open(tmp_path / "project")
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def importing(made: Path) -> dict[str, object]:
+    """Params of an import that doesn't go on to embed."""
+    return {"paths": [str(made / "pictures")], "source": "drawn", "embed": False}
+
+
+def test_a_run_in_the_background_does_its_work(
+    project: Project, importing: dict[str, object]
+) -> None:
+    started = runs.start_run(project, "import", importing | {"expect": [0, 3]})
+    ended = runs.follow(project, started.id)
+    assert (started.state, ended.state) == ("active", "done")
+    assert ended.message == "Found 8 image files, 8 of them new."
+    assert images.count_by_state(project.store)["fine"] == 8
+    [source] = images.sources(project.store)
+    assert (source.name, source.expect_low, source.expect_high) == ("drawn", 0.0, 3.0)
+
+
+def test_a_second_start_joins_the_first(project: Project, importing: dict[str, object]) -> None:
+    first, ours = runs.begin(project, "import", importing)
+    second = runs.start_run(project, "import", importing)
+    assert ours
+    assert second.id == first.id
+    assert not list(project.runs_folder.iterdir()), "no second process was started"
+
+
+def test_following_a_run_shows_its_progress_until_it_ends(
+    project: Project, importing: dict[str, object]
+) -> None:
+    run, _ = runs.begin(project, "train", {})
+    seen: list[tuple[int, int, str]] = []
+
+    def other_process() -> None:
+        if len(seen) < 2:
+            run_rows.beat(project.store, run.id, 5, 10, "training")
+        else:
+            run_rows.finish(project.store, run.id, "done", "Trained.")
+
+    ended = runs.follow(project, run.id, lambda *at: seen.append(at), other_process)
+    assert seen == [(0, 0, ""), (5, 10, "training")]
+    assert (ended.state, ended.message) == ("done", "Trained.")
+
+
+def test_a_killed_run_is_failed_and_can_be_started_again(
+    project: Project, importing: dict[str, object]
+) -> None:
+    run = runs.start_run(project, "import", importing)
+    assert run.pid is not None
+    os.kill(run.pid, signal.SIGKILL)
+    ended = runs.follow(project, run.id)
+    assert ended.state == "failed"
+    assert ended.message is not None
+    assert "start it again" in ended.message
+    again = runs.start_run(project, "import", importing)
+    assert again.id != run.id
+    assert runs.follow(project, again.id).state == "done"
+
+
+def test_a_request_to_stop_ends_the_work_at_its_next_progress(
+    project: Project, importing: dict[str, object]
+) -> None:
+    run, _ = runs.begin(project, "import", importing)
+    run_rows.request_stop(project.store, run.id)
+    ended = runs.work(project, run.id)
+    assert ended.state == "stopped"
+    assert images.count_by_state(project.store).get("fine", 0) < 8
+
+
+def test_a_signal_to_end_stops_the_run_politely(
+    project: Project, importing: dict[str, object]
+) -> None:
+    run, _ = runs.begin(project, "import", importing)
+    assert runs.work(project, run.id, on_start=Heart.stop).state == "stopped"
+
+
+def test_ctrl_c_is_noted_and_passed_on(project: Project, importing: dict[str, object]) -> None:
+    run, _ = runs.begin(project, "import", importing)
+
+    def interrupted(done: int, total: int, what: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runs.work(project, run.id, progress=interrupted)
+    assert run_rows.get(project.store, run.id).state == "stopped"  # type: ignore[union-attr]
+
+
+def test_a_failure_is_one_sentence_and_its_traceback_is_in_the_log(
+    project: Project, tmp_path: Path
+) -> None:
+    run, _ = runs.begin(project, "import", {"paths": [str(tmp_path / "nowhere")]})
+    ended = runs.work(project, run.id)
+    assert ended.state == "failed"
+    assert ended.message is not None
+    assert "nowhere is not there" in ended.message
+    assert "Traceback" in runs.log_file(project, run.id).read_text()
+
+
+def test_a_bug_names_the_log_instead_of_the_traceback(project: Project) -> None:
+    run, _ = runs.begin(project, "import", {})  # without paths: nobody may call it so
+    ended = runs.work(project, run.id)
+    assert ended.state == "failed"
+    assert str(runs.log_file(project, run.id)) in str(ended.message)
+
+
+def test_progress_reaches_the_row_and_the_watcher(
+    project: Project, importing: dict[str, object]
+) -> None:
+    run, _ = runs.begin(project, "import", importing)
+    with Heart(project, run.id, lambda done, total, what: None) as heart:
+        heart.progress(3, 8, "importing")
+        row = run_rows.get(project.store, run.id)
+    assert row is not None
+    assert (row.done, row.total, row.what) == (3, 8, "importing")
+
+
+def test_a_run_that_ended_is_not_worked_on_again(
+    project: Project, importing: dict[str, object]
+) -> None:
+    run, _ = runs.begin(project, "import", importing)
+    runs.work(project, run.id)
+    with pytest.raises(BadInput, match="no active run"):
+        runs.work(project, run.id)
+
+
+def test_only_known_kinds_of_work_are_started(project: Project) -> None:
+    with pytest.raises(BadInput, match="import, embed, train"):
+        runs.start_run(project, "rm -rf", {})
