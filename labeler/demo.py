@@ -27,6 +27,8 @@ from labeler.project import Project, is_project
 
 if TYPE_CHECKING:
     from labeler.drawings.motifs import Drawing
+    from model.encoders import Encoder
+    from model.recipes import Recipe
 
 PICTURES = 360
 FIRST_SCORES = 120
@@ -45,18 +47,27 @@ class DrawnPicture:
 
 
 def make_demo(
-    folder: Path, count: int = PICTURES, seed: int = 0, progress: Progress = silent
+    folder: Path,
+    count: int = PICTURES,
+    seed: int = 0,
+    progress: Progress = silent,
+    *,
+    encoder: Encoder | None = None,
+    recipe: str | Recipe = "quick",
 ) -> Project:
     """Draw, import, score in part, embed and train v1.0; a demo that is ready is only opened.
 
-    The pictures, which of them are scored and the slips depend on `seed` and `count` alone. One
-    that was interrupted goes on. Raises `LabelerError` if the folder holds another project.
+    `encoder` stands in for the project's own, `lite`. The pictures, which of them are scored and
+    the slips depend on `seed` and `count` alone. One that was interrupted goes on. Raises
+    `LabelerError` if the folder holds another project.
     """
     project = _project_in(folder)
     if project.store.setting(_SETTING) == "ready":
         return project
     try:
         _fill(project, count, seed, progress)
+        _embed_and_train(project, progress, encoder, recipe)
+        project.store.set_setting(_SETTING, "ready")
     except BaseException:
         project.close()
         raise
@@ -72,8 +83,6 @@ def _fill(project: Project, count: int, seed: int, progress: Progress) -> None:
     import_paths(project, others, progress=progress)
     import_paths(project, [scenes], expect=(0, 1), progress=progress)
     _give_first_scores(project, drawn, np.random.default_rng(seed))
-    _embed_and_train(project, progress)
-    project.store.set_setting(_SETTING, "ready")
 
 
 def _project_in(folder: Path) -> Project:
@@ -170,10 +179,13 @@ def _give_first_scores(
     scores.record(project.store, events)
 
 
-def _embed_and_train(project: Project, progress: Progress) -> None:
+def _embed_and_train(
+    project: Project, progress: Progress, encoder: Encoder | None, recipe: str | Recipe
+) -> None:
     from labeler.embedding import embed
     from labeler.training import train
 
-    embed(project, progress=progress)
+    embed(project, encoder=encoder, progress=progress)
     if versions.active(project.store) is None:
-        train(project, note="First scores of the demo.", progress=progress)
+        note = "First scores of the demo."
+        train(project, recipe=recipe, note=note, encoder=encoder, progress=progress)

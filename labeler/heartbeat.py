@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
+from typing import Any
 
 from db import runs
 from db.errors import StoreError
@@ -27,6 +29,7 @@ class Heart:
         self._run_id = run_id
         self._watcher = watcher
         self._latest: tuple[int, int, str] = (0, 0, "starting")
+        self._curve: list[Any] | None = None
         self._written_at = float("-inf")
         self._stop = threading.Event()
         self._over = threading.Event()
@@ -41,13 +44,18 @@ class Heart:
         if self._stop.is_set():
             raise Stopped(f"Stopped while {what}; what was finished is kept.")
 
+    def show_curve(self, curve: list[Any]) -> None:
+        """Keep the loss curve so far; it is written with the next progress."""
+        self._curve = curve
+
     def stop(self) -> None:
         """Ask the work to stop at its next progress; safe in a signal handler."""
         self._stop.set()
 
     def _beat(self) -> None:
         self._written_at = time.monotonic()
-        if runs.beat(self._project.store, self._run_id, *self._latest):
+        curve, self._curve = self._curve, None
+        if runs.beat(self._project.store, self._run_id, *self._latest, curve=curve):
             self._stop.set()
 
     def _keep_beating(self) -> None:
@@ -70,3 +78,5 @@ class Heart:
     ) -> None:
         self._over.set()
         self._thread.join()
+        with suppress(StoreError):
+            self._beat()  # The row ends with the last progress, not the last but a few.

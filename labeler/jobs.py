@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from labeler.errors import LabelerError, Stopped
-from labeler.progress import Progress
+from labeler.heartbeat import Heart
 from labeler.project import Project
 from model.errors import ModelError
 
 # (the sentence for the run's row, the id of the version that it made)
 Outcome = tuple[str, int | None]
-Job = Callable[[Project, dict[str, Any], Progress, Any], Outcome]
+Job = Callable[[Project, dict[str, Any], Heart, Any], Outcome]
 
 
-def _import(project: Project, params: dict[str, Any], progress: Progress, encoder: Any) -> Outcome:
+def _import(project: Project, params: dict[str, Any], heart: Heart, encoder: Any) -> Outcome:
     """Imports, then embeds what is new; the images are kept also where embedding fails."""
     from labeler.importing import import_paths
 
@@ -26,14 +26,14 @@ def _import(project: Project, params: dict[str, Any], progress: Progress, encode
         [Path(path) for path in params["paths"]],
         source=params.get("source"),
         expect=(float(expect[0]), float(expect[1])) if expect else None,
-        progress=progress,
+        progress=heart.progress,
     )
     told = f"Found {summary.found} image files, {summary.new} of them new"
     told += f", {len(summary.unreadable)} unreadable." if summary.unreadable else "."
     if not params.get("embed", True):
         return told, None
     try:
-        embedded, _ = _embed(project, {}, progress, encoder)
+        embedded, _ = _embed(project, {}, heart, encoder)
     except (LabelerError, ModelError) as error:
         if isinstance(error, Stopped):
             raise
@@ -41,17 +41,17 @@ def _import(project: Project, params: dict[str, Any], progress: Progress, encode
     return f"{told} {embedded}", None
 
 
-def _embed(project: Project, params: dict[str, Any], progress: Progress, encoder: Any) -> Outcome:
+def _embed(project: Project, params: dict[str, Any], heart: Heart, encoder: Any) -> Outcome:
     from labeler.embedding import embed
 
-    summary = embed(project, encoder=encoder, progress=progress, only=params.get("only"))
+    summary = embed(project, encoder=encoder, progress=heart.progress, only=params.get("only"))
     told = f"Embedded {summary.embedded} images."
     if summary.failed:
         told += f" {len(summary.failed)} could not be read."
     return told, None
 
 
-def _train(project: Project, params: dict[str, Any], progress: Progress, encoder: Any) -> Outcome:
+def _train(project: Project, params: dict[str, Any], heart: Heart, encoder: Any) -> Outcome:
     from labeler.training import train
 
     version = train(
@@ -59,7 +59,8 @@ def _train(project: Project, params: dict[str, Any], progress: Progress, encoder
         recipe=params.get("recipe") or "quick",
         note=params.get("note") or "",
         encoder=encoder,
-        progress=progress,
+        progress=heart.progress,
+        on_curve=heart.show_curve,
     )
     return f"Trained {version.name} on {version.scored_count} scored images.", version.id
 

@@ -135,7 +135,7 @@ def work(
         if on_start is not None:
             on_start(heart)
         try:
-            message, version_id = JOBS[run.kind](project, run.params, heart.progress, encoder)
+            message, version_id = JOBS[run.kind](project, run.params, heart, encoder)
             state = "done"
         except (Stopped, KeyboardInterrupt) as stop:
             runs.finish(project.store, run_id, "stopped", str(stop) or "Stopped.")

@@ -17,8 +17,9 @@ from scipy.sparse.csgraph import connected_components
 NEAR_BITS = 4
 # A hash with so few set or unset bits is of a nearly plain picture and says nothing.
 TELLING_BITS = 6
-# Cosine between embeddings; distinct pictures of one style stay well below.
-NEAR_COSINE = 0.985
+# Embeddings of unit length at most this share of the usual distance apart; the share holds for any
+# encoder, while a fixed cosine joins everything with one whose embeddings all point one way.
+NEAR_SHARE = 0.15
 _ROWS = 1024
 _BITS = np.array([bin(number).count("1") for number in range(1 << 16)], dtype=np.uint8)
 
@@ -32,8 +33,8 @@ def connected_groups(
     """A group number for each of `count` images, (count,), from 0 on.
 
     Two images share it if a chain of equal names in `groups` (`None`: no group), difference hashes
-    at most `NEAR_BITS` apart, or embeddings (count, width) of cosine `NEAR_COSINE` joins them.
-    A hash of 0 means that there is none.
+    at most `NEAR_BITS` apart, or embeddings (count, width) within `NEAR_SHARE` of the median
+    distance joins them. A hash of 0 means that there is none.
     """
     pairs = [_same_name(groups)] if groups is not None else []
     if hashes is not None:
@@ -96,10 +97,18 @@ def _count_bits(numbers: NDArray[np.uint64]) -> NDArray[np.uint8]:
 
 
 def _near_embeddings(embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    unit = embeddings / np.maximum(lengths, 1e-12)
+    unit = embeddings.astype(np.float64)
+    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    some = unit[:: max(1, len(unit) // _ROWS)]
+    usual = np.median(_distances(some, some)[np.triu_indices(len(some), 1)]) if len(some) > 1 else 0
     found = []
     for start in range(0, len(unit), _ROWS):
-        a, b = np.nonzero(unit[start : start + _ROWS] @ unit.T >= NEAR_COSINE)
+        near = _distances(unit[start : start + _ROWS], unit) <= NEAR_SHARE * usual
+        a, b = np.nonzero(near)
         found.append(np.stack([a + start, b], axis=1))
     return np.concatenate([*found, np.zeros((0, 2), dtype=np.int64)])
+
+
+def _distances(some: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Between rows of unit length: (len(some), len(others))."""
+    return np.asarray(np.sqrt(np.maximum(2 - 2 * some @ others.T, 0)))

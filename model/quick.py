@@ -38,19 +38,19 @@ class Quick:
     a narrow one says nearly the same in a fifth of the time.
     """
 
-    steps: int = 240
+    steps: int = 140
     every: int = 20
     patience: int = 4
-    scored: int = 48
-    blended: int = 80
+    scored: int = 96
+    blended: int = 160
     beyond: float = 0.5
     noise: float = 0.5
     own: float = 0.3
-    rate: float = 1e-3
+    rate: float = 2e-3
     first_rate: float = 0.1
     warm_up: int = 20
     decay: float = 0.01
-    average: int = 40
+    average: int = 24
     hidden: int = 1024
     fold_hidden: int = 384
     folds: int = 5

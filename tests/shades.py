@@ -1,4 +1,4 @@
-"""Pictures from dark to bright, each with a pattern of its own, and an encoder that sees brightness.
+"""Pictures from dark to bright, each with a pattern of its own, and an encoder for brightness.
 
 No two are near-duplicates, and a head soon learns that bright is good.
 """

@@ -15,6 +15,9 @@ from click.testing import CliRunner, Result
 from shades import draw_shades
 
 from labeler.cli import labeler
+from labeler.project import Project
+from labeler.training import train
+from model.quick import Quick
 
 PICTURES = 36
 
@@ -77,17 +80,6 @@ def test_importing_and_embedding_again_takes_only_what_is_new(imported: Path) ->
     assert "Embedded 0 images" in call(imported, "embed").stdout
 
 
-def test_labelling_says_what_it_did(imported: Path) -> None:
-    path = imported / "pictures" / "shade 035.png"
-    assert call(imported, "label", path, "10").stdout.strip().endswith("shade 035.png: 10")
-    assert "(was 10)" in call(imported, "label", path, "9").stdout
-    assert "does not exist" in call(imported, "label", "nowhere.png", "9", code=1).stderr
-    call(imported, "label", path, "11", code=2)
-    useless = imported / "useless.csv"
-    useless.write_text("path,score\nnowhere.png,1\n")
-    assert "line 2" in call(imported, "label", "--from", useless, code=1).stderr
-
-
 def test_the_status_counts_everything(trained: Path) -> None:
     now = document(trained, "status")
     assert (now["fine"], now["embedded"], len(now["unreadable"])) == (PICTURES, PICTURES, 1)
@@ -114,8 +106,9 @@ def test_review_lists_cards_that_label_can_correct(trained: Path) -> None:
 
 def test_a_second_version_and_back_to_the_first(trained: Path) -> None:
     call(trained, "label", trained / "pictures" / "shade 034.png", "9.5")
-    told = call(trained, "train", "--note", "one more").stdout
-    assert "Trained v1.1" in told
+    project = Project.open(trained / "taste")
+    train(project, recipe=Quick(steps=60, hidden=32, folds=2))  # as the command, only shorter
+    project.close()
     listed = document(trained, "versions")
     assert [(one["name"], one["parent"]) for one in listed] == [("v1.0", None), ("v1.1", "v1.0")]
     call(trained, "versions", "--activate", "v1.0")
@@ -174,11 +167,37 @@ def test_both_exports(trained: Path) -> None:
     assert json.loads(config.read_text())["arch"] == "score"
 
 
-def test_too_few_scores_are_refused_with_how_many_are_missing(tmp_path: Path) -> None:
+@pytest.fixture
+def unscored(tmp_path: Path) -> Path:
+    """A project with two images and nothing else."""
     CliRunner().invoke(labeler, ["init", str(tmp_path / "taste"), "--encoder", "lite"])
     draw_shades(tmp_path / "pictures", 2)
     call(tmp_path, "import", tmp_path / "pictures")
-    call(tmp_path, "label", tmp_path / "pictures" / "shade 000.png", "3")
-    told = call(tmp_path, "train", code=1)
+    return tmp_path
+
+
+def test_labelling_says_what_it_did(unscored: Path) -> None:
+    path = unscored / "pictures" / "shade 001.png"
+    assert call(unscored, "label", path, "10").stdout.strip().endswith("shade 001.png: 10")
+    assert "(was 10)" in call(unscored, "label", path, "0").stdout
+    assert "does not exist" in call(unscored, "label", "nowhere.png", "9", code=1).stderr
+    call(unscored, "label", path, "11", code=2)
+    assert document(unscored, "status")["distribution"] == [1] + [0] * 10
+
+
+def test_a_file_of_which_nothing_could_be_taken_is_a_failure(unscored: Path) -> None:
+    useless = unscored / "useless.csv"
+    useless.write_text("path,score\nnowhere.png,1\n")
+    assert "line 2" in call(unscored, "label", "--from", useless, code=1).stderr
+
+
+def test_too_few_scores_are_refused_with_how_many_are_missing(unscored: Path) -> None:
+    call(unscored, "label", unscored / "pictures" / "shade 000.png", "3")
+    told = call(unscored, "train", code=1)
     assert "19" in told.stderr
     assert len(told.stderr.strip().splitlines()) == 1
+
+
+def test_reviewing_and_predicting_without_a_version_name_the_next_step(unscored: Path) -> None:
+    for words in (["review"], ["predict", unscored], ["export", "model", unscored / "out"]):
+        assert "labeler train" in call(unscored, *words, code=1).stderr

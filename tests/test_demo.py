@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,7 +17,29 @@ from labeler.demo import RULE_FILE, SLIPS, draw_collection, make_demo
 from labeler.drawings.motifs import SHARES, draw
 from labeler.errors import LabelerError, Stopped
 from labeler.pictures import open_picture
+from labeler.progress import Progress, silent
 from labeler.project import Project
+from model.quick import Quick
+
+
+class SmallEncoder:
+    """Stands in for `lite`: a picture's embedding is its 4 x 4 miniature."""
+
+    identity = "lite"
+    width = 48
+    normalised = False
+    preprocessing: ClassVar[dict[str, Any]] = {"size": 4}
+
+    def prepare(self, image: Image.Image) -> np.ndarray:
+        return np.asarray(image.resize((4, 4), Image.Resampling.BOX), np.float32) / 64
+
+    def encode(self, batch: np.ndarray) -> np.ndarray:
+        return batch.reshape(len(batch), -1).astype(np.float32)
+
+
+def small_demo(folder: Path, progress: Progress = silent) -> Project:
+    recipe = Quick(steps=20, scored=16, blended=0, hidden=32, fold_hidden=32, folds=2)
+    return make_demo(folder, 60, progress=progress, encoder=SmallEncoder(), recipe=recipe)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -69,7 +92,7 @@ def test_sketches_are_grey_and_some_flat_characters_are_cut_out() -> None:
 def test_a_ready_demo(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     phases: set[str] = set()
-    project = make_demo(folder, count=72, progress=lambda done, total, what: phases.add(what))
+    project = small_demo(folder, lambda done, total, what: phases.add(what))
     store = project.store
     counted = images.count_by_state(store)
     with (folder / RULE_FILE).open(encoding="utf-8") as file:
@@ -105,8 +128,8 @@ def test_an_interrupted_demo_goes_on(tmp_path: Path) -> None:
             raise Stopped("enough")
 
     with pytest.raises(Stopped):
-        make_demo(tmp_path / "demo", count=60, progress=stop)
-    project = make_demo(tmp_path / "demo", count=60)
+        small_demo(tmp_path / "demo", stop)
+    project = small_demo(tmp_path / "demo")
     assert versions.active(project.store) is not None
     project.close()
 

@@ -11,15 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from collection import give_scores
 from PIL import Image
 
 from db import embeddings, images, versions
 from db.errors import StoreError
+from db.records import NewVersion, Version
 from labeler.embedding import embed, prepare_file
 from labeler.errors import Stopped
 from labeler.importing import import_paths
+from labeler.predictors import opinion_path
 from labeler.project import Project
+from model import opinion
+from model.head import Head
+from model.head_files import save_head
 
 
 class MeanColour:
@@ -200,41 +204,36 @@ def test_nothing_to_do_loads_no_encoder(tmp_path):
     project.close()
 
 
-class Tiles(MeanColour):
-    """The colours of 16 parts of the picture: mosaics are not near-duplicates to it."""
-
-    identity = "tiles"
-    width = 48
-
-    def prepare(self, image):
-        small = image.resize((4, 4), Image.Resampling.BOX)
-        return (np.asarray(small, dtype=np.float32) / 128 - 1).ravel()
-
-    def encode(self, batch):
-        return batch.astype(np.float32)
+def add_version(project: Project) -> Version:
+    """An active version with an untrained head for the colours."""
+    ids = np.array(sorted(images.ids_by_path(project.store).values()))
+    values = np.arange(len(ids)) % 11.0
+    head = project.models / "v1.0.safetensors"
+    save_head(head, Head(MeanColour.width, hidden=8), name="colours", rev="v1.0")
+    colours = np.random.default_rng(2).normal(100, 50, (len(ids), MeanColour.width))
+    opinion.fit(colours.astype(np.float32), values).save(opinion_path(head))
+    new = NewVersion("v1.0", None, MeanColour.identity, "quick", 0.5, head.name, ids, values)
+    return versions.add(project.store, new)
 
 
-def draw_mosaics(folder: Path, numbers: range) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in numbers:
-        tiles = np.random.default_rng(number).integers(0, 256, (8, 9, 3)).astype(np.uint8)
-        image = Image.fromarray(tiles).resize((90, 80), Image.Resampling.NEAREST)
-        image.save(folder / f"{number:03}.png")
-
-
-def test_the_active_version_predicts_the_new_images(project, tmp_path):
-    from labeler.training import train
-
-    draw_mosaics(tmp_path / "pictures", range(22))
-    import_paths(project, [tmp_path / "pictures"], workers=1)
-    give_scores(project, sorted(images.ids_by_path(project.store).values()))
-    version = train(project, encoder=Tiles())
-    draw_mosaics(tmp_path / "pictures", range(22, 25))
-    import_paths(project, [tmp_path / "pictures"], workers=1)
-    embed(project, encoder=Tiles())
+def test_the_active_version_predicts_the_new_images(project, paths):
+    embed(project, encoder=MeanColour(), only=[1, 2])
+    version = add_version(project)
+    embed(project, encoder=MeanColour())
     predictions = versions.predictions(project.store, version.id)
-    assert len(predictions.image_ids) == 25
+    assert sorted(predictions.image_ids) == sorted(images.ids_by_path(project.store).values())
     assert ((predictions.scores >= 0) & (predictions.scores <= 1)).all()
+
+
+def test_a_version_of_another_encoder_predicts_nothing(project, paths):
+    embed(project, encoder=MeanColour(), only=[1, 2])
+    version = add_version(project)
+
+    class Other(MeanColour):
+        identity = "other"
+
+    assert embed(project, encoder=Other()).embedded == 10
+    assert not len(versions.predictions(project.store, version.id).image_ids)
 
 
 def detailed_photo(path: Path) -> None:

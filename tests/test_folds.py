@@ -17,7 +17,7 @@ def test_names_looks_and_embeddings_join_in_chains() -> None:
         [PLAIN, PLAIN << 4, 0xAAAAAAAAAAAAAAAA, 0xAAAAAAAAAAAAAAAB, 0, 0], dtype=np.uint64
     )
     embeddings = np.eye(6, dtype=np.float32)
-    embeddings[4] = 3 * embeddings[3] + 0.1 * embeddings[4]
+    embeddings[4] = 3 * embeddings[3] + 0.3 * embeddings[4]
     groups = connected_groups(6, names, hashes, embeddings)
     # 0–2 by name, 2–3 by look, 3–4 by embedding: one chain. 1 and 5 (without a hash) are alone.
     assert len({groups[row] for row in (0, 2, 3, 4)}) == 1
@@ -33,6 +33,15 @@ def test_hashes_join_up_to_four_bits_and_no_further() -> None:
 def test_nearly_plain_pictures_are_not_alike_by_their_hash() -> None:
     hashes = np.array([0, 0, 1, 2**64 - 1, 2**64 - 2], dtype=np.uint64)
     assert len(set(connected_groups(5, hashes=hashes).tolist())) == 5
+
+
+def test_embeddings_that_all_point_one_way_are_not_all_alike() -> None:
+    draw = np.random.default_rng(0)
+    embeddings = (100 + draw.normal(size=(50, 32))).astype(np.float32)
+    embeddings[7] = 2 * embeddings[6] + 0.01
+    groups = connected_groups(50, embeddings=embeddings)
+    assert groups[6] == groups[7]
+    assert len(np.unique(groups)) == 49
 
 
 def test_more_rows_than_one_part_are_all_compared() -> None:

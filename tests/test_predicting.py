@@ -14,10 +14,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
-from collection import draw_pictures
-from labeler.training import train
-from numpy.typing import NDArray
 from PIL import Image
+from shades import Brightness, draw_shades
 
 from db import images, scores, versions
 from db.errors import StoreError
@@ -29,8 +27,11 @@ from labeler.predicting import PredictedImage, PredictedImages, activate, predic
 from labeler.project import Project
 from labeler.selecting import as_table, copy_images, select
 from labeler.tables import write_table
+from labeler.training import train
+from model.quick import Quick
 
 PICTURES = 30
+SHORT = Quick(steps=60, hidden=32, folds=2)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n, path in enumerate(paths)
     ]
     scores.record(project.store, events)
-    train(project, encoder=Brightness())
+    train(project, encoder=Brightness(), recipe=SHORT)
     project.close()
     return folder
 
@@ -260,7 +261,7 @@ def test_the_list_is_written_with_exact_paths(tmp_path: Path) -> None:
 def test_going_back_to_a_version_predicts_what_came_after_it(
     project: Project, strangers: Path
 ) -> None:
-    train(project, encoder=Brightness(), note="second")
+    train(project, encoder=Brightness(), recipe=SHORT, note="second")
     import_paths(project, [strangers], workers=1)
     embed(project, encoder=Brightness())
     old = activate(project, "v1.0")
