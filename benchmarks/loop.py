@@ -1,6 +1,6 @@
-"""One turn of the loop on labelled images, through the command line, with the figures before and after.
+"""One turn of the loop on labelled images, through the command line: figures before and after.
 
-    python benchmarks/loop.py LABELS.csv --images DIR [--start 300] [--encoder lite] [--seed 0]
+    python benchmarks/loop.py LABELS.csv --images DIR [--start 300] [--leave-out FOLDER...]
 
 A simulated person answers from LABELS.csv (columns path, score; split_group if there is one): scores
 `--start` images drawn at random, trains v1.0, corrects what the two review queues show (40 each),
@@ -52,7 +52,9 @@ def predictions(project: Path) -> pd.DataFrame:
 def judged(project: Path, withheld: pd.DataFrame) -> dict[str, Figure]:
     table = withheld.merge(predictions(project), on="path", validate="one_to_one")
     groups = pd.factorize(table["split_group"])[0]
-    return measure(table["prediction"].to_numpy(), table["score"].to_numpy() / 10, THRESHOLD, groups)
+    return measure(
+        table["prediction"].to_numpy(), table["score"].to_numpy() / 10, THRESHOLD, groups
+    )
 
 
 def reviewed(project: Path, labels: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -87,12 +89,20 @@ def read_labels(file: Path, images: Path, project: Path) -> pd.DataFrame:
 
 
 def table(rows: dict[str, dict[str, Figure]]) -> str:
-    names = ["mae", "rank_correlation", "precision", "recall", "false_positives", "average_precision"]
+    names = [
+        "mae",
+        "rank_correlation",
+        "precision",
+        "recall",
+        "false_positives",
+        "average_precision",
+    ]
     lines = ["| withheld images | " + " | ".join(n.replace("_", " ") for n in names) + " |"]
     lines.append("|" + "---|" * (len(names) + 1))
     for title, figures in rows.items():
         cells = [
-            "–" if (f := figures[n])["value"] is None
+            "–"
+            if (f := figures[n])["value"] is None
             else f"{f['value']:.3g} ({f['low']:.3g}–{f['high']:.3g})"
             for n in names
         ]
@@ -116,12 +126,16 @@ def main() -> None:
         groups = labels["split_group"].unique()
         closed = random.choice(groups, len(groups) // 4, replace=False)
         withheld = labels[labels["split_group"].isin(closed)]
-        offered = labels[~labels["split_group"].isin(closed)].sample(frac=1, random_state=given.seed)
+        offered = labels[~labels["split_group"].isin(closed)].sample(
+            frac=1, random_state=given.seed
+        )
         rows = {}
         give(project, offered[: given.start])
         started = time.perf_counter()
         labeler(project, "train", "--note", "first scores")
-        print(f"v1.0 trained in {time.perf_counter() - started:.1f} s, start of the program included")
+        print(
+            f"v1.0 trained in {time.perf_counter() - started:.1f} s, start of the program included"
+        )
         rows[f"v1.0, {given.start} at random"] = judged(project, withheld)
         shown, wrong = reviewed(project, offered)
         print(f"reviewed {len(shown)} in the two queues, {wrong} real mistakes")

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import model  # isort: skip  (first: it settles how many threads numpy starts)
+
 import numpy as np
 import torch
 from scipy.stats import spearmanr

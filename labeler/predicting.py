@@ -239,9 +239,16 @@ def activate(project: Project, name: str, *, progress: Progress = silent) -> Ver
     Raises `StoreError` where there is no such version.
     """
     version = versions.activate(project.store, name)
-    record = embeddings.encoder(project.store, version.encoder)
-    if record and len(versions.without_prediction(project.store, version.id, record.id)):
+    if lacks_predictions(project, version):
         from labeler.training import predict_stored
 
         predict_stored(project, name, progress)
     return version
+
+
+def lacks_predictions(project: Project, version: Version) -> bool:
+    """Whether images were embedded since `version` was the active one; imports no torch."""
+    record = embeddings.encoder(project.store, version.encoder)
+    return record is not None and bool(
+        len(versions.without_prediction(project.store, version.id, record.id))
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 # progress(done, total, what): `done` of `total` units (images, steps) of the phase named `what`.
-# A callback may raise `labeler.errors.Stopped`: the work keeps what it has finished and lets it pass.
+# A callback may raise `labeler.errors.Stopped`: the work keeps what is finished and lets it pass.
 Progress = Callable[[int, int, str], None]
 
 

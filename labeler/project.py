@@ -51,7 +51,7 @@ class Project:
 
     @classmethod
     def open(cls, folder: Path) -> Project:
-        """Open the project in `folder`; raises `NoProject`, or `StoreError` if its store is unusable."""
+        """The project in `folder`; raises `NoProject`, or `StoreError` for an unusable store."""
         folder = folder.expanduser().resolve()
         if not is_project(folder):
             raise NoProject(f"{folder} is not a project; make one with: labeler init {folder}")

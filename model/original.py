@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from model.head import Head
-from model.recipes import Attempt, HeldOut, Lesson, Watch, best_device, unwatched
+from model.recipes import Attempt, HeldOut, Lesson, Watch, best_device, some_threads, unwatched
 
 LOOKS = 40  # points of the loss curve
 
@@ -44,7 +44,7 @@ class Original:
     ) -> Attempt:
         """See `Recipe`. Raw embeddings and hand scores only: nobody else is asked."""
         steps, device = steps or self.steps, best_device()
-        with torch.random.fork_rng():
+        with some_threads(), torch.random.fork_rng():
             torch.manual_seed(seed)
             head = Head(lesson.embeddings.shape[1], self.hidden).to(device)
             return _learn(

@@ -22,7 +22,16 @@ from numpy.typing import NDArray
 from model.head import Head, fold_standardisation
 from model.opinion import Opinion, as_scores
 from model.precision import has_bfloat16
-from model.recipes import Attempt, HeldOut, Lesson, Point, Watch, best_device, unwatched
+from model.recipes import (
+    Attempt,
+    HeldOut,
+    Lesson,
+    Point,
+    Watch,
+    best_device,
+    some_threads,
+    unwatched,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ class Quick:
         watch: Watch = unwatched,
     ) -> Attempt:
         """See `Recipe`; the same seed gives the same head on the same machine."""
-        with _seeded(seed):
+        with some_threads(), _seeded(seed):
             hidden = self.hidden if held_out is None else self.fold_hidden
             training = _Training(self, lesson, hidden, seed)
             return training.run(steps or self.steps, held_out, watch)

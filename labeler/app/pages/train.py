@@ -13,6 +13,7 @@ from labeler.app import charts, measures, running, words
 from labeler.app.gallery import pick, tile
 from labeler.app.navigation import go_to
 from labeler.app.shell import friendly, opened_project
+from labeler.predicting import lacks_predictions
 from labeler.project import Project
 
 FEWEST = 20  # hand scores that a training needs
@@ -185,8 +186,15 @@ def history(project: Project, versions: list[Version]) -> None:
         row = st.container(horizontal=True, vertical_alignment="bottom")
         chosen = row.selectbox("Use another version", others, width=200)
         if row.button(f"Make {chosen} active", help="Its predictions are used from now on."):
-            db.versions.activate(project.store, chosen)
+            activate(project, chosen)
             st.rerun()
+
+
+def activate(project: Project, name: str) -> None:
+    """At once; what came after that version is predicted by a run (embedding ends with that)."""
+    version = db.versions.activate(project.store, name)
+    if lacks_predictions(project, version):
+        runs.start_run(project, "embed", {})
 
 
 def history_chart(versions: list[Version]) -> None:
