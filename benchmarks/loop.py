@@ -2,7 +2,7 @@
 
     python benchmarks/loop.py LABELS.csv --images DIR [--start 300] [--leave-out FOLDER...]
 
-A simulated person answers from LABELS.csv (columns path, score; split_group if there is one): scores
+A simulated person answers from LABELS.csv (columns path, score, perhaps split_group): scores
 `--start` images drawn at random, trains v1.0, corrects what the two review queues show (40 each),
 trains v1.1. Beside it, as the baseline, the same number of further scores goes to images drawn at
 random. A quarter of the groups is never scored by anybody: every figure is taken on those images.

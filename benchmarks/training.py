@@ -15,12 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import model  # isort: skip  (first: it settles how many threads numpy starts)
-
 import numpy as np
 import torch
 from scipy.stats import spearmanr
 
+import model  # noqa: F401  (first: it settles how many threads numpy starts)
 from model import opinion
 from model.crossing import Scored, cross_train
 from model.head import predict

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import db.embeddings
-import db.scores
-import db.versions
 import numpy as np
 
+import db.embeddings
 import db.images
+import db.scores
+import db.versions
 from db.records import HandScore, Image, Location, Version
 from db.store import Store
 from labeler.errors import BadInput
