@@ -82,6 +82,7 @@ class _Import:
         self.known = known
         self.summary = ImportSummary()
         self.seen: set[str] = set()
+        self.left: set[str | None] = set()  # content of the files that turned out gone
         self.waiting: list[tuple[FoundFile, int]] = []
         self.paths_by_hash: dict[str | None, list[str]] = defaultdict(list)
         for path, place in known.items():
@@ -130,6 +131,7 @@ class _Import:
 
     def _mark_missing(self, gone: list[str]) -> None:
         if gone:
+            self.left.update(self.known[path].content_hash for path in gone)
             self.summary.missing += images.mark_missing(self.project.store, None, gone)
 
     def take(self, progress: Progress, workers: int | None) -> None:
@@ -175,6 +177,8 @@ class _Import:
         elif outcome == "duplicate":
             self.summary.duplicates += 1
         else:
+            if outcome == "moved" and file.content_hash in self.left:
+                self.summary.missing -= 1  # Gone from its old place, and found at the new one.
             setattr(self.summary, outcome, getattr(self.summary, outcome) + 1)
 
 

@@ -27,6 +27,7 @@ class Row:
     path: str
     score: str
     group: str | None
+    is_overfull: bool  # something stands beyond the last column: which cell is which is unsure
 
     @property
     def is_blank(self) -> bool:
@@ -43,11 +44,14 @@ def read_rows(file: Path) -> Iterator[Row]:
     delimiter = _delimiter(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        columns = _columns(file, [name.strip().lower() for name in next(reader, [])])
+        header = [name.strip().lower() for name in next(reader, [])]
+        columns, width = _columns(file, header), len(header)
         line = reader.line_num + 1
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                yield _row(line, reader.line_num, cells, columns, comma=delimiter == ";")
+                overfull = any(cell.strip() for cell in cells[width:])
+                last = reader.line_num
+                yield _row(line, last, cells, columns, comma=delimiter == ";", overfull=overfull)
             line = reader.line_num + 1
     except csv.Error as error:
         raise BadInput(
@@ -81,7 +85,13 @@ def _columns(file: Path, header: list[str]) -> dict[str, int]:
 
 
 def _row(
-    line: int, last_line: int, cells: list[str], columns: dict[str, int], *, comma: bool
+    line: int,
+    last_line: int,
+    cells: list[str],
+    columns: dict[str, int],
+    *,
+    comma: bool,
+    overfull: bool,
 ) -> Row:
     """`comma`: the file's numbers may be written 7,5."""
 
@@ -91,4 +101,4 @@ def _row(
 
     score = cell("score").strip()
     score = score.replace(",", ".") if comma else score
-    return Row(line, last_line, cell("path"), score, cell("group").strip() or None)
+    return Row(line, last_line, cell("path"), score, cell("group").strip() or None, overfull)

@@ -116,7 +116,7 @@ def label_one(project: Project, named: str, score: float, scorer: str | None = N
     """Give the image `named` (a path or an id) the hand score `score`; raises `BadInput`."""
     image = find_image(project, named)
     if image.state == "unreadable":
-        raise BadInput(f"{named} can't be scored: {image.reason}; repair the file and import it.")
+        raise BadInput(f"{named} can't be scored: {image.reason}")
     # Nothing is shown on the command line, so the event names no prediction and no version.
     event = Event(
         uuid.uuid4().hex,
@@ -170,6 +170,11 @@ def _understand(
                 summary.blank += 1
                 continue
             statement = _Statement(row.line, image_id, read_score(row.score))
+            if row.is_overfull:
+                raise BadInput(
+                    "there are more cells than columns; quote what holds a comma, and write 7.5 "
+                    "for 7,5."
+                )
             _agree(stated.setdefault(image_id, statement), statement)
         except BadInput as error:
             summary.bad.append(BadLine(row.line, str(error)))

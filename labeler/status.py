@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from db import embeddings, images, runs, scores, versions
@@ -66,7 +67,9 @@ class Status:
 
 
 def read_status(project: Project) -> Status:
+    """Also marks runs whose process has died as failed, so that none looks alive for ever."""
     store = project.store
+    runs.mark_stale(store, datetime.now(UTC))
     states = images.count_by_state(store)
     known = versions.history(store)
     active = next((version for version in known if version.active), None)

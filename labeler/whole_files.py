@@ -18,7 +18,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     Nothing is left of it if the block raises, so a full disk or Ctrl-C keeps the old file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".labeler-", suffix=".part", dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=".labeler-", suffix=".part", dir=path.parent)
+    except OSError as error:
+        error.filename = str(path)  # The person knows this name, not the scratch file's.
+        raise
     os.close(handle)
     scratch = Path(name)
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -225,6 +226,16 @@ def test_a_whole_file_appears_at_the_end_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "deep" / "other"):
         raise KeyboardInterrupt
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["file"]
+
+
+def test_a_file_that_cannot_be_written_is_named_as_the_person_named_it(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    target = tmp_path / "closed" / "file.csv"
+    if os.access(target.parent, os.W_OK):  # An account that may write everywhere but there:
+        target = Path("/proc/file.csv")
+    with pytest.raises(OSError) as refused, whole_file(target):
+        pass
+    assert refused.value.filename == str(target)
 
 
 def test_a_copy_never_replaces_another_file(tmp_path: Path) -> None:

@@ -167,6 +167,25 @@ def test_bad_lines_are_named_by_their_number_and_the_rest_is_taken(
     assert score_of(project, picture(tmp_path, 5)) == 4.0
 
 
+def test_a_decimal_comma_between_commas_is_named_and_never_cut_to_a_whole_number(
+    project: Project, tmp_path: Path
+) -> None:
+    text = "path,score\npictures/picture 000.png,7,5\npictures/picture 001.png,4,\n"
+    summary = take(project, tmp_path / "scores.csv", text)
+    assert "more cells than columns" in problems(summary)[2]
+    assert score_of(project, picture(tmp_path, 0)) is None
+    assert score_of(project, picture(tmp_path, 1)) == 4.0  # A comma too many says nothing.
+
+
+def test_an_unreadable_image_is_refused_with_its_reason_as_one_sentence(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.png").touch()
+    import_paths(project, [tmp_path / "empty.png"])
+    with pytest.raises(BadInput, match=r"can't be scored: The file is empty .*original\.$"):
+        label_one(project, str(tmp_path / "empty.png"), 3)
+
+
 def test_two_scores_for_one_image_keep_the_first_and_name_the_second(
     project: Project, tmp_path: Path
 ) -> None:

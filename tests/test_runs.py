@@ -10,17 +10,21 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from collection import draw_pictures
+from sqlalchemy import update
 
 from db import images
 from db import runs as run_rows
+from db.schema import RunRow
 from labeler import runs
 from labeler.errors import BadInput
 from labeler.heartbeat import Heart
 from labeler.project import Project
+from labeler.status import read_status
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +100,20 @@ def test_a_killed_run_is_failed_and_can_be_started_again(
     again = runs.start_run(project, "import", importing)
     assert again.id != run.id
     assert runs.follow(project, again.id).state == "done"
+
+
+def test_the_status_shows_no_dead_run_as_running(
+    project: Project, importing: dict[str, object]
+) -> None:
+    run, _ = runs.begin(project, "import", importing)
+    assert read_status(project).running == ["import"]
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    with project.store.transaction() as session:
+        session.execute(update(RunRow).values(heartbeat_at=long_ago))
+    assert read_status(project).running == []
+    ended = run_rows.get(project.store, run.id)
+    assert ended is not None
+    assert ended.state == "failed"
 
 
 def test_a_request_to_stop_ends_the_work_at_its_next_progress(

@@ -105,7 +105,9 @@ function releaseFocus() {
   document.activeElement?.blur?.();
 }
 
-// One state per mount: Streamlit calls the component's function again whenever its data changes.
+// One state per mount: Streamlit calls the component's function again whenever its data changes. When
+// changes come fast it also calls the cleanup of a call that a newer one has overtaken, with the
+// mount still there: only one that is gone from the document is closed.
 function mounted(Page) {
   const pages = new WeakMap();
   return function ({ parentElement, data, setStateValue }) {
@@ -116,8 +118,8 @@ function mounted(Page) {
       pages.set(parentElement, page);
     }
     return () => {
+      if (parentElement.isConnected || !pages.delete(parentElement)) return;
       page.close();
-      pages.delete(parentElement);
     };
   };
 }

@@ -1,0 +1,23 @@
+"""All benchmarks one after the other, each in a process of its own: `make bench`.
+
+`loop.py` needs labelled images and is left out; see benchmarks/README.md for its command.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+COMMANDS = (["training.py"], ["embedding.py"], ["importing.py"], ["keys.py", "300"])
+
+
+def main() -> None:
+    for name, *words in COMMANDS:
+        print(f"\n== {' '.join([name, *words])}", flush=True)
+        subprocess.run([sys.executable, str(HERE / name), *words], cwd=HERE.parent, check=True)
+
+
+if __name__ == "__main__":
+    main()
