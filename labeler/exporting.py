@@ -138,9 +138,12 @@ def model_files(project: Project, out: Path) -> list[tuple[Path, Path]]:
 def export_model(project: Project, out: Path) -> list[Path]:
     """Write the active version's pair of files (see `model_files`), replacing older ones.
 
-    Raises `BadInput` without a version or where its files are gone, `OSError` where it can't write.
+    Raises `BadInput` without a version, where its files are gone, or where OUT lies among the
+    project's own models; `OSError` where it can't write.
     """
     pairs = model_files(project, out)
+    if pairs[0][1].parent.resolve() == project.models.resolve():
+        raise BadInput(f"{out} is where the project keeps its versions; choose another folder.")
     for source, _ in pairs:
         if not source.is_file():
             raise BadInput(f"{source} is gone; put it back, or train again with: labeler train")

@@ -70,7 +70,9 @@ def measure(
     """
     judged = _Judged(predictions.astype(np.float64), scores.astype(np.float64), threshold)
     groups = np.arange(len(scores)) if groups is None else groups
-    return _figures(judged, _MEASURES, groups, seed)
+    found = _figures(judged, _MEASURES, groups, seed)
+    _leave_doubt(found, judged, groups)
+    return found
 
 
 def baseline(
@@ -150,6 +152,23 @@ def _figures(
         spread = [ask(judged, weights[k : k + _PART]) for k in range(0, RESAMPLES, _PART)]
         found[name] = _figure(float(ask(judged, whole)[0]), np.concatenate(spread))
     return found
+
+
+def _leave_doubt(found: dict[str, Figure], judged: _Judged, groups: NDArray[np.int64]) -> None:
+    """Widen the intervals of shares that are all or nothing, where no resample can differ.
+
+    Of n groups without a miss the share of misses is, at 95 %, at most 1 - 0.025^(1 / n) (Clopper &
+    Pearson 1934, groups counted as one trial each).
+    """
+    for name, rows in (("precision", judged.passing), ("recall", judged.good)):
+        figure, trials = found[name], len(np.unique(groups[rows]))
+        if trials and figure["value"] == 1:
+            figure["low"] = 0.025 ** (1 / trials)
+        elif trials and figure["value"] == 0:
+            figure["high"] = 1 - 0.025 ** (1 / trials)
+    if found["false_positives"]["value"] == 0 and found["precision"]["low"] is not None:
+        most = judged.passing.sum() * (1 - found["precision"]["low"])
+        found["false_positives"]["high"] = float(most)
 
 
 def _figure(value: float, spread: Floats) -> Figure:

@@ -201,6 +201,15 @@ def test_a_model_without_its_files_is_named_and_nothing_is_written(
     assert not (tmp_path / "folder").exists()
 
 
+def test_a_version_is_never_written_over_another(project: Project) -> None:
+    add_version(project, noise=0.01)
+    fake_model(project, "v1.0")
+    fake_model(project, "v1.1")
+    with pytest.raises(BadInput, match="another folder"):
+        exporting.export_model(project, project.models / "v1.0.safetensors")
+    assert (project.models / "v1.0.safetensors").read_bytes() == b"weights of v1.0"
+
+
 def test_a_table_that_fails_halfway_leaves_the_old_one(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     write_table(file, Table({"a": str}, [["old"]]), "csv")

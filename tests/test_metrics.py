@@ -111,3 +111,16 @@ def test_precision_and_recall_over_the_cuts() -> None:
     precision, recall = precision_recall(SAID, TRUTH, 0.5, np.array([0.0, 0.5, 0.85, 1.0]))
     np.testing.assert_allclose(precision, [3 / 5, 2 / 3, 1, np.nan])
     np.testing.assert_allclose(recall, [1, 2 / 3, 1 / 3, 0])
+
+
+def test_a_share_without_a_miss_is_not_certain() -> None:
+    scores = np.array([0.9] * 10 + [0.1] * 10)
+    found = measure(scores, scores, 0.5)
+    bound = 0.025 ** (1 / 10)  # 0.69: ten hits in ten
+    assert found["precision"] == pytest.approx({"value": 1, "low": bound, "high": 1})
+    assert found["recall"] == pytest.approx({"value": 1, "low": bound, "high": 1})
+    assert found["false_positives"] == pytest.approx(
+        {"value": 0, "low": 0, "high": 10 * (1 - bound)}
+    )
+    pairs = measure(scores, scores, 0.5, np.arange(20) // 2)
+    assert pairs["precision"]["low"] == pytest.approx(0.025 ** (1 / 5))  # pairs count once

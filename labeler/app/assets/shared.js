@@ -107,7 +107,7 @@ function releaseFocus() {
 
 // One state per mount: Streamlit calls the component's function again whenever its data changes. When
 // changes come fast it also calls the cleanup of a call that a newer one has overtaken, with the
-// mount still there: only one that is gone from the document is closed.
+// mount still there: only one that is gone from the document a moment later is closed.
 function mounted(Page) {
   const pages = new WeakMap();
   return function ({ parentElement, data, setStateValue }) {
@@ -117,9 +117,9 @@ function mounted(Page) {
       page = new Page(parentElement, data, setStateValue);
       pages.set(parentElement, page);
     }
-    return () => {
-      if (parentElement.isConnected || !pages.delete(parentElement)) return;
-      page.close();
-    };
+    return () =>
+      setTimeout(() => {
+        if (!parentElement.isConnected && pages.delete(parentElement)) page.close();
+      });
   };
 }
