@@ -1,4 +1,6 @@
-"""How long the recipes take and how well they learn: `python benchmarks/training.py`.
+"""How long the recipes take and how well they learn.
+
+OPENBLAS_NUM_THREADS=1 python benchmarks/training.py   (as the product sets it for itself)
 
 Made-up embeddings of CLIP's width: a score hides in a few of sixty directions, under noise, and
 half of the collection is kept from everything. The original recipe's time is measured over some
@@ -19,7 +21,6 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-import model  # noqa: F401  (first: it settles how many threads numpy starts)
 from model import opinion
 from model.crossing import Scored, cross_train
 from model.head import predict
@@ -48,6 +49,10 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 def agreement(said: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """Mean absolute error (0–1) and rank correlation."""
     return float(np.abs(said - truth / 10).mean()), float(spearmanr(said, truth).statistic)
+
+
+def _mean_and_spread(cell: np.ndarray) -> str:
+    return "" if np.isnan(cell).any() else f"{cell.mean():.3f} ± {cell.std():.3f}"
 
 
 def machine() -> str:
@@ -103,7 +108,7 @@ def main() -> None:
     for name in runs[0]:
         cells = zip(*(run[name] for run in runs), strict=True)
         scaled = [np.array(cell) * unit for unit, cell in zip((1, 10, 1), cells, strict=True)]
-        told = [f"{cell.mean():.3f} ± {cell.std():.3f}" for cell in scaled]
+        told = [_mean_and_spread(cell) for cell in scaled]
         print(f"{name:28}" + "".join(f"{cell:>16}" for cell in told))
     whole = original_seconds(asked.images, asked.width, asked.original_steps)
     print(

@@ -13,6 +13,7 @@ import pandas as pd
 
 from labeler.comparing import Curve
 
+RULE = "#8a8f8d"  # seen on the light and on the dark page
 HEIGHT = 240
 PERCENT = alt.Axis(format="%", title=None, grid=True)
 
@@ -102,7 +103,7 @@ def version_history(
     scale = alt.Scale(zero=False, nice=True)
     tips = ["version", *(alt.Tooltip(f, format=figure) for f in ("value", "low", "high"))]
     base = alt.Chart(frame)
-    whiskers = base.mark_rule(strokeWidth=2, opacity=0.45).encode(
+    whiskers = base.mark_rule(strokeWidth=2, color=RULE).encode(
         x=x, y=alt.Y("low:Q", axis=axis, scale=scale), y2="high:Q", tooltip=tips
     )
     line = base.mark_line(strokeWidth=1.5, opacity=0.6).encode(x=x, y="value:Q")
@@ -124,4 +125,4 @@ def _long(curve: Curve) -> pd.DataFrame:
 
 def _rule(threshold: float) -> alt.Chart:
     frame = pd.DataFrame({"threshold": [threshold]})
-    return alt.Chart(frame).mark_rule(strokeDash=[3, 3], opacity=0.6).encode(x="threshold:Q")
+    return alt.Chart(frame).mark_rule(strokeDash=[3, 3], color=RULE).encode(x="threshold:Q")

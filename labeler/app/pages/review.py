@@ -37,14 +37,14 @@ def threshold_row(project: Project, version: str) -> float:
     left, right = st.columns([3, 2], vertical_alignment="center")
     left.text(f"What {version} likely got wrong, the surest mistakes first.")
     # No default value: one that follows the slider would make it a new slider at every step.
-    st.session_state.setdefault("threshold", min(99, max(1, round(project.threshold * 100))))
-
-    def keep() -> None:
-        project.set_threshold(st.session_state["threshold"] / 100)
-
-    right.slider(
-        "An image passes from", 1, 99, step=1, format="%d %%", key="threshold", on_change=keep
-    )
+    if "threshold" not in st.session_state:
+        shown = min(99, max(1, round(project.threshold * 100)))
+        st.session_state["threshold"] = st.session_state["threshold-kept"] = shown
+    moved = right.slider("An image passes from", 1, 99, step=1, format="%d %%", key="threshold")
+    # Not by on_change: a newer run can break that off, and then nothing calls it for this value.
+    if moved != st.session_state.get("threshold-kept"):
+        project.set_threshold(moved / 100)
+        st.session_state["threshold-kept"] = moved
     return project.threshold
 
 
