@@ -33,7 +33,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--demo", type=Path, help="a demo project to use instead of a new one")
     given = asked.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="taste-") as folder:
         demo = given.demo or Path(folder) / "demo-project"
         make_demo(demo).close()
         app = App(demo, Path(folder) / "app.log")

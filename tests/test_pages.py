@@ -285,7 +285,7 @@ def test_a_look_counts_files_in_every_folder(tmp_path: Path) -> None:
 def test_figures_without_an_interval_or_value_are_not_made_up() -> None:
     precision = next(measure for measure in measures.MEASURES if measure.key == "precision")
     entry = {"value": 0.8, "low": 0.7, "high": 0.9}
-    assert measures.written({"precision": entry}, precision) == "80%  (70% – 90%)"
+    assert measures.written({"precision": entry}, precision) == "80 %  (70 % – 90 %)"
     assert measures.written({"precision": {"value": None}}, precision) == "–"
     assert measures.written({}, precision) == "–"
 

@@ -24,7 +24,7 @@ class Measure:
 
 
 def _share(value: float) -> str:
-    return f"{value:.0%}"
+    return f"{value * 100:.0f} %"
 
 
 MEASURES = [

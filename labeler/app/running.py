@@ -25,6 +25,8 @@ NEXT_STEP = {
     "embed": "Start the embedding again: it goes on where it stopped.",
     "train": "Train again; the versions that exist are untouched.",
 }
+# What the phases of a run are called to a person; others say it themselves.
+PHASES = {"folds": "learning without a part, to be judged on it", "head": "learning from all"}
 DOING = {"import": "Importing", "embed": "Embedding", "train": "Training"}
 
 
@@ -117,7 +119,8 @@ def progress_line(run: Run, left: float | None) -> str:
     """`images: 1,200 of 4,000, 2 minutes left`."""
     if not run.total:
         return run.what or "Starting …"
-    line = f"{run.what}: {run.done:,} of {run.total:,}" if run.what else f"{run.done} / {run.total}"
+    what = PHASES.get(run.what, run.what)
+    line = f"{what}: {run.done:,} of {run.total:,}" if what else f"{run.done} / {run.total}"
     return line if left is None else f"{line}, {words.duration(left)} left"
 
 

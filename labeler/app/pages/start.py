@@ -118,7 +118,9 @@ def source_fields(seen: Look | None) -> tuple[str, tuple[float, float] | None]:
             help="A prediction far outside the band you expect is shown first in Review: "
             "a folder of snapshots expects 0–3, say.",
         )
-        band = st.slider("Expected scores", 0.0, 10.0, (0.0, 3.0), 0.5) if known else None
+        band = None
+        if known:
+            band = st.slider("Expected scores", 0.0, 10.0, (0.0, 3.0), 0.5, format="%g")
     return name or "", band
 
 

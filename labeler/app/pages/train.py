@@ -127,6 +127,11 @@ def figures(version: Version, parent: Version | None) -> None:
             "meaning": st.column_config.TextColumn(""),
         },
     )
+    if parent is not None:
+        st.caption(
+            f"Each on all the hand scores it had ({version.scored_count} and "
+            f"{parent.scored_count} images), every image judged by a head that had not seen it."
+        )
 
 
 def precision_recall(project: Project, version: Version, parent: Version | None) -> None:
