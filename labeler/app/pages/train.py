@@ -123,7 +123,7 @@ def figures(version: Version, parent: Version | None) -> None:
         width="stretch",
         column_config={
             "measure": st.column_config.TextColumn("95 % intervals"),
-            "baseline": st.column_config.TextColumn(help=BASELINE),
+            "baseline": st.column_config.TextColumn(help=BASELINE, width=130),
             "meaning": st.column_config.TextColumn(""),
         },
     )
