@@ -19,7 +19,7 @@ from labeler.project import Project
 FEWEST = 20  # hand scores that a training needs
 RECIPES = {
     "quick": "Quick · seconds; stops by held-out loss",
-    "original": "Original · the published recipe, about half an hour",
+    "original": "Original · the published recipe, about an hour",
 }
 MOVED = 24
 BASELINE = "What predicting the mean score for every image would give."
