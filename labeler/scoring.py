@@ -28,6 +28,7 @@ ORDERS = (
 )
 KINDS = ("score", "confirm", "skip", "undo")
 LONGEST_ID = 100
+LARGEST_ID = 2**63  # what a row's id can't reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ def _checked(
 ) -> Event | Receipt:
     try:
         return _event(project, raw, scorer, now, threshold)
-    except (BadInput, KeyError, TypeError, ValueError) as error:
+    except (BadInput, KeyError, TypeError, ValueError, OverflowError) as error:
         event_id = raw.get("event") if isinstance(raw, dict) else None
         sentence = str(error) if isinstance(error, BadInput) else "The event is malformed."
         return Receipt(str(event_id)[:LONGEST_ID], accepted=False, repeated=False, problem=sentence)
@@ -196,6 +197,8 @@ def _event(
     if not isinstance(raw["event"], str) or not 0 < len(raw["event"]) <= LONGEST_ID:
         raise BadInput("An event needs an id of its own.")
     image_id = int(raw["image"])
+    if not 0 < image_id < LARGEST_ID:
+        raise BadInput(f"There is no image {str(image_id)[:20]}.")
     value = _score(raw["score"]) if kind in ("score", "confirm") else None
     why = None
     if value is not None:

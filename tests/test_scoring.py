@@ -136,6 +136,8 @@ def test_a_score_from_the_future_is_from_now(project: Project) -> None:
         {"score": [5]},
         {},
         {"score": 5, "image": None},
+        {"score": 5, "image": float("inf")},
+        {"score": 5, "image": 10**30},
         {"score": 5, "event": ""},
         {"score": 5, "event": "x" * 1000},
         {"score": 5, "queue": "elsewhere"},
