@@ -27,6 +27,7 @@ ORDERS = (
     ("revise", "Already scored, newest first"),
 )
 KINDS = ("score", "confirm", "skip", "undo")
+FEWEST_TO_TRAIN = 20  # scored images
 LONGEST_ID = 100
 LARGEST_ID = 2**63  # what a row's id can't reach
 

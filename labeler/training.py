@@ -19,6 +19,7 @@ from labeler.errors import NotEnoughScores
 from labeler.predictors import load_version, opinion_path, predict_stored, score_embeddings
 from labeler.progress import Progress, silent
 from labeler.project import Project
+from labeler.scoring import FEWEST_TO_TRAIN
 from model import crossing, metrics
 from model.folds import connected_groups
 from model.head_files import config_path, save_head, weights_path
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["load_version", "predict_stored", "score_embeddings", "train"]
 
-FEWEST = 20  # scored images
 # Embeddings of so many unscored images help to teach the head; more would only take time.
 MOST_UNSCORED = 4096
 
@@ -85,10 +85,10 @@ def train(
 
 def _check_scores(values: NDArray[np.float64]) -> None:
     """Raises `NotEnoughScores`, saying how many more of what are needed."""
-    if len(values) < FEWEST:
+    if len(values) < FEWEST_TO_TRAIN:
         raise NotEnoughScores(
-            f"Training needs {FEWEST} scored images with an embedding, and there are "
-            f"{len(values)}; score {FEWEST - len(values)} more."
+            f"Training needs {FEWEST_TO_TRAIN} scored images with an embedding, and there are "
+            f"{len(values)}; score {FEWEST_TO_TRAIN - len(values)} more."
         )
     if (values == values[0]).all():
         raise NotEnoughScores(
@@ -118,7 +118,7 @@ def _scored_vectors(
     if record is None:
         raise NotEnoughScores(
             f"None of the scored images could be embedded with {identity}; "
-            f"score {FEWEST} images that can be read."
+            f"score {FEWEST_TO_TRAIN} images that can be read."
         )
     ids, values = scores.effective(project.store)
     found, vectors = embeddings.get(project.store, record.id, ids)

@@ -15,6 +15,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from live import PATIENCE, App
 
+from labeler.project import Project
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = (
     "--no-sandbox",
@@ -43,6 +45,12 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path],
     yield start
     for app in apps:
         app.kill()
+
+
+@pytest.fixture(scope="module")
+def app(project: Project, serve: Callable[[Path], App]) -> App:
+    """The app on the module's own `project`."""
+    return serve(project.folder)
 
 
 @pytest.fixture(scope="session")

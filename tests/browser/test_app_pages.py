@@ -34,11 +34,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-@pytest.fixture(scope="module")
-def app(project: Project, serve: Callable[[Path], App]) -> App:
-    return serve(project.folder)
-
-
 def test_the_first_run_takes_a_folder_to_the_first_score(
     page: Page, serve: Callable[[Path], App], tmp_path: Path
 ) -> None:

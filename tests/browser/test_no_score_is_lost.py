@@ -6,9 +6,6 @@ What was on the screen is read from the page before the page itself hears of a k
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 from collection import make_collection
 from live import App
@@ -23,11 +20,6 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return make_collection(tmp_path_factory.mktemp("kept"), images=90, scored=4)
-
-
-@pytest.fixture(scope="module")
-def app(project: Project, serve: Callable[[Path], App]) -> App:
-    return serve(project.folder)
 
 
 @pytest.fixture

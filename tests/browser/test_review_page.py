@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import pytest
 from collection import add_version, make_collection
@@ -31,11 +28,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     db.embeddings.put(project.store, encoder.id, np.arange(1, IMAGES + 1), vectors)
     add_version(project, 0.2)
     return project
-
-
-@pytest.fixture(scope="module")
-def app(project: Project, serve: Callable[[Path], App]) -> App:
-    return serve(project.folder)
 
 
 @pytest.fixture

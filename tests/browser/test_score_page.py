@@ -31,11 +31,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return make_collection(tmp_path_factory.mktemp("score"), images=190, scored=4)
 
 
-@pytest.fixture(scope="module")
-def app(project: Project, serve: Callable[[Path], App]) -> App:
-    return serve(project.folder)
-
-
 @pytest.fixture
 def score_page(page: Page, app: App) -> Page:
     page.add_init_script(WATCH)

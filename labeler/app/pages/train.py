@@ -15,8 +15,8 @@ from labeler.app.navigation import go_to
 from labeler.app.shell import friendly, opened_project
 from labeler.predicting import lacks_predictions
 from labeler.project import Project
+from labeler.scoring import FEWEST_TO_TRAIN
 
-FEWEST = 20  # hand scores that a training needs
 RECIPES = {
     "quick": "Quick · seconds; stops by held-out loss",
     "original": "Original · the published recipe, about an hour",
@@ -42,17 +42,17 @@ def training(project: Project) -> None:
         return
     running.show_outcome(running.latest(project, "train"))
     scored = db.scores.scored_count(project.store)
-    if scored < FEWEST:
+    if scored < FEWEST_TO_TRAIN:
         refuse(scored)
         return
     start_form(project, scored)
 
 
 def refuse(scored: int) -> None:
-    missing = FEWEST - scored
+    missing = FEWEST_TO_TRAIN - scored
     st.info(
-        f"Score {words.count(missing, 'more image')} first: a training needs at least {FEWEST}, "
-        f"and {scored} {'is' if scored == 1 else 'are'} scored so far.",
+        f"Score {words.count(missing, 'more image')} first: a training needs at least "
+        f"{FEWEST_TO_TRAIN}, and {scored} {'is' if scored == 1 else 'are'} scored so far.",
         icon=":material/touch_app:",
     )
     if st.button("Score", type="primary", icon=":material/touch_app:"):
