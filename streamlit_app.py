@@ -20,4 +20,5 @@ app = st.App(
     # The first match answers, and the last of the other routes takes whatever is left of /api/.
     routes=[*downloads.routes(), *serving.routes()],
     middleware=serving.middleware(st.get_option("server.allowedHosts")),
+    lifespan=serving.answering_at_once,
 )

@@ -10,7 +10,13 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-COMMANDS = (["training.py"], ["embedding.py"], ["importing.py"], ["keys.py", "300"])
+COMMANDS = (
+    ["training.py"],
+    ["embedding.py"],
+    ["importing.py"],
+    ["keys.py", "300"],
+    ["reviewing_page.py"],
+)
 
 
 def main() -> None:

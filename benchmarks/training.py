@@ -14,6 +14,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from model import opinion
-from model.crossing import Scored, cross_train
+from model import ordinal
+from model.crossing import cross_train
 from model.head import predict
-from model.original import Original
-from model.quick import Quick
+from model.original import Original, plain
+from model.quick import Quick, fit_many
+from model.ranking import expected_score
 from model.recipes import Lesson
 
 
@@ -69,29 +71,40 @@ def one_seed(images: int, width: int, seed: int) -> dict[str, tuple[float, float
     """Seconds, error and rank correlation on new images, by what was trained."""
     embeddings, scores = collection(2 * images, width, seed)
     known, new, truth = embeddings[:images], embeddings[images:], scores[images:]
-    given = scores[:images]
+    given, groups = scores[:images], np.arange(images)
+    lesson = Lesson(known, given, groups)
     rows: dict[str, tuple[float, float, float]] = {}
-    seconds, taught = timed(lambda: opinion.fit(known, given))
-    said = opinion.as_scores(taught.logits(new), 0.5)
-    rows["second opinion alone"] = (seconds, *agreement(said, truth))
-    lesson = Lesson(known, given, taught, known[:0])
+    seconds, regression = timed(lambda: regressed(lesson, seed))
+    said = ordinal.as_scores(regression.logits(new), lesson.threshold)
+    rows["ordinal regression alone"] = (seconds, *agreement(said, truth))
     seconds, attempt = timed(lambda: Quick().train(lesson, seed=seed))
     rows["quick, one head"] = (seconds, *agreement(predict(attempt.head, new), truth))
-    scored = Scored(known, given, np.arange(images), known[:0])
-    seconds, outcome = timed(lambda: cross_train(Quick(), scored, seed))
+    seconds, outcome = timed(lambda: cross_train(Quick(), lesson, seed))
     rows["quick, with out-of-fold"] = (seconds, *agreement(predict(outcome.head, new), truth))
     rows["  its out-of-fold figures"] = (float("nan"), *agreement(outcome.out_of_fold, given))
+    said = expected_score(outcome.opinion.exceed(new))
+    rows["  its second opinion's mean"] = (float("nan"), *agreement(said, truth))
+    seconds, attempt = timed(lambda: plain().train(lesson, seed=seed))
+    rows["plain, one head"] = (seconds, *agreement(predict(attempt.head, new), truth))
     middle = np.full(len(truth), np.median(given) / 10)
     rows["always the median score"] = (0.0, float(np.abs(middle - truth / 10).mean()), 0.0)
     return rows
 
 
+def regressed(lesson: Lesson, seed: int) -> ordinal.Ordinal:
+    """The regression that `quick` writes into its head, its strength chosen in the same way."""
+    strength = ordinal.choose_strength(
+        lesson.embeddings, lesson.scores, lesson.groups, fit_many, seed
+    )
+    inputs = ordinal.Inputs(lesson.embeddings)
+    return inputs.ordinal(ordinal.fit(inputs.values, lesson.scores, strength))
+
+
 def original_seconds(images: int, width: int, steps: int) -> float:
     """Seconds for the whole original recipe, from `steps` measured steps after a warm-up."""
-    embeddings, scores = collection(images, width, 0)
-    lesson = Lesson(embeddings, scores, opinion.fit(embeddings, scores), embeddings[:0])
-    Original().train(lesson, steps=20)
-    seconds, _ = timed(lambda: Original().train(lesson, steps=steps))
+    lesson = Lesson(*collection(images, width, 0), np.arange(images))
+    replace(Original(), steps=20).train(lesson)
+    seconds, _ = timed(lambda: replace(Original(), steps=steps).train(lesson))
     return seconds / steps * Original().steps
 
 

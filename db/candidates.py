@@ -1,14 +1,60 @@
-"""The images that a review may show, as arrays: small enough to rank anew for every page."""
+"""The images that a review may show, as arrays: read whole, kept by the caller while they hold."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from sqlalchemy import func, select, text
+from sqlalchemy import BigInteger, Integer, cast, func, select, text
 
+from db.rows import id_array, plain_rows
 from db.schema import WAITING, HandScoreRow, ImageRow, PredictionRow
 from db.store import Store
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageColumns:
+    """Every image, by rising id; all arrays (n,)."""
+
+    ids: np.ndarray  # int64
+    sources: np.ndarray  # int64, source ids
+    hashes: np.ndarray  # uint64, difference hashes, 0 where there is none
+    fine: np.ndarray  # bool: readable and still there
+
+
+def image_columns(store: Store) -> ImageColumns:
+    """What does not change while hand scores come in; `image_stamp` tells when it has."""
+    # Each column as one text: a row object for each of 100,000 images would take twice as long.
+    wanted = (ImageRow.id, ImageRow.source_id, _whole(ImageRow.fingerprint), _is_fine())
+    query = select(*(func.json_group_array(column) for column in wanted))
+    with store.reading() as session:
+        texts = session.execute(query).one()
+    ids, sources, hashes, fine = (np.array(json.loads(each), dtype=np.int64) for each in texts)
+    order = np.argsort(ids)
+    return ImageColumns(
+        ids[order], sources[order], hashes[order].view(np.uint64), fine[order].astype(bool)
+    )
+
+
+def image_stamp(store: Store) -> tuple[tuple[int, ...], ...]:
+    """Changes when images come, go, or change their source; read from an index alone."""
+    query = select(ImageRow.source_id, _is_fine(), func.count(), func.sum(ImageRow.id)).group_by(
+        ImageRow.source_id, ImageRow.state
+    )
+    with store.reading() as session:
+        return tuple(sorted(tuple(row) for row in plain_rows(session, query)))
+
+
+def scored(store: Store) -> tuple[np.ndarray, np.ndarray]:
+    """Ids (n,) int64, rising, and hand scores (n,) float64, 0–10: from an index alone."""
+    query = select(ImageRow.id, ImageRow.hand_score).where(ImageRow.hand_score.is_not(None))
+    with store.reading() as session:
+        rows = plain_rows(session, query)
+    ids = id_array([image_id for image_id, _ in rows])
+    order = np.argsort(ids)
+    return ids[order], np.array([value for _, value in rows], dtype=np.float64)[order]
 
 
 def waiting(store: Store) -> tuple[np.ndarray, np.ndarray]:
@@ -43,3 +89,12 @@ def kept_by_hand(store: Store) -> set[int]:
     )
     with store.reading() as session:
         return set(session.scalars(query))
+
+
+def _whole(column: Any) -> Any:
+    """The number as SQLite keeps it, 0 where there is none."""
+    return func.coalesce(cast(column, BigInteger), 0)
+
+
+def _is_fine() -> Any:
+    return cast(ImageRow.state == "fine", Integer)

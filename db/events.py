@@ -16,7 +16,15 @@ from sqlalchemy.orm import Session
 
 from db.records import QUEUES, REASONS_TO_SCORE, REVIEW_QUEUES, Event, Receipt
 from db.rows import is_among
-from db.schema import HandScoreRow, ImageRow, RoundImageRow, RoundRow, SkipRow, VersionRow
+from db.schema import (
+    DrawRow,
+    HandScoreRow,
+    ImageRow,
+    RoundImageRow,
+    RoundRow,
+    SkipRow,
+    VersionRow,
+)
 from db.store import Store
 
 _PLAIN = {"synchronize_session": False}
@@ -108,6 +116,8 @@ class _Ledger:
             "queue": queue,
         }
         self._connection.execute(_ADD_SCORE, values)
+        if event.draw:
+            self._connection.execute(_ADD_DRAW, {"event": event.event_id})
         self._set_effective(image_id, value)
         entry = _Entry(HandScoreRow, image_id, value, queue, round_id, None)
         self._entries[event.event_id] = entry
@@ -205,6 +215,10 @@ class _Ledger:
 
 # Built once: bulk entry takes thousands of events in one batch.
 _ADD_SCORE = insert(HandScoreRow.__table__)  # type: ignore[arg-type]
+_ADD_DRAW = insert(DrawRow.__table__).from_select(  # type: ignore[arg-type]
+    ["hand_score_id"],
+    select(HandScoreRow.id).where(HandScoreRow.event_id == bindparam("event")),
+)
 _SET_EFFECTIVE = (
     update(ImageRow.__table__)  # type: ignore[arg-type]
     .where(ImageRow.id == bindparam("image"))

@@ -44,7 +44,7 @@ def unscored(
             if version_id is None or band is None:
                 raise StoreError("To fill a band, name a version and its band; train one first.")
             query = _in_band(session, query, version_id, band)
-        ids = list(session.scalars(query.where(~_skipped()).order_by(by).limit(limit)))
+        ids = list(session.scalars(query.where(~was_skipped()).order_by(by).limit(limit)))
         if len(ids) < limit:
             ids += _skipped_ids(session, query, limit - len(ids))
         return images_in_order(session, ids)
@@ -151,7 +151,8 @@ def _in_band(session: Session, query: Query, version_id: int, band: Band) -> Que
     return query.where(its_own.correlate(ImageRow))
 
 
-def _skipped() -> ColumnElement[bool]:
+def was_skipped() -> ColumnElement[bool]:
+    """Whether the image was passed over while scoring."""
     return (
         exists()
         .where(

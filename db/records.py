@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 REVIEW_QUEUES = ("false-positive", "false-negative", "hand-score")
+MISTAKES = "mistake"  # false positives and false negatives, dealt together
 QUEUES = ("score", *REVIEW_QUEUES)
 REASONS_TO_SCORE = (
     "first",
@@ -132,7 +133,8 @@ class Event:
 
     `event_id` is the client's own; sending it again changes nothing. A score without `why` is a
     first one or a revision, whichever holds. `queue` is the one that the image was shown in; a
-    score or skip with a review queue counts for the open round of `shown_version`.
+    score or skip with a review queue counts for the open round of `shown_version`. `draw` marks a
+    score of an image that was shown because it was next in the random order.
     """
 
     event_id: str
@@ -146,6 +148,7 @@ class Event:
     shown_prediction: float | None = None
     shown_version: str | None = None
     undoes: str | None = None
+    draw: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,4 +295,31 @@ class Round:
     shown: int
     corrected: int
     confirmed: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueOutcome:
+    """What became of a round's cards of one queue."""
+
+    round_id: int
+    queue: str
+    shown: int
+    corrected: int
+    confirmed: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RandomSample:
+    """The fine images with a hand score, and which of them are the random sample.
+
+    `sampled` ones lie in the part of the random order that has been gone through. In that part
+    `waiting` images have no hand score yet (imported since), and `skipped` ones were passed over.
+    """
+
+    image_ids: np.ndarray  # (n,) int64, rising
+    values: np.ndarray  # (n,) float64, 0–10
+    sampled: np.ndarray  # (n,) bool
+    waiting: int
     skipped: int

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session, aliased
 
-from db.records import Round
+from db.records import QueueOutcome, Round
+from db.rows import id_array
 from db.schema import RoundImageRow, RoundRow, VersionRow
 from db.store import Store
 
 
 def open_round(store: Store, version_id: int, threshold: float) -> Round:
     """The version's open round; a new one, at this threshold, if there is none."""
+    # Looked for without the write lock: a page of cards waits for nobody who writes.
+    if (known := found_open(store, version_id)) is not None:
+        return known
     with store.transaction() as session:
-        is_open = (RoundRow.from_version_id == version_id, RoundRow.finished_at.is_(None))
+        is_open = _is_open(version_id)
         found = _all(session, *is_open)
         if not found:
             session.execute(
@@ -32,10 +37,23 @@ def open_round(store: Store, version_id: int, threshold: float) -> Round:
         return found[0]
 
 
+def found_open(store: Store, version_id: int) -> Round | None:
+    """The version's open round, `None` if there is none."""
+    with store.reading() as session:
+        return next(iter(_all(session, *_is_open(version_id))), None)
+
+
 def mark_shown(
-    store: Store, round_id: int, queue: str, shown: Iterable[tuple[int, float | None]]
+    store: Store,
+    round_id: int,
+    queue: str,
+    shown: Iterable[tuple[int, float | None]],
+    evidence: Mapping[int, str] | None = None,
 ) -> None:
-    """Note cards (image id, prediction) as shown; one shown before keeps what it was."""
+    """Note cards (image id, prediction) as shown; one shown before keeps what it was.
+
+    `evidence` tells by image id what dealt the card.
+    """
     now = datetime.now(UTC)
     rows = [
         {
@@ -44,6 +62,7 @@ def mark_shown(
             "queue": queue,
             "prediction": None if prediction is None else float(prediction),
             "shown_at": now,
+            "evidence": (evidence or {}).get(int(image_id)),
         }
         for image_id, prediction in shown
     ]
@@ -59,6 +78,17 @@ def history(store: Store) -> list[Round]:
         return _all(session)
 
 
+def by_queue(store: Store) -> list[QueueOutcome]:
+    """What became of the cards of every round, queue by queue, oldest round first."""
+    query = (
+        select(RoundImageRow.round_id, RoundImageRow.queue, func.count(), *_outcomes())
+        .group_by(RoundImageRow.round_id, RoundImageRow.queue)
+        .order_by(RoundImageRow.round_id, RoundImageRow.queue)
+    )
+    with store.reading() as session:
+        return [QueueOutcome(*row) for row in session.execute(query)]
+
+
 def handled(store: Store, round_id: int, queue: str) -> set[int]:
     """Ids of the cards in that queue that were corrected, confirmed or skipped."""
     query = select(RoundImageRow.image_id).where(
@@ -70,12 +100,40 @@ def handled(store: Store, round_id: int, queue: str) -> set[int]:
         return set(session.scalars(query))
 
 
+def answered(store: Store, round_id: int) -> np.ndarray:
+    """Ids (n,) int64 of the images that got a hand score in the round, in any queue."""
+    query = (
+        select(RoundImageRow.image_id)
+        .distinct()
+        .where(
+            RoundImageRow.round_id == round_id,
+            RoundImageRow.outcome.in_(("corrected", "confirmed")),
+        )
+    )
+    with store.reading() as session:
+        return id_array(session.scalars(query).all())
+
+
+def answers(store: Store) -> list[tuple[str, bool]]:
+    """What dealt each answered card of all rounds, and was it a mistake, in the order shown."""
+    query = (
+        select(RoundImageRow.evidence, RoundImageRow.outcome == "corrected")
+        .where(
+            RoundImageRow.evidence.is_not(None),
+            RoundImageRow.outcome.in_(("corrected", "confirmed")),
+        )
+        .order_by(RoundImageRow.round_id, RoundImageRow.shown_at, RoundImageRow.image_id)
+    )
+    with store.reading() as session:
+        return [(str(evidence), bool(hit)) for evidence, hit in session.execute(query)]
+
+
+def _is_open(version_id: int) -> tuple[Any, Any]:
+    return RoundRow.from_version_id == version_id, RoundRow.finished_at.is_(None)
+
+
 def _all(session: Session, *conditions: Any) -> list[Round]:
     to_version = aliased(VersionRow)
-    outcomes: list[Any] = [
-        func.count().filter(RoundImageRow.outcome == outcome)
-        for outcome in ("corrected", "confirmed", "skipped")
-    ]
     query = (
         select(
             RoundRow.id,
@@ -85,7 +143,7 @@ def _all(session: Session, *conditions: Any) -> list[Round]:
             RoundRow.started_at,
             RoundRow.finished_at,
             func.count(RoundImageRow.image_id),
-            *outcomes,
+            *_outcomes(),
         )
         .join(VersionRow, VersionRow.id == RoundRow.from_version_id)
         .outerjoin(to_version, to_version.id == RoundRow.to_version_id)
@@ -95,3 +153,10 @@ def _all(session: Session, *conditions: Any) -> list[Round]:
         .order_by(RoundRow.id)
     )
     return [Round(*row) for row in session.execute(query)]
+
+
+def _outcomes() -> list[Any]:
+    return [
+        func.count().filter(RoundImageRow.outcome == outcome)
+        for outcome in ("corrected", "confirmed", "skipped")
+    ]

@@ -104,6 +104,20 @@ class ImageRow(Base):
     created_at: Mapped[datetime]
 
 
+class ImageTagRow(Base):
+    """`origin` says who gave the tag: a text file beside the image, or a table of tags."""
+
+    __tablename__ = "image_tags"
+    __table_args__ = (
+        CheckConstraint("origin IN ('beside', 'table')", name="origin"),
+        {"sqlite_with_rowid": False},
+    )
+
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    origin: Mapped[str] = mapped_column(primary_key=True)
+    tag: Mapped[str] = mapped_column(primary_key=True, index=True)
+
+
 class LocationRow(Base):
     """A file that holds an image, or (not `present`) held it: a path holds one image at a time."""
 
@@ -148,6 +162,14 @@ class HandScoreRow(Base):
     round_id: Mapped[int | None] = mapped_column(ForeignKey("rounds.id"))
     queue: Mapped[str | None]
     undone_at: Mapped[datetime | None]
+
+
+class DrawRow(Base):
+    """A hand score whose image was shown because it was next in the random order."""
+
+    __tablename__ = "draws"
+
+    hand_score_id: Mapped[int] = mapped_column(ForeignKey("hand_scores.id"), primary_key=True)
 
 
 class SkipRow(Base):
@@ -304,3 +326,4 @@ class RoundImageRow(Base):
     prediction: Mapped[float | None]
     shown_at: Mapped[datetime]
     outcome: Mapped[str | None]
+    evidence: Mapped[str | None]

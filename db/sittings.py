@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import and_, column, func, select
 from sqlalchemy.orm import Session
 
 from db.rows import Query, is_among
@@ -17,7 +19,9 @@ from db.store import Store
 class Act:
     """A score (`value`, 0–10) or a skip (`value` is None) that is not undone.
 
-    `before` is the hand score that the image had until then, None if it had none.
+    `before` is the hand score that the image had until then, None if it had none. `together` are
+    the event and image ids of what was done by the same key, in whatever queue: events whose id is
+    this one's with a dot and a number behind it.
     """
 
     event_id: str
@@ -25,10 +29,11 @@ class Act:
     value: float | None
     before: float | None
     at: datetime
+    together: tuple[tuple[str, int], ...] = ()
 
 
-def recent_acts(store: Store, queue: str, limit: int) -> list[Act]:
-    """The last `limit` acts in `queue`, oldest first."""
+def recent_acts(store: Store, queues: Collection[str], limit: int) -> list[Act]:
+    """The last `limit` acts in these queues, oldest first."""
     scores = select(
         HandScoreRow.id,
         HandScoreRow.event_id,
@@ -38,22 +43,47 @@ def recent_acts(store: Store, queue: str, limit: int) -> list[Act]:
     )
     skips = select(SkipRow.event_id, SkipRow.image_id, SkipRow.at)
     with store.reading() as session:
-        scored = session.execute(_latest(scores, HandScoreRow, queue, limit)).all()
-        skipped = session.execute(_latest(skips, SkipRow, queue, limit)).all()
+        scored = session.execute(_latest(scores, HandScoreRow, queues, limit)).all()
+        skipped = session.execute(_latest(skips, SkipRow, queues, limit)).all()
         befores = _befores(session, {row.image_id for row in scored})
+        together = _together(session, {row.event_id for row in (*scored, *skipped)})
     # Oldest first already here, so that acts of the same moment keep their order.
     acts = [
         Act(row.event_id, row.image_id, row.value, befores.get(row.id), row.at)
         for row in reversed(scored)
     ]
     acts += [Act(row.event_id, row.image_id, None, None, row.at) for row in reversed(skipped)]
-    return sorted(acts, key=lambda act: act.at)[-limit:]
+    # One key is one act, whatever number of images it scored.
+    followers = {event_id for group in together.values() for event_id, _ in group}
+    leading = [
+        replace(act, together=tuple(together.get(act.event_id, ())))
+        for act in acts
+        if act.event_id not in followers
+    ]
+    return sorted(leading, key=lambda act: act.at)[-limit:]
+
+
+def _together(session: Session, event_ids: set[str]) -> dict[str, list[tuple[str, int]]]:
+    """By event id: what follows it under its name with a dot and a number, and is not undone."""
+    listed = func.json_each(json.dumps(sorted(event_ids))).table_valued(column("value"))
+    found: dict[str, list[tuple[str, int]]] = {}
+    for table in (HandScoreRow, SkipRow):
+        named = and_(
+            table.event_id > listed.c.value.concat("."),
+            table.event_id < listed.c.value.concat("/"),  # the character after the dot
+        )
+        query = select(listed.c.value, table.event_id, table.image_id).join_from(
+            listed, table, named
+        )
+        for leader, event_id, image_id in session.execute(query.where(table.undone_at.is_(None))):
+            found.setdefault(leader, []).append((event_id, image_id))
+    return found
 
 
 def _latest(
-    query: Query, table: type[HandScoreRow] | type[SkipRow], queue: str, limit: int
+    query: Query, table: type[HandScoreRow] | type[SkipRow], queues: Collection[str], limit: int
 ) -> Query:
-    undoable = query.where(table.queue == queue, table.undone_at.is_(None))
+    undoable = query.where(table.queue.in_(queues), table.undone_at.is_(None))
     return undoable.order_by(table.at.desc(), table.id.desc()).limit(limit)
 
 

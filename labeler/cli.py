@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler import cli_review, cli_share
+from labeler import cli_progress, cli_review, cli_share, cli_simulate
 from labeler.cli_edge import PATHS, Band, Commands, Failure, opened_project
 from labeler.cli_output import counted, progress_bar, say, some, tell, tell_unreadable
 
@@ -95,13 +95,23 @@ def init(folder: Path, encoder: str) -> None:
     metavar="LOW:HIGH",
     help="The hand scores (0–10) that this source's images are expected to get, such as 0:1.",
 )
+@click.option(
+    "--tags",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.csv",
+    help="Tags for these images, as in: labeler tag",
+)
 def import_(
-    paths: tuple[Path, ...], source: str | None, expect: tuple[float, float] | None
+    paths: tuple[Path, ...],
+    source: str | None,
+    expect: tuple[float, float] | None,
+    tags: Path | None,
 ) -> None:
     """Take in folders of images, or single files.
 
     Folders are searched to the bottom. The files stay where they are. Importing again takes only
-    what is new, and finds moved files.
+    what is new, and finds moved files. A text file beside an image (NAME.txt or NAME.jpg.txt) is
+    read for its tags, with commas between them.
     """
     from labeler.importing import import_paths
 
@@ -109,6 +119,8 @@ def import_(
         with progress_bar() as progress:
             summary = import_paths(project, paths, source=source, expect=expect, progress=progress)
         _show_import(summary)
+        if tags is not None:
+            cli_progress.take_tags(project, tags)
 
 
 def _show_import(summary: ImportSummary) -> None:
@@ -124,6 +136,8 @@ def _show_import(summary: ImportSummary) -> None:
     say(f"Found {counted(summary.found, 'image file')}: {told or 'nothing to take'}.")
     if summary.missing:
         say(f"Missing now: {counted(summary.missing, 'image')} whose last file is gone.")
+    if summary.tagged:
+        say(f"Tagged {counted(summary.tagged, 'image')} from the text beside.")
     if summary.other_files:
         say(f"Passed over {counted(summary.other_files, 'file')} of other kinds.")
     left_out = [f"{path}: {reason}" for path, reason in [*summary.unreadable, *summary.closed]]
@@ -206,6 +220,11 @@ for command in (
     cli_review.versions,
     cli_review.review,
     cli_review.status,
+    cli_progress.audit,
+    cli_progress.rounds,
+    cli_progress.slices,
+    cli_progress.tag,
+    cli_simulate.simulate,
     cli_share.predict,
     cli_share.export,
     cli_share.app,

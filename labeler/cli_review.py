@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from labeler.status import Status
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-QUEUES = ("false-positive", "false-negative", "hand-score")
+QUEUES = ("mistake", "false-positive", "false-negative", "hand-score")
 
 
 @click.command()
@@ -137,9 +137,9 @@ def _version_line(version: Version) -> str:
 @click.option(
     "--queue",
     type=click.Choice(QUEUES),
-    default="false-positive",
+    default="mistake",
     show_default=True,
-    help="Which kind of likely mistake.",
+    help="Which kind; mistake has both sides of the threshold, dealt by what finds most.",
 )
 @click.option(
     "--limit", type=click.IntRange(1), default=40, show_default=True, help="How many at most."
@@ -166,7 +166,11 @@ def review(queue: str, limit: int, as_json: bool) -> None:
 def _card_line(card: Card) -> str:
     scored = f", scored {card.image.hand_score:g}" if card.image.hand_score is not None else ""
     why = "; ".join(reason.words for reason in card.reasons)
-    return f"{percent(card.prediction):>4} [{card.image.path}] id {card.image.id}{scored}: {why}"
+    line = f"{percent(card.prediction):>4} [{card.image.path}] id {card.image.id}{scored}: {why}"
+    if not card.together:
+        return line
+    alike = ", ".join(str(twin.image.id) for twin in card.together)
+    return f"{line}; near-duplicates: id {alike}"
 
 
 def _card_document(card: Card) -> dict[str, Any]:
@@ -188,6 +192,16 @@ def _card_document(card: Card) -> dict[str, Any]:
                 "similarity": near.similarity,
             }
             for near in card.near
+        ],
+        "together": [
+            {
+                "id": twin.image.id,
+                "path": twin.image.path,
+                "queue": twin.queue,
+                "score": twin.image.hand_score,
+                "prediction": twin.prediction,
+            }
+            for twin in card.together
         ],
     }
 

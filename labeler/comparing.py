@@ -7,6 +7,7 @@ and resampled by group, so that near-duplicates don't count as evidence twice.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,6 +56,16 @@ class Comparison:
     changes: list[Change]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """Hand scores (n,) and what two versions predicted, (n,) each, 0–1; `groups` (n,) int64."""
+
+    truth: Floats
+    new: Floats
+    old: Floats
+    groups: NDArray[np.int64]
+
+
 @dataclass(frozen=True, slots=True)
 class Curve:
     """Precision and recall of one version at each threshold; (n,) each, NaN where undefined."""
@@ -74,21 +85,34 @@ class Moved:
 
 def compare(project: Project, version: Version, parent: Version) -> Comparison:
     """What changed from `parent` to `version`, both judged at the version's threshold."""
+    judged = judged_by_both(project, version, parent)
+    if len(judged.truth) < FEWEST_SHARED:
+        return Comparison(len(judged.truth), [])
+    changes = differences(
+        judged.truth, judged.new, judged.old, threshold=version.threshold, groups=judged.groups
+    )
+    return Comparison(len(judged.truth), changes)
+
+
+def judged_by_both(project: Project, version: Version, parent: Version) -> Judged:
+    """The images with a hand score that both have predicted without having seen it."""
     new, old = (_unseen(project, each) for each in (version, parent))
     ids, values = db.scores.effective(project.store)
-    shared = np.array([k for k, i in enumerate(ids.tolist()) if i in new and i in old], dtype=int)
-    if len(shared) < FEWEST_SHARED:
-        return Comparison(len(shared), [])
-    group_of = db.images.groups(project.store)
-    names = [group_of.get(i, f"image {i}") for i in ids[shared].tolist()]
-    changes = differences(
-        values[shared] / 10,
-        np.array([new[i] for i in ids[shared].tolist()]),
-        np.array([old[i] for i in ids[shared].tolist()]),
-        threshold=version.threshold,
-        groups=np.unique(names, return_inverse=True)[1],
+    shared = np.array([i in new and i in old for i in ids.tolist()], dtype=bool)
+    listed = ids[shared].tolist()
+    return Judged(
+        truth=values[shared] / 10,
+        new=np.array([new[i] for i in listed], dtype=np.float64),
+        old=np.array([old[i] for i in listed], dtype=np.float64),
+        groups=group_numbers(project, ids[shared]),
     )
-    return Comparison(len(shared), changes)
+
+
+def group_numbers(project: Project, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number (n,) per image of `ids` (n,) that is the same for images of the same group."""
+    group_of = db.images.groups(project.store)
+    names = [group_of.get(i, f"image {i}") for i in ids.tolist()]
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
 def differences(
@@ -98,13 +122,15 @@ def differences(
     *,
     threshold: float,
     groups: NDArray[np.int64] | None = None,
+    only: Collection[str] = tuple(HIGHER_IS_BETTER),
 ) -> list[Change]:
-    """The change of every measure that both predictions have; all arrays (n,), 0–1."""
-    after, before = (metrics.measure(said, truth, threshold, groups) for said in (new, old))
-    paired = metrics.difference(new, old, truth, threshold, groups)
+    """The change of every measure in `only` that both predictions have; all arrays (n,), 0–1."""
+    after, before = (metrics.values(said, truth, threshold, only) for said in (new, old))
+    paired = metrics.difference(new, old, truth, threshold, groups, only=only)
     changes = []
-    for name, higher_is_better in HIGHER_IS_BETTER.items():
-        old_value, new_value = before[name]["value"], after[name]["value"]
+    for name in paired:
+        higher_is_better = HIGHER_IS_BETTER[name]
+        old_value, new_value = before[name], after[name]
         if old_value is not None and new_value is not None:
             low, high = paired[name]["low"], paired[name]["high"]
             verdict = _verdict(low, high, higher_is_better)

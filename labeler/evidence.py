@@ -1,31 +1,23 @@
-"""Which of the suspects to show together, and why each is shown."""
+"""Why a suspect is shown: each reason its own sentence, and the scored images that are nearest."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-import db.embeddings
 import db.images
-import db.scores
-from db.records import Image, Version
-from db.store import Store
-from labeler.project import Project
+from db.records import Image
+from labeler.choosing import Chosen
+from labeler.collection import Standing
+from labeler.near_duplicates import nearness_in
 from labeler.ranked import Ranked
 from model import ranking
 
 NEAREST = 4
-# Cosine from which two pictures count as the same for a person: one of them a page is enough.
-ALIKE = 0.97
-# So many times the wanted number are looked at for ones that differ.
-POOL = 4
-
-Ids = NDArray[np.int64]
-Vectors = NDArray[np.float32]
+# Neighbours are looked for among so many scored images, drawn evenly if there are more.
+MOST_SCORED = 12_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,90 +31,84 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A scored image, and the cosine of its embedding with the card's, -1 to 1."""
+    """A scored image, and the cosine of its embedding with the card's, -1 to 1.
+
+    `near_duplicate` says that it is the same picture again.
+    """
 
     image: Image
     similarity: float
+    near_duplicate: bool = False
 
 
-def differing(
-    project: Project, version: Version, ranked: Ranked, limit: int, beside: Collection[int]
-) -> Ranked:
-    """Up to `limit` of `ranked`, in its order: none nearly the same as another or as in `beside`,
-    and no page of one cluster."""
-    pool = ranked.take(np.arange(min(len(ranked), limit * POOL)))
-    vectors = _vectors(project, version, pool.ids)
-    shown = _vectors(project, version, np.fromiter(beside, np.int64, len(beside)))
-    if len(shown) and len(vectors):
-        _, cosines = ranking.nearest_scored(vectors, shown, 1)
-        pool, vectors = pool.take(cosines[:, 0] < ALIKE), vectors[cosines[:, 0] < ALIKE]
-    in_order = -np.arange(len(pool), dtype=np.float64)
-    return pool.take(ranking.diverse(in_order, vectors, limit, alike=ALIKE))
-
-
-def nearest_scored(project: Project, version: Version, ids: Ids) -> dict[int, list[Neighbour]]:
-    """The nearest images with a hand score, nearest first, for each of `ids` with an embedding."""
-    scored, _ = db.scores.effective(project.store)
-    encoder = db.embeddings.encoder(project.store, version.encoder)
-    if encoder is None:
-        return {}
-    known_ids, known = _scored_vectors(project.store, encoder.id, scored.tobytes())
-    ids, vectors = db.embeddings.get(project.store, encoder.id, ids)
-    # One more than is shown: a scored image is its own nearest.
-    rows, cosines = ranking.nearest_scored(vectors, known, NEAREST + 1)
-    near_ids = known_ids[rows]
-    images = {i.id: i for i in db.images.by_ids(project.store, np.unique(near_ids))}
-    return {
-        image_id: [
-            Neighbour(images[other], cosine)
-            for other, cosine in zip(others, similarities, strict=True)
-            if other != image_id
-        ][:NEAREST]
-        for image_id, others, similarities in zip(
-            ids.tolist(), near_ids.tolist(), cosines.tolist(), strict=True
-        )
-    }
-
-
-def _vectors(project: Project, version: Version, ids: Ids) -> Vectors:
-    """Embeddings (n, width) in the order of `ids`; zeros, alike to nothing, where there is none."""
-    encoder = db.embeddings.encoder(project.store, version.encoder)
-    if encoder is None:
-        return np.zeros((len(ids), 1), dtype=np.float32)
-    found, vectors = db.embeddings.get(project.store, encoder.id, ids)
-    all_vectors = np.zeros((len(ids), encoder.width), dtype=np.float32)
-    all_vectors[np.isin(ids, found)] = vectors
-    return all_vectors
-
-
-@lru_cache(maxsize=1)
-def _scored_vectors(store: Store, encoder_id: int, scored: bytes) -> tuple[Ids, Vectors]:
-    """Ids and embeddings of the scored images; read anew when the set of them changes."""
-    return db.embeddings.get(store, encoder_id, np.frombuffer(scored, dtype=np.int64))
+def nearest_scored(now: Standing, chosen: Chosen) -> list[list[Neighbour]]:
+    """For each card the nearest images with a hand score, nearest first, its own ones left out."""
+    vectors, leads = now.vectors, chosen.leads.ids
+    scored = now.everything.ids[~np.isnan(now.given)]
+    if vectors is None or not len(scored):
+        return [[] for _ in leads]
+    scored = scored[:: 1 + (len(scored) - 1) // MOST_SCORED]
+    own = [{lead, *ids.tolist()} for lead, ids in zip(leads.tolist(), chosen.together, strict=True)]
+    count = NEAREST + max((len(ids) for ids in own), default=0)
+    rows, cosines = ranking.nearest_scored(vectors.of(leads), vectors.of(scored), count)
+    near = [
+        [(i, c) for i, c in zip(ids, alike, strict=True) if i not in mine][:NEAREST]
+        for ids, alike, mine in zip(scored[rows].tolist(), cosines.tolist(), own, strict=True)
+    ]
+    wanted = {image_id for each in near for image_id, _ in each}
+    images = {image.id: image for image in db.images.by_ids(now.project.store, wanted)}
+    nearness = nearness_in(now.everything, vectors)
+    looks = now.everything.hashes[now.everything.rows(leads)].tolist()
+    return [
+        [
+            Neighbour(images[i], cosine, nearness.same_picture(look, images[i].fingerprint, cosine))
+            for i, cosine in each
+        ]
+        for look, each in zip(looks, near, strict=True)
+    ]
 
 
 def reasons(
-    ranked: Ranked, row: int, image: Image, bands: dict[str, str], threshold: float
+    leads: Ranked,
+    row: int,
+    threshold: float,
+    *,
+    band: str | None,
+    near: Sequence[Neighbour],
+    twins: Sequence[Image],
 ) -> list[Reason]:
     """Why the suspect in `row` is shown, the strongest reason first.
 
-    `bands` holds what sources expect, as words, by the source's name.
+    `band` is what its source expects, as words; `twins` are its near-duplicates on the card.
     """
     found: list[Reason] = []
-    if ranked.unexpected[row]:
-        found.append(_expectation(image.source, bands[image.source]))
-    if np.isnan(ranked.given[row]):
-        found.append(_chance(float(ranked.suspicion[row])))
-    else:
-        found.append(_gap(float(ranked.given[row]), float(ranked.predictions[row])))
-    if not np.isnan(ranked.second[row]):
-        found.append(_second(float(ranked.second[row]), threshold))
+    prediction, given = float(leads.predictions[row]), float(leads.given[row])
+    if leads.outside[row] and band is not None:
+        found.append(_expectation(band, float(leads.outside[row]) > 0, prediction >= threshold))
+    elif np.isnan(given):
+        found.append(_chance(float(leads.suspicion[row])))
+    if leads.conflict[row]:
+        found.append(_conflict(given, twins))
+    if not np.isnan(given):
+        found.append(_gap(given, prediction))
+    if near:
+        found.append(_neighbours(near, prediction, threshold))
+    if not np.isnan(leads.second[row]):
+        found.append(_second(float(leads.second[row]), prediction, threshold))
     return found
 
 
-def _expectation(source: str, band: str) -> Reason:
-    more = f"Images of {source} are expected to score {band}: the prediction contradicts that."
-    return Reason(f"its source expects {band}", more, strong=True)
+def _expectation(band: str, too_high: bool, passes: bool) -> Reason:
+    more = (
+        f"You expect images of this source to score {band}. The prediction lies "
+        f"{'above' if too_high else 'below'} that: a mistake by your own word"
+    )
+    if too_high == passes:
+        verdict = "passes" if passes else "fails"
+        return Reason(f"its source expects {band}, yet it {verdict}", f"{more}.", strong=True)
+    words = f"predicted too {'high' if too_high else 'low'}: its source expects {band}"
+    side = "fails as it should" if too_high else "passes as it should"
+    return Reason(words, f"{more}, though it {side}.", strong=True)
 
 
 def _chance(suspicion: float) -> Reason:
@@ -133,13 +119,40 @@ def _chance(suspicion: float) -> Reason:
     return Reason(f"{round(suspicion * 100)} % likely wrong", more)
 
 
+def _conflict(given: float, twins: Sequence[Image]) -> Reason:
+    others = sorted({twin.hand_score for twin in twins if twin.hand_score not in (None, given)})
+    listed = " and ".join(f"{score:g}" for score in others)
+    more = (
+        "You gave different scores to pictures that are nearly the same. A score typed here is "
+        "given to all of them that are ticked."
+    )
+    return Reason(f"scored {given:g}, its near-duplicate {listed}", more, strong=True)
+
+
 def _gap(given: float, prediction: float) -> Reason:
     gap = abs(given - prediction * 10)
     more = "The prediction is out of fold: made by a head that had not seen this score."
     return Reason(f"{gap:.1f} points from the prediction", more)
 
 
-def _second(expected: float, threshold: float) -> Reason:
-    side = "passes" if expected / 10 >= threshold else "fails"
+def _neighbours(near: Sequence[Neighbour], prediction: float, threshold: float) -> Reason:
+    scores = ", ".join(f"{neighbour.image.hand_score:g}" for neighbour in near)
+    words = (
+        f"its {len(near)} nearest scored {scores}" if len(near) > 1 else f"its nearest: {scores}"
+    )
+    more = "The scored images whose embeddings are nearest, the nearest first."
+    if not near[0].near_duplicate:
+        return Reason(words, more)
+    score = near[0].image.hand_score or 0.0
+    contradicts = (score / 10 >= threshold) != (prediction >= threshold)
+    more = "A picture that is nearly the same has this hand score; it is the first one below."
+    return Reason(f"near-duplicate of one scored {score:g}", more, strong=contradicts)
+
+
+def _second(expected: float, prediction: float, threshold: float) -> Reason:
+    passes = expected / 10 >= threshold
+    side = "passes" if passes else "fails"
     more = "Another, simpler model of the same embeddings; it expects this hand score."
-    return Reason(f"second opinion: {expected:.1f}, {side}", more)
+    if passes == (prediction >= threshold):
+        return Reason(f"second opinion: {expected:.1f}, {side}", more)
+    return Reason(f"second opinion contradicts: {expected:.1f}, {side}", more)

@@ -38,9 +38,13 @@ class FoundFile:
 
 @dataclass(slots=True)
 class Found:
-    """What a walk saw. `closed` are the folders that could not be listed or were not followed."""
+    """What a walk saw. `closed` are the folders that could not be listed or were not followed.
+
+    `texts` has, by the path of an image, that of the text file beside it: NAME.txt or NAME.png.txt.
+    """
 
     files: list[FoundFile] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
     other_files: int = 0
     closed: list[tuple[str, str]] = field(default_factory=list)
 
@@ -54,13 +58,33 @@ def find_images(root: Path) -> Found:
     found = Found()
     if not root.is_dir():
         found.files.append(_found(root, root.parent))
+        named = (root.with_name(f"{name}.txt") for name in (root.stem, root.name))
+        _pair(found, [path for path in named if path != root and path.is_file()], root.parent)
         return found
+    texts = []
     for path in _files(root, found):
-        if path.name.startswith("._") or not looks_like_image(path):
-            found.other_files += 1
-        else:
+        if not path.name.startswith("._") and looks_like_image(path):
             found.files.append(_found(path, root))
+        elif path.suffix.lower() == ".txt":
+            texts.append(path)
+        else:
+            found.other_files += 1
+    found.other_files += _pair(found, texts, root)
     return found
+
+
+def _pair(found: Found, texts: list[Path], root: Path) -> int:
+    """Note which text lies beside which image; returns how many lie beside none."""
+    text_of = {str(path.with_suffix("")): path for path in texts}
+    beside = set()
+    for file in found.files:
+        text = text_of.get(file.path) or text_of.get(os.path.splitext(file.path)[0])  # noqa: PTH122
+        if text is None:
+            continue
+        beside.add(text)
+        if _problem(text, root) is None:
+            found.texts[file.path] = str(text)
+    return len(texts) - len(beside)
 
 
 def readable_name(path: str | Path) -> str:

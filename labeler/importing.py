@@ -22,6 +22,7 @@ from labeler.previews import have_previews
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.sourcing import source_for
+from labeler.tags import tag_from_texts
 
 BATCH = 100
 
@@ -31,7 +32,8 @@ class ImportSummary:
     """What became of every file: `found` is the sum of the counts up to `unreadable`.
 
     `unreadable` holds (path, reason), `closed` the same for folders that were not entered.
-    `missing` are images whose last file is gone; `other_files` were not pictures.
+    `missing` are images whose last file is gone, `tagged` those with tags in a text file beside
+    them; `other_files` were neither pictures nor such texts.
     """
 
     found: int = 0
@@ -42,6 +44,7 @@ class ImportSummary:
     changed: int = 0
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     missing: int = 0
+    tagged: int = 0
     other_files: int = 0
     closed: list[tuple[str, str]] = field(default_factory=list)
 
@@ -71,6 +74,7 @@ def import_paths(
         owner = source_for(project.store, path, resolved, source, expect)
         run.look_through(path, owner.id, forced=source is not None)
     run.take(progress, workers)
+    run.tag(progress)
     return run.summary
 
 
@@ -84,6 +88,7 @@ class _Import:
         self.seen: set[str] = set()
         self.left: set[str | None] = set()  # content of the files that turned out gone
         self.waiting: list[tuple[FoundFile, int]] = []
+        self.texts: dict[str, str] = {}  # text files beside images, by the image's path
         self.paths_by_hash: dict[str | None, list[str]] = defaultdict(list)
         for path, place in known.items():
             self.paths_by_hash[place.content_hash].append(path)
@@ -96,6 +101,7 @@ class _Import:
         found = find_images(path)
         self.summary.other_files += found.other_files
         self.summary.closed += found.closed
+        self.texts |= found.texts
         for file in found.files:
             if file.path in self.seen:
                 continue
@@ -150,6 +156,11 @@ class _Import:
                 progress(done, total, "importing")
         finally:
             self._record(batch)
+
+    def tag(self, progress: Progress) -> None:
+        """Take the tags from the text files beside the images."""
+        if self.texts:
+            self.summary.tagged = tag_from_texts(self.project, self.texts, progress)
 
     def _record(self, batch: list[ImportedFile]) -> None:
         if not batch:

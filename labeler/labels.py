@@ -16,9 +16,12 @@ from pathlib import Path
 
 from db import images, scores
 from db.records import Event, Image
+from labeler.csv_files import Line, read_lines
 from labeler.errors import BadInput
-from labeler.label_files import Row, read_rows
 from labeler.project import Project
+
+GROUP_COLUMNS = ("split_group", "group")
+_NOTHING = frozenset({"", "nan", "na", "n/a", "none", "null"})  # table programs' words for it
 
 
 @dataclass(frozen=True)
@@ -161,38 +164,49 @@ def _understand(
     ids = images.ids_by_path(project.store)
     stated: dict[int, _Statement] = {}
     groups: dict[int, str] = {}
-    for row in read_rows(file):
+    for line in read_lines(file, (("path",), ("score",))):
         try:
-            image_id = _image_id(ids, file.absolute().parent, row)
-            if row.group:
-                groups[image_id] = row.group
-            if row.is_blank:
+            image_id = image_on_line(ids, file.absolute().parent, line)
+            if group := line.cell(*GROUP_COLUMNS).strip():
+                groups[image_id] = group
+            score = _score_on_line(line)
+            if score.lower() in _NOTHING:
                 summary.blank += 1
                 continue
-            statement = _Statement(row.line, image_id, read_score(row.score))
-            if row.is_overfull:
+            statement = _Statement(line.number, image_id, read_score(score))
+            if line.is_overfull:
                 raise BadInput(
                     "there are more cells than columns; quote what holds a comma, and write 7.5 "
                     "for 7,5."
                 )
             _agree(stated.setdefault(image_id, statement), statement)
         except BadInput as error:
-            summary.bad.append(BadLine(row.line, str(error)))
+            summary.bad.append(BadLine(line.number, str(error)))
     return list(stated.values()), groups
 
 
-def _image_id(ids: dict[str, int], folder: Path, row: Row) -> int:
-    for named in (row.path, row.path.strip()):
+def _score_on_line(line: Line) -> str:
+    score = line.cell("score").strip()
+    return score.replace(",", ".") if line.has_decimal_commas else score
+
+
+def image_on_line(ids: dict[str, int], folder: Path, line: Line) -> int:
+    """The id of the image that the line's column `path` names, absolute or seen from `folder`.
+
+    `ids` are of all known paths; raises `BadInput`.
+    """
+    given = line.cell("path")
+    for named in (given, given.strip()):
         for path in _spellings(folder, named):
             if path in ids:
                 return ids[path]
-    if not row.path.strip():
+    if not given.strip():
         raise BadInput("there is no path in this line; fill in its path column.")
-    if row.last_line > row.line:
-        raise BadInput(f"a quotation mark opened here closes only in line {row.last_line}.")
-    if os.path.exists(folder / row.path):  # noqa: PTH110 - also answers for names too long
-        raise BadInput(f"{row.path} is not in this project; import it first.")
-    raise BadInput(f"{row.path} does not exist; paths are absolute or relative to the CSV file.")
+    if line.last > line.number:
+        raise BadInput(f"a quotation mark opened here closes only in line {line.last}.")
+    if os.path.exists(folder / given):  # noqa: PTH110 - also answers for names too long
+        raise BadInput(f"{given} is not in this project; import it first.")
+    raise BadInput(f"{given} does not exist; paths are absolute or relative to the CSV file.")
 
 
 def _agree(earlier: _Statement, later: _Statement) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from db import embeddings, versions
 from db.records import Predictions, Version
 from labeler.errors import BadInput
+from labeler.opinions import load_opinion
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from model.head import Head, predict
@@ -69,19 +70,12 @@ def load_version(project: Project, version: Version) -> LoadedVersion:
     there, broken, or meant for embeddings of another width.
     """
     record = embeddings.encoder(project.store, version.encoder)
-    path = project.models / version.file
-    stamps = tuple(_stamp(file) for file in (weights_path(path), opinion_path(path)))
-    return _load(path, record.width if record else None, stamps)
+    path = weights_path(project.models / version.file)
+    stamp = path.stat().st_mtime_ns if path.is_file() else 0
+    head = _head(path, record.width if record else None, stamp)
+    return LoadedVersion(head, load_opinion(project, version))
 
 
 @lru_cache(maxsize=2)
-def _load(path: Path, width: int | None, _stamps: tuple[int, ...]) -> LoadedVersion:
-    return LoadedVersion(load_head(path, width).head, Opinion.load(opinion_path(path)))
-
-
-def _stamp(file: Path) -> int:
-    return file.stat().st_mtime_ns if file.is_file() else 0
-
-
-def opinion_path(path: Path) -> Path:
-    return weights_path(path).with_suffix(".opinion.npz")
+def _head(path: Path, width: int | None, _stamp: int) -> Head:
+    return load_head(path, width).head

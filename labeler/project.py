@@ -16,6 +16,8 @@ from model.encoders import canonical
 STORE_FILE = "labeler.sqlite"
 DEFAULT_ENCODER = "clip-l14"
 DEFAULT_THRESHOLD = 0.5
+DEFAULT_AUDIT_EVERY = 10
+MOST_AUDIT_EVERY = 1000
 SUBFOLDERS = ("models", "previews", "thumbnails", "runs")
 
 
@@ -72,6 +74,20 @@ class Project:
         if not 0 < threshold < 1:
             raise BadInput(f"A threshold of {threshold} is not between 0 and 1; 0.5 is usual.")
         self.store.set_setting("threshold", str(threshold))
+
+    @property
+    def audit_every(self) -> int:
+        """One in so many images that are shown for scoring is drawn at random; 0 is never."""
+        return int(self.store.setting("audit_every") or DEFAULT_AUDIT_EVERY)
+
+    def set_audit_every(self, number: int) -> None:
+        """Keep how often a random check is mixed in; raises `BadInput` outside 0–1000."""
+        if not 0 <= number <= MOST_AUDIT_EVERY:
+            raise BadInput(
+                f"One random check in {number} images can't be; give 2 to {MOST_AUDIT_EVERY}, 1 "
+                "for all of them or 0 for none; 10 is usual."
+            )
+        self.store.set_setting("audit_every", str(number))
 
     @property
     def models(self) -> Path:

@@ -1,12 +1,15 @@
-"""Review: the cards of the three queues, the surest mistake first, each with why it is here.
+"""Review: pages of cards, the surest mistake first, or dealt by what finds most.
 
 Only the store and numpy are used: predictions and second opinions were made when the version was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import threading
+from collections.abc import Collection as Some
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
 
 import numpy as np
 
@@ -14,38 +17,37 @@ import db.candidates
 import db.images
 import db.rounds
 import db.versions
-from db.records import REVIEW_QUEUES, Image, Round, Version
+from db.records import MISTAKES, REVIEW_QUEUES, Round, Version
+from db.store import Store
+from labeler.cards import Card, Twin, as_twins, make_cards
+from labeler.choosing import choose
+from labeler.collection import Mask, Standing, standing
+from labeler.dealing import dealt
 from labeler.errors import BadInput, LabelerError
-from labeler.evidence import Neighbour, Reason, differing, nearest_scored, reasons
+from labeler.evidence import Neighbour, Reason
 from labeler.project import Project
 from labeler.ranked import Ranked, by_hand, unscored
-from labeler.scoring import confirmed_score
 
-__all__ = ["Card", "Neighbour", "Reason", "ReviewPage", "review_cards", "review_page"]
+__all__ = [
+    "Card",
+    "Neighbour",
+    "Reason",
+    "ReviewPage",
+    "Twin",
+    "note_shown",
+    "review_cards",
+    "review_page",
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One likely mistake.
-
-    `prediction` is 0–1 (out-of-fold in the hand-score queue), `suspicion` 0–1 (higher = more likely
-    a mistake), `second` the second opinion's expected hand score, 0–10. `confirm` is the hand score
-    that "the model is right" stands for.
-    """
-
-    image: Image
-    queue: str
-    prediction: float
-    suspicion: float
-    second: float | None
-    confirm: int
-    reasons: list[Reason]
-    near: list[Neighbour]
+# Two pages made side by side would take each as long as both; what the first has read into memory
+# the second finds there.
+_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewPage:
-    """Cards of one queue; `waiting` counts all that could still be shown, these included."""
+    """Cards of one queue; `waiting` counts all images that could still be shown, these included."""
 
     cards: list[Card]
     waiting: int
@@ -53,6 +55,11 @@ class ReviewPage:
     threshold: float
     round: Round | None
     explanation: str | None = None
+
+    def image_ids(self) -> set[int]:
+        """The images that lead a card, and those on it with them."""
+        together = (twin.image.id for card in self.cards for twin in card.together)
+        return {card.image.id for card in self.cards} | set(together)
 
 
 def review_cards(
@@ -62,14 +69,14 @@ def review_cards(
 
     Raises `BadInput` for another queue and `LabelerError` where there is no active version.
     """
-    version = _active(project, queue)
-    threshold = project.threshold if threshold is None else threshold
-    handled: set[int] = set()
-    if (open_round := _open_round(project, version)) is not None:
-        handled = db.rounds.handled(project.store, open_round.id, queue)
-    ranked = _ranked(project, version, queue, threshold).without(handled)
-    chosen = differing(project, version, ranked, limit, ())
-    return _cards(project, version, chosen, queue, threshold)
+    version = reviewed_version(project, queue)
+    opened = db.rounds.found_open(project.store, version.id)
+    with _one_at_a_time:
+        now = standing(project, version, project.threshold if threshold is None else threshold)
+        ranked = _left(now, queue, opened)
+        if queue == MISTAKES:
+            ranked, _ = dealt(now, ranked, opened, limit)
+        return _cards(now, queue, ranked, opened, limit=limit)
 
 
 def review_page(
@@ -77,77 +84,115 @@ def review_page(
     queue: str,
     *,
     limit: int,
-    exclude: Collection[int] = (),
+    exclude: Some[int] = (),
     first: int | None = None,
 ) -> ReviewPage:
-    """Cards to show now, noted as shown in the version's open round.
+    """Cards to show next, in the version's open round; `note_shown` records that they were.
 
     `exclude` are images on the screen already, `first` one that should lead. Raises as
     `review_cards` does.
     """
-    version, threshold = _active(project, queue), project.threshold
-    store = project.store
-    opened = db.rounds.open_round(store, version.id, threshold)
-    handled = db.rounds.handled(store, opened.id, queue)
-    everything = _ranked(project, version, queue, threshold)
-    ranked = everything.without(handled | set(exclude)).led_by(first)
-    chosen = differing(project, version, ranked, limit, exclude)
-    cards = _cards(project, version, chosen, queue, threshold)
-    db.rounds.mark_shown(store, opened.id, queue, [(c.image.id, c.prediction) for c in cards])
+    version = reviewed_version(project, queue)
+    opened = db.rounds.open_round(project.store, version.id, project.threshold)
+    with _one_at_a_time:
+        now = standing(project, version, project.threshold)
+        left = _left(now, queue, opened)
+        ranked = left.without(exclude)
+        if queue == MISTAKES:
+            ranked, evidence = dealt(now, ranked, opened, limit)
+            _remembered(project.store, opened.id).update(evidence)
+        cards = _cards(now, queue, ranked.led_by(first), opened, limit=limit, beside=exclude)
     return ReviewPage(
         cards=cards,
-        waiting=len(everything.without(handled)),
+        waiting=len(left),
         version=version.name,
-        threshold=threshold,
+        threshold=now.threshold,
         round=opened,
         explanation=None if cards or exclude else _why_none(project, version, queue),
     )
 
 
-def _active(project: Project, queue: str) -> Version:
-    if queue not in REVIEW_QUEUES:
-        raise BadInput(f"There is no queue {queue!r}; there are {', '.join(REVIEW_QUEUES)}.")
+def note_shown(project: Project, queue: str, ids: Some[int]) -> None:
+    """Note images as shown in the version's open round, each in the queue that it belongs to."""
+    version = reviewed_version(project, queue)
+    now = standing(project, version, project.threshold)
+    opened = db.rounds.open_round(project.store, version.id, now.threshold)
+    twins = list(as_twins(now, db.images.by_ids(project.store, ids), queue))
+    evidence = _remembered(project.store, opened.id) if queue == MISTAKES else {}
+    for its_queue, shown in groupby(sorted(twins, key=_queue_of), key=_queue_of):
+        cards = [(twin.image.id, twin.prediction) for twin in shown]
+        db.rounds.mark_shown(project.store, opened.id, its_queue, cards, evidence)
+
+
+@lru_cache(maxsize=2)
+def _remembered(_store: Store, _round_id: int) -> dict[int, str]:
+    """What dealt each image of a round, until the card is noted as shown.
+
+    Lost with the process, a card counts for no evidence.
+    """
+    return {}
+
+
+def reviewed_version(project: Project, queue: str = REVIEW_QUEUES[0]) -> Version:
+    """The active version; raises as `review_cards` does."""
+    known = (MISTAKES, *REVIEW_QUEUES)
+    if queue not in known:
+        raise BadInput(f"There is no queue {queue!r}; there are {', '.join(known)}.")
     version = db.versions.active(project.store)
     if version is None:
         raise LabelerError("Reviewing needs a trained version; make one with: labeler train")
     return version
 
 
-def _open_round(project: Project, version: Version) -> Round | None:
-    rounds = db.rounds.history(project.store)
-    mine = [r for r in rounds if r.from_version == version.name and r.finished_at is None]
-    return mine[-1] if mine else None
+def _queue_of(twin: Twin) -> str:
+    return twin.queue
 
 
-def _ranked(project: Project, version: Version, queue: str, threshold: float) -> Ranked:
+def _left(now: Standing, queue: str, opened: Round | None) -> Ranked:
+    """The whole queue without what was handled in the open round."""
+    handled = set[int]().union(*(_handled(now, opened, each) for each in parts(queue)))
+    return _ranked(now, queue).without(handled)
+
+
+def _ranked(now: Standing, queue: str) -> Ranked:
     if queue == "hand-score":
-        return by_hand(project, version, threshold)
-    return unscored(project, version, threshold, passing=queue == "false-positive")
+        return by_hand(now)
+    return unscored(now, passing=None if queue == MISTAKES else queue == "false-positive")
+
+
+def parts(queue: str) -> tuple[str, ...]:
+    """The queues that the cards of this one belong to by themselves."""
+    return ("false-positive", "false-negative") if queue == MISTAKES else (queue,)
 
 
 def _cards(
-    project: Project, version: Version, chosen: Ranked, queue: str, threshold: float
+    now: Standing,
+    queue: str,
+    ranked: Ranked,
+    opened: Round | None,
+    *,
+    limit: int,
+    beside: Some[int] = (),
 ) -> list[Card]:
-    images = {image.id: image for image in db.images.by_ids(project.store, chosen.ids)}
-    near = nearest_scored(project, version, chosen.ids)
-    bands = {
-        source.name: f"{source.expect_low:g}–{source.expect_high:g}"
-        for source in db.images.sources(project.store)
-        if source.expect_low is not None
-    }
-    return [
-        Card(
-            image=images[image_id],
-            queue=queue,
-            prediction=float(chosen.predictions[row]),
-            suspicion=float(chosen.suspicion[row]),
-            second=None if np.isnan(chosen.second[row]) else float(chosen.second[row]),
-            confirm=confirmed_score(float(chosen.predictions[row]), threshold),
-            reasons=reasons(chosen, row, images[image_id], bands, threshold),
-            near=near.get(image_id, []),
-        )
-        for row, image_id in enumerate(chosen.ids.tolist())
-    ]
+    among = _scored_together(now, queue, opened)
+    chosen = choose(now, ranked, limit=limit, beside=beside, among=among)
+    return list(make_cards(now, chosen, queue))
+
+
+def _scored_together(now: Standing, queue: str, opened: Round | None) -> Mask:
+    """Rows that a card of `queue` may take along: scored ones, or those that wait for a score."""
+    if queue == "hand-score":
+        return ~np.isnan(now.given)
+    mask = now.everything.fine & np.isnan(now.given)
+    for each in parts(MISTAKES):
+        mask &= ~now.everything.marked(_handled(now, opened, each))
+    return mask
+
+
+def _handled(now: Standing, opened: Round | None, queue: str) -> set[int]:
+    if opened is None:
+        return set()
+    return db.rounds.handled(now.project.store, opened.id, queue)
 
 
 def _why_none(project: Project, version: Version, queue: str) -> str:
@@ -155,5 +200,7 @@ def _why_none(project: Project, version: Version, queue: str) -> str:
         return f"No hand score stands out against {version.name}."
     if not db.candidates.prediction_count(project.store, version.id):
         return f"{version.name} has predicted nothing yet: embed the images first."
+    if queue == MISTAKES:
+        return "Every image that was predicted is scored or handled in this round."
     side = "passes" if queue == "false-positive" else "fails"
     return f"No unscored image {side} by {version.name}'s prediction."

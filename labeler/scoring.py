@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ import db.versions
 from db.records import QUEUES, Event, Image, Receipt, Version
 from labeler.errors import BadInput
 from labeler.project import Project
+from labeler.random_checks import with_checks
 
 ORDERS = (
     ("random", "Random"),
@@ -52,10 +53,14 @@ BRACKETS = (
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Images to score next; `explanation` says why there are none where that needs saying."""
+    """Images to score next; `explanation` says why there are none where that needs saying.
+
+    `draws` are the ids of those that are here because they are next in the random order.
+    """
 
     images: list[Image]
     explanation: str | None = None
+    draws: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +92,29 @@ def score_stats(project: Project, now: datetime | None = None) -> Stats:
 def next_images(project: Project, order: str, *, limit: int, exclude: Collection[int]) -> Offer:
     """The next images in `order`: a name in `ORDERS`, or `source-<id>` for one source at random.
 
-    Raises `BadInput` for another order.
+    Into an order that is not random a random check is mixed as often as the project says. Raises
+    `BadInput` for another order.
     """
     store = project.store
-    if order == "thin":
-        return _fill_thin(project, limit, exclude)
+    if order == "random":
+        found = db.images.unscored(store, order="random", limit=limit, exclude=exclude)
+        return Offer(found, draws=frozenset(image.id for image in found))
     if order == "revise":
         found = db.images.scored(store, order="newest-scored", limit=limit, exclude=exclude)
         return Offer(found, None if found or exclude else "Nothing is scored yet.")
-    if order.startswith("source-") and order[7:].isdecimal():
+    if order == "thin":
+        offer = _fill_thin(project, limit, exclude)
+    elif order == "newest":
+        offer = Offer(db.images.unscored(store, order=order, limit=limit, exclude=exclude))
+    elif order.startswith("source-") and order[7:].isdecimal():
         found = db.images.unscored(
             store, order="random", source_id=int(order[7:]), limit=limit, exclude=exclude
         )
-        return Offer(found)
-    if order not in ("random", "newest"):
+        offer = Offer(found)
+    else:
         raise BadInput(f"There is no order {order!r}; there are {', '.join(n for n, _ in ORDERS)}.")
-    return Offer(db.images.unscored(store, order=order, limit=limit, exclude=exclude))
+    mixed = with_checks(project, offer.images, limit, exclude)
+    return replace(offer, images=mixed.images, draws=mixed.draws)
 
 
 def _fill_thin(project: Project, limit: int, exclude: Collection[int]) -> Offer:
@@ -168,7 +180,8 @@ def take_events(
 
     Each is a dict: `event` (its id), `kind` (score, confirm, skip or undo), `image`, as the kind
     needs `score`, `queue`, `undoes`, and what was on the screen: `prediction`, `version`,
-    `threshold`. `at` (ISO 8601) is believed unless it lies in the future.
+    `threshold`, and `draw` if the image was drawn at random. `at` (ISO 8601) is believed unless it
+    lies in the future.
     """
     now = now or datetime.now(UTC)
     threshold = project.threshold
@@ -217,6 +230,7 @@ def _event(
         shown_prediction=_fraction(raw.get("prediction")),
         shown_version=raw.get("version"),
         undoes=raw["undoes"] if kind == "undo" else None,
+        draw=kind == "score" and queue in (None, "score") and raw.get("draw") is True,
     )
 
 

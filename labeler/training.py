@@ -13,25 +13,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from db import candidates, embeddings, images, scores, versions
+from db import embeddings, images, scores, versions
 from db.records import EncoderRecord, NewVersion, Predictions, Version
 from labeler.errors import NotEnoughScores
-from labeler.predictors import load_version, opinion_path, predict_stored, score_embeddings
+from labeler.opinions import opinion_path
+from labeler.predictors import load_version, predict_stored, score_embeddings
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.scoring import FEWEST_TO_TRAIN
 from model import crossing, metrics
 from model.folds import connected_groups
 from model.head_files import config_path, save_head, weights_path
-from model.recipes import Point, Recipe, recipe_named
+from model.recipes import Lesson, Point, Recipe, recipe_named
 
 if TYPE_CHECKING:
     from model.encoders import Encoder
 
 __all__ = ["load_version", "predict_stored", "score_embeddings", "train"]
-
-# Embeddings of so many unscored images help to teach the head; more would only take time.
-MOST_UNSCORED = 4096
 
 OnCurve = Callable[[list[Point]], None]
 
@@ -65,8 +63,7 @@ def train(
             f"All {len(ids)} scored images are one group or near-duplicates of each other; "
             "score at least 1 different image."
         )
-    unscored = _unscored(project, record, seed)
-    scored = crossing.Scored(vectors, values, groups, unscored, project.threshold)
+    scored = Lesson(vectors, values, groups, project.threshold)
     outcome = crossing.cross_train(recipe, scored, seed, _watcher(progress, on_curve))
     new = _described(
         project,
@@ -137,13 +134,6 @@ def _groups(
     return connected_groups(len(ids), [names.get(i) for i in ids.tolist()], looks, vectors)
 
 
-def _unscored(project: Project, record: EncoderRecord, seed: int) -> NDArray[np.float32]:
-    """Embeddings (m, width) of images without a score, drawn at random if there are many."""
-    ids, _ = candidates.waiting(project.store)
-    ids = np.random.default_rng(seed).permutation(ids)[:MOST_UNSCORED]
-    return embeddings.get(project.store, record.id, ids)[1]
-
-
 def _watcher(progress: Progress, on_curve: OnCurve | None) -> crossing.WatchPhase:
     """Hands on the steps, and the curve whenever it has grown."""
     shown = 0
@@ -165,7 +155,7 @@ def _described(
     recipe: Recipe,
     note: str,
     seed: int,
-    scored: crossing.Scored,
+    scored: Lesson,
     ids: NDArray[np.int64],
     outcome: crossing.Outcome,
 ) -> NewVersion:
@@ -182,14 +172,14 @@ def _described(
         scored_ids=ids,
         scored_values=scored.scores,
         out_of_fold=Predictions(ids, outcome.out_of_fold, outcome.exceed, outcome.folds),
-        settings=recipe.settings() | {"seed": seed, "steps_taken": outcome.steps},
+        settings=recipe.settings() | {"seed": seed},
         note=note,
         metrics=_measured(scored, outcome),
         curve=[dict(point) for point in outcome.curve],
     )
 
 
-def _measured(scored: crossing.Scored, outcome: crossing.Outcome) -> dict[str, Any]:
+def _measured(scored: Lesson, outcome: crossing.Outcome) -> dict[str, Any]:
     """Out-of-fold figures of the head, beside those of saying the mean score of every image."""
     truth = scored.scores / 10
     found: dict[str, Any] = dict(

@@ -1,61 +1,133 @@
-"""The second opinion: for every level k, how likely is a hand score of k or more?
+"""The second opinion: how likely is a hand score of k or more, by images that look alike?
 
-One logistic regression per level on L2-normalised, centred embeddings (cumulative logits after
-McCullagh 1980, each level with its own direction), made non-increasing in k and calibrated on
-predictions that were held out. It sees what the head sees but errs differently: where it
-contradicts the head, one of them is wrong. numpy and scipy only.
+An ordinal logistic regression (model/ordinal.py) in the space of a Gaussian kernel on embeddings of
+unit length, with an honest uncertainty: an image unlike all that was scored gets chances near one
+half, as Laplace's approximation has it (Gaussian process classification, Rasmussen & Williams 2006,
+section 3.4). It sees what the head sees but errs differently, since it knows neighbourhoods where
+the head knows directions: where they contradict each other, one of them is wrong. numpy and scipy
+only.
 """
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, logit
+from scipy.special import expit
 
+from model import ordinal
 from model.errors import ModelError
-from model.folds import group_folds
+from model.ordinal import LEVELS, Floats, chances
 
-Floats = NDArray[np.float64]
-LEVELS = 10
-# Variance of the weights' normal prior, for embeddings of mean square 1.
-STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
-USUAL_STRENGTH = 10.0
-# It is chosen on so many images; the best prior hardly depends on their number.
-CHOSEN_ON = 600
-MOST_STEPS = 150  # of the optimiser; by then nothing changes that can be seen
-SHARPEST, DULLEST = 0.2, 5.0  # limits of the temperature
-# `as_scores`: how far the levels are sharpened (1 gives the mean score, towards 0 the median, which
-# errs less), and for how many levels the one at the threshold counts. Both trade the error in
-# points against the order around the threshold; the figures change little from half to twice.
-SHARPENING = 0.5
-THRESHOLD_WEIGHT = 10.0
-# A score that just reaches the threshold stands so far above it, of 10: on its side for sure.
-CLEARANCE = 0.2
+# The kernel's width as a share of the median distance between scored images: half to twice of it
+# found nearly as many mistakes on six tastes; shorter ones see single images, longer ones all.
+WIDTH_SHARE = 0.6
+# The kernel looks at so many scored images at most (Nyström's approximation, Williams & Seeger
+# 2001); up to that number it is exact.
+LANDMARKS = 1024
+_SMALLEST = 1e-6  # of the largest eigenvalue: directions below it are noise
+_ROUNDS = 40  # of Newton's method, for a few hundred answers; it converges in under ten
+_ROWS = 8192
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Glimpse:
+    """What an opinion sees of n images: unit embeddings (n, width), their features (n, k), and how
+    much of each lies beyond all scored images (n,), 0–1.
+    """
+
+    units: NDArray[np.float32]
+    features: NDArray[np.float32]
+    beyond: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Glimpse:
+        return Glimpse(self.units[rows], self.features[rows], self.beyond[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opinion:
-    """`temperature` divides the logits: above 1, the fit was surer than its held-out hits allow."""
+    """`strength` is the prior variance of the weights, `temperature` divides the log odds: above 1,
+    the fit was surer than its held-out hits allow.
+    """
 
-    mean: Floats  # (width,) of the unit embeddings
-    weights: Floats  # (width, 10)
+    landmarks: NDArray[np.float32]  # (m, width), unit length
+    width: float  # of the kernel, as a distance of unit embeddings
+    size: float  # root mean square length of the scored images' features before scaling
+    projection: NDArray[np.float32]  # (m, k)
+    offset: NDArray[np.float32]  # (k,)
+    spread: Floats  # (k,) sum of squares of each feature over the scored images
+    weights: Floats  # (k, 10)
     bias: Floats  # (10,)
-    strength: float = USUAL_STRENGTH
+    doubt: Floats  # (10,) mean p (1 - p) of each level over the scored images
+    strength: float
     temperature: float = 1.0
 
+    def see(self, embeddings: NDArray[np.floating]) -> Glimpse:
+        """Raw embeddings (n, width) as this opinion sees them."""
+        units = unit(embeddings)
+        alike = _kernel(units, self.landmarks, self.width)  # (n, m)
+        features = alike @ self.projection + self.offset
+        # Of k(x, x) = 1, what the landmarks' span leaves over.
+        spanned = ((features - self.offset) ** 2).sum(axis=1) * self.size**2
+        return Glimpse(units, features, np.maximum(1 - spanned, 0).astype(np.float32))
+
     def logits(self, embeddings: NDArray[np.floating]) -> Floats:
-        """Raw embeddings (n, width) → log odds of each level (n, 10) before calibration."""
-        return (unit(embeddings) - self.mean) @ self.weights + self.bias
+        """Raw embeddings (n, width) → log odds of each level (n, 10), uncertainty included."""
+        found = np.zeros((len(embeddings), LEVELS))
+        for start in range(0, len(embeddings), _ROWS):
+            seen = self.see(embeddings[start : start + _ROWS])
+            sure, variance = self._mean(seen), self._variance(seen)
+            found[start : start + _ROWS] = moderated(sure, variance)
+        return found / self.temperature
 
     def exceed(self, embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
         """Raw embeddings (n, width) → P(hand score >= k) for k = 1..10, (n, 10), non-increasing."""
-        return chances(self.logits(embeddings), self.temperature)
+        return chances(self.logits(embeddings))
+
+    def after(
+        self, seen: Glimpse, answered: Glimpse, passed: NDArray[np.bool_], level: int
+    ) -> Floats:
+        """Log odds (n,) that images reach `level` (1–10), given which of `answered` (m,) do.
+
+        The answers update the fit as new data update a Gaussian process whose prior is what was
+        learnt before (Rasmussen & Williams 2006, algorithms 3.1 and 3.2): a local matter of
+        milliseconds, before any training.
+        """
+        k = level - 1
+        mean, variance = self._mean(seen)[:, k], self._variance(seen)[:, k]
+        if len(answered):
+            among, between = (self._covariance(one, answered, k) for one in (answered, seen))
+            pull, shrink = _laplace(self._mean(answered)[:, k], among, passed)
+            mean = mean + between @ pull
+            variance = np.maximum(variance - ((between @ shrink) * between).sum(axis=1), 0)
+        return moderated(mean, variance) / self.temperature
+
+    def _mean(self, seen: Glimpse) -> Floats:
+        return np.asarray(seen.features @ self.weights + self.bias)
+
+    def _variance(self, seen: Glimpse) -> Floats:
+        """Of the log odds (n, 10): little where many alike were scored, `strength` far from all."""
+        known = seen.features.astype(np.float64) ** 2 @ self._remaining()
+        return np.asarray(known + self.strength * seen.beyond[:, None] / self.size**2)
+
+    def _covariance(self, one: Glimpse, other: Glimpse, k: int) -> Floats:
+        """Of the log odds of level k + 1 between images (n, m), given what was learnt."""
+        alike = _kernel(one.units, other.units, self.width)
+        spanned = (one.features - self.offset) @ (other.features - self.offset).T * self.size**2
+        known = (one.features * self._remaining()[:, k]) @ other.features.T
+        beyond = self.strength * (alike - spanned) / self.size**2
+        return np.asarray(known + beyond, dtype=np.float64)
+
+    def _remaining(self) -> Floats:
+        """Variance of the weights (k, 10) that the scored images have left."""
+        return 1 / (self.spread[:, None] * self.doubt + 1 / self.strength)
 
     def save(self, path: Path) -> None:
         """Write one .npz file that appears whole or not at all."""
@@ -71,203 +143,155 @@ class Opinion:
     def load(cls, path: Path) -> Opinion:
         """Read what `save` wrote; raises `ModelError` for anything else."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name].astype(np.float64) for name in cls.__slots__}
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in cls.__slots__}
+            kinds = {name: array.dtype.kind for name, array in arrays.items()}
+            _check(arrays, kinds)
         except FileNotFoundError:
             raise ModelError(f"{path} is missing; train a version again.") from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise ModelError(
-                f"{path} is not a second opinion ({error}); train a version again."
+                f"{path} is not a second opinion of this version of labeler ({error}); "
+                "train a version again."
             ) from error
-        width = arrays["mean"].size
-        wanted = {"mean": (width,), "weights": (width, LEVELS), "bias": (LEVELS,)}
-        shapes = {"strength": (), "temperature": ()} | wanted
-        if any(arrays[name].shape != shape for name, shape in shapes.items()):
-            raise ModelError(f"{path} has arrays of other shapes; train a version again.")
-        return cls(
-            arrays["mean"],
-            arrays["weights"],
-            arrays["bias"],
-            float(arrays["strength"]),
-            float(arrays["temperature"]),
-        )
+        values: dict[str, Any] = {
+            name: array if array.ndim else float(array) for name, array in arrays.items()
+        }
+        return cls(**values)
 
 
 def fit(
     embeddings: NDArray[np.floating],
     scores: NDArray[np.floating],
-    strength: float = USUAL_STRENGTH,
+    strength: float = ordinal.USUAL_STRENGTH,
     temperature: float = 1.0,
+    seed: int = 0,
 ) -> Opinion:
-    """Fit to raw embeddings (n, width) and hand scores (n,) 0–10, fractions included.
-
-    A level that every image reaches, or none, keeps the same small doubt for all: half an image.
-    """
-    return replace(_fits(embeddings, scores, (strength,))[0], temperature=temperature)
-
-
-def out_of_fold(
-    embeddings: NDArray[np.floating],
-    scores: NDArray[np.floating],
-    folds: NDArray[np.int64],
-    strength: float = USUAL_STRENGTH,
-) -> Floats:
-    """Uncalibrated log odds (n, 10) for each image, by a fit to all folds but its own."""
-    found = np.zeros((len(scores), LEVELS))
-    for fold in np.unique(folds):
-        out = folds == fold
-        found[out] = fit(embeddings[~out], scores[~out], strength).logits(embeddings[out])
-    return found
+    """Fit to raw embeddings (n, width) and hand scores (n,) 0–10, fractions included."""
+    space = _Space(unit(embeddings), seed)
+    return replace(space.opinion(scores, strength), temperature=temperature)
 
 
 def choose_strength(
-    embeddings: NDArray[np.floating],
-    scores: NDArray[np.floating],
-    groups: NDArray[np.int64],
-    seed: int = 0,
+    embeddings: NDArray[np.float32], scores: Floats, groups: NDArray[np.int64], seed: int = 0
 ) -> float:
-    """The one of `STRENGTHS` whose held-out log loss is least, over three folds of whole groups.
+    """See `ordinal.choose_strength`."""
 
-    The usual one where there are fewer than three groups.
-    """
-    rows = _some_groups(groups, CHOSEN_ON, seed)
-    embeddings, scores, groups = embeddings[rows], scores[rows], groups[rows]
-    if len(np.unique(groups)) < 3:
-        return USUAL_STRENGTH
-    folds = group_folds(scores, groups, 3, seed)
-    held_out = np.zeros((len(STRENGTHS), len(scores), LEVELS))
-    for fold in range(3):
-        out = folds == fold
-        for place, fitted in enumerate(_fits(embeddings[~out], scores[~out], STRENGTHS)):
-            held_out[place, out] = fitted.logits(embeddings[out])
-    reached = reaches(scores)
-    losses = [log_loss(each / best_temperature(each, scores), reached) for each in held_out]
-    return STRENGTHS[int(np.argmin(losses))]
+    def fit_many(
+        known: NDArray[np.float32], given: Floats, others: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        space = _Space(unit(known), seed)
+        fits = [space.opinion(given, each) for each in ordinal.STRENGTHS]
+        return np.stack([each.logits(others) for each in fits])
 
-
-def best_temperature(logits: Floats, scores: NDArray[np.floating]) -> float:
-    """What held-out `logits` (n, 10) must be divided by to be honest (Guo et al. 2017)."""
-    reached = reaches(scores)
-    found = minimize_scalar(
-        lambda log_t: log_loss(logits / np.exp(log_t), reached),
-        bounds=(np.log(SHARPEST), np.log(DULLEST)),
-        method="bounded",
-    )
-    return float(np.exp(found.x))
+    return ordinal.choose_strength(embeddings, scores, groups, fit_many, seed)
 
 
 def calibrated(opinion: Opinion, temperature: float) -> Opinion:
     return replace(opinion, temperature=temperature)
 
 
-def chances(logits: Floats, temperature: float = 1.0) -> NDArray[np.float32]:
-    """Log odds (n, 10) → chances (n, 10), made non-increasing: the mean of the two envelopes."""
-    chance = expit(logits / temperature)
-    lowest = np.minimum.accumulate(chance, axis=1)
-    highest = np.maximum.accumulate(chance[:, ::-1], axis=1)[:, ::-1]
-    return ((lowest + highest) / 2).astype(np.float32)
+def moderated(mean: Floats, variance: Floats) -> Floats:
+    """Log odds whose mean is `mean` and whose variance is `variance`, as certain as they can be.
 
-
-def as_scores(logits: Floats, threshold: float) -> Floats:
-    """Log odds of the levels (n, 10) → one score each (n,), 0–1, that orders well everywhere.
-
-    A sum of chances that a score of k is reached, in which the level at `threshold` (0–1) weighs
-    more, so that around it images are in the order of their chance to pass; then stretched back
-    (monotonically) so that a certain k gets k / 10, and a chance of one half exactly `threshold`.
+    σ(mean / √(1 + π variance / 8)) approximates the expected chance (MacKay 1992).
     """
-    level = threshold_level(threshold)
-    sharp, at_threshold = expit(logits / SHARPENING), expit(logits[:, level - 1])
-    total = sharp.sum(axis=1) + THRESHOLD_WEIGHT * at_threshold - sharp[:, level - 1]
-    cut, full = threshold * 10, level - 1 + THRESHOLD_WEIGHT
-    knots = {0.0: 0.0, level - 1.0: level - 1.0, level - 1 + THRESHOLD_WEIGHT / 2: cut}
-    knots |= {full: max(level, min(10.0, cut + CLEARANCE)), 9 + THRESHOLD_WEIGHT: 10.0}
-    knots |= {full + 1: level + 1.0} if level < LEVELS else {}
-    knots[0.0] = 0.0
-    places = sorted(knots)
-    return np.asarray(np.interp(total, places, [knots[place] for place in places])) / 10
+    return np.asarray(mean / np.sqrt(1 + np.pi / 8 * variance))
 
 
-def threshold_level(threshold: float) -> int:
-    """The lowest whole hand score, 1–10, that reaches `threshold` (0–1)."""
-    return int(np.clip(np.ceil(threshold * 10 - 1e-9), 1, LEVELS))
+def unit(embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Rows of length 1; a row of zeros stays."""
+    lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1, keepdims=True)
+    return (embeddings / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
-def reaches(scores: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Whether each hand score (n,) 0–10 is k or more, for k = 1..10: (n, 10)."""
-    return np.asarray(scores[:, None] >= np.arange(1, LEVELS + 1) - 1e-9)
+class _Space:
+    """The kernel's features of scored images: centred, uncorrelated, of mean square length 1."""
 
-
-def log_loss(logits: Floats, reached: NDArray[np.bool_]) -> float:
-    """Mean of -log of the chance given to what is true."""
-    return float(np.logaddexp(0, np.where(reached, -logits, logits)).mean())
-
-
-def unit(embeddings: NDArray[np.floating]) -> Floats:
-    """Rows of length 1, float64; a row of zeros stays."""
-    embeddings = embeddings.astype(np.float64)
-    return embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-
-
-def _fits(
-    embeddings: NDArray[np.floating], scores: NDArray[np.floating], strengths: Sequence[float]
-) -> list[Opinion]:
-    """An uncalibrated opinion for each of `strengths` (rising), each starting from the last."""
-    units = unit(embeddings)
-    mean = units.mean(axis=0)
-    centred = units - mean
-    size = np.sqrt((centred**2).sum(axis=1).mean()) or 1.0
-    reached = reaches(scores)  # (n, 10)
-    both = reached.any(axis=0) & ~reached.all(axis=0)
-    share = (reached.sum(axis=0) + 0.5) / (len(scores) + 1)
-    inputs, basis = _fewest_values(centred / size)
-    unknown = np.concatenate([np.zeros((inputs.shape[1], LEVELS)), logit(share)[None]])
-    found = []
-    for strength in strengths:
-        if both.any():
-            unknown[:, both] = _logistic(inputs, reached[:, both], unknown[:, both], strength)
-        weights = unknown[:-1] if basis is None else basis @ unknown[:-1]
-        found.append(Opinion(mean, weights / size, unknown[-1].copy(), strength))
-    return found
-
-
-def _fewest_values(inputs: Floats) -> tuple[Floats, Floats | None]:
-    """`inputs` (n, width) in a basis (width, k) of what they span, if there are fewer images than
-    values: a rotation changes nothing for a regression but the number of its unknowns.
-    """
-    if len(inputs) >= inputs.shape[1]:
-        return inputs, None
-    values, vectors = np.linalg.eigh(inputs @ inputs.T)
-    kept = values > 1e-10 * max(float(values[-1]), 1e-300)
-    size = np.sqrt(values[kept])
-    return vectors[:, kept] * size, inputs.T @ (vectors[:, kept] / size)
-
-
-def _logistic(inputs: Floats, reached: NDArray[np.bool_], start: Floats, strength: float) -> Floats:
-    """Weights and, last, bias (width + 1, k) of k L2-regularised logistic regressions."""
-    sign, single = np.where(reached, 1.0, -1.0), inputs.astype(np.float32)  # half the time
-
-    def loss(flat: Floats) -> tuple[float, Floats]:
-        unknown = flat.reshape(start.shape)
-        margin = sign * (single @ unknown[:-1].astype(np.float32) + unknown[-1])
-        pull = -sign * expit(-margin)
-        slope = np.concatenate(
-            [single.T @ pull.astype(np.float32), pull.sum(axis=0, keepdims=True)]
+    def __init__(self, units: NDArray[np.float32], seed: int) -> None:
+        rows = np.random.default_rng(seed).permutation(len(units))[:LANDMARKS]
+        self.landmarks = units[np.sort(rows)]
+        self.width = WIDTH_SHARE * _usual_distance(self.landmarks)
+        values, vectors = np.linalg.eigh(
+            _kernel(self.landmarks, self.landmarks, self.width).astype(np.float64)
         )
-        slope[:-1] += unknown[:-1] / strength
-        penalty = (unknown[:-1] ** 2).sum() / (2 * strength)
-        return float(np.logaddexp(0, -margin).sum() + penalty), slope.ravel()
+        kept = values > _SMALLEST * values[-1]
+        whitening = vectors[:, kept] / np.sqrt(values[kept])  # (m, j)
+        found = _kernel(units, self.landmarks, self.width) @ whitening  # (n, j)
+        mean = found.mean(axis=0)
+        turned, singular, axes = np.linalg.svd(found - mean, full_matrices=False)
+        self.size = float(np.sqrt((singular**2).sum() / len(units))) or 1.0
+        self.features = turned * (singular / self.size)  # (n, k)
+        self.spread = (singular / self.size) ** 2
+        self.projection = whitening @ axes.T / self.size
+        self.offset = -mean @ axes.T / self.size
 
-    limits = {"maxiter": MOST_STEPS, "ftol": 1e-5}
-    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=limits)
-    return np.asarray(found.x).reshape(start.shape)
+    def opinion(self, scores: NDArray[np.floating], strength: float) -> Opinion:
+        found = ordinal.fit(self.features, scores, strength)
+        chance = expit(self.features @ found[:-1] + found[-1])
+        return Opinion(
+            landmarks=self.landmarks,
+            width=self.width,
+            size=self.size,
+            projection=self.projection.astype(np.float32),
+            offset=self.offset.astype(np.float32),
+            spread=self.spread,
+            weights=found[:-1],
+            bias=found[-1],
+            doubt=(chance * (1 - chance)).mean(axis=0),
+            strength=strength,
+        )
 
 
-def _some_groups(groups: NDArray[np.int64], wanted: int, seed: int) -> NDArray[np.int64]:
-    """Rows of whole groups drawn at random until there are `wanted`, all if there are fewer."""
-    if len(groups) <= wanted:
-        return np.arange(len(groups))
-    _, group = np.unique(groups, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(int(group.max()) + 1)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    return np.sort(np.argsort(place[group], kind="stable")[:wanted])
+def _laplace(mean: Floats, covariance: Floats, passed: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """How answers (m,) pull log odds, (m,), and shrink their variance, (m, m), by covariance."""
+    truth, gain, log_odds = passed.astype(np.float64), np.zeros(len(mean)), mean.copy()
+    for _ in range(_ROUNDS):
+        slope = truth - expit(log_odds)
+        weight = np.maximum(expit(log_odds) * expit(-log_odds), 1e-9)
+        root = np.sqrt(weight)
+        system = np.eye(len(mean)) + root[:, None] * covariance * root
+        aim = weight * (log_odds - mean) + slope
+        gain = aim - root * np.linalg.solve(system, root * (covariance @ aim))
+        moved = mean + covariance @ gain - log_odds
+        log_odds = log_odds + np.clip(moved, -2, 2)
+        if np.abs(moved).max() < 1e-6:
+            break
+    weight = np.maximum(expit(log_odds) * expit(-log_odds), 1e-9)
+    root = np.sqrt(weight)
+    system = np.eye(len(mean)) + root[:, None] * covariance * root
+    return gain, root[:, None] * np.linalg.solve(system, np.diag(root))
+
+
+def _kernel(
+    units: NDArray[np.float32], others: NDArray[np.float32], width: float
+) -> NDArray[np.float32]:
+    """exp(-d² / 2 width²) of the distances between unit embeddings: (n, m)."""
+    squared = np.maximum(2 - 2 * (units @ others.T), 0)
+    return np.asarray(np.exp(-squared / (2 * width**2)), dtype=np.float32)
+
+
+def _usual_distance(units: NDArray[np.float32]) -> float:
+    """The median distance between two of them; 1 where there are no two different ones."""
+    cosines = (units @ units.T)[np.triu_indices(len(units), 1)]
+    usual = float(np.sqrt(max(2 - 2 * float(np.median(cosines)), 0))) if len(cosines) else 0.0
+    return usual if usual > 1e-6 else 1.0
+
+
+def _check(arrays: dict[str, NDArray[np.generic]], kinds: dict[str, str]) -> None:
+    """Raises `ValueError` where the arrays don't fit together or are no numbers."""
+    m, _ = arrays["landmarks"].shape
+    k = arrays["offset"].size
+    wanted = {
+        "projection": (m, k),
+        "offset": (k,),
+        "spread": (k,),
+        "weights": (k, LEVELS),
+        "bias": (LEVELS,),
+        "doubt": (LEVELS,),
+    }
+    wanted |= dict.fromkeys(("width", "size", "strength", "temperature"), ())
+    wrong = [name for name, shape in wanted.items() if arrays[name].shape != shape]
+    wrong += [name for name, kind in kinds.items() if kind != "f"]
+    if wrong:
+        raise ValueError(f"arrays of other shapes or types: {', '.join(wrong)}")

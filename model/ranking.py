@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit, ndtr
 
-from model.opinion import threshold_level
+from model.ordinal import LEVELS, reaches, threshold_level
 
 Floats = NDArray[np.float64]
 # Of a normal distribution, the median of |x| is this share of its standard deviation.
@@ -129,33 +129,24 @@ def contradiction(predictions: Floats, exceed: NDArray[np.floating], threshold: 
 
 
 def hand_score_suspicion(
-    out_of_fold: Floats, scores: Floats, doubt: Floats | None = None
+    out_of_fold: Floats, scores: Floats, exceed: NDArray[np.floating]
 ) -> Floats:
-    """How little each hand score (n,) agrees with the prediction made without it, 0–1.
+    """How little each hand score (n,) agrees with what is said of its image without it, 0–1.
 
-    1 - exp(-r / median r) with r = |prediction - score| / (u + σ): the regression label quality of
-    cleanlab (Zhou et al. 2023, arXiv 2305.16583) turned around. u is `doubt` (n,), the prediction's
-    own uncertainty, 0 if not given; σ the residuals' spread. The usual residual gives 0.63.
+    The second opinion's chance that the true score is more than a point away, times the ranked
+    probability score (Epstein 1969; Gneiting & Raftery 2007): the mean over the levels k of
+    (P(score >= k) - [score >= k])². So a far miss counts more than a near one, a miss by somebody
+    sure of it more than by somebody in doubt, and a point up or down, which a person may well be
+    off by, hardly at all. `exceed` (n, 10) must be out-of-fold; in rows of NaN the out-of-fold
+    prediction (n,) with normal errors stands in for it.
     """
     if len(scores) == 0:
         return np.zeros(0)
-    spread = residual_spread(out_of_fold, scores)
-    relative = np.abs(out_of_fold - scores) / (spread + (0 if doubt is None else doubt))
-    usual = float(np.median(relative))
-    return 1 - np.exp(-relative / max(usual, _LEAST_SPREAD))
-
-
-def surprise(exceed: NDArray[np.floating], scores: Floats) -> Floats:
-    """How far each hand score (n,) lies from what the second opinion thinks possible, 0–1.
-
-    `exceed` (n, 10) must be out-of-fold. The score's distance from the middle of the second
-    opinion's own distribution, as a probability: |P(above) - P(below)|.
-    """
-    level = np.floor(scores * 10 + 0.5).astype(np.int64)
-    padded = np.concatenate([np.ones((len(exceed), 1)), exceed, np.zeros((len(exceed), 1))], axis=1)
-    rows = np.arange(len(scores))
-    above, below = padded[rows, level + 1], 1 - padded[rows, level]
-    return np.abs(above - below)
+    spread, levels = residual_spread(out_of_fold, scores), np.arange(1, LEVELS + 1)
+    by_head = ndtr((out_of_fold[:, None] - (levels - 0.5) / 10) / spread)  # (n, 10)
+    chances = np.where(np.isnan(exceed).any(axis=1)[:, None], by_head, exceed)
+    missed = ((chances - reaches(10 * scores)) ** 2).mean(axis=1)
+    return np.asarray((1 - _chance_within_a_point(chances, scores)) * missed)
 
 
 def expected_score(exceed: NDArray[np.floating]) -> Floats:
@@ -243,6 +234,14 @@ def _pick(
         chosen.append(row)
         crowd.append(len(near) + 1)
     return chosen
+
+
+def _chance_within_a_point(exceed: NDArray[np.floating], scores: Floats) -> Floats:
+    """Chance (n,) that the hand score is at most one point from `scores` (n,)."""
+    level, rows = np.floor(scores * 10 + 0.5).astype(np.int64), np.arange(len(scores))
+    padded = np.pad(exceed.astype(np.float64), ((0, 0), (1, 2)))  # P(hand score >= k), k = 0..12
+    padded[:, 0] = 1
+    return np.asarray(padded[rows, np.maximum(level - 1, 0)] - padded[rows, level + 2])
 
 
 def _log_odds(

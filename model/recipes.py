@@ -1,14 +1,15 @@
 """What a recipe is: settings that make a head out of scored embeddings.
 
-`quick` (model/quick.py) is the default, `original` (model/original.py) that of CityAesthetics.
+`quick` (model/quick.py) is the default, `original` (model/original.py) that of CityAesthetics, and
+`plain` the latter in batches, seconds instead of an hour: what others are measured against.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypedDict
+from dataclasses import dataclass
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 
 from model.errors import ModelError
 from model.head import Head, predict
-from model.opinion import Opinion
 
 
 class Point(TypedDict):
@@ -40,15 +40,18 @@ def unwatched(step: int, steps: int, curve: list[Point]) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lesson:
-    """What is learnt from: raw embeddings (n, width), hand scores (n,) 0–10, the second opinion
-    fitted to just these, raw embeddings (m, width) without a score, and the threshold 0–1.
+    """What is learnt from: raw embeddings (n, width), hand scores (n,) 0–10, group numbers (n,) of
+    what must not be parted, and the threshold 0–1.
     """
 
     embeddings: NDArray[np.float32]
     scores: NDArray[np.float64]
-    opinion: Opinion
-    unscored: NDArray[np.float32]
+    groups: NDArray[np.int64]
     threshold: float = 0.5
+
+    def only(self, rows: NDArray[np.bool_]) -> Lesson:
+        """What is to be learnt from `rows` (n,) alone."""
+        return Lesson(self.embeddings[rows], self.scores[rows], self.groups[rows], self.threshold)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,34 +65,28 @@ class HeldOut:
         return float(np.abs(predictions - self.scores / 10).mean())
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Attempt:
-    """A trained head, which reads raw embeddings, and how it got there.
-
-    `said` holds what was predicted (n,) for the held-out images, by step.
+    """A trained head, which reads raw embeddings, how its errors fell, and what it says (n,) of the
+    held-out images, none where there are none.
     """
 
     head: Head
-    curve: list[Point] = field(default_factory=list)
-    said: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    curve: list[Point]
+    said: NDArray[np.float32]
 
-    def note(self, step: int, head: Head, train: float, held_out: HeldOut | None) -> None:
-        """Add a point to the curve; `head` must read raw embeddings."""
-        error = None
-        if held_out is not None:
-            self.said[step] = predict(head, held_out.embeddings)
-            error = held_out.error(self.said[step])
-        self.curve.append({"step": step, "train": train, "held_out": error})
+
+def attempt(head: Head, curve: list[Point], held_out: HeldOut | None) -> Attempt:
+    """What a recipe returns; the head's own word on the held-out images is asked here."""
+    unseen = np.zeros((0, head.features)) if held_out is None else held_out.embeddings
+    return Attempt(head, curve, predict(head, unseen))
 
 
 class Recipe(Protocol):
-    """Settings as fields of a frozen dataclass; `steps` at most, `folds` for the out-of-fold part.
+    """Settings as fields of a frozen dataclass; `folds` are for the out-of-fold part."""
 
-    `stops_early`: the number of steps may be chosen by the held-out error.
-    """
-
-    name: ClassVar[str]
-    stops_early: ClassVar[bool]
+    @property
+    def name(self) -> str: ...
 
     @property
     def folds(self) -> int: ...
@@ -102,11 +99,10 @@ class Recipe(Protocol):
         lesson: Lesson,
         held_out: HeldOut | None = None,
         *,
-        steps: int | None = None,
         seed: int = 0,
         watch: Watch = unwatched,
     ) -> Attempt:
-        """A new head; with `held_out` images it may stop before `steps`, without it never does."""
+        """A new head. The `held_out` images are only judged: the head is the same without them."""
         ...
 
     def settings(self) -> dict[str, Any]:
@@ -116,10 +112,10 @@ class Recipe(Protocol):
 
 def recipe_named(name: str) -> Recipe:
     """Raises `ModelError` for a name that is no recipe's."""
-    from model.original import Original
+    from model.original import Original, plain
     from model.quick import Quick
 
-    known: dict[str, Recipe] = {recipe.name: recipe for recipe in (Quick(), Original())}
+    known: dict[str, Recipe] = {recipe.name: recipe for recipe in (Quick(), Original(), plain())}
     if name not in known:
         raise ModelError(f"There is no recipe {name}; choose one of {', '.join(known)}.")
     return known[name]

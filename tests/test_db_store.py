@@ -5,7 +5,8 @@ and a copy beside it; a file that can't be used is refused with a sentence and l
 writers in many threads and processes all get through; nothing half-done is kept.
 
 `assets/store-0001.sqlite` was written by the first schema: `fill_asset` below on a new store,
-closed, then `PRAGMA journal_mode = DELETE; PRAGMA page_size = 512; VACUUM`. Never write it again.
+closed, then `PRAGMA journal_mode = DELETE; PRAGMA page_size = 512; VACUUM`. `store-0002.sqlite` by
+the second one, with `add_new_in_0002` after it. Never write them again.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 from store_rows import NOON, add_encoder, add_images, add_version, event, new_store, picture, score
 
-from db import embeddings, images, rounds, runs, scores, versions
+from db import draws, embeddings, images, rounds, runs, scores, tags, versions
 from db.errors import StoreError
 from db.migrating import SCRIPTS, bring_up_to_date
 from db.migrations import HEAD
@@ -204,8 +205,8 @@ print('alembic' in sys.modules)
 LATER = """
 from alembic import op
 import sqlalchemy as sa
-revision = "0002"
-down_revision = "0001"
+revision = "later"
+down_revision = "{head}"
 def upgrade():
     with op.batch_alter_table("sources") as sources:
         sources.alter_column("root", nullable=False, existing_type=sa.Text)
@@ -218,7 +219,7 @@ def later_scripts(folder: Path, more: str = "") -> Path:
     """The migrations with one more, which rebuilds a table that others refer to."""
     scripts = folder / "100% migrations"
     shutil.copytree(SCRIPTS, scripts)
-    (scripts / "versions" / "r0002_later.py").write_text(LATER.format(more=more))
+    (scripts / "versions" / "later.py").write_text(LATER.format(head=HEAD, more=more))
     return scripts
 
 
@@ -232,7 +233,7 @@ def test_an_old_store_is_migrated_with_all_it_holds_and_a_copy_beside_it(
     with store.reading() as session:
         new = session.connection().exec_driver_sql("SELECT id, stars, hand_score FROM images")
         assert new.all() == [(image_id, None, 0.0)]
-    with closing(Store.open(tmp_path / "labeler.sqlite.before-0002")) as copy:
+    with closing(Store.open(tmp_path / "labeler.sqlite.before-later")) as copy:
         assert scores.distribution(copy)[0] == 1
     bring_up_to_date(store.path, 1, scripts)  # Nothing is left to do.
 
@@ -331,6 +332,24 @@ def fill_asset(store: Store) -> None:
     add_version(store, parent="v1.0", note="the second")
     run, _ = runs.start(store, "train", {"recipe": "quick"})
     runs.finish(store, run.id, "done", version_id=first.id)
+
+
+def add_new_in_0002(store: Store) -> None:
+    """What the second schema brought: random draws, and tags."""
+    waiting = images.unscored(store, order="random", limit=1)[0].id
+    score(store, waiting, 6, draw=True, event_id="drawn")
+    tags.put(store, tags.BESIDE, {1: ["sky", "caf\xe9"], 2: ["sky"]})
+    tags.put(store, tags.TABLE, {1: ["sky", "night"]})
+
+
+def test_a_store_of_the_second_schema_opens_with_its_draws_and_tags(tmp_path: Path) -> None:
+    path = tmp_path / "labeler.sqlite"
+    shutil.copy(ASSETS / "store-0002.sqlite", path)
+    with closing(Store.open(path)) as old:
+        assert tags.of_image(old, 1) == ["caf\xe9", "night", "sky"]
+        assert tags.of_image(old, 2) == ["sky"]
+        assert scores.history(old, 3)[-1].event_id == "drawn"
+        assert 3 in draws.random_sample(old).image_ids
 
 
 def test_a_store_of_the_first_schema_opens_with_all_it_holds(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ class SmallEncoder:
 
 
 def small_demo(folder: Path, progress: Progress = silent) -> Project:
-    recipe = Quick(steps=20, scored=16, blended=0, hidden=32, fold_hidden=32, folds=2)
+    recipe = Quick(steps=20, hidden=48, folds=2)
     return make_demo(folder, 60, progress=progress, encoder=SmallEncoder(), recipe=recipe)
 
 

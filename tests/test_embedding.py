@@ -19,7 +19,7 @@ from db.records import NewVersion, Version
 from labeler.embedding import embed, prepare_file
 from labeler.errors import Stopped
 from labeler.importing import import_paths
-from labeler.predictors import opinion_path
+from labeler.opinions import opinion_path
 from labeler.project import Project
 from model import opinion
 from model.head import Head

@@ -102,25 +102,38 @@ def test_spread_is_robust_and_never_zero() -> None:
     assert ranking.residual_spread(usual, truth) == pytest.approx(0.14826)
 
 
-def test_the_worst_hand_score_comes_first() -> None:
+def test_the_farthest_hand_score_is_the_most_suspicious() -> None:
+    said, given = np.full(5, 0.7), np.array([0.7, 0.6, 0.9, 0.4, 0.0])
+    found = ranking.hand_score_suspicion(said, given, np.repeat(sure(7), 5, axis=0))
+    assert np.argsort(found).tolist() == [0, 1, 2, 3, 4]
+    # Seven levels of ten are missed, and all of the opinion's distribution is above 1 but .02.
+    assert found[4] == pytest.approx(0.98 * (7 * 0.98**2 + 3 * 0.02**2) / 10)
+    assert (found >= 0).all()
+    assert (found <= 1).all()
+
+
+def test_a_point_up_or_down_is_no_matter_where_two_are() -> None:
+    certain = np.where(np.arange(1, 11) <= 5, 1.0, 0.0)[None, :].repeat(5, axis=0)
+    given = np.array([0.4, 0.5, 0.6, 0.3, 0.7])
+    found = ranking.hand_score_suspicion(np.full(5, 0.5), given, certain)
+    np.testing.assert_allclose(found, [0, 0, 0, 0.2, 0.2], atol=1e-9)
+
+
+def test_an_opinion_in_doubt_accuses_less() -> None:
+    doubtful = np.linspace(0.95, 0.05, 10)[None, :]
+    exceed = np.concatenate([sure(5), doubtful])
+    found = ranking.hand_score_suspicion(np.array([0.5, 0.5]), np.array([0.1, 0.1]), exceed)
+    assert found[0] > 2 * found[1]
+
+
+def test_without_a_second_opinion_the_prediction_accuses() -> None:
     said = np.array([0.5, 0.52, 0.3, 0.9, 0.7])
-    given = np.array([0.5, 0.50, 0.4, 0.1, 0.6])
-    found = ranking.hand_score_suspicion(said, given)
-    assert np.argsort(-found)[0] == 3
-    assert found[0] == 0
-    assert found[2] == pytest.approx(1 - np.exp(-1))  # the median residual
-    assert len(ranking.hand_score_suspicion(np.zeros(0), np.zeros(0))) == 0
-
-
-def test_a_doubtful_prediction_accuses_less() -> None:
-    said, given = np.array([0.9, 0.9, 0.5]), np.array([0.5, 0.5, 0.45])
-    found = ranking.hand_score_suspicion(said, given, np.array([0.0, 0.5, 0.0]))
-    assert found[0] > found[1]
-
-
-def test_surprise_is_the_share_of_the_opinion_on_the_other_side() -> None:
-    found = ranking.surprise(sure(8, 8, 8), np.array([0.8, 0.2, 1.0]))
-    np.testing.assert_allclose(found, [0.0, 0.96, 0.98], atol=1e-9)
+    given = np.array([0.5, 0.5, 0.4, 0.1, 0.6])
+    found = ranking.hand_score_suspicion(said, given, np.full((5, 10), np.nan))
+    assert np.argmax(found) == 3
+    only_last = np.concatenate([np.full((4, 10), np.nan), sure(0)])
+    assert ranking.hand_score_suspicion(said, given, only_last)[:4].tolist() == found[:4].tolist()
+    assert len(ranking.hand_score_suspicion(np.zeros(0), np.zeros(0), np.zeros((0, 10)))) == 0
 
 
 def test_expected_score_sums_the_levels() -> None:

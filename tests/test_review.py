@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from collection import make_collection
+from reviewing import add, ids, spread_out
 
-import db.embeddings
 import db.images
 import db.rounds
-import db.scores
-import db.versions
-from db.records import NewVersion, Predictions, Version
 from labeler.errors import BadInput, LabelerError
 from labeler.project import Project
 from labeler.review import review_cards, review_page
@@ -25,58 +21,6 @@ IMAGES, SCORED = 60, 22
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return make_collection(tmp_path, images=IMAGES, scored=SCORED)
-
-
-def add(
-    project: Project,
-    predictions: dict[int, float],
-    out_of_fold: dict[int, float] | None = None,
-    opinion: dict[int, int] | None = None,
-) -> Version:
-    """A version with these predictions; out of fold it errs by 0.1 where nothing else is said.
-
-    `opinion` holds hand scores that the second opinion is nearly sure of; without it there is none.
-    """
-    ids, values = db.scores.effective(project.store)
-    usual = {
-        i: v / 10 + (0.1 if v < 5 else -0.1) for i, v in zip(ids.tolist(), values, strict=True)
-    }
-    unseen = np.array(list((usual | (out_of_fold or {})).values()), dtype=np.float32)
-    version = db.versions.add(
-        project.store,
-        NewVersion(
-            name=db.versions.next_name(project.store),
-            parent=None,
-            encoder=project.encoder,
-            recipe="quick",
-            threshold=0.5,
-            file="",
-            scored_ids=ids,
-            scored_values=values,
-            out_of_fold=Predictions(ids, unseen, None, np.arange(len(ids)) % 5),
-        ),
-    )
-    wanted = np.array(sorted(predictions))
-    exceed = None
-    if opinion is not None:
-        exceed = np.full((len(wanted), 10), np.nan, dtype=np.float32)
-        for row, image_id in enumerate(wanted.tolist()):
-            if image_id in opinion:
-                exceed[row] = np.where(np.arange(1, 11) <= opinion[image_id], 0.98, 0.02)
-    scores = np.array([predictions[int(i)] for i in wanted], dtype=np.float32)
-    db.versions.put_predictions(project.store, version.id, Predictions(wanted, scores, exceed))
-    return version
-
-
-def ids(cards: list) -> list[int]:
-    return [card.image.id for card in cards]
-
-
-def spread_out(project: Project, image_ids: list[int]) -> None:
-    """Embeddings that are nothing alike for these images."""
-    encoder = db.embeddings.encoder(project.store, project.encoder)
-    vectors = np.eye(8, dtype=np.float32)[: len(image_ids)]
-    db.embeddings.put(project.store, encoder.id, np.array(image_ids), vectors)
 
 
 def test_images_near_the_threshold_are_the_likelier_mistakes(project: Project) -> None:
@@ -110,18 +54,6 @@ def test_the_second_opinion_counts_and_is_told(project: Project) -> None:
     assert first.second == pytest.approx(2.0, abs=0.3)
     assert "fails" in first.reasons[-1].words
     assert "passes" in second.reasons[-1].words
-
-
-def test_what_the_source_rules_out_goes_first(project: Project) -> None:
-    spread_out(project, [30, 40])
-    add(project, {30: 0.99, 40: 0.5})
-    assert ids(review_cards(project, "false-positive")) == [40, 30]
-    source = db.images.sources(project.store)[0]
-    db.images.update_source(project.store, source.id, (0, 1))
-    cards = review_cards(project, "false-positive")
-    assert all(card.reasons[0].strong and "0–1" in card.reasons[0].words for card in cards)
-    db.images.update_source(project.store, source.id, (0, 6))  # says nothing about the threshold
-    assert not any(card.reasons[0].strong for card in review_cards(project, "false-positive"))
 
 
 def test_near_duplicates_are_not_shown_together(project: Project) -> None:

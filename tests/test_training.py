@@ -27,7 +27,7 @@ from model.head_files import load_head
 from model.original import Original
 from model.quick import Quick
 
-TINY = Quick(steps=20, every=10, hidden=32, fold_hidden=24, scored=16, blended=16, rate=3e-3)
+TINY = Quick(steps=20, every=10, hidden=48)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_version_has_all_that_belongs_to_it(project: Project) -> None:
     assert db.versions.active(project.store) == version
     assert (version.name, version.parent, version.recipe) == ("v1.0", None, "quick")
     assert (version.note, version.scored_count, version.threshold) == ("the first", 30, 0.5)
-    assert version.settings["hidden"] == 32
+    assert version.settings == {"steps": 20, "every": 10, "hidden": 48, "folds": 5, "seed": 0}
     ids, values = db.versions.trained_on(project.store, version.id)
     now = db.scores.effective(project.store)
     assert dict(zip(ids, values, strict=True)) == dict(zip(*now, strict=True))
@@ -256,7 +256,7 @@ def test_missing_embeddings_of_scored_images_come_first(tmp_path: Path) -> None:
 def test_the_original_recipe_makes_a_version_too(project: Project) -> None:
     version = train(project, recipe=Original(steps=40, hidden=24))
     assert version.recipe == "original"
-    assert version.settings["steps_taken"] == 40
+    assert (version.settings["steps"], version.settings["hidden"]) == (40, 24)
     unseen = db.versions.out_of_fold(project.store, version.id)
     assert len(np.unique(unseen.folds)) == 3
 

@@ -11,7 +11,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from labeler.app.items import shown_name
 from labeler.comparing import Curve
+from model.slicing import Slice
 
 RULE = "#8a8f8d"  # seen on the light and on the dark page
 HEIGHT = 240
@@ -25,7 +27,9 @@ def score_distribution(counts: Sequence[int]) -> alt.Chart:
         alt.Chart(frame, height=160)
         .mark_bar(cornerRadiusTopLeft=3, cornerRadiusTopRight=3)
         .encode(
-            x=alt.X("score:N", sort=None, title=None, axis=alt.Axis(labelAngle=0)),
+            x=alt.X(
+                "score:N", sort=None, title=None, axis=alt.Axis(labelAngle=0, labelFlush=False)
+            ),
             y=alt.Y("images:Q", title=None, axis=alt.Axis(tickMinStep=1)),
             tooltip=["score", "images"],
         )
@@ -94,11 +98,19 @@ def version_history(
     highs: Sequence[float | None],
     *,
     figure: str,
+    height: int = HEIGHT,
 ) -> alt.LayerChart:
     """One measure over the versions, oldest left, with its 95 % interval; `figure`: d3 format."""
     frame = pd.DataFrame({"version": names, "value": values, "low": lows, "high": highs})
     frame = frame.dropna(subset=["value"])
-    x = alt.X("version:N", sort=list(names), title=None, axis=alt.Axis(labelAngle=0))
+    every = alt.Scale(domain=list(names))  # also those without a value: charts stand in line
+    x = alt.X(
+        "version:N",
+        sort=None,
+        scale=every,
+        title=None,
+        axis=alt.Axis(labelAngle=0, labelFlush=False),
+    )
     axis = alt.Axis(title=None, format=figure)
     scale = alt.Scale(zero=False, nice=True)
     tips = ["version", *(alt.Tooltip(f, format=figure) for f in ("value", "low", "high"))]
@@ -108,7 +120,81 @@ def version_history(
     )
     line = base.mark_line(strokeWidth=1.5, opacity=0.6).encode(x=x, y="value:Q")
     dots = base.mark_circle(size=70, opacity=1).encode(x=x, y="value:Q", tooltip=tips)
-    return alt.LayerChart(layer=[whiskers, line, dots], height=HEIGHT)
+    return alt.LayerChart(layer=[whiskers, line, dots], height=height)
+
+
+def outcomes(
+    names: Sequence[str], outcome_of: Mapping[str, Sequence[int]], *, height: int = HEIGHT
+) -> alt.Chart:
+    """How many cards came to what, as stacked bars over the versions, oldest left."""
+    wide = pd.DataFrame({"version": names, **outcome_of})
+    long = wide.melt("version", var_name="outcome", value_name="cards")
+    kinds = list(outcome_of)
+    long["place"] = long["outcome"].map(kinds.index)
+    every = alt.Scale(domain=list(dict.fromkeys(names)))
+    return (
+        alt.Chart(long, height=height)
+        .mark_bar(size=18, cornerRadius=2)
+        .encode(
+            x=alt.X(
+                "version:N",
+                sort=None,
+                scale=every,
+                title=None,
+                axis=alt.Axis(labelAngle=0, labelFlush=False),
+            ),
+            y=alt.Y("sum(cards):Q", title=None, axis=alt.Axis(tickMinStep=1)),
+            color=alt.Color("outcome:N", sort=kinds, title=None, legend=alt.Legend(orient="right")),
+            order="place:Q",
+            tooltip=["version", "outcome", alt.Tooltip("sum(cards):Q", title="cards")],
+        )
+    )
+
+
+def biases(slices: Sequence[Slice], overall: float | None) -> alt.LayerChart:
+    """The mean signed error of each slice with its interval, worst on top; a rule at 0.
+
+    Slices that stand out are in the theme's colour, the others grey.
+    """
+    frame = pd.DataFrame(
+        {
+            "slice": [shown_name(one.name) for one in slices],
+            "error": [one.bias.value for one in slices],
+            "low": [one.bias.low for one in slices],
+            "high": [one.bias.high for one in slices],
+            "images": [one.images for one in slices],
+            "stands out": ["yes" if one.stands_out else "no" for one in slices],
+        }
+    )
+    y = alt.Y(
+        "slice:N",
+        sort=None,
+        title=None,
+        axis=alt.Axis(labelLimit=220, labelOverlap=False, labelFlush=False),
+    )
+    axis = alt.Axis(title="points too low  ←   →  points too high", format="+.1f", tickCount=7)
+    tips = [
+        "slice",
+        "images",
+        *(alt.Tooltip(name, format="+.2f") for name in ("error", "low", "high")),
+        "stands out",
+    ]
+    base = alt.Chart(frame)
+    whiskers = base.mark_rule(strokeWidth=2, color=RULE).encode(
+        x=alt.X("low:Q", axis=axis, scale=alt.Scale(nice=True)), x2="high:Q", y=y, tooltip=tips
+    )
+    dots = base.mark_circle(size=80, opacity=1).encode(x="error:Q", y=y, tooltip=tips)
+    plain = dots.mark_circle(size=80, opacity=1, color=RULE).transform_filter(
+        alt.datum["stands out"] == "no"
+    )
+    bold = dots.transform_filter(alt.datum["stands out"] == "yes")
+    rules = [alt.Chart(pd.DataFrame({"at": [0.0]})).mark_rule(color=RULE).encode(x="at:Q")]
+    if overall is not None:
+        mean = alt.Chart(pd.DataFrame({"at": [overall], "all images": ["mean of all images"]}))
+        rules.append(
+            mean.mark_rule(color=RULE, strokeDash=[3, 3]).encode(x="at:Q", tooltip=["all images"])
+        )
+    return alt.LayerChart(layer=[*rules, whiskers, plain, bold], height=70 + 26 * len(slices))
 
 
 def _long(curve: Curve) -> pd.DataFrame:

@@ -26,7 +26,10 @@ _score = st.components.v2.component(
 )
 _review = st.components.v2.component(
     "labeler_review",
-    js=_read("shared.js", "outbox.js", "zoom.js", "peek.js", "card.js", "review.js"),
+    js=_read(
+        *("shared.js", "outbox.js", "zoom.js", "peek.js", "feed.js", "outlook.js"),
+        *("twins.js", "card.js", "review_head.js", "review.js"),
+    ),
     css=_read("shared.css", "review.css"),
 )
 _grid = st.components.v2.component(

@@ -8,8 +8,9 @@ from typing import Any
 
 import db.versions
 from db.records import Image
+from labeler.moving import Moving
 from labeler.project import Project
-from labeler.review import Card, Neighbour, Reason, ReviewPage
+from labeler.review import Card, Neighbour, Reason, ReviewPage, Twin
 from labeler.scoring import predictions_of
 
 
@@ -70,11 +71,29 @@ def _card(card: Card, page: ReviewPage) -> dict[str, Any]:
         "confirm": card.confirm,
         "reasons": [_reason(reason) for reason in card.reasons],
         "near": [_neighbour(neighbour) for neighbour in card.near],
+        "together": [_twin(twin) for twin in card.together],
     }
 
 
 def _reason(reason: Reason) -> dict[str, Any]:
     return {"words": reason.words, "more": reason.more, "strong": reason.strong}
+
+
+def _twin(twin: Twin) -> dict[str, Any]:
+    return {**image_item(twin.image), "queue": twin.queue, "prediction": twin.prediction}
+
+
+def moving_item(moving: Moving) -> dict[str, Any]:
+    """What the round's corrections would move, by image id."""
+    return {
+        "moved": {
+            moved.image_id: {"before": moved.before, "after": moved.after} for moved in moving.moved
+        },
+        "crossing": moving.crossing,
+        "waiting": moving.waiting,
+        "more": moving.more,
+        "corrections": moving.corrections,
+    }
 
 
 def _neighbour(neighbour: Neighbour) -> dict[str, Any]:

@@ -47,7 +47,8 @@ def _small(project: Project, image: Image, kind: str, asked_hash: str | None) ->
         ensure_previews(project, image.content_hash or "", Path(image.path))
     # The content named by its hash never changes; without it the browser asks again.
     kept = FOR_EVER if asked_hash == image.content_hash else FOR_A_WHILE
-    return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": kept})
+    # A page asks for hundreds: some ten KB are sent quicker whole than as a stream.
+    return Response(path.read_bytes(), media_type="image/jpeg", headers={"Cache-Control": kept})
 
 
 def _full(image: Image) -> Response:

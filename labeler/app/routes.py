@@ -12,6 +12,7 @@ from dataclasses import asdict
 from functools import wraps
 from typing import Any
 
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -20,10 +21,10 @@ from starlette.routing import Route
 import db.images
 import db.sittings
 from db.errors import StoreError
-from db.records import Receipt
+from db.records import MISTAKES, Receipt
 from db.sittings import Act
-from labeler import review, scoring
-from labeler.app.items import image_items, review_item
+from labeler import moving, review, scoring
+from labeler.app.items import image_items, moving_item, review_item
 from labeler.app.pictures import picture
 from labeler.app.project import current_project, project_id
 from labeler.errors import BadInput, LabelerError, NoProject
@@ -31,6 +32,7 @@ from labeler.project import Project
 
 MOST = 200  # images or cards in one answer
 MOST_EVENTS = 2000
+MOST_UNDONE = 60  # acts that a page can take back after it was opened anew
 
 
 def routes() -> list[Route]:
@@ -40,6 +42,7 @@ def routes() -> list[Route]:
         Route("/api/queue", _answered(queue), methods=["GET"]),
         Route("/api/recent", _answered(recent), methods=["GET"]),
         Route("/api/review", _answered(cards), methods=["GET"]),
+        Route("/api/review/moved", _answered(moved), methods=["GET"]),
         Route("/api/stats", _answered(stats), methods=["GET"]),
         Route("/api/image/{image_id:int}", _answered(one_image), methods=["GET"]),
         Route("/api/events", events, methods=["POST"]),
@@ -82,7 +85,7 @@ def unknown(_request: Request) -> Response:
 
 
 def queue(project: Project, request: Request) -> Response:
-    """GET /api/queue?order&limit&exclude=1,2: images to score next."""
+    """GET /api/queue?order&limit&exclude=1,2: images to score next, random draws marked."""
     offer = scoring.next_images(
         project,
         request.query_params.get("order", "random"),
@@ -91,7 +94,10 @@ def queue(project: Project, request: Request) -> Response:
     )
     return JSONResponse(
         {
-            "items": image_items(project, offer.images),
+            "items": [
+                {**item, "draw": item["id"] in offer.draws}
+                for item in image_items(project, offer.images)
+            ],
             "explanation": offer.explanation,
             "stats": asdict(scoring.score_stats(project)),
         }
@@ -101,7 +107,7 @@ def queue(project: Project, request: Request) -> Response:
 def recent(project: Project, request: Request) -> Response:
     """GET /api/recent?queue: the last things done in a queue, oldest first, to undo or look at."""
     queue = request.query_params.get("queue", "score")
-    acts = db.sittings.recent_acts(project.store, queue, _number(request, "limit", 60))
+    acts = db.sittings.recent_acts(project.store, (queue,), _number(request, "limit", 60))
     images = db.images.by_ids(project.store, list({act.image_id: None for act in acts}))
     return JSONResponse(
         {
@@ -118,19 +124,36 @@ def _act(act: Act) -> dict[str, Any]:
         "image": act.image_id,
         "skip": act.value is None,
         "before": act.before,
+        "together": [{"event": event_id, "image": image_id} for event_id, image_id in act.together],
     }
 
 
 def cards(project: Project, request: Request) -> Response:
-    """GET /api/review?queue&limit&exclude: cards of one review queue, the surest mistake first."""
+    """GET /api/review?queue&limit&shown&exclude: cards of one queue, the surest mistake first.
+
+    `shown` are on the screen, `exclude` are others that are not wanted. With `ahead` the answer is
+    not for the screen yet. What can be undone in the queue comes with it.
+    """
+    queue, shown = request.query_params.get("queue", MISTAKES), _ids(request, "shown")
     page = review.review_page(
         project,
-        request.query_params.get("queue", "false-positive"),
+        queue,
         limit=_number(request, "limit", 40),
-        exclude=_ids(request, "exclude"),
+        exclude=shown | _ids(request, "exclude"),
         first=int(first) if (first := request.query_params.get("first", "")).isdecimal() else None,
     )
-    return JSONResponse(review_item(page))
+    if not request.query_params.get("ahead"):
+        shown |= page.image_ids()
+    acts = db.sittings.recent_acts(project.store, review.parts(queue), MOST_UNDONE)
+    # Written when the answer is on its way: a page waits for nobody who writes.
+    noting = BackgroundTask(review.note_shown, project, queue, shown)
+    answer = review_item(page) | {"events": [_act(act) for act in acts]}
+    return JSONResponse(answer, background=noting)
+
+
+def moved(project: Project, request: Request) -> Response:
+    """GET /api/review/moved?ids: what the open round's scores would move, before any training."""
+    return JSONResponse(moving_item(moving.moving(project, _ids(request, "ids"))))
 
 
 def stats(project: Project, _request: Request) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from labeler.app.items import shown_name
+from model.auditing import Bounds
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^&=\"'/@])")
 
@@ -21,6 +22,11 @@ def plain(text: str) -> str:
 def percent(prediction: float | None) -> str:
     """A prediction, 0–1, as people read it; a dash where there is none."""
     return "–" if prediction is None else f"{round(prediction * 100)} %"
+
+
+def percents(bounds: Bounds) -> str:
+    """The interval of a share, 0–1: `5–24 %`."""
+    return f"{bounds.low * 100:.0f}–{percent(bounds.high)}"
 
 
 def score(value: float | None) -> str:

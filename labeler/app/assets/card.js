@@ -6,30 +6,50 @@ class Card {
     this.root = element("article", "card");
     this.root.dataset.image = item.id;
     this.root.tabIndex = -1;
-    this.root.append(this.picture(acts), this.body(data, acts));
+    this.threshold = data.threshold;
+    this.twins = new Twins(item.together, this, acts);
+    this.root.append(this.frame(acts), this.body(data, acts));
     this.root.addEventListener("mousedown", () => acts.focus(this));
   }
 
-  picture(acts) {
+  frame(acts) {
     const frame = element("div", "frame");
-    const picture = new Image();
+    const picture = (this.picture = new Image());
     picture.alt = "";
     picture.decoding = "async";
     picture.addEventListener("error", () => picture.replaceWith(element("div", "broken", "no preview")));
+    picture.fetchPriority = "high"; // before the small ones of its neighbours
     picture.src = imageUrl(this.item, "thumbnail");
     picture.addEventListener("click", () => acts.zoom(this));
     picture.addEventListener("pointerenter", () => acts.peek(this));
     picture.addEventListener("pointerleave", () => acts.peek(null));
-    frame.append(picture, element("b", "prediction", percent(this.item.prediction)));
+    this.prediction = element("b", "prediction", percent(this.item.prediction));
+    frame.append(picture, this.prediction);
     if (this.item.score !== null) frame.append(element("b", "hand", `you: ${this.item.score}`));
     return frame;
+  }
+
+  // Settles when the picture can be painted at once, or can't be had.
+  decoded() {
+    return this.picture.decode().catch(() => {});
+  }
+
+  // Says what the corrections typed since would make of the prediction; nothing if hardly anything.
+  moves(move) {
+    const there = move && Math.abs(move.after - move.before) >= NOTICEABLE;
+    const passes = (prediction) => prediction >= this.threshold;
+    const crosses = there && passes(move.before) !== passes(move.after);
+    this.prediction.textContent = there ? `${percent(move.before)} → ${percent(move.after)}` : percent(this.item.prediction);
+    if (crosses) this.prediction.append(element("span", "crosses", passes(move.after) ? "now passes" : "now fails"));
+    this.prediction.classList.toggle("moved", Boolean(there));
+    this.prediction.title = there ? "What the scores given since would make of it; training decides" : "";
   }
 
   body(data, acts) {
     const body = element("div", "body");
     const name = element("div", "name", this.item.name);
     name.title = `${this.item.name} · ${this.item.source}`;
-    body.append(name, this.reasons(), this.near(), this.scores(data, acts), this.choices(acts));
+    body.append(name, this.twins.root, this.reasons(), this.near(), this.scores(data, acts), this.choices(acts));
     return body;
   }
 
@@ -51,6 +71,7 @@ class Card {
       const picture = new Image();
       picture.alt = "";
       picture.loading = "lazy";
+      picture.fetchPriority = "low";
       picture.src = imageUrl(other, "thumbnail");
       one.title = `${other.name}: scored ${other.score}, similarity ${other.similarity.toFixed(2)}`;
       one.append(picture, element("b", "", String(other.score)), element("figcaption", "", other.similarity.toFixed(2)));

@@ -53,15 +53,18 @@ class Outbox {
 
   // Takes an event and returns it with its id; it is kept before this returns.
   add(event) {
-    const full = {
-      event: newId(),
-      at: new Date().toISOString(),
-      number: this.number++,
-      ...event,
-    };
-    this.pending.push(full);
+    return this.addTogether([event])[0];
+  }
+
+  // Takes the events of one key. Each is kept and acknowledged by itself; the ids of those after the
+  // first are its id with a dot and a number, so that one undo finds them all.
+  addTogether(events) {
+    const leader = newId();
+    const at = new Date().toISOString();
+    const full = events.map((event, k) => ({ event: k ? `${leader}.${k}` : leader, at, number: this.number++, ...event }));
+    this.pending.push(...full);
     try {
-      localStorage.setItem(this.prefix + full.event, JSON.stringify(full));
+      for (const event of full) localStorage.setItem(this.prefix + event.event, JSON.stringify(event));
       this.keeps = true;
     } catch {
       this.keeps = false;

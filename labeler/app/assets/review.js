@@ -1,20 +1,21 @@
 // The Review page: cards of likely mistakes, handled by one key each. What the keys do belongs to
 // the focused card, which always is one that can be seen.
 
-const QUEUES = [
-  ["false-positive", "Likely false positives", "predicted to pass, probably should not"],
-  ["false-negative", "Likely false negatives", "predicted to fail, probably should pass"],
-  ["hand-score", "Hand scores that look wrong", "your score against a prediction made without it"],
-];
-const PAGE = 24;
-const LOW = 14; // ask for more when fewer cards than this are left
+const AT_ONCE = 8; // after so many answers the cards out of sight are dealt anew
+const LOW = 14; // with fewer cards than this on the screen the next page joins them
+
+// The images on cards, near-duplicates included.
+const imagesOn = (cards) => cards.flatMap((card) => [card.item.id, ...card.item.together.map((item) => item.id)]);
 
 class ReviewPage {
   constructor(parent, data) {
     this.cards = [];
     this.undoable = [];
+    this.others = new OtherQueues((queue) => this.newFeed(queue));
     this.root = element("div", "labeler review");
-    this.root.append(this.tabs(), this.headRow(), (this.grid = element("div", "cards")), (this.words = element("div", "words")));
+    this.outlook = new Outlook();
+    this.head = new ReviewHead((queue) => this.choose(queue), () => this.undo());
+    this.root.append(this.head.tabs, this.head.row, this.outlook.root, (this.grid = element("div", "cards")), (this.words = element("div", "words")));
     this.peek = new Peek(this.root);
     parent.append(this.root);
     this.zoom = new Zoom(this.root);
@@ -30,7 +31,7 @@ class ReviewPage {
       zoom: (card) => this.zoom.show(card.item),
       peek: (card) => this.peek.show(card),
     };
-    this.open(data, QUEUES[0][0]);
+    this.open(data, REVIEW_QUEUES[0][0]);
   }
 
   update(data) {
@@ -42,72 +43,30 @@ class ReviewPage {
     this.data = data;
     this.stopListening?.();
     this.outbox = Outbox.of(data.project);
-    this.stopListening = this.outbox.listen(() => this.outbox.describe(this.saving));
+    this.stopListening = this.outbox.listen((what) => this.heard(what));
     this.choose(queue);
   }
 
-  tabs() {
-    const row = element("div", "tabs");
-    row.setAttribute("role", "tablist");
-    this.tabOf = new Map();
-    for (const [queue, words, more] of QUEUES) {
-      const tab = button("tab", words, () => this.choose(queue));
-      tab.setAttribute("role", "tab");
-      tab.title = more;
-      tab.dataset.queue = queue;
-      tab.append(element("span", "waiting"));
-      this.tabOf.set(queue, tab);
-      row.append(tab);
-    }
-    this.saving = element("div", "saving");
-    this.saving.setAttribute("role", "status");
-    row.append(this.saving);
-    return row;
+  heard(what) {
+    this.outbox.describe(this.head.saving);
+    if (what === "saved") this.rested();
   }
 
-  headRow() {
-    const row = element("div", "head");
-    this.round = element("div", "round");
-    this.hintRow = element("div", "hints");
-    row.append(this.round, this.hintRow);
-    return row;
-  }
-
-  showHints() {
-    const byHand = this.queue === "hand-score";
-    const hints = [["← ↑ ↓ →", "move"], ["0–9 t", "score it"], ["⏎", byHand ? "take the model's" : "the model is right"]];
-    if (byHand) hints.push(["k", "keep mine"]);
-    hints.push(["s", "skip"], ["z", "full size"]);
-    this.hintRow.replaceChildren(
-      ...hints.map(([key, words]) => {
-        const hint = element("span", "hint");
-        hint.append(element("kbd", "", key), words);
-        return hint;
-      }),
-    );
-    const undo = button("plain hint", "", () => this.undo());
-    undo.append(element("kbd", "", "u"), "undo");
-    this.hintRow.append(undo);
-  }
-
-  // Opens a queue anew; `first` is an image that should stand at its head.
+  // Opens a queue; `first` is an image that should stand at its head.
   async choose(queue, first = null) {
     this.queue = queue;
-    this.opening = {};
-    const opening = this.opening;
-    for (const [name, tab] of this.tabOf) tab.setAttribute("aria-selected", String(name === queue));
-    this.showHints();
+    const prepared = first === null ? this.others.ready.get(queue) : null;
+    this.others.clear();
+    this.head.choose(queue);
+    const feed = (this.feed = prepared?.feed ?? this.newFeed(queue));
+    if (prepared) return this.begin(prepared.page);
     this.clear("loading …");
     this.outbox.adopt();
-    await Promise.race([this.outbox.flush(), pause(2500)]);
-    for (let tries = 0; opening === this.opening; tries++) {
+    if (this.outbox.pending.length) await Promise.race([this.outbox.flush(), pause(2500)]);
+    for (let tries = 0; feed === this.feed; tries++) {
       try {
-        const recent = await getJson("/api/recent", { queue });
-        const page = await this.fetchPage(first);
-        if (opening !== this.opening) return;
-        this.undoable = recent.events.map(({ event, image }) => ({ event, image }));
-        this.clear("");
-        this.take(page);
+        const page = await feed.open(this.outbox.imageIds(), { first });
+        if (feed === this.feed) this.begin(page);
         return;
       } catch (error) {
         this.words.textContent = error.status ? error.message : "The server doesn't answer; trying again …";
@@ -116,10 +75,60 @@ class ReviewPage {
     }
   }
 
+  newFeed(queue) {
+    return new Feed(queue, (item, page) => new Card(item, page, this.acts));
+  }
+
+  // The keys rest: what the scores would move, and the other tabs' first pages.
+  rested() {
+    this.outlook.ask(() => this.cards);
+    if (this.queue === MISTAKES && this.answers >= AT_ONCE && !this.outbox.pending.length) this.dealAnew();
+    const others = REVIEW_QUEUES.map(([queue]) => queue).filter((queue) => queue !== this.queue);
+    this.others.prepareSoon(others, () => this.outbox.pending.length > 0);
+  }
+
+  // The answers may have told what the cards farther down are: those that nobody has seen make room
+  // for likelier ones.
+  async dealAnew() {
+    const feed = this.feed;
+    this.answers = 0;
+    const kept = new Set(this.inSight());
+    let cards = [];
+    try {
+      cards = await feed.deal(imagesOn([...kept]), this.outbox.imageIds(), PAGE);
+    } catch {
+      return; // the old cards do
+    }
+    if (feed !== this.feed || !cards.length) return;
+    for (const card of this.inSight()) kept.add(card);
+    for (const card of this.cards.filter((card) => !kept.has(card))) card.root.remove();
+    this.cards = this.cards.filter((card) => kept.has(card));
+    this.show(cards);
+  }
+
+  inSight() {
+    return this.cards.filter((card) => {
+      const { top, bottom } = card.root.getBoundingClientRect();
+      return card === this.focused || (bottom > 0 && top < window.innerHeight);
+    });
+  }
+
+  begin(page) {
+    this.undoable = page.events.map((act) => ({ image: act.image, events: [act, ...act.together] }));
+    this.clear("");
+    this.root.dataset.threshold = this.data.threshold; // which one these cards are for
+    this.left = page.waiting;
+    this.counts = page.round;
+    this.explanation = page.explanation;
+    this.show(page.cards);
+  }
+
   clear(words) {
     this.cards = [];
+    this.answers = 0;
     this.focused = null;
-    this.done = false;
+    this.lastLook = false;
+    this.outlook.clear();
     this.grid.replaceChildren();
     delete this.root.dataset.threshold;
     this.words.textContent = words;
@@ -127,22 +136,19 @@ class ReviewPage {
     this.mark();
   }
 
-  fetchPage(first = null) {
-    const held = [...this.cards.map((card) => card.item.id), ...this.outbox.imageIds()];
-    const query = { queue: this.queue, limit: PAGE, exclude: held.join() };
-    return getJson("/api/review", first === null ? query : { ...query, first });
+  // Every image that is on the screen, near-duplicates on the cards included.
+  shown() {
+    return imagesOn(this.cards);
   }
 
-  take(page) {
-    this.done = page.cards.length === 0;
-    this.root.dataset.threshold = this.data.threshold; // which one these cards are for
-    this.left = page.waiting;
-    this.counts = page.round;
-    const here = new Set(this.cards.map((card) => card.item.id));
-    for (const item of page.cards.filter((item) => !here.has(item.id))) this.put(new Card(item, page, this.acts));
+  show(cards) {
+    const here = new Set(this.shown());
+    for (const card of cards) if (!here.has(card.item.id)) this.put(card);
     if (!this.focused && this.cards.length) this.focusOn(this.cards[0]);
-    this.words.textContent = this.cards.length ? "" : page.explanation ?? "Nothing left here: train again to find more.";
+    this.words.textContent = this.cards.length ? "" : this.explanation ?? "Nothing left here: train again to find more.";
     this.mark();
+    this.rested();
+    this.refill();
   }
 
   put(card, place = this.cards.length) {
@@ -150,18 +156,24 @@ class ReviewPage {
     this.cards.splice(place, 0, card);
   }
 
+  // Lets the next cards in when few are left, and has those after them made ready.
   async refill() {
-    if (this.asking || this.done || this.cards.length >= LOW) return;
-    const opening = this.opening;
-    this.asking = this.fetchPage();
-    try {
-      const page = await this.asking;
-      if (opening === this.opening) this.take(page);
-    } catch {
-      setTimeout(() => this.refill(), RETRY_MS[2]);
-    } finally {
-      this.asking = null;
+    const feed = this.feed;
+    // What was too much like a card on the screen may come when that one is gone.
+    if (!this.cards.length && this.left > 0 && feed.used && !this.lastLook) {
+      this.lastLook = true;
+      feed.used = false;
     }
+    try {
+      await feed.prepare(this.shown(), this.outbox.imageIds());
+    } catch {
+      setTimeout(() => feed === this.feed && this.refill(), RETRY_MS[2]);
+    }
+    if (feed !== this.feed) return;
+    this.root.dataset.ready = Boolean(feed.ready);
+    if (this.cards.length >= LOW || !feed.ready) return;
+    this.lastLook = false;
+    this.show(feed.take());
   }
 
   key(event) {
@@ -178,7 +190,12 @@ class ReviewPage {
     if (!card) return null;
     const score = scoreOfKey(event);
     if (score !== null) return () => this.score(card, score);
-    const letters = { s: () => this.skip(card), z: () => this.zoom.show(card.item), k: () => this.keep(card) };
+    const letters = {
+      s: () => this.skip(card),
+      z: () => this.zoom.show(card.item),
+      k: () => this.keep(card),
+      n: () => card.twins.toggleAll(),
+    };
     if (letters[letterOf(event)]) return letters[letterOf(event)];
     if (event.key === " " && !pressesControl(event)) return () => this.skip(card);
     if (event.key === "Enter" && !pressesControl(event)) return () => this.confirm(card);
@@ -189,57 +206,62 @@ class ReviewPage {
 
   score(card, score) {
     this.handle(card, { kind: "score", score }, String(score));
-    this.tally(card, score);
   }
 
   confirm(card) {
     // Taking the model's word against one's own score is a correction; otherwise it is agreed with.
+    // A near-duplicate may lie on the other side of the threshold: its score speaks for itself.
     const kind = card.item.queue === "hand-score" ? "score" : "confirm";
-    this.handle(card, { kind, score: card.item.confirm }, "✓");
-    this.tally(card, card.item.confirm);
+    this.handle(card, { kind, score: card.item.confirm }, "✓", () => ({ kind: "score", score: card.item.confirm }));
   }
 
+  // Each keeps its own score.
   keep(card) {
     if (card.item.queue !== "hand-score") return;
-    this.handle(card, { kind: "confirm", score: card.item.score }, "kept");
-    this.tally(card, card.item.score);
+    const kept = (item) => ({ kind: "confirm", score: item.score });
+    this.handle(card, kept(card.item), "kept", kept);
   }
 
   skip(card) {
     this.handle(card, { kind: "skip" }, "skipped");
-    this.counts.skipped += 1;
-    this.mark();
   }
 
-  // Sends what was done with a card and lets it go; only once per card.
-  handle(card, what, mark) {
+  // Sends what was done with a card and lets it go; only once per card. Its near-duplicates get the
+  // same, or what `alike` says.
+  handle(card, what, mark, alike = () => what) {
     const place = this.cards.indexOf(card);
     if (place < 0) return;
-    const { item } = card;
-    const event = this.outbox.add({
-      ...what,
-      image: item.id,
-      queue: item.queue,
-      prediction: item.prediction,
-      version: item.version,
-      threshold: item.threshold,
-    });
-    this.undoable.push({ event: event.event, image: item.id, card, place, counts: { ...this.counts } });
+    this.others.clear();
+    this.answers += 1;
+    const items = [card.item, ...card.twins.chosen()];
+    const events = items.map((item, k) => this.eventOf(card.item, item, k ? alike(item) : what));
+    this.undoable.push({ image: card.item.id, events: this.outbox.addTogether(events), card, place, counts: { ...this.counts }, left: this.left });
+    items.forEach((item, k) => this.tally(item, events[k]));
     this.cards.splice(place, 1);
-    this.left = Math.max(0, this.left - 1);
     this.peek.show(null);
     if (this.focused === card) this.focusOn(this.cards[place] ?? this.cards[place - 1] ?? null);
     card.leave(mark).then(() => card.root.classList.contains("leaving") && card.root.remove());
     this.root.dataset.handled = Number(this.root.dataset.handled ?? 0) + 1;
+    if (!this.cards.length) this.words.textContent = "Nothing left here: train again to find more.";
+    this.mark();
     this.refill();
-    if (!this.cards.length && this.done) this.words.textContent = "Nothing left here: train again to find more.";
   }
 
-  tally(card, score) {
-    const { item } = card;
-    const agrees = item.queue === "hand-score" ? score === item.score : score / 10 >= item.threshold === (item.queue === "false-positive");
-    this.counts[agrees ? "confirmed" : "corrected"] += 1;
-    this.mark();
+  eventOf(lead, item, what) {
+    const { version, threshold } = lead;
+    return { ...what, image: item.id, queue: item.queue, prediction: item.prediction, version, threshold };
+  }
+
+  // Whether an image belongs to the queue on the screen.
+  holds(item) {
+    return item.queue === this.queue || (this.queue === MISTAKES && item.queue !== "hand-score");
+  }
+
+  tally(item, { kind, score }) {
+    if (this.holds(item)) this.left = Math.max(0, this.left - 1);
+    const sideOf = (value) => value / 10 >= this.data.threshold;
+    const agrees = kind === "confirm" || (item.queue === "hand-score" ? score === item.score : sideOf(score) === (item.queue === "false-positive"));
+    this.counts[kind === "skip" ? "skipped" : agrees ? "confirmed" : "corrected"] += 1;
   }
 
   undo() {
@@ -248,16 +270,18 @@ class ReviewPage {
       this.words.textContent = "Nothing to undo.";
       return;
     }
-    this.outbox.add({ kind: "undo", image: last.image, undoes: last.event });
+    this.others.clear();
+    this.outbox.addTogether(last.events.map(({ event, image }) => ({ kind: "undo", image, undoes: event })));
     if (!last.card) {
       this.choose(this.queue, last.image);
       return;
     }
     const card = new Card(last.card.item, last.card.item, this.acts);
+    card.twins.leaveOut(last.card.twins.leftOut);
     last.card.root.remove();
     this.put(card, Math.min(last.place, this.cards.length));
     this.counts = last.counts;
-    this.left += 1;
+    this.left = last.left;
     this.words.textContent = "";
     this.focusOn(card);
     this.mark();
@@ -283,21 +307,19 @@ class ReviewPage {
   }
 
   mark() {
-    const { corrected = 0, confirmed = 0, skipped = 0 } = this.counts ?? {};
-    const handled = corrected + confirmed;
-    const rate = handled ? ` · ${percent(corrected / handled)} were mistakes` : "";
-    this.round.textContent = `This round: ${handled} reviewed, ${corrected} corrected${skipped ? `, ${skipped} skipped` : ""}${rate}`;
-    const badge = this.tabOf.get(this.queue).lastChild;
-    badge.textContent = this.left === undefined ? "" : String(this.left);
+    this.head.show(this.counts, this.left);
     this.root.dataset.cards = this.cards.length;
     this.root.dataset.queue = this.queue;
-    this.outbox.describe(this.saving);
+    this.root.dataset.ready = Boolean(this.feed?.ready);
+    this.outbox.describe(this.head.saving);
   }
 
   close() {
     document.removeEventListener("keydown", this.onKey);
     this.peek.show(null);
-    this.opening = null;
+    this.feed = null;
+    this.others.clear();
+    this.outlook.clear();
     this.stopListening();
     this.zoom.close();
     this.root.remove();

@@ -17,17 +17,17 @@ class ScorePage {
     this.zoom = new Zoom(this.view.root);
     this.onKey = (event) => this.key(event);
     document.addEventListener("keydown", this.onKey);
-    releaseFocus();
     this.open(data);
   }
 
   update(data) {
-    if (data.project !== this.data.project) this.open(data);
+    if (data.project !== this.data.project || data.checks !== this.data.checks) this.open(data);
   }
 
   open(data) {
     this.data = data;
     this.showsGuess = false;
+    releaseFocus(); // else digits would be typed into the control that was just used
     this.stopListening?.();
     this.outbox = Outbox.of(data.project);
     this.stopListening = this.outbox.listen((what, stats) => this.heard(what, stats));
@@ -114,7 +114,7 @@ class ScorePage {
   // The prediction goes with the score only if it could be seen.
   shown(item) {
     const seen = this.showsGuess && item.prediction != null;
-    return seen ? { prediction: item.prediction, version: item.version } : {};
+    return { ...(seen ? { prediction: item.prediction, version: item.version } : {}), ...(item.draw ? { draw: true } : {}) };
   }
 
   undo() {

@@ -32,10 +32,13 @@ class ScoreView {
     const row = element("div", "top");
     this.order = this.orderChoice(data);
     this.name = element("div", "name");
+    this.check = element("div", "check", "random check");
+    this.check.title = "Drawn at random, whatever the model predicts: the audit on the Progress page counts these";
+    this.check.hidden = true;
     this.guess = element("div", "guess");
     this.saving = element("div", "saving");
     this.saving.setAttribute("role", "status");
-    row.append(this.order, this.name, this.guess, this.saving);
+    row.append(this.order, this.name, this.check, this.guess, this.saving);
     return row;
   }
 
@@ -150,6 +153,8 @@ class ScoreView {
     this.name.textContent = item ? item.name : "";
     this.name.title = item ? `${item.name} · ${item.source} · ${item.width} × ${item.height}` : "";
     this.guess.textContent = item && showGuess ? guessWords(item) : "";
+    // In the random order every image is one.
+    this.check.hidden = !item?.draw || this.order.value === "random";
     this.given.hidden = item?.score == null;
     this.given.textContent = item?.score == null ? "" : `scored ${item.score}`;
     this.cells.forEach((cell, score) => cell.classList.toggle("had", item?.score === score));

@@ -15,6 +15,7 @@ from labeler.app.items import shown_name
 from labeler.app.navigation import page_file
 from labeler.app.serving import current_project
 from labeler.app.shell import friendly
+from labeler.app.warming import keep_ready
 from labeler.app.words import count
 from labeler.project import Project
 
@@ -45,6 +46,7 @@ def loop_pages() -> list[Any]:
         page("score", "Score", "touch_app", first=True),
         page("review", "Review", "fact_check"),
         page("train", "Train", "model_training"),
+        page("progress", "Progress", "trending_up"),
         page("explore", "Explore", "image_search"),
         page("export", "Export", "ios_share"),
     ]
@@ -61,6 +63,8 @@ def has_images(project: Project) -> bool:
 def at_a_glance(project: Project) -> None:
     images = db.images.count_by_state(project.store).get("fine", 0)
     version = db.versions.active(project.store)
+    if version is not None:
+        keep_ready(project, version.id)
     with st.sidebar:
         st.space("small")
         # A folder's name is shown as it is, never as markdown.

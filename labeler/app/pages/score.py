@@ -14,6 +14,11 @@ from labeler.app.shell import friendly, opened_project
 from labeler.project import Project
 from labeler.scoring import BRACKETS, ORDERS
 
+CHECKS = (0, 5, 10, 20)
+HELP_CHECKS = (
+    "How many of the images shown in any order but the random one are drawn at random. Only these "
+    "say how good the model really is: see the audit on the Progress page."
+)
 # The picture gets the room that Streamlit leaves around a page's text.
 ROOMY = """<style>
 [data-testid="stMainBlockContainer"] { padding: 3.9rem 1.6rem 0 1.6rem; max-width: none; }
@@ -27,7 +32,32 @@ def show() -> None:
         st.info("There is no picture to score yet.", icon=":material/photo_library:")
         return
     st.html(ROOMY)
+    checks_setting(project)
     components.score(page_data(project))
+
+
+def checks_setting(project: Project) -> None:
+    """How often a random check is mixed in; kept with the project as soon as it is chosen."""
+    # No default that follows the choice: it would make this a new control after every choice.
+    if "checks" not in st.session_state:
+        kept = project.audit_every
+        st.session_state["checks"] = st.session_state["checks-kept"] = kept
+        st.session_state["checks-offered"] = sorted({kept, *CHECKS})
+    with st.sidebar:
+        st.space("small")
+        offered = st.session_state["checks-offered"]
+        chosen = st.selectbox(
+            "Random checks", offered, format_func=checks_named, help=HELP_CHECKS, key="checks"
+        )
+    if chosen != st.session_state["checks-kept"]:
+        project.set_audit_every(chosen)
+        st.session_state["checks-kept"] = chosen
+
+
+def checks_named(every: int) -> str:
+    if every == 0:
+        return "none"
+    return "every image" if every == 1 else f"1 in {every} images"
 
 
 def page_data(project: Project) -> dict[str, object]:
@@ -35,6 +65,7 @@ def page_data(project: Project) -> dict[str, object]:
     return {
         "project": project_id(project),
         "brackets": [asdict(bracket) for bracket in BRACKETS],
+        "checks": project.audit_every,
         "orders": [list(order) for order in ORDERS],
         "sources": [
             [source.id, shown_name(source.name)] for source in db.images.sources(project.store)

@@ -1,0 +1,200 @@
+"""Progress: whether to go on, what the sample says, what rounds brought, where a bias shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+import db.versions
+from db.records import Version
+from labeler.app import charts, measures, words
+from labeler.app.navigation import go_to
+from labeler.app.progress_rows import audit_row, round_row, slice_row
+from labeler.app.shell import friendly, opened_project
+from labeler.auditing import AuditReport, audit_report
+from labeler.project import Project
+from labeler.rounds import RoundReport, advice, round_reports
+from labeler.slices import slice_report
+from model.auditing import FEWEST, Bounds, Estimate
+
+SMALL = 170  # height of the charts of the rounds
+MOST_SHOWN = 15  # slices in the picture; the table has all
+ICONS = {"yes": ":material/forward:", "no": ":material/done_all:", "unclear": ":material/help:"}
+BY = {"Source": "source", "Tag": "tag"}
+HELP_LEFT = (
+    "False positives and false negatives in the whole collection by the random sample, less those "
+    "that a hand score has shown already."
+)
+
+
+def show() -> None:
+    project = opened_project()
+    st.title("Progress")
+    versions = db.versions.history(project.store)
+    if not versions:
+        st.info(
+            "There is no version to judge yet: score 20 pictures or more, then train one.",
+            icon=":material/model_training:",
+        )
+        if st.button("Train", type="primary", icon=":material/model_training:"):
+            go_to("train")
+        return
+    rounds, audit = round_reports(project), audit_report(project)
+    advised = advice(project, rounds, audit)
+    st.info(words.plain(advised.sentence), icon=ICONS[advised.answer])
+    audited(audit)
+    st.divider()
+    with friendly():
+        rounds_part(versions, rounds)
+    st.divider()
+    with friendly():
+        slices_part(project)
+
+
+def audited(report: AuditReport) -> None:
+    """The active version by the random sample, with the earlier ones below."""
+    active = report.active
+    name = active.version.name if active else "No active version"
+    st.subheader(f"{name} by {words.count(report.sampled, 'image')} scored at random")
+    if active is not None and report.sampled:
+        tiles = st.columns(4)
+        found = active.audit
+        share_tile(tiles[0], "False positives", "of what passes", found.false_positives)
+        share_tile(tiles[1], "False negatives", "of what fails", found.false_negatives)
+        left_tile(tiles[2], found.left)
+        if found.good is not None:
+            good = Bounds(found.good.value, found.good.low, found.good.high)
+            tile(
+                tiles[3],
+                "Should pass",
+                words.percent(good.value),
+                f"{words.percents(good)} of all images: the baseline. So many would be false "
+                "negatives if nothing passed.",
+            )
+    for note in report.notes():
+        st.caption(note)
+    if len(report.versions) > 1 and report.sampled:
+        rows = [audit_row(each) for each in reversed(report.versions)]
+        st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
+    st.caption(
+        "Only images that were scored at random count here, whatever the model chose to show; each "
+        "is predicted by a head that had not seen it. Intervals are 95 %."
+    )
+
+
+def share_tile(place: DeltaGenerator, name: str, of: str, found: Estimate) -> None:
+    seen = f"{found.mistakes} of {found.judged}"
+    if found.share is None:
+        tile(place, name, "–", f"{of}: {seen} sampled images; {FEWEST} are needed to say.")
+    else:
+        value = words.percent(found.share.value)
+        tile(place, name, value, f"{words.percents(found.share)} {of}; {seen} sampled images.")
+
+
+def left_tile(place: DeltaGenerator, left: Bounds | None) -> None:
+    if left is None:
+        tile(place, "Mistakes left", "–", "The random sample is too small to say.", HELP_LEFT)
+    else:
+        between = f"{left.low:,.0f} to {left.high:,.0f} that no hand score has shown yet."
+        tile(place, "Mistakes left", f"about {left.value:,.0f}", between, HELP_LEFT)
+
+
+def tile(place: DeltaGenerator, name: str, value: str, below: str, more: str | None = None) -> None:
+    with place.container(border=True, height="stretch"):
+        st.metric(name, value, help=more)
+        st.caption(below)
+
+
+def rounds_part(versions: list[Version], rounds: list[RoundReport]) -> None:
+    st.subheader("Rounds")
+    names = [version.name for version in versions]
+    top, bottom = st.columns(2, gap="medium"), st.columns(2, gap="medium")
+    if rounds:
+        hit_rates(top[0], names, rounds)
+        outcomes(top[1], names, rounds)
+    else:
+        st.caption("Nothing has been reviewed yet. The Review page shows the likely mistakes.")
+    for place, key in zip(bottom, ("mae", "average_precision"), strict=True):
+        figure(place, versions, key)
+    if rounds:
+        rows = [round_row(each) for each in reversed(rounds)]
+        st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
+
+
+def hit_rates(place: DeltaGenerator, names: list[str], rounds: Sequence[RoundReport]) -> None:
+    """By the version whose cards they were; of several rounds of one the last."""
+    rate_of = {each.of: each.hit_rate for each in rounds if each.hit_rate is not None}
+    rates = [rate_of.get(name) for name in names]
+    place.markdown("**Hit rate**: cards that were mistakes")
+    place.altair_chart(
+        charts.version_history(
+            names,
+            [rate.value if rate else None for rate in rates],
+            [rate.low if rate else None for rate in rates],
+            [rate.high if rate else None for rate in rates],
+            figure=".0%",
+            height=SMALL,
+        ),
+        width="stretch",
+    )
+
+
+def outcomes(place: DeltaGenerator, names: list[str], rounds: Sequence[RoundReport]) -> None:
+    place.markdown("**Cards**: what became of them")
+    of = [next((each for each in reversed(rounds) if each.of == name), None) for name in names]
+    counts = {
+        "corrected": [each.corrected if each else 0 for each in of],
+        "confirmed": [each.reviewed - each.corrected if each else 0 for each in of],
+    }
+    place.altair_chart(charts.outcomes(names, counts, height=SMALL), width="stretch")
+
+
+def figure(place: DeltaGenerator, versions: list[Version], key: str) -> None:
+    """One held-out figure over the versions."""
+    measure = next(each for each in measures.MEASURES if each.key == key)
+    found = [measures.bounds(each.metrics, measure) for each in versions]
+    values, lows, highs = (list(column) for column in zip(*found, strict=True))
+    if all(value is None for value in values):
+        return
+    place.markdown(f"**{measure.name}**: {measure.meaning}")
+    names = [version.name for version in versions]
+    chart = charts.version_history(names, values, lows, highs, figure=measure.axis, height=SMALL)
+    place.altair_chart(chart, width="stretch")
+
+
+def slices_part(project: Project) -> None:
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.subheader("Slices", width="stretch")
+    by = row.segmented_control(
+        "Slices by", list(BY), default="Source", required=True, label_visibility="collapsed"
+    )
+    report = slice_report(project, BY[str(by)])
+    for sentence in report.sentences():
+        st.markdown(words.plain(sentence))
+    if not report.slices:
+        if report.kind == "tag":
+            st.caption(
+                "Tags come from text files beside the images when they are imported, or from a "
+                "table with: labeler tag FILE.csv"
+            )
+        return
+    shown = report.slices[:MOST_SHOWN]
+    overall = report.overall.value if report.overall else None
+    st.altair_chart(charts.biases(shown, overall), width="stretch")
+    st.dataframe(
+        pd.DataFrame([slice_row(report.kind, one) for one in report.slices]),
+        hide_index=True,
+        width="stretch",
+    )
+    st.caption(
+        f"Errors in points of 10, above 0 where {report.version} predicts too high, of "
+        f"{words.count(report.judged, 'image')} judged by a head that had not seen them. Images "
+        "that a review showed count for more here than in the collection."
+    )
+
+
+with friendly():
+    show()

@@ -1,0 +1,104 @@
+"""The cards of the Review page: one likely mistake each, with its near-duplicates and reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+import db.images
+from db.records import Image
+from labeler.choosing import Chosen
+from labeler.collection import Standing
+from labeler.evidence import Neighbour, Reason, nearest_scored, reasons
+from labeler.ranked import out_of_fold, outside_band, too_high
+from labeler.scoring import confirmed_score
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A near-duplicate on another image's card.
+
+    `queue` is the one that it belongs to by itself, `prediction` its own, 0–1, out-of-fold in the
+    hand-score queue.
+    """
+
+    image: Image
+    queue: str
+    prediction: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One likely mistake, and the near-duplicates that are scored `together` with it.
+
+    `prediction` is 0–1 (out-of-fold in the hand-score queue), `suspicion` 0–1 (higher = more likely
+    a mistake, 1 for a certain one), `second` the second opinion's expected hand score, 0–10.
+    `confirm` is the hand score that "the model is right" stands for.
+    """
+
+    image: Image
+    queue: str
+    prediction: float
+    suspicion: float
+    second: float | None
+    confirm: int
+    reasons: list[Reason]
+    near: list[Neighbour]
+    together: list[Twin]
+
+
+def make_cards(now: Standing, chosen: Chosen, queue: str) -> Iterator[Card]:
+    """A card for each of the chosen leads, in their order."""
+    leads = chosen.leads
+    wanted = np.concatenate([leads.ids, *chosen.together])
+    images = {image.id: image for image in db.images.by_ids(now.project.store, wanted)}
+    twins = {twin.image.id: twin for twin in as_twins(now, images.values(), queue)}
+    bands = {
+        source.name: f"{source.expect_low:g}–{source.expect_high:g}"
+        for source in db.images.sources(now.project.store)
+        if source.expect_low is not None
+    }
+    neighbours = nearest_scored(now, chosen)
+    for row, (image_id, ids) in enumerate(zip(leads.ids.tolist(), chosen.together, strict=True)):
+        image, together = images[image_id], [twins[i] for i in ids.tolist()]
+        prediction, second = float(leads.predictions[row]), float(leads.second[row])
+        why = reasons(
+            leads,
+            row,
+            now.threshold,
+            band=bands.get(image.source),
+            near=neighbours[row],
+            twins=[twin.image for twin in together],
+        )
+        yield Card(
+            image=image,
+            queue=twins[image_id].queue,
+            prediction=prediction,
+            suspicion=float(leads.suspicion[row]),
+            second=None if np.isnan(second) else second,
+            confirm=confirmed_score(prediction, now.threshold),
+            reasons=why,
+            near=neighbours[row],
+            together=together,
+        )
+
+
+def as_twins(now: Standing, images: Iterable[Image], queue: str) -> Iterator[Twin]:
+    """Each image with its own prediction and, among the unscored ones, its own queue."""
+    everything = now.everything
+    predictions, queues = everything.predictions, np.full(len(everything), queue)
+    if queue == "hand-score":
+        unseen, _ = out_of_fold(now.project.store, now.version.id, everything)
+        predictions = np.where(np.isnan(unseen), predictions, unseen)
+    else:
+        mine = too_high(predictions, outside_band(everything), now.threshold)
+        queues = np.where(mine, "false-positive", "false-negative")
+    for image in images:
+        row = everything.rows([image.id])[0]
+        prediction = float(predictions[row])
+        if np.isnan(prediction):
+            yield Twin(image, queue, None)
+        else:
+            yield Twin(image, str(queues[row]), prediction)

@@ -1,0 +1,70 @@
+"""Which evidence deals the next cards: what has proved itself here, with room for the others.
+
+No single evidence is best everywhere. The second opinion finds most mistakes at first; what lies
+next to the threshold is often left for later rounds; and where neither finds any more, images drawn
+at random keep the scored set from being one of hard cases only. How much each of them deals follows
+from what the person answered: Thompson sampling (Thompson 1933; Chapelle & Li 2011) with forgetting
+(Raj & Kalyani 2017), so that no constant has to be right for every collection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+SECOND_OPINION, PREDICTION, RANDOM = "second-opinion", "prediction", "random"
+# Hits and misses that each is credited with before it has dealt anything: evidence deserves to be
+# tried, a random image is rarely a mistake.
+PRIORS = {SECOND_OPINION: (1.0, 1.0), PREDICTION: (1.0, 1.0), RANDOM: (1.0, 10.0)}
+# An answer counts half as much after about a hundred others: what is left changes with each round.
+MEMORY = 0.5 ** (1 / 100)
+
+Ids = NDArray[np.int64]
+
+
+def proved(answers: Iterable[tuple[str, bool]]) -> dict[str, tuple[float, float]]:
+    """Hits and misses of each evidence, from (evidence, was it a mistake) in the order answered.
+
+    Answers to unknown evidence are left out, but time goes on for the others.
+    """
+    counts = {name: [0.0, 0.0] for name in PRIORS}
+    for name, hit in answers:
+        for each in counts.values():
+            each[0] *= MEMORY
+            each[1] *= MEMORY
+        if name in counts:
+            counts[name][0 if hit else 1] += 1
+    return {
+        name: (PRIORS[name][0] + hits, PRIORS[name][1] + misses)
+        for name, (hits, misses) in counts.items()
+    }
+
+
+def deal(
+    orders: Mapping[str, Ids],
+    counts: Mapping[str, tuple[float, float]],
+    wanted: int,
+    draw: np.random.Generator,
+) -> list[tuple[int, str]]:
+    """Up to `wanted` different rows, each with the evidence that dealt it.
+
+    `orders` holds for each evidence rows, the surest first; `counts` its hits and misses. For every
+    card a hit rate is drawn from each evidence's posterior, Beta(hits, misses), and the highest
+    deals its next row.
+    """
+    names = list(orders)
+    hits, misses = np.array([counts[name] for name in names]).T
+    ahead = {name: iter(orders[name].tolist()) for name in names}
+    dealt: dict[int, str] = {}
+    while names and len(dealt) < wanted:
+        rates = draw.beta(hits, misses)
+        name = max(zip(names, rates, strict=True), key=lambda pair: pair[1])[0]
+        row = next((row for row in ahead[name] if row not in dealt), None)
+        if row is None:
+            kept = [place for place, other in enumerate(names) if other != name]
+            names, hits, misses = [names[k] for k in kept], hits[kept], misses[kept]
+            continue
+        dealt[row] = name
+    return list(dealt.items())

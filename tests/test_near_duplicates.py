@@ -1,0 +1,99 @@
+"""Which pictures count as the same: a hash alone joins nothing, a plain picture tells nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from labeler.conflicts import conflict_gaps
+from labeler.near_duplicates import NEAR_BITS, Nearness, confirmed, near_hashes, near_pairs
+
+LOOK = 0x0F0F_3355_0F0F_3355
+NEARNESS = Nearness(near=0.5, same=0.2)
+
+
+def hashes(*looks: int) -> np.ndarray:
+    return np.array(looks, dtype=np.uint64)
+
+
+def at(*degrees: float) -> np.ndarray:
+    """Unit embeddings (n, 2) at these angles; their distance is 2 sin(half the angle between)."""
+    angles = np.radians(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def flipped(bits: int) -> int:
+    return LOOK ^ ((1 << bits) - 1)
+
+
+def test_hashes_are_near_up_to_the_bound_and_the_nearest_come_first() -> None:
+    others = hashes(flipped(NEAR_BITS), flipped(NEAR_BITS + 1), flipped(1), flipped(0))
+    rows, columns = near_hashes(hashes(LOOK), others)
+    assert rows.tolist() == [0, 0, 0]
+    assert columns.tolist() == [3, 2, 0]
+
+
+def test_the_hash_of_a_plain_picture_is_near_to_nothing() -> None:
+    plain = hashes(0, 1, 2**64 - 1, 0b11111)
+    assert len(near_hashes(plain, plain)[0]) == 0
+    assert len(near_hashes(hashes(), hashes(LOOK))[0]) == 0
+    assert len(near_hashes(hashes(LOOK), hashes())[0]) == 0
+
+
+def test_many_hashes_are_compared_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = np.random.default_rng(1).integers(0, 2**63, 50, dtype=np.uint64)
+    others = np.concatenate([looks ^ np.uint64(5), looks])
+    whole = near_hashes(looks, others)
+    monkeypatch.setattr("labeler.near_duplicates._AT_ONCE", 300)
+    for mine, expected in zip(near_hashes(looks, others), whole, strict=True):
+        np.testing.assert_array_equal(mine, expected)
+    assert whole[0].tolist() == np.repeat(np.arange(50), 2).tolist()
+
+
+def test_embeddings_must_confirm_what_hashes_say() -> None:
+    # 2 sin(14°) = 0.484, 2 sin(15°) = 0.518; nothing is known of an image without an embedding.
+    nothing = np.zeros((1, 2), dtype=np.float32)
+    others = np.concatenate([at(28, 30), nothing])
+    assert confirmed(at(0, 0, 0), others, NEARNESS).tolist() == [True, False, False]
+
+
+def test_pairs_need_a_near_hash_or_very_near_embeddings() -> None:
+    looks = hashes(LOOK, flipped(2), flipped(30), flipped(30), 0)
+    near = near_pairs(looks, at(0, 20, 8, 90, 91), NEARNESS)
+    assert np.argwhere(np.triu(near)).tolist() == [[0, 1], [0, 2], [3, 4]]
+    assert not near.diagonal().any()
+
+
+def test_images_without_embeddings_are_no_near_duplicates() -> None:
+    nothing = np.zeros((2, 2), dtype=np.float32)
+    assert not near_pairs(hashes(LOOK, LOOK), nothing, NEARNESS).any()
+
+
+def test_how_near_is_told_by_the_collection() -> None:
+    # The median of the distances between 0°, 60° and 180° is 2 sin 60°.
+    found = Nearness.among(at(0, 60, 180))
+    assert found.near == pytest.approx(0.35 * np.sqrt(3), abs=1e-6)
+    assert found.same == pytest.approx(0.15 * np.sqrt(3), abs=1e-6)
+
+
+def test_one_pair_is_told_as_many_are() -> None:
+    cosine = float(np.cos(np.radians(20)))
+    assert NEARNESS.same_picture(LOOK, flipped(2), cosine)
+    assert not NEARNESS.same_picture(LOOK, flipped(20), cosine)
+    assert not NEARNESS.same_picture(None, None, cosine)
+    assert NEARNESS.same_picture(None, LOOK, 0.999)
+
+
+def test_scores_conflict_two_points_apart_or_across_the_threshold() -> None:
+    given = np.array([2.0, 7.0, 3.0, 4.0, 5.0, np.nan])
+    pairs = (np.array([0, 0, 2, 3, 0]), np.array([1, 2, 3, 4, 5]))
+    kept = np.zeros(6, dtype=bool)
+    assert conflict_gaps(pairs, given, 0.5, kept).tolist() == [5, 5, 0, 1, 1, 0]
+    # 4 and 5 are on one side of it; 2 and 3 are one point apart.
+    assert conflict_gaps(pairs, given, 0.8, kept).tolist() == [5, 5, 0, 0, 0, 0]
+
+
+def test_a_conflict_ends_when_both_scores_were_kept() -> None:
+    given, pair = np.array([2.0, 7.0]), (np.array([0]), np.array([1]))
+    assert conflict_gaps(pair, given, 0.5, np.array([True, False])).tolist() == [5, 5]
+    assert conflict_gaps(pair, given, 0.5, np.array([True, True])).tolist() == [0, 0]
