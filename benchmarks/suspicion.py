@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from cleanlab.regression.learn import CleanLearning
@@ -81,7 +82,11 @@ def drawn(data: Labelled, setting: Setting, draw: np.random.Generator) -> Labell
     names = np.unique(data.groups)
     kept = np.isin(data.groups, draw.permutation(names)[: round(setting.groups * len(names))])
     some = Labelled(data.embeddings[kept], data.scores[kept], data.groups[kept])
-    return replace(some, scores=taste(unit(some.embeddings), draw)) if setting.made_up else some
+    return (
+        replace(some, scores=taste(unit(some.embeddings).astype(np.float64), draw))
+        if setting.made_up
+        else some
+    )
 
 
 def by_product(data: Labelled, scores: Floats) -> dict[str, Floats]:
@@ -169,7 +174,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="sklearn")
     found = {}
     for setting in settings:
-        found[setting.title] = by_seed(lambda seed, s=setting: figures(data, s, seed), given.seeds)
+        found[setting.title] = by_seed(partial(figures, data, setting), given.seeds)
     print(f"{len(data.scores)} images, {given.seeds} seeds; 95 % intervals over the seeds\n")
     print(table(found))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +35,8 @@ class Card:
 
     `prediction` is 0–1 (out-of-fold in the hand-score queue), `suspicion` 0–1 (higher = more likely
     a mistake, 1 for a certain one), `second` the second opinion's expected hand score, 0–10.
-    `confirm` is the hand score that "the model is right" stands for.
+    `confirm` is the hand score that "the model is right" stands for, `evidence` what dealt the card
+    where that was not the order of the queue (model/mixing.py).
     """
 
     image: Image
@@ -47,10 +48,13 @@ class Card:
     reasons: list[Reason]
     near: list[Neighbour]
     together: list[Twin]
+    evidence: str | None = None
 
 
-def make_cards(now: Standing, chosen: Chosen, queue: str) -> Iterator[Card]:
-    """A card for each of the chosen leads, in their order."""
+def make_cards(
+    now: Standing, chosen: Chosen, queue: str, evidence: Mapping[int, str]
+) -> Iterator[Card]:
+    """A card for each of the chosen leads, in their order; `evidence` as `Card.evidence`, by id."""
     leads = chosen.leads
     wanted = np.concatenate([leads.ids, *chosen.together])
     images = {image.id: image for image in db.images.by_ids(now.project.store, wanted)}
@@ -71,6 +75,7 @@ def make_cards(now: Standing, chosen: Chosen, queue: str) -> Iterator[Card]:
             band=bands.get(image.source),
             near=neighbours[row],
             twins=[twin.image for twin in together],
+            evidence=evidence.get(image_id),
         )
         yield Card(
             image=image,
@@ -82,6 +87,7 @@ def make_cards(now: Standing, chosen: Chosen, queue: str) -> Iterator[Card]:
             reasons=why,
             near=neighbours[row],
             together=together,
+            evidence=evidence.get(image_id),
         )
 
 

@@ -44,19 +44,21 @@ def dealt(
     if not len(guesses):
         return ranked, {}
     answers = db.rounds.answers(now.project.store)
-    guesses, order = _second_opinion(now, guesses, opened)
+    guesses, suspects = _second_opinion(now, guesses, opened)
     nearest = np.abs(guesses.predictions - now.threshold)
     draw = np.random.default_rng([opened.id if opened else 0, len(answers)])
     count = min(POOL * wanted, len(guesses))
     orders = {
-        mixing.SECOND_OPINION: order,
+        mixing.SECOND_OPINION: suspects,
         mixing.PREDICTION: _least(nearest, count),
         mixing.RANDOM: draw.choice(len(guesses), count, replace=False),
     }
     chosen = mixing.deal(orders, mixing.proved(answers), count, draw)
     rows = np.array([row for row, _ in chosen], dtype=np.int64)
-    rest = np.setdiff1d(np.arange(len(guesses)), rows)
-    ahead = ranked.take(certain).followed_by(guesses.take(np.concatenate([rows, rest])))
+    waits = np.ones(len(guesses), dtype=bool)
+    waits[rows] = False
+    order = np.concatenate([rows, np.flatnonzero(waits)])
+    ahead = ranked.take(certain).followed_by(guesses.take(order))
     return ahead, {int(guesses.ids[row]): name for row, name in chosen}
 
 

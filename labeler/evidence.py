@@ -13,7 +13,7 @@ from labeler.choosing import Chosen
 from labeler.collection import Standing
 from labeler.near_duplicates import nearness_in
 from labeler.ranked import Ranked
-from model import ranking
+from model import mixing, ranking
 
 NEAREST = 4
 # Neighbours are looked for among so many scored images, drawn evenly if there are more.
@@ -39,6 +39,21 @@ class Neighbour:
     image: Image
     similarity: float
     near_duplicate: bool = False
+
+
+# What is said where the chance of a mistake alone did not deal a card.
+DEALT_BY = {
+    mixing.RANDOM: Reason(
+        "drawn at random",
+        "Not suspected of anything. Where reviewing finds few mistakes, images drawn at random "
+        "teach the model more than still more hard cases.",
+    ),
+    mixing.PREDICTION: Reason(
+        "close to the threshold",
+        "Its prediction is among the nearest to the threshold. This way of choosing takes turns "
+        "with the others, the more often the more mistakes it finds here.",
+    ),
+}
 
 
 def nearest_scored(now: Standing, chosen: Chosen) -> list[list[Neighbour]]:
@@ -76,10 +91,12 @@ def reasons(
     band: str | None,
     near: Sequence[Neighbour],
     twins: Sequence[Image],
+    evidence: str | None = None,
 ) -> list[Reason]:
     """Why the suspect in `row` is shown, the strongest reason first.
 
-    `band` is what its source expects, as words; `twins` are its near-duplicates on the card.
+    `band` is what its source expects, as words; `twins` are its near-duplicates on the card;
+    `evidence` is what dealt it.
     """
     found: list[Reason] = []
     prediction, given = float(leads.predictions[row]), float(leads.given[row])
@@ -87,6 +104,8 @@ def reasons(
         found.append(_expectation(band, float(leads.outside[row]) > 0, prediction >= threshold))
     elif np.isnan(given):
         found.append(_chance(float(leads.suspicion[row])))
+    if evidence in DEALT_BY:
+        found.append(DEALT_BY[evidence])
     if leads.conflict[row]:
         found.append(_conflict(given, twins))
     if not np.isnan(given):

@@ -73,10 +73,7 @@ def review_cards(
     opened = db.rounds.found_open(project.store, version.id)
     with _one_at_a_time:
         now = standing(project, version, project.threshold if threshold is None else threshold)
-        ranked = _left(now, queue, opened)
-        if queue == MISTAKES:
-            ranked, _ = dealt(now, ranked, opened, limit)
-        return _cards(now, queue, ranked, opened, limit=limit)
+        return _cards(now, queue, _left(now, queue, opened), opened, limit=limit)
 
 
 def review_page(
@@ -98,10 +95,9 @@ def review_page(
         now = standing(project, version, project.threshold)
         left = _left(now, queue, opened)
         ranked = left.without(exclude)
-        if queue == MISTAKES:
-            ranked, evidence = dealt(now, ranked, opened, limit)
-            _remembered(project.store, opened.id).update(evidence)
-        cards = _cards(now, queue, ranked.led_by(first), opened, limit=limit, beside=exclude)
+        cards = _cards(now, queue, ranked, opened, limit=limit, beside=exclude, first=first)
+    dealt_by = {card.image.id: card.evidence for card in cards if card.evidence}
+    _remembered(project.store, opened.id).update(dealt_by)
     return ReviewPage(
         cards=cards,
         waiting=len(left),
@@ -173,10 +169,12 @@ def _cards(
     *,
     limit: int,
     beside: Some[int] = (),
+    first: int | None = None,
 ) -> list[Card]:
+    ranked, evidence = dealt(now, ranked, opened, limit) if queue == MISTAKES else (ranked, {})
     among = _scored_together(now, queue, opened)
-    chosen = choose(now, ranked, limit=limit, beside=beside, among=among)
-    return list(make_cards(now, chosen, queue))
+    chosen = choose(now, ranked.led_by(first), limit=limit, beside=beside, among=among)
+    return list(make_cards(now, chosen, queue, evidence))
 
 
 def _scored_together(now: Standing, queue: str, opened: Round | None) -> Mask:

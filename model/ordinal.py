@@ -171,8 +171,8 @@ def sharpened(logits: Floats, level: int, threshold: float) -> Floats:
 def stretched(total: Floats, threshold: float) -> Floats:
     """The sum of all levels (n,), 0 to `THRESHOLD_WEIGHT` + 9 → scores (n,), 0–1, monotonically.
 
-    A certain score of k gets k / 10, the lowest that passes `CLEARANCE` over the threshold at least,
-    and a chance of one half to pass exactly `threshold`.
+    A certain score of k gets k / 10, but the lowest that passes at least `CLEARANCE` more than the
+    threshold; a chance of one half to pass gets exactly `threshold`.
     """
     level, cut = threshold_level(threshold), threshold * 10
     full = level - 1 + THRESHOLD_WEIGHT

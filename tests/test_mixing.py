@@ -23,16 +23,20 @@ def test_without_answers_there_are_only_the_priors() -> None:
 
 def test_hits_and_misses_by_hand() -> None:
     found = proved([(PREDICTION, True), (PREDICTION, False), (RANDOM, False)])
-    assert found[PREDICTION] == pytest.approx((1 + MEMORY**2, 1 + MEMORY))
-    assert found[RANDOM] == pytest.approx((1.0, 11.0))
+    credit = PRIORS[PREDICTION]
+    assert found[PREDICTION] == pytest.approx((credit[0] + MEMORY**2, credit[1] + MEMORY))
+    assert found[RANDOM] == pytest.approx((PRIORS[RANDOM][0], PRIORS[RANDOM][1] + 1))
     assert found[SECOND_OPINION] == PRIORS[SECOND_OPINION]
 
 
-def test_a_hit_counts_half_after_a_hundred_other_answers() -> None:
-    found = proved([(PREDICTION, True)] + [(RANDOM, False)] * 100)
-    assert found[PREDICTION] == pytest.approx((1.5, 1.0))
+def test_a_hit_counts_half_after_some_dozens_of_other_answers() -> None:
+    later = round(np.log(0.5) / np.log(MEMORY))
+    assert 20 <= later <= 200
+    hits, misses = PRIORS[PREDICTION]
+    found = proved([(PREDICTION, True)] + [(RANDOM, False)] * later)
+    assert found[PREDICTION] == pytest.approx((hits + 0.5, misses))
     # An evidence that is no longer among ours counts for nobody, but it has passed time.
-    assert proved([(PREDICTION, True)] + [("gone", True)] * 100)[PREDICTION] == found[PREDICTION]
+    assert proved([(PREDICTION, True)] + [("gone", True)] * later)[PREDICTION] == found[PREDICTION]
     assert "gone" not in proved([("gone", True)])
 
 
@@ -40,7 +44,7 @@ def test_what_was_good_long_ago_is_forgotten() -> None:
     answers = [(PREDICTION, True)] * 200 + [(PREDICTION, False)] * 400
     hits, misses = proved(answers)[PREDICTION]
     assert misses > 5 * hits
-    assert misses < 1 + 1 / (1 - MEMORY)
+    assert misses < PRIORS[PREDICTION][1] + 1 / (1 - MEMORY)
 
 
 def test_rows_are_dealt_once_each_evidence_its_surest_first() -> None:

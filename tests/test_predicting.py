@@ -97,7 +97,8 @@ def test_known_content_uses_the_stored_embedding_under_any_name(
     assert encoder.encoded == 0
     assert len(here.images) == PICTURES
     by_name = {Path(image.path).name: image.prediction for image in here.images}
-    assert there.images[0].prediction == by_name["shade 007.png"]
+    # Not to the last digit: how many images share a batch changes how sums are rounded.
+    assert there.images[0].prediction == pytest.approx(by_name["shade 007.png"], abs=1e-4)
 
 
 def test_a_stored_prediction_and_a_fresh_one_agree(
@@ -112,7 +113,7 @@ def test_a_stored_prediction_and_a_fresh_one_agree(
     with Image.open(path) as image:
         image.save(tmp_path / "again.bmp")  # the same pixels as other content
     [fresh] = predict_paths(project, [tmp_path / "again.bmp"], encoder=Brightness()).images
-    assert fresh.prediction == pytest.approx(float(stored.scores[0]), abs=1e-5)
+    assert fresh.prediction == pytest.approx(float(stored.scores[0]), abs=1e-4)
 
 
 def test_a_changed_file_is_not_taken_for_what_it_was(

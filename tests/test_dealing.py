@@ -1,0 +1,120 @@
+"""Protects the queue of both kinds of mistakes: what deals its cards, that answers change at once
+what comes next, and that it works without a second opinion.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from collection import make_collection
+
+import db.embeddings
+import db.images
+import db.rounds
+import db.versions
+from db.records import MISTAKES
+from labeler.opinions import opinion_path
+from labeler.project import Project
+from labeler.review import ReviewPage, note_shown, review_cards, review_page
+from labeler.scoring import take_events
+from labeler.training import train
+from model import mixing
+
+IMAGES, SCORED = 200, 60
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scores by the first value of each embedding; images 150 on are a cluster of their own."""
+    project = make_collection(tmp_path_factory.mktemp("dealing"), images=IMAGES, scored=SCORED)
+    encoder = db.embeddings.encoder(project.store, project.encoder)
+    vectors = np.random.default_rng(3).normal(size=(IMAGES, encoder.width)).astype(np.float32)
+    vectors[149:, :2] += 6
+    db.embeddings.put(project.store, encoder.id, np.arange(1, IMAGES + 1), vectors)
+    train(project)
+    project.close()
+    return project.folder
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path) -> Project:
+    import shutil
+
+    shutil.copytree(made, tmp_path / "project")
+    return Project.open(tmp_path / "project")
+
+
+def shown(project: Project, limit: int = 20) -> ReviewPage:
+    page = review_page(project, MISTAKES, limit=limit)
+    note_shown(project, MISTAKES, page.image_ids())
+    return page
+
+
+def answer(project: Project, image_id: int, queue: str, score: int) -> None:
+    event = {"event": f"answer-{image_id}", "kind": "score", "image": image_id, "score": score}
+    (receipt,) = take_events(project, [event | {"queue": queue}])
+    assert receipt.accepted
+
+
+def test_both_sides_stand_on_a_page_each_in_its_own_queue(project: Project) -> None:
+    cards = review_cards(project, MISTAKES, limit=40)
+    assert {card.queue for card in cards} == {"false-positive", "false-negative"}
+    for card in cards:
+        assert (card.prediction >= 0.5) == (card.queue == "false-positive")
+    assert len({card.image.id for card in cards}) == len(cards) == 40
+    assert {card.evidence for card in cards} <= set(mixing.PRIORS)
+
+
+def test_the_same_answers_deal_the_same_cards(project: Project) -> None:
+    first, again = (shown(project).cards for _ in range(2))
+    assert [card.image.id for card in first] == [card.image.id for card in again]
+
+
+def test_an_answer_counts_for_what_dealt_the_card(project: Project) -> None:
+    page = shown(project)
+    for card in page.cards[:3]:
+        answer(project, card.image.id, card.queue, 0 if card.queue == "false-positive" else 10)
+    expected = [(card.evidence, True) for card in page.cards[:3]]
+    assert sorted(db.rounds.answers(project.store)) == sorted(expected)
+    left = {card.image.id for card in shown(project).cards}
+    assert not left & {card.image.id for card in page.cards[:3]}
+
+
+def test_answers_change_at_once_what_is_suspected(project: Project) -> None:
+    cluster = set(range(150, IMAGES + 1))
+
+    def suspicions() -> dict[int, float]:
+        cards = review_cards(project, MISTAKES, limit=IMAGES)
+        return {c.image.id: c.suspicion for c in cards if c.image.id in cluster}
+
+    before = suspicions()
+    page = review_page(project, MISTAKES, limit=IMAGES)
+    note_shown(project, MISTAKES, page.image_ids())
+    answered = [card for card in page.cards if card.image.id in cluster][:12]
+    for card in answered:  # the model is wrong about every one of them
+        answer(project, card.image.id, card.queue, 0 if card.prediction >= 0.5 else 10)
+    after = suspicions()
+    common = sorted(set(before) & set(after))
+    assert len(common) >= 5
+    assert np.mean([after[i] - before[i] for i in common]) > 0.02
+
+
+def test_what_a_source_rules_out_comes_first(project: Project) -> None:
+    source = db.images.sources(project.store)[0]
+    from db.sources import update_source
+
+    update_source(project.store, source.id, (0.0, 1.0))
+    cards = review_cards(project, MISTAKES, limit=5)
+    assert all(card.suspicion == 1 for card in cards[:2])
+    assert cards[0].reasons[0].strong
+
+
+def test_without_its_file_the_stored_second_opinion_has_to_do(project: Project) -> None:
+    version = db.versions.active(project.store)
+    assert version is not None
+    opinion_path(project.models / version.file).unlink()
+    assert len(review_cards(project, MISTAKES, limit=10)) == 10
+    opinion_path(project.models / version.file).write_bytes(b"nonsense")
+    assert len(review_cards(project, MISTAKES, limit=10)) == 10
