@@ -15,6 +15,7 @@ from labeler.errors import BadInput
 from labeler.opinions import load_opinion
 from labeler.progress import Progress, silent
 from labeler.project import Project
+from model.errors import ModelError
 from model.head import Head, predict
 from model.head_files import load_head, weights_path
 from model.opinion import Opinion
@@ -24,14 +25,18 @@ _BATCH = 8192
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedVersion:
-    """A version's head and second opinion, ready to predict."""
+    """A version's head and second opinion, ready to predict.
+
+    Without a second opinion (its file is lost, or of an earlier kind) the head predicts alone.
+    """
 
     head: Head
-    opinion: Opinion
+    opinion: Opinion | None
 
     def predict(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> Predictions:
         """For images `ids` (n,) with raw embeddings (n, width)."""
-        return Predictions(ids, predict(self.head, vectors), self.opinion.exceed(vectors))
+        exceed = self.opinion.exceed(vectors) if self.opinion else None
+        return Predictions(ids, predict(self.head, vectors), exceed)
 
 
 def predict_stored(project: Project, version_name: str, progress: Progress = silent) -> int:
@@ -66,14 +71,17 @@ def score_embeddings(
 
 
 def load_version(project: Project, version: Version) -> LoadedVersion:
-    """The version's head and second opinion from its files; raises `ModelError` if they are not
+    """The version's head and second opinion from its files; raises `ModelError` if the head is not
     there, broken, or meant for embeddings of another width.
     """
     record = embeddings.encoder(project.store, version.encoder)
     path = weights_path(project.models / version.file)
     stamp = path.stat().st_mtime_ns if path.is_file() else 0
     head = _head(path, record.width if record else None, stamp)
-    return LoadedVersion(head, load_opinion(project, version))
+    try:
+        return LoadedVersion(head, load_opinion(project, version))
+    except ModelError:
+        return LoadedVersion(head, None)
 
 
 @lru_cache(maxsize=2)

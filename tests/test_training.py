@@ -103,7 +103,9 @@ def test_every_embedded_image_is_predicted_and_files_agree(project: Project) -> 
     assert kept.image_ids.tolist() == ids.tolist()
     np.testing.assert_allclose(kept.scores, score_embeddings(project, version, vectors), atol=1e-6)
     assert kept.exceed is not None
-    expected = load_version(project, version).opinion.exceed(vectors)
+    second = load_version(project, version).opinion
+    assert second is not None
+    expected = second.exceed(vectors)
     np.testing.assert_allclose(kept.exceed, expected, atol=1e-3)
     told = load_head(project.models / version.file, WIDTH).metadata
     assert (told["encoder"], told["width"], told["scored_images"]) == ("lite", WIDTH, 30)
@@ -266,3 +268,18 @@ def test_lost_files_are_named(project: Project) -> None:
     (project.models / "v1.0.safetensors").unlink()
     with pytest.raises(ModelError, match=r"v1\.0\.safetensors is missing"):
         score_embeddings(project, version, np.zeros((1, WIDTH), dtype=np.float32))
+
+
+@pytest.mark.parametrize("content", [None, b"of an earlier kind"])
+def test_without_its_second_opinion_a_version_predicts_by_its_head(
+    project: Project, content: bytes | None
+) -> None:
+    version = train(project, recipe=TINY)
+    path = project.models / "v1.0.opinion.npz"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    vectors = np.random.default_rng(0).normal(size=(4, WIDTH)).astype(np.float32)
+    made = load_version(project, version).predict(np.arange(4), vectors)
+    assert made.exceed is None
+    np.testing.assert_array_equal(made.scores, score_embeddings(project, version, vectors))

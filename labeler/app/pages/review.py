@@ -35,7 +35,7 @@ def show() -> None:
 def threshold_row(project: Project, version: str) -> float:
     """The threshold, 0–1, which is kept with the project as soon as it is moved."""
     left, right = st.columns([3, 2], vertical_alignment="center")
-    left.text(f"What {version} likely got wrong, the surest mistakes first.")
+    left.text(f"What {version} likely got wrong, and scores of yours that look wrong.")
     # No default value: one that follows the slider would make it a new slider at every step.
     if "threshold" not in st.session_state:
         shown = min(99, max(1, round(project.threshold * 100)))

@@ -18,7 +18,7 @@ from labeler.project import Project
 from labeler.scoring import FEWEST_TO_TRAIN
 
 RECIPES = {
-    "quick": "Quick · seconds; stops by held-out loss",
+    "quick": "Quick · seconds; held back by held-out loss",
     "original": "Original · the published recipe, about an hour",
 }
 MOVED = 24
