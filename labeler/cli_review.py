@@ -27,7 +27,7 @@ QUEUES = ("mistake", "false-positive", "false-negative", "hand-score")
     type=click.Choice(["quick", "original"]),
     default="quick",
     show_default=True,
-    help="quick: seconds, held back as held-out loss decides; original: CityAesthetics' own, about an hour.",
+    help="quick: seconds; original: CityAesthetics' own recipe, about an hour.",
 )
 @click.option("--note", metavar="TEXT", default="", help="What this version is about.")
 @AS_JSON
