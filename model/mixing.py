@@ -18,7 +18,7 @@ SECOND_OPINION, PREDICTION, RANDOM = "second-opinion", "prediction", "random"
 # Hits and misses that each is credited with before it has dealt anything. A random image is rarely
 # a mistake, but teaches what reviewing never asks: it stands in for evidence that finds less than
 # one mistake in five cards.
-PRIORS = {SECOND_OPINION: (1.0, 1.0), PREDICTION: (1.0, 1.0), RANDOM: (4.0, 16.0)}
+PRIORS = {SECOND_OPINION: (1.0, 3.0), PREDICTION: (1.0, 3.0), RANDOM: (4.0, 16.0)}
 # An answer counts half as much after forty others: what is left changes with each round.
 MEMORY = 0.5 ** (1 / 40)
 
