@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import func, insert, select
+from sqlalchemy import and_, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session, aliased
 
 from db.records import QueueOutcome, Round
 from db.rows import id_array
-from db.schema import RoundImageRow, RoundRow, VersionRow
+from db.schema import HandScoreRow, RoundImageRow, RoundRow, VersionRow
 from db.store import Store
 
 
@@ -52,7 +52,7 @@ def mark_shown(
 ) -> None:
     """Note cards (image id, prediction) as shown; one shown before keeps what it was.
 
-    `evidence` tells by image id what dealt the card.
+    `evidence` tells by image id what dealt the card, the last time before it was answered.
     """
     now = datetime.now(UTC)
     rows = [
@@ -69,7 +69,13 @@ def mark_shown(
     if rows:
         with store.transaction() as session:
             statement = upsert(RoundImageRow.__table__)  # type: ignore[arg-type]
-            session.execute(statement.on_conflict_do_nothing(), rows)
+            new, old = statement.excluded.evidence, RoundImageRow.evidence
+            statement = statement.on_conflict_do_update(
+                index_elements=["round_id", "image_id", "queue"],
+                set_={"evidence": new},
+                where=new.is_not(None) & (RoundImageRow.outcome.is_(None) | old.is_(None)),
+            )
+            session.execute(statement, rows)
 
 
 def history(store: Store) -> list[Round]:
@@ -101,31 +107,44 @@ def handled(store: Store, round_id: int, queue: str) -> set[int]:
 
 
 def answered(store: Store, round_id: int) -> np.ndarray:
-    """Ids (n,) int64 of the images that got a hand score in the round, in any queue."""
+    """Ids (n,) int64 of the images that got a hand score in the round, as they were answered."""
     query = (
         select(RoundImageRow.image_id)
-        .distinct()
+        .join(HandScoreRow, _its_score())
         .where(
             RoundImageRow.round_id == round_id,
             RoundImageRow.outcome.in_(("corrected", "confirmed")),
         )
+        .group_by(RoundImageRow.image_id)
+        .order_by(func.max(HandScoreRow.id))
     )
     with store.reading() as session:
         return id_array(session.scalars(query).all())
 
 
 def answers(store: Store) -> list[tuple[str, bool]]:
-    """What dealt each answered card of all rounds, and was it a mistake, in the order shown."""
+    """What dealt each card of all rounds, and was it a mistake, as they were answered."""
     query = (
         select(RoundImageRow.evidence, RoundImageRow.outcome == "corrected")
+        .join(HandScoreRow, _its_score())
         .where(
             RoundImageRow.evidence.is_not(None),
             RoundImageRow.outcome.in_(("corrected", "confirmed")),
         )
-        .order_by(RoundImageRow.round_id, RoundImageRow.shown_at, RoundImageRow.image_id)
+        .group_by(RoundImageRow.round_id, RoundImageRow.image_id, RoundImageRow.queue)
+        .order_by(func.max(HandScoreRow.id))
     )
     with store.reading() as session:
         return [(str(evidence), bool(hit)) for evidence, hit in session.execute(query)]
+
+
+def _its_score() -> Any:
+    """The hand scores, not undone, that a card of a round got."""
+    return and_(
+        HandScoreRow.image_id == RoundImageRow.image_id,
+        HandScoreRow.round_id == RoundImageRow.round_id,
+        HandScoreRow.undone_at.is_(None),
+    )
 
 
 def _is_open(version_id: int) -> tuple[Any, Any]:

@@ -98,7 +98,8 @@ def simulate(
     from labeler.simulating import Plan, simulate
     from labeler.simulation_report import summary, table, write
 
-    plan = Plan(strategies=strategies or STRATEGIES, **numbers)  # type: ignore[arg-type]
+    chosen = tuple(dict.fromkeys(strategies)) or STRATEGIES
+    plan = Plan(strategies=chosen, **numbers)  # type: ignore[arg-type]
     with _kept(out) as folder, progress_bar() as progress:
         data = read_labelled(
             labels,

@@ -128,7 +128,7 @@ def _shortlist(
     Scored images stay in it, so that it holds while the person answers.
     """
     _, ranked = in_order(store, everything, version_id, threshold)
-    ids = np.sort(ranked.ids[:SHORTLIST])
+    ids = np.sort(ranked.ids[ranked.outside == 0][:SHORTLIST])
     return ids, opinion.see(vectors.of(ids))
 
 

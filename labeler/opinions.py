@@ -19,7 +19,7 @@ def opinion_path(head: Path) -> Path:
 
 
 def load_opinion(project: Project, version: Version) -> Opinion:
-    """Raises `ModelError` if the file is not there or broken."""
+    """Raises `ModelError` if the file is not there, broken or of an earlier kind."""
     path = opinion_path(project.models / version.file)
     return _load(path, path.stat().st_mtime_ns if path.is_file() else 0)
 

@@ -1,6 +1,7 @@
 """Review: pages of cards, the surest mistake first, or dealt by what finds most.
 
-Only the store and numpy are used: predictions and second opinions were made when the version was.
+No model is run: predictions were made when the version was, and the second opinion, which learns
+from the answers at once, needs numpy only.
 """
 
 from __future__ import annotations

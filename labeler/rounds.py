@@ -12,7 +12,7 @@ import numpy as np
 
 import db.rounds
 import db.versions
-from db.records import QueueOutcome, Round, Version
+from db.records import MISTAKES, QueueOutcome, Round, Version
 from labeler.auditing import AuditReport
 from labeler.comparing import FEWEST_SHARED, Change, differences, judged_by_both
 from labeler.project import Project
@@ -22,7 +22,6 @@ from model.shares import Share, share_of
 from model.stopping import Advice, Evidence
 
 JUDGED_BY = ("mae", "average_precision")
-WRONG_PREDICTIONS = ("false-positive", "false-negative")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +150,10 @@ def advice(project: Project, rounds: Sequence[RoundReport], audit: AuditReport) 
 def expected_mistakes(project: Project) -> tuple[float, int]:
     """How many mistakes the model expects among the next cards, and how many cards those are.
 
-    The most suspicious of both queues of predictions, at most a page. (In the queue of hand scores
-    suspicion orders the cards, but is no chance.)
+    Those that the Review page deals next. (In the queue of hand scores suspicion orders the cards,
+    but is no chance.)
     """
-    suspicions = sorted(
-        (
-            card.suspicion
-            for queue in WRONG_PREDICTIONS
-            for card in review_cards(project, queue, limit=stopping.PAGE)
-        ),
-        reverse=True,
-    )[: stopping.PAGE]
+    suspicions = [card.suspicion for card in review_cards(project, MISTAKES, limit=stopping.PAGE)]
     return sum(suspicions), len(suspicions)
 
 

@@ -30,10 +30,12 @@ class UnitVectors:
         """Unit embeddings (n, width) in the order of `ids`; zeros where an image has none."""
         wanted = ids.tolist()
         with self._lock:
-            new = [image_id for image_id in wanted if image_id not in self._place]
+            # An id asked for twice must not take two rows: the next ones would overwrite live ones.
+            unique = list(dict.fromkeys(wanted))
+            new = [image_id for image_id in unique if image_id not in self._place]
             if len(self._place) + len(new) >= self._most:
                 self._forget()
-                new = wanted
+                new = unique
             if new:
                 self._add(np.array(new, dtype=np.int64))
             return self._kept[[self._place.get(image_id, 0) for image_id in wanted]]

@@ -32,6 +32,7 @@ class Outcome:
     """The head and second opinion of all scored images, and what was said of each without it.
 
     `out_of_fold` (n,) 0–1 and `exceed` (n, 10) by fits without the image's own fold, `folds` (n,).
+    Only two numbers of the second opinion, its strength and temperature, are chosen on all images.
     """
 
     head: Head

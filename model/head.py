@@ -62,19 +62,6 @@ class Head(nn.Module):
         return torch.softmax(x, dim=1) if self.outputs > 1 else (torch.tanh(x) + 1) / 2
 
 
-def fold_standardisation(head: Head, mean: np.ndarray, scale: np.ndarray) -> None:
-    """Make a head that reads (x - mean) / scale read x itself; both arrays are (features,).
-
-    Changes the first layer in place, in float64, since raw embeddings can be far from zero.
-    """
-    first = head.first
-    with torch.no_grad():
-        weight = first.weight.double() / torch.from_numpy(np.asarray(scale, dtype=np.float64))
-        bias = first.bias.double() - weight @ torch.from_numpy(np.asarray(mean, dtype=np.float64))
-        first.weight.copy_(weight)
-        first.bias.copy_(bias)
-
-
 def predict(head: Head, embeddings: np.ndarray) -> np.ndarray:
     """Raw embeddings (n, features) → what `head` makes of them, float32 (n,) or (n, outputs)."""
     head.eval()

@@ -149,7 +149,7 @@ class Opinion:
             _check(arrays, kinds)
         except FileNotFoundError:
             raise ModelError(f"{path} is missing; train a version again.") from None
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise ModelError(
                 f"{path} is not a second opinion of this version of labeler ({error}); "
                 "train a version again."
@@ -185,10 +185,6 @@ def choose_strength(
         return np.stack([each.logits(others) for each in fits])
 
     return ordinal.choose_strength(embeddings, scores, groups, fit_many, seed)
-
-
-def calibrated(opinion: Opinion, temperature: float) -> Opinion:
-    return replace(opinion, temperature=temperature)
 
 
 def moderated(mean: Floats, variance: Floats) -> Floats:

@@ -119,15 +119,6 @@ def chance_wrong(predictions: Floats, passing_chance: Floats, threshold: float) 
     return np.where(predictions >= threshold, 1 - passing_chance, passing_chance)
 
 
-def contradiction(predictions: Floats, exceed: NDArray[np.floating], threshold: float) -> Floats:
-    """How far the second opinion contradicts the head's verdict, -0.5 to 0.5; above 0 it disagrees.
-
-    Query by committee with two members (Seung et al. 1992); NaN without a second opinion.
-    """
-    chance = chance_by_opinion(exceed, threshold)
-    return np.where(predictions >= threshold, 0.5 - chance, chance - 0.5)
-
-
 def hand_score_suspicion(
     out_of_fold: Floats, scores: Floats, exceed: NDArray[np.floating]
 ) -> Floats:

@@ -108,3 +108,14 @@ def test_embeddings_are_kept_within_their_bound(
         expected = np.zeros((len(ids), encoder.width))
         expected[np.isin(ids, known)] = raw / np.linalg.norm(raw, axis=1, keepdims=True)
         np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_an_id_asked_for_twice_leaves_the_others_alone(project: Project) -> None:
+    encoder = db.embeddings.encoder(project.store, project.encoder)
+    assert encoder is not None
+    vectors = UnitVectors(project.store, encoder.id, encoder.width)
+    expected = UnitVectors(project.store, encoder.id, encoder.width).of(np.array([7]))
+    twice = vectors.of(np.array([5, 5, 7]))
+    np.testing.assert_array_equal(twice[0], twice[1])
+    vectors.of(np.array([9]))
+    np.testing.assert_array_equal(vectors.of(np.array([7])), expected)

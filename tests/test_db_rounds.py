@@ -72,3 +72,19 @@ def test_a_skip_for_now_counts_as_handled_until_it_is_undone(store: Store) -> No
     assert rounds.handled(store, review.id, "false-negative") == {1}
     scores.record(store, [event("undo", "undo", 1, undoes="skip")])
     assert rounds.handled(store, review.id, "false-negative") == set()
+
+
+def test_answers_count_for_what_dealt_the_card_last_in_the_order_given(store: Store) -> None:
+    review = rounds.open_round(store, 1, 0.5)
+    details = {"queue": "false-positive", "shown_version": "v1.0"}
+    cards = [(1, 0.9), (2, 0.8), (3, 0.7)]
+    rounds.mark_shown(store, review.id, "false-positive", cards, {1: "random"})
+    rounds.mark_shown(store, review.id, "false-positive", cards, {1: "prediction", 2: "random"})
+    score(store, 2, 1, why="correction-false-positive", **details)
+    score(store, 1, 9, why="confirmation", **details)
+    score(store, 3, 1, why="correction-false-positive", **details)
+    assert rounds.answered(store, review.id).tolist() == [2, 1, 3]
+    rounds.mark_shown(store, review.id, "false-positive", cards, {1: "random", 3: "prediction"})
+    # Noted after its answer the third one still counts; the first keeps what it was answered as.
+    expected = [("random", True), ("prediction", False), ("prediction", True)]
+    assert rounds.answers(store) == expected

@@ -133,7 +133,7 @@ def test_calibrated_chances_come_true() -> None:
 def test_temperature_divides_the_log_odds() -> None:
     embeddings, scores = collection(40)
     fitted = opinion.fit(embeddings, scores)
-    cooler = opinion.calibrated(fitted, 2.0)
+    cooler = opinion.fit(embeddings, scores, temperature=2.0)
     np.testing.assert_allclose(cooler.logits(embeddings) * 2, fitted.logits(embeddings))
     nothing, some = embeddings[:0], embeddings[:9]
     np.testing.assert_allclose(

@@ -51,11 +51,6 @@ def test_chance_wrong_is_of_the_other_side() -> None:
     np.testing.assert_allclose(found, [0.1, 0.9, 0.8])
 
 
-def test_contradiction_is_positive_where_the_opinion_disagrees() -> None:
-    found = ranking.contradiction(np.array([0.9, 0.9, 0.1]), sure(8, 2, 8), 0.5)
-    np.testing.assert_allclose(found, [-0.48, 0.48, 0.48])
-
-
 def test_weighing_trusts_whoever_was_right() -> None:
     draw = np.random.default_rng(0)
     truth = draw.integers(0, 2, 400) * 0.6 + 0.2

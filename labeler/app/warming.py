@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import lru_cache
 
 from db.errors import StoreError
+from db.records import MISTAKES
 from labeler.errors import LabelerError
 from labeler.moving import make_ready
 from labeler.project import Project
@@ -24,5 +25,5 @@ def keep_ready(project: Project, version_id: int) -> None:
 def _read(project: Project) -> None:
     # Whatever is wrong is told when the page is opened.
     with suppress(LabelerError, StoreError):
-        review_cards(project, "false-positive")
+        review_cards(project, MISTAKES)
         make_ready(project)

@@ -9,6 +9,7 @@ class Feed {
     this.queue = queue;
     this.make = make; // an item and its page → the card
     this.ready = null; // the cards that come next
+    this.dealing = 0; // how often cards were dealt anew
     this.used = false; // whether the queue has nothing more beside what is on the screen
   }
 
@@ -30,11 +31,13 @@ class Feed {
   }
 
   async fetchAhead(shown, unsent) {
+    const dealing = this.dealing;
     const query = { queue: this.queue, limit: PAGE, shown: shown.join(), exclude: unsent.join(), ahead: 1 };
     const page = await getJson("/api/review", query);
-    this.used = page.cards.length === 0;
     const cards = page.cards.map((item) => this.make(item, page));
     await Promise.all(cards.map((card) => card.decoded()));
+    if (dealing !== this.dealing) return; // made before what is on the screen now
+    this.used = cards.length === 0;
     this.ready = cards.length ? cards : null;
   }
 
@@ -46,6 +49,7 @@ class Feed {
     const cards = page.cards.map((item) => this.make(item, page));
     await Promise.all(cards.map((card) => card.decoded()));
     this.ready = null;
+    this.dealing += 1;
     return cards;
   }
 

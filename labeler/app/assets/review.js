@@ -109,7 +109,8 @@ class ReviewPage {
   inSight() {
     return this.cards.filter((card) => {
       const { top, bottom } = card.root.getBoundingClientRect();
-      return card === this.focused || (bottom > 0 && top < window.innerHeight);
+      const touched = card === this.focused || card.twins.leftOut.size > 0;
+      return touched || (bottom > 0 && top < window.innerHeight);
     });
   }
 
@@ -125,6 +126,7 @@ class ReviewPage {
 
   clear(words) {
     this.cards = [];
+    this.handled = new Set(); // images answered here: an answer on its way may still deal them
     this.answers = 0;
     this.focused = null;
     this.lastLook = false;
@@ -142,8 +144,8 @@ class ReviewPage {
   }
 
   show(cards) {
-    const here = new Set(this.shown());
-    for (const card of cards) if (!here.has(card.item.id)) this.put(card);
+    const here = new Set([...this.shown(), ...this.handled]);
+    for (const card of cards) if (!imagesOn([card]).some((image) => here.has(image))) this.put(card);
     if (!this.focused && this.cards.length) this.focusOn(this.cards[0]);
     this.words.textContent = this.cards.length ? "" : this.explanation ?? "Nothing left here: train again to find more.";
     this.mark();
@@ -237,6 +239,7 @@ class ReviewPage {
     const events = items.map((item, k) => this.eventOf(card.item, item, k ? alike(item) : what));
     this.undoable.push({ image: card.item.id, events: this.outbox.addTogether(events), card, place, counts: { ...this.counts }, left: this.left });
     items.forEach((item, k) => this.tally(item, events[k]));
+    for (const item of items) this.handled.add(item.id);
     this.cards.splice(place, 1);
     this.peek.show(null);
     if (this.focused === card) this.focusOn(this.cards[place] ?? this.cards[place - 1] ?? null);
@@ -276,6 +279,7 @@ class ReviewPage {
       this.choose(this.queue, last.image);
       return;
     }
+    for (const { image } of last.events) this.handled.delete(image);
     const card = new Card(last.card.item, last.card.item, this.acts);
     card.twins.leaveOut(last.card.twins.leftOut);
     last.card.root.remove();
