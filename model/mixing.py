@@ -19,6 +19,8 @@ SECOND_OPINION, PREDICTION, RANDOM = "second-opinion", "prediction", "random"
 # a mistake, but teaches what reviewing never asks: it stands in for evidence that finds less than
 # one mistake in five cards.
 PRIORS = {SECOND_OPINION: (1.0, 3.0), PREDICTION: (1.0, 3.0), RANDOM: (4.0, 16.0)}
+# Hits and misses that are forgotten like answers: so the first pages are dealt by suspicion.
+FIRST = {SECOND_OPINION: (4.0, 2.0), PREDICTION: (2.0, 2.0), RANDOM: (0.0, 0.0)}
 # An answer counts half as much after forty others: what is left changes with each round.
 MEMORY = 0.5 ** (1 / 40)
 
@@ -30,7 +32,7 @@ def proved(answers: Iterable[tuple[str, bool]]) -> dict[str, tuple[float, float]
 
     Answers to unknown evidence are left out, but time goes on for the others.
     """
-    counts = {name: [0.0, 0.0] for name in PRIORS}
+    counts = {name: list(FIRST[name]) for name in PRIORS}
     for name, hit in answers:
         for each in counts.values():
             each[0] *= MEMORY

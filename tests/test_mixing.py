@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.mixing import MEMORY, PREDICTION, PRIORS, RANDOM, SECOND_OPINION, deal, proved
+from model.mixing import FIRST, MEMORY, PREDICTION, PRIORS, RANDOM, SECOND_OPINION, deal, proved
 
 EVEN = {SECOND_OPINION: (1.0, 1.0), PREDICTION: (1.0, 1.0)}
 
@@ -17,22 +17,34 @@ def dealt(orders: dict[str, list[int]], counts: dict, wanted: int, seed: int = 0
     return deal(rows, counts, wanted, np.random.default_rng(seed))
 
 
-def test_without_answers_there_are_only_the_priors() -> None:
-    assert proved([]) == PRIORS
+def credit(name: str, answers: int) -> tuple[float, float]:
+    """What an evidence is credited with after so many answers to others."""
+    return tuple(  # type: ignore[return-value]
+        lasting + MEMORY**answers * first
+        for lasting, first in zip(PRIORS[name], FIRST[name], strict=True)
+    )
+
+
+def test_without_answers_suspicion_deals_and_hardly_chance() -> None:
+    counts = proved([])
+    assert counts == {name: pytest.approx(credit(name, 0)) for name in PRIORS}
+    rates = {name: hits / (hits + misses) for name, (hits, misses) in counts.items()}
+    assert rates[SECOND_OPINION] > rates[PREDICTION] > rates[RANDOM]
 
 
 def test_hits_and_misses_by_hand() -> None:
     found = proved([(PREDICTION, True), (PREDICTION, False), (RANDOM, False)])
-    credit = PRIORS[PREDICTION]
-    assert found[PREDICTION] == pytest.approx((credit[0] + MEMORY**2, credit[1] + MEMORY))
-    assert found[RANDOM] == pytest.approx((PRIORS[RANDOM][0], PRIORS[RANDOM][1] + 1))
-    assert found[SECOND_OPINION] == PRIORS[SECOND_OPINION]
+    hits, misses = credit(PREDICTION, 3)
+    assert found[PREDICTION] == pytest.approx((hits + MEMORY**2, misses + MEMORY))
+    hits, misses = credit(RANDOM, 3)
+    assert found[RANDOM] == pytest.approx((hits, misses + 1))
+    assert found[SECOND_OPINION] == pytest.approx(credit(SECOND_OPINION, 3))
 
 
 def test_a_hit_counts_half_after_some_dozens_of_other_answers() -> None:
     later = round(np.log(0.5) / np.log(MEMORY))
     assert 20 <= later <= 200
-    hits, misses = PRIORS[PREDICTION]
+    hits, misses = credit(PREDICTION, later + 1)
     found = proved([(PREDICTION, True)] + [(RANDOM, False)] * later)
     assert found[PREDICTION] == pytest.approx((hits + 0.5, misses))
     # An evidence that is no longer among ours counts for nobody, but it has passed time.
