@@ -103,14 +103,7 @@ def version_history(
     """One measure over the versions, oldest left, with its 95 % interval; `figure`: d3 format."""
     frame = pd.DataFrame({"version": names, "value": values, "low": lows, "high": highs})
     frame = frame.dropna(subset=["value"])
-    every = alt.Scale(domain=list(names))  # also those without a value: charts stand in line
-    x = alt.X(
-        "version:N",
-        sort=None,
-        scale=every,
-        title=None,
-        axis=alt.Axis(labelAngle=0, labelFlush=False),
-    )
+    x = _over_versions(names)  # also those without a value: charts stand in line
     axis = alt.Axis(title=None, format=figure)
     scale = alt.Scale(zero=False, nice=True)
     tips = ["version", *(alt.Tooltip(f, format=figure) for f in ("value", "low", "high"))]
@@ -123,6 +116,17 @@ def version_history(
     return alt.LayerChart(layer=[whiskers, line, dots], height=height)
 
 
+def _over_versions(names: Sequence[str]) -> alt.X:
+    """The axis of the versions, each once and in this order."""
+    return alt.X(
+        "version:N",
+        sort=None,
+        scale=alt.Scale(domain=list(dict.fromkeys(names))),
+        title=None,
+        axis=alt.Axis(labelAngle=0, labelFlush=False),
+    )
+
+
 def outcomes(
     names: Sequence[str], outcome_of: Mapping[str, Sequence[int]], *, height: int = HEIGHT
 ) -> alt.Chart:
@@ -131,18 +135,11 @@ def outcomes(
     long = wide.melt("version", var_name="outcome", value_name="cards")
     kinds = list(outcome_of)
     long["place"] = long["outcome"].map(kinds.index)
-    every = alt.Scale(domain=list(dict.fromkeys(names)))
     return (
         alt.Chart(long, height=height)
         .mark_bar(size=18, cornerRadius=2)
         .encode(
-            x=alt.X(
-                "version:N",
-                sort=None,
-                scale=every,
-                title=None,
-                axis=alt.Axis(labelAngle=0, labelFlush=False),
-            ),
+            x=_over_versions(names),
             y=alt.Y("sum(cards):Q", title=None, axis=alt.Axis(tickMinStep=1)),
             color=alt.Color("outcome:N", sort=kinds, title=None, legend=alt.Legend(orient="right")),
             order="place:Q",
