@@ -6,7 +6,6 @@ second simulation in the same folder finds everything embedded.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from labeler.csv_files import Line, read_lines
 from labeler.embedding import embed
 from labeler.errors import BadInput
 from labeler.importing import import_paths
+from labeler.labels import read_score, score_on_line
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.simulating import Labelled
@@ -98,12 +98,10 @@ def _read(labels: Path, images_folder: Path, tell: Tell) -> _Answers:
 
 
 def _score(line: Line) -> float | None:
-    text = line.cell("score").strip()
     try:
-        score = float(text.replace(",", ".") if line.has_decimal_commas else text)
-    except ValueError:
+        return read_score(score_on_line(line))
+    except BadInput:
         return None
-    return score if math.isfinite(score) and 0 <= score <= 10 else None
 
 
 def _joined(project: Project, answers: _Answers) -> Labelled:

@@ -169,7 +169,7 @@ def _understand(
             image_id = image_on_line(ids, file.absolute().parent, line)
             if group := line.cell(*GROUP_COLUMNS).strip():
                 groups[image_id] = group
-            score = _score_on_line(line)
+            score = score_on_line(line)
             if score.lower() in _NOTHING:
                 summary.blank += 1
                 continue
@@ -185,7 +185,8 @@ def _understand(
     return list(stated.values()), groups
 
 
-def _score_on_line(line: Line) -> str:
+def score_on_line(line: Line) -> str:
+    """What the line's column `score` holds, with a point where the file writes 7,5."""
     score = line.cell("score").strip()
     return score.replace(",", ".") if line.has_decimal_commas else score
 
