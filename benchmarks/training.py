@@ -10,16 +10,10 @@ steps and multiplied, since all of it takes half an hour.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import time
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
+from measuring import machine, timed
 from scipy.stats import spearmanr
 
 from model import ordinal
@@ -42,12 +36,6 @@ def collection(images: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarr
     return embeddings.astype(np.float32), np.clip(np.round(scores), 0, 10)
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
-    found = work()
-    return time.perf_counter() - start, found
-
-
 def agreement(said: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """Mean absolute error (0–1) and rank correlation."""
     return float(np.abs(said - truth / 10).mean()), float(spearmanr(said, truth).statistic)
@@ -55,16 +43,6 @@ def agreement(said: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
 
 def _mean_and_spread(cell: np.ndarray) -> str:
     return "" if np.isnan(cell).any() else f"{cell.mean():.3f} ± {cell.std():.3f}"
-
-
-def machine() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
-    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{name}, {os.cpu_count()} cores{gpu}, load {load}, torch {torch.__version__}"
 
 
 def one_seed(images: int, width: int, seed: int) -> dict[str, tuple[float, float, float]]:
