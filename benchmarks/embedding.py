@@ -1,8 +1,10 @@
 """How quickly a folder of photos is embedded, and what limits it: python benchmarks/embedding.py
 
-Draws its own JPEGs in a temporary folder, imports them into a temporary project, prints a table:
-the bare encoder on ready pixels, decoding alone, the limit that follows from the two, a plain loop
-over the files, and the product's own `embed` (which stores what it computes).
+Draws its own JPEGs in a temporary folder and imports them into a temporary project. The limit on
+all cores is 1 / (bare encoder time + decode time / cores): the encoder on ready pixels in its
+quicker form (all cores in each layer, or a batch for each), decoding in one thread. The plain loop
+opens, converts and encodes one file after the other in float32; `embed` also stores. CLIP has
+random weights here, saved and loaded like a real checkpoint; the time is the same.
 """
 
 from __future__ import annotations
@@ -10,13 +12,12 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from measuring import best, machine, table, timed
 from PIL import Image
 
 from labeler.embedding import embed, prepare_file
@@ -24,8 +25,14 @@ from labeler.importing import import_paths
 from labeler.pictures import open_picture
 from labeler.project import Project
 from model.encoders import Encoder, load_encoder
+from model.threads import shared_out
 
-BARE_BATCH = 32
+READY = 32
+PLAIN = 25
+HEAD = (
+    *("encoder", "decode, ms", "bare, all cores, ms", "bare, one core each, ms", "limit"),
+    *("plain loop", "embed", "of the limit (≥ 0.9)", "times the loop (≥ 4)"),
+)
 
 
 def draw_photo(path: Path, size: int, seed: int) -> None:
@@ -39,14 +46,19 @@ def draw_photo(path: Path, size: int, seed: int) -> None:
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, quality=90)
 
 
-def rate(count: int, work: Callable[[], object], repeats: int = 1) -> float:
-    """Units a second, the best of `repeats`."""
-    best = 0.0
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        best = max(best, count / (time.perf_counter() - started))
-    return best
+def save_clip(folder: Path) -> str:
+    """The name of an encoder of CLIP's shape B/32 whose weights are random."""
+    import torch
+
+    from model import torchvision_guard  # noqa: F401  (before open_clip)
+
+    import open_clip  # isort: skip
+
+    torch.manual_seed(0)
+    path = folder / "random.pt"
+    model = open_clip.create_model("ViT-B-32-quickgelu")
+    torch.save({"state_dict": model.state_dict()}, path)
+    return f"open_clip:ViT-B-32-quickgelu/{path}"
 
 
 def plain_loop(encoder: Encoder, paths: Sequence[Path]) -> None:
@@ -54,58 +66,54 @@ def plain_loop(encoder: Encoder, paths: Sequence[Path]) -> None:
         encoder.encode(encoder.prepare(open_picture(path))[None])
 
 
-def decode_in_threads(encoder: Encoder, paths: Sequence[Path], threads: int) -> None:
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(partial(prepare_file, encoder), paths))
+def prepare_all(encoder: Encoder, paths: Sequence[Path]) -> None:
+    for path in paths:
+        prepare_file(encoder, path)
 
 
-def measure(folder: Path, encoder_name: str, images: int, size: int) -> None:
-    paths = [folder / "photos" / f"{number:04}.jpg" for number in range(images)]
-    paths[0].parent.mkdir()
-    for number, path in enumerate(paths):
-        draw_photo(path, size, number)
-    megabytes = sum(path.stat().st_size for path in paths) / images / 1e6
-    cores = os.cpu_count() or 1
-    started = time.perf_counter()
+def one_core_each(encoder: Encoder, ready: np.ndarray) -> None:
+    list(shared_out(encoder.encode, np.array_split(ready, os.cpu_count() or 1)))
+
+
+def measure(folder: Path, name: str, encoder_name: str, paths: list[Path]) -> list[str]:
+    """The encoder's line of the table."""
     encoder = load_encoder(encoder_name)
-    load = time.perf_counter() - started
-    kind = getattr(encoder, "dtype", "")
-    print(f"{images} JPEGs of {size} × {size} pixels, {megabytes:.1f} MB each; {cores} cores;")
-    print(f"{encoder.identity} {kind}, loaded in {load:.1f} s\n")
-
-    ready = np.stack([prepare_file(encoder, path) for path in paths[:BARE_BATCH]])
-    bare = rate(len(ready), lambda: encoder.encode(ready), repeats=5)
-    one = rate(images, lambda: decode_in_threads(encoder, paths, 1))
-    decoding = rate(images, lambda: decode_in_threads(encoder, paths, cores))
-    limit = 1 / (1 / bare + 1 / decoding)
-    loop = rate(images // 4, lambda: plain_loop(encoder, paths[: images // 4]))
-
-    project = Project.create(folder / "project", encoder=encoder_name)
+    few = paths[:PLAIN]
+    ready = np.stack([prepare_file(encoder, path) for path in paths[:READY]])
+    decode = best(partial(prepare_all, encoder, few)) / len(few)
+    whole = best(partial(encoder.encode, ready)) / len(ready)
+    shared = best(partial(one_core_each, encoder, ready)) / len(ready)
+    limit = 1 / (min(whole, shared) + decode / (os.cpu_count() or 1))
+    exact = load_encoder(encoder_name, precision="float32")
+    loop = len(few) / timed(partial(plain_loop, exact, few))[0]
+    project = Project.create(folder / name, encoder=encoder_name)
     import_paths(project, [paths[0].parent])
-    embedded = embed(project, encoder=encoder).rate
+    rate = embed(project, encoder=encoder).rate
     project.close()
-
-    print(f"{'':34}{'images/s':>10}{'of limit':>10}")
-    rows = [
-        ("bare encoder, ready pixels", bare),
-        ("decoding alone, 1 thread", one),
-        (f"decoding alone, {cores} threads", decoding),
-        ("limit: both share the cores", limit),
-        ("plain loop, full decode", loop),
-        ("embed (decode, encode, store)", embedded),
+    kind = str(getattr(encoder, "dtype", "")).removeprefix("torch.")
+    return [
+        f"{name}, {kind}",
+        *(f"{1e3 * seconds:.1f}" for seconds in (decode, whole, shared)),
+        *(f"{value:.1f}/s" for value in (limit, loop, rate)),
+        f"{rate / limit:.2f}",
+        f"{rate / loop:.1f}",
     ]
-    for name, value in rows:
-        print(f"{name:34}{value:10.1f}{value / limit:10.2f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--encoder", default="lite")
-    parser.add_argument("--images", type=int, default=192)
+    parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--size", type=int, default=2000, help="pixels of each side")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        measure(Path(folder), chosen.encoder, chosen.images, chosen.size)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        paths = [folder / "photos" / f"{number:04}.jpg" for number in range(chosen.images)]
+        paths[0].parent.mkdir()
+        for number, path in enumerate(paths):
+            draw_photo(path, chosen.size, number)
+        print(f"{machine()}; {chosen.images} JPEGs of {chosen.size} × {chosen.size}\n")
+        encoders = (("lite", "lite"), ("ViT-B-32", save_clip(folder)))
+        print(table(HEAD, [measure(folder, *encoder, paths) for encoder in encoders]))
 
 
 if __name__ == "__main__":

@@ -1,25 +1,27 @@
-"""How fast pictures are imported, against reading and hashing them alone.
+"""How fast pictures are imported, against reading, hashing and decoding them alone.
 
-    python benchmarks/importing.py [--small 400] [--large 60]
+    python benchmarks/importing.py [--small 20000] [--large 500]
 
-Makes its own pictures in a temporary folder: small ones (512 x 512) and large ones (2000 x 2000),
-JPEG and PNG. "Read alone" hashes and fully decodes every file in the same number of threads and
-keeps nothing; "import" also makes previews and thumbnails, fingerprints, and records everything;
-"again" is the same import with nothing new.
+Makes its own pictures in a temporary folder: small ones, 256 to 512 pixels a side, and large ones
+of 2000 x 2000, as JPEG, and a tenth as many as PNG. "Read alone" hashes and fully decodes every
+file in the same number of threads and keeps nothing; "import" also makes previews, thumbnails and
+fingerprints, and records everything; "again" is the same import with nothing new. Memory is what
+the process holds when a quarter of the import is done, and at its end.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from measuring import machine, table, timed
 from PIL import Image
 
 from labeler.fingerprints import content_hash
@@ -27,21 +29,45 @@ from labeler.importing import import_paths
 from labeler.pictures import open_regular, read_picture
 from labeler.project import Project
 
+SMALL, LARGE = (256, 512), (2000, 2000)
+TARGET = 0.8
+HEAD = (
+    *("pictures", "KB each", "read alone", "import", "ratio", "target", "again"),
+    *("MB at a quarter", "MB at the end"),
+)
 
-def picture(seed: int, side: int) -> Image.Image:
+
+@dataclass(frozen=True)
+class Case:
+    """So many pictures with sides (least, most) in pixels, of one format."""
+
+    name: str
+    count: int
+    sides: tuple[int, int]
+    suffix: str
+
+
+def scenery(side: int) -> Image.Image:
     """Soft shapes with grain, so that its JPEG is about as large as a photo's."""
-    rng = np.random.default_rng(seed)
-    grid = Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8))
+    rng = np.random.default_rng(side)
+    cells = side // 20
+    grid = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
     soft = np.asarray(grid.resize((side, side), Image.Resampling.BICUBIC), np.int16)
     grain = rng.integers(-6, 7, (side, side, 1), dtype=np.int16)
     return Image.fromarray(np.clip(soft + grain, 0, 255).astype(np.uint8))
 
 
-def make(folder: Path, count: int, side: int, suffix: str) -> list[Path]:
+def make(folder: Path, case: Case) -> list[Path]:
+    """Different pieces of one scenery, saved."""
     folder.mkdir(parents=True)
-    paths = [folder / f"{number:05}{suffix}" for number in range(count)]
-    for number, path in enumerate(paths):
-        picture(number, side).save(path, **({"quality": 90} if suffix == ".jpg" else {}))
+    whole = scenery(case.sides[1] + 1000)
+    rng = np.random.default_rng(0)
+    paths = [folder / f"{number:05}{case.suffix}" for number in range(case.count)]
+    for path in paths:
+        left, top = rng.integers(0, 1000, 2).tolist()
+        width, height = rng.integers(case.sides[0], case.sides[1] + 1, 2).tolist()
+        piece = whole.crop((left, top, left + width, top + height))
+        piece.save(path, quality=90)  # which PNG takes no notice of
     return paths
 
 
@@ -51,46 +77,69 @@ def read_alone(path: Path) -> None:
         read_picture(file, path)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def measure(folder: Path, paths: list[Path], workers: int) -> tuple[float, float, float]:
-    """Seconds for reading alone, importing, and importing again."""
+def read_all(paths: list[Path], workers: int) -> None:
     with ThreadPoolExecutor(workers) as pool:
-        alone = seconds(lambda: list(pool.map(read_alone, paths)))
-    project = Project.create(folder / "project", encoder="lite")
-    first = seconds(lambda: import_paths(project, [paths[0].parent], workers=workers))
-    again = seconds(lambda: import_paths(project, [paths[0].parent], workers=workers))
-    project.close()
-    return alone, first, again
+        for _ in pool.map(read_alone, paths):
+            pass
+
+
+def megabytes() -> float:
+    """What the process holds now."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def measure(folder: Path, case: Case, workers: int, repeats: int) -> list[str]:
+    """The case's line of the table."""
+    paths = make(folder / "pictures", case)
+    held: list[float] = []
+
+    def watch(done: int, total: int, _what: str) -> None:
+        if total and done in (max(total // 4, 1), total):
+            held.append(megabytes())
+
+    alone = first = again = float("inf")
+    for number in range(repeats):
+        held.clear()
+        project = Project.create(folder / f"project{number}", encoder="lite")
+        work = partial(import_paths, project, [paths[0].parent], progress=watch, workers=workers)
+        alone = min(alone, timed(partial(read_all, paths, workers))[0])
+        first = min(first, timed(work)[0])
+        again = min(again, timed(work)[0])
+        project.close()
+    size = sum(path.stat().st_size for path in paths) / case.count / 1e3
+    rates = [f"{case.count / seconds:,.0f}/s" for seconds in (alone, first, again)]
+    return [
+        f"{case.count:,} {case.name}",
+        f"{size:,.0f}",
+        *rates[:2],
+        f"{alone / first:.2f}",
+        f"≥ {TARGET}",
+        rates[2],
+        *(f"{value:.0f}" for value in (held[0], held[-1])),
+    ]
+
+
+def cases(small: int, large: int) -> Iterator[Case]:
+    for count, sides, pixels in ((small, SMALL, "256–512 px"), (large, LARGE, "2000 px")):
+        if count:
+            yield Case(f"JPEG, {pixels}", count, sides, ".jpg")
+            yield Case(f"PNG, {pixels}", max(1, count // 10), sides, ".png")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--small", type=int, default=400, help="pictures of 512 x 512")
-    parser.add_argument("--large", type=int, default=60, help="pictures of 2000 x 2000")
+    parser.add_argument("--small", type=int, default=20_000, help="JPEGs of 256 to 512 pixels")
+    parser.add_argument("--large", type=int, default=500, help="JPEGs of 2000 x 2000 pixels")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--repeats", type=int, default=1, help="the best of so many runs counts")
     given = parser.parse_args()
-    print(f"{given.workers} threads\n")
-    print("| pictures | read alone | import | ratio | again |")
-    print("|---|---|---|---|---|")
-    cases = [(given.small, 512), (given.large, 2000)]
-    with tempfile.TemporaryDirectory() as temporary:
-        for count, side in cases:
-            for suffix in (".jpg", ".png"):
-                folder = Path(temporary) / f"{side}{suffix[1:]}"
-                paths = make(folder / "pictures", count, side, suffix)
-                alone, first, again = measure(folder, paths, given.workers)
-                name = f"{count} {suffix[1:].upper()} of {side} x {side}"
-                print(
-                    f"| {name} | {count / alone:.0f}/s | {count / first:.0f}/s | "
-                    f"{first / alone:.2f} | {count / again:.0f}/s |"
-                )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"\nPeak memory {peak:.0f} MB.")
+    print(f"{machine()}; {given.workers} threads\n")
+    lines = []
+    for case in cases(given.small, given.large):
+        with tempfile.TemporaryDirectory() as temporary:
+            lines.append(measure(Path(temporary), case, given.workers, given.repeats))
+    print(table(HEAD, lines))
 
 
 if __name__ == "__main__":

@@ -2,77 +2,90 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import BigInteger, Integer, cast, func, select, text
+from sqlalchemy import BigInteger, Integer, cast, func, select
 
-from db.rows import id_array, plain_rows
-from db.schema import WAITING, HandScoreRow, ImageRow, PredictionRow
+from db.rows import numbers, plain_columns
+from db.schema import HandScoreRow, ImageRow, VersionRow
 from db.store import Store
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ImageColumns:
+class ByRisingId:
+    """Rows of images by rising id, which whole columns are kept beside."""
+
+    ids: np.ndarray  # (n,) int64
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def places(self, ids: Iterable[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of those `ids` (m,) that exist, in their order, and which ones exist (m,)."""
+        wanted = ids if isinstance(ids, np.ndarray) else np.fromiter(ids, dtype=np.int64)
+        if not len(self) or not len(wanted):
+            return np.zeros(0, dtype=np.int64), np.zeros(len(wanted), dtype=bool)
+        first, last = self.ids[0], self.ids[-1]
+        if last - first == len(self) - 1:  # none is missing between them, so nothing is searched
+            known = (wanted >= first) & (wanted <= last)
+            return wanted[known] - first, known
+        rows = np.minimum(np.searchsorted(self.ids, wanted), len(self) - 1)
+        known = self.ids[rows] == wanted
+        return rows[known], known
+
+    def rows(self, ids: Iterable[int] | np.ndarray) -> np.ndarray:
+        """The rows of those `ids` that exist, in their order."""
+        return self.places(ids)[0]
+
+    def spread(self, ids: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """`values` (m,) of `ids` (m,) at their rows, (n,) float64, NaN elsewhere."""
+        spread = np.full(len(self), np.nan)
+        rows, known = self.places(ids)
+        spread[rows] = values[known]
+        return spread
+
+    def marked(self, ids: Iterable[int] | np.ndarray) -> np.ndarray:
+        """Which rows (n,) are among `ids`."""
+        mask = np.zeros(len(self), dtype=bool)
+        mask[self.rows(ids)] = True
+        return mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageColumns(ByRisingId):
     """Every image, by rising id; all arrays (n,)."""
 
-    ids: np.ndarray  # int64
     sources: np.ndarray  # int64, source ids
     hashes: np.ndarray  # uint64, difference hashes, 0 where there is none
     fine: np.ndarray  # bool: readable and still there
+    readable: np.ndarray  # bool: also what is missing but was read once
 
 
 def image_columns(store: Store) -> ImageColumns:
-    """What does not change while hand scores come in; `image_stamp` tells when it has."""
-    # Each column as one text: a row object for each of 100,000 images would take twice as long.
-    wanted = (ImageRow.id, ImageRow.source_id, _whole(ImageRow.fingerprint), _is_fine())
-    query = select(*(func.json_group_array(column) for column in wanted))
+    """What does not change while hand scores come in; `db.counts.image_stamp` tells when it has."""
+    columns = (
+        ImageRow.id,
+        ImageRow.source_id,
+        _whole(ImageRow.fingerprint).label("look"),
+        cast(ImageRow.state == "fine", Integer).label("fine"),
+        cast(ImageRow.state != "unreadable", Integer).label("readable"),
+    )
     with store.reading() as session:
-        texts = session.execute(query).one()
-    ids, sources, hashes, fine = (np.array(json.loads(each), dtype=np.int64) for each in texts)
-    order = np.argsort(ids)
+        found = plain_columns(session, select(*columns).order_by(ImageRow.id))
+    ids, sources, looks, fine, readable = (numbers(each, np.int64) for each in found)
     return ImageColumns(
-        ids[order], sources[order], hashes[order].view(np.uint64), fine[order].astype(bool)
+        ids, sources, looks.view(np.uint64), fine.astype(bool), readable.astype(bool)
     )
 
 
-def image_stamp(store: Store) -> tuple[tuple[int, ...], ...]:
-    """Changes when images come, go, or change their source; read from an index alone."""
-    query = select(ImageRow.source_id, _is_fine(), func.count(), func.sum(ImageRow.id)).group_by(
-        ImageRow.source_id, ImageRow.state
-    )
+def prediction_batches(store: Store, version_id: int) -> int:
+    """How often predictions of the version were kept: it grows whenever there are others."""
+    query = select(VersionRow.batches).where(VersionRow.id == version_id)
     with store.reading() as session:
-        return tuple(sorted(tuple(row) for row in plain_rows(session, query)))
-
-
-def scored(store: Store) -> tuple[np.ndarray, np.ndarray]:
-    """Ids (n,) int64, rising, and hand scores (n,) float64, 0–10: from an index alone."""
-    query = select(ImageRow.id, ImageRow.hand_score).where(ImageRow.hand_score.is_not(None))
-    with store.reading() as session:
-        rows = plain_rows(session, query)
-    ids = id_array([image_id for image_id, _ in rows])
-    order = np.argsort(ids)
-    return ids[order], np.array([value for _, value in rows], dtype=np.float64)[order]
-
-
-def waiting(store: Store) -> tuple[np.ndarray, np.ndarray]:
-    """Ids (n,) int64 and source ids (n,) int64 of the fine images without a hand score, by id."""
-    # Each column as one text: a row object for each of 100,000 images would take a second.
-    columns = [func.json_group_array(column) for column in (ImageRow.id, ImageRow.source_id)]
-    with store.reading() as session:
-        texts = session.execute(select(*columns).where(text(WAITING))).one()
-    ids, sources = (np.array(json.loads(column), dtype=np.int64) for column in texts)
-    order = np.argsort(ids)
-    return ids[order], sources[order]
-
-
-def prediction_count(store: Store, version_id: int) -> int:
-    """How many images the version has predicted; it grows when new images are embedded."""
-    query = select(func.count()).where(PredictionRow.version_id == version_id)
-    with store.reading() as session:
-        return session.scalar(query.select_from(PredictionRow)) or 0
+        return session.scalar(query) or 0
 
 
 def kept_by_hand(store: Store) -> set[int]:
@@ -94,7 +107,3 @@ def kept_by_hand(store: Store) -> set[int]:
 def _whole(column: Any) -> Any:
     """The number as SQLite keeps it, 0 where there is none."""
     return func.coalesce(cast(column, BigInteger), 0)
-
-
-def _is_fine() -> Any:
-    return cast(ImageRow.state == "fine", Integer)

@@ -6,6 +6,8 @@ up to some place in the order of these keys are a random sample of the collectio
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
@@ -14,6 +16,7 @@ from db.queues import was_skipped
 from db.records import RandomSample
 from db.rows import id_array, plain_rows
 from db.schema import (
+    ELSEWHERE,
     WAITING,
     DrawRow,
     HandScoreRow,
@@ -56,21 +59,28 @@ def passing_counts(store: Store, version_id: int, threshold: float) -> tuple[int
 
     Those that it was trained on count with the prediction that was made without having seen them.
     """
-    elsewhere = select(ImageRow.id).where(ImageRow.state != "fine")
+    elsewhere = select(ImageRow.id).where(text(ELSEWHERE))
     seen = select(VersionScoreRow.image_id).where(VersionScoreRow.version_id == version_id)
-    passing = failing = 0
+    left_out = PredictionRow.image_id.in_(seen.union(elsewhere))
+    held_out = (OutOfFoldRow.image_id.in_(seen), OutOfFoldRow.image_id.not_in(elsewhere))
     with store.reading() as session:
-        for table, more in (
-            (PredictionRow, PredictionRow.image_id.not_in(seen)),
-            (OutOfFoldRow, OutOfFoldRow.image_id.in_(seen)),
-        ):
-            some = func.count().filter(table.score >= threshold)
-            query = select(some, func.count()).where(
-                table.version_id == version_id, table.image_id.not_in(elsewhere), more
-            )
-            pass_, every = session.execute(query).one()
-            passing, failing = passing + pass_, failing + every - pass_
-    return passing, failing
+        # All are counted in the index's own order; only what doesn't belong there is looked up.
+        every, passing = _counts(session, PredictionRow, version_id, threshold)
+        others, passing_others = _counts(session, PredictionRow, version_id, threshold, left_out)
+        unseen, passing_unseen = _counts(session, OutOfFoldRow, version_id, threshold, *held_out)
+    passing += passing_unseen - passing_others
+    return passing, every + unseen - others - passing
+
+
+def _counts(
+    session: Session, table: Any, version_id: int, threshold: float, *among: Any
+) -> tuple[int, int]:
+    """How many predictions there are, and how many of them pass."""
+    # Counted apart, not asked for: asking would draw SQLite to the index by score.
+    passing = func.count().filter(table.score >= threshold)
+    query = select(func.count(), passing).where(table.version_id == version_id, *among)
+    every, some = session.execute(query).one()
+    return every, some
 
 
 def _next_draw(session: Session) -> int:

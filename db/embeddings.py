@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import exists, func, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import ColumnElement, exists, func, insert, select
 from sqlalchemy.orm import Session
 
 from db.errors import StoreError
 from db.records import EncoderRecord
-from db.rows import Ids, Query, first_path, id_array, is_among, plain_ids, plain_rows
+from db.rows import Ids, first_path, id_array, is_among, numbers, plain_columns, plain_ids
 from db.schema import EmbeddingRow, EncoderRow, ImageRow
 from db.store import Store
 
 VECTOR = np.dtype("<f4")
+_PIECE = 8192  # embeddings that are read at once: SQLite puts together less than a gigabyte
 
 
 def register_encoder(
@@ -87,10 +87,8 @@ def put(store: Store, encoder_id: int, ids: Ids, vectors: np.ndarray) -> None:
         if known is None:
             raise StoreError(f"There is no encoder {encoder_id}; register it first.")
         rows = _checked(known, image_ids, vectors)
-        statement = upsert(EmbeddingRow.__table__)  # type: ignore[arg-type]
-        statement = statement.on_conflict_do_update(
-            index_elements=["encoder_id", "image_id"], set_={"vector": statement.excluded.vector}
-        )
+        # One that is replaced gets a new number: `db.arrivals` tells that it has come.
+        statement = insert(EmbeddingRow.__table__).prefix_with("OR REPLACE")  # type: ignore[arg-type]
         if image_ids:
             session.execute(
                 statement,
@@ -102,13 +100,24 @@ def put(store: Store, encoder_id: int, ids: Ids, vectors: np.ndarray) -> None:
 
 
 def get(store: Store, encoder_id: int, ids: Ids) -> tuple[np.ndarray, np.ndarray]:
-    """Ids (n,) int64 and embeddings (n, width) float32 of those `ids` that have one, in order."""
-    wanted = plain_ids(ids)
-    query = _vectors(encoder_id).where(is_among(EmbeddingRow.image_id, wanted))
+    """Ids (n,) int64 and embeddings (n, width) float32 of those `ids` that have one, in order.
+
+    Quickest where `ids` are one stretch, with few others between them: such are read as they lie.
+    """
+    wanted = id_array(plain_ids(ids))
+    rising = np.unique(wanted)
+    pieces = [rising[start : start + _PIECE] for start in range(0, len(rising), _PIECE)]
     with store.reading() as session:
         width = _width(session, encoder_id)
-        found = {row[0]: row for row in plain_rows(session, query)}
-    return _arrays([found[i] for i in wanted if i in found], width)
+        read = [_read(session, encoder_id, width, _among(piece)) for piece in pieces]
+    found, vectors = _joined(read, width)
+    place = np.searchsorted(found, wanted)
+    known = place < len(found)
+    known[known] = found[place[known]] == wanted[known]
+    place = place[known]
+    if np.array_equal(place, np.arange(len(found))):
+        return found, vectors
+    return found[place], vectors[place]
 
 
 def iterate(
@@ -118,7 +127,6 @@ def iterate(
 
     Each batch is read on its own, so that a long walk holds nothing up.
     """
-    query = _vectors(encoder_id).order_by(EmbeddingRow.image_id)
     if ids is not None:
         wanted = sorted(set(plain_ids(ids)))
         for start in range(0, len(wanted), batch):
@@ -129,12 +137,12 @@ def iterate(
     last = -1
     while True:
         with store.reading() as session:
-            rows = plain_rows(session, query.where(EmbeddingRow.image_id > last).limit(batch))
             width = _width(session, encoder_id)
-        if not rows:
+            found = _read(session, encoder_id, width, EmbeddingRow.image_id > last, batch)
+        if not len(found[0]):
             return
-        last = rows[-1][0]
-        yield _arrays(rows, width)
+        last = int(found[0][-1])
+        yield found
 
 
 def count(store: Store, encoder_id: int) -> int:
@@ -178,18 +186,50 @@ def _checked(known: EncoderRecord, image_ids: list[int], vectors: np.ndarray) ->
     return rows
 
 
-def _vectors(encoder_id: int) -> Query:
-    return select(EmbeddingRow.image_id, EmbeddingRow.vector).where(
-        EmbeddingRow.encoder_id == encoder_id
-    )
-
-
 def _width(session: Session, encoder_id: int) -> int:
     return session.scalar(select(EncoderRow.width).where(EncoderRow.id == encoder_id)) or 0
 
 
-def _arrays(rows: Sequence[tuple[Any, ...]], width: int) -> tuple[np.ndarray, np.ndarray]:
+def _among(wanted: np.ndarray) -> ColumnElement[bool]:
+    """Of rising image ids (n,), n > 0. Those that lie close together are all between the ends: next
+    to each other in the index, where those of a list are looked up one by one.
+    """
+    first, last = int(wanted[0]), int(wanted[-1])
+    if last - first < 2 * len(wanted):
+        return EmbeddingRow.image_id.between(first, last)
+    return is_among(EmbeddingRow.image_id, wanted.tolist())
+
+
+def _read(
+    session: Session,
+    encoder_id: int,
+    width: int,
+    among: ColumnElement[bool],
+    limit: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ids (n,) and embeddings (n, width) of images `among` which, by rising id.
+
+    SQLite itself puts them together: other threads go on while it reads.
+    """
+    query = (
+        select(EmbeddingRow.image_id, EmbeddingRow.vector)
+        .where(EmbeddingRow.encoder_id == encoder_id, among)
+        .order_by(EmbeddingRow.image_id)
+        .limit(limit)
+    )
+    ids, vectors = plain_columns(session, query)
+    assert not isinstance(vectors, str)
     # Over a bytearray the array is writable, which torch asks for.
-    joined = bytearray().join(vector for _, vector in rows)
-    vectors = np.frombuffer(joined, dtype=VECTOR).reshape(len(rows), width)
-    return id_array([image_id for image_id, _ in rows]), vectors
+    values = np.frombuffer(bytearray(vectors or b""), dtype=VECTOR)
+    return numbers(ids, np.int64), values.reshape(-1, width) if width else values.reshape(0, 0)
+
+
+def _joined(
+    parts: Sequence[tuple[np.ndarray, np.ndarray]], width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return np.empty(0, dtype=np.int64), np.empty((0, width), dtype=VECTOR)
+    ids, vectors = zip(*parts, strict=True)
+    return np.concatenate(ids), np.concatenate(vectors)

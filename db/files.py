@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, exists, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.orm import InstrumentedAttribute
 
 from db.records import FileOutcome, ImportedFile, KnownLocation, Location
 from db.rows import is_among
@@ -70,9 +71,50 @@ def record_files(store: Store, files: Sequence[ImportedFile]) -> list[FileOutcom
     touched: set[int] = set()
     with store.transaction() as session:
         connection = session.connection()
-        outcomes = [_record(connection, file, touched) for file in files]
+        fresh = _add_fresh(connection, files)
+        outcomes = [
+            FileOutcome(file.path, "new", fresh[number])
+            if number in fresh
+            else _record(connection, file, touched)
+            for number, file in enumerate(files)
+        ]
         _settle(connection, touched)
         return outcomes
+
+
+def _add_fresh(connection: Connection, files: Sequence[ImportedFile]) -> dict[int, int]:
+    """Add all at once those that are new by path and content: place in `files` → image id.
+
+    Nearly all files of a first import are; nothing about them has to be looked up one by one.
+    """
+    paths = _among(connection, LocationRow.path, [file.path for file in files])
+    hashes = _among(connection, ImageRow.content_hash, [file.content_hash for file in files])
+    fresh = []
+    for number, file in enumerate(files):
+        known = file.path in paths or file.content_hash is None or file.content_hash in hashes
+        if not known and file.reason is None:
+            fresh.append(number)
+        paths.add(file.path)  # what comes again in this batch is a duplicate, or a change
+        hashes.add(file.content_hash)
+    if not fresh:
+        return {}
+    connection.execute(_ADD_IMAGES, [_image_values(files[number]) for number in fresh])
+    added = select(ImageRow.content_hash, ImageRow.id).where(
+        is_among(ImageRow.content_hash, [files[number].content_hash for number in fresh])
+    )
+    ids = dict(connection.execute(added).all())
+    found = {number: ids[files[number].content_hash] for number in fresh}
+    connection.execute(
+        _ADD_LOCATION, [_location_values(files[number], id_) for number, id_ in found.items()]
+    )
+    return found
+
+
+def _among(
+    connection: Connection, attribute: InstrumentedAttribute[Any], values: Iterable[str | None]
+) -> set[str | None]:
+    """Which of `values` the store has."""
+    return set(connection.scalars(select(attribute).where(is_among(attribute, values))))
 
 
 def mark_missing(store: Store, source_id: int | None, paths: Iterable[str]) -> int:
@@ -107,7 +149,8 @@ _IMAGE = select(
 )
 _BY_HASH = _IMAGE.where(ImageRow.content_hash == bindparam("hash"))
 _UNREAD = _IMAGE.where(ImageRow.id == bindparam("image"), ImageRow.content_hash.is_(None))
-_ADD_IMAGE = insert(ImageRow.__table__).returning(ImageRow.id)  # type: ignore[arg-type]
+_ADD_IMAGES = insert(ImageRow.__table__)  # type: ignore[arg-type]
+_ADD_IMAGE = _ADD_IMAGES.returning(ImageRow.id)
 _LEAVE = (
     update(LocationRow.__table__)  # type: ignore[arg-type]
     .where(LocationRow.id == bindparam("left"))
@@ -168,14 +211,17 @@ def _outcome(file: ImportedFile, place: Any, image: Any) -> str:
 
 
 def _add_image(connection: Connection, file: ImportedFile) -> int:
-    values = _described(file) | {
+    return int(connection.execute(_ADD_IMAGE, _image_values(file)).scalar_one())
+
+
+def _image_values(file: ImportedFile) -> dict[str, object]:
+    return _described(file) | {
         "content_hash": file.content_hash,
         "state": "fine",
         "source_id": int(file.source_id),
         "shuffle": random.getrandbits(_SHUFFLE_BITS),
         "created_at": datetime.now(UTC),
     }
-    return int(connection.execute(_ADD_IMAGE, values).scalar_one())
 
 
 def _refresh(connection: Connection, file: ImportedFile, image: Any) -> None:

@@ -1,6 +1,7 @@
 """Images as the rest of the program sees them: looked up, counted, grouped.
 
-The queries about sources, files and queues live in modules of their own and are offered here too.
+The queries about counts, sources, files and queues live in modules of their own and are offered
+here too.
 """
 
 from __future__ import annotations
@@ -8,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, select, text, update
 
+from db.counts import by_state as count_by_state
+from db.counts import not_embedded
 from db.files import ids_by_path, known_locations, locations, mark_missing, record_files
-from db.queues import browse, scored, unscored
+from db.queues import last_scored, unscored
 from db.records import Image
 from db.rows import Ids, id_array, images_in_order, plain_rows
-from db.schema import ImageRow, LocationRow
+from db.schema import ELSEWHERE, ImageRow, LocationRow
 from db.sources import add_source, counts_by_source, sources, update_source
 from db.store import Store
 
 __all__ = [
     "add_source",
-    "browse",
     "by_ids",
     "count_by_state",
     "counts_by_source",
@@ -30,12 +32,14 @@ __all__ = [
     "groups",
     "ids_by_path",
     "known_locations",
+    "last_scored",
     "locations",
     "mark_missing",
+    "not_embedded",
     "record_files",
-    "scored",
     "set_groups",
     "sources",
+    "unreadable",
     "unscored",
     "update_source",
 ]
@@ -64,16 +68,12 @@ def find_by_path(store: Store, path: str) -> Image | None:
         return None if image_id is None else images_in_order(session, [image_id])[0]
 
 
-def count_by_state(store: Store) -> dict[str, int]:
-    """How many images are fine, unreadable and missing; every state is a key."""
-    # Grouped as the index is ordered, so that a million images are counted at once.
-    query = select(ImageRow.source_id, ImageRow.state, func.count())
-    counted = dict.fromkeys(("fine", "unreadable", "missing"), 0)
+def unreadable(store: Store) -> list[Image]:
+    """The images that can't be read, by rising id."""
+    elsewhere = text(ELSEWHERE)  # in so many words: what an index is made for
+    query = select(ImageRow.id).where(elsewhere, ImageRow.state == "unreadable")
     with store.reading() as session:
-        rows = session.execute(query.group_by(ImageRow.source_id, ImageRow.state))
-        for _, state, count in rows:
-            counted[state] += count
-    return counted
+        return images_in_order(session, sorted(session.scalars(query)))
 
 
 def set_groups(store: Store, group_of: Mapping[int, str | None]) -> None:

@@ -2,39 +2,77 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
-from sqlalchemy import exists, func, select
-from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import LargeBinary, bindparam, exists, func, insert, select, update
+from sqlalchemy.orm import Session
 
 from db.records import Predictions
-from db.rows import Ids, id_array, is_among, plain_ids, plain_rows
-from db.schema import EmbeddingRow, OutOfFoldRow, PredictionRow, VersionScoreRow
+from db.rows import (
+    Ids,
+    Query,
+    id_array,
+    is_among,
+    numbers,
+    plain_columns,
+    plain_ids,
+    plain_rows,
+)
+from db.schema import (
+    EmbeddingRow,
+    OutOfFoldRow,
+    PredictionRow,
+    VersionRow,
+    VersionScoreRow,
+)
 from db.store import Store
 
 EXCEED = np.dtype("<f2")
 BRACKETS = 10
-_BATCH = 20_000
+_UNKNOWN = np.full(BRACKETS, np.nan, dtype=EXCEED).tobytes()
+
+
+# So that whoever keeps predictions in memory knows when there are others.
+_ANOTHER_BATCH = (
+    update(VersionRow.__table__)  # type: ignore[arg-type]
+    .where(VersionRow.id == bindparam("version"))
+    .values(batches=VersionRow.batches + 1)
+)
+
+
+_PUT = """INSERT INTO predictions (version_id, image_id, score, exceed) VALUES (?, ?, ?, ?)
+    ON CONFLICT (version_id, image_id)
+    DO UPDATE SET score = excluded.score, exceed = excluded.exceed"""
+_HELD_SECONDS = 0.02  # about how long a transaction keeps others from writing
+_FIRST, _FEWEST, _MOST = 1000, 250, 20_000  # rows of a transaction
 
 
 def put_predictions(store: Store, version_id: int, new: Predictions) -> None:
     """Keep predictions; one kept before is replaced.
 
-    Written 20,000 at a time, each a transaction of its own, so that nobody who scores meanwhile
-    waits for a million of them; `without_prediction` tells what is left after an interruption.
+    A person who scores meanwhile hardly waits: each transaction is short, and the next one leaves
+    others as long to write theirs. `without_prediction` tells what is left after an interruption.
     """
-    statement = upsert(PredictionRow.__table__)  # type: ignore[arg-type]
-    statement = statement.on_conflict_do_update(
-        index_elements=["version_id", "image_id"],
-        set_={"score": statement.excluded.score, "exceed": statement.excluded.exceed},
-    )
-    for start in range(0, len(new), _BATCH):
-        rows = list(_rows(version_id, new, slice(start, start + _BATCH)))
+    # In the order of their index every transaction changes few of its pages, else nearly all.
+    ranked = np.argsort(new.scores, kind="stable")
+    start, size = 0, _FIRST
+    while start < len(new):
+        rows = list(_rows(version_id, new, ranked[start : start + size]))
         with store.transaction() as session:
-            session.execute(statement, rows)
+            began = time.perf_counter()
+            connection = session.connection()
+            connection.exec_driver_sql(_PUT, rows)
+            connection.execute(_ANOTHER_BATCH, {"version": version_id})
+        held = time.perf_counter() - began
+        start += size
+        size = int(np.clip(size * np.clip(_HELD_SECONDS / held, 0.5, 2), _FEWEST, _MOST))
+        if start < len(new):
+            # Whoever waits for SQLite's lock looks for it now and then, and must find it free.
+            time.sleep(held)
 
 
 def keep_out_of_fold(session: Session, version_id: int, new: Predictions) -> None:
@@ -42,12 +80,13 @@ def keep_out_of_fold(session: Session, version_id: int, new: Predictions) -> Non
     if new.folds is None:
         raise ValueError("out-of-fold predictions need their folds")
     folds = plain_ids(new.folds)
+    made = _rows(version_id, new, np.arange(len(new)))
+    names = ("version_id", "image_id", "score", "exceed", "fold")
     rows = [
-        row | {"fold": fold}
-        for row, fold in zip(_rows(version_id, new, slice(None)), folds, strict=True)
+        dict(zip(names, (*row, fold), strict=True)) for row, fold in zip(made, folds, strict=True)
     ]
     if rows:
-        session.execute(upsert(OutOfFoldRow.__table__), rows)  # type: ignore[arg-type]
+        session.execute(insert(OutOfFoldRow.__table__), rows)  # type: ignore[arg-type]
 
 
 def predictions(store: Store, version_id: int, ids: Ids | None = None) -> Predictions:
@@ -55,26 +94,56 @@ def predictions(store: Store, version_id: int, ids: Ids | None = None) -> Predic
 
     Images without a prediction are left out.
     """
-    query = select(PredictionRow.image_id, PredictionRow.score, PredictionRow.exceed).where(
-        PredictionRow.version_id == version_id
-    )
     if ids is None:
-        with store.reading() as session:
-            return _arrays(plain_rows(session, query.order_by(PredictionRow.image_id)))
+        return _all(store, version_id)
     wanted = plain_ids(ids)
+    query = select(PredictionRow.image_id, PredictionRow.score, PredictionRow.exceed).where(
+        PredictionRow.version_id == version_id, is_among(PredictionRow.image_id, wanted)
+    )
     with store.reading() as session:
-        rows = plain_rows(session, query.where(is_among(PredictionRow.image_id, wanted)))
+        rows = plain_rows(session, query)
     found = {row[0]: row for row in rows}
     return _arrays([found[i] for i in wanted if i in found])
 
 
-def out_of_fold(store: Store, version_id: int) -> Predictions:
-    """The version's predictions, with folds, for the images it was trained on, by rising id."""
+def scores(store: Store, version_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ids (n,) int64, rising, and predictions (n,) float32, 0–1, of all images."""
+    query = select(PredictionRow.image_id, PredictionRow.score)
+    with store.reading() as session:
+        found = plain_columns(session, _of_version(query, version_id))
+    return numbers(found[0], np.int64), numbers(found[1], np.float32)
+
+
+def _all(store: Store, version_id: int) -> Predictions:
+    exceed = func.coalesce(PredictionRow.exceed, _UNKNOWN, type_=LargeBinary).label("exceed")
+    query = select(PredictionRow.image_id, PredictionRow.score, exceed)
+    with store.reading() as session:
+        found = plain_columns(session, _of_version(query, version_id))
+    ids, made = numbers(found[0], np.int64), numbers(found[1], np.float32)
+    assert not isinstance(found[2], str)
+    packed = np.frombuffer(found[2] or b"", dtype=EXCEED).reshape(len(ids), BRACKETS)
+    if np.isnan(packed[:, 0]).all():
+        return Predictions(ids, made)
+    return Predictions(ids, made, packed.astype(np.float32))
+
+
+def _of_version(query: Query, version_id: int) -> Query:
+    its_own = PredictionRow.version_id == version_id
+    return query.where(its_own).order_by(PredictionRow.image_id)
+
+
+def out_of_fold(store: Store, version_id: int, ids: Ids | None = None) -> Predictions:
+    """The version's predictions, with folds, for the images it was trained on, by rising id.
+
+    For those of `ids` only, if given.
+    """
     query = (
         select(OutOfFoldRow.image_id, OutOfFoldRow.score, OutOfFoldRow.exceed, OutOfFoldRow.fold)
         .where(OutOfFoldRow.version_id == version_id)
         .order_by(OutOfFoldRow.image_id)
     )
+    if ids is not None:
+        query = query.where(is_among(OutOfFoldRow.image_id, plain_ids(ids)))
     with store.reading() as session:
         rows = plain_rows(session, query)
     found = _arrays(rows)
@@ -93,7 +162,23 @@ def without_prediction(store: Store, version_id: int, encoder_id: int) -> np.nda
         .order_by(EmbeddingRow.image_id)
     )
     with store.reading() as session:
-        return id_array(session.scalars(query).all())
+        if _has_predicted_all(session, version_id, encoder_id):
+            return id_array([])
+        return numbers(plain_columns(session, query)[0], np.int64)
+
+
+def has_predicted_all(store: Store, version_id: int, encoder_id: int) -> bool:
+    """Whether every image with an embedding has a prediction by this version."""
+    with store.reading() as session:
+        return _has_predicted_all(session, version_id, encoder_id)
+
+
+def _has_predicted_all(session: Session, version_id: int, encoder_id: int) -> bool:
+    # Counting takes a tenth of looking at each of a million, and only embedded images are
+    # predicted: of neither is ever one removed.
+    embedded = select(func.count()).where(EmbeddingRow.encoder_id == encoder_id)
+    predicted = select(func.count()).where(PredictionRow.version_id == version_id)
+    return session.scalars(embedded).one() <= session.scalars(predicted).one()
 
 
 def trained_on(store: Store, version_id: int) -> tuple[np.ndarray, np.ndarray]:
@@ -109,27 +194,13 @@ def trained_on(store: Store, version_id: int) -> tuple[np.ndarray, np.ndarray]:
     return id_array([image_id for image_id, _ in rows]), values
 
 
-def moved_most(
-    store: Store, version_id: int, parent_id: int, limit: int
-) -> list[tuple[int, float, float]]:
-    """(image id, prediction by the parent, by the version), the largest change first."""
-    after, before = aliased(PredictionRow), aliased(PredictionRow)
-    query = (
-        select(after.image_id, before.score, after.score)
-        .join(before, before.image_id == after.image_id)
-        .where(after.version_id == version_id, before.version_id == parent_id)
-        .order_by(func.abs(after.score - before.score).desc(), after.image_id)
-        .limit(limit)
-    )
-    with store.reading() as session:
-        return [(image_id, old, new) for image_id, old, new in session.execute(query)]
-
-
-def _rows(version_id: int, new: Predictions, part: slice) -> Iterator[dict[str, Any]]:
-    ids, scores = plain_ids(new.image_ids[part]), new.scores[part].tolist()
-    exceed = [None] * len(ids) if new.exceed is None else _packed(new.exceed[part])
-    for image_id, score, packed in zip(ids, scores, exceed, strict=True):
-        yield {"version_id": version_id, "image_id": image_id, "score": score, "exceed": packed}
+def _rows(
+    version_id: int, new: Predictions, places: np.ndarray
+) -> Iterator[tuple[int, int, float, bytes | None]]:
+    """(version id, image id, score, exceed) of the predictions at `places`."""
+    ids, scores = plain_ids(new.image_ids[places]), new.scores[places].tolist()
+    exceed = [None] * len(ids) if new.exceed is None else _packed(new.exceed[places])
+    return zip(repeat(version_id, len(ids)), ids, scores, exceed, strict=True)
 
 
 def _packed(exceed: np.ndarray) -> list[bytes | None]:
@@ -144,7 +215,6 @@ def _arrays(rows: Sequence[tuple[Any, ...]]) -> Predictions:
     scores = np.array([row[1] for row in rows], dtype=np.float32)
     if not any(row[2] is not None for row in rows):
         return Predictions(ids, scores)
-    unknown = np.full(BRACKETS, np.nan, dtype=EXCEED).tobytes()
-    joined = b"".join(row[2] or unknown for row in rows)
+    joined = b"".join(row[2] or _UNKNOWN for row in rows)
     exceed = np.frombuffer(joined, dtype=EXCEED).reshape(len(rows), BRACKETS)
     return Predictions(ids, scores, exceed.astype(np.float32))

@@ -1,15 +1,14 @@
-"""Which images to show next: waiting for a score, scored already, or by score."""
+"""Which images to show next: waiting for a score, or scored already."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
-from sqlalchemy import ColumnElement, asc, desc, exists, func, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, exists, func, select, text
+from sqlalchemy.orm import Session, aliased
 
 from db.errors import StoreError
-from db.records import Browsed, Image
+from db.records import Image
 from db.rows import Ids, Query, images_in_order, is_among, plain_ids
 from db.schema import WAITING, HandScoreRow, ImageRow, PredictionRow, SkipRow
 from db.store import Store
@@ -50,74 +49,27 @@ def unscored(
         return images_in_order(session, ids)
 
 
-def scored(
-    store: Store,
-    *,
-    order: str,
-    source_id: int | None = None,
-    limit: int,
-    exclude: Collection[int] = (),
-    after: int | None = None,
-) -> list[Image]:
-    """Images with a hand score: `order` is newest-scored or random (the same one every time).
-
-    `after` is the id of the image behind which to go on; without a score it stands nowhere.
-    """
-    if order not in ("newest-scored", "random"):
-        raise StoreError(f"There is no order {order}; use newest-scored or random.")
-    last_scored = (
-        select(func.max(HandScoreRow.id))
-        .where(HandScoreRow.image_id == ImageRow.id, HandScoreRow.undone_at.is_(None))
-        .correlate(ImageRow)
-        .scalar_subquery()
+def last_scored(store: Store, *, limit: int, exclude: Collection[int] = ()) -> list[Image]:
+    """Images with a hand score, the one scored last first."""
+    later = aliased(HandScoreRow)
+    again = exists().where(
+        later.image_id == HandScoreRow.image_id,
+        later.id > HandScoreRow.id,
+        later.undone_at.is_(None),
     )
-    key: Any = -last_scored if order == "newest-scored" else ImageRow.shuffle
-    query = select(ImageRow.id).where(ImageRow.hand_score.is_not(None))
-    query = _narrowed(query, source_id, exclude)
+    # From the last score back: what was scored long ago is not looked at.
+    query = (
+        select(HandScoreRow.image_id)
+        .where(
+            HandScoreRow.undone_at.is_(None),
+            ~again.correlate(HandScoreRow),
+            ~is_among(HandScoreRow.image_id, plain_ids(exclude)),
+        )
+        .order_by(HandScoreRow.id.desc())
+        .limit(limit)
+    )
     with store.reading() as session:
-        behind = session.scalar(select(key.label("key")).where(is_among(ImageRow.id, [after])))
-        if behind is not None:
-            query = query.where((key > behind) | ((key == behind) & (ImageRow.id > after)))
-        ids = session.scalars(query.order_by(key, ImageRow.id).limit(limit)).all()
-        return images_in_order(session, ids)
-
-
-def browse(
-    store: Store,
-    *,
-    version_id: int | None,
-    low: float,
-    high: float,
-    source_id: int | None = None,
-    scored: bool | None = None,
-    descending: bool = True,
-    limit: int,
-    offset: int = 0,
-) -> tuple[list[Browsed], int]:
-    """One page of the images in a band (ends included), and how many there are in all.
-
-    With a version the band is of its predictions, 0–1; without one it is of hand scores, 0–10
-    (`scored=False` then gives the unscored images, whatever the band). Unreadable images are left
-    out; missing ones stay, their small pictures are kept.
-    """
-    if version_id is None:
-        query, image_id = _by_hand_score(low, high, scored), ImageRow.id
-    else:
-        query, image_id = _by_prediction(version_id, low, high), PredictionRow.image_id
-        if scored is not None:
-            by_hand = image_id.in_(select(ImageRow.id).where(ImageRow.hand_score.is_not(None)))
-            query = query.where(by_hand if scored else ~by_hand)
-    if source_id is not None:
-        its_images = select(ImageRow.id).where(ImageRow.source_id == source_id)
-        query = query.where(image_id.in_(its_images))
-    way = desc if descending else asc
-    page = query.order_by(way("by"), way("id")).limit(limit).offset(offset)
-    with store.reading() as session:
-        total = session.scalars(select(func.count()).select_from(query.subquery())).one()
-        by = {row.id: row.by for row in session.execute(page)}
-        images = images_in_order(session, list(by))
-    predicted = {} if version_id is None else by
-    return [Browsed(image, predicted.get(image.id)) for image in images], total
+        return images_in_order(session, list(session.scalars(query)))
 
 
 def _narrowed(query: Query, source_id: int | None, exclude: Ids) -> Query:
@@ -125,20 +77,6 @@ def _narrowed(query: Query, source_id: int | None, exclude: Ids) -> Query:
         query = query.where(ImageRow.source_id == source_id)
     excluded = plain_ids(exclude)
     return query.where(~is_among(ImageRow.id, excluded)) if excluded else query
-
-
-def _by_prediction(version_id: int, low: float, high: float) -> Query:
-    return select(PredictionRow.image_id.label("id"), PredictionRow.score.label("by")).where(
-        PredictionRow.version_id == version_id, PredictionRow.score.between(low, high)
-    )
-
-
-def _by_hand_score(low: float, high: float, scored: bool | None) -> Query:
-    query = select(ImageRow.id.label("id"), ImageRow.hand_score.label("by"))
-    query = query.where(ImageRow.state != "unreadable")
-    if scored is False:
-        return query.where(ImageRow.hand_score.is_(None))
-    return query.where(ImageRow.hand_score.between(low, high))
 
 
 def _in_band(session: Session, query: Query, version_id: int, band: Band) -> Query:

@@ -81,14 +81,6 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Browsed:
-    """An image and the prediction (0–1) of the version that it is browsed by, if it has one."""
-
-    image: Image
-    prediction: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class KnownLocation:
     """What the last import saw at a path."""
 

@@ -95,11 +95,11 @@ def by_queue(store: Store) -> list[QueueOutcome]:
         return [QueueOutcome(*row) for row in session.execute(query)]
 
 
-def handled(store: Store, round_id: int, queue: str) -> set[int]:
-    """Ids of the cards in that queue that were corrected, confirmed or skipped."""
+def handled(store: Store, round_id: int, *queues: str) -> set[int]:
+    """Ids of the cards in any of these queues that were corrected, confirmed or skipped."""
     query = select(RoundImageRow.image_id).where(
         RoundImageRow.round_id == round_id,
-        RoundImageRow.queue == queue,
+        RoundImageRow.queue.in_(queues),
         RoundImageRow.outcome.is_not(None),
     )
     with store.reading() as session:

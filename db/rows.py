@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any, TypeAlias
 
 import numpy as np
-from sqlalchemy import ColumnElement, RowMapping, ScalarSelect, Select, column, func, select
+from numpy.typing import DTypeLike
+from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
+    RowMapping,
+    ScalarSelect,
+    Select,
+    cast,
+    column,
+    func,
+    select,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.records import Image
@@ -37,6 +48,33 @@ def plain_rows(session: Session, query: Query) -> Sequence[tuple[Any, ...]]:
     """
     with closing(session.connection().execute(query)) as result:
         return result.cursor.fetchall()
+
+
+def plain_columns(session: Session, query: Query) -> list[str | bytes | None]:
+    """Each column of `query` as one text with commas, or the bytes of its blobs joined.
+
+    Twice as quick as rows where a million are read, and without a Python object for each value.
+    None of what a column holds may be NULL; `None` for a query without rows.
+    """
+    rows = query.subquery()
+    joined = [
+        cast(func.group_concat(column, ""), LargeBinary)
+        if isinstance(column.type, LargeBinary)
+        else func.group_concat(column)
+        for column in rows.c
+    ]
+    return list(session.execute(select(*joined)).one())
+
+
+def numbers(text: str | bytes | None, dtype: DTypeLike) -> np.ndarray:
+    """The numbers of a column as `plain_columns` gives it."""
+    return np.fromstring(text, dtype=dtype, sep=",") if text else np.empty(0, dtype=dtype)
+
+
+def plain_stream(session: Session, query: Query) -> Iterator[tuple[Any, ...]]:
+    """As `plain_rows`, but read one by one: for whoever stops early."""
+    with closing(session.connection().execute(query)) as result:
+        yield from iter(result.cursor.fetchone, None)
 
 
 def id_array(ids: Sequence[int]) -> np.ndarray:

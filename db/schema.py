@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    DDL,
     JSON,
     REAL,
     BigInteger,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     MetaData,
     Text,
     UniqueConstraint,
+    event,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -24,6 +26,8 @@ from db.columns import FileText, Fingerprint, UtcTime
 
 # Partial indexes serve only queries that spell the very same condition, without parameters.
 WAITING = "hand_score IS NULL AND state = 'fine'"
+ELSEWHERE = "state != 'fine'"
+TYPED = "undone_at IS NULL AND why != 'import'"
 
 
 class Base(DeclarativeBase):
@@ -77,14 +81,13 @@ class ImageRow(Base):
         CheckConstraint("hand_score BETWEEN 0 AND 10", name="hand_score"),
         Index("ix_images_scored", "hand_score", sqlite_where=text("hand_score IS NOT NULL")),
         Index("ix_images_waiting_shuffled", "shuffle", sqlite_where=text(WAITING)),
-        Index("ix_images_waiting_by_source", "source_id", sqlite_where=text(WAITING)),
         Index(
             "ix_images_waiting_by_source_shuffled",
             "source_id",
             "shuffle",
             sqlite_where=text(WAITING),
         ),
-        Index("ix_images_counts", "source_id", "state", "hand_score"),
+        Index("ix_images_elsewhere", "state", sqlite_where=text(ELSEWHERE)),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -102,6 +105,40 @@ class ImageRow(Base):
     # Drawn once per image: ordering by it is a random order that an index serves.
     shuffle: Mapped[int]
     created_at: Mapped[datetime]
+
+
+class ImageCountRow(Base):
+    """How many images are alike in these, -1 standing for no hand score, and the sum of their ids.
+
+    The store itself keeps count, by the triggers below: counting a million images takes too long
+    for what every page shows.
+    """
+
+    __tablename__ = "image_counts"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 (SQLAlchemy reads it)
+
+    source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"), primary_key=True)
+    state: Mapped[str] = mapped_column(primary_key=True)
+    hand_score: Mapped[float] = mapped_column(primary_key=True)
+    images: Mapped[int]
+    id_sum: Mapped[int] = mapped_column(BigInteger)
+
+
+_COUNT_IN = """INSERT INTO image_counts (source_id, state, hand_score, images, id_sum)
+    VALUES (NEW.source_id, NEW.state, coalesce(NEW.hand_score, -1), 1, NEW.id)
+    ON CONFLICT (source_id, state, hand_score)
+    DO UPDATE SET images = images + 1, id_sum = id_sum + excluded.id_sum;"""
+_COUNT_OUT = """UPDATE image_counts SET images = images - 1, id_sum = id_sum - OLD.id
+    WHERE source_id = OLD.source_id AND state = OLD.state
+    AND hand_score = coalesce(OLD.hand_score, -1);"""
+for _trigger in (
+    f"CREATE TRIGGER images_come AFTER INSERT ON images BEGIN {_COUNT_IN} END",
+    f"CREATE TRIGGER images_go AFTER DELETE ON images BEGIN {_COUNT_OUT} END",
+    f"""CREATE TRIGGER images_change AFTER UPDATE OF source_id, state, hand_score ON images
+    WHEN NEW.source_id IS NOT OLD.source_id OR NEW.state IS NOT OLD.state
+    OR NEW.hand_score IS NOT OLD.hand_score BEGIN {_COUNT_OUT} {_COUNT_IN} END""",
+):
+    event.listen(ImageRow.__table__, "after_create", DDL(_trigger))
 
 
 class ImageTagRow(Base):
@@ -148,6 +185,7 @@ class HandScoreRow(Base):
         CheckConstraint(
             "queue IN ('score', 'false-positive', 'false-negative', 'hand-score')", name="queue"
         ),
+        Index("ix_hand_scores_typed", "at", sqlite_where=text(TYPED)),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -231,6 +269,9 @@ class VersionRow(Base):
     file: Mapped[str]
     active: Mapped[bool]
     created_at: Mapped[datetime]
+    scored_count: Mapped[int] = mapped_column(server_default=text("0"))
+    # How often predictions of it were kept: whoever has read them knows when there are others.
+    batches: Mapped[int] = mapped_column(server_default=text("0"))
 
 
 class VersionScoreRow(Base):

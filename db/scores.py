@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 
 import numpy as np
-from sqlalchemy import Integer, cast, func, select, text
+from sqlalchemy import func, select, text
 
+from db.counts import by_hand_score
 from db.events import record
 from db.records import HandScore, Tempo
-from db.rows import id_array, is_among, plain_rows
-from db.schema import WAITING, HandScoreRow, ImageRow, VersionRow, VersionScoreRow
+from db.rows import is_among, numbers, plain_rows, plain_stream
+from db.schema import TYPED, HandScoreRow, ImageRow, VersionRow, VersionScoreRow
 from db.store import Store
 
 __all__ = [
+    "by_hand_score",
     "distribution",
     "effective",
     "history",
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 _PAUSE = timedelta(minutes=2)
+_HOUR = timedelta(hours=1)
 
 
 def history(store: Store, image_id: int) -> list[HandScore]:
@@ -49,35 +52,33 @@ def history(store: Store, image_id: int) -> list[HandScore]:
 
 def distribution(store: Store) -> list[int]:
     """How many images have each score 0..10, fractions rounded half up: 11 counts."""
-    rounded = cast(ImageRow.hand_score + 0.5, Integer)
-    query = select(rounded, func.count()).where(ImageRow.hand_score.is_not(None)).group_by(rounded)
-    with store.reading() as session:
-        counted = dict(session.execute(query).all())
-    return [counted.get(score, 0) for score in range(11)]
+    return by_hand_score(store).distribution
 
 
 def scored_count(store: Store) -> int:
     """How many images have a hand score."""
-    query = select(func.count()).where(ImageRow.hand_score.is_not(None))
-    with store.reading() as session:
-        return session.scalars(query).one()
+    return by_hand_score(store).scored
 
 
 def unscored_count(store: Store) -> int:
     """How many fine images wait for one."""
-    with store.reading() as session:
-        return session.scalars(
-            select(func.count()).select_from(ImageRow).where(text(WAITING))
-        ).one()
+    return by_hand_score(store).waiting
 
 
 def effective(store: Store) -> tuple[np.ndarray, np.ndarray]:
     """Ids (n,) int64, rising, and the hand scores (n,) float64, 0–10, that count."""
-    query = select(ImageRow.id, ImageRow.hand_score).where(ImageRow.hand_score.is_not(None))
+    # Score by score, as the index has them: few rows, each with the ids as one text.
+    query = (
+        select(ImageRow.hand_score, func.count(), func.group_concat(ImageRow.id))
+        .where(ImageRow.hand_score.is_not(None))
+        .group_by(ImageRow.hand_score)
+    )
     with store.reading() as session:
-        rows = plain_rows(session, query.order_by(ImageRow.id))
-    values = np.array([value for _, value in rows], dtype=np.float64)
-    return id_array([image_id for image_id, _ in rows]), values
+        rows = plain_rows(session, query)
+    ids = numbers(",".join(listed for _, _, listed in rows), np.int64)
+    values = np.repeat([value for value, _, _ in rows], [count for _, count, _ in rows])
+    order = np.argsort(ids)
+    return ids[order], values[order].astype(np.float64)
 
 
 def history_counts(store: Store) -> dict[int, int]:
@@ -126,28 +127,30 @@ def tempo(store: Store, now: datetime) -> Tempo:
     with no pause over two minutes between them or since; it needs two scores to have a tempo.
     """
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    query = select(HandScoreRow.at).where(
-        HandScoreRow.at > now - timedelta(days=1, hours=1),
-        HandScoreRow.at <= now + _PAUSE,
-        HandScoreRow.undone_at.is_(None),
-        HandScoreRow.why != "import",
-    )
+    typed = (text(TYPED), HandScoreRow.at <= now + _PAUSE)
+    count = select(func.count()).where(*typed)
+    latest_first = select(HandScoreRow.at).where(*typed).order_by(HandScoreRow.at.desc())
     with store.reading() as session:
-        times = list(session.scalars(query.order_by(HandScoreRow.at.desc())))
-    return Tempo(
-        today=sum(at >= midnight.astimezone(UTC) for at in times),
-        last_hour=sum(at > now - timedelta(hours=1) for at in times),
-        per_minute=_per_minute(times, now),
-    )
+        sitting = _sitting(plain_stream(session, latest_first), now)
+        return Tempo(
+            today=session.scalars(count.where(HandScoreRow.at >= midnight)).one(),
+            last_hour=session.scalars(count.where(HandScoreRow.at > now - _HOUR)).one(),
+            per_minute=_per_minute(sitting),
+        )
 
 
-def _per_minute(times: Sequence[datetime], now: datetime) -> float | None:
-    """`times` latest first."""
+def _sitting(rows: Iterator[tuple[str]], now: datetime) -> list[datetime]:
+    """The times of the last scores, latest first, with no pause between them or since."""
     sitting: list[datetime] = []
-    for at in times:
+    for (kept,) in rows:
+        at = datetime.fromisoformat(kept)
         if (sitting[-1] if sitting else now) - at > _PAUSE:
             break
         sitting.append(at)
+    return sitting
+
+
+def _per_minute(sitting: Sequence[datetime]) -> float | None:
     if len(sitting) < 2 or sitting[0] == sitting[-1]:
         return None
     return (len(sitting) - 1) / ((sitting[0] - sitting[-1]) / timedelta(minutes=1))

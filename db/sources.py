@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.errors import StoreError
 from db.records import Source, SourceCount
-from db.schema import ImageRow, SourceRow
+from db.schema import ImageCountRow, SourceRow
 from db.store import Store
 
 Band = tuple[float, float]
@@ -55,11 +55,13 @@ def counts_by_source(store: Store) -> list[SourceCount]:
     """Every source, oldest first; an image in several counts for that of its first location."""
     with store.reading() as session:
         counted = session.execute(
-            select(ImageRow.source_id, func.count(), func.count(ImageRow.hand_score)).group_by(
-                ImageRow.source_id
-            )
+            select(
+                ImageCountRow.source_id,
+                func.sum(ImageCountRow.images),
+                func.sum(ImageCountRow.images).filter(ImageCountRow.hand_score >= 0),
+            ).group_by(ImageCountRow.source_id)
         )
-        numbers = {source_id: (images, scored) for source_id, images, scored in counted}
+        numbers = {source_id: (images, scored or 0) for source_id, images, scored in counted}
         return [SourceCount(s, *numbers.get(s.id, (0, 0))) for s in _all(session)]
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session, aliased
 
 from db.errors import StoreError
 from db.predictions import (
+    has_predicted_all,
     keep_out_of_fold,
-    moved_most,
     out_of_fold,
     predictions,
     put_predictions,
+    scores,
     trained_on,
     without_prediction,
 )
@@ -28,12 +29,13 @@ __all__ = [
     "active",
     "add",
     "by_name",
+    "has_predicted_all",
     "history",
-    "moved_most",
     "next_name",
     "out_of_fold",
     "predictions",
     "put_predictions",
+    "scores",
     "set_note",
     "trained_on",
     "without_prediction",
@@ -134,6 +136,7 @@ def _insert(session: Session, new: NewVersion) -> int:
         "curve": new.curve,
         "file": new.file,
         "active": False,
+        "scored_count": len(new.scored_ids),
         "created_at": datetime.now(UTC),
     }
     made = insert(VersionRow).values(values).returning(VersionRow.id)
@@ -160,15 +163,9 @@ def _all(session: Session, *conditions: object) -> list[Version]:
     own = {
         name: getattr(VersionRow, name)
         for name in Version.__slots__
-        if name not in ("parent", "encoder", "scored_count")
+        if name not in ("parent", "encoder")
     }
-    scored_count = (
-        select(func.count())
-        .where(VersionScoreRow.version_id == VersionRow.id)
-        .correlate(VersionRow)
-        .scalar_subquery()
-    )
-    joined = {"parent": parent.name, "encoder": EncoderRow.identity, "scored_count": scored_count}
+    joined = {"parent": parent.name, "encoder": EncoderRow.identity}
     columns = own | joined
     query = (
         select(*(columns[name].label(name) for name in Version.__slots__))

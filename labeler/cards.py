@@ -93,18 +93,17 @@ def make_cards(
 
 def as_twins(now: Standing, images: Iterable[Image], queue: str) -> Iterator[Twin]:
     """Each image with its own prediction and, among the unscored ones, its own queue."""
-    everything = now.everything
-    predictions, queues = everything.predictions, np.full(len(everything), queue)
+    images, everything = list(images), now.everything
+    rows = everything.rows([image.id for image in images])
+    predictions = everything.predictions[rows]
+    queues = [queue] * len(rows)
     if queue == "hand-score":
-        unseen, _ = out_of_fold(now.project.store, now.version.id, everything)
+        unseen = out_of_fold(now.project.store, now.version.id, everything)[rows]
         predictions = np.where(np.isnan(unseen), predictions, unseen)
     else:
-        mine = too_high(predictions, outside_band(everything), now.threshold)
-        queues = np.where(mine, "false-positive", "false-negative")
-    for image in images:
-        row = everything.rows([image.id])[0]
-        prediction = float(predictions[row])
-        if np.isnan(prediction):
-            yield Twin(image, queue, None)
-        else:
-            yield Twin(image, str(queues[row]), prediction)
+        outside = outside_band(predictions, everything.low[rows], everything.high[rows])
+        mine = too_high(predictions, outside, now.threshold)
+        queues = np.where(mine, "false-positive", "false-negative").tolist()
+    for image, prediction, its_own in zip(images, predictions.tolist(), queues, strict=True):
+        known = not np.isnan(prediction)
+        yield Twin(image, its_own if known else queue, prediction if known else None)

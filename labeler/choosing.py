@@ -37,7 +37,7 @@ def choose(now: Standing, ranked: Ranked, *, limit: int, beside: Some[int], amon
     A card's near-duplicates are looked for in the rows `among` of the collection, whatever their
     place in the queue; no image is on two cards.
     """
-    pool = mixed(ranked, limit, now.threshold).take(np.arange(min(len(ranked), limit * POOL)))
+    pool = mixed(ranked, limit).take(np.arange(min(len(ranked), limit * POOL)))
     if (vectors := now.vectors) is None or not len(pool):
         leads = pool.take(np.arange(min(len(pool), limit)))
         return Chosen(leads, [np.zeros(0, dtype=np.int64) for _ in range(len(leads))])
@@ -52,11 +52,9 @@ def choose(now: Standing, ranked: Ranked, *, limit: int, beside: Some[int], amon
     return Chosen(pool.take(rows), _once(pool.ids[rows], together, beside))
 
 
-def mixed(ranked: Ranked, limit: int, threshold: float) -> Ranked:
+def mixed(ranked: Ranked, limit: int) -> Ranked:
     """`ranked` with all but a share of `limit` harmless ones put last."""
-    too_high, passes = ranked.outside > 0, ranked.predictions >= threshold
-    harmless = np.flatnonzero((ranked.outside != 0) & (too_high != passes))
-    later = harmless[int(np.ceil(HARMLESS_SHARE * limit)) :]
+    later = np.flatnonzero(ranked.harmless)[int(np.ceil(HARMLESS_SHARE * limit)) :]
     now = np.ones(len(ranked), dtype=bool)
     now[later] = False
     return ranked.take(np.concatenate([np.flatnonzero(now), later])) if len(later) else ranked
@@ -83,11 +81,11 @@ def _looked_up(
     everything: Collection, vectors: UnitVectors, leads: Ids, units: Vectors, among: Mask
 ) -> list[Ids]:
     """For each of `leads` (k,) with embeddings `units`, its near-duplicates in the collection."""
-    places = np.flatnonzero(among)
     row_of_lead = everything.rows(leads)
-    rows, columns = near_hashes(everything.hashes[row_of_lead], everything.hashes[places])
+    rows, columns = near_hashes(everything.hashes[row_of_lead], everything.hashes)
+    rows, columns = rows[among[columns]], columns[among[columns]]
     nth = np.arange(len(rows)) - np.searchsorted(rows, rows)  # how many nearer ones there are
-    found = everything.ids[places[columns]]
+    found = everything.ids[columns]
     wanted = (nth <= MOST) & (found != leads[rows])
     rows, found = rows[wanted], found[wanted]
     same = confirmed(units[rows], vectors.of(found), nearness_in(everything, vectors))

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler import cli_progress, cli_review, cli_share, cli_simulate
-from labeler.cli_edge import PATHS, Band, Commands, Failure, opened_project
+from labeler import cli_predict, cli_progress, cli_review, cli_share, cli_simulate
+from labeler.cli_edge import OWN_PROCESS, PATHS, Band, Commands, Failure, give_way, opened_project
 from labeler.cli_output import counted, progress_bar, say, some, tell, tell_unreadable
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def labeler(ctx: click.Context, project: Path | None) -> None:
       labeler embed
       labeler app                 score in the browser, review, retrain, export
     """
+    ctx.meta[OWN_PROCESS] = ctx.obj == OWN_PROCESS
     ctx.obj = project
 
 
@@ -115,6 +116,7 @@ def import_(
     """
     from labeler.importing import import_paths
 
+    give_way()
     with opened_project() as project:
         with progress_bar() as progress:
             summary = import_paths(project, paths, source=source, expect=expect, progress=progress)
@@ -153,6 +155,7 @@ def embed() -> None:
     """
     from labeler.embedding import embed as embed_images
 
+    give_way()
     with opened_project() as project:
         with progress_bar() as progress:
             summary = embed_images(project, progress=progress)
@@ -225,7 +228,7 @@ for command in (
     cli_progress.slices,
     cli_progress.tag,
     cli_simulate.simulate,
-    cli_share.predict,
+    cli_predict.predict,
     cli_share.export,
     cli_share.app,
     cli_share.demo,
@@ -240,4 +243,4 @@ def main() -> None:
         # A name that the terminal's encoding lacks is shown as an escape instead of failing.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    labeler(prog_name="labeler")
+    labeler(prog_name="labeler", obj=OWN_PROCESS)

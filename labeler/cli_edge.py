@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PATHS = click.argument(
     "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
+# Said by `main`, and by nobody who calls a command from a process of another purpose.
+OWN_PROCESS = "labeler.own_process"
 STOPPED_CODE = 130  # what shells report for a program ended by Ctrl-C
 
 
@@ -69,6 +71,17 @@ def opened_project() -> Iterator[Project]:
         yield project
     finally:
         project.close()
+
+
+def give_way(*, own_session: bool = False) -> None:
+    """This command's long work leaves the app quick: see `labeler.priority`.
+
+    Done for good, so only where the process is the command's own.
+    """
+    from labeler import priority
+
+    if click.get_current_context().meta.get(OWN_PROCESS):
+        priority.give_way(own_session=own_session)
 
 
 class Fraction(click.ParamType):

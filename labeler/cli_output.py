@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.progress import Progress, silent
+from labeler.progress import Pace, Progress, silent
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -112,20 +113,37 @@ class _Bar:
     def __init__(self) -> None:
         self._bar: tqdm | None = None
         self._what = ""
+        self._pace = Pace()
 
     def show(self, done: int, total: int, what: str) -> None:
         if self._bar is None or what != self._what:
             self.close()
-            self._bar, self._what = self._new(total, what), what
+            self._bar, self._what = _new_bar(self._pace, done, total, what), what
+        self._pace.seen(done, what, time.monotonic())
         self._bar.total = total or None
         self._bar.update(done - self._bar.n)
-
-    def _new(self, total: int, what: str) -> tqdm:
-        from tqdm import tqdm
-
-        return tqdm(total=total or None, desc=printable(what), file=sys.stderr, dynamic_ncols=True)
 
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
         self._bar = None
+
+
+def _new_bar(pace: Pace, done: int, total: int, what: str) -> tqdm:
+    from tqdm import tqdm
+
+    class Paced(tqdm):
+        """Tells our rate, and by it the time left; a question mark until there is one."""
+
+        @property
+        def format_dict(self) -> dict[str, Any]:
+            goes_on = self.total is None or self.n < self.total
+            return super().format_dict | ({"rate": pace.rate or 0} if goes_on else {})
+
+    return Paced(
+        total=total or None,
+        desc=printable(what),
+        initial=done,
+        file=sys.stderr,
+        dynamic_ncols=True,
+    )

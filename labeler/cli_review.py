@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli_edge import Failure, opened_project
+from labeler.cli_edge import Failure, give_way, opened_project
 from labeler.cli_output import bars, counted, percent, progress_bar, say, show_json, some, tell
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def train(recipe: str, note: str, as_json: bool) -> None:
     """
     from db import versions
 
+    give_way()
     with opened_project() as project:
         run = _train(project, {"recipe": recipe, "note": note})
         version = versions.by_name(project.store, run.version) if run.version else None

@@ -1,21 +1,18 @@
-"""Commands that use what was learnt: predict, export, app and demo."""
+"""Commands that hand on what was learnt: export, app and demo."""
 
 from __future__ import annotations
 
 import signal
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli_edge import PATHS, Failure, Fraction, opened_project
-from labeler.cli_output import counted, percent, progress_bar, say, show_json, tell, tell_unreadable
+from labeler.cli_edge import give_way, opened_project
+from labeler.cli_output import counted, progress_bar, say, tell, tell_unreadable
 
 if TYPE_CHECKING:
     from labeler.heartbeat import Heart
-    from labeler.predicting import PredictedImage, PredictedImages
-    from labeler.selecting import Copies
 
 HOST = click.option(
     "--host",
@@ -31,108 +28,6 @@ PORT = click.option(
 BROWSER = click.option(
     "--browser/--no-browser", default=True, help="Open the page, where there is a desktop."
 )
-
-
-@click.command()
-@PATHS
-@click.option("--min", "low", type=Fraction(), default=0.0, metavar="F", help="From this, 0–1.")
-@click.option("--max", "high", type=Fraction(), default=1.0, metavar="F", help="Up to this, 0–1.")
-@click.option("--top", type=click.IntRange(0), metavar="N", help="Only the N highest.")
-@click.option(
-    "--copy-to",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Copy these images there, keeping the folders they are in.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE.csv|FILE.parquet",
-    help="Write the list to a file.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def predict(
-    *,
-    paths: tuple[Path, ...],
-    low: float,
-    high: float,
-    top: int | None,
-    copy_to: Path | None,
-    out: Path | None,
-    as_json: bool,
-) -> None:
-    """Predict scores for any images or folders of them.
-
-    They need not be in the project, and nothing is imported. Highest first, as in: 87% [file]
-    """
-    if low > high:
-        raise click.UsageError(f"--min {low:g} is above --max {high:g}; nothing can be between.")
-    written = _table_format(out)
-    with opened_project() as project:
-        from labeler.predicting import predict_paths
-        from labeler.selecting import copy_images, select
-
-        with progress_bar() as progress:
-            result = predict_paths(project, paths, leave_out=copy_to, progress=progress)
-            chosen = select(result.images, low, high, top)
-            copies = copy_images(chosen, copy_to, progress) if copy_to else None
-        if out is not None and written is not None:
-            _write(out, written, chosen, result.version)
-        if as_json:
-            show_json(_prediction_document(result, chosen, copies))
-        else:
-            for image in chosen:
-                say(f"{percent(image.prediction):>4} [{image.path}]")
-        _tell_about(result, chosen, copies, copy_to)
-
-
-def _table_format(out: Path | None) -> str | None:
-    from labeler.tables import format_of
-
-    if out is None:
-        return None
-    named = format_of(out)
-    if named is None:
-        raise click.BadParameter(f"{out} must end with .csv or .parquet.", param_hint="--out")
-    return named
-
-
-def _write(out: Path, file_format: str, chosen: list[PredictedImage], version: str) -> None:
-    from labeler.selecting import as_table
-    from labeler.tables import write_table
-
-    write_table(out, as_table(chosen, version), file_format)
-    tell(f"Wrote {counted(len(chosen), 'row')} to {out}.")
-
-
-def _prediction_document(
-    result: PredictedImages, chosen: list[PredictedImage], copies: Copies | None
-) -> dict[str, Any]:
-    return {
-        "version": result.version,
-        "images": [{"path": image.path, "prediction": image.prediction} for image in chosen],
-        "unreadable": [{"path": path, "reason": reason} for path, reason in result.unreadable],
-        "copied": None if copies is None else asdict(copies),
-    }
-
-
-def _tell_about(
-    result: PredictedImages,
-    chosen: list[PredictedImage],
-    copies: Copies | None,
-    copy_to: Path | None,
-) -> None:
-    tell_unreadable(result.unreadable)
-    if copies is not None:
-        tell(f"Copied {counted(copies.made, 'image')} to {copy_to}; there already: {copies.there}.")
-        for path, place in copies.renamed:
-            tell(f"{path} is copied as {place}: another file has its name.")
-    if not result.images:
-        if result.unreadable:
-            raise Failure("None of these files can be read as an image; see the reasons above.")
-        tell("There are no images there.")
-    elif not chosen:
-        tell(f"None of the {len(result.images)} images is in that range.")
 
 
 @click.group()
@@ -192,11 +87,11 @@ def app(host: str, port: int | None, browser: bool) -> None:
     project yet, its first page makes one.
     """
     from labeler.errors import NoProject
+    from labeler.project import find_folder
 
     folder = None
     try:
-        with opened_project() as project:
-            folder = project.folder
+        folder = find_folder(click.get_current_context().find_object(Path))
     except NoProject:
         if _is_named():
             raise
@@ -255,7 +150,7 @@ def run_in_background(run_id: int) -> None:
     """Do the work of a run, as the app starts it."""
     from labeler import runs
 
-    runs.be_polite()
+    give_way(own_session=True)
     with opened_project() as project:
         run = runs.work(project, run_id, on_start=_stop_on_terminate)
         tell(f"{run.kind}: {run.state}. {run.message or ''}")

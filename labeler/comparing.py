@@ -18,6 +18,7 @@ import db.images
 import db.scores
 import db.versions
 from db.records import Image, Version
+from labeler import predicted
 from labeler.project import Project
 from model import metrics
 
@@ -156,7 +157,7 @@ def curve(project: Project, version: Version) -> Curve | None:
 
 def moved_most(project: Project, version: Version, parent: Version, limit: int) -> list[Moved]:
     """The images whose prediction changed most from `parent` to `version`, most first."""
-    found = db.versions.moved_most(project.store, version.id, parent.id, limit)
+    found = predicted.moved_most(project.store, version.id, parent.id, limit)
     images = {each.id: each for each in db.images.by_ids(project.store, [i for i, *_ in found])}
     return [Moved(images[i], before, after) for i, before, after in found if i in images]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 
 import numpy as np
@@ -39,17 +40,43 @@ def scored_pairs(now: Standing) -> tuple[Ids, Ids]:
     vectors, rows = now.vectors, np.flatnonzero(~np.isnan(now.given))[-MOST_COMPARED:]
     if vectors is None or len(rows) < 2:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    return _pairs(now.everything, vectors, rows.tobytes())
+    return _known(now.everything, vectors).among(rows)
+
+
+class _KnownPairs:
+    """The near-duplicates among the images asked about last: only new ones are looked up."""
+
+    def __init__(self, everything: Collection, vectors: UnitVectors) -> None:
+        self._everything, self._vectors = everything, vectors
+        self._rows = np.zeros(0, dtype=np.int64)
+        self._pairs = (self._rows, self._rows)
+        self._lock = threading.Lock()
+
+    def among(self, rows: Ids) -> tuple[Ids, Ids]:
+        """Pairs of `rows` (n,), rising, each pair once."""
+        with self._lock:
+            new = np.setdiff1d(rows, self._rows, assume_unique=True)
+            known, found = self._pairs, self._with(new, rows)
+            stay = np.isin(known[0], rows) & np.isin(known[1], rows)
+            first, second = (
+                np.concatenate([a[stay], b]) for a, b in zip(known, found, strict=True)
+            )
+            self._rows, self._pairs = rows, (first, second)
+            return self._pairs
+
+    def _with(self, new: Ids, rows: Ids) -> tuple[Ids, Ids]:
+        """Those pairs of which one or both are `new`."""
+        hashes, vectors = self._everything.hashes, self._vectors
+        first, second = near_hashes(hashes[new], hashes[rows])
+        first, second = new[first], rows[second]
+        once = (first < second) | ((first != second) & ~np.isin(second, new))
+        first, second = first[once], second[once]
+        ids = self._everything.ids
+        units = vectors.of(ids[first]), vectors.of(ids[second])
+        same = confirmed(*units, nearness_in(self._everything, vectors))
+        return first[same], second[same]
 
 
 @lru_cache(maxsize=1)
-def _pairs(everything: Collection, vectors: UnitVectors, packed: bytes) -> tuple[Ids, Ids]:
-    """Looked for anew when the set of scored images changes, not with every score."""
-    rows = np.frombuffer(packed, dtype=np.int64)
-    hashes = everything.hashes[rows]
-    first, second = near_hashes(hashes, hashes)
-    once = first < second
-    first, second = rows[first[once]], rows[second[once]]
-    units = (vectors.of(everything.ids[first]), vectors.of(everything.ids[second]))
-    same = confirmed(*units, nearness_in(everything, vectors))
-    return first[same], second[same]
+def _known(everything: Collection, vectors: UnitVectors) -> _KnownPairs:
+    return _KnownPairs(everything, vectors)

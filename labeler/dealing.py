@@ -17,7 +17,7 @@ from db.records import Round
 from db.store import Store
 from labeler.collection import Collection, Floats, Ids, Mask, Standing
 from labeler.opinions import load_opinion
-from labeler.ranked import Ranked, in_order, passing_chance
+from labeler.ranked import Ranked, passing_chance, predicted
 from labeler.vectors import UnitVectors
 from model import mixing, ranking
 from model.errors import ModelError
@@ -30,6 +30,7 @@ SHORTLIST = 2000
 MOST_ANSWERS = 200
 # So many times the wanted number are dealt, for a choice of ones that differ.
 POOL = 6
+_SOME = 64  # one value in so many is looked at first
 
 
 def dealt(
@@ -39,8 +40,7 @@ def dealt(
 
     The same answers deal the same cards.
     """
-    certain = np.flatnonzero(ranked.outside != 0)
-    guesses = ranked.take(ranked.outside == 0)
+    certain, guesses = ranked.take(ranked.certain), ranked.take(~ranked.certain)
     if not len(guesses):
         return ranked, {}
     answers = db.rounds.answers(now.project.store)
@@ -58,8 +58,9 @@ def dealt(
     waits = np.ones(len(guesses), dtype=bool)
     waits[rows] = False
     order = np.concatenate([rows, np.flatnonzero(waits)])
-    ahead = ranked.take(certain).followed_by(guesses.take(order))
-    return ahead, {int(guesses.ids[row]): name for row, name in chosen}
+    ahead = certain.followed_by(guesses.take(order))
+    dealt_by = [name for _, name in chosen]
+    return ahead, dict(zip(guesses.take(rows).ids.tolist(), dealt_by, strict=True))
 
 
 def _second_opinion(now: Standing, guesses: Ranked, opened: Round | None) -> tuple[Ranked, Ids]:
@@ -78,7 +79,7 @@ def _second_opinion(now: Standing, guesses: Ranked, opened: Round | None) -> tup
         vectors=vectors,
         opinion=opinion,
     )
-    rows = np.flatnonzero(np.isin(guesses.ids, listed))
+    rows = np.flatnonzero(now.everything.marked(listed)[guesses.places])
     answered, passed = _answered(now, opened)
     level, where = threshold_level(now.threshold), np.searchsorted(listed, guesses.ids[rows])
     odds = opinion.after(seen.take(where), opinion.see(vectors.of(answered)), passed, level)
@@ -127,13 +128,17 @@ def _shortlist(
 
     Scored images stay in it, so that it holds while the person answers.
     """
-    _, ranked = in_order(store, everything, version_id, threshold)
-    ids = np.sort(ranked.ids[ranked.outside == 0][:SHORTLIST])
+    ranked = predicted(store, everything, version_id, threshold)
+    ids = np.sort(ranked.take(np.flatnonzero(~ranked.certain)[:SHORTLIST]).ids)
     return ids, opinion.see(vectors.of(ids))
 
 
 def _least(values: Floats, count: int) -> Ids:
     """Rows of the `count` least values, the least first."""
-    count = min(count, len(values))
-    rows = np.argpartition(values, count - 1)[:count] if count else np.zeros(0, dtype=np.int64)
-    return rows[np.lexsort((rows, values[rows]))]
+    # What some of the values tell leaves few to choose from, of a million as well.
+    some, rows = values[::_SOME], np.arange(len(values))
+    place = 2 * count // _SOME + 8
+    if place < len(some):
+        few = np.flatnonzero(values <= np.partition(some, place)[place])
+        rows = few if len(few) >= count else rows
+    return rows[np.lexsort((rows, values[rows]))][:count]

@@ -1,26 +1,23 @@
-"""Embeddings for the images that lack them: decoded in threads, computed in batches, kept at once.
+"""Embeddings for the images that lack them: computed in batches on every core, kept at once.
 
 What is stored after each batch stays, whatever happens next: the following run goes on from there.
 """
 
 from __future__ import annotations
 
-import os
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from db import embeddings, images, versions
 from db.records import EncoderRecord, KnownLocation
+from labeler.encoding import encoded
 from labeler.errors import UnreadableImage
 from labeler.pictures import open_picture
 from labeler.progress import Progress, silent
@@ -29,9 +26,7 @@ from labeler.project import Project
 if TYPE_CHECKING:
     from model.encoders import Encoder
 
-BATCH_SIZE = 32
-# How far ahead of the encoder pictures are decoded, in batches; bounds the memory.
-BATCHES_AHEAD = 2
+BATCH_SIZE = 16
 # A JPEG may be decoded at a half, a quarter or an eighth of its size as long as this many times the
 # encoder's input remains: the embedding then agrees with the full decode (cosine ≥ 0.999; with
 # twice it is 0.998, with once 0.976).
@@ -48,16 +43,6 @@ class EmbedSummary:
     already: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     rate: float = 0.0
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """One image on its way: its id and path stay with its pixels, or with why there are none."""
-
-    image_id: int
-    path: str
-    pixels: NDArray[Any] | None
-    reason: str = ""
 
 
 def embed(
@@ -137,43 +122,22 @@ def _embed_missing(
 ) -> None:
     started = time.perf_counter()
     prepare = partial(_prepare, encoder, images.known_locations(project.store, None))
-    with closing(_prepared_batches(wanted, prepare, batch_size)) as batches:
+    with closing(encoded(encoder, wanted, prepare, batch_size)) as batches:
         for batch in batches:
-            pixels = {one.image_id: one.pixels for one in batch if one.pixels is not None}
-            summary.failed += [(one.path, one.reason) for one in batch if one.pixels is None]
-            if pixels:
-                vectors = encoder.encode(np.stack(list(pixels.values())))  # (n, width)
-                embeddings.put(project.store, record.id, list(pixels), vectors)
-            summary.embedded += len(pixels)
+            summary.failed += [(path, reason) for (_, path), reason in batch.failed]
+            if batch.items:
+                ids = [image_id for image_id, _ in batch.items]
+                embeddings.put(project.store, record.id, ids, batch.vectors)
+            summary.embedded += len(batch.items)
             summary.rate = summary.embedded / (time.perf_counter() - started)
             progress(summary.embedded + len(summary.failed), len(wanted), "embedding")
 
 
-def _prepared_batches(
-    wanted: Sequence[Wanted], prepare: Callable[[Wanted], Prepared], batch_size: int
-) -> Generator[list[Prepared], None, None]:
-    """The images in order, `batch_size` at a time, decoded ahead of the caller by threads."""
-    rest = iter(wanted)
-    pending: deque[Future[Prepared]] = deque()
-    with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode") as pool:
-        try:
-            while True:
-                while len(pending) < BATCHES_AHEAD * batch_size and (one := next(rest, None)):
-                    pending.append(pool.submit(prepare, one))
-                if not pending:
-                    return
-                yield [pending.popleft().result() for _ in range(min(batch_size, len(pending)))]
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _prepare(encoder: Encoder, known: dict[str, KnownLocation], one: Wanted) -> Prepared:
-    image_id, path = one
-    try:
-        _check_unchanged(path, known.get(path))
-        return Prepared(image_id, path, prepare_file(encoder, path))
-    except UnreadableImage as error:
-        return Prepared(image_id, path, None, str(error))
+def _prepare(encoder: Encoder, known: dict[str, KnownLocation], one: Wanted) -> NDArray[Any]:
+    """The encoder's input for the imported image; raises `UnreadableImage`."""
+    _, path = one
+    _check_unchanged(path, known.get(path))
+    return prepare_file(encoder, path)
 
 
 def _check_unchanged(path: str, imported: KnownLocation | None) -> None:
@@ -194,7 +158,6 @@ def _predict_new(project: Project, record: EncoderRecord | None, progress: Progr
     version = versions.active(project.store)
     if record is None or version is None or version.encoder != record.identity:
         return
-    if len(versions.without_prediction(project.store, version.id, record.id)):
-        from labeler.predictors import predict_stored
+    from labeler.predicting import predict_stored
 
-        predict_stored(project, version.name, progress)
+    predict_stored(project, version, progress)

@@ -10,7 +10,7 @@ import numpy as np
 import db.images
 from db.records import Image
 from labeler.choosing import Chosen
-from labeler.collection import Standing
+from labeler.collection import Ids, Standing
 from labeler.near_duplicates import nearness_in
 from labeler.ranked import Ranked
 from model import mixing, ranking
@@ -18,6 +18,7 @@ from model import mixing, ranking
 NEAREST = 4
 # Neighbours are looked for among so many scored images, drawn evenly if there are more.
 MOST_SCORED = 12_000
+_SCATTERED = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio (Knuth, volume 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def nearest_scored(now: Standing, chosen: Chosen) -> list[list[Neighbour]]:
     scored = now.everything.ids[~np.isnan(now.given)]
     if vectors is None or not len(scored):
         return [[] for _ in leads]
-    scored = scored[:: 1 + (len(scored) - 1) // MOST_SCORED]
+    scored = drawn(scored, MOST_SCORED)
     own = [{lead, *ids.tolist()} for lead, ids in zip(leads.tolist(), chosen.together, strict=True)]
     count = NEAREST + max((len(ids) for ids in own), default=0)
     rows, cosines = ranking.nearest_scored(vectors.of(leads), vectors.of(scored), count)
@@ -81,6 +82,17 @@ def nearest_scored(now: Standing, chosen: Chosen) -> list[list[Neighbour]]:
         ]
         for look, each in zip(looks, near, strict=True)
     ]
+
+
+def drawn(ids: Ids, most: int) -> Ids:
+    """At most so many of `ids` (n,), drawn evenly; one more or less of them changes one of these.
+
+    So what is kept in memory of them serves for the next page, too.
+    """
+    if len(ids) <= most:
+        return ids
+    order = np.argpartition(ids.astype(np.uint64) * _SCATTERED, most)  # modulo 2^64
+    return ids[np.sort(order[:most])]
 
 
 def reasons(

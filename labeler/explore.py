@@ -5,10 +5,9 @@ Reads only; nothing here needs torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-
-import numpy as np
 
 import db.embeddings
 import db.images
@@ -16,8 +15,13 @@ import db.scores
 import db.versions
 from db.records import HandScore, Image, Location, Version
 from db.store import Store
-from labeler.errors import BadInput
+from labeler import bands
+from labeler.bands import Values
+from labeler.errors import BadInput, LabelerError
+from labeler.nearest import nearest
+from labeler.predicted import by_score
 from labeler.project import Project
+from labeler.sketches import Ids, sketch_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +85,20 @@ def browse(project: Project, band: Band, *, page: int = 1, per_page: int = 60) -
 
     Raises `BadInput` for an unknown version or source.
     """
-    offset = (page - 1) * per_page
-    limit = per_page if band.top is None else max(0, min(per_page, band.top - offset))
-    found, total = db.images.browse(
-        project.store,
-        version_id=_version_id(project.store, band.version),
-        low=band.low,
-        high=band.high,
-        source_id=_source_id(project.store, band.source),
-        scored=band.scored,
-        descending=band.descending,
-        limit=limit,
-        offset=offset,
-    )
-    shown = [Shown(each.image, each.prediction) for each in found]
-    return Shelf(shown, total if band.top is None else min(total, band.top))
+    ids, predictions = _taken(project.store, band)
+    if band.descending:
+        ids, predictions = ids[::-1], None if predictions is None else predictions[::-1]
+    ids = ids[: band.top]
+    part = slice((page - 1) * per_page, page * per_page)
+    wanted, by = ids[part].tolist(), {}
+    if predictions is not None:
+        by = dict(zip(wanted, predictions[: len(ids)][part].tolist(), strict=True))
+    images = db.images.by_ids(project.store, wanted)
+    return Shelf([Shown(image, by.get(image.id)) for image in images], len(ids))
 
 
 def similar(
-    project: Project, image_id: int, *, limit: int = 24, among: Sequence[int] | None = None
+    project: Project, image_id: int, *, limit: int = 24, among: Sequence[int] | Ids | None = None
 ) -> list[Similar]:
     """The images whose embeddings point most nearly the same way, closest first, itself left out.
 
@@ -111,10 +110,22 @@ def similar(
     _, own = db.embeddings.get(project.store, encoder.id, [image_id])
     if not len(own):
         return []
-    ids, cosines = _closest(project.store, encoder.id, own[0], limit + 1, among)
+    with _writable(project):
+        ids, cosines = nearest(project, encoder, own[0], limit + 1, among)
     kept = [(i, c) for i, c in zip(ids, cosines, strict=True) if i != image_id][:limit]
     images = {image.id: image for image in db.images.by_ids(project.store, [i for i, _ in kept])}
     return [Similar(images[i], c) for i, c in kept if i in images]
+
+
+def make_ready(project: Project) -> None:
+    """Read what `browse` and `similar` need: first answers come as quickly as the others then."""
+    version = db.versions.active(project.store)
+    if version is not None:
+        by_score(project.store, version.id)
+    encoder = db.embeddings.encoder(project.store, project.encoder)
+    if encoder is not None:
+        with _writable(project):
+            sketch_files(project, encoder).now()
 
 
 def story(project: Project, image_id: int, *, neighbours: int = 8) -> Story:
@@ -128,10 +139,20 @@ def story(project: Project, image_id: int, *, neighbours: int = 8) -> Story:
         locations=db.images.locations(project.store, image_id),
         history=sorted(db.scores.history(project.store, image_id), key=lambda score: score.at),
         predictions=_predictions(project.store, image_id),
-        nearest_scored=similar(
-            project, image_id, limit=neighbours, among=[int(i) for i in scored_ids]
-        ),
+        nearest_scored=similar(project, image_id, limit=neighbours, among=scored_ids),
     )
+
+
+def _taken(store: Store, band: Band) -> tuple[Ids, Values | None]:
+    """All images that `band` takes, in rising order, and their predictions if it is by those."""
+    version_id, source_id = _version_id(store, band.version), _source_id(store, band.source)
+    if version_id is not None:
+        return bands.by_prediction(
+            store, version_id, band.low, band.high, source_id=source_id, scored=band.scored
+        )
+    if band.scored is False:
+        return bands.without_hand_score(store, source_id=source_id), None
+    return bands.by_hand_score(store, band.low, band.high, source_id=source_id)[0], None
 
 
 def _version_id(store: Store, name: str | None) -> int | None:
@@ -152,25 +173,15 @@ def _source_id(store: Store, name: str | None) -> int | None:
     raise BadInput(f"There is no source {name}; see them with: labeler status")
 
 
-def _closest(
-    store: Store, encoder_id: int, own: np.ndarray, limit: int, among: Sequence[int] | None
-) -> tuple[list[int], list[float]]:
-    """The `limit` highest cosines with `own` (width,), in one pass holding one batch at a time."""
-    best_ids = np.empty(0, dtype=np.int64)
-    best = np.empty(0, dtype=np.float32)
-    for ids, vectors in db.embeddings.iterate(store, encoder_id, ids=among):
-        best_ids = np.concatenate([best_ids, ids])
-        best = np.concatenate([best, cosine(vectors, own)])
-        order = np.lexsort((best_ids, -best))[:limit]  # equal cosines: the older image first
-        best_ids, best = best_ids[order], best[order]
-    return [int(i) for i in best_ids], [float(c) for c in best]
-
-
-def cosine(vectors: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Cosine of each row of `vectors` (n, width) with `own` (width,); 0 for one of length 0."""
-    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(own)
-    products = vectors @ own  # (n,)
-    return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+@contextmanager
+def _writable(project: Project) -> Iterator[None]:
+    """Say in a sentence that sketches can't be kept."""
+    try:
+        yield
+    except OSError as error:
+        raise LabelerError(
+            f"Can't keep {project.sketches}: {error.strerror}; make room, or let it be written."
+        ) from error
 
 
 def _predictions(store: Store, image_id: int) -> list[VersionPrediction]:
@@ -182,12 +193,11 @@ def _prediction(store: Store, version: Version, image_id: int) -> VersionPredict
     predictions = db.versions.predictions(store, version.id, [image_id])
     if not len(predictions.scores):
         return None
-    unseen = db.versions.out_of_fold(store, version.id)
-    place = np.flatnonzero(unseen.image_ids == image_id)
+    unseen = db.versions.out_of_fold(store, version.id, [image_id])
     return VersionPrediction(
         version=version.name,
         prediction=float(predictions.scores[0]),
         active=version.active,
-        trained_on=bool(len(place)),
-        out_of_fold=float(unseen.scores[place[0]]) if len(place) else None,
+        trained_on=bool(len(unseen)),
+        out_of_fold=float(unseen.scores[0]) if len(unseen) else None,
     )

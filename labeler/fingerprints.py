@@ -10,11 +10,13 @@ from PIL import Image
 
 
 def content_hash(file: BinaryIO) -> str:
-    """SHA-256 of the whole file, 64 hexadecimal digits."""
+    """SHA-256 of the whole file, 64 hexadecimal digits; its position stays what it was."""
+    position = file.tell()
     file.seek(0)
     digest = hashlib.sha256()
     while block := file.read(1 << 20):
         digest.update(block)
+    file.seek(position)
     return digest.hexdigest()
 
 

@@ -24,7 +24,7 @@ from labeler.project import Project
 from labeler.sourcing import source_for
 from labeler.tags import tag_from_texts
 
-BATCH = 100
+BATCH = 250
 
 
 @dataclass(slots=True)

@@ -7,32 +7,41 @@ that it is meant to have, and asks nothing of the network.
 from __future__ import annotations
 
 import errno
+import importlib.util
 import ipaddress
+import logging
 import os
 import socket
 import sys
 import threading
-import time
 import webbrowser
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import labeler
 from labeler.errors import LabelerError
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8501
 PORTS_TRIED = 20
+WAITING = 128  # connections that may wait while the app starts
+LARGEST_MESSAGE = 200 * 2**20  # bytes, as Streamlit allows by default
+LIVELINESS = 30.0  # seconds between two signs of life on a page's socket, as Streamlit has it
 # The same as in .streamlit/config.toml, which an installed package doesn't have.
 SETTINGS = {
-    "server.headless": "true",
-    "server.maxUploadSize": "50",
+    "server.headless": True,
+    "server.maxUploadSize": 50,
     "server.fileWatcherType": "none",
-    "browser.gatherUsageStats": "false",
+    "browser.gatherUsageStats": False,
     "client.toolbarMode": "viewer",
     "client.showErrorDetails": "type",
     # Streamlit's own message asks a service on the internet for this machine's address.
-    "logger.hideWelcomeMessage": "true",
+    "logger.hideWelcomeMessage": True,
 }
 
 
@@ -109,18 +118,15 @@ def _own_addresses() -> list[str]:
     return found
 
 
-def arguments(host: str, port: int) -> list[str]:
-    """The command line for `streamlit`."""
-    settings = SETTINGS | {
+def settings(host: str, port: int) -> dict[str, Any]:
+    """What Streamlit is told, by the names of its options."""
+    theme = Path(labeler.__file__).resolve().parent / "app" / "assets" / "theme.toml"
+    return SETTINGS | {
         "server.address": host,
-        "server.port": str(port),
-        "theme.base": str(
-            Path(labeler.__file__).resolve().parent / "app" / "assets" / "theme.toml"
-        ),
+        "server.port": port,
+        "server.allowedHosts": allowed_hosts(host),
+        "theme.base": str(theme),
     }
-    flags = [f"--{name}={value}" for name, value in settings.items()]
-    flags += [f"--server.allowedHosts={name}" for name in allowed_hosts(host)]
-    return ["run", str(script()), *flags]
 
 
 def url(host: str, port: int) -> str:
@@ -133,32 +139,74 @@ def serve(
 ) -> None:
     """Serve the project in `folder` until Ctrl-C or a signal; None serves the first-run page.
 
-    `announce` is called with the address once it answers; `browser` then opens it there, where
-    there is a desktop to open it on.
+    The browser, where it is wanted and there is a desktop to open it on, is opened at once;
+    `announce` is called with the address when the app has started. Raises what keeps it from that.
     """
+    import uvicorn
+
+    from labeler.app.opening import Opening
+    from labeler.app.security import guarded
+
     if folder is not None:
         os.environ["LABELER_PROJECT"] = str(folder)
-    from streamlit.web import cli as streamlit
-
-    def ready() -> None:
-        address = url(host, port)
-        announce(address)
+    address = url(host, port)
+    with _listening(host, port) as listening:
         if browser and _has_desktop():
-            webbrowser.open(address)
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        opening = Opening(
+            partial(_load, settings(host, port)),
+            opened=lambda: announce(address),
+            failed=lambda: setattr(server, "should_exit", True),
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(
+                guarded(opening, allowed_hosts(host)),
+                ws="websockets-sansio",
+                ws_ping_interval=LIVELINESS,
+                ws_ping_timeout=LIVELINESS,
+                ws_max_size=LARGEST_MESSAGE,
+                ws_per_message_deflate=False,
+                log_level="warning",
+                access_log=False,
+            )
+        )
+        server.run(sockets=[listening])
+    if opening.failure is not None:
+        raise opening.failure
 
-    threading.Thread(target=_when_listening, args=(host, port, ready), daemon=True).start()
-    streamlit.main(arguments(host, port), prog_name="streamlit", standalone_mode=False)
+
+def _listening(host: str, port: int) -> socket.socket:
+    """The server's socket, to which browsers may connect from now on."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, kind, protocol)
+    if os.name == "posix":
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(address)
+    listening.listen(WAITING)
+    return listening
 
 
-def _when_listening(host: str, port: int, then: Callable[[], None]) -> None:
-    target = DEFAULT_HOST if host in ("0.0.0.0", "::") else host
-    while True:
-        try:
-            socket.create_connection((target, port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return then()
+def _load(told: dict[str, Any]) -> ASGIApp:
+    """Streamlit with its settings, and the app; the store is opened, so that what ails it is told.
+
+    By its path: another program's streamlit_app.py, where this one was started, is not ours.
+    """
+    from streamlit.web import bootstrap
+
+    bootstrap.load_config_options(told)
+    for name in ("uvicorn", "uvicorn.access", "uvicorn.asgi", "uvicorn.error"):
+        # Streamlit turns them up as it is imported; a line for each request tells nobody anything.
+        logging.getLogger(name).setLevel(logging.WARNING)
+    found = importlib.util.spec_from_file_location("streamlit_app", script())
+    if found is None or found.loader is None:
+        raise LabelerError(f"{script()} is missing; install the program again.")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+
+    from labeler.app.project import current_project
+
+    current_project()
+    return module.app
 
 
 def _has_desktop() -> bool:

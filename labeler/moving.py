@@ -120,14 +120,14 @@ def _nearest(now: Standing) -> Ids:
 
 def _predictions(now: Standing) -> Floats:
     """What the cards show (n,): out of fold for what the version was trained on."""
-    unseen, _ = out_of_fold(now.project.store, now.version.id, now.everything)
+    unseen = out_of_fold(now.project.store, now.version.id, now.everything)
     return np.where(np.isnan(unseen), now.everything.predictions, unseen)
 
 
 @lru_cache(maxsize=1)
 def _kernel(store: Store, version_id: int, everything: Collection, vectors: UnitVectors) -> Kernel:
     """Chosen on the version's out-of-fold residuals."""
-    unseen, _ = out_of_fold(store, version_id, everything)
+    unseen = out_of_fold(store, version_id, everything)
     residuals = _trained(store, version_id, everything) / 10 - unseen
     rows = np.flatnonzero(~np.isnan(residuals))
     return choose_kernel(vectors.of(everything.ids[rows]), residuals[rows])

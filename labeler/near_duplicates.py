@@ -9,6 +9,8 @@ Beyond 6 bits hardly one more is found. Embeddings within 0.15 of it were the sa
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -28,7 +30,7 @@ NEAR_SHARE = 0.35  # with a near hash
 SAME_SHARE = 0.15  # by itself
 MOST = 24  # images of one card; more of them wait for the next one
 _SAMPLE = 400
-_AT_ONCE = 1 << 22  # hashes compared in one step: bounds the memory
+_ROWS, _COLUMNS = 4, 1 << 17  # hashes compared in one step: bounds the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +67,27 @@ def near_hashes(some: Hashes, others: Hashes) -> tuple[Ids, Ids]:
     By row of `some`, and for each the nearest first. The hash of a nearly plain picture has next to
     no bits set or unset, or is 0 for "none"; it says nothing and is near to nothing.
     """
-    step = max(1, _AT_ONCE // max(1, len(others)))
-    found = [np.zeros((3, 0), dtype=np.int64)]
-    for start in range(0, len(some), step):
-        part = some[start : start + step]
-        bits = np.asarray(np.bitwise_count(part[:, None] ^ others[None, :]))  # (rows, n)
-        rows, columns = np.divmod(np.flatnonzero(bits <= NEAR_BITS), len(others))
-        found.append(np.stack([start + rows, columns, bits[rows, columns]]))
+    starts = range(0, len(others), _COLUMNS)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        parts = threads.map(lambda start: _near(some, others, start), starts)
+        found = [np.zeros((3, 0), dtype=np.int64), *(each for part in parts for each in part)]
     rows, columns, apart = np.concatenate(found, axis=1)
     order = np.lexsort((columns, apart, rows))
-    order = order[telling(some)[rows[order]] & telling(others)[columns[order]]]
-    return rows[order], columns[order]
+    rows, columns = rows[order], columns[order]
+    known = telling(some[rows]) & telling(others[columns])
+    return rows[known], columns[known]
+
+
+def _near(some: Hashes, others: Hashes, start: int) -> list[Ids]:
+    """Rows, columns and distances (3, p) of what is near in the columns from `start` on."""
+    block, found = others[start : start + _COLUMNS], []
+    for first in range(0, len(some), _ROWS):
+        part = some[first : first + _ROWS]
+        bits = np.asarray(np.bitwise_count(part[:, None] ^ block[None, :]))  # (rows, columns)
+        rows, columns = np.divmod(np.flatnonzero(bits <= NEAR_BITS), len(block))
+        if len(rows):
+            found.append(np.stack([first + rows, start + columns, bits[rows, columns]]))
+    return found
 
 
 def confirmed(some: Vectors, others: Vectors, nearness: Nearness) -> Mask:

@@ -67,8 +67,14 @@ def read_picture(
 
     `shorter` or `longer` is the length in pixels that this side must keep (see `open_picture`).
     """
-    with _quiet_pillow(), contextlib.ExitStack() as held:
-        image = _header(file, path)
+    return decode(read_header(file, path), shorter=shorter, longer=longer)
+
+
+def decode(
+    image: ImageFile.ImageFile, *, shorter: int | None = None, longer: int | None = None
+) -> Picture:
+    """The rest of `read_picture`, for a file whose header has been read and which is still open."""
+    with quiet_pillow(), contextlib.ExitStack() as held:
         width, height = image.size
         if shorter or longer:
             image.draft(None, _enough(image.size, shorter, longer))  # does nothing but for JPEG
@@ -81,14 +87,13 @@ def read_picture(
     return Picture(picture, image.format or "", width, height)
 
 
-def check_header(file: BinaryIO, path: Path) -> None:
-    """Raise `UnreadableImage` for what its first bytes already rule out; unpacks nothing."""
-    with _quiet_pillow():
-        _header(file, path)
+def read_header(file: BinaryIO, path: Path) -> ImageFile.ImageFile:
+    """What the first bytes say, nothing unpacked; raises `UnreadableImage` for what they rule out.
 
-
-def _header(file: BinaryIO, path: Path) -> ImageFile.ImageFile:
-    image = formats.identify(file, path)
+    The file's position belongs to the picture from here on: leave it as it is until `decode`.
+    """
+    with quiet_pillow():
+        image = formats.identify(file, path)
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise UnreadableImage(
@@ -164,7 +169,7 @@ _quiet_stack = contextlib.ExitStack()
 
 
 @contextlib.contextmanager
-def _quiet_pillow() -> Iterator[None]:
+def quiet_pillow() -> Iterator[None]:
     """Silence Pillow's warnings about odd metadata and sizes while any thread is reading.
 
     The list of filters belongs to the whole process, so the first reader in changes it and the
@@ -192,5 +197,5 @@ def preview_path(project: Project, content_hash: str) -> Path:
 
 
 def thumbnail_path(project: Project, content_hash: str) -> Path:
-    """Where the thumbnail (JPEG, at most 256 px) of this content is kept, made or not."""
+    """Where the thumbnail (JPEG, 192 to 384 px) of this content is kept, made or not."""
     return project.thumbnails / content_hash[:2] / f"{content_hash}.jpg"

@@ -168,7 +168,7 @@ def _from_store(
 
 def _score(project: Project, version: Version, vectors: np.ndarray) -> np.ndarray:
     """Embeddings (n, width) → predictions (n,) 0–1; imports torch."""
-    from labeler.training import score_embeddings
+    from labeler.predictors import score_embeddings
 
     return score_embeddings(project, version, vectors)
 
@@ -233,22 +233,36 @@ def _fitting(project: Project, version: Version, encoder: Encoder | None) -> Enc
     return encoder
 
 
+def predict_stored(project: Project, version: Version, progress: Progress = silent) -> int:
+    """Let `version` predict every image that has an embedding and no prediction of its yet.
+
+    Returns how many; what is interrupted goes on the next time. Imports torch only for images that
+    wait.
+    """
+    record = embeddings.encoder(project.store, version.encoder)
+    if record is None:
+        return 0
+    waiting = versions.without_prediction(project.store, version.id, record.id)
+    if not len(waiting):
+        return 0
+    from labeler.predictors import predict_waiting
+
+    return predict_waiting(project, version, record, waiting, progress)
+
+
 def activate(project: Project, name: str, *, progress: Progress = silent) -> Version:
     """Make the version `name` the active one, and let it predict the images that came after it.
 
     Raises `StoreError` where there is no such version.
     """
     version = versions.activate(project.store, name)
-    if lacks_predictions(project, version):
-        from labeler.training import predict_stored
-
-        predict_stored(project, name, progress)
+    predict_stored(project, version, progress)
     return version
 
 
 def lacks_predictions(project: Project, version: Version) -> bool:
     """Whether images were embedded since `version` was the active one; imports no torch."""
     record = embeddings.encoder(project.store, version.encoder)
-    return record is not None and bool(
-        len(versions.without_prediction(project.store, version.id, record.id))
+    return record is not None and not versions.has_predicted_all(
+        project.store, version.id, record.id
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,64 +12,101 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db import embeddings, versions
-from db.records import Predictions, Version
-from labeler.errors import BadInput
+from db.records import EncoderRecord, Predictions, Version
 from labeler.opinions import load_opinion
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from model.errors import ModelError
-from model.head import Head, predict
 from model.head_files import load_head, weights_path
 from model.opinion import Opinion
+from model.scorer import SAMPLE, Scorer, evenly
+from model.threads import shared_out
 
-_BATCH = 8192
+_BATCH = 2048  # what a thread reads and predicts at once: more of it leaves the caches
+_KEPT_AT_ONCE = 16 * _BATCH  # few enough to lose, enough to be quick to write
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedVersion:
-    """A version's head and second opinion, ready to predict.
+    """A version's head and second opinion, ready to predict, in any thread.
 
     Without a second opinion (its file is lost, or of an earlier kind) the head predicts alone.
     """
 
-    head: Head
+    head: Scorer
     opinion: Opinion | None
 
     def predict(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> Predictions:
         """For images `ids` (n,) with raw embeddings (n, width)."""
         exceed = self.opinion.exceed(vectors) if self.opinion else None
-        return Predictions(ids, predict(self.head, vectors), exceed)
+        return Predictions(ids, self.head(vectors), exceed)
 
 
-def predict_stored(project: Project, version_name: str, progress: Progress = silent) -> int:
-    """Let a version predict every image that has an embedding and no prediction of its yet.
+def predict_waiting(
+    project: Project,
+    version: Version,
+    record: EncoderRecord,
+    waiting: NDArray[np.int64],
+    progress: Progress = silent,
+) -> int:
+    """Let `version` predict the images `waiting` (n,), rising, all embedded by its encoder.
 
-    Returns how many; each batch is kept at once, so that what `progress` interrupts can go on.
-    Raises `BadInput` where there is no such version.
+    Returns how many. Some ten thousand are kept at a time, so that what `progress` interrupts can
+    go on.
     """
-    version = versions.by_name(project.store, version_name)
-    if version is None:
-        raise BadInput(f"There is no version {version_name}; list them with: labeler versions")
-    record = embeddings.encoder(project.store, version.encoder)
-    if record is None:
-        return 0
-    waiting = versions.without_prediction(project.store, version.id, record.id)
-    if not len(waiting):
-        return 0
-    loaded, done = load_version(project, version), 0
     progress(0, len(waiting), "predicting")
-    for ids, vectors in embeddings.iterate(project.store, record.id, _BATCH, waiting):
-        versions.put_predictions(project.store, version.id, loaded.predict(ids, vectors))
-        done += len(ids)
-        progress(done, len(waiting), "predicting")
+    done = 0
+    with closing(_predicted(project, version, record, waiting)) as parts:
+        for made in _gathered(parts):
+            versions.put_predictions(project.store, version.id, made)
+            done += len(made)
+            progress(done, len(waiting), "predicting")
     return done
 
 
+def _predicted(
+    project: Project, version: Version, record: EncoderRecord, waiting: NDArray[np.int64]
+) -> Generator[Predictions, None, None]:
+    """Read and predicted in threads, a batch each."""
+    loaded = load_version(project, version)
+    _, sample = embeddings.get(project.store, record.id, waiting[evenly(len(waiting), SAMPLE)])
+    loaded = replace(loaded, head=loaded.head.tuned(sample))
+
+    def predicted(ids: NDArray[np.int64]) -> Predictions:
+        return loaded.predict(*embeddings.get(project.store, record.id, ids))
+
+    batches = (waiting[start : start + _BATCH] for start in range(0, len(waiting), _BATCH))
+    with closing(shared_out(predicted, batches)) as parts:
+        yield from parts
+
+
+def _gathered(parts: Iterable[Predictions]) -> Iterator[Predictions]:
+    """As many as are kept at a time."""
+    made: list[Predictions] = []
+    for part in parts:
+        made.append(part)
+        if sum(map(len, made)) >= _KEPT_AT_ONCE:
+            yield _together(made)
+            made.clear()
+    if made:
+        yield _together(made)
+
+
+def _together(parts: Sequence[Predictions]) -> Predictions:
+    """One of several, all with a second opinion or all without."""
+    exceed = [part.exceed for part in parts if part.exceed is not None]
+    return Predictions(
+        np.concatenate([part.image_ids for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate(exceed) if exceed else None,
+    )
+
+
 def score_embeddings(
-    project: Project, version: Version, vectors: NDArray[np.float32]
+    project: Project, version: Version, vectors: NDArray[np.floating]
 ) -> NDArray[np.float32]:
     """Predictions (n,) 0–1 of a version for raw embeddings (n, width)."""
-    return predict(load_version(project, version).head, vectors)
+    return load_version(project, version).head.all(vectors)
 
 
 def load_version(project: Project, version: Version) -> LoadedVersion:
@@ -85,5 +124,5 @@ def load_version(project: Project, version: Version) -> LoadedVersion:
 
 
 @lru_cache(maxsize=2)
-def _head(path: Path, width: int | None, _stamp: int) -> Head:
-    return load_head(path, width).head
+def _head(path: Path, width: int | None, _stamp: int) -> Scorer:
+    return Scorer(load_head(path, width).head)

@@ -1,6 +1,7 @@
 """A project is one folder: the store, the trained models, the previews.
 
-Only paths and settings live here; nothing in this module reads an image or imports torch.
+Only paths and settings live here. Nothing heavy is imported before a project is opened: commands
+that only look for its folder answer at once.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from db.store import Store
 from labeler.errors import BadInput, LabelerError, NoProject
-from model.encoders import canonical
+
+if TYPE_CHECKING:
+    from db.store import Store
 
 STORE_FILE = "labeler.sqlite"
 DEFAULT_ENCODER = "clip-l14"
@@ -35,6 +38,9 @@ class Project:
         Raises `LabelerError` if there is one already or the folder can't be written, `ModelError`
         for an encoder name that nobody knows.
         """
+        from db.store import Store
+        from model.encoders import canonical
+
         folder = folder.expanduser().resolve()
         identity = canonical(encoder)
         if (folder / STORE_FILE).exists():
@@ -54,14 +60,16 @@ class Project:
     @classmethod
     def open(cls, folder: Path) -> Project:
         """The project in `folder`; raises `NoProject`, or `StoreError` for an unusable store."""
-        folder = folder.expanduser().resolve()
-        if not is_project(folder):
-            raise NoProject(f"{folder} is not a project; make one with: labeler init {folder}")
+        from db.store import Store
+
+        folder = find_folder(folder)
         return cls(folder, Store.open(folder / STORE_FILE))
 
     @property
     def encoder(self) -> str:
         """Canonical identity of the encoder that this project's head reads."""
+        from model.encoders import canonical
+
         return self.store.setting("encoder") or canonical(DEFAULT_ENCODER)
 
     @property
@@ -102,6 +110,11 @@ class Project:
         return self.folder / "thumbnails"
 
     @property
+    def sketches(self) -> Path:
+        """Embeddings at a byte a value (labeler/sketches.py): may be removed, are made again."""
+        return self.folder / "sketches"
+
+    @property
     def runs_folder(self) -> Path:
         return self.folder / "runs"
 
@@ -113,12 +126,23 @@ def is_project(folder: Path) -> bool:
     return (folder / STORE_FILE).is_file()
 
 
-def find_project(given: Path | None = None) -> Project:
-    """The project meant: `given` (--project), else LABELER_PROJECT, else the current folder."""
+def find_folder(given: Path | None = None) -> Path:
+    """The project's folder: `given` (--project), else LABELER_PROJECT, else the current one.
+
+    Raises `NoProject` if there is none; the store is not opened.
+    """
     named = given or (Path(env) if (env := os.environ.get("LABELER_PROJECT")) else None)
     if named is None and not is_project(Path.cwd()):
         raise NoProject(
             "The current folder is not a project; name one with --project DIR or LABELER_PROJECT, "
             "or make one with: labeler init DIR"
         )
-    return Project.open(named or Path.cwd())
+    folder = (named or Path.cwd()).expanduser().resolve()
+    if not is_project(folder):
+        raise NoProject(f"{folder} is not a project; make one with: labeler init {folder}")
+    return folder
+
+
+def find_project(given: Path | None = None) -> Project:
+    """The project in the folder that `find_folder` finds, opened; raises as `Project.open` does."""
+    return Project.open(find_folder(given))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection as Some
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
@@ -10,20 +9,24 @@ import numpy as np
 
 import db.candidates
 import db.versions
+from db.candidates import ByRisingId
 from db.records import Predictions
 from db.store import Store
 from labeler.collection import Collection, Floats, Ids, Mask, Standing
 from labeler.conflicts import conflict_gaps, scored_pairs
 from model import ranking
+from model.ordinal import LEVELS
 
 # A prediction that rounds to a score within its source's band is no mistake.
 HALF_A_POINT = 0.05
+_AT_ONCE = 1 << 16  # images whose chances are reckoned in one step: bounds the memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ranked:
-    """Candidates of one queue, the surest mistake first; all arrays (n,) and in the same order."""
+class Candidates:
+    """Images that a queue may show, the surest mistake first; all arrays (m,), in that order."""
 
+    places: Ids  # rows of the collection
     ids: Ids
     predictions: Floats  # 0–1
     suspicion: Floats  # 0–1, higher = more likely a mistake; 1 for a certain one
@@ -33,46 +36,110 @@ class Ranked:
     # 0–1, 0 within half a point of it: a mistake by the person's own word.
     outside: Floats
     conflict: Floats  # points, 0–10, to the score of a scored near-duplicate; 0 without a conflict
+    too_high: Mask  # a likely false positive, else a likely false negative
+    certain: Mask  # by the person's own word: outside the band of its source
+    harmless: Mask  # of these, what is on the right side of the threshold all the same
+
+    def sorted_by(self, order: Ids) -> Candidates:
+        return replace(self, **{e.name: getattr(self, e.name)[order] for e in fields(self)})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """Some of the candidates of a queue: `which` (n,) of them, in this order.
+
+    A million of them are taken, left out and put first without being copied.
+    """
+
+    of: Candidates
+    which: Ids
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.which)
+
+    @property
+    def places(self) -> Ids:
+        return self.of.places[self.which]
+
+    @property
+    def ids(self) -> Ids:
+        return self.of.ids[self.which]
+
+    @property
+    def predictions(self) -> Floats:
+        return self.of.predictions[self.which]
+
+    @property
+    def suspicion(self) -> Floats:
+        return self.of.suspicion[self.which]
+
+    @property
+    def second(self) -> Floats:
+        return self.of.second[self.which]
+
+    @property
+    def given(self) -> Floats:
+        return self.of.given[self.which]
+
+    @property
+    def outside(self) -> Floats:
+        return self.of.outside[self.which]
+
+    @property
+    def conflict(self) -> Floats:
+        return self.of.conflict[self.which]
+
+    @property
+    def too_high(self) -> Mask:
+        return self.of.too_high[self.which]
+
+    @property
+    def certain(self) -> Mask:
+        return self.of.certain[self.which]
+
+    @property
+    def harmless(self) -> Mask:
+        return self.of.harmless[self.which]
 
     def take(self, rows: Ids | Mask) -> Ranked:
         """The rows chosen by index or mask, in the order of `rows`."""
-        return replace(self, **{each.name: getattr(self, each.name)[rows] for each in fields(self)})
+        return Ranked(self.of, self.which[rows])
 
-    def without(self, ids: Some[int]) -> Ranked:
-        """All but the images in `ids`."""
-        return self.take(~np.isin(self.ids, np.fromiter(ids, np.int64, len(ids)))) if ids else self
+    def without(self, gone: Mask) -> Ranked:
+        """All but the images in the rows of the collection that are marked in `gone`."""
+        return self.take(~gone[self.places])
 
     def followed_by(self, others: Ranked) -> Ranked:
-        """These rows and then those of `others`."""
-        pairs = {e.name: (getattr(self, e.name), getattr(others, e.name)) for e in fields(self)}
-        return replace(self, **{name: np.concatenate(both) for name, both in pairs.items()})
+        """These rows and then those of `others`, whose suspicions count."""
+        return Ranked(others.of, np.concatenate([self.which, others.which]))
 
     def suspected(self, rows: Ids, suspicion: Floats) -> Ranked:
         """The same in the same order, the suspicion (k,) of `rows` (k,) being another."""
-        changed = self.suspicion.copy()
-        changed[rows] = suspicion
-        return replace(self, suspicion=changed)
+        changed = self.of.suspicion.copy()
+        changed[self.which[rows]] = suspicion
+        return Ranked(replace(self.of, suspicion=changed), self.which)
 
     def led_by(self, image_id: int | None) -> Ranked:
         """The same with one image at the head, if it is among them."""
-        place = np.flatnonzero(self.ids == image_id)
-        rest = np.flatnonzero(self.ids != image_id)
-        return self.take(np.concatenate([place, rest])) if len(place) else self
+        if image_id is None:
+            return self
+        leads = self.ids == image_id
+        return self.take(leads).followed_by(self.take(~leads)) if leads.any() else self
 
-    def order(self, crossing: Mask | None = None) -> Ids:
-        """Rows in the order of a queue; ties by id, so that pages are stable.
 
-        What the person's own word rules out goes first (of it first the `crossing` ones, which are
-        on the wrong side of the threshold), then what contradicts a near-duplicate, then by
-        suspicion.
-        """
-        outside = np.abs(self.outside)
-        crossing = np.zeros(len(self), dtype=bool) if crossing is None else crossing
-        keys = (self.ids, -self.suspicion, -self.conflict, -outside, ~(crossing & (outside > 0)))
-        return np.lexsort(keys)
+def in_order(found: Candidates) -> Ranked:
+    """Candidates, given by rising id, in the order of a queue; ties by id, so pages are stable.
+
+    What the person's own word rules out goes first, the harmless after the others, then what
+    contradicts a near-duplicate, then by suspicion.
+    """
+    leading = found.certain | (found.conflict != 0)
+    few, others = np.flatnonzero(leading), np.flatnonzero(~leading)
+    outside, later = np.abs(found.outside[few]), found.harmless[few] | ~found.certain[few]
+    few = few[np.lexsort((-found.suspicion[few], -found.conflict[few], -outside, later))]
+    others = others[np.argsort(-found.suspicion[others], kind="stable")]
+    found = found.sorted_by(np.concatenate([few, others]))
+    return Ranked(found, np.arange(len(found.ids)))
 
 
 def unscored(now: Standing, *, passing: bool | None = None) -> Ranked:
@@ -82,9 +149,9 @@ def unscored(now: Standing, *, passing: bool | None = None) -> Ranked:
     the other way round: every image is in one of the two queues. First comes what its source rules
     out, and of that first what is on the wrong side of the threshold.
     """
-    store, everything = now.project.store, now.everything
-    rows, ranked = in_order(store, everything, now.version.id, now.threshold, passing)
-    return ranked.take(np.isnan(now.given[rows]))
+    ranked = predicted(now.project.store, now.everything, now.version.id, now.threshold)
+    waits = np.isnan(now.given)[ranked.places]
+    return ranked.take(waits if passing is None else waits & (ranked.too_high == passing))
 
 
 def by_hand(now: Standing) -> Ranked:
@@ -95,32 +162,40 @@ def by_hand(now: Standing) -> Ranked:
     across the threshold. Scores that a person has kept against the prediction are left out, and
     conflicts whose scores were all kept.
     """
-    everything, given = now.everything, now.given
+    everything, rows = now.everything, np.flatnonzero(~np.isnan(now.given))
+    given = now.given[rows]
     kept = everything.marked(db.candidates.kept_by_hand(now.project.store))
-    conflict = conflict_gaps(scored_pairs(now), given, now.threshold, kept)
-    made, opinion = out_of_fold(now.project.store, now.version.id, everything)
-    rows = np.flatnonzero(~np.isnan(given))
-    suspicion, far = _disagreement(made[rows], opinion[rows], given[rows] / 10, now.threshold)
-    shown = np.where(np.isnan(made), everything.predictions, made)[rows]
-    ranked = Ranked(
-        ids=everything.ids[rows],
-        predictions=np.where(np.isnan(shown), given[rows] / 10, shown),
-        suspicion=suspicion,
-        second=10 * ranking.expected_score(opinion[rows]),
-        given=given[rows],
-        outside=np.zeros(len(rows)),
-        conflict=conflict[rows],
+    conflict = conflict_gaps(scored_pairs(now), now.given, now.threshold, kept)[rows]
+    made = out_of_fold(now.project.store, now.version.id, everything)[rows]
+    opinion = _opinions(now.project.store, now.version.id, everything.ids[rows])
+    suspicion, far = _disagreement(made, opinion, given / 10, now.threshold)
+    shown = np.where(np.isnan(made), everything.predictions[rows], made)
+    nothing = np.zeros(len(rows), dtype=bool)
+    ranked = in_order(
+        Candidates(
+            places=rows,
+            ids=everything.ids[rows],
+            predictions=np.where(np.isnan(shown), given / 10, shown),
+            suspicion=suspicion,
+            second=10 * ranking.expected_score(opinion),
+            given=given,
+            outside=np.zeros(len(rows)),
+            conflict=conflict,
+            too_high=nothing,
+            certain=nothing,
+            harmless=nothing,
+        )
     )
-    ranked = ranked.take((ranked.conflict > 0) | (far & ~kept[rows]))
-    return ranked.take(ranked.order())
+    wrong = (conflict > 0) | (far & ~kept[rows])
+    return ranked.take(np.isin(ranked.places, rows[wrong]))
 
 
-def outside_band(everything: Collection) -> Floats:
+def outside_band(predictions: Floats, low: Floats, high: Floats) -> Floats:
     """How far each prediction (n,) lies above (or, negative, below) the band of its source, 0–1.
 
-    Not what is within half a point of the band, which rounds to a score in it.
+    `low` and `high` (n,) are NaN without one. Not what is within half a point of the band, which
+    rounds to a score in it.
     """
-    predictions, low, high = everything.predictions, everything.low, everything.high
     violation = ranking.band_violation(predictions, low, high)
     signed = np.where(predictions > high, violation, -violation)
     return np.where(violation > HALF_A_POINT, signed, 0.0)
@@ -139,37 +214,37 @@ def passing_chance(
     return ranking.chance_of_passing(predictions, exceed, threshold, spread, weighing)
 
 
-@lru_cache(maxsize=6)
-def in_order(
-    store: Store,
-    everything: Collection,
-    version_id: int,
-    threshold: float,
-    passing: bool | None = None,
-) -> tuple[Ids, Ranked]:
-    """Rows of `everything` and those images, ranked: fine and predicted, scored ones as well.
+@lru_cache(maxsize=2)
+def predicted(store: Store, everything: Collection, version_id: int, threshold: float) -> Ranked:
+    """All images that are fine and predicted, scored ones as well, in the order of a queue.
 
     None of it depends on the hand scores given since: a score only takes its image away.
     """
-    outside = outside_band(everything)
-    high = too_high(everything.predictions, outside, threshold)
-    wanted = everything.fine & ~np.isnan(everything.predictions)
-    rows = np.flatnonzero(wanted if passing is None else wanted & (high == passing))
+    rows = np.flatnonzero(everything.fine & ~np.isnan(everything.predictions))
     predictions = everything.predictions[rows]
-    exceed = everything.exceed[rows].astype(np.float64)
-    chance = passing_chance(store, version_id, predictions, exceed, threshold)
-    suspicion = ranking.chance_wrong(predictions, chance, threshold)
-    ranked = Ranked(
+    outside = outside_band(predictions, everything.low[rows], everything.high[rows])
+    high = too_high(predictions, outside, threshold)
+    suspicion, second = np.empty(len(rows)), np.empty(len(rows))
+    for start in range(0, len(rows), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        exceed = everything.exceed[rows[part]].astype(np.float64)
+        chance = passing_chance(store, version_id, predictions[part], exceed, threshold)
+        suspicion[part] = ranking.chance_wrong(predictions[part], chance, threshold)
+        second[part] = 10 * ranking.expected_score(exceed)
+    found = Candidates(
+        places=rows,
         ids=everything.ids[rows],
         predictions=predictions,
-        suspicion=np.where(outside[rows] == 0, suspicion, 1.0),
-        second=10 * ranking.expected_score(exceed),
+        suspicion=np.where(outside == 0, suspicion, 1.0),
+        second=second,
         given=np.full(len(rows), np.nan),
-        outside=outside[rows],
+        outside=outside,
         conflict=np.zeros(len(rows)),
+        too_high=high,
+        certain=outside != 0,
+        harmless=(outside != 0) & ((predictions >= threshold) != high),
     )
-    order = ranked.order(crossing=(predictions >= threshold) == high[rows])
-    return rows[order], ranked.take(order)
+    return in_order(found)
 
 
 def _disagreement(
@@ -191,12 +266,19 @@ def _disagreement(
 
 
 @lru_cache(maxsize=1)
-def out_of_fold(store: Store, version_id: int, everything: Collection) -> tuple[Floats, Floats]:
-    """Out-of-fold predictions (n,) and second opinions (n, 10), NaN where there are none."""
+def out_of_fold(store: Store, version_id: int, everything: Collection) -> Floats:
+    """Out-of-fold predictions (n,), NaN where there are none."""
     made = _unseen(store, version_id)
-    exceed = np.full((len(made), 10), np.nan) if made.exceed is None else made.exceed
-    predictions = everything.spread(made.image_ids, made.scores)
-    return predictions, everything.spread(made.image_ids, exceed)
+    return everything.spread(made.image_ids, made.scores)
+
+
+def _opinions(store: Store, version_id: int, ids: Ids) -> Floats:
+    """Out-of-fold second opinions (n, 10) of `ids` (n,), rows of NaN where there are none."""
+    made, found = _unseen(store, version_id), np.full((len(ids), LEVELS), np.nan)
+    if made.exceed is not None:
+        rows, known = ByRisingId(made.image_ids).places(ids)
+        found[known] = made.exceed[rows]
+    return found
 
 
 @lru_cache(maxsize=2)

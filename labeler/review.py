@@ -95,7 +95,7 @@ def review_page(
     with _one_at_a_time:
         now = standing(project, version, project.threshold)
         left = _left(now, queue, opened)
-        ranked = left.without(exclude)
+        ranked = left.without(now.everything.marked(exclude)) if exclude else left
         cards = _cards(now, queue, ranked, opened, limit=limit, beside=exclude, first=first)
     dealt_by = {card.image.id: card.evidence for card in cards if card.evidence}
     _remembered(project.store, opened.id).update(dealt_by)
@@ -147,8 +147,8 @@ def _queue_of(twin: Twin) -> str:
 
 def _left(now: Standing, queue: str, opened: Round | None) -> Ranked:
     """The whole queue without what was handled in the open round."""
-    handled = set[int]().union(*(_handled(now, opened, each) for each in parts(queue)))
-    return _ranked(now, queue).without(handled)
+    handled, ranked = _handled(now, opened, queue), _ranked(now, queue)
+    return ranked.without(now.everything.marked(handled)) if handled else ranked
 
 
 def _ranked(now: Standing, queue: str) -> Ranked:
@@ -182,22 +182,20 @@ def _scored_together(now: Standing, queue: str, opened: Round | None) -> Mask:
     """Rows that a card of `queue` may take along: scored ones, or those that wait for a score."""
     if queue == "hand-score":
         return ~np.isnan(now.given)
-    mask = now.everything.fine & np.isnan(now.given)
-    for each in parts(MISTAKES):
-        mask &= ~now.everything.marked(_handled(now, opened, each))
-    return mask
+    gone = now.everything.marked(_handled(now, opened, MISTAKES))
+    return now.everything.fine & np.isnan(now.given) & ~gone
 
 
 def _handled(now: Standing, opened: Round | None, queue: str) -> set[int]:
     if opened is None:
         return set()
-    return db.rounds.handled(now.project.store, opened.id, queue)
+    return db.rounds.handled(now.project.store, opened.id, *parts(queue))
 
 
 def _why_none(project: Project, version: Version, queue: str) -> str:
     if queue == "hand-score":
         return f"No hand score stands out against {version.name}."
-    if not db.candidates.prediction_count(project.store, version.id):
+    if not db.candidates.prediction_batches(project.store, version.id):
         return f"{version.name} has predicted nothing yet: embed the images first."
     if queue == MISTAKES:
         return "Every image that was predicted is scored or handled in this round."

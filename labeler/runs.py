@@ -74,12 +74,6 @@ def follow(
         pause()
 
 
-def be_polite() -> None:
-    """Give way to other programs: the page that shows this run must stay quick."""
-    if hasattr(os, "nice"):
-        os.nice(10)
-
-
 def log_file(project: Project, run_id: int) -> Path:
     return project.runs_folder / f"{run_id}.log"
 

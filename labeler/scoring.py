@@ -79,10 +79,11 @@ def score_stats(project: Project, now: datetime | None = None) -> Stats:
     store = project.store
     # Today began at midnight where the person sits.
     tempo = db.scores.tempo(store, now or datetime.now().astimezone())
+    counted = db.scores.by_hand_score(store)
     return Stats(
-        scored=db.scores.scored_count(store),
-        unscored=db.scores.unscored_count(store),
-        distribution=db.scores.distribution(store),
+        scored=counted.scored,
+        unscored=counted.waiting,
+        distribution=counted.distribution,
         today=tempo.today,
         last_hour=tempo.last_hour,
         per_minute=tempo.per_minute,
@@ -100,7 +101,7 @@ def next_images(project: Project, order: str, *, limit: int, exclude: Collection
         found = db.images.unscored(store, order="random", limit=limit, exclude=exclude)
         return Offer(found, draws=frozenset(image.id for image in found))
     if order == "revise":
-        found = db.images.scored(store, order="newest-scored", limit=limit, exclude=exclude)
+        found = db.images.last_scored(store, limit=limit, exclude=exclude)
         return Offer(found, None if found or exclude else "Nothing is scored yet.")
     if order == "thin":
         offer = _fill_thin(project, limit, exclude)

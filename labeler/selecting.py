@@ -1,11 +1,19 @@
-"""What a person takes of some predictions: a band, the top, the files, the list."""
+"""What a person takes of some predictions: a band, the top, the files, the list.
+
+Those of images are a list, highest first; those of embeddings come in blocks and stay so, since
+they may be too many to hold.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 
+import numpy as np
+
+from labeler.embedding_predictions import PredictedBlock
 from labeler.predicting import PredictedImage
 from labeler.progress import Progress, silent
 from labeler.tables import Table
@@ -36,6 +44,38 @@ def select(
 
 def as_table(predicted: Sequence[PredictedImage], version: str) -> Table:
     return Table(COLUMNS, [(image.path, image.prediction, version) for image in predicted])
+
+
+def select_blocks(
+    predicted: Iterable[PredictedBlock],
+    low: float = 0.0,
+    high: float = 1.0,
+    top: int | None = None,
+) -> Iterator[PredictedBlock]:
+    """As `select`, in the order in which they come; the first `top` are the highest, in order."""
+    inside = (block.take((low <= block.shown) & (block.shown <= high)) for block in predicted)
+    filled = (block for block in inside if len(block))
+    return filled if top is None else _highest(filled, top)
+
+
+def _highest(blocks: Iterable[PredictedBlock], count: int) -> Iterator[PredictedBlock]:
+    best: PredictedBlock | None = None
+    for block in blocks:
+        if best is None:
+            both = block
+        elif 0 < count == len(best):
+            both = best.followed_by(block.take(block.shown > best.shown[-1]))
+        else:
+            both = best.followed_by(block)
+        best = both.take(np.argsort(-both.shown, kind="stable")[:count])
+    if best is not None and len(best):
+        yield best
+
+
+def rows_of(block: PredictedBlock, version: str) -> Iterator[tuple[str, float, str]]:
+    """Rows of a table with `COLUMNS`."""
+    versions = repeat(version, len(block))
+    return zip(block.names.to_pylist(), block.shown.tolist(), versions, strict=True)
 
 
 def copy_images(

@@ -17,6 +17,7 @@ import db.images
 import db.tags
 import db.versions
 from db.records import Version
+from labeler.collection import images_now
 from labeler.comparing import group_numbers
 from labeler.errors import BadInput, LabelerError
 from labeler.project import Project
@@ -95,7 +96,8 @@ def _judged(
 
 
 def _by_source(project: Project, ids: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-    sources = np.array([image.source_id for image in db.images.by_ids(project.store, ids)])
+    images = images_now(project.store)
+    sources = images.sources[images.rows(ids)]
     return {
         source.name: np.flatnonzero(sources == source.id)
         for source in db.images.sources(project.store)

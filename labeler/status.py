@@ -74,19 +74,18 @@ def read_status(project: Project) -> Status:
     known = versions.history(store)
     active = next((version for version in known if version.active), None)
     encoder = embeddings.encoder(store, project.encoder)
+    counted = scores.by_hand_score(store)
     return Status(
         folder=str(project.folder),
         encoder=project.encoder,
         threshold=project.threshold,
-        fine=states.get("fine", 0),
-        missing=states.get("missing", 0),
+        fine=states["fine"],
+        missing=states["missing"],
         unreadable=_unreadable(project),
-        embedded=states.get("fine", 0) - len(embeddings.missing(store, encoder.id))
-        if encoder
-        else 0,
-        scored=scores.scored_count(store),
-        unscored=scores.unscored_count(store),
-        distribution=scores.distribution(store),
+        embedded=states["fine"] - images.not_embedded(store, encoder.id) if encoder else 0,
+        scored=counted.scored,
+        unscored=counted.waiting,
+        distribution=counted.distribution,
         waiting=scores.since_version(store, active.id if active else None),
         sources=_sources(project),
         versions=known,
@@ -95,9 +94,7 @@ def read_status(project: Project) -> Status:
 
 
 def _unreadable(project: Project) -> list[Unreadable]:
-    locations = images.known_locations(project.store, None)
-    ids = {one.image_id for one in locations.values() if one.state == "unreadable"}
-    found = images.by_ids(project.store, sorted(ids))
+    found = images.unreadable(project.store)
     return [Unreadable(image.path, image.reason or "unknown") for image in found]
 
 

@@ -1,9 +1,11 @@
-"""Tables as CSV or Parquet files."""
+"""Tables as CSV, Parquet or JSON lines files, whole or a part at a time."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,17 @@ from labeler.errors import BadInput
 from labeler.whole_files import whole_file
 
 FORMATS = ("csv", "parquet")
+LIST_FORMATS = (*FORMATS, "jsonl")  # of what may be too long for one who reads it whole
+Kinds = Mapping[str, type]
+Rows = Iterable[Sequence[Any]]
+Write = Callable[[Rows], None]
 
 
 @dataclass(frozen=True)
 class Table:
     """`kinds`: column name → str, int or float. A row has one cell per column, None where empty."""
 
-    kinds: Mapping[str, type]
+    kinds: Kinds
     rows: Sequence[Sequence[Any]]
 
     @property
@@ -26,29 +32,38 @@ class Table:
         return list(self.kinds)
 
 
-def format_of(path: Path) -> str | None:
-    """The format that the name of `path` ends with, or None if it ends with neither."""
+def format_of(path: Path, formats: Sequence[str] = FORMATS) -> str | None:
+    """The one of `formats` that the name of `path` ends with, or None."""
     suffix = path.suffix.lower().removeprefix(".")
-    return suffix if suffix in FORMATS else None
+    return suffix if suffix in formats else None
 
 
 def write_table(path: Path, table: Table, file_format: str) -> None:
     """Write or replace the file; raises `BadInput` if `path` is a folder, else `OSError`."""
+    with growing_table(path, table.kinds, file_format) as write:
+        write(table.rows)
+
+
+@contextmanager
+def growing_table(path: Path, kinds: Kinds, file_format: str) -> Iterator[Write]:
+    """Hands out what writes more rows, and only holds those of one call in memory.
+
+    The file appears whole or not at all. Raises as `write_table` does.
+    """
     if path.is_dir():
         raise BadInput(f"{path} is a folder; name a file in it, such as {path / 'table.csv'}")
-    with whole_file(path) as scratch:
-        if file_format == "parquet":
-            _write_parquet(scratch, table)
-        else:
-            _write_csv(scratch, table)
+    opened = {"csv": _csv, "parquet": _parquet, "jsonl": _json_lines}[file_format]
+    with whole_file(path) as scratch, opened(scratch, kinds) as write:
+        yield write
 
 
-def _write_csv(path: Path, table: Table) -> None:
+@contextmanager
+def _csv(path: Path, kinds: Kinds) -> Iterator[Write]:
     # surrogateescape: a file name that isn't UTF-8 keeps its own bytes.
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table.kinds)
-        writer.writerows([_csv_cell(cell) for cell in row] for row in table.rows)
+        writer.writerow(kinds)
+        yield lambda rows: writer.writerows([_csv_cell(cell) for cell in row] for row in rows)
 
 
 def _csv_cell(cell: Any) -> Any:
@@ -56,18 +71,35 @@ def _csv_cell(cell: Any) -> Any:
     return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
 
 
-def _write_parquet(path: Path, table: Table) -> None:
+@contextmanager
+def _parquet(path: Path, kinds: Kinds) -> Iterator[Write]:
     import pyarrow
     from pyarrow import parquet
 
     arrow = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
-    columns = {
-        name: pyarrow.array([_parquet_cell(row[at]) for row in table.rows], arrow[kind])
-        for at, (name, kind) in enumerate(table.kinds.items())
-    }
-    parquet.write_table(pyarrow.table(columns), path)
+    schema = pyarrow.schema([(name, arrow[kind]) for name, kind in kinds.items()])
+
+    def write(rows: Rows) -> None:
+        cells = [[_text(cell) for cell in row] for row in rows]
+        columns = zip(*cells, strict=True) if cells else [()] * len(kinds)
+        writer.write_table(pyarrow.table(list(map(list, columns)), schema=schema))
+
+    with parquet.ParquetWriter(path, schema) as writer:
+        yield write
 
 
-def _parquet_cell(cell: Any) -> Any:
-    """Parquet's text is UTF-8: the bytes of a file name that isn't are shown as \\udcXX."""
+@contextmanager
+def _json_lines(path: Path, kinds: Kinds) -> Iterator[Write]:
+    with path.open("w", encoding="utf-8", newline="") as file:
+
+        def write(rows: Rows) -> None:
+            for row in rows:
+                line = dict(zip(kinds, map(_text, row), strict=True))
+                file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+
+        yield write
+
+
+def _text(cell: Any) -> Any:
+    """UTF-8 for formats that know no other: the bytes of a file name that isn't become \\udcXX."""
     return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell

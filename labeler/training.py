@@ -17,19 +17,17 @@ from db import embeddings, images, scores, versions
 from db.records import EncoderRecord, NewVersion, Predictions, Version
 from labeler.errors import NotEnoughScores
 from labeler.opinions import opinion_path
-from labeler.predictors import load_version, predict_stored, score_embeddings
+from labeler.predicting import predict_stored
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.scoring import FEWEST_TO_TRAIN
 from model import crossing, metrics
 from model.folds import connected_groups
 from model.head_files import config_path, save_head, weights_path
-from model.recipes import Lesson, Point, Recipe, recipe_named
+from model.recipes import Lesson, Point, Recipe, Watch, recipe_named
 
 if TYPE_CHECKING:
     from model.encoders import Encoder
-
-__all__ = ["load_version", "predict_stored", "score_embeddings", "train"]
 
 OnCurve = Callable[[list[Point]], None]
 
@@ -47,9 +45,9 @@ def train(
     """Train on all hand scores, keep and activate the version, predict all embedded images.
 
     `recipe` is a name or the settings themselves. Embeddings that scored images lack are computed
-    first, by `encoder` if given. The phases of `progress` are embedding, folds, head (in steps) and
-    predicting (in images); `on_curve` gets the loss curve as it grows. Raises `NotEnoughScores`,
-    and what passes through from `progress` leaves no half version behind.
+    first, by `encoder` if given. The phases of `progress` are embedding (in images), training (in
+    steps, folds included) and predicting (in images); `on_curve` gets the loss curve as it grows.
+    Raises `NotEnoughScores`, and what passes through from `progress` leaves no half version behind.
     """
     recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
     _check_scores(scores.effective(project.store)[1])
@@ -76,7 +74,7 @@ def train(
         outcome=outcome,
     )
     version = _keep(project, record, new, outcome)
-    predict_stored(project, version.name, progress)
+    predict_stored(project, version, progress)
     return version
 
 
@@ -134,16 +132,16 @@ def _groups(
     return connected_groups(len(ids), [names.get(i) for i in ids.tolist()], looks, vectors)
 
 
-def _watcher(progress: Progress, on_curve: OnCurve | None) -> crossing.WatchPhase:
+def _watcher(progress: Progress, on_curve: OnCurve | None) -> Watch:
     """Hands on the steps, and the curve whenever it has grown."""
     shown = 0
 
-    def watch(phase: str, done: int, total: int, curve: list[Point]) -> None:
+    def watch(done: int, total: int, curve: list[Point]) -> None:
         nonlocal shown
         if on_curve is not None and curve and len(curve) != shown:
             on_curve(list(curve))
-        shown = len(curve)
-        progress(done, total, phase)
+            shown = len(curve)
+        progress(done, total, "training")
 
     return watch
 

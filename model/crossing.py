@@ -1,13 +1,16 @@
 """Training with proof: every scored image is also predicted by a head that has not seen it.
 
-The folds come first and say what the recipe is worth; then one head, the one that is kept, learns
-from everything. Nothing is set aside from it.
+The folds say what the recipe is worth; one more head, the one that is kept, learns from everything.
+Nothing is set aside from it. All of them are trained side by side, each on a core of its own.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +20,13 @@ from model.errors import ModelError
 from model.folds import group_folds
 from model.head import Head
 from model.opinion import Opinion
-from model.recipes import Attempt, HeldOut, Lesson, Point, Recipe
+from model.ordinal import LEVELS
+from model.recipes import Attempt, HeldOut, Lesson, Point, Recipe, Watch, unwatched
+from model.threads import shared_out
 
-# watch(phase, done, total, curve): phase is "folds" or "head", done and total are steps.
-WatchPhase = Callable[[str, int, int, list[Point]], None]
-
-
-def unwatched(phase: str, done: int, total: int, curve: list[Point]) -> None:
-    """For callers who don't watch."""
+# What fitting a second opinion counts for beside the steps of a recipe: a third of `quick`.
+_OPINION_STEPS = 10
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,62 +45,88 @@ class Outcome:
     curve: list[Point]
 
 
-def cross_train(
-    recipe: Recipe, lesson: Lesson, seed: int = 0, watch: WatchPhase = unwatched
-) -> Outcome:
+def cross_train(recipe: Recipe, lesson: Lesson, seed: int = 0, watch: Watch = unwatched) -> Outcome:
     """Train `recipe` on folds and on everything; the same seed gives the same outcome.
 
+    `watch` is called by one thread at a time; what it raises ends all of them and is raised here.
     Raises `ModelError` if all images are of one group: then none can be held out.
     """
     folds = group_folds(lesson.scores, lesson.groups, recipe.folds, seed)
-    if len(np.unique(folds)) < 2:
+    count = int(folds.max(initial=0)) + 1
+    if count < 2:
         raise ModelError(
             "All scored images are one group or near-duplicates of one another; "
             "score a few different ones and train again."
         )
+    # Those without a fold, and last the one of everything, which has nothing held out.
+    parts = [lesson.only(folds != fold) for fold in range(count)] + [lesson]
+    unseen = [lesson.only(folds == fold) for fold in range(count)]
+    side = _SideBySide(len(parts), recipe.steps + _OPINION_STEPS, watch)
+
+    def head(k: int) -> Attempt:
+        held_out = HeldOut(unseen[k].embeddings, unseen[k].scores) if k < count else None
+        its_seed = seed + k + 1 if k < count else seed
+        return recipe.train(parts[k], held_out, seed=its_seed, watch=side.follower(k))
+
+    def second(k: int) -> tuple[Opinion, NDArray[np.float64]]:
+        made = opinion.fit(parts[k].embeddings, parts[k].scores, strength, seed=seed)
+        side.follower(k)(recipe.steps + _OPINION_STEPS, recipe.steps, [])
+        return made, made.logits(unseen[k].embeddings) if k < count else np.zeros((0, LEVELS))
+
+    attempts = side.run(head, len(parts))
     strength = opinion.choose_strength(lesson.embeddings, lesson.scores, lesson.groups, seed)
-    attempts, logits = _train_folds(recipe, lesson, folds, strength, seed=seed, watch=watch)
+    seconds = side.run(second, len(parts))
     out_of_fold = np.zeros(len(folds), dtype=np.float32)
-    for fold, attempt in enumerate(attempts):
-        out_of_fold[folds == fold] = attempt.said
-    final = recipe.train(lesson, seed=seed, watch=lambda *seen: watch("head", *seen))
+    logits = np.zeros((len(folds), LEVELS))
+    for fold in range(count):
+        out_of_fold[folds == fold] = attempts[fold].said
+        logits[folds == fold] = seconds[fold][1]
     temperature = ordinal.best_temperature(logits, lesson.scores)
-    second = opinion.fit(lesson.embeddings, lesson.scores, strength, temperature, seed)
     return Outcome(
-        head=final.head,
-        opinion=second,
+        head=attempts[-1].head,
+        opinion=replace(seconds[-1][0], temperature=temperature),
         out_of_fold=out_of_fold,
         exceed=ordinal.chances(logits, temperature),
         folds=folds,
-        curve=_joined(final.curve, attempts),
+        curve=_joined(attempts[-1].curve, attempts[:-1]),
     )
 
 
-def _train_folds(
-    recipe: Recipe,
-    lesson: Lesson,
-    folds: NDArray[np.int64],
-    strength: float,
-    *,
-    seed: int,
-    watch: WatchPhase,
-) -> tuple[list[Attempt], NDArray[np.float64]]:
-    """A head for each fold without it, and the second opinions' log odds (n, 10) without it."""
-    count = int(folds.max()) + 1
-    attempts, logits = [], np.zeros((len(folds), ordinal.LEVELS))
-    for fold in range(count):
-        out = folds == fold
-        watch("folds", fold * recipe.steps, count * recipe.steps, [])
-        known = lesson.only(~out)
-        second = opinion.fit(known.embeddings, known.scores, strength, seed=seed)
-        logits[out] = second.logits(lesson.embeddings[out])
-        held_out = HeldOut(lesson.embeddings[out], lesson.scores[out])
+class _SideBySide:
+    """Trainings in threads, and how far all of them are: `watch` hears of it from one at a time."""
 
-        def seen(step: int, _steps: int, curve: list[Point], before: int = fold) -> None:
-            watch("folds", before * recipe.steps + step, count * recipe.steps, curve)
+    def __init__(self, count: int, steps: int, watch: Watch) -> None:
+        self.done, self.total, self.watch = [0] * count, count * steps, watch
+        self.lock = threading.Lock()
+        self.ended: BaseException | None = None
 
-        attempts.append(recipe.train(known, held_out, seed=seed + fold + 1, watch=seen))
-    return attempts, logits
+    def run(self, work: Callable[[int], Result], count: int) -> list[Result]:
+        """`work` of 0 … count - 1; the first that raises ends the others at their next step."""
+        with closing(shared_out(work, range(count))) as results:
+            try:
+                return list(results)
+            except BaseException as error:
+                self.ended = self.ended or error
+                raise
+
+    def follower(self, k: int) -> Watch:
+        """The watch of training `k`. The curve that is handed on is that of the first one while it
+        grows, then that of the last, the one of everything.
+        """
+
+        def follow(step: int, _steps: int, curve: list[Point]) -> None:
+            with self.lock:
+                if self.ended:
+                    raise self.ended
+                self.done[k] = step
+                shown = curve if k in (0, len(self.done) - 1) else []
+                try:
+                    self.watch(sum(self.done), self.total, shown)
+                except BaseException as error:
+                    self.ended = error
+                    raise
+
+        return follow
 
 
 def _joined(curve: list[Point], attempts: list[Attempt]) -> list[Point]:

@@ -215,12 +215,15 @@ class _Space:
         whitening = vectors[:, kept] / np.sqrt(values[kept])  # (m, j)
         found = _kernel(units, self.landmarks, self.width) @ whitening  # (n, j)
         mean = found.mean(axis=0)
-        turned, singular, axes = np.linalg.svd(found - mean, full_matrices=False)
-        self.size = float(np.sqrt((singular**2).sum() / len(units))) or 1.0
-        self.features = turned * (singular / self.size)  # (n, k)
-        self.spread = (singular / self.size) ** 2
-        self.projection = whitening @ axes.T / self.size
-        self.offset = -mean @ axes.T / self.size
+        found -= mean
+        # Of the (j, j) products, not of all n rows: a third of the time.
+        squares, axes = np.linalg.eigh(found.T @ found)
+        squares = np.maximum(squares, 0)
+        self.size = float(np.sqrt(squares.sum() / len(units))) or 1.0
+        self.features = found @ axes / self.size  # (n, k)
+        self.spread = squares / self.size**2
+        self.projection = whitening @ axes / self.size
+        self.offset = -mean @ axes / self.size
 
     def opinion(self, scores: NDArray[np.floating], strength: float) -> Opinion:
         found = ordinal.fit(self.features, scores, strength)

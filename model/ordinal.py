@@ -2,8 +2,9 @@
 
 One regression per level (cumulative logits after McCullagh 1980, each level with its own
 direction), regularised, on inputs that are centred and brought to mean square length 1. numpy and
-scipy only. Two models share it: `quick` writes one of raw embeddings into a head, the second
-opinion (model/opinion.py) fits one in the space of a kernel.
+scipy only. Two models share it: `quick` fits one of raw embeddings, adds learnt features
+(model/features.py) and writes both into a head; the second opinion (model/opinion.py) fits one in
+the space of a kernel.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, logit
+from scipy.special import expit, log_expit, logit
 
 from model.folds import group_folds
 
@@ -26,6 +27,7 @@ USUAL_STRENGTH = 30.0
 # It is chosen on so many images; the best prior hardly depends on their number.
 CHOSEN_ON = 600
 MOST_STEPS = 150  # of the optimiser; by then nothing changes that can be seen
+LEAK = 0.1  # slope of a feature below 0, as between the layers of the published residual
 SHARPEST, DULLEST = 0.02, 5.0  # limits of the temperature
 # `sharpened` and `as_scores`: levels are sharpened (1 gives the mean score, towards 0 the median,
 # which errs less); the one at the threshold a little less, and it counts for many. Both trade the
@@ -48,15 +50,35 @@ def unseen(step: int, weights: Floats) -> None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """Bent directions of raw embeddings, and what each adds to the log odds of every level.
+
+    A feature is leaky(embedding @ direction + offset), where leaky(t) is t above 0, `LEAK` t below.
+    """
+
+    directions: Floats  # (width, f)
+    offsets: Floats  # (f,)
+    effects: Floats  # (f, 10)
+
+    def logits(self, embeddings: Floats) -> Floats:
+        """Raw embeddings (n, width) → what is added to the log odds (n, 10)."""
+        found = embeddings @ self.directions + self.offsets
+        return np.where(found > 0, found, LEAK * found) @ self.effects
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Ordinal:
-    """A regression of raw embeddings: log odds = embedding @ weights + bias."""
+    """A regression of raw embeddings: log odds = embedding @ weights + bias, and the features'."""
 
     weights: Floats  # (width, 10)
     bias: Floats  # (10,)
+    features: Features | None = None
 
     def logits(self, embeddings: NDArray[np.floating]) -> Floats:
         """Raw embeddings (n, width) → log odds of each level (n, 10)."""
-        return embeddings.astype(np.float64) @ self.weights + self.bias
+        exact = embeddings.astype(np.float64)
+        linear = exact @ self.weights + self.bias
+        return linear + self.features.logits(exact) if self.features else linear
 
 
 class Inputs:
@@ -217,19 +239,22 @@ def _logistic(
     seen: Seen,
 ) -> Floats:
     """Weights and, last, bias (width + 1, k) of k L2-regularised logistic regressions."""
-    sign, single = np.where(reached, 1.0, -1.0), inputs.astype(np.float32)  # half the time
+    # In float32, half the time; only sums are taken in float64.
+    sign = np.where(reached, np.float32(1), np.float32(-1))
+    single = inputs.astype(np.float32)
     steps = 0
 
     def loss(flat: Floats) -> tuple[float, Floats]:
         unknown = flat.reshape(start.shape)
-        margin = sign * (single @ unknown[:-1].astype(np.float32) + unknown[-1])
-        pull = -sign * expit(-margin)
-        slope = np.concatenate(
-            [single.T @ pull.astype(np.float32), pull.sum(axis=0, keepdims=True)]
-        )
+        halved = unknown.astype(np.float32)
+        margin = sign * (single @ halved[:-1] + halved[-1])
+        missed = expit(-margin)
+        pull = -sign * missed
+        slope = np.concatenate([single.T @ pull, pull.sum(axis=0, keepdims=True)], dtype=np.float64)
         slope[:-1] += unknown[:-1] / strength
-        penalty = (unknown[:-1] ** 2).sum() / (2 * strength)
-        return float(np.logaddexp(0, -margin).sum() + penalty), slope.ravel()
+        penalty = float((unknown[:-1] ** 2).sum()) / (2 * strength)
+        loss = -log_expit(margin).sum(dtype=np.float64)
+        return float(loss) + penalty, slope.ravel()
 
     def stepped(flat: Floats) -> None:
         nonlocal steps

@@ -23,7 +23,6 @@ from model.recipes import (
     Watch,
     attempt,
     best_device,
-    some_threads,
     unwatched,
 )
 
@@ -57,7 +56,7 @@ class Original:
     ) -> Attempt:
         """See `Recipe`. Raw embeddings and hand scores only: nobody else is asked."""
         device = best_device()
-        with some_threads(), torch.random.fork_rng():
+        with torch.random.fork_rng():
             torch.manual_seed(seed)
             head = Head(lesson.embeddings.shape[1], self.hidden).to(device)
             return _learn(head, self, lesson, held_out=held_out, seed=seed, watch=watch)

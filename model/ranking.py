@@ -162,13 +162,15 @@ def nearest_scored(
 
     Rows of `scored` (n, k) and their cosines (n, k), nearest first; k is at most m.
     """
-    known, count = _unit(scored), min(count, len(scored))
+    count = min(count, len(scored))
+    # The scored ones' lengths divide the products: there are more of them than is copied quickly.
+    lengths = np.maximum(np.sqrt(np.einsum("mw,mw->m", scored, scored)), np.float32(1e-12))
     rows = np.zeros((len(embeddings), count), dtype=np.int64)
     cosines = np.zeros((len(embeddings), count))
     for start in range(0, len(embeddings) if count else 0, _ROWS):
         part = slice(start, start + _ROWS)
-        alike = _unit(embeddings[part]) @ known.T  # (rows, m)
-        best = np.argpartition(-alike, count - 1, axis=1)[:, :count]
+        alike = _unit(embeddings[part]) @ scored.T / lengths  # (rows, m)
+        best = np.argpartition(alike, len(scored) - count, axis=1)[:, len(scored) - count :]
         order = np.argsort(-np.take_along_axis(alike, best, axis=1), axis=1, kind="stable")
         rows[part] = np.take_along_axis(best, order, axis=1)
         cosines[part] = np.take_along_axis(alike, rows[part], axis=1)

@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict
 
@@ -119,20 +118,6 @@ def recipe_named(name: str) -> Recipe:
     if name not in known:
         raise ModelError(f"There is no recipe {name}; choose one of {', '.join(known)}.")
     return known[name]
-
-
-@contextmanager
-def some_threads() -> Iterator[None]:
-    """Half of the processor's cores for torch inside; the other half is for whoever looks on.
-
-    With all of them busy, threads that wait for each other take several times as long as one.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, before // 2))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def best_device() -> torch.device:

@@ -107,7 +107,9 @@ def test_review_lists_cards_that_label_can_correct(trained: Path) -> None:
 def test_a_second_version_and_back_to_the_first(trained: Path) -> None:
     call(trained, "label", trained / "pictures" / "shade 034.png", "9.5")
     project = Project.open(trained / "taste")
-    train(project, recipe=Quick(steps=60, hidden=32, folds=2))  # as the command, only shorter
+    train(
+        project, recipe=Quick(steps=12, features=8, hidden=64, folds=2)
+    )  # as the command, only shorter
     project.close()
     listed = document(trained, "versions")
     assert [(one["name"], one["parent"]) for one in listed] == [("v1.0", None), ("v1.1", "v1.0")]

@@ -341,50 +341,18 @@ def test_a_band_with_thousands_is_as_right_as_one_with_few(store: Store) -> None
 def test_an_order_that_nobody_knows_is_refused(store: Store) -> None:
     with pytest.raises(StoreError, match="random-in-band"):
         images.unscored(store, order="best", limit=1)
-    with pytest.raises(StoreError, match="newest-scored"):
-        images.scored(store, order="best", limit=1)
     with pytest.raises(StoreError, match="train one first"):
         images.unscored(store, order="random-in-band", limit=1)
 
 
-def test_scored_images_to_revise_the_last_scored_first_page_by_page(store: Store) -> None:
+def test_scored_images_to_revise_the_last_scored_first(store: Store) -> None:
     ids = add_images(store, 5)
     for position in (2, 0, 3, 1, 0):
         score(store, ids[position], 5)
-    found = [image.id for image in images.scored(store, order="newest-scored", limit=9)]
+    found = [image.id for image in images.last_scored(store, limit=9)]
     assert found == [ids[0], ids[1], ids[3], ids[2]]
-    rest = images.scored(store, order="newest-scored", limit=9, after=ids[1], exclude=[ids[3]])
-    assert [image.id for image in rest] == [ids[2]]
-    shuffled = [image.id for image in images.scored(store, order="random", limit=9)]
-    assert sorted(shuffled) == ids[:4]
-    rest = images.scored(store, order="random", limit=9, after=shuffled[1])
-    assert [image.id for image in rest] == shuffled[2:]
-
-
-def test_browsing_by_prediction(store: Store) -> None:
-    ids = add_images(store, 5)
-    version_id = predicted(store, ids[:4], [0.25, 0.5, 0.75, 1.0])
-    score(store, ids[2], 3)
-    band = {"version_id": version_id, "low": 0.5, "high": 1.0}
-    found, total = images.browse(store, **band, limit=2)
-    assert [(b.image.id, b.prediction) for b in found] == [(ids[3], 1.0), (ids[2], 0.75)]
-    assert total == 3
-    found, total = images.browse(store, **band, limit=2, offset=2, descending=False)
-    assert ([b.image.id for b in found], total) == ([ids[3]], 3)
-    assert images.browse(store, **band, limit=9, scored=True)[1] == 1
-    assert images.browse(store, **band, limit=9, scored=False)[1] == 2
-    assert images.browse(store, **band, limit=9, source_id=1)[1] == 3
-    assert images.browse(store, **band, limit=9, source_id=2) == ([], 0)
-
-
-def test_browsing_by_hand_score(store: Store) -> None:
-    ids = add_images(store, 4)
-    for image_id, value in zip(ids, (0, 10, 4.5), strict=False):
-        score(store, image_id, value)
-    found, total = images.browse(store, version_id=None, low=0, high=5, limit=9)
-    assert [(b.image.id, b.prediction) for b in found] == [(ids[2], None), (ids[0], None)]
-    assert total == 2
-    found, total = images.browse(store, version_id=None, low=0, high=5, scored=False, limit=9)
-    assert ([b.image.id for b in found], total) == ([ids[3]], 1)
-    images.mark_missing(store, None, ["/pictures/0.png"])
-    assert images.browse(store, version_id=None, low=0, high=0, limit=9)[1] == 1
+    rest = images.last_scored(store, limit=2, exclude=[ids[0], ids[3]])
+    assert [image.id for image in rest] == [ids[1], ids[2]]
+    scores.record(store, [event("undo", "undo", undoes=f"image-{ids[1]}-0")])
+    again = images.last_scored(store, limit=9)
+    assert [image.id for image in again] == [ids[0], ids[3], ids[2]]

@@ -193,8 +193,19 @@ def test_images_embedded_but_not_predicted_are_found(store: Store) -> None:
     assert (found.dtype, found.tolist()) == (np.int64, [1, 4])
 
 
-def test_what_moved_most_comes_first(store: Store) -> None:
-    parent, version = add_version(store), add_version(store)
-    versions.put_predictions(store, parent.id, predicted([1, 2, 3, 4], [0.5, 0.5, 0.5, 0.5]))
-    versions.put_predictions(store, version.id, predicted([1, 2, 3, 5], [0.75, 0.0, 0.5, 1.0]))
-    assert versions.moved_most(store, version.id, parent.id, 2) == [(2, 0.5, 0.0), (1, 0.5, 0.75)]
+def test_all_predictions_come_by_id_with_those_that_lack_a_second_opinion(store: Store) -> None:
+    version = add_version(store)
+    exceed = np.full((3, 10), np.nan, dtype=np.float32)
+    exceed[1] = np.linspace(1, 0, 10)
+    new = Predictions(np.array([4, 1, 2]), np.array([0.1, 1e-7, 1.0], dtype=np.float32), exceed)
+    versions.put_predictions(store, version.id, new)
+    found = versions.predictions(store, version.id)
+    assert found.image_ids.tolist() == [1, 2, 4]
+    np.testing.assert_array_equal(found.scores, new.scores[[1, 2, 0]])
+    assert found.exceed is not None
+    np.testing.assert_allclose(found.exceed[0], exceed[1], atol=1e-3)
+    assert np.isnan(found.exceed[1:]).all()
+    ids, scores = versions.scores(store, version.id)
+    assert ids.tolist() == [1, 2, 4]
+    np.testing.assert_array_equal(scores, found.scores)
+    assert [len(column) for column in versions.scores(store, add_version(store).id)] == [0, 0]

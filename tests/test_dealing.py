@@ -15,6 +15,7 @@ import db.images
 import db.rounds
 import db.versions
 from db.records import MISTAKES
+from labeler.dealing import _least
 from labeler.opinions import opinion_path
 from labeler.project import Project
 from labeler.review import ReviewPage, note_shown, review_cards, review_page
@@ -118,3 +119,11 @@ def test_without_its_file_the_stored_second_opinion_has_to_do(project: Project) 
     assert len(review_cards(project, MISTAKES, limit=10)) == 10
     opinion_path(project.models / version.file).write_bytes(b"nonsense")
     assert len(review_cards(project, MISTAKES, limit=10)) == 10
+
+
+@pytest.mark.parametrize("count", [0, 1, 40, 700])
+def test_the_least_of_many_values_are_found_by_looking_at_some(count: int) -> None:
+    draw = np.random.default_rng(count)
+    for values in (draw.random(3000), draw.integers(0, 4, 3000) / 4, np.linspace(1, 0, 3000)):
+        order = np.lexsort((np.arange(3000), values))
+        assert _least(values, count).tolist() == order[:count].tolist()

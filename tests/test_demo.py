@@ -38,7 +38,7 @@ class SmallEncoder:
 
 
 def small_demo(folder: Path, progress: Progress = silent) -> Project:
-    recipe = Quick(steps=20, hidden=48, folds=2)
+    recipe = Quick(steps=6, features=8, hidden=64, folds=2)
     return make_demo(folder, 60, progress=progress, encoder=SmallEncoder(), recipe=recipe)
 
 

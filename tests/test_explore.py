@@ -15,6 +15,7 @@ from db.records import Event
 from labeler import explore
 from labeler.errors import BadInput
 from labeler.explore import Band
+from labeler.nearest import cosine
 from labeler.project import Project
 
 
@@ -91,7 +92,7 @@ def test_an_image_without_embedding_has_no_neighbours(tmp_path: Path) -> None:
 
 def test_cosine_ignores_length_and_survives_a_vector_of_zeros() -> None:
     vectors = np.array([[2.0, 0.0], [0.0, 3.0], [0.0, 0.0], [-1.0, 0.0]], dtype=np.float32)
-    cosines = explore.cosine(vectors, np.array([5.0, 0.0], dtype=np.float32))
+    cosines = cosine(vectors, np.array([5.0, 0.0], dtype=np.float32))
     np.testing.assert_allclose(cosines, [1, 0, 0, -1])
 
 

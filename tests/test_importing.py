@@ -3,6 +3,7 @@ nothing read twice, and a store that goes on after an interruption."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -213,6 +214,69 @@ def test_previews_are_upright_and_small(project: Project, tmp_path: Path) -> Non
         "tall": ((1, 1024), (1, 256)),
     }
     assert image_at(project, big).width == 1500
+
+
+def test_a_small_jpeg_is_its_own_preview_without_metadata(project: Project, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "taken at home"
+    paths = [
+        make_jpeg(tmp_path / "p" / "large.jpg", 1, (900, 500), exif=exif, comment=b"secret"),
+        make_jpeg(tmp_path / "p" / "small.jpg", 2, (300, 200), exif=exif, progressive=True),
+    ]
+    import_paths(project, [tmp_path / "p"])
+    sizes = []
+    for path in paths:
+        digest = image_at(project, path).content_hash or ""
+        preview = preview_path(project, digest)
+        assert b"home" not in preview.read_bytes() and b"secret" not in preview.read_bytes()
+        with Image.open(path) as file, Image.open(preview) as kept:
+            assert kept.tobytes() == file.tobytes()  # decoded alike: nothing was coded anew
+        with Image.open(thumbnail_path(project, digest)) as thumbnail:
+            sizes.append(thumbnail.size)
+    assert sizes == [(225, 125), (300, 200)]
+
+
+@pytest.mark.parametrize("kind", ["turned", "cmyk"])
+def test_a_small_jpeg_that_browsers_show_otherwise_is_coded_anew(
+    project: Project, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "p" / "a.jpg"
+    path.parent.mkdir()
+    image = noise_image(1, (300, 200))
+    if kind == "turned":
+        image.save(path, exif=with_orientation(6))
+    else:
+        image.convert("CMYK").save(path)
+    import_paths(project, [path.parent])
+    with Image.open(preview_path(project, image_at(project, path).content_hash or "")) as preview:
+        size = (200, 300) if kind == "turned" else (300, 200)
+        assert (preview.mode, preview.size) == ("RGB", size)
+        assert preview.getexif().get(0x0112, 1) == 1
+
+
+def test_a_small_jpeg_that_breaks_off_is_noticed(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "p" / "cut.jpg"
+    path.parent.mkdir()
+    path.write_bytes(jpeg_bytes(size=(500, 500))[:-2000])
+    assert len(import_paths(project, [path.parent]).unreadable) == 1
+    assert not list(project.previews.rglob("*.jpg"))
+
+
+def test_a_batch_of_new_known_and_repeated_files(project: Project, tmp_path: Path) -> None:
+    first, *_ = make_collection(tmp_path / "p", 3)
+    import_paths(project, [first])
+    shutil.copy(first, tmp_path / "p" / "again.jpg")
+    shutil.copy(tmp_path / "p" / "001.jpg", tmp_path / "p" / "twice.jpg")
+    make_jpeg(first, 77)
+    summary = import_paths(project, [tmp_path / "p"])
+    assert brief(summary) == {"found": 5, "new": 2, "duplicates": 1, "moved": 1, "changed": 1}
+    for name in ("000", "001", "002", "again", "twice"):
+        path = tmp_path / "p" / f"{name}.jpg"
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert (image_at(project, path).content_hash, image_at(project, path).state) == (
+            digest,
+            "fine",
+        )
 
 
 def test_lost_thumbnails_are_made_again(project: Project, tmp_path: Path) -> None:

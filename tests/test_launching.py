@@ -70,13 +70,10 @@ def test_what_the_network_can_reach_is_known(host: str, private: bool) -> None:
 
 def test_the_settings_are_those_of_the_config_file() -> None:
     config = tomllib.loads((CODE / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
-    flags = launching.arguments("127.0.0.1", 8501)
+    told = launching.settings("127.0.0.1", 8501)
     for section in ("server", "browser", "client"):
         for name, value in config[section].items():
-            values = value if isinstance(value, list) else [value]
-            for one in values:
-                text = str(one).lower() if isinstance(one, bool) else str(one)
-                assert f"--{section}.{name}={text}" in flags
+            assert told[f"{section}.{name}"] == value
 
 
 def test_the_network_gets_a_warning(tmp_path: Path, taken: int) -> None:
@@ -115,6 +112,22 @@ def test_the_app_answers_on_its_port_to_its_names_and_ends_on_ctrl_c(tmp_path: P
         _, told = server.communicate(timeout=30)
     assert server.returncode == 0
     assert told.strip() == "The app has ended; every score is kept."
+
+
+def test_a_store_that_cannot_be_opened_ends_the_app_with_its_sentence(tmp_path: Path) -> None:
+    (tmp_path / "labeler.sqlite").write_bytes(b"no store at all" * 1000)
+    port = launching.choose_port("127.0.0.1", None)
+    told = subprocess.run(
+        [sys.executable, "-m", "labeler", "--project", str(tmp_path), "app", "--port", str(port)],
+        capture_output=True,
+        env=os.environ | {"PYTHONPATH": str(CODE)},
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "is damaged or not a store of this program" in told.stderr
+    assert "Traceback" not in told.stderr
 
 
 def status_of(port: int, host: str) -> int:

@@ -44,7 +44,8 @@ def test_many_hashes_are_compared_in_steps(monkeypatch: pytest.MonkeyPatch) -> N
     looks = np.random.default_rng(1).integers(0, 2**63, 50, dtype=np.uint64)
     others = np.concatenate([looks ^ np.uint64(5), looks])
     whole = near_hashes(looks, others)
-    monkeypatch.setattr("labeler.near_duplicates._AT_ONCE", 300)
+    monkeypatch.setattr("labeler.near_duplicates._ROWS", 7)
+    monkeypatch.setattr("labeler.near_duplicates._COLUMNS", 9)
     for mine, expected in zip(near_hashes(looks, others), whole, strict=True):
         np.testing.assert_array_equal(mine, expected)
     assert whole[0].tolist() == np.repeat(np.arange(50), 2).tolist()

@@ -21,7 +21,6 @@ import db.versions
 from labeler.app import measures, running, words
 from labeler.app.folders import look
 from labeler.app.navigation import page_file
-from labeler.app.running import Mark, seconds_left
 from labeler.importing import import_paths
 from labeler.project import Project
 
@@ -247,17 +246,6 @@ print("torch" in sys.modules)
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert told.stdout.strip() == "False"
-
-
-def test_time_left_follows_the_rate_seen_in_this_phase() -> None:
-    def mark(done: int, seconds: float, phase: str = "embedding") -> Mark:
-        return Mark(1, phase, done, TIME + timedelta(seconds=seconds))
-
-    assert seconds_left(mark(100, 0), mark(200, 10), 1000) == pytest.approx(80)
-    assert seconds_left(mark(100, 0), mark(200, 2), 1000) is None  # too soon to tell
-    assert seconds_left(mark(100, 0), mark(100, 60), 1000) is None  # nothing done meanwhile
-    assert seconds_left(mark(100, 0, "importing"), mark(200, 10), 1000) is None
-    assert seconds_left(None, mark(200, 10), 1000) is None
 
 
 def test_a_run_whose_process_died_is_told_as_failed(served: Project) -> None:

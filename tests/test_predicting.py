@@ -31,7 +31,7 @@ from labeler.training import train
 from model.quick import Quick
 
 PICTURES = 30
-SHORT = Quick(steps=60, hidden=32, folds=2)
+SHORT = Quick(steps=12, features=8, hidden=64, folds=2)
 
 
 @pytest.fixture(scope="module")

@@ -18,16 +18,18 @@ import db.images
 import db.scores
 import db.versions
 from db.records import Event, Version
-from labeler.errors import BadInput, NotEnoughScores, Stopped
+from labeler.errors import NotEnoughScores, Stopped
 from labeler.importing import import_paths
+from labeler.predicting import predict_stored
+from labeler.predictors import load_version, score_embeddings
 from labeler.project import Project
-from labeler.training import load_version, predict_stored, score_embeddings, train
+from labeler.training import train
 from model.errors import ModelError
 from model.head_files import load_head
 from model.original import Original
 from model.quick import Quick
 
-TINY = Quick(steps=20, every=10, hidden=48)
+TINY = Quick(steps=6, features=8, hidden=64)
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_a_version_has_all_that_belongs_to_it(project: Project) -> None:
     assert db.versions.active(project.store) == version
     assert (version.name, version.parent, version.recipe) == ("v1.0", None, "quick")
     assert (version.note, version.scored_count, version.threshold) == ("the first", 30, 0.5)
-    assert version.settings == {"steps": 20, "every": 10, "hidden": 48, "folds": 5, "seed": 0}
+    assert version.settings == TINY.settings() | {"seed": 0}
     ids, values = db.versions.trained_on(project.store, version.id)
     now = db.scores.effective(project.store)
     assert dict(zip(ids, values, strict=True)) == dict(zip(*now, strict=True))
@@ -138,14 +140,14 @@ def test_phases_are_told_with_done_and_total_and_the_curve_grows(project: Projec
         on_curve=curves.append,
     )
     phases = list(dict.fromkeys(what for *_, what in seen))
-    assert phases == ["folds", "head", "predicting"]
+    assert phases == ["training", "predicting"]
     assert all(0 <= done <= total for done, total, _ in seen)
     assert seen[-1] == (40, 40, "predicting")
     assert version.curve[-1].keys() == {"step", "train", "held_out"}
     assert [point["step"] for point in curves[-1]] == [p["step"] for p in version.curve]
 
 
-@pytest.mark.parametrize("phase", ["folds", "head"])
+@pytest.mark.parametrize("phase", ["training"])
 def test_stopping_leaves_no_half_version(project: Project, phase: str) -> None:
     def stop(done: int, total: int, what: str) -> None:
         if what == phase and done > 3:
@@ -175,10 +177,8 @@ def test_stopped_while_predicting_the_version_stays_and_goes_on(project: Project
     version = db.versions.active(project.store)
     assert version is not None
     assert len(db.versions.predictions(project.store, version.id)) == 0
-    assert predict_stored(project, version.name) == 40
-    assert predict_stored(project, version.name) == 0
-    with pytest.raises(BadInput, match=r"no version v9\.9"):
-        predict_stored(project, "v9.9")
+    assert predict_stored(project, version) == 40
+    assert predict_stored(project, version) == 0
 
 
 def test_too_few_scores_are_refused_with_how_many_more(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_missing_embeddings_of_scored_images_come_first(tmp_path: Path) -> None:
         progress=lambda done, total, what: phases.append(what),
     )
     assert version.scored_count == 22
-    assert phases.index("folds") > 0
+    assert phases.index("training") > 0
     assert len(db.versions.predictions(project.store, version.id)) == 22
     project.close()
 

@@ -39,12 +39,12 @@ _grid = st.components.v2.component(
 
 def score(data: dict[str, Any]) -> None:
     """Mount the Score page's component; `data` as made by `labeler.app.pages.score`."""
-    _score(data=data, key="score")
+    _score(data=plain(data), key="score")
 
 
 def review(data: dict[str, Any]) -> None:
     """Mount the Review page's component; `data` as made by `labeler.app.pages.review`."""
-    _review(data=data, key="review")
+    _review(data=plain(data), key="review")
 
 
 def grid(items: Sequence[dict[str, Any]], key: str) -> int | None:
@@ -53,8 +53,13 @@ def grid(items: Sequence[dict[str, Any]], key: str) -> int | None:
     Each item: `id` (image id), `title` and `caption` (shown as plain text), and optionally `hash`
     (content hash: lets the browser keep the thumbnail). Choosing runs the page's script again.
     """
-    chosen = _grid(data={"items": list(items)}, key=key, on_selected_change=_nothing).selected
+    chosen = _grid(data={"items": tuple(items)}, key=key, on_selected_change=_nothing).selected
     return chosen if any(item["id"] == chosen for item in items) else None
+
+
+def plain(data: dict[str, Any]) -> dict[str, Any]:
+    """Its lists as tuples: Streamlit takes a list for a table and imports pandas, for a second."""
+    return {name: tuple(one) if isinstance(one, list) else one for name, one in data.items()}
 
 
 def _nothing() -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import db.versions
 from db.records import Image
-from labeler.moving import Moving
 from labeler.project import Project
-from labeler.review import Card, Neighbour, Reason, ReviewPage, Twin
 from labeler.scoring import predictions_of
+
+if TYPE_CHECKING:
+    from labeler.moving import Moving
+    from labeler.review import Card, Neighbour, Reason, ReviewPage, Twin
 
 
 def image_item(image: Image) -> dict[str, Any]:

@@ -23,7 +23,7 @@ import db.sittings
 from db.errors import StoreError
 from db.records import MISTAKES, Receipt
 from db.sittings import Act
-from labeler import moving, review, scoring
+from labeler import scoring
 from labeler.app.items import image_items, moving_item, review_item
 from labeler.app.pictures import picture
 from labeler.app.project import current_project, project_id
@@ -134,6 +134,8 @@ def cards(project: Project, request: Request) -> Response:
     `shown` are on the screen, `exclude` are others that are not wanted. With `ahead` the answer is
     not for the screen yet. What can be undone in the queue comes with it.
     """
+    from labeler import review
+
     queue, shown = request.query_params.get("queue", MISTAKES), _ids(request, "shown")
     page = review.review_page(
         project,
@@ -153,6 +155,8 @@ def cards(project: Project, request: Request) -> Response:
 
 def moved(project: Project, request: Request) -> Response:
     """GET /api/review/moved?ids: what the open round's scores would move, before any training."""
+    from labeler import moving
+
     return JSONResponse(moving_item(moving.moving(project, _ids(request, "ids"))))
 
 

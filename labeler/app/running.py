@@ -7,7 +7,6 @@ second tab or a closed laptop lid changes nothing, and a page asks again only wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import streamlit as st
@@ -16,6 +15,7 @@ import db.runs
 from db.records import Run
 from labeler.app import words
 from labeler.app.shell import friendly
+from labeler.progress import Pace
 from labeler.project import Project
 
 ASK_AGAIN = 0.7  # seconds between two looks at an active run
@@ -26,28 +26,8 @@ NEXT_STEP = {
     "train": "Train again; the versions that exist are untouched.",
 }
 # What the phases of a run are called to a person; others say it themselves.
-PHASES = {"folds": "learning without a part, to be judged on it", "head": "learning from all"}
+PHASES = {"training": "learning from all, and without a part to be judged on it"}
 DOING = {"import": "Importing", "embed": "Embedding", "train": "Training"}
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """How far one phase of a run was when looked at."""
-
-    run_id: int
-    phase: str
-    done: int
-    at: datetime
-
-
-def seconds_left(first: Mark | None, now: Mark, total: int) -> float | None:
-    """From the rate seen since `first`; None until there is one: 3 seconds and some progress."""
-    if first is None or (first.run_id, first.phase) != (now.run_id, now.phase):
-        return None
-    elapsed = (now.at - first.at).total_seconds()
-    if elapsed < 3 or now.done <= first.done:
-        return None
-    return max(0.0, (total - now.done) * elapsed / (now.done - first.done))
 
 
 def latest(project: Project, kind: str) -> Run | None:
@@ -96,9 +76,11 @@ def watch(project: Project, kind: str, also: Callable[[Run], None] | None = None
 
 
 def show_progress(project: Project, run: Run) -> None:
-    mark = Mark(run.id, run.what or "", run.done or 0, run.heartbeat_at or run.started_at)
-    left = seconds_left(_first_mark(mark), mark, run.total or 0)
-    share = min(1.0, mark.done / run.total) if run.total else 0.0
+    done = run.done or 0
+    share = min(1.0, done / run.total) if run.total else 0.0
+    pace = _pace(run.id)
+    pace.seen(done, run.what or "", (run.heartbeat_at or run.started_at).timestamp())
+    left = pace.left(run.total) if run.total else None
     with st.container(border=True):
         row = st.container(horizontal=True, vertical_alignment="center")
         row.markdown(f"**{DOING[run.kind]}**", width="stretch")
@@ -135,9 +117,9 @@ def show_outcome(run: Run | None) -> None:
         st.error(words.plain(reason) + "  \n" + NEXT_STEP[run.kind], icon=":material/info:")
 
 
-def _first_mark(now: Mark) -> Mark:
-    """The mark this session saw first in the present phase of the run."""
-    first = st.session_state.get("first_mark")
-    if first is None or (first.run_id, first.phase) != (now.run_id, now.phase):
-        first = st.session_state["first_mark"] = now
-    return first
+def _pace(run_id: int) -> Pace:
+    """What this session has seen of the run's pace."""
+    kept = st.session_state.get("pace")
+    if kept is None or kept[0] != run_id:
+        kept = st.session_state["pace"] = (run_id, Pace())
+    return kept[1]

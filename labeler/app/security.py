@@ -16,6 +16,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from labeler.app.page_files import PageFiles
+
 GUARDED = ("/api/", "/img/")
 OUR_HEADER = "x-labeler"
 LARGEST_BODY = 1_000_000  # bytes; a batch of events is some 30 KB
@@ -43,7 +45,15 @@ def middleware(allowed_hosts: Sequence[str]) -> list[Middleware]:
     return [
         Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False),
         Middleware(OwnPagesOnly),
+        Middleware(PageFiles),
     ]
+
+
+def guarded(app: ASGIApp, allowed_hosts: Sequence[str]) -> ASGIApp:
+    """`app` behind that middleware."""
+    for each in reversed(middleware(allowed_hosts)):
+        app = each.cls(app, *each.args, **each.kwargs)
+    return app
 
 
 class OwnPagesOnly:

@@ -1,4 +1,4 @@
-"""Reading ahead of the first click: what the Review page needs is in memory before it is opened."""
+"""Reading ahead of the first click: what Review and Explore need is there before it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from functools import lru_cache
 from db.errors import StoreError
 from db.records import MISTAKES
 from labeler.errors import LabelerError
-from labeler.moving import make_ready
 from labeler.project import Project
-from labeler.review import review_cards
+
+FIRST_PICTURE = 2.0  # seconds: nothing is read ahead while the page that was asked for is made
 
 
 @lru_cache(maxsize=2)
 def keep_ready(project: Project, version_id: int) -> None:
     """Read, beside everything else and once for each version, what its pages are made from."""
-    threading.Thread(
-        target=_read, args=(project,), name=f"review of version {version_id}", daemon=True
-    ).start()
+    waiting = threading.Timer(FIRST_PICTURE, _read, args=(project,))
+    waiting.name, waiting.daemon = f"review of version {version_id}", True
+    waiting.start()
 
 
 def _read(project: Project) -> None:
+    # Imported here: it brings scipy, which the Score page does without.
+    from labeler import explore, moving, review
+
     # Whatever is wrong is told when the page is opened.
     with suppress(LabelerError, StoreError):
-        review_cards(project, MISTAKES)
-        make_ready(project)
+        review.review_cards(project, MISTAKES)
+        moving.make_ready(project)
+        explore.make_ready(project)

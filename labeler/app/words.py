@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from labeler.app.items import shown_name
-from model.auditing import Bounds
+
+if TYPE_CHECKING:
+    from model.auditing import Bounds
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^&=\"'/@])")
 

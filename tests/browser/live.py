@@ -28,15 +28,27 @@ class App:
         self.logs = logs
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
-        command += ["--server.port", str(self.port), "--server.headless", "true"]
+    def start(self, *, ours: bool = False, wait: bool = True) -> None:
+        """By `streamlit run`, or by `labeler app` if `ours`; `wait` until it is all there.
+
+        Without `wait` it listens: a page can be opened, and is what is measured or tested.
+        """
+        port = str(self.port)
+        command = ["streamlit", "run", "streamlit_app.py", "--server.port", port]
+        command += ["--server.headless", "true"]
+        if ours:
+            command = ["labeler", "app", "--no-browser", "--port", port]
         environment = os.environ | {"LABELER_PROJECT": str(self.project), "PYTHONPATH": str(ROOT)}
         with self.logs.open("ab") as log:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+                [sys.executable, "-m", *command],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
-        until(self.answers, f"the app did not start: {self.logs}")
+        until(self.answers if wait else self.listens, f"the app did not start: {self.logs}")
 
     def answers(self) -> bool:
         assert self.process is not None
@@ -46,6 +58,10 @@ class App:
                 return response.status == 200
         except (urllib.error.URLError, OSError):
             return False
+
+    def listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def kill(self) -> None:
         """SIGKILL: nothing gets the chance to save anything."""

@@ -208,7 +208,7 @@ def waiting_for_embedding(project: Project) -> int:
     encoder = db.embeddings.encoder(project.store, project.encoder)
     if encoder is None:
         return db.images.count_by_state(project.store)["fine"]
-    return len(db.embeddings.missing(project.store, encoder.id))
+    return db.images.not_embedded(project.store, encoder.id)
 
 
 def unreadable(status: Status) -> None:

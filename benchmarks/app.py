@@ -1,0 +1,248 @@
+"""The app at 100,000 images: start, keys, ten of them a second, memory, and beside other work.
+
+Run: python benchmarks/app.py [--images N] [--project DIR] [--only start,keys,soak,memory,busy]
+
+`labeler app` on a free port, headless Chromium, previews of 1024 pixels. It makes its own project
+(two minutes); `--project` keeps it there, and uses it again. The start is timed from the process's
+own to the first picture painted, the browser being open; keys from the event's own time stamp. All
+scores pressed are looked for in the store afterwards. Beside work: the app while a training and an
+embedding, started as the app starts them, run again and again on all cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), *(str(ROOT / p) for p in ("benchmarks", "tests/browser", "tests"))]
+
+from conftest import QUIET, browser_path  # noqa: E402
+from large_project import content_hash, make_large  # noqa: E402
+from live import App  # noqa: E402
+from measuring import machine, table  # noqa: E402
+from page_clock import WATCH, opened, paced, pressed  # noqa: E402
+from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
+
+import db.runs  # noqa: E402
+import db.scores  # noqa: E402
+from labeler.importing import import_paths  # noqa: E402
+from labeler.pictures import preview_path  # noqa: E402
+from labeler.project import Project  # noqa: E402
+from labeler.runs import start_run  # noqa: E402
+
+PARTS = ("start", "keys", "soak", "memory", "busy")
+MASTERS = 64
+WARM_UP = 20
+PAUSE = 0.1  # seconds between keys beside work
+Row = tuple[str, str, str]
+
+
+def draw(path: Path, size: tuple[int, int], generator: np.random.Generator) -> None:
+    """Soft shapes and some grain: they decode as slowly as photos do."""
+    coarse = generator.integers(0, 255, (10, 13, 3), dtype=np.uint8)
+    picture = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+    grain = Image.effect_noise(size, 24).convert("RGB").filter(ImageFilter.BoxBlur(1))
+    Image.blend(picture, grain, 0.2).save(path, quality=88, subsampling=0)
+
+
+def add_previews(project: Project, images: int) -> None:
+    """A few pictures under many names: each is still fetched and decoded by itself."""
+    generator = np.random.default_rng(3)
+    masters = [project.previews / f"master-{number}.jpg" for number in range(MASTERS)]
+    for master in masters:
+        draw(master, (1024, 768), generator)
+    for image_id in range(1, images + 1):
+        path = preview_path(project, content_hash(image_id))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.link(masters[image_id % MASTERS], path)
+
+
+def prepare(folder: Path, images: int) -> None:
+    if not folder.exists():
+        project = make_large(folder, images, 3000, 768)
+        add_previews(project, images)
+        project.close()
+
+
+@contextmanager
+def served(folder: Path, browser: Browser, logs: Path) -> Iterator[tuple[App, Page, float]]:
+    """The app on a fresh page of the browser, and how long, in seconds, its start took."""
+    app = App(folder, logs)
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.add_init_script(WATCH)
+    page.goto("about:blank")
+    began = time.time()
+    app.start(ours=True, wait=False)
+    try:
+        yield app, page, opened(page, app.url) - began
+    finally:
+        page.close()
+        app.kill()
+
+
+def spread(times: Sequence[float]) -> str:
+    p95 = statistics.quantiles(times, n=20)[-1]
+    return f"{statistics.median(times):.0f} / {p95:.0f} / {max(times):.0f}"
+
+
+def starts(folder: Path, browser: Browser, logs: Path, repeats: int) -> list[Row]:
+    found = []
+    for _ in range(repeats):
+        with served(folder, browser, logs) as (_, _, seconds):
+            found.append(seconds)
+    told = f"{statistics.median(found):.1f} (best {min(found):.1f}, worst {max(found):.1f})"
+    return [("process start → first picture painted, s", told, "≤ 3")]
+
+
+def keys(folder: Path, browser: Browser, logs: Path, count: int) -> list[Row]:
+    with served(folder, browser, logs) as (_, page, _):
+        first = pressed(page, WARM_UP)
+        times = pressed(page, count)
+    return [
+        (f"key → next picture, first {WARM_UP} keys, ms", spread(first), ""),
+        (f"key → next picture, {count} keys, median / p95 / longest, ms", spread(times), "30 / 75"),
+    ]
+
+
+def soak(folder: Path, browser: Browser, logs: Path, seconds: int) -> list[Row]:
+    project = Project.open(folder)
+    with served(folder, browser, logs) as (_, page, _):
+        pressed(page, WARM_UP)
+        presses, times, longest = paced(page, seconds, 10)
+        page.locator(".saving[data-unsaved='0']").wait_for()
+    kept = [db.scores.history(project.store, image_id) for _, image_id, _ in presses]
+    right = sum(
+        len(history) == 1 and history[0].value == float(key)
+        for history, (key, _, _) in zip(kept, presses, strict=True)
+    )
+    least = min(int(ready) for _, _, ready in presses)
+    project.close()
+    return [
+        (
+            f"10 keys a second for {seconds} s: on the right picture, once",
+            f"{right} of {len(presses)}",
+            "all",
+        ),
+        ("the same: key → next picture, ms", spread(times), "30 / 75"),
+        ("the same: longest time without a new picture, ms", f"{longest:.0f}", "no stall"),
+        ("the same: fewest pictures ready ahead", str(least), "> 0"),
+    ]
+
+
+def memory(folder: Path, browser: Browser, logs: Path, count: int) -> list[Row]:
+    rows: list[Row] = []
+    with served(folder, browser, logs) as (app, page, _):
+        assert app.process is not None
+        pressed(page, count // 10)
+        time.sleep(5)  # what is read ahead for the Review page is in memory then
+        server, heap = resident(app.process.pid), heap_of(page)
+        for done in (count // 2, count):
+            pressed(page, done - int(page.evaluate("clock.presses.length")))
+            told = f"{resident(app.process.pid) - server:+.0f}, {heap_of(page) - heap:+.1f}"
+            rows.append((f"server, page after {done:,} scored pictures, MB", told, "flat"))
+    return [
+        (f"server, page after {count // 10} pictures, MB", f"{server:.0f}, {heap:.1f}", ""),
+        *rows,
+    ]
+
+
+def resident(pid: int) -> float:
+    """Memory of a process in MB, without the parts of files that are mapped into it."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return int(status.split("RssAnon:")[1].split()[0]) / 1024
+
+
+def heap_of(page: Page) -> float:
+    client = page.context.new_cdp_session(page)
+    client.send("HeapProfiler.collectGarbage")
+    return float(client.send("Runtime.getHeapUsage")["usedSize"]) / 2**20
+
+
+def busy(folder: Path, browser: Browser, logs: Path, count: int) -> list[Row]:
+    """Keys while runs of each kind follow each other, in processes of their own as the app's."""
+    rows: list[Row] = []
+    with served(folder, browser, logs) as (_, page, _):
+        pressed(page, WARM_UP)
+        time.sleep(5)
+        for kind, project in (("train", Project.open(folder)), ("embed", pictures(logs.parent))):
+            runs = 0
+            times: list[float] = []
+            while len(times) < count:
+                run = start_run(project, kind, {"recipe": "quick"} if kind == "train" else {})
+                runs += 1
+                times += pressed(page, count, PAUSE, ended(project, run.id))
+                if kind == "embed":
+                    forget(project)
+            told = f"key → next picture during {kind}, {len(times)} keys in {runs} runs, ms"
+            rows.append((told, spread(times), "p95 ≤ 100"))
+    return rows
+
+
+def pictures(folder: Path, count: int = 300) -> Project:
+    """A project with files to embed, with the encoder that needs no download."""
+    (folder / "pictures").mkdir(exist_ok=True)
+    generator = np.random.default_rng(5)
+    for number in range(count):
+        draw(folder / "pictures" / f"{number}.jpg", (2000, 1500), generator)
+    project = Project.create(folder / "embedding", encoder="lite")
+    import_paths(project, [folder / "pictures"])
+    return project
+
+
+def ended(project: Project, run_id: int) -> Callable[[], bool]:
+    def look() -> bool:
+        run = db.runs.get(project.store, run_id)
+        return run is None or run.state != "active"
+
+    return look
+
+
+def forget(project: Project) -> None:
+    """The embeddings, so that they are computed again."""
+    with project.store.transaction() as session:
+        session.connection().exec_driver_sql("DELETE FROM embeddings")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--project", type=Path, help="Made there, or made there by an earlier run.")
+    parser.add_argument("--only", default=",".join(PARTS), help="Parts, with commas between them.")
+    parser.add_argument("--keys", type=int, default=300)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--memory", type=int, default=2000, help="Pictures scored for it.")
+    parser.add_argument("--repeats", type=int, default=5, help="Starts.")
+    options = parser.parse_args()
+    wanted = options.only.split(",")
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        folder, logs = options.project or Path(scratch) / "project", Path(scratch) / "log.txt"
+        prepare(folder, options.images)
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=list(QUIET))
+        print(f"{machine()}\n{options.images:,} images\n", flush=True)
+        rows: list[Row] = []
+        for part, work, size in (
+            ("start", starts, options.repeats),
+            ("keys", keys, options.keys),
+            ("soak", soak, options.seconds),
+            ("memory", memory, options.memory),
+            ("busy", busy, options.keys),
+        ):
+            if part in wanted:
+                rows += work(folder, browser, logs, size)
+        print(table(("what", "measured", "target"), rows))
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Embeddings in the order in which they were kept: what came since, for what is made from them."""
+
+from __future__ import annotations
+
+import numpy as np
+from sqlalchemy import func, select
+
+from db.embeddings import VECTOR
+from db.rows import id_array, plain_rows
+from db.schema import EmbeddingRow
+from db.store import Store
+
+
+def newest(store: Store) -> int:
+    """The number of the last embedding that was kept, by any encoder; 0 before there is one.
+
+    It grows whenever one is added or replaced.
+    """
+    with store.reading() as session:
+        return session.scalar(select(func.max(EmbeddingRow.id))) or 0
+
+
+def kept_since(
+    store: Store, encoder_id: int, after: int, limit: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The next embeddings of one encoder behind the number `after`, at most `limit`.
+
+    Their numbers (n,) int64, rising, image ids (n,) int64, and vectors (n, width) float32.
+    """
+    # The sum keeps SQLite from going through the encoder's index, which is in another order.
+    its_own = EmbeddingRow.encoder_id + 0 == encoder_id
+    query = (
+        select(EmbeddingRow.id, EmbeddingRow.image_id, EmbeddingRow.vector)
+        .where(EmbeddingRow.id > after, its_own)
+        .order_by(EmbeddingRow.id)
+        .limit(limit)
+    )
+    with store.reading() as session:
+        rows = plain_rows(session, query)
+    joined = b"".join(row[2] for row in rows)
+    vectors = np.frombuffer(joined, dtype=VECTOR).reshape(len(rows), -1 if rows else 0)
+    return id_array([row[0] for row in rows]), id_array([row[1] for row in rows]), vectors

@@ -1,0 +1,39 @@
+"""`labeler app` from its first moment: a page opened before the app is there works like any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from collection import make_collection
+from live import App
+from playwright.sync_api import Page
+from score_page import WATCH, kept, opened, seen, stored
+
+from labeler.project import Project
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make_collection(tmp_path_factory.mktemp("opening"), images=30, scored=0)
+
+
+@pytest.fixture
+def starting(project: Project, tmp_path: Path) -> Iterator[App]:
+    app = App(project.folder, tmp_path / "log.txt")
+    app.start(ours=True, wait=False)
+    yield app
+    app.kill()
+
+
+def test_a_page_opened_while_the_app_starts_takes_scores(
+    page: Page, starting: App, project: Project
+) -> None:
+    page.add_init_script(WATCH)
+    opened(page, starting)
+    page.keyboard.press("7")
+    assert kept(project, seen(page, "7"))
+    assert set(stored(project).values()) == {7.0}
