@@ -14,7 +14,7 @@ COMMANDS = (
     ["training.py"],
     ["embedding.py"],
     ["importing.py"],
-    ["keys.py", "300"],
+    ["app.py"],
     ["reviewing_page.py"],
 )
 

@@ -137,8 +137,10 @@ def _new_bar(pace: Pace, done: int, total: int, what: str) -> tqdm:
 
         @property
         def format_dict(self) -> dict[str, Any]:
-            goes_on = self.total is None or self.n < self.total
-            return super().format_dict | ({"rate": pace.rate or 0} if goes_on else {})
+            known = dict(super().format_dict)
+            if self.total is None or self.n < self.total:
+                known["rate"] = pace.rate or 0
+            return known
 
     return Paced(
         total=total or None,

@@ -56,7 +56,7 @@ def predict_waiting(
     """
     progress(0, len(waiting), "predicting")
     done = 0
-    with closing(_predicted(project, version, record, waiting)) as parts:
+    with closing(predicted(project, load_version(project, version), record, waiting)) as parts:
         for made in _gathered(parts):
             versions.put_predictions(project.store, version.id, made)
             done += len(made)
@@ -64,19 +64,18 @@ def predict_waiting(
     return done
 
 
-def _predicted(
-    project: Project, version: Version, record: EncoderRecord, waiting: NDArray[np.int64]
+def predicted(
+    project: Project, loaded: LoadedVersion, record: EncoderRecord, waiting: NDArray[np.int64]
 ) -> Generator[Predictions, None, None]:
-    """Read and predicted in threads, a batch each."""
-    loaded = load_version(project, version)
+    """The embeddings of `waiting` (n,) read and predicted in threads, some thousand at a time."""
     _, sample = embeddings.get(project.store, record.id, waiting[evenly(len(waiting), SAMPLE)])
-    loaded = replace(loaded, head=loaded.head.tuned(sample))
+    tuned = replace(loaded, head=loaded.head.tuned(sample))
 
-    def predicted(ids: NDArray[np.int64]) -> Predictions:
-        return loaded.predict(*embeddings.get(project.store, record.id, ids))
+    def work(ids: NDArray[np.int64]) -> Predictions:
+        return tuned.predict(*embeddings.get(project.store, record.id, ids))
 
     batches = (waiting[start : start + _BATCH] for start in range(0, len(waiting), _BATCH))
-    with closing(shared_out(predicted, batches)) as parts:
+    with closing(shared_out(work, batches)) as parts:
         yield from parts
 
 

@@ -31,7 +31,7 @@ def played(moments: Iterable[Moment], until: float, phase: str = "embedding") ->
 
 
 def right(pace: Pace, at: float, moments: list[Moment]) -> bool:
-    """Whether the time left is within a tenth of what it turns out to be, or a third of a second."""
+    """Whether the time left is within a tenth of what it turns out to be, or 0.3 seconds."""
     end, total = moments[-1]
     return pace.left(total) == pytest.approx(end - at, rel=0.1, abs=0.3)
 
