@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,13 @@ async def get(app: Any, path: str, method: str = "GET") -> Answer:
 
 
 def run(play: Callable[[], Any]) -> None:
-    asyncio.run(asyncio.wait_for(play(), 30))
+    """Play in a thread of its own: the browser tests' driver keeps a loop running in this one."""
+
+    async def in_time() -> None:
+        await asyncio.wait_for(play(), 30)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(in_time())).result()
 
 
 def test_the_page_is_there_before_the_app_and_the_rest_waits_for_it() -> None:
