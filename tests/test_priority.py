@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from labeler.cli import labeler
-from labeler.priority import LOWEST
+from labeler.priority import NICENESS
 from labeler.project import Project
 
 CODE = Path(__file__).parent.parent
@@ -44,7 +44,7 @@ def niceness_after(project: Path, *command: str) -> str:
 @pytest.mark.parametrize("command", ["embed", "train", "_run"])
 def test_long_work_gives_way(project: Path, command: str) -> None:
     words = [command, "1"] if command == "_run" else [command]
-    assert niceness_after(project, *words) == f"niceness {LOWEST} True"
+    assert niceness_after(project, *words) == f"niceness {NICENESS} True"
 
 
 def test_what_a_person_waits_for_does_not(project: Path) -> None:

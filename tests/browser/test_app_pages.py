@@ -49,7 +49,8 @@ def test_the_first_run_takes_a_folder_to_the_first_score(
     page.get_by_text("nothing to download").click()
     page.get_by_role("button", name="Import").click()
     page.reload()  # The run goes on in a process of its own.
-    page.get_by_role("button", name="Start scoring", exact=True).click()
+    # Which gives way to every other test.
+    page.get_by_role("button", name="Start scoring", exact=True).click(timeout=180_000)
     expect(page.get_by_role("link", name="Review")).to_be_visible()
     expect(page.get_by_text("0 of 8 images scored")).to_be_visible()
     counts = db.images.count_by_state(Project.open(target).store)
