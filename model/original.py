@@ -1,11 +1,13 @@
-"""The recipe of CityAesthetics, faithfully: L1 loss, one image at a time, a tiny learning rate.
+"""The recipe of CityAesthetics: L1 loss, one image a step, a tiny learning rate.
 
-`plain()` is the same in batches and at a higher rate: what the recipe comes to in seconds.
+How several such steps go through the weights at once is told in model/single_steps.py. `plain()` is
+the same in batches and at a higher rate: what the recipe comes to in seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +27,10 @@ from model.recipes import (
     best_device,
     unwatched,
 )
+from model.single_steps import STRETCH, SingleSteps
 
+# Takes steps for raw embeddings (k, width) with scores (k,) 0–1, and tells their mean loss.
+Follow = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 LOOKS = 40  # points of the loss curve
 
 
@@ -78,24 +83,17 @@ def _learn(
     device, steps = next(head.parameters()).device, recipe.steps
     inputs = torch.from_numpy(lesson.embeddings).to(device)  # (n, width)
     scores = torch.from_numpy((lesson.scores / 10).astype(np.float32)).to(device)  # (n,)
-    optimiser = torch.optim.AdamW(head.parameters(), lr=recipe.rate, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    learn, at_once = (_singly, STRETCH) if recipe.batch == 1 else (_in_batches, 1)
+    follow = learn(head, recipe)
     curve: list[Point] = []
     errors, every = [], max(1, steps // LOOKS)
-    quickly = recipe.batch > 1 and has_bfloat16(device)
-    batches = _batches(len(scores), recipe.batch, seed)
-    for step in range(1, steps + 1):
+    rows = _rows(len(scores), seed)
+    for start in range(0, steps, at_once):
+        step = min(start + at_once, steps)
+        chosen = torch.from_numpy(rows((step - start) * recipe.batch)).to(device)
         head.train()
-        rows = torch.from_numpy(next(batches)).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=quickly):
-            said = head(inputs[rows])[:, 0].float()
-        loss = (said - scores[rows]).abs().mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        errors.append(loss.detach())
-        if step % every == 0 or step == steps:
+        errors.append(follow(inputs[chosen], scores[chosen]))
+        if start // every < step // every or step == steps:
             train = float(torch.stack(errors).mean())
             error = held_out.error(predict(head, held_out.embeddings)) if held_out else None
             curve.append({"step": step, "train": train, "held_out": error})
@@ -104,11 +102,48 @@ def _learn(
     return attempt(head.cpu().eval().requires_grad_(False), curve, held_out)
 
 
-def _batches(count: int, size: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Row numbers (size,) without end, every row once an epoch."""
-    draw, rows = np.random.default_rng(seed), np.zeros(0, dtype=np.int64)
-    while True:
-        while len(rows) < size:
-            rows = np.concatenate([rows, draw.permutation(count)])
-        yield rows[:size]
-        rows = rows[size:]
+def _singly(head: Head, recipe: Original) -> Follow:
+    """A step for each of the images."""
+    steps = SingleSteps(
+        head, lambda k: recipe.rate * (1 + math.cos(math.pi * k / recipe.steps)) / 2
+    )
+
+    def follow(x: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        x.requires_grad_()
+        return steps.follow(lambda: torch.abs(head(x)[:, 0] - truth)).mean()
+
+    return follow
+
+
+def _in_batches(head: Head, recipe: Original) -> Follow:
+    """One step for all of the images."""
+    optimiser = torch.optim.AdamW(head.parameters(), lr=recipe.rate, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps)
+    device = next(head.parameters()).device
+    quickly = has_bfloat16(device)
+
+    def follow(x: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=quickly):
+            said = head(x)[:, 0].float()
+        loss = (said - truth).abs().mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        return loss.detach()
+
+    return follow
+
+
+def _rows(count: int, seed: int) -> Callable[[int], NDArray[np.int64]]:
+    """Hands out row numbers without end, as many as are asked for, every row once an epoch."""
+    draw, left = np.random.default_rng(seed), np.zeros(0, dtype=np.int64)
+
+    def following(size: int) -> NDArray[np.int64]:
+        nonlocal left
+        while len(left) < size:
+            left = np.concatenate([left, draw.permutation(count)])
+        taken, left = left[:size], left[size:]
+        return taken
+
+    return following

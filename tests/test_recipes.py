@@ -21,6 +21,7 @@ from model.ordinal_head import ordinal_head
 from model.original import Original, plain
 from model.quick import Quick
 from model.recipes import Attempt, HeldOut, Lesson, Point, Watch, attempt, recipe_named, unwatched
+from model.single_steps import STRETCH
 
 WIDTH = 16
 SMALL = Quick(steps=12, features=16, hidden=256)
@@ -152,7 +153,7 @@ def test_original_is_one_image_at_a_time_with_a_tiny_falling_rate() -> None:
     trained = Original(steps=200, hidden=32).train(
         lesson(50), watch=lambda step, steps, curve: seen.append(step)
     )
-    assert seen == list(range(1, 201))
+    assert seen == [*range(STRETCH, 200, STRETCH), 200]
     start = Original(steps=1, hidden=32).train(lesson(50)).head
     moved = max(
         float((after - before).abs().max())
@@ -189,13 +190,13 @@ def test_a_watcher_can_stop_a_training(recipe: Quick | Original) -> None:
     def watch(step: int, total: int, curve: list[Point]) -> None:
         steps.append(step)
         assert total == recipe.steps
-        if step == 7:
+        if step >= 7:
             raise EnoughError
 
     with pytest.raises(EnoughError):
         recipe.train(lesson(40), watch=watch)
     assert steps == sorted(steps)
-    assert steps[-1] == 7
+    assert len(steps) == 1 or steps[-2] < 7 <= steps[-1]
 
 
 class Recorder:
