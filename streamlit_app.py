@@ -13,12 +13,12 @@ from pathlib import Path
 import streamlit as st
 
 import labeler.app
-from labeler.app import downloads, serving
+from labeler.app import downloads, serving, sheets
 
 app = st.App(
     Path(labeler.app.__file__).parent / "frame" / "main.py",
     # The first match answers, and the last of the other routes takes whatever is left of /api/.
-    routes=[*downloads.routes(), *serving.routes()],
+    routes=[*downloads.routes(), *sheets.routes(), *serving.routes()],
     middleware=serving.middleware(st.get_option("server.allowedHosts")),
     lifespan=serving.answering_at_once,
 )

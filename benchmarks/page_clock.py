@@ -20,8 +20,10 @@ WATCH = """
     return (stage = roots.map((root) => root?.querySelector('.labeler.score')).find(Boolean));
   };
   const shown = () => find()?.querySelector('.stage img.current') ?? null;
-  const painted = (then) => shown().decode().then(() =>
-    requestAnimationFrame(() => requestAnimationFrame(() => then(performance.now()))));
+  const frames = () =>
+    new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const painted = (then) =>
+    Promise.all([shown().decode(), frames()]).then(() => then(performance.now()));
   const idOf = (image) => image && Number(new URL(image.src).pathname.split('/')[2]);
   const clock = (window.clock = { first: null, presses: [], times: [] });
   clock.ready = () => Number(find()?.dataset.ready ?? 0);

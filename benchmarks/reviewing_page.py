@@ -32,6 +32,7 @@ sys.path[:0] = [
 from conftest import QUIET, browser_path  # noqa: E402
 from large_project import make_large  # noqa: E402
 from live import App  # noqa: E402
+from measuring import machine  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
 from labeler.moving import make_ready, moving  # noqa: E402
@@ -196,6 +197,7 @@ def main() -> None:
         folder = options.project or Path(scratch) / "project"
         if not folder.exists():
             make_large(folder, options.images, options.scored, options.width).close()
+        print(machine())
         print(f"{options.images:,} images, {options.scored:,} scored, width {options.width}")
         measure_server(Project.open(folder), options.pages)
         app = App(folder, Path(scratch) / "log.txt")

@@ -52,7 +52,6 @@ ONE_SOURCE = """
     WHERE version_id = (SELECT id FROM versions WHERE active) AND image_id IN
     (SELECT id FROM images WHERE source_id = 2) ORDER BY score DESC, image_id DESC LIMIT 60
 """
-HISTOGRAM = "SELECT round(hand_score), count(*) FROM images WHERE hand_score >= 0 GROUP BY 1"
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from sqlalchemy import BigInteger, Integer, cast, func, select
+from sqlalchemy import BigInteger, Integer, cast, exists, func, or_, select
+from sqlalchemy.orm import aliased
 
 from db.rows import numbers, plain_columns
 from db.schema import HandScoreRow, ImageRow, VersionRow
 from db.store import Store
+
+_STATES = ("fine", "missing", "unreadable")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,9 +66,32 @@ class ImageColumns(ByRisingId):
     fine: np.ndarray  # bool: readable and still there
     readable: np.ndarray  # bool: also what is missing but was read once
 
+    def followed_by(self, new: ImageColumns) -> ImageColumns:
+        """These, and behind them `new` ones with higher ids."""
+        names = [field.name for field in fields(self)]
+        both = ((getattr(self, name), getattr(new, name)) for name in names)
+        return ImageColumns(*map(np.concatenate, both))
 
-def image_columns(store: Store) -> ImageColumns:
-    """What does not change while hand scores come in; `db.counts.image_stamp` tells when it has."""
+    def stamp(self) -> dict[tuple[int, str], tuple[int, int]]:
+        """How many there are of each source and state, and the sum of their ids."""
+        states = np.where(self.fine, 0, np.where(self.readable, 1, 2))
+        alike = len(_STATES) * self.sources + states
+        counts = np.bincount(alike)
+        sums = np.bincount(alike, weights=self.ids)  # exact up to 2^53
+        return {
+            (int(each) // len(_STATES), _STATES[each % len(_STATES)]): (
+                int(counts[each]),
+                int(sums[each]),
+            )
+            for each in np.flatnonzero(counts)
+        }
+
+
+def image_columns(store: Store, after: int = 0) -> ImageColumns:
+    """The images behind the id `after`, as far as hand scores don't change them.
+
+    `db.counts.image_stamp` tells when they have changed.
+    """
     columns = (
         ImageRow.id,
         ImageRow.source_id,
@@ -74,7 +100,8 @@ def image_columns(store: Store) -> ImageColumns:
         cast(ImageRow.state != "unreadable", Integer).label("readable"),
     )
     with store.reading() as session:
-        found = plain_columns(session, select(*columns).order_by(ImageRow.id))
+        query = select(*columns).where(ImageRow.id > after).order_by(ImageRow.id)
+        found = plain_columns(session, query)
     ids, sources, looks, fine, readable = (numbers(each, np.int64) for each in found)
     return ImageColumns(
         ids, sources, looks.view(np.uint64), fine.astype(bool), readable.astype(bool)
@@ -90,6 +117,12 @@ def prediction_batches(store: Store, version_id: int) -> int:
 
 def kept_by_hand(store: Store) -> set[int]:
     """Images whose present hand score a person has confirmed against the model's prediction."""
+    later = aliased(HandScoreRow)
+    again = exists().where(
+        later.image_id == HandScoreRow.image_id,
+        later.id > HandScoreRow.id,
+        later.undone_at.is_(None),
+    )
     query = (
         select(ImageRow.id)
         .join(HandScoreRow, HandScoreRow.image_id == ImageRow.id)
@@ -97,7 +130,8 @@ def kept_by_hand(store: Store) -> set[int]:
             HandScoreRow.queue == "hand-score",
             HandScoreRow.why == "confirmation",
             HandScoreRow.undone_at.is_(None),
-            HandScoreRow.value == ImageRow.hand_score,
+            # What others gave moves a mean away from it, and yet it was said last.
+            or_(HandScoreRow.value == ImageRow.hand_score, ~again.correlate(HandScoreRow)),
         )
     )
     with store.reading() as session:

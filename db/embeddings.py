@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, exists, func, insert, select
+from sqlalchemy import ColumnElement, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import StoreError
@@ -26,7 +27,9 @@ def register_encoder(
 ) -> EncoderRecord:
     """The encoder of that identity, kept if it is new.
 
-    Raises `StoreError` if its embeddings were made in another way: they must never meet.
+    `preprocessing` is empty where embeddings come from elsewhere and nobody tells it; the first who
+    tells it is believed. Raises `StoreError` if its embeddings were made in another way: they must
+    never meet.
     """
     # Kept as JSON, where a tuple becomes a list: compared as it will be read back.
     preprocessing = json.loads(json.dumps(preprocessing))
@@ -44,8 +47,12 @@ def register_encoder(
             )
             known = _encoder(session, EncoderRow.identity == identity)
             assert known is not None
+        if preprocessing and not known.preprocessing:
+            known = replace(known, preprocessing=preprocessing)
+            row = update(EncoderRow).where(EncoderRow.id == known.id)
+            session.execute(row.values(preprocessing=preprocessing))
         if (known.width, known.normalised) != (width, normalised) or (
-            known.preprocessing != preprocessing
+            preprocessing and known.preprocessing != preprocessing
         ):
             raise StoreError(
                 f"{identity} now gives {_told(width, normalised, preprocessing)}, but the stored "

@@ -62,7 +62,8 @@ def record_files(store: Store, files: Sequence[ImportedFile]) -> list[FileOutcom
     """Keep what the import found, in one transaction; one outcome per file, in order.
 
     - known: the path holds the image that it held before;
-    - new: an image not seen before, or one seen unreadable that can be read now;
+    - new: an image not seen before, or one seen unreadable (or known by its embedding alone) that
+      can be read now;
     - duplicate: another present file of a known image;
     - moved: a known image whose other files are gone (`mark_missing` them first);
     - changed: the path held another image before; that one is missing if it has no other file;
@@ -202,7 +203,7 @@ def _outcome(file: ImportedFile, place: Any, image: Any) -> str:
     if file.reason is not None:
         return "unreadable"
     if place is not None and image is not None and place.image_id == image.id:
-        return "known" if image.reason is None else "new"
+        return "known" if image.content_hash is not None and image.reason is None else "new"
     if place is not None and place.present:
         return "changed"
     if image is None:

@@ -14,9 +14,9 @@ from sqlalchemy import bindparam, select, text, update
 from db.counts import by_state as count_by_state
 from db.counts import not_embedded
 from db.files import ids_by_path, known_locations, locations, mark_missing, record_files
-from db.queues import last_scored, unscored
+from db.queues import last_scored, scored_by_others, unscored
 from db.records import Image
-from db.rows import Ids, id_array, images_in_order, plain_rows
+from db.rows import Ids, id_array, images_in_order, is_among, plain_ids, plain_rows
 from db.schema import ELSEWHERE, ImageRow, LocationRow
 from db.sources import add_source, counts_by_source, sources, update_source
 from db.store import Store
@@ -24,8 +24,10 @@ from db.store import Store
 __all__ = [
     "add_source",
     "by_ids",
+    "content_hashes",
     "count_by_state",
     "counts_by_source",
+    "find_by_content",
     "find_by_path",
     "fingerprints",
     "get",
@@ -37,6 +39,7 @@ __all__ = [
     "mark_missing",
     "not_embedded",
     "record_files",
+    "scored_by_others",
     "set_groups",
     "sources",
     "unreadable",
@@ -68,6 +71,14 @@ def find_by_path(store: Store, path: str) -> Image | None:
         return None if image_id is None else images_in_order(session, [image_id])[0]
 
 
+def find_by_content(store: Store, content_hash: str) -> Image | None:
+    """The image whose files hold exactly this."""
+    query = select(ImageRow.id).where(ImageRow.content_hash == content_hash)
+    with store.reading() as session:
+        image_id = session.scalars(query).first()
+        return None if image_id is None else images_in_order(session, [image_id])[0]
+
+
 def unreadable(store: Store) -> list[Image]:
     """The images that can't be read, by rising id."""
     elsewhere = text(ELSEWHERE)  # in so many words: what an index is made for
@@ -94,6 +105,16 @@ def groups(store: Store) -> dict[int, str]:
     query = select(ImageRow.id, ImageRow.group_name).where(ImageRow.group_name.is_not(None))
     with store.reading() as session:
         return {i: group for i, group in session.execute(query) if group is not None}
+
+
+def content_hashes(store: Store, ids: Ids) -> dict[int, str]:
+    """The content hash of each of these images that has one."""
+    among = is_among(ImageRow.id, plain_ids(ids))
+    query = select(ImageRow.id, ImageRow.content_hash).where(
+        among, ImageRow.content_hash.is_not(None)
+    )
+    with store.reading() as session:
+        return dict(plain_rows(session, query))
 
 
 def fingerprints(store: Store) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from sqlalchemy import ColumnElement, exists, func, select, text
 from sqlalchemy.orm import Session, aliased
@@ -14,6 +15,7 @@ from db.schema import WAITING, HandScoreRow, ImageRow, PredictionRow, SkipRow
 from db.store import Store
 
 Band = tuple[float, float]
+ORDERS = ("random", "newest", "highest", "random-in-band")
 
 # Up to so many images are sorted for a page, more are not.
 _FEW = 5000
@@ -31,19 +33,26 @@ def unscored(
 ) -> list[Image]:
     """Fine images without a hand score, those skipped while scoring last (longest ago first).
 
-    `order` is random (the same one every time), newest (last imported first) or random-in-band:
-    random among those that `version_id` predicts within `band` (0–1, ends included).
+    `order` is random (the same one every time), newest (last imported first), highest (what
+    `version_id` predicts highest first) or random-in-band: random among those that `version_id`
+    predicts within `band` (0–1, ends included).
     """
-    if order not in ("random", "newest", "random-in-band"):
-        raise StoreError(f"There is no order {order}; use random, newest or random-in-band.")
-    by = ImageRow.id.desc() if order == "newest" else ImageRow.shuffle
+    if order not in ORDERS:
+        raise StoreError(f"There is no order {order}; use {', '.join(ORDERS)}.")
     query = _narrowed(select(ImageRow.id).where(text(WAITING)), source_id, exclude)
     with store.reading() as session:
         if order == "random-in-band":
             if version_id is None or band is None:
                 raise StoreError("To fill a band, name a version and its band; train one first.")
             query = _in_band(session, query, version_id, band)
-        ids = list(session.scalars(query.where(~was_skipped()).order_by(by).limit(limit)))
+        by: tuple[Any, ...] = (ImageRow.shuffle,)
+        if order == "newest":
+            by = (ImageRow.id.desc(),)
+        elif order == "highest":
+            query = query.join(PredictionRow, PredictionRow.image_id == ImageRow.id)
+            query = query.where(PredictionRow.version_id == version_id)
+            by = (PredictionRow.score.desc(), ImageRow.id)
+        ids = list(session.scalars(query.where(~was_skipped()).order_by(*by).limit(limit)))
         if len(ids) < limit:
             ids += _skipped_ids(session, query, limit - len(ids))
         return images_in_order(session, ids)
@@ -70,6 +79,19 @@ def last_scored(store: Store, *, limit: int, exclude: Collection[int] = ()) -> l
     )
     with store.reading() as session:
         return images_in_order(session, list(session.scalars(query)))
+
+
+def scored_by_others(
+    store: Store, scorer: str | None, *, limit: int, exclude: Collection[int] = ()
+) -> list[Image]:
+    """Fine images that somebody has scored and `scorer` has not, at random; skipped ones last."""
+    given = exists().where(HandScoreRow.image_id == ImageRow.id, HandScoreRow.undone_at.is_(None))
+    own = given.where(HandScoreRow.scorer.is_not_distinct_from(scorer))
+    query = _narrowed(select(ImageRow.id).where(ImageRow.state == "fine"), None, exclude)
+    query = query.where(given.correlate(ImageRow), ~own.correlate(ImageRow))
+    with store.reading() as session:
+        ids = session.scalars(query.order_by(was_skipped(), ImageRow.shuffle).limit(limit))
+        return images_in_order(session, list(ids))
 
 
 def _narrowed(query: Query, source_id: int | None, exclude: Ids) -> Query:

@@ -14,6 +14,7 @@ import numpy as np
 REVIEW_QUEUES = ("false-positive", "false-negative", "hand-score")
 MISTAKES = "mistake"  # false positives and false negatives, dealt together
 QUEUES = ("score", *REVIEW_QUEUES)
+FOREIGN = "foreign"  # the recipe of a version that was made elsewhere
 REASONS_TO_SCORE = (
     "first",
     "revision",
@@ -235,7 +236,10 @@ class NewVersion:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A kept version; `scored_count` hand scores went into its training."""
+    """A kept version; `scored_count` hand scores went into its training.
+
+    One that was made elsewhere (`is_foreign`) has seen none of them.
+    """
 
     id: int
     name: str
@@ -251,6 +255,10 @@ class Version:
     active: bool
     created_at: datetime
     scored_count: int
+
+    @property
+    def is_foreign(self) -> bool:
+        return self.recipe == FOREIGN
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,8 +72,8 @@ class SourceRow(Base):
 
 
 class ImageRow(Base):
-    """`hand_score` repeats the latest row of `hand_scores` that is not undone, and `source_id` the
-    source of the first present location: both change only together with those rows."""
+    """`hand_score` repeats what db/rules.py makes of the rows of `hand_scores` that are not undone,
+    `source_id` the source of the first present location: both change only together with those."""
 
     __tablename__ = "images"
     __table_args__ = (

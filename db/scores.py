@@ -11,18 +11,22 @@ from sqlalchemy import func, select, text
 from db.counts import by_hand_score
 from db.events import record
 from db.records import HandScore, Tempo
-from db.rows import is_among, numbers, plain_rows, plain_stream
+from db.rows import Ids, is_among, numbers, plain_ids, plain_rows, plain_stream
 from db.schema import TYPED, HandScoreRow, ImageRow, VersionRow, VersionScoreRow
 from db.store import Store
 
 __all__ = [
     "by_hand_score",
+    "by_scorer",
     "distribution",
     "effective",
+    "effective_of",
+    "histories",
     "history",
     "history_counts",
     "record",
     "scored_count",
+    "scorers",
     "since_version",
     "tempo",
     "unscored_count",
@@ -34,6 +38,11 @@ _HOUR = timedelta(hours=1)
 
 def history(store: Store, image_id: int) -> list[HandScore]:
     """Every hand score that the image ever got, oldest first, undone ones too."""
+    return histories(store, [image_id])
+
+
+def histories(store: Store, ids: Ids) -> list[HandScore]:
+    """Every hand score that these images ever got, in the order in which they came."""
     columns = [
         VersionRow.name.label("shown_version")
         if name == "shown_version"
@@ -43,7 +52,7 @@ def history(store: Store, image_id: int) -> list[HandScore]:
     query = (
         select(*columns)
         .outerjoin(VersionRow, VersionRow.id == HandScoreRow.shown_version_id)
-        .where(is_among(HandScoreRow.image_id, [image_id]))
+        .where(is_among(HandScoreRow.image_id, plain_ids(ids)))
         .order_by(HandScoreRow.id)
     )
     with store.reading() as session:
@@ -79,6 +88,48 @@ def effective(store: Store) -> tuple[np.ndarray, np.ndarray]:
     values = np.repeat([value for value, _, _ in rows], [count for _, count, _ in rows])
     order = np.argsort(ids)
     return ids[order], values[order].astype(np.float64)
+
+
+def effective_of(store: Store, ids: Ids) -> dict[int, float]:
+    """The hand score (0–10) that counts for each of these images that has one."""
+    query = select(ImageRow.id, ImageRow.hand_score).where(
+        is_among(ImageRow.id, plain_ids(ids)), ImageRow.hand_score.is_not(None)
+    )
+    with store.reading() as session:
+        return dict(plain_rows(session, query))
+
+
+def by_scorer(store: Store) -> dict[str | None, tuple[np.ndarray, np.ndarray]]:
+    """Of each scorer (`None`: the nameless one) the images (n,) int64, rising, and the latest hand
+    scores (n,) float64, 0–10, that are not undone.
+    """
+    latest = (
+        select(func.max(HandScoreRow.id))
+        .where(HandScoreRow.undone_at.is_(None))
+        .group_by(HandScoreRow.image_id, HandScoreRow.scorer)
+    )
+    query = (
+        select(HandScoreRow.scorer, HandScoreRow.image_id, HandScoreRow.value)
+        .where(HandScoreRow.id.in_(latest))
+        .order_by(HandScoreRow.image_id)
+    )
+    found: dict[str | None, tuple[list[int], list[float]]] = {}
+    with store.reading() as session:
+        for scorer, image_id, value in plain_stream(session, query):
+            ids, values = found.setdefault(scorer, ([], []))
+            ids.append(image_id)
+            values.append(value)
+    return {
+        scorer: (np.array(ids, dtype=np.int64), np.array(values, dtype=np.float64))
+        for scorer, (ids, values) in found.items()
+    }
+
+
+def scorers(store: Store) -> list[str | None]:
+    """Everybody with a hand score that is not undone; `None` is the nameless one."""
+    query = select(HandScoreRow.scorer).where(HandScoreRow.undone_at.is_(None)).distinct()
+    with store.reading() as session:
+        return sorted(session.scalars(query), key=lambda name: (name is None, name or ""))
 
 
 def history_counts(store: Store) -> dict[int, int]:

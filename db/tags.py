@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from sqlalchemy import delete, func, insert, select
 
-from db.rows import id_array, is_among, plain_rows
+from db.rows import Ids, id_array, is_among, plain_ids, plain_rows
 from db.schema import ImageRow, ImageTagRow
 from db.store import Store
 
@@ -47,9 +47,22 @@ def put(store: Store, origin: str, tags_of: Mapping[int, Iterable[str]]) -> None
 
 def of_image(store: Store, image_id: int) -> list[str]:
     """The image's tags in the order of the alphabet."""
-    query = select(ImageTagRow.tag).where(is_among(ImageTagRow.image_id, [image_id])).distinct()
+    return of_images(store, [image_id]).get(image_id, [])
+
+
+def of_images(store: Store, ids: Ids) -> dict[int, list[str]]:
+    """The tags of each of these images that has some, in the order of the alphabet."""
+    query = (
+        select(ImageTagRow.image_id, ImageTagRow.tag)
+        .where(is_among(ImageTagRow.image_id, plain_ids(ids)))
+        .distinct()
+        .order_by(ImageTagRow.image_id, ImageTagRow.tag)
+    )
+    found: dict[int, list[str]] = {}
     with store.reading() as session:
-        return list(session.scalars(query.order_by(ImageTagRow.tag)))
+        for image_id, tag in session.execute(query):
+            found.setdefault(image_id, []).append(tag)
+    return found
 
 
 def among_scored(store: Store, fewest: int) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from db.predictions import (
     trained_on,
     without_prediction,
 )
-from db.records import NewVersion, Version
+from db.records import FOREIGN, NewVersion, Version
 from db.rows import plain_ids, version_id_of
 from db.schema import EncoderRow, RoundRow, VersionRow, VersionScoreRow
 from db.store import Store
@@ -57,7 +57,8 @@ def next_name(store: Store) -> str:
 def add(store: Store, new: NewVersion, activate: bool = True) -> Version:
     """Keep a version with all that belongs to it, and close the open rounds: it came of them.
 
-    Raises `StoreError` if the name is taken, or the parent or encoder is not known.
+    One that was made elsewhere came of none. Raises `StoreError` if the name is taken,
+    or the parent or encoder is not known.
     """
     with store.transaction() as session:
         version_id = _insert(session, new)
@@ -72,12 +73,8 @@ def add(store: Store, new: NewVersion, activate: bool = True) -> Version:
             keep_out_of_fold(session, version_id, new.out_of_fold)
         if activate:
             _activate(session, version_id)
-        session.execute(
-            update(RoundRow)
-            .where(RoundRow.finished_at.is_(None))
-            .values(finished_at=datetime.now(UTC), to_version_id=version_id),
-            execution_options=_PLAIN,
-        )
+        if new.recipe != FOREIGN:
+            _close_rounds(session, version_id)
         return _all(session, VersionRow.id == version_id)[0]
 
 
@@ -115,6 +112,15 @@ def set_note(store: Store, name: str, note: str) -> None:
             update(VersionRow).where(VersionRow.id == version_id).values(note=note),
             execution_options=_PLAIN,
         )
+
+
+def _close_rounds(session: Session, version_id: int) -> None:
+    session.execute(
+        update(RoundRow)
+        .where(RoundRow.finished_at.is_(None))
+        .values(finished_at=datetime.now(UTC), to_version_id=version_id),
+        execution_options=_PLAIN,
+    )
 
 
 def _insert(session: Session, new: NewVersion) -> int:

@@ -21,8 +21,8 @@ from conftest import QUIET, browser_path  # noqa: E402
 from live import App  # noqa: E402
 
 from labeler.demo import make_demo  # noqa: E402
-from labeler.labels import label_from  # noqa: E402
 from labeler.project import Project  # noqa: E402
+from labeler.taking import label_from  # noqa: E402
 from labeler.training import train  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"

@@ -1,7 +1,27 @@
-"""The workflow: what the command line and the pages both call, on top of `model/` and `db/`."""
+"""The workflow: what the command line and the pages both call, on top of `model/` and `db/`.
+
+In notebooks and scripts: `from labeler import Project, Predictor` (labeler/notebook.py).
+"""
+
+from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from labeler.notebook import Predictor, Project
+
+__all__ = ["Predictor", "Project"]
 
 # One thread for numpy's matrices: its waiting threads spin, which costs more than they bring as
 # soon as anything else runs. Set before anything imports numpy (see model/__init__.py).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def __getattr__(name: str) -> Any:
+    # Only when asked for: the commands answer at once because nothing heavy is imported here.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from labeler import notebook
+
+    return getattr(notebook, name)

@@ -7,12 +7,16 @@ other orders. Only they may speak for the whole collection: what a review shows 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+import db.candidates
+import db.counts
 import db.draws
 import db.versions
 from db.records import RandomSample, Version
+from db.store import Store
 from labeler.project import Project
 from labeler.unseen import unseen_predictions
 from model import auditing
@@ -106,8 +110,23 @@ def _version_audit(project: Project, version: Version, sample: RandomSample) -> 
             said[rows],
             scores[rows],
             threshold,
-            sides=db.draws.passing_counts(project.store, version.id, threshold),
+            sides=_sides(project.store, version.id, threshold),
             known=(int((passing & ~good).sum()), int((told & ~passing & good).sum())),
         ),
         unpredicted=int((sample.sampled & ~told).sum()),
     )
+
+
+def _sides(store: Store, version_id: int, threshold: float) -> tuple[int, int]:
+    """How many fine images pass by prediction, and fail; kept until images come or go, or there are
+    other predictions.
+    """
+    batches = db.candidates.prediction_batches(store, version_id)
+    return _counted(store, version_id, threshold, batches, db.counts.image_stamp(store))
+
+
+@lru_cache(maxsize=256)
+def _counted(
+    store: Store, version_id: int, threshold: float, _batches: int, _stamp: tuple[object, ...]
+) -> tuple[int, int]:
+    return db.draws.passing_counts(store, version_id, threshold)

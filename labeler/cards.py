@@ -12,7 +12,8 @@ from db.records import Image
 from labeler.choosing import Chosen
 from labeler.collection import Standing
 from labeler.evidence import Neighbour, Reason, nearest_scored, reasons
-from labeler.ranked import out_of_fold, outside_band, too_high
+from labeler.proving import out_of_fold
+from labeler.ranked import outside_band, too_high
 from labeler.scoring import confirmed_score
 
 

@@ -14,13 +14,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler import cli_predict, cli_progress, cli_review, cli_share, cli_simulate
-from labeler.cli_edge import OWN_PROCESS, PATHS, Band, Commands, Failure, give_way, opened_project
+from labeler import (
+    cli_embeddings,
+    cli_export,
+    cli_label,
+    cli_model,
+    cli_predict,
+    cli_progress,
+    cli_review,
+    cli_scorers,
+    cli_share,
+    cli_sheet,
+    cli_simulate,
+    cli_versions,
+)
+from labeler.cli_edge import OWN_PROCESS, PATHS, Band, Commands, give_way, opened_project
 from labeler.cli_output import counted, progress_bar, say, some, tell, tell_unreadable
 
 if TYPE_CHECKING:
     from labeler.importing import ImportSummary
-    from labeler.project import Project
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:  # noqa: ARG001
@@ -108,11 +120,12 @@ def import_(
     expect: tuple[float, float] | None,
     tags: Path | None,
 ) -> None:
-    """Take in folders of images, or single files.
+    """Take in images: folders, archives or files.
 
-    Folders are searched to the bottom. The files stay where they are. Importing again takes only
-    what is new, and finds moved files. A text file beside an image (NAME.txt or NAME.jpg.txt) is
-    read for its tags, with commas between them.
+    Folders are searched to the bottom, and so are tar and Parquet files, of which nothing is
+    unpacked. The files stay where they are. Importing again takes only what is new, and finds moved
+    files. A text beside an image (NAME.txt or NAME.jpg.txt, with commas between the tags, or
+    NAME.json with a caption or keywords) is read for its tags.
     """
     from labeler.importing import import_paths
 
@@ -164,63 +177,11 @@ def embed() -> None:
         tell_unreadable(summary.failed)
 
 
-@labeler.command()
-@click.argument("image", metavar="IMAGE", required=False)
-@click.argument("score", metavar="SCORE", required=False)
-@click.option(
-    "--from",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE.csv",
-    help="Take the scores from a CSV file with the columns path and score.",
-)
-def label(image: str | None, score: str | None, file: Path | None) -> None:
-    """Give hand scores: to one image, or from a CSV file.
-
-    SCORE is 0 to 10. IMAGE is a path or an id: a whole number is an id, so for a file whose name is
-    a number write ./12. In a CSV file paths are absolute or relative to the file, a line without a
-    score leaves its image unscored, and a column group (or split_group) keeps images together that
-    show the same.
-    """
-    if (image is None or score is None) if file is None else image is not None:
-        raise click.UsageError("Give either IMAGE and SCORE, or --from FILE.csv.")
-    with opened_project() as project:
-        if file is not None:
-            _label_from(project, file)
-        else:
-            _label_one(project, str(image), str(score))
-
-
-def _label_one(project: Project, image: str, score: str) -> None:
-    from labeler.errors import BadInput
-    from labeler.labels import label_one, read_score
-
-    try:
-        value = read_score(score)
-    except BadInput as error:
-        raise click.BadParameter(str(error), param_hint="SCORE") from error
-    labelled = label_one(project, image, value)
-    before = "" if labelled.before is None else f" (was {labelled.before:g})"
-    say(f"{labelled.image.path}: {labelled.score:g}{before}")
-
-
-def _label_from(project: Project, file: Path) -> None:
-    from labeler.labels import label_from
-
-    summary = label_from(project, file)
-    for bad in summary.bad:
-        tell(f"{file}, line {bad.line}: {bad.problem}")
-    say(
-        f"Scored {counted(summary.taken, 'image')}; unchanged {summary.unchanged}, "
-        f"without a score {summary.blank}, not taken {len(summary.bad)}."
-    )
-    if summary.is_useless:
-        raise Failure(f"Nothing in {file} could be taken; put right what is named above.")
-
-
 for command in (
+    cli_label.label,
+    cli_scorers.scorers,
     cli_review.train,
-    cli_review.versions,
+    cli_versions.versions,
     cli_review.review,
     cli_review.status,
     cli_progress.audit,
@@ -228,13 +189,17 @@ for command in (
     cli_progress.slices,
     cli_progress.tag,
     cli_simulate.simulate,
+    cli_embeddings.import_embeddings,
     cli_predict.predict,
-    cli_share.export,
+    cli_predict.try_pictures,
+    cli_export.export,
+    cli_model.card,
     cli_share.app,
     cli_share.demo,
     cli_share.run_in_background,
 ):
     labeler.add_command(command)
+cli_export.export.add_command(cli_sheet.contact_sheet)
 
 
 def main() -> None:

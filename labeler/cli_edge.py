@@ -102,6 +102,25 @@ class Fraction(click.ParamType):
         return number
 
 
+class FractionBand(click.ParamType):
+    """LOW:HIGH, predictions 0–1."""
+
+    name = "band"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        low, colon, high = str(value).partition(":")
+        if not colon:
+            self.fail(f"{value!r} is not LOW:HIGH with predictions from 0 to 1.", param, ctx)
+        band = tuple(Fraction().convert(end, param, ctx) for end in (low, high))
+        if band[0] > band[1]:
+            self.fail(f"{value!r} begins above its end; nothing can be between.", param, ctx)
+        return band[0], band[1]
+
+
 class Band(click.ParamType):
     """LOW:HIGH, hand scores 0–10."""
 
@@ -122,3 +141,23 @@ class Band(click.ParamType):
                 f"{value!r} is not LOW:HIGH with hand scores from 0 to 10, such as 0:1.", param, ctx
             )
         return band
+
+
+class Scale(click.ParamType):
+    """LOW:HIGH, what somebody else's scale runs from and to."""
+
+    name = "scale"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        low, _, high = str(value).partition(":")
+        try:
+            scale = float(low), float(high)
+        except ValueError:
+            scale = math.nan, math.nan
+        if not -math.inf < scale[0] < scale[1] < math.inf:
+            self.fail(f"{value!r} is not LOW:HIGH with the lower first, such as 1:10.", param, ctx)
+        return scale

@@ -18,7 +18,6 @@ from labeler.progress import Pace, Progress, silent
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-BAR_WIDTH = 40
 LONGEST_LIST = 20
 
 
@@ -82,18 +81,6 @@ def tell_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
     """Each file that was left out, with its reason."""
     for path, reason in unreadable:
         tell(f"{path}: {reason}")
-
-
-def bars(labels: Sequence[str], counts: Sequence[int], most: int) -> Iterator[str]:
-    """One line per label with a bar; `most` fills it, more than that is cut off with a mark.
-
-    What is not 0 always shows at least a thin one.
-    """
-    wide = max(len(label) for label in labels)
-    for label, count in zip(labels, counts, strict=True):
-        bar = "█" * min(BAR_WIDTH, round(count * BAR_WIDTH / max(most, 1)))
-        bar = f"{bar}…" if count > most else bar or ("▏" if count else "")
-        yield f"{label:>{wide}}  {count:>6} {bar}".rstrip()
 
 
 @contextmanager

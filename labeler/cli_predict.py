@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from labeler.cli_edge import PATHS, Failure, Fraction, opened_project
-from labeler.cli_output import counted, percent, progress_bar, say, show_json, tell, tell_unreadable
+from labeler.cli_output import (
+    counted,
+    progress_bar,
+    show_json,
+    tell,
+    tell_unreadable,
+)
+from labeler.cli_predicted import document, entry, reasons, say_one, tell_about, tell_copies
 from labeler.progress import silent
 
 if TYPE_CHECKING:
     from labeler.embedding_predictions import PredictedEmbeddings
-    from labeler.predicting import PredictedImage, PredictedImages
-    from labeler.selecting import Copies
+    from labeler.filtering import Filter
     from labeler.tables import Write
+    from model.encoders import Encoder
 
-Wanted = tuple[float, float, int | None]  # from, up to, only so many
+LIST = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command()
@@ -28,17 +36,23 @@ Wanted = tuple[float, float, int | None]  # from, up to, only so many
 @click.option("--min", "low", type=Fraction(), default=0.0, metavar="F", help="From this, 0–1.")
 @click.option("--max", "high", type=Fraction(), default=1.0, metavar="F", help="Up to this, 0–1.")
 @click.option("--top", type=click.IntRange(0), metavar="N", help="Only the N highest.")
+@click.option("--version", metavar="NAME", help="By this version; without it the active one.")
+@click.option("--copy-to", type=FOLDER, metavar="DIR", help="Copy these images there.")
 @click.option(
-    "--copy-to",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Copy these images there, keeping the folders they are in.",
+    "--link",
+    type=click.Choice(["copy", "hard", "sym"]),
+    help="With --copy-to: link to the files instead; hard and sym take no room.",
 )
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write the list to a file: .csv, .parquet or .jsonl.",
+    "--flat", is_flag=True, help="With --copy-to: all in one folder, not in those they are in."
+)
+@click.option(
+    "--sidecar",
+    type=click.Choice(["json", "txt"]),
+    help="With --copy-to: NAME.json or NAME.txt beside each, with its prediction.",
+)
+@click.option(
+    "--out", type=LIST, metavar="FILE", help="Write the list to a file: .csv, .parquet or .jsonl."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--encoder", metavar="NAME", help="What made the embeddings, where PATH holds such.")
@@ -48,7 +62,11 @@ def predict(
     low: float,
     high: float,
     top: int | None,
+    version: str | None,
     copy_to: Path | None,
+    link: str | None,
+    flat: bool,
+    sidecar: str | None,
     out: Path | None,
     as_json: bool,
     encoder: str | None,
@@ -57,29 +75,45 @@ def predict(
 
     They need not be in the project, and nothing is imported. Highest first, as in: 87% [file]
 
-    PATH may also hold embeddings: a folder of clip-retrieval, or a .npy file with one row for each
-    image. Those are listed in their order, with --top the highest first.
+    PATH may be a tar file with images, or hold embeddings: a folder of clip-retrieval, or a .npy
+    file with one row for each image. Those are listed in their order, with --top the highest first.
+
+    Files that were predicted by the same version before are not opened again: after Ctrl-C the same
+    command goes on where it was. Copies never replace another file, and those that are there
+    already are not made again.
     """
     if low > high:
         raise click.UsageError(f"--min {low:g} is above --max {high:g}; nothing can be between.")
+    if copy_to is None and (link or flat or sidecar):
+        named = "--link" if link else "--flat" if flat else "--sidecar"
+        raise click.UsageError(f"{named} says how to copy; say where to with --copy-to DIR.")
     written = _table_format(out)
-    wanted = low, high, top
-    if _are_embeddings(paths, encoder, copy_to):
-        _predict_embeddings(paths, str(encoder), wanted, (out, written), as_json=as_json)
+    embedded = _are_embeddings(paths, encoder, copy_to)
+    from labeler.copying import Destination
+    from labeler.filtering import Filter
+
+    destination = Destination(copy_to, link or "copy", flat, sidecar) if copy_to else None
+    wanted = Filter(low, high, top, version, destination, out)
+    if embedded:
+        _predict_embeddings(paths, str(encoder), wanted, written, as_json=as_json)
     else:
-        _predict_images(paths, wanted, copy_to, (out, written), as_json=as_json)
+        _predict_images(paths, wanted, as_json=as_json)
 
 
 def _table_format(out: Path | None) -> str:
-    from labeler.tables import LIST_FORMATS, format_of
-
+    """The format of the list; refused where it can't be written."""
     if out is None:
         return ""
-    named = format_of(out, LIST_FORMATS)
+    from labeler.tables import format_of
+
+    named = format_of(out)
     if named is None:
         raise click.BadParameter(
             f"{out} must end with .csv, .parquet or .jsonl.", param_hint="--out"
         )
+    from labeler.selecting import check_list
+
+    check_list(out, named)
     return named
 
 
@@ -111,78 +145,29 @@ def _are_embeddings(paths: tuple[Path, ...], encoder: str | None, copy_to: Path 
     return True
 
 
-def _predict_images(
-    paths: tuple[Path, ...],
-    wanted: Wanted,
-    copy_to: Path | None,
-    written: tuple[Path | None, str],
-    *,
-    as_json: bool,
-) -> None:
-    out, file_format = written
-    with opened_project() as project:
-        from labeler.predicting import predict_paths
-        from labeler.selecting import as_table, copy_images, select
-        from labeler.tables import write_table
+def _predict_images(paths: tuple[Path, ...], wanted: Filter, *, as_json: bool) -> None:
+    from labeler.filtering import filter_images
 
-        with progress_bar() as progress:
-            result = predict_paths(project, paths, leave_out=copy_to, progress=progress)
-            chosen = select(result.images, *wanted)
-            copies = copy_images(chosen, copy_to, progress) if copy_to else None
-        if out is not None:
-            write_table(out, as_table(chosen, result.version), file_format)
-            tell(f"Wrote {counted(len(chosen), 'row')} to {out}.")
-        if as_json:
-            show_json(_document(result, chosen, copies))
-        else:
-            for image in chosen:
-                _say(image.path, image.prediction)
-        _tell_about(result, chosen, copies, copy_to)
-
-
-def _say(name: str, prediction: float) -> None:
-    say(f"{percent(prediction):>4} [{name}]")
-
-
-def _document(
-    result: PredictedImages, chosen: list[PredictedImage], copies: Copies | None
-) -> dict[str, Any]:
-    return {
-        "version": result.version,
-        "images": [{"path": image.path, "prediction": image.prediction} for image in chosen],
-        "unreadable": _reasons(result.unreadable),
-        "copied": None if copies is None else asdict(copies),
-    }
-
-
-def _reasons(unreadable: list[tuple[str, str]]) -> list[dict[str, str]]:
-    return [{"path": path, "reason": reason} for path, reason in unreadable]
-
-
-def _tell_about(
-    result: PredictedImages,
-    chosen: list[PredictedImage],
-    copies: Copies | None,
-    copy_to: Path | None,
-) -> None:
-    tell_unreadable(result.unreadable)
-    if copies is not None:
-        tell(f"Copied {counted(copies.made, 'image')} to {copy_to}; there already: {copies.there}.")
-        for path, place in copies.renamed:
-            tell(f"{path} is copied as {place}: another file has its name.")
-    if not result.images:
-        if result.unreadable:
-            raise Failure("None of these files can be read as an image; see the reasons above.")
-        tell("There are no images there.")
-    elif not chosen:
-        tell(f"None of the {len(result.images)} images is in that range.")
+    with opened_project() as project, progress_bar() as progress:
+        done = filter_images(project, paths, wanted, progress=progress)
+    if wanted.out is not None:
+        tell(f"Wrote {counted(len(done.chosen), 'row')} to {wanted.out}.")
+    if as_json:
+        show_json(document(done.result, done.chosen, done.copies))
+    else:
+        for image in done.chosen:
+            say_one(image.path, image.prediction)
+    tell_unreadable(done.result.unreadable)
+    if done.copies is not None and wanted.destination is not None:
+        tell_copies(done.copies, wanted.destination.folder)
+    tell_about(done.result, done.chosen)
 
 
 def _predict_embeddings(
     paths: tuple[Path, ...],
     encoder: str,
-    wanted: Wanted,
-    written: tuple[Path | None, str],
+    wanted: Filter,
+    file_format: str,
     *,
     as_json: bool,
 ) -> None:
@@ -191,7 +176,7 @@ def _predict_embeddings(
     from labeler.selecting import COLUMNS
     from labeler.tables import growing_table
 
-    out, file_format = written
+    out = wanted.out
     listed: list[Sequence[Any]] = []
     with opened_project() as project, ExitStack() as opened:
         sinks: list[Write] = [listed.extend] if as_json else []
@@ -199,14 +184,16 @@ def _predict_embeddings(
             sinks.append(opened.enter_context(growing_table(out, COLUMNS, file_format)))
         # Without either the lines that go past show progress, and a bar would break them.
         progress = opened.enter_context(progress_bar()) if sinks else silent
-        result = predict_embeddings(project, paths, encoder, progress=progress)
+        result = predict_embeddings(
+            project, paths, encoder, version=wanted.version, progress=progress
+        )
         count = _hand_out(result, wanted, sinks or [_say_rows])
     if out is not None:
         tell(f"Wrote {counted(count, 'row')} to {out}.")
     if as_json:
-        images = [{"path": name, "prediction": prediction} for name, prediction, _ in listed]
-        document = {"version": result.version, "images": images}
-        show_json(document | {"unreadable": _reasons(result.unusable), "copied": None})
+        images = [entry(name, prediction, span) for name, prediction, _, span in listed]
+        found = {"version": result.version, "images": images}
+        show_json(found | {"unreadable": reasons(result.unusable), "copied": None})
     tell_unreadable(result.unusable)
     if not result.predicted:
         raise Failure("There are no embeddings that can be used; see the reasons above.")
@@ -214,12 +201,12 @@ def _predict_embeddings(
         tell(f"None of the {result.predicted} embeddings is in that range.")
 
 
-def _hand_out(result: PredictedEmbeddings, wanted: Wanted, sinks: list[Write]) -> int:
+def _hand_out(result: PredictedEmbeddings, wanted: Filter, sinks: list[Write]) -> int:
     """Every row to each of `sinks`; returns how many."""
     from labeler.selecting import rows_of, select_blocks
 
     count = 0
-    for block in select_blocks(result.blocks, *wanted):
+    for block in select_blocks(result.blocks, wanted.low, wanted.high, wanted.top):
         rows = list(rows_of(block, result.version))
         for sink in sinks:
             sink(rows)
@@ -228,5 +215,25 @@ def _hand_out(result: PredictedEmbeddings, wanted: Wanted, sinks: list[Write]) -
 
 
 def _say_rows(rows: Iterable[Sequence[Any]]) -> None:
-    for name, prediction, _ in rows:
-        _say(name, prediction)
+    for name, prediction, *_ in rows:
+        say_one(name, prediction)
+
+
+@click.command("_try", hidden=True)
+def try_pictures() -> None:
+    """Look at pictures for the Try page, as the app starts it."""
+    import os
+
+    # What libraries print must not come between the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    from labeler.try_worker import serve
+
+    with opened_project() as project, suppress(BrokenPipeError):
+        serve(project, sys.stdin.buffer, answers, _load)
+
+
+def _load(identity: str) -> Encoder:
+    from model.encoders import load_encoder
+
+    return load_encoder(identity)

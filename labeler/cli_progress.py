@@ -117,15 +117,15 @@ def rounds(as_json: bool) -> None:
         if as_json:
             show_json({"rounds": [asdict(each) for each in found], "advice": asdict(advised)})
             return
-        for each in found:
-            for line in _round_lines(each):
+        for number, each in enumerate(found, start=1):
+            for line in _round_lines(number, each):
                 say(line)
         say(advised.sentence)
 
 
-def _round_lines(found: RoundReport) -> Iterator[str]:
+def _round_lines(number: int, found: RoundReport) -> Iterator[str]:
     after = f" → {found.to}" if found.to else ", open"
-    yield f"{found.of}{after}: {_hits(found.corrected, found.reviewed, found.hit_rate)}"
+    yield f"{number}. {found.of}{after}: {_hits(found.corrected, found.reviewed, found.hit_rate)}"
     for queue in found.queues:
         yield f"    {queue.queue}: {_hits(queue.corrected, queue.reviewed, queue.hit_rate)}"
     for change in found.changes:

@@ -1,4 +1,4 @@
-"""Commands of the second half of the loop: train, versions, review, status."""
+"""Commands of the second half of the loop: train, review, status."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli_edge import Failure, give_way, opened_project
-from labeler.cli_output import bars, counted, percent, progress_bar, say, show_json, some, tell
+from labeler.cli_output import counted, percent, progress_bar, say, show_json, some, tell
+from labeler.cli_versions import AS_JSON, metric_lines, version_document, version_line
+from labeler.text_bars import bars
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from db.records import Run, Version
+    from db.records import Run
     from labeler.project import Project
     from labeler.review import Card
     from labeler.status import Status
 
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 QUEUES = ("mistake", "false-positive", "false-negative", "hand-score")
 
 
@@ -49,7 +48,7 @@ def train(recipe: str, note: str, as_json: bool) -> None:
             show_json(version_document(version))
             return
         say(f"Trained {version.name} on {version.scored_count} scored images; it is active now.")
-        for line in _metrics(version):
+        for line in metric_lines(version.metrics):
             say(line)
         say("Next: labeler review")
 
@@ -63,75 +62,6 @@ def _train(project: Project, params: dict[str, Any]) -> Run:
             return runs.work(project, run.id, progress=progress)
         tell("A training runs already; following that one.")
         return runs.follow(project, run.id, progress)
-
-
-@click.command()
-@click.option("--activate", metavar="VERSION", help="Make this version the active one again.")
-@AS_JSON
-def versions(activate: str | None, as_json: bool) -> None:
-    """List the versions, or make one active again.
-
-    Oldest first; the active one is marked with *.
-    """
-    from db.versions import history
-
-    with opened_project() as project:
-        if activate is not None:
-            _activate(project, activate)
-        known = history(project.store)
-        if as_json:
-            show_json([version_document(version) for version in known])
-            return
-        if not known:
-            say("There is no version yet; make one with: labeler train")
-        for version in known:
-            say(_version_line(version))
-
-
-def _activate(project: Project, name: str) -> None:
-    from labeler.predicting import activate
-
-    with progress_bar() as progress:
-        activate(project, name, progress=progress)
-    tell(f"{name} is active now.")
-
-
-def _metrics(version: Version) -> Iterator[str]:
-    """Each figure with its 95 % interval."""
-    for name, figure in version.metrics.items():
-        if not isinstance(figure, dict) or figure.get("value") is None:
-            continue
-        between = ""
-        if figure.get("low") is not None:
-            between = f" ({figure['low']:.3g} to {figure['high']:.3g})"
-        yield f"  {name.replace('_', ' ')}: {figure['value']:.3g}{between}"
-
-
-def version_document(version: Version) -> dict[str, Any]:
-    """All of a version but its loss curve."""
-    return {
-        "name": version.name,
-        "parent": version.parent,
-        "active": version.active,
-        "created_at": version.created_at,
-        "encoder": version.encoder,
-        "recipe": version.recipe,
-        "settings": version.settings,
-        "threshold": version.threshold,
-        "note": version.note,
-        "scored": version.scored_count,
-        "metrics": version.metrics,
-        "file": version.file,
-    }
-
-
-def _version_line(version: Version) -> str:
-    mark = "*" if version.active else " "
-    day = f"{version.created_at.astimezone():%Y-%m-%d %H:%M}"
-    after = f" after {version.parent}" if version.parent else ""
-    note = f"  {version.note}" if version.note else ""
-    trained = f"{version.scored_count} scored, {version.recipe}"
-    return f"{mark} {version.name}  {day}  {trained}{after}{note}"
 
 
 @click.command()
@@ -165,7 +95,7 @@ def review(queue: str, limit: int, as_json: bool) -> None:
 
 
 def _card_line(card: Card) -> str:
-    scored = f", scored {card.image.hand_score:g}" if card.image.hand_score is not None else ""
+    scored = f", scored {card.image.hand_score:.3g}" if card.image.hand_score is not None else ""
     why = "; ".join(reason.words for reason in card.reasons)
     line = f"{percent(card.prediction):>4} [{card.image.path}] id {card.image.id}{scored}: {why}"
     if not card.together:
@@ -237,8 +167,8 @@ def _show_status(now: Status) -> None:
         say(line)
     say()
     for version in now.versions:
-        say(_version_line(version))
-    since = now.active.name if now.active else "the start"
+        say(version_line(version))
+    since = now.since.name if now.since else "the start"
     say(f"{counted(now.waiting, 'new hand score')} since {since}.")
     for kind in now.running:
         say(f"Running now: {kind}")

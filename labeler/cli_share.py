@@ -1,4 +1,4 @@
-"""Commands that hand on what was learnt: export, app and demo."""
+"""Commands that show a project: app and demo, and the one by which the app starts long work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labeler.cli_edge import give_way, opened_project
-from labeler.cli_output import counted, progress_bar, say, tell, tell_unreadable
+from labeler.cli_output import progress_bar, say, tell
 
 if TYPE_CHECKING:
     from labeler.heartbeat import Heart
@@ -28,52 +28,6 @@ PORT = click.option(
 BROWSER = click.option(
     "--browser/--no-browser", default=True, help="Open the page, where there is a desktop."
 )
-
-
-@click.group()
-def export() -> None:
-    """Write the dataset or the model to files."""
-
-
-@export.command("dataset")
-@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
-@click.option(
-    "--format", "file_format", type=click.Choice(["csv", "parquet"]), help="Without it csv."
-)
-@click.option("--with-images", is_flag=True, help="Copy the image files beside the table, too.")
-def export_dataset(out: Path, file_format: str | None, with_images: bool) -> None:
-    """Write a table with one row per image.
-
-    It holds path, hash, source, hand score, prediction, version and more. OUT is the file if it
-    ends with .csv or .parquet; any other OUT is a folder that gets dataset.csv (or
-    dataset.parquet). A file that is there already is replaced.
-    """
-    from labeler import exporting
-
-    with opened_project() as project:
-        with progress_bar() as progress:
-            done = exporting.export_dataset(
-                project, out, file_format, with_images=with_images, progress=progress
-            )
-        say(f"Wrote {counted(done.images, 'row')} to {done.file}.")
-        if with_images:
-            say(f"Copied {counted(done.copied, 'image')} to {done.file.parent / 'images'}.")
-        tell_unreadable(done.not_copied)
-
-
-@export.command("model")
-@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
-def export_model(out: Path) -> None:
-    """Write the active version: weights and config.
-
-    OUT is the weights' file if it ends with .safetensors; any other OUT is a folder. The pair loads
-    wherever CityAesthetics files do.
-    """
-    from labeler import exporting
-
-    with opened_project() as project:
-        for file in exporting.export_model(project, out):
-            say(f"Wrote {file}")
 
 
 @click.command()

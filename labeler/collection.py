@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ import db.images
 import db.scores
 import db.versions
 from db.candidates import ByRisingId, ImageColumns
-from db.records import Version
+from db.records import Predictions, Version
 from db.store import Store
 from labeler.project import Project
 from labeler.vectors import UnitVectors, unit_vectors
@@ -85,21 +86,49 @@ def _collection(store: Store, version_id: int) -> Collection:
 
 def images_now(store: Store) -> ImageColumns:
     """All images; the same object as long as none has come, gone or changed its source."""
-    stamp = db.counts.image_stamp(store)
     with _reading:  # Two requests at once wait for one reading instead of reading twice.
-        return _images(store, stamp)
+        return _kept_images(store).now()
+
+
+class _KeptImages:
+    """A store's images, read whole once; an import adds to them what it has brought."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._stamp: tuple[tuple[Any, ...], ...] | None = None
+        self._columns = db.candidates.image_columns(store)
+
+    def now(self) -> ImageColumns:
+        stamp = db.counts.image_stamp(self._store)
+        if stamp != self._stamp:
+            more = self._with_new_ones()
+            self._columns = more or db.candidates.image_columns(self._store)
+            self._stamp = stamp
+        return self._columns
+
+    def _with_new_ones(self) -> ImageColumns | None:
+        """None where more has changed than that images have come."""
+        last = int(self._columns.ids.max(initial=0))
+        new = db.candidates.image_columns(self._store, after=last)
+        found = self._columns.followed_by(new) if len(new) else self._columns
+        counted = {
+            (source_id, state): (images, id_sum)
+            for source_id, state, images, id_sum in db.counts.image_stamp(self._store)
+            if images
+        }
+        return found if found.stamp() == counted else None
 
 
 @lru_cache(maxsize=1)
-def _images(store: Store, _stamp: tuple[tuple[int, ...], ...]) -> ImageColumns:
-    return db.candidates.image_columns(store)
+def _kept_images(store: Store) -> _KeptImages:
+    return _KeptImages(store)
 
 
 @lru_cache(maxsize=1)
 def _joined(
-    store: Store, version_id: int, _batches: int, *, images: ImageColumns, bands: Bands
+    store: Store, version_id: int, batches: int, *, images: ImageColumns, bands: Bands
 ) -> Collection:
-    made = db.versions.predictions(store, version_id)
+    made = _predictions(store, version_id, batches)
     rows, known = images.places(made.image_ids)
     exceed = np.full((len(images), LEVELS), np.nan, dtype=np.float16)  # as the store keeps them
     if made.exceed is not None:
@@ -117,3 +146,8 @@ def _joined(
         low=low,
         high=high,
     )
+
+
+@lru_cache(maxsize=1)
+def _predictions(store: Store, version_id: int, _batches: int) -> Predictions:
+    return db.versions.predictions(store, version_id)

@@ -1,14 +1,16 @@
 """A version beside its parent: what can be said to have changed, and which images moved most.
 
 Both are judged by their out-of-fold predictions (each image predicted by a head that had not seen
-it), on the images that both have one for, against the hand scores of today. Differences are paired
-and resampled by group, so that near-duplicates don't count as evidence twice.
+it), on the images that both have one for, against the hand scores of today; a version made
+elsewhere has seen none of the scores, so all its predictions will do. Differences are paired and
+resampled by group, so that near-duplicates don't count as evidence twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -89,10 +91,7 @@ def compare(project: Project, version: Version, parent: Version) -> Comparison:
     judged = judged_by_both(project, version, parent)
     if len(judged.truth) < FEWEST_SHARED:
         return Comparison(len(judged.truth), [])
-    changes = differences(
-        judged.truth, judged.new, judged.old, threshold=version.threshold, groups=judged.groups
-    )
-    return Comparison(len(judged.truth), changes)
+    return Comparison(len(judged.truth), kept_differences(judged, version.threshold))
 
 
 def judged_by_both(project: Project, version: Version, parent: Version) -> Judged:
@@ -112,8 +111,27 @@ def judged_by_both(project: Project, version: Version, parent: Version) -> Judge
 def group_numbers(project: Project, ids: NDArray[np.int64]) -> NDArray[np.int64]:
     """A number (n,) per image of `ids` (n,) that is the same for images of the same group."""
     group_of = db.images.groups(project.store)
-    names = [group_of.get(i, f"image {i}") for i in ids.tolist()]
-    return np.unique(names, return_inverse=True)[1].astype(np.int64)
+    # An image without a group goes by its own number, a group by one below zero.
+    number_of = {name: -k for k, name in enumerate(sorted(set(group_of.values())), start=1)}
+    numbers = [number_of[group_of[i]] if i in group_of else i for i in ids.tolist()]
+    return np.unique(np.array(numbers, dtype=np.int64), return_inverse=True)[1].astype(np.int64)
+
+
+def kept_differences(
+    judged: Judged, threshold: float, only: Collection[str] = tuple(HIGHER_IS_BETTER)
+) -> list[Change]:
+    """`differences`, kept: resampling takes its time, and pages ask again and again."""
+    arrays = (judged.truth, judged.new, judged.old, judged.groups)
+    return list(_differences(tuple(each.tobytes() for each in arrays), threshold, tuple(only)))
+
+
+@lru_cache(maxsize=256)
+def _differences(
+    arrays: tuple[bytes, ...], threshold: float, only: tuple[str, ...]
+) -> tuple[Change, ...]:
+    truth, new, old = (np.frombuffer(each, np.float64) for each in arrays[:3])
+    groups = np.frombuffer(arrays[3], np.int64)
+    return tuple(differences(truth, new, old, threshold=threshold, groups=groups, only=only))
 
 
 def differences(
@@ -143,10 +161,13 @@ def curve(project: Project, version: Version) -> Curve | None:
     """Precision and recall when images pass from 1, 2, … 99 % on; None without out-of-fold
     predictions.
 
-    What should pass is what the hand scores that the version was trained on say at its threshold.
+    What should pass is what the hand scores that the version was trained on say at its threshold;
+    all there are, if it was trained on none.
     """
     unseen = _unseen(project, version)
     ids, values = db.versions.trained_on(project.store, version.id)
+    if version.is_foreign:
+        ids, values = db.scores.effective(project.store)
     judged = np.array([k for k, i in enumerate(ids.tolist()) if i in unseen], dtype=int)
     if not len(judged):
         return None
@@ -171,5 +192,9 @@ def _verdict(
 
 
 def _unseen(project: Project, version: Version) -> dict[int, float]:
-    found = db.versions.out_of_fold(project.store, version.id)
+    if version.is_foreign:
+        scored, _ = db.scores.effective(project.store)
+        found = db.versions.predictions(project.store, version.id, scored)
+    else:
+        found = db.versions.out_of_fold(project.store, version.id)
     return dict(zip(found.image_ids.tolist(), found.scores.tolist(), strict=True))

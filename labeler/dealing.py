@@ -17,7 +17,8 @@ from db.records import Round
 from db.store import Store
 from labeler.collection import Collection, Floats, Ids, Mask, Standing
 from labeler.opinions import load_opinion
-from labeler.ranked import Ranked, passing_chance, predicted
+from labeler.proving import passing_chance
+from labeler.ranked import Ranked, predicted
 from labeler.vectors import UnitVectors
 from model import mixing, ranking
 from model.errors import ModelError

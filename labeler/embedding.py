@@ -11,15 +11,16 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from numpy.typing import NDArray
 
 from db import embeddings, images, versions
 from db.records import EncoderRecord, KnownLocation
+from labeler.archives import is_unchanged
 from labeler.encoding import encoded
 from labeler.errors import UnreadableImage
-from labeler.pictures import open_picture
+from labeler.pictures import CHANGED, decode, open_regular, read_header
 from labeler.progress import Progress, silent
 from labeler.project import Project
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 BATCH_SIZE = 16
 # A JPEG may be decoded at a half, a quarter or an eighth of its size as long as this many times the
 # encoder's input remains: the embedding then agrees with the full decode (cosine ≥ 0.999; with
-# twice it is 0.998, with once 0.976).
-SPARE = 3
+# three times it is 0.998 for some, with once 0.976).
+SPARE = 4
 
 Wanted = tuple[int, str]  # image id, path
 
@@ -72,7 +73,7 @@ def embed(
         _embed_missing(
             project, encoder, record, wanted, summary, progress=progress, batch_size=batch_size
         )
-    _predict_new(project, record, progress)
+    predict_new(project, record, progress)
     return summary
 
 
@@ -88,8 +89,28 @@ def prepare_file(encoder: Encoder, path: Path | str) -> NDArray[Any]:
 
     A large JPEG is decoded smaller, with pixels to spare for the encoder's own resizing.
     """
+    path = Path(path)
+    with open_regular(path) as file:
+        return prepare_open(encoder, file, path)
+
+
+def prepare_open(encoder: Encoder, file: BinaryIO, path: Path) -> NDArray[Any]:
+    """`prepare_file` for an open one; `path` serves for its extension only."""
+    header = read_header(file, path)
     size = encoder.preprocessing.get("size")
-    return encoder.prepare(open_picture(path, at_least=SPARE * size if size else None))
+    shorter = _smallest(header.size, SPARE * size) if size else None
+    return encoder.prepare(decode(header, shorter=shorter).image)
+
+
+def _smallest(shape: tuple[int, int], least: int) -> int | None:
+    """The shorter side, at least `least`, that a JPEG of `shape` is to be decoded to, if any.
+
+    A part of a pixel at the edge would count as a whole one: the encoder would crop elsewhere.
+    """
+    for part in (8, 4, 2):
+        if min(shape) >= part * least and not any(side % part for side in shape):
+            return min(shape) // part
+    return None
 
 
 def _load(project: Project) -> Encoder:
@@ -143,17 +164,14 @@ def _prepare(encoder: Encoder, known: dict[str, KnownLocation], one: Wanted) -> 
 def _check_unchanged(path: str, imported: KnownLocation | None) -> None:
     """Another picture under an old path must not pass for the image that was imported from it."""
     try:
-        status = Path(path).stat()
+        same = imported is None or is_unchanged(path, imported.mtime_ns, imported.size_bytes)
     except OSError:
         return  # opening it says why
-    if imported and (status.st_mtime_ns, status.st_size) != (
-        imported.mtime_ns,
-        imported.size_bytes,
-    ):
-        raise UnreadableImage("The file has changed since it was imported; import it again.")
+    if not same:
+        raise UnreadableImage(CHANGED)
 
 
-def _predict_new(project: Project, record: EncoderRecord | None, progress: Progress) -> None:
+def predict_new(project: Project, record: EncoderRecord | None, progress: Progress) -> None:
     """Let the active version, if it reads this encoder, predict what has no prediction yet."""
     version = versions.active(project.store)
     if record is None or version is None or version.encoder != record.identity:

@@ -1,94 +1,87 @@
 """Embeddings in files: found, checked before they are read, and read block by block.
 
-Known are folders as clip-retrieval writes them (img_emb/img_emb_N.npy, and metadata/
-metadata_N.parquet with one image_path for each row) and single .npy files. Nothing in such a file
-is ever run, and it is mapped in parts, so that it may be larger than the memory.
+Known are folders as clip-retrieval writes them, .npy arrays with or without a list of paths,
+folders with a .npy for each image, and Parquet files with a column of vectors. Nothing in such a
+file is ever run, and it is read in parts, so that it may be larger than the memory.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labeler.errors import BadInput
 from labeler.finding import readable_name
+from labeler.formats import image_extensions
 
 if TYPE_CHECKING:
     import pyarrow
 
+    from labeler.npy_files import Header
+
 BLOCK = 4096
-NAME_COLUMN = "image_path"
+NPY, TABLE = ".npy", ".parquet"
 _ARRAY = re.compile(r"img_emb_(\d+)\.npy")
+_FOLDERS_LOOKED_AT = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some rows of a file in order: their names (n,) and embeddings (n, width), read when used."""
+    """Some rows of a file in order: their names (n,) and embeddings (n, width), read when used.
+
+    `scores` (n,) are hand scores 0–10 that come with them, NaN where there is none.
+    """
 
     file: str
     names: pyarrow.Array
     vectors: NDArray[np.floating]
+    scores: NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class EmbeddingFile(Protocol):
+    """A file (or a folder of small ones) that can be read.
+
+    `shown` is its path as the person would write it, `base` the folder that relative names of its
+    rows are seen from.
+    """
+
+    @property
+    def shown(self) -> str: ...
+    @property
+    def base(self) -> Path: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+
+    def sample(self, count: int) -> NDArray[np.floating]:
+        """About `count` of its embeddings (n, width), from all over it."""
+        ...
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows in order, at most 4096 at a time; raises `BadInput` if it turns out broken."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingFile:
-    """A file that can be read; `shown` is its path as the person would write it."""
+class Columns:
+    """What files don't tell by themselves: `paths` is a list of a .npy file's paths, the others are
+    names of columns, in it or in a Parquet file of vectors.
+    """
 
-    path: Path
-    shown: str
-    metadata: Path | None
-    rows: int
-    width: int
-    number_format: np.dtype[Any]
-    offset: int
-
-    def vectors(self, start: int, stop: int) -> NDArray[np.floating]:
-        """Rows `start` to `stop`, mapped; what is written into them doesn't reach the file."""
-        size = self.number_format.itemsize * self.width
-        shape = (stop - start, self.width)
-        offset = self.offset + start * size
-        return np.memmap(self.path, self.number_format, "c", offset=offset, shape=shape)
-
-    def some(self, places: NDArray[np.int64]) -> NDArray[np.floating]:
-        """The rows at `places`, copied."""
-        return np.array(self.vectors(0, self.rows)[places])
-
-    def blocks(self) -> Iterator[Block]:
-        """All rows in order, at most 4096 at a time."""
-        start = 0
-        for names in self._names():
-            stop = start + len(names)
-            yield Block(self.shown, names, self.vectors(start, stop))
-            start = stop
-
-    def _names(self) -> Iterator[pyarrow.Array]:
-        import pyarrow
-        from pyarrow import compute, parquet
-
-        if self.metadata is None:
-            for start in range(0, self.rows, BLOCK):
-                yield self._numbered(start, min(BLOCK, self.rows - start))
-            return
-        start = 0
-        try:
-            with parquet.ParquetFile(self.metadata) as opened:
-                for batch in opened.iter_batches(BLOCK, columns=[NAME_COLUMN]):
-                    names = batch.column(0).cast(pyarrow.string())
-                    yield compute.coalesce(names, self._numbered(start, len(names)))
-                    start += len(names)
-        except pyarrow.ArrowException as error:
-            raise BadInput(f"{self.metadata} can't be read ({error}); get it again.") from error
-
-    def _numbered(self, start: int, count: int) -> pyarrow.Array:
-        import pyarrow
-
-        return pyarrow.array([f"{self.shown}:{row}" for row in range(start, start + count)])
+    paths: Path | None = None
+    path: str | None = None
+    vector: str | None = None
 
 
 @dataclass
@@ -103,29 +96,112 @@ class EmbeddingFiles:
         return sum(file.rows for file in self.files)
 
 
-class _Unusable(Exception):
+class Unusable(Exception):
     """Why a file can't be read."""
 
 
 def holds_embeddings(path: Path) -> bool:
-    """Whether `path` is a .npy file or a folder as clip-retrieval writes them; opens nothing."""
-    return path.suffix.lower() == ".npy" if not path.is_dir() else bool(_arrays(path))
+    """Whether `path` is a .npy file, a Parquet file with vectors or a folder of such without
+    images; reads next to nothing.
+    """
+    if path.is_dir():
+        return bool(_arrays(path)) or _is_folder_of_vectors(path)
+    if path.suffix.lower() == TABLE:
+        from labeler.vector_tables import has_vectors
+
+        return has_vectors(path)
+    return path.suffix.lower() == NPY
 
 
-def find_embeddings(path: Path) -> EmbeddingFiles:
-    """The files of a path for which `holds_embeddings`, by their numbers.
+def find_embeddings(path: Path, columns: Columns = Columns()) -> EmbeddingFiles:
+    """The files of a path for which `holds_embeddings`, by their numbers or names.
 
     Raises `BadInput` if `path` isn't there.
     """
     if not path.exists():
         raise BadInput(f"{readable_name(path)} is not there; check the path.")
     found = EmbeddingFiles()
-    for file in _arrays(path) if path.is_dir() else [path]:
-        try:
-            found.files.append(_checked(file))
-        except _Unusable as problem:
-            found.unusable.append((readable_name(file), str(problem)))
+    if not path.is_dir():
+        _add(found, path, columns)
+        return found
+    arrays = _arrays(path)
+    for file in arrays:
+        _add(found, file, columns)
+    if not arrays:
+        _add_loose(found, path, columns)
     return found
+
+
+def _add(found: EmbeddingFiles, path: Path, columns: Columns) -> None:
+    try:
+        found.files.append(_checked(path, columns))
+    except Unusable as problem:
+        found.unusable.append((readable_name(path), str(problem)))
+
+
+def _checked(path: Path, columns: Columns) -> EmbeddingFile:
+    if path.suffix.lower() == TABLE:
+        from labeler.vector_tables import vector_table
+
+        return vector_table(path, columns)
+    from labeler.npy_files import array_file, read_header, vector_folder
+
+    header = read_header(path)
+    if header.is_single and columns.paths is None and not _ARRAY.fullmatch(path.name):
+        return vector_folder(path.parent, {path: header})[0]
+    return array_file(path, header, _names(path, header, columns))
+
+
+def _names(path: Path, header: Header, columns: Columns) -> tuple[Path, str | None] | None:
+    """The table that names an array's rows, and its column; None where there is none."""
+    from labeler.path_lists import check_names
+
+    number = _ARRAY.fullmatch(path.name)
+    table = columns.paths
+    if table is None and number is not None:
+        beside = path.resolve().parent.parent / "metadata" / f"metadata_{number[1]}.parquet"
+        table = beside if beside.is_file() else None
+    return None if table is None else check_names(table, header.rows, columns)
+
+
+def _add_loose(found: EmbeddingFiles, folder: Path, columns: Columns) -> None:
+    """Arrays, single vectors and tables anywhere under a folder."""
+    from labeler.npy_files import is_trial, read_header, vector_folder
+
+    singles: dict[Path, Header] = {}
+    for path in _under(folder):
+        suffix = path.suffix.lower()
+        if suffix == TABLE and holds_embeddings(path):
+            _add(found, path, columns)
+        if suffix != NPY or is_trial(path):
+            continue
+        try:
+            header = read_header(path)
+        except Unusable as problem:
+            found.unusable.append((readable_name(path), str(problem)))
+            continue
+        if header.is_single:
+            singles[path] = header
+        else:
+            _add(found, path, columns)
+    found.files += vector_folder(folder, singles)
+
+
+def _under(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in sorted(names))
+
+
+def _is_folder_of_vectors(folder: Path) -> bool:
+    """Whether there are .npy files in the folder or right below it, and no images beside them."""
+    listed = _listed(folder)
+    below = sorted(path for path in listed if path.is_dir())[:_FOLDERS_LOOKED_AT]
+    for place in (listed, *map(_listed, below)):
+        suffixes = {path.suffix.lower() for path in place}
+        if NPY in suffixes:
+            return not suffixes & image_extensions()
+    return False
 
 
 def _arrays(folder: Path) -> list[Path]:
@@ -142,65 +218,3 @@ def _listed(folder: Path) -> list[Path]:
         return list(folder.iterdir()) if folder.is_dir() else []
     except OSError:
         return []
-
-
-def _checked(path: Path) -> EmbeddingFile:
-    shape, number_format, offset = _header(path)
-    if number_format.kind != "f":
-        raise _Unusable(f"It holds {number_format}, not numbers with a point; save it as float16.")
-    if len(shape) != 2 or not shape[1]:
-        raise _Unusable(f"It has the shape {shape}, not (rows, values); save one row per image.")
-    if not shape[0]:
-        raise _Unusable("It holds no embeddings.")
-    missing = offset + shape[0] * shape[1] * number_format.itemsize - path.stat().st_size
-    if missing > 0:
-        raise _Unusable(f"It is cut off: {missing:,} bytes are missing; get it again.")
-    shown = readable_name(path)
-    return EmbeddingFile(path, shown, _metadata(path, shape[0]), *shape, number_format, offset)
-
-
-def _header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape, number format and where the numbers begin."""
-    reading = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    try:
-        with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            if version not in reading:
-                raise ValueError(f"version {version} of the format")
-            shape, by_columns, number_format = reading[version](file)
-            offset = file.tell()
-    except OSError as error:
-        raise _Unusable(f"It can't be opened ({error.strerror}); check its permissions.") from error
-    except ValueError as error:
-        raise _Unusable(f"It is not an array as numpy saves it ({error}); get it again.") from error
-    if number_format.hasobject:
-        raise _Unusable("It holds Python objects, which are never opened; save it as float16.")
-    if by_columns:
-        raise _Unusable("It is stored by columns; save it again with numpy.ascontiguousarray.")
-    return shape, number_format, offset
-
-
-def _metadata(path: Path, rows: int) -> Path | None:
-    """The table with the names of an array's rows, None where there is none."""
-    import pyarrow
-    from pyarrow import parquet
-
-    number = _ARRAY.fullmatch(path.name)
-    folder = path.resolve().parent.parent / "metadata"
-    file = folder / f"metadata_{number[1]}.parquet" if number else None
-    if file is None or not file.is_file():
-        return None
-    try:
-        with parquet.ParquetFile(file) as opened:
-            described, columns = opened.metadata.num_rows, opened.schema_arrow.names
-    except (pyarrow.ArrowException, OSError) as error:
-        raise _Unusable(f"{file.name} beside it can't be read ({error}); get it again.") from error
-    if described != rows:
-        raise _Unusable(
-            f"{file.name} names {described:,} rows, but it has {rows:,}, so nobody knows which is "
-            "which; get both again."
-        )
-    return file if NAME_COLUMN in columns else None

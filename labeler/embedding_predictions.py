@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from db import embeddings, versions
+from db import embeddings
 from db.records import EncoderRecord, Version
-from labeler.embedding_files import Block, EmbeddingFile, find_embeddings
+from labeler.embedding_checks import Wanted, sample_of
+from labeler.embedding_files import Block, Columns, EmbeddingFile, find_embeddings
 from labeler.errors import BadInput
+from labeler.predicting import version_named
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from model.encoders import canonical
@@ -27,11 +29,6 @@ if TYPE_CHECKING:
     import pyarrow
 
     from model.scorer import Scorer
-
-SAMPLE = 512
-_FEWEST_OF_A_FILE = 16
-# What float16 leaves of a length of 1; nearly all of a sample must have it.
-_UNIT, _NEARLY_ALL = 0.01, 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,36 +69,51 @@ class PredictedEmbeddings:
 
 
 def predict_embeddings(
-    project: Project, paths: Sequence[Path], encoder: str, *, progress: Progress = silent
+    project: Project,
+    paths: Sequence[Path],
+    encoder: str,
+    *,
+    version: str | None = None,
+    columns: Columns = Columns(),  # noqa: B008
+    progress: Progress = silent,
 ) -> PredictedEmbeddings:
-    """What the active version says of the embeddings in `paths`, which `encoder` made.
+    """What a version (the active one without `version`) says of the embeddings in `paths`, which
+    `encoder` made.
 
     A file that can't be used is in the result's `unusable`, and the others go on. Raises `BadInput`
     where there is no version, where `encoder` is not the one that it reads, and where the vectors
     are normalised but its embeddings are not, or the other way round; `ModelError` for a name that
     is no encoder's.
     """
-    version, record = _reading(project, encoder)
-    result = PredictedEmbeddings(version.name)
-    files = []
-    for path in paths:
-        found = find_embeddings(path)
-        result.unusable += found.unusable
-        files += [file for file in found.files if _fits(file, version, record, result)]
-    if files:
-        from labeler.predictors import load_version
+    from labeler.predictors import load_version
 
-        sample = _sample(files, version, record)
-        scorer = load_version(project, version).head.tuned(sample)
-        result.blocks = _predicted(scorer, files, result, progress)
+    reader, record = _reading(project, encoder, version)
+    result = PredictedEmbeddings(reader.name)
+    found = [find_embeddings(path, columns) for path in paths]
+    result.unusable += [one for each in found for one in each.unusable]
+    files = [file for each in found for file in each.files]
+    if not files:
+        return result
+    head = load_version(project, reader).head
+    wanted = Wanted(
+        reader=reader.name,
+        identity=record.identity,
+        width=record.width,
+        normalised=None if head.normalises else record.normalised,
+        instead_of_unit="save them without normalising, or predict the images themselves.",
+        instead_of_raw="divide each by its length and save them again.",
+    )
+    result.unusable += [(file.shown, why) for file in files if (why := wanted.misfit(file))]
+    fitting = [file for file in files if wanted.misfit(file) is None]
+    if fitting:
+        scorer = head.tuned(sample_of(fitting, wanted))
+        result.blocks = _predicted(scorer, fitting, result, progress)
     return result
 
 
-def _reading(project: Project, encoder: str) -> tuple[Version, EncoderRecord]:
-    """The active version and the encoder that it reads; raises `BadInput` if that is another."""
-    version = versions.active(project.store)
-    if version is None:
-        raise BadInput(f"{project.folder} has no version yet; make one with: labeler train")
+def _reading(project: Project, encoder: str, name: str | None) -> tuple[Version, EncoderRecord]:
+    """The version and the encoder that it reads; raises `BadInput` if that is another."""
+    version = version_named(project, name)
     given = canonical(encoder)
     record = embeddings.encoder(project.store, version.encoder)
     if record is None or given != version.encoder:
@@ -110,56 +122,6 @@ def _reading(project: Project, encoder: str) -> tuple[Version, EncoderRecord]:
             f"images with {version.encoder}, or use a project whose encoder is {given}."
         )
     return version, record
-
-
-def _fits(
-    file: EmbeddingFile, version: Version, record: EncoderRecord, result: PredictedEmbeddings
-) -> bool:
-    if file.width == record.width:
-        return True
-    reason = (
-        f"It holds {file.width} values for each image, but {version.name} reads {record.width}: "
-        "another encoder made it."
-    )
-    result.unusable.append((file.shown, reason))
-    return False
-
-
-def _sample(
-    files: Sequence[EmbeddingFile], version: Version, record: EncoderRecord
-) -> NDArray[np.float32]:
-    """Some embeddings (n, width) of all files; raises `BadInput` if their lengths are wrong."""
-    from model.scorer import evenly, lengths
-
-    share = max(_FEWEST_OF_A_FILE, SAMPLE // len(files))
-    parts = []
-    for file in files:
-        rows = file.some(evenly(file.rows, share)).astype(np.float32)
-        long = lengths(rows)
-        rows, long = rows[np.isfinite(long)], long[np.isfinite(long)]
-        if len(rows):
-            _check_lengths(file, long, version, record)
-            parts.append(rows)
-    return np.concatenate(parts) if parts else np.zeros((0, record.width), dtype=np.float32)
-
-
-def _check_lengths(
-    file: EmbeddingFile, long: NDArray[np.float32], version: Version, record: EncoderRecord
-) -> None:
-    is_unit = bool((np.abs(long - 1) < _UNIT).mean() >= _NEARLY_ALL)
-    if is_unit == record.normalised:
-        return
-    if is_unit:
-        raise BadInput(
-            f"The embeddings in {file.shown} are normalised (all have length 1), but "
-            f"{version.name} reads those of {record.identity} raw, so its predictions would be "
-            "wrong; save them without normalising, or predict the images themselves."
-        )
-    raise BadInput(
-        f"The embeddings in {file.shown} are raw (lengths around {np.median(long):.3g}), but "
-        f"{version.name} reads those of {record.identity} normalised, so its predictions would be "
-        "wrong; divide each by its length and save them again."
-    )
 
 
 def _predicted(

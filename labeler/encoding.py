@@ -20,10 +20,12 @@ from labeler.errors import UnreadableImage
 if TYPE_CHECKING:
     from model.encoders import Encoder
 
-# A batch is at most this part of what is left, so that all cores finish together; fewer pictures
-# than FEWEST at a time cost more each.
-LEFT = 8
+# A batch is at most this part of a thread's share of what is left, so that all finish together;
+# fewer pictures than FEWEST at a time cost more each.
+LEFT = 2
 FEWEST = 4
+
+NOT_FINITE = "The encoder gives values for it that are not finite; look at the picture itself."
 
 Item = TypeVar("Item")
 
@@ -49,27 +51,28 @@ def encoded(
     are called from several threads at once. Whatever else they raise passes on, after the batches
     before it. Close the generator to stop early.
     """
+    import torch
+
     from model.threads import shared_out
 
-    turns = _turns(encoder)
+    on_gpu = getattr(encoder, "device", torch.device("cpu")).type != "cpu"
+    # Every core computes for itself; a GPU is one, quick with many pictures at once.
+    turns = threading.Lock() if on_gpu else nullcontext()
+    if on_gpu:
+        batch_size = max(batch_size, getattr(encoder, "at_once", batch_size))
 
     def work(part: Sequence[Item]) -> Encoded[Item]:
         return _encode(encoder, part, prepare, turns)
 
-    with closing(shared_out(work, _parts(items, batch_size))) as batches:
+    parts = _parts(items, batch_size, LEFT * torch.get_num_threads())
+    with closing(shared_out(work, parts)) as batches:
         yield from batches
 
 
-def _turns(encoder: Encoder) -> AbstractContextManager[Any]:
-    """Every core computes for itself; a GPU is one, with memory for one batch at a time."""
-    device = getattr(encoder, "device", None)
-    return nullcontext() if device is None or device.type == "cpu" else threading.Lock()
-
-
-def _parts(items: Sequence[Item], batch_size: int) -> Iterator[Sequence[Item]]:
+def _parts(items: Sequence[Item], batch_size: int, left: int) -> Iterator[Sequence[Item]]:
     start = 0
     while start < len(items):
-        share = (len(items) - start) // LEFT
+        share = (len(items) - start) // left
         size = min(batch_size, max(share, FEWEST))
         yield items[start : start + size]
         start += size
@@ -93,4 +96,15 @@ def _encode(
         stacked = np.stack(pixels)
         with turns:
             batch.vectors = encoder.encode(stacked)
+        _leave_out_broken(batch)
     return batch
+
+
+def _leave_out_broken(batch: Encoded[Item]) -> None:
+    """An embedding that isn't finite is that of nothing; the others of its batch are fine."""
+    finite = np.asarray(np.isfinite(batch.vectors).all(axis=1))
+    if not finite.all():
+        broken = [item for item, fine in zip(batch.items, finite, strict=True) if not fine]
+        batch.failed += [(item, NOT_FINITE) for item in broken]
+        batch.items = [item for item, fine in zip(batch.items, finite, strict=True) if fine]
+        batch.vectors = batch.vectors[finite]

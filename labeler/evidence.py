@@ -152,7 +152,7 @@ def _chance(suspicion: float) -> Reason:
 
 def _conflict(given: float, twins: Sequence[Image]) -> Reason:
     others = sorted({twin.hand_score for twin in twins if twin.hand_score not in (None, given)})
-    listed = " and ".join(f"{score:g}" for score in others)
+    listed = " and ".join(f"{score:.3g}" for score in others)
     more = (
         "You gave different scores to pictures that are nearly the same. A score typed here is "
         "given to all of them that are ticked."
@@ -167,7 +167,7 @@ def _gap(given: float, prediction: float) -> Reason:
 
 
 def _neighbours(near: Sequence[Neighbour], prediction: float, threshold: float) -> Reason:
-    scores = ", ".join(f"{neighbour.image.hand_score:g}" for neighbour in near)
+    scores = ", ".join(f"{neighbour.image.hand_score:.3g}" for neighbour in near)
     words = (
         f"its {len(near)} nearest scored {scores}" if len(near) > 1 else f"its nearest: {scores}"
     )
@@ -177,7 +177,7 @@ def _neighbours(near: Sequence[Neighbour], prediction: float, threshold: float) 
     score = near[0].image.hand_score or 0.0
     contradicts = (score / 10 >= threshold) != (prediction >= threshold)
     more = "A picture that is nearly the same has this hand score; it is the first one below."
-    return Reason(f"near-duplicate of one scored {score:g}", more, strong=contradicts)
+    return Reason(f"near-duplicate of one scored {score:.3g}", more, strong=contradicts)
 
 
 def _second(expected: float, prediction: float, threshold: float) -> Reason:

@@ -2,33 +2,46 @@
 
 Used by the import and by predicting over folders. Hidden folders, the thumbnails that systems keep
 beside the pictures, and what projects keep for themselves are not entered. A link to a file is
-followed while it stays inside the folder; links to folders never are, so there are no cycles.
+followed while it stays inside the folder; links to folders never are, so there are no cycles. Tar
+and Parquet files with pictures are looked through like folders.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from labeler.archives import TEXTS, UNKNOWN_SIZE, Listing, look_into, may_be_archive, paired
 from labeler.formats import looks_like_image
+from labeler.img2dataset import failed_keys
 from labeler.project import STORE_FILE, SUBFOLDERS
 
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN"})
 _LEADS_OUT = "A link to a file outside the imported folder; import the folder that holds the file."
 _LINKED_FOLDER = "A link to a folder is not followed; import that folder itself if you want it."
 _BAD_NAME = "Its name is not valid UTF-8 and can't be stored; rename it."
+_PACKED = "A compressed archive, in which nothing can be read in its place; unpack it to .tar."
+_FAILED = "img2dataset notes that its download failed; download it again."
+_PACKED_SUFFIXES = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A picture to be, by its extension or content; `problem` says why it must not be opened."""
+    """A picture to be, by its extension or content; `problem` says why it must not be opened.
+
+    Inside an archive `mtime_ns` is the archive's, and `size_bytes` may be UNKNOWN_SIZE.
+    """
 
     path: str
     mtime_ns: int
     size_bytes: int
     problem: str | None = None
+
+    def is_as_it_was(self, mtime_ns: int, size_bytes: int) -> bool:
+        """True if it has this time and size, as far as they can be told."""
+        return self.mtime_ns == mtime_ns and self.size_bytes in (size_bytes, UNKNOWN_SIZE)
 
     @property
     def storable(self) -> bool:
@@ -38,53 +51,112 @@ class FoundFile:
 
 @dataclass(slots=True)
 class Found:
-    """What a walk saw. `closed` are the folders that could not be listed or were not followed.
+    """What a walk saw. `closed` are the folders and archives that could not be listed to their end
+    or were not followed, `noted` the archives of which something was left out: (path, reason).
 
-    `texts` has, by the path of an image, that of the text file beside it: NAME.txt or NAME.png.txt.
+    `texts` has, by the path of an image, those of the text files beside it: NAME.txt, NAME.json or
+    NAME.png.txt.
     """
 
     files: list[FoundFile] = field(default_factory=list)
-    texts: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, list[str]] = field(default_factory=dict)
     other_files: int = 0
     closed: list[tuple[str, str]] = field(default_factory=list)
+    noted: list[tuple[str, str]] = field(default_factory=list)
 
 
 def find_images(root: Path) -> Found:
     """Everything under the folder `root` (in the order of names), or the one file that it is.
 
-    A single file is always taken: whoever names it means it.
+    A single file is always taken: whoever names it means it. An archive is taken as a folder.
     """
     root = Path(os.path.realpath(root))
     found = Found()
     if not root.is_dir():
-        found.files.append(_found(root, root.parent))
-        named = (root.with_name(f"{name}.txt") for name in (root.stem, root.name))
-        _pair(found, [path for path in named if path != root and path.is_file()], root.parent)
+        _take_one(found, root)
         return found
-    texts = []
+    texts: list[Path] = []
+    tables: list[Path] = []
     for path in _files(root, found):
         if not path.name.startswith("._") and looks_like_image(path):
             found.files.append(_found(path, root))
-        elif path.suffix.lower() == ".txt":
+        elif path.suffix.lower() in TEXTS:
             texts.append(path)
-        else:
+        elif not _take_archive(found, path, root):
             found.other_files += 1
+            if path.suffix.lower() == ".parquet":
+                tables.append(path)
     found.other_files += _pair(found, texts, root)
+    _leave_failed(found, tables)
     return found
 
 
+def _take_one(found: Found, file: Path) -> None:
+    if _take_archive(found, file, file.parent):
+        return
+    found.files.append(_found(file, file.parent))
+    named = (
+        file.with_name(f"{name}{suffix}") for name in (file.stem, file.name) for suffix in TEXTS
+    )
+    _pair(found, [path for path in named if path != file and path.is_file()], file.parent)
+
+
+def _take_archive(found: Found, path: Path, root: Path) -> bool:
+    """Take what is in the archive; False where `path` is none."""
+    if path.name.lower().endswith(_PACKED_SUFFIXES):
+        found.closed.append((readable_name(path), _PACKED))
+        return True
+    problem = _problem(path, root) if may_be_archive(path) else None
+    listing = Listing(problem=problem) if problem else look_into(path)
+    if listing is None:
+        return False
+    if listing.problem:
+        found.closed.append((readable_name(path), listing.problem))
+    if listing.note:
+        found.noted.append((readable_name(path), listing.note))
+    found.other_files += listing.others
+    if listing.pictures:
+        _take_pictures(found, path, listing)
+    return True
+
+
+def _take_pictures(found: Found, archive: Path, listing: Listing) -> None:
+    mtime_ns = archive.stat().st_mtime_ns
+
+    def inside(name: str) -> str:
+        return f"{archive}{os.sep}{name}"
+
+    for name, size in listing.pictures.items():
+        problem = None if _is_text(name) else _BAD_NAME
+        found.files.append(FoundFile(inside(name), mtime_ns, size, problem))
+    for name, texts in listing.texts.items():
+        found.texts[inside(name)] = [inside(text) for text in texts]
+
+
+def _leave_failed(found: Found, tables: list[Path]) -> None:
+    """Pictures whose download img2dataset notes as failed are none to take: FOLDER.parquet tells
+    of the files in FOLDER.
+    """
+    failed: dict[str, frozenset[str]] = {}
+    for table in tables:
+        if table.with_suffix("").is_dir():
+            failed[f"{table.with_suffix('')}"] = failed_keys(table)
+    for place, file in enumerate(found.files if any(failed.values()) else ()):
+        folder, name = os.path.split(file.path)
+        if os.path.splitext(name)[0] in failed.get(folder, ()):  # noqa: PTH122
+            found.files[place] = replace(file, problem=_FAILED)
+
+
 def _pair(found: Found, texts: list[Path], root: Path) -> int:
-    """Note which text lies beside which image; returns how many lie beside none."""
-    text_of = {str(path.with_suffix("")): path for path in texts}
-    beside = set()
-    for file in found.files:
-        text = text_of.get(file.path) or text_of.get(os.path.splitext(file.path)[0])  # noqa: PTH122
-        if text is None:
-            continue
-        beside.add(text)
-        if _problem(text, root) is None:
-            found.texts[file.path] = str(text)
-    return len(texts) - len(beside)
+    """Note which texts lie beside which image; returns how many lie beside none."""
+    beside: dict[str, list[str]] = {}
+    for path in texts:
+        beside.setdefault(os.path.splitext(path)[0], []).append(str(path))  # noqa: PTH122
+    pairs = paired([file.path for file in found.files], beside)
+    for image, named in pairs.items():
+        if allowed := [text for text in named if _problem(Path(text), root) is None]:
+            found.texts[image] = allowed
+    return len(texts) - len({text for named in pairs.values() for text in named})
 
 
 def readable_name(path: str | Path) -> str:
@@ -135,10 +207,16 @@ def _found(path: Path, root: Path) -> FoundFile:
 
 
 def _problem(path: Path, root: Path) -> str | None:
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError:
+    if not _is_text(str(path)):
         return _BAD_NAME
     if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
         return _LEADS_OUT
     return None
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -26,6 +26,7 @@ def look(image: Image.Image) -> int:
     After N. Krawetz, "Kind of like that" (2013): grey, 9 x 8 pixels, each bit tells whether a
     pixel is darker than its right neighbour. Near-duplicates differ in few bits.
     """
-    grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX))  # (8, 9)
+    small = image.convert("L").resize((9, 8), Image.Resampling.BOX)
+    grey = np.frombuffer(small.tobytes(), np.uint8).reshape(8, 9)
     bits = np.packbits(grey[:, :-1] < grey[:, 1:])  # (8,) uint8
     return int.from_bytes(bits.tobytes(), "big")

@@ -93,6 +93,11 @@ def looks_like_image(path: Path) -> bool:
             head = file.read(32)
     except OSError:
         return False
+    return begins_like_image(head)
+
+
+def begins_like_image(head: bytes) -> bool:
+    """True if the first 32 bytes of a file can only be those of a picture."""
     return any(
         accept is not None and _accepts(accept, head)
         for name, (_, accept) in _decoders("").items()

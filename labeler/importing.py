@@ -15,23 +15,25 @@ from pathlib import Path
 
 from db import images
 from db.records import ImportedFile
+from labeler.archives import lies_there, may_be_archive
 from labeler.errors import BadInput
 from labeler.finding import Found, FoundFile, find_images, readable_name
 from labeler.intake import Intake, Known
-from labeler.previews import have_previews
+from labeler.previews import has_preview
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.sourcing import source_for
 from labeler.tags import tag_from_texts
 
-BATCH = 250
+BATCH = 500
 
 
 @dataclass(slots=True)
 class ImportSummary:
     """What became of every file: `found` is the sum of the counts up to `unreadable`.
 
-    `unreadable` holds (path, reason), `closed` the same for folders that were not entered.
+    `unreadable` holds (path, reason), `closed` the same for folders that were not entered and
+    archives of which something was left out.
     `missing` are images whose last file is gone, `tagged` those with tags in a text file beside
     them; `other_files` were neither pictures nor such texts.
     """
@@ -88,7 +90,7 @@ class _Import:
         self.seen: set[str] = set()
         self.left: set[str | None] = set()  # content of the files that turned out gone
         self.waiting: list[tuple[FoundFile, int]] = []
-        self.texts: dict[str, str] = {}  # text files beside images, by the image's path
+        self.texts: dict[str, list[str]] = {}  # text files beside images, by the image's path
         self.paths_by_hash: dict[str | None, list[str]] = defaultdict(list)
         for path, place in known.items():
             self.paths_by_hash[place.content_hash].append(path)
@@ -100,7 +102,7 @@ class _Import:
         """
         found = find_images(path)
         self.summary.other_files += found.other_files
-        self.summary.closed += found.closed
+        self.summary.closed += [*found.closed, *found.noted]
         self.texts |= found.texts
         for file in found.files:
             if file.path in self.seen:
@@ -115,14 +117,14 @@ class _Import:
                 self.summary.known += 1
             else:
                 self.waiting.append((file, kept))
-        if path.is_dir():
+        if path.is_dir() or may_be_archive(path):
             self._mark_vanished(path, found)
 
     def _unchanged(self, file: FoundFile, place: Known) -> bool:
         return (
             place.is_still(file)
             and place.content_hash is not None
-            and have_previews(self.project, place.content_hash)
+            and has_preview(self.project, place.content_hash)
         )
 
     def _mark_vanished(self, folder: Path, found: Found) -> None:
@@ -143,7 +145,7 @@ class _Import:
     def take(self, progress: Progress, workers: int | None) -> None:
         """Read the queued files in parallel and record them in batches, in the order found."""
         fine = {place.content_hash for place in self.known.values() if place.state == "fine"}
-        intake = Intake(self.project, self.known, fine)
+        intake = Intake(self.project, fine)
         batch: list[ImportedFile] = []
         total = len(self.waiting)
         progress(0, total, "importing")
@@ -180,7 +182,7 @@ class _Import:
             for path in self.paths_by_hash.get(file.content_hash, ())
             if path not in self.seen
         }
-        self._mark_missing(sorted(path for path in elsewhere if not os.path.lexists(path)))
+        self._mark_missing(sorted(path for path in elsewhere if not lies_there(path)))
 
     def _count(self, file: ImportedFile, outcome: str) -> None:
         if outcome == "unreadable":

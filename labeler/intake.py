@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -20,20 +20,18 @@ from db.records import ImportedFile
 from labeler.errors import UnreadableImage
 from labeler.finding import FoundFile
 from labeler.fingerprints import content_hash, look
-from labeler.pictures import decode, open_regular, quiet_pillow, read_header
-from labeler.previews import (
-    PREVIEW_LEAST,
-    THUMBNAIL_LEAST,
-    have_previews,
-    own_preview,
-    write_previews,
-)
+from labeler.pictures import open_regular, quiet_pillow, read_header
+from labeler.previews import has_preview, make_previews
 from labeler.project import Project
 
 MOST_WORKERS = 8
-# Decoded pictures wait for their turn to be recorded as a few numbers, so this bounds threads'
-# work in progress rather than memory.
-AHEAD_PER_WORKER = 8
+# Files are handed to the threads in groups, closed by either: a small picture takes little longer
+# than handing it over, and who stops an import should not wait for a group of large ones.
+GROUP_FILES = 16
+GROUP_BYTES = 1 << 20
+# Groups. What was taken waits to be recorded as a few numbers, so this costs no memory; it has to
+# last while a batch is recorded, else the threads stand idle.
+AHEAD_PER_WORKER = 16
 # A file up to this size is read once, into memory, to be hashed and decoded from there.
 IN_MEMORY = 16 << 20
 
@@ -50,8 +48,7 @@ class Known:
 
     def is_still(self, file: FoundFile) -> bool:
         """True if the file need not be opened; one that could not be read is always tried again."""
-        same = (self.mtime_ns, self.size_bytes) == (file.mtime_ns, file.size_bytes)
-        return same and self.state == "fine"
+        return self.state == "fine" and file.is_as_it_was(self.mtime_ns, self.size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,6 @@ class Intake:
     """Turns found files into what is recorded; `fine_hashes` are of pictures already taken."""
 
     project: Project
-    known: Mapping[str, Known]
     fine_hashes: Collection[str | None]
 
     def files(
@@ -67,20 +63,23 @@ class Intake:
     ) -> Iterator[ImportedFile]:
         """One record per (file, source id), in order; stops cleanly wherever it is left."""
         count = workers or min(os.cpu_count() or 1, MOST_WORKERS)
-        source = iter(waiting)
+        groups = _groups(waiting)
         pool = ThreadPoolExecutor(count, thread_name_prefix="import")
         with quiet_pillow():  # once for the run: changing the warnings' filters is dear
             try:
-                ahead: deque[Future[ImportedFile]] = deque()
-                for file, source_id in islice(source, count * AHEAD_PER_WORKER):
-                    ahead.append(pool.submit(self.take, file, source_id))
+                ahead: deque[Future[list[ImportedFile]]] = deque()
+                for group in islice(groups, count * AHEAD_PER_WORKER):
+                    ahead.append(pool.submit(self._take_all, group))
                 while ahead:
                     taken = ahead.popleft().result()
-                    for file, source_id in islice(source, 1):
-                        ahead.append(pool.submit(self.take, file, source_id))
-                    yield taken
+                    for group in islice(groups, 1):
+                        ahead.append(pool.submit(self._take_all, group))
+                    yield from taken
             finally:
                 pool.shutdown(cancel_futures=True)
+
+    def _take_all(self, group: list[tuple[FoundFile, int]]) -> list[ImportedFile]:
+        return [self.take(file, source_id) for file, source_id in group]
 
     def take(self, file: FoundFile, source_id: int) -> ImportedFile:
         """Read one file; whatever is wrong with it becomes the record's reason."""
@@ -97,29 +96,44 @@ class Intake:
     def _read(self, file: FoundFile, source_id: int) -> ImportedFile:
         path = Path(file.path)
         with _opened(path, file.size_bytes) as opened:
+            if isinstance(opened, io.BytesIO):
+                file = replace(file, size_bytes=len(opened.getbuffer()))
             header = read_header(opened, path)  # before hashing: films and raw files are large
             digest = content_hash(opened)
-            if digest in self.fine_hashes and have_previews(self.project, digest):
+            if digest in self.fine_hashes and has_preview(self.project, digest):
                 return _record(file, source_id, content_hash=digest)
             data = opened.getvalue() if isinstance(opened, io.BytesIO) else b""
-            own = own_preview(header, data)
-            picture = decode(header, longer=THUMBNAIL_LEAST if own else PREVIEW_LEAST)
-        thumbnail = write_previews(self.project, digest, picture, own)
+            picture = make_previews(self.project, digest, header, data)
         return _record(
             file,
             source_id,
             content_hash=digest,
-            fingerprint=look(thumbnail),
+            fingerprint=look(picture.image),
             format=picture.format,
             width=picture.width,
             height=picture.height,
         )
 
 
+def _groups(
+    waiting: Iterable[tuple[FoundFile, int]],
+) -> Iterator[list[tuple[FoundFile, int]]]:
+    group: list[tuple[FoundFile, int]] = []
+    size = 0
+    for file, source_id in waiting:
+        group.append((file, source_id))
+        size += max(file.size_bytes, 0)
+        if len(group) >= GROUP_FILES or size >= GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
 def _opened(path: Path, size_bytes: int) -> BinaryIO:
     """The file open for reading, by way of memory unless it is large; the caller closes it."""
     opened = open_regular(path)
-    if size_bytes > IN_MEMORY:
+    if size_bytes > IN_MEMORY or isinstance(opened, io.BytesIO):
         return opened
     with opened:
         # Not simply the most there may be: memory for all of that would be set aside each time.
@@ -131,6 +145,6 @@ def _record(file: FoundFile, source_id: int, **described: str | int | None) -> I
         path=file.path,
         source_id=source_id,
         mtime_ns=file.mtime_ns,
-        size_bytes=file.size_bytes,
+        size_bytes=max(file.size_bytes, 0),
         **described,  # type: ignore[arg-type]
     )

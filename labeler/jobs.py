@@ -65,8 +65,46 @@ def _train(project: Project, params: dict[str, Any], heart: Heart, encoder: Any)
     return f"Trained {version.name} on {version.scored_count} scored images.", version.id
 
 
+def _adopt(project: Project, params: dict[str, Any], heart: Heart, _encoder: Any) -> Outcome:
+    from labeler.adopting import adopt
+
+    scale = params.get("scale")
+    version = adopt(
+        project,
+        Path(params["path"]),
+        name=params.get("name"),
+        encoder=params.get("encoder"),
+        scale=(float(scale[0]), float(scale[1])) if scale else None,
+        label=params.get("label"),
+        note=params.get("note") or "",
+        activate=params.get("activate"),
+        progress=heart.progress,
+    )
+    return f"Added {version.name}.", version.id
+
+
+def _export(project: Project, params: dict[str, Any], heart: Heart, _encoder: Any) -> Outcome:
+    from labeler.exports.kinds import export
+    from labeler.exports.plan import Plan
+
+    plan = Plan.read(params["plan"])
+    done = export(project, params["kind"], Path(params["out"]), plan, heart.progress)
+    return done.sentences(), None
+
+
+def _predict(project: Project, params: dict[str, Any], heart: Heart, encoder: Any) -> Outcome:
+    from labeler.filtering import Filter, filter_images
+
+    paths, wanted = [Path(path) for path in params["paths"]], Filter.read(params["filter"])
+    done = filter_images(project, paths, wanted, encoder=encoder, progress=heart.progress)
+    return done.sentences(), None
+
+
 JOBS: dict[str, Job] = {
     "import": _import,
     "embed": _embed,
     "train": _train,
+    "export": _export,
+    "adopt": _adopt,
+    "predict": _predict,
 }

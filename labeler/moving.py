@@ -16,10 +16,10 @@ import db.versions
 from db.store import Store
 from labeler.collection import Collection, Floats, Ids, Standing, standing
 from labeler.project import Project
-from labeler.ranked import out_of_fold
+from labeler.proving import out_of_fold
 from labeler.review import reviewed_version
 from labeler.vectors import UnitVectors
-from model.local_update import Kernel, choose_kernel, shifts
+from model.local_update import MOST, USUAL_SHARE, Kernel, choose_kernel, shifts, usual_distance
 
 # Waiting images, the nearest to the threshold, of which it is told how many change sides. One that
 # lies farther away hardly crosses it for what a few corrections say.
@@ -130,6 +130,10 @@ def _kernel(store: Store, version_id: int, everything: Collection, vectors: Unit
     unseen = out_of_fold(store, version_id, everything)
     residuals = _trained(store, version_id, everything) / 10 - unseen
     rows = np.flatnonzero(~np.isnan(residuals))
+    if not len(rows):  # as of a version made elsewhere: only how far apart images usually are
+        some = np.flatnonzero(~np.isnan(everything.predictions))
+        units = vectors.of(everything.ids[some[:: len(some) // MOST + 1]])
+        return Kernel(USUAL_SHARE * usual_distance(units))
     return choose_kernel(vectors.of(everything.ids[rows]), residuals[rows])
 
 

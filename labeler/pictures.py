@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from PIL import Image, ImageFile
 
 from labeler import formats, pixels
+from labeler.archives import open_member, through
 from labeler.errors import UnreadableImage
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ MAX_PIXELS = 150_000_000
 # Pictures larger than this are unpacked one at a time, so that memory doesn't grow with threads.
 LARGE_PIXELS = 25_000_000
 _large = threading.Lock()
+CHANGED = "The file has changed since it was imported; import it again."
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,20 @@ def read_picture(
 
 
 def decode(
-    image: ImageFile.ImageFile, *, shorter: int | None = None, longer: int | None = None
+    image: ImageFile.ImageFile,
+    *,
+    shorter: int | None = None,
+    longer: int | None = None,
+    grey: bool = False,
 ) -> Picture:
-    """The rest of `read_picture`, for a file whose header has been read and which is still open."""
+    """The rest of `read_picture`, for a file whose header has been read and which is still open.
+
+    `grey` leaves the colours of a JPEG undecoded, if all that is wanted is its brightness.
+    """
     with quiet_pillow(), contextlib.ExitStack() as held:
         width, height = image.size
-        if shorter or longer:
-            image.draft(None, _enough(image.size, shorter, longer))  # does nothing but for JPEG
+        if shorter or longer:  # does nothing but for JPEG
+            image.draft("L" if grey else None, _enough(image.size, shorter, longer))
         if image.width * image.height > LARGE_PIXELS:
             held.enter_context(_large)
         drafted = image.size
@@ -109,12 +118,14 @@ def _enough(size: tuple[int, int], shorter: int | None, longer: int | None) -> t
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a plain file for reading; the caller closes it.
+    """Open a plain file, or one within an archive, for reading; the caller closes it.
 
     Raises `UnreadableImage` for what is missing, forbidden, empty, or not a plain file (pipes and
     devices are never opened: reading one may wait for ever).
     """
     try:
+        if inside := through(path):
+            return open_member(*inside)
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise UnreadableImage("It is a folder, not a file; import the folder itself.")
@@ -197,5 +208,5 @@ def preview_path(project: Project, content_hash: str) -> Path:
 
 
 def thumbnail_path(project: Project, content_hash: str) -> Path:
-    """Where the thumbnail (JPEG, 192 to 384 px) of this content is kept, made or not."""
+    """Where the thumbnail (JPEG, 192 to 384 px) is kept of content whose preview is larger."""
     return project.thumbnails / content_hash[:2] / f"{content_hash}.jpg"

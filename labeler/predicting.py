@@ -1,45 +1,52 @@
-"""Predictions for any files, in the project or not; nothing is imported and nothing is kept.
+"""Predictions for any files, in the project or not; nothing is imported.
 
 An image whose content the project knows uses its stored embedding; the rest is encoded on the way.
+What was predicted is kept by the file's place, time and size: interrupted work goes on from there.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from db import embeddings, images, versions
+from db.predicted_files import file_key, predicted_files
 from db.records import Version
-from labeler.embedding import prepare_file, register
+from labeler.archives import UNKNOWN_SIZE
+from labeler.brackets import Bracket, bracket_of
+from labeler.embedding import BATCH_SIZE, prepare_file, register
+from labeler.encoding import encoded
 from labeler.errors import BadInput, UnreadableImage
-from labeler.finding import FoundFile, find_images, readable_name
+from labeler.finding import FoundFile
 from labeler.fingerprints import content_hash
 from labeler.pictures import open_regular
 from labeler.progress import Progress, silent
 from labeler.project import Project
+from labeler.wanted_files import WantedFile, wanted_files
 
 if TYPE_CHECKING:
     from model.encoders import Encoder
 
-BATCH = 64
+KEPT_IN = "predicted.sqlite"
 _STORED_BATCH = 8192
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PredictedImage:
     """`path` as the person would write it; `relative` to the folder that was given; 0–1."""
 
     path: str
     relative: str
     prediction: float
+
+    @property
+    def bracket(self) -> Bracket:
+        return bracket_of(self.prediction)
 
 
 @dataclass
@@ -51,91 +58,146 @@ class PredictedImages:
     unreadable: list[tuple[str, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    file: FoundFile
-    shown: str
-    relative: str
+def version_named(project: Project, name: str | None) -> Version:
+    """The version of that name, without one the active one; raises `BadInput` if there is none."""
+    version = versions.by_name(project.store, name) if name else versions.active(project.store)
+    if version is not None:
+        return version
+    if name:
+        raise BadInput(f"There is no version {name}; see them with: labeler versions")
+    raise BadInput(f"{project.folder} has no version yet; make one with: labeler train")
 
 
 def predict_paths(
     project: Project,
     paths: Sequence[Path],
     *,
+    version: str | None = None,
     leave_out: Path | None = None,
     encoder: Encoder | None = None,
     progress: Progress = silent,
 ) -> PredictedImages:
-    """What the active version says of every image in `paths`: files, and folders recursively.
+    """What a version says of every image in `paths`: files, folders and archives to the bottom.
 
-    `leave_out` is a folder not to look into (where copies go). `encoder` is loaded if it is needed
-    and not given. A file that can't be read is in the result's `unreadable`.
-    Raises `BadInput` for a path that isn't there and where there is no version yet.
+    It is the active version unless another is named. `leave_out` is a folder not to look into
+    (where copies go). `encoder` is loaded if it is needed and not given. A file that can't be read
+    is in the result's `unreadable`. Raises `BadInput` for a path that isn't there and where there
+    is no such version.
     """
-    version = versions.active(project.store)
-    if version is None:
-        raise BadInput(f"{project.folder} has no version yet; make one with: labeler train")
-    result = PredictedImages(version.name)
-    candidates = _candidates(paths, leave_out, result)
-    scored = _from_store(project, version, candidates)
-    rest = [candidate for candidate in candidates if candidate.shown not in scored]
-    scored |= _encoded(project, version, rest, result=result, encoder=encoder, progress=progress)
-    for candidate in candidates:
-        if candidate.shown in scored:
-            value = round(float(scored[candidate.shown]), 6)
-            result.images.append(PredictedImage(candidate.shown, candidate.relative, value))
+    chosen = version_named(project, version)
+    wanted = wanted_files(paths, leave_out)
+    result = PredictedImages(chosen.name, unreadable=wanted.unreadable)
+    run = _Run(project, chosen, wanted.files, progress, result.unreadable)
+    made = run.predictions(encoder)
+    result.images = [
+        PredictedImage(one.shown, one.relative, round(value, 6))
+        for one, value in zip(wanted.files, made, strict=True)
+        if value is not None
+    ]
     result.images.sort(key=lambda image: (-image.prediction, image.path))
     return result
 
 
-def _candidates(
-    paths: Sequence[Path], leave_out: Path | None, result: PredictedImages
-) -> list[_Candidate]:
-    """Every image file once, under the first of `paths` that holds it."""
-    folders = [path for path in paths if path.is_dir()]
-    skipped = Path(os.path.realpath(leave_out)) if leave_out else None
-    candidates: dict[str, _Candidate] = {}
-    for path in paths:
-        root = Path(os.path.realpath(path))
-        if not root.exists():
-            raise BadInput(f"{readable_name(path)} is not there; check the path.")
-        found = find_images(path)
-        result.unreadable += found.closed
-        for file in found.files:
-            if skipped and Path(file.path).is_relative_to(skipped):
-                continue
-            candidates.setdefault(file.path, _candidate(path, root, file, many=len(folders) > 1))
-    result.unreadable += [(c.shown, c.file.problem) for c in candidates.values() if c.file.problem]
-    return [candidate for candidate in candidates.values() if not candidate.file.problem]
+@dataclass
+class _Run:
+    """Predictions for files by their places in `files`; what can't be read goes to `unreadable`."""
+
+    project: Project
+    version: Version
+    files: Sequence[WantedFile]
+    progress: Progress
+    unreadable: list[tuple[str, str]]
+
+    def predictions(self, encoder: Encoder | None) -> list[float | None]:
+        """In the order of `files`, None for what can't be read; each kept as soon as it is made."""
+        keys = [
+            file_key(one.file.path, one.file.mtime_ns, one.file.size_bytes) for one in self.files
+        ]
+        made_by = f"{self.version.name} {self.version.created_at.isoformat()}"
+        with predicted_files(self.project.runs_folder / KEPT_IN, made_by) as kept:
+            known = kept.known(keys)
+            made = [known.get(key) for key in keys]
+            with closing(self._missing(tuple(made), encoder)) as parts:
+                for places, values in parts:
+                    kept.keep({keys[at]: value for at, value in zip(places, values, strict=True)})
+                    for at, value in zip(places, values, strict=True):
+                        made[at] = value
+        return made
+
+    def _missing(
+        self, made: Sequence[float | None], encoder: Encoder | None
+    ) -> Generator[tuple[list[int], list[float]], None, None]:
+        """Places without a prediction, and theirs: from stored embeddings, else by encoding."""
+        waiting = [at for at, value in enumerate(made) if value is None]
+        found: set[int] = set()
+        for places, values in self._from_store(waiting):
+            found.update(places)
+            yield places, values
+        yield from self._encoded([at for at in waiting if at not in found], encoder)
+
+    def _from_store(self, waiting: Sequence[int]) -> Iterator[tuple[list[int], list[float]]]:
+        record = embeddings.encoder(self.project.store, self.version.encoder)
+        ids = _known_images(self.project, self.files, waiting) if record and waiting else {}
+        if record is None or not ids:
+            return
+        from labeler.predictors import score_embeddings
+
+        known = list(ids)
+        for start in range(0, len(known), _STORED_BATCH):
+            part = known[start : start + _STORED_BATCH]
+            found, vectors = embeddings.get(
+                self.project.store, record.id, sorted({ids[at] for at in part})
+            )
+            said = (
+                score_embeddings(self.project, self.version, vectors).tolist() if len(found) else []
+            )
+            by_id = dict(zip(found.tolist(), said, strict=True))
+            places = [at for at in part if ids[at] in by_id]
+            yield places, [by_id[ids[at]] for at in places]
+
+    def _encoded(
+        self, waiting: Sequence[int], encoder: Encoder | None
+    ) -> Iterator[tuple[list[int], list[float]]]:
+        """Of files that must be decoded and encoded first."""
+        if not waiting:
+            return
+        from labeler.predictors import load_version
+
+        total, done = len(self.files), len(self.files) - len(waiting)
+        self.progress(done, total, "predicting")
+        fitting = _fitting(self.project, self.version, encoder)
+        head = load_version(self.project, self.version).head
+
+        def prepare(at: int) -> np.ndarray:
+            return prepare_file(fitting, self.files[at].file.path)
+
+        with closing(encoded(fitting, waiting, prepare, BATCH_SIZE)) as batches:
+            for batch in batches:
+                self.unreadable += [(self.files[at].shown, why) for at, why in batch.failed]
+                if batch.items:
+                    yield batch.items, head(batch.vectors).tolist()
+                done += len(batch.items) + len(batch.failed)
+                self.progress(done, total, "predicting")
 
 
-def _candidate(given: Path, root: Path, file: FoundFile, *, many: bool) -> _Candidate:
-    """`many`: several folders are given, so the copies are kept apart by the folders' names."""
-    if not root.is_dir():
-        return _Candidate(file, str(given), given.name)
-    inside = Path(file.path).relative_to(root)
-    return _Candidate(file, str(given / inside), str(root.name / inside if many else inside))
-
-
-def _known_images(project: Project, candidates: Sequence[_Candidate]) -> dict[str, int]:
-    """Path as shown → id, where the project knows the file or another with the same content.
+def _known_images(
+    project: Project, files: Sequence[WantedFile], waiting: Sequence[int]
+) -> dict[int, int]:
+    """Place in `files` → id, where the project knows the file or another with the same content.
 
     Only files of a size that the project has seen are read for this.
     """
     known = images.known_locations(project.store, None)
     by_hash = {one.content_hash: one.image_id for one in known.values() if one.content_hash}
-    sizes = {one.size_bytes for one in known.values()}
-    ids: dict[str, int] = {}
-    for candidate in candidates:
-        file = candidate.file
+    sizes = {UNKNOWN_SIZE, *(one.size_bytes for one in known.values())}
+    ids: dict[int, int] = {}
+    for at in waiting:
+        file = files[at].file
         location = known.get(file.path)
-        if location and (location.mtime_ns, location.size_bytes) == (
-            file.mtime_ns,
-            file.size_bytes,
-        ):
-            ids[candidate.shown] = location.image_id
+        if location and file.is_as_it_was(location.mtime_ns, location.size_bytes):
+            ids[at] = location.image_id
         elif file.size_bytes in sizes and (content := _hash(file)) in by_hash:
-            ids[candidate.shown] = by_hash[content]
+            ids[at] = by_hash[content]
     return ids
 
 
@@ -145,82 +207,6 @@ def _hash(file: FoundFile) -> str:
             return content_hash(opened)
     except (UnreadableImage, OSError):
         return ""  # Why it can't be read is said when it is decoded.
-
-
-def _from_store(
-    project: Project, version: Version, candidates: Sequence[_Candidate]
-) -> dict[str, float]:
-    """Predictions (path as shown → 0–1) of those that have a stored embedding."""
-    record = embeddings.encoder(project.store, version.encoder)
-    ids = _known_images(project, candidates) if record else {}
-    if record is None or not ids:
-        return {}
-    wanted = sorted(set(ids.values()))
-    by_id: dict[int, float] = {}
-    for start in range(0, len(wanted), _STORED_BATCH):
-        part = wanted[start : start + _STORED_BATCH]
-        found, vectors = embeddings.get(project.store, record.id, part)
-        if len(found):
-            scores = _score(project, version, vectors)
-            by_id |= zip((int(image_id) for image_id in found), scores.tolist(), strict=True)
-    return {shown: by_id[image_id] for shown, image_id in ids.items() if image_id in by_id}
-
-
-def _score(project: Project, version: Version, vectors: np.ndarray) -> np.ndarray:
-    """Embeddings (n, width) → predictions (n,) 0–1; imports torch."""
-    from labeler.predictors import score_embeddings
-
-    return score_embeddings(project, version, vectors)
-
-
-def _encoded(
-    project: Project,
-    version: Version,
-    candidates: Sequence[_Candidate],
-    *,
-    result: PredictedImages,
-    encoder: Encoder | None,
-    progress: Progress,
-) -> dict[str, float]:
-    """Predictions (path as shown → 0–1) of files that must be decoded and encoded first."""
-    if not candidates:
-        return {}
-    progress(0, len(candidates), "predicting")
-    encoder = _fitting(project, version, encoder)
-    scored: dict[str, float] = {}
-    done = 0
-    for part in _prepared(encoder, candidates):
-        fine = {one.shown: pixels for one, pixels in part if isinstance(pixels, np.ndarray)}
-        result.unreadable += [(one.shown, why) for one, why in part if isinstance(why, str)]
-        if fine:
-            vectors = encoder.encode(np.stack(list(fine.values())))
-            scored |= zip(fine, _score(project, version, vectors).tolist(), strict=True)
-        done += len(part)
-        progress(done, len(candidates), "predicting")
-    return scored
-
-
-def _prepared(
-    encoder: Encoder, candidates: Sequence[_Candidate]
-) -> Iterator[list[tuple[_Candidate, np.ndarray | str]]]:
-    """A batch at a time: each file with its pixels for the encoder, or with why there are none.
-
-    The next batch is decoded while the caller computes with this one.
-    """
-    batches = [candidates[start : start + BATCH] for start in range(0, len(candidates), BATCH)]
-    with ThreadPoolExecutor() as pool:
-        ahead = pool.map(partial(_prepare, encoder), batches[0])
-        for batch, following in zip_longest(batches, batches[1:], fillvalue=()):
-            ready = list(ahead)
-            ahead = pool.map(partial(_prepare, encoder), following)
-            yield list(zip(batch, ready, strict=True))
-
-
-def _prepare(encoder: Encoder, candidate: _Candidate) -> np.ndarray | str:
-    try:
-        return prepare_file(encoder, candidate.file.path)
-    except UnreadableImage as error:
-        return str(error)
 
 
 def _fitting(project: Project, version: Version, encoder: Encoder | None) -> Encoder:

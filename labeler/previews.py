@@ -1,13 +1,15 @@
-"""The two small copies that the pages show: a preview and a thumbnail per content.
+"""The small copies that the pages show: a preview per content, and a thumbnail if that is large.
 
-Both are JPEG files named after the content's hash, so they are made once however often the
-picture occurs, and a browser may keep them for ever. They can always be made again.
+They are JPEG files named after the content's hash, so they are made once however often the picture
+occurs, and a browser may keep them for ever. They can be made again while a file of the picture is
+there, thumbnails from the preview alone. Making a file costs about as much as decoding a small
+picture, so what is small gets one and no more.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
+import errno
 import os
 import threading
 from pathlib import Path
@@ -16,13 +18,16 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from labeler import formats
-from labeler.errors import LabelerError
-from labeler.jpeg_files import without_metadata
+from labeler.errors import LabelerError, UnreadableImage
+from labeler.fingerprints import content_hash as digest_of
+from labeler.jpeg_files import END, without_metadata
 from labeler.pictures import (
+    CHANGED,
     Picture,
+    decode,
     open_regular,
     preview_path,
-    read_picture,
+    read_header,
     thumbnail_path,
 )
 
@@ -35,26 +40,72 @@ PREVIEW_SIDE = 1024
 # A JPEG that decodes to between this and PREVIEW_SIDE is not decoded larger and resized: from
 # 2000 or 4000 px that saves most of the work.
 PREVIEW_LEAST = 896
+# A preview up to this size serves as the thumbnail, too.
+OWN_THUMBNAIL_SIDE = 512
 THUMBNAIL_SIDE = 256  # about: averaging whole pixels leaves 192 to 384
-THUMBNAIL_LEAST = 192
+THUMBNAIL_LEAST = 192  # which also tells the fingerprint: less of a picture tells another one
 QUALITY = 88
 MOST_BYTES = 1 << 20  # of a small JPEG that becomes its own preview
 
 
-def have_previews(project: Project, content_hash: str) -> bool:
-    paths = preview_path(project, content_hash), thumbnail_path(project, content_hash)
-    return all(path.is_file() and path.stat().st_size > 0 for path in paths)
+def has_preview(project: Project, content_hash: str) -> bool:
+    return _is_there(preview_path(project, content_hash))
 
 
-def ensure_previews(project: Project, content_hash: str, path: Path) -> None:
-    """Make the preview and the thumbnail of `path` again if one is gone.
+def preview_of(project: Project, content_hash: str, original: Path) -> Path:
+    """The preview's file, made again from `original` if it is gone.
 
-    Raises `UnreadableImage` if the picture itself can't be read any more.
+    Raises `UnreadableImage` if the picture itself can't be read any more, or is another one now.
     """
-    if not have_previews(project, content_hash):
-        with open_regular(path) as file:
-            picture = read_picture(file, path, longer=PREVIEW_LEAST)
-        write_previews(project, content_hash, picture)
+    if not has_preview(project, content_hash):
+        with open_regular(original) as file:
+            header = read_header(file, original)
+            if digest_of(file) != content_hash:
+                raise UnreadableImage(CHANGED)
+            make_previews(project, content_hash, header)
+    return preview_path(project, content_hash)
+
+
+def thumbnail_of(project: Project, content_hash: str, original: Path) -> Path:
+    """The file that serves as thumbnail, made again from the preview if it is gone.
+
+    Raises `UnreadableImage` if that is gone, too, and the picture can't be read any more.
+    """
+    thumbnail = thumbnail_path(project, content_hash)
+    if _is_there(thumbnail):
+        return thumbnail
+    preview = preview_of(project, content_hash, original)
+    with open_regular(preview) as file:
+        header = read_header(file, preview)
+        if max(header.size) <= OWN_THUMBNAIL_SIDE:
+            return preview
+        picture = decode(header, longer=THUMBNAIL_LEAST)
+    _write(thumbnail, _smaller(picture.image))
+    return thumbnail
+
+
+def make_previews(
+    project: Project, content_hash: str, image: ImageFile.ImageFile, data: bytes = b""
+) -> Picture:
+    """Decode the picture whose header is `image` and write what is to be kept of it.
+
+    `data` are the bytes of its file, if they are at hand. Returns it as small as it was decoded
+    or made: good for a fingerprint only. Raises `UnreadableImage`.
+    """
+    own = own_preview(image, data)
+    if own is None:
+        picture = decode(image, longer=PREVIEW_LEAST)
+        shown = fit(picture.image, PREVIEW_LEAST, PREVIEW_SIDE)
+        large = max(shown.size) > OWN_THUMBNAIL_SIDE
+    else:
+        large = max(image.size) > OWN_THUMBNAIL_SIDE
+        picture = decode(image, longer=THUMBNAIL_LEAST, grey=not large)
+        shown = picture.image
+    small = _smaller(shown) if large else shown
+    if large:
+        _write(thumbnail_path(project, content_hash), small)
+    _write(preview_path(project, content_hash), own or shown)
+    return Picture(small, picture.format, picture.width, picture.height)
 
 
 def own_preview(image: ImageFile.ImageFile, data: bytes) -> bytes | None:
@@ -68,23 +119,6 @@ def own_preview(image: ImageFile.ImageFile, data: bytes) -> bytes | None:
         return None
     bare = without_metadata(data)
     return bare if bare and len(bare) <= MOST_BYTES else None
-
-
-def write_previews(
-    project: Project, content_hash: str, picture: Picture, own: bytes | None = None
-) -> Image.Image:
-    """Write both from one decoded picture; returns the thumbnail's pixels.
-
-    `own` is what `own_preview` gave: the picture need then be no larger than a thumbnail.
-    """
-    preview = picture.image if own else fit(picture.image, PREVIEW_LEAST, PREVIEW_SIDE)
-    factor = int(max(preview.size) / THUMBNAIL_SIDE + 0.5)
-    thumbnail = preview.reduce(factor) if factor > 1 else preview
-    data = own or _jpeg(preview)
-    itself = thumbnail.size == (picture.width, picture.height) if own else thumbnail is preview
-    _write(preview_path(project, content_hash), data)
-    _write(thumbnail_path(project, content_hash), data if itself else _jpeg(thumbnail))
-    return thumbnail
 
 
 def fit(image: Image.Image, least: int, most: int) -> Image.Image:
@@ -102,27 +136,47 @@ def fit(image: Image.Image, least: int, most: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.HAMMING, reducing_gap=2.0)
 
 
-def _jpeg(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    # Full colour resolution: red lines on white are what halved colour spoils first.
-    image.save(buffer, "JPEG", quality=QUALITY, subsampling=0)
-    return buffer.getvalue()
+def _smaller(image: Image.Image) -> Image.Image:
+    """About the size of a thumbnail."""
+    factor = int(max(image.size) / THUMBNAIL_SIDE + 0.5)
+    return image.reduce(factor) if factor > 1 else image
 
 
-def _write(path: Path, data: bytes) -> None:
+def _is_there(path: Path) -> bool:
+    """False also for the empty file that a crash may leave."""
+    try:
+        return os.stat(path).st_size > 0  # noqa: PTH116
+    except OSError:
+        return False
+
+
+def _write(path: Path, content: Image.Image | bytes) -> None:
     """All or nothing: whoever looks sees no file or the whole one."""
-    temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+    temporary = f"{path}.{os.getpid()}-{threading.get_ident()}.part"
     try:
         try:
-            temporary.write_bytes(data)
+            _fill(temporary, content)
         except FileNotFoundError:  # the first of its folder
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(data)
-        temporary.replace(path)
+            _fill(temporary, content)
+        os.replace(temporary, path)  # noqa: PTH105
     except OSError as error:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary)  # noqa: PTH108
         raise LabelerError(
             f"Can't write previews in {path.parent} ({error.strerror}); make room or check its "
             "permissions and import again."
         ) from error
+
+
+def _fill(path: str, content: Image.Image | bytes) -> None:
+    with open(path, "w+b") as file:  # noqa: PTH123
+        if isinstance(content, bytes):
+            file.write(content)
+            return
+        # Into a file at once, not by way of memory: only so does Pillow let other threads run
+        # meanwhile. Full colour resolution: red lines on white are what halved colour spoils first.
+        content.save(file, "JPEG", quality=QUALITY, subsampling=0)
+        file.seek(-len(END), os.SEEK_END)
+        if file.read() != END:  # Pillow doesn't notice what the last write left out
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

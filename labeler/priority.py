@@ -7,8 +7,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-# A tenth of the share of whoever else wants the core: the pages stay quick, and on a machine that is
-# busy with something else the work still goes on, as it would hardly at 19.
+# A tenth of the share of whoever else wants the core: the pages stay quick, and on a machine that
+# is busy with something else the work still goes on, as it would hardly at 19.
 NICENESS = 10
 AUTOGROUP = Path("/proc/self/autogroup")
 

@@ -8,14 +8,13 @@ from functools import lru_cache
 import numpy as np
 
 import db.candidates
+import db.scores
 import db.versions
-from db.candidates import ByRisingId
-from db.records import Predictions
 from db.store import Store
 from labeler.collection import Collection, Floats, Ids, Mask, Standing
 from labeler.conflicts import conflict_gaps, scored_pairs
+from labeler.proving import foreign_spread, opinions, out_of_fold, passing_chance
 from model import ranking
-from model.ordinal import LEVELS
 
 # A prediction that rounds to a score within its source's band is no mistake.
 HALF_A_POINT = 0.05
@@ -149,7 +148,9 @@ def unscored(now: Standing, *, passing: bool | None = None) -> Ranked:
     the other way round: every image is in one of the two queues. First comes what its source rules
     out, and of that first what is on the wrong side of the threshold.
     """
-    ranked = predicted(now.project.store, now.everything, now.version.id, now.threshold)
+    ranked = predicted(
+        now.project.store, now.everything, now.version.id, now.threshold, foreign_spread(now)
+    )
     waits = np.isnan(now.given)[ranked.places]
     return ranked.take(waits if passing is None else waits & (ranked.too_high == passing))
 
@@ -160,14 +161,16 @@ def by_hand(now: Standing) -> Ranked:
     First those that contradict the score of a near-duplicate; then those far from the prediction
     made without having seen them: farther than the usual out-of-fold residual, or than half of it
     across the threshold. Scores that a person has kept against the prediction are left out, and
-    conflicts whose scores were all kept.
+    conflicts whose scores were all kept. A version made elsewhere has seen none of the scores.
     """
     everything, rows = now.everything, np.flatnonzero(~np.isnan(now.given))
     given = now.given[rows]
     kept = everything.marked(db.candidates.kept_by_hand(now.project.store))
     conflict = conflict_gaps(scored_pairs(now), now.given, now.threshold, kept)[rows]
-    made = out_of_fold(now.project.store, now.version.id, everything)[rows]
-    opinion = _opinions(now.project.store, now.version.id, everything.ids[rows])
+    made = everything.predictions[rows]
+    if not now.version.is_foreign:
+        made = out_of_fold(now.project.store, now.version.id, everything)[rows]
+    opinion = opinions(now.project.store, now.version.id, everything.ids[rows])
     suspicion, far = _disagreement(made, opinion, given / 10, now.threshold)
     shown = np.where(np.isnan(made), everything.predictions[rows], made)
     nothing = np.zeros(len(rows), dtype=bool)
@@ -206,19 +209,18 @@ def too_high(predictions: Floats, outside: Floats, threshold: float) -> Mask:
     return np.where(outside == 0, predictions >= threshold, outside > 0)
 
 
-def passing_chance(
-    store: Store, version_id: int, predictions: Floats, exceed: Floats, threshold: float
-) -> Floats:
-    """Chance (n,) that each truly passes, as head and second opinion have proved out of fold."""
-    spread, weighing = _proved(store, version_id, threshold)
-    return ranking.chance_of_passing(predictions, exceed, threshold, spread, weighing)
-
-
 @lru_cache(maxsize=2)
-def predicted(store: Store, everything: Collection, version_id: int, threshold: float) -> Ranked:
+def predicted(
+    store: Store,
+    everything: Collection,
+    version_id: int,
+    threshold: float,
+    its_spread: float | None = None,
+) -> Ranked:
     """All images that are fine and predicted, scored ones as well, in the order of a queue.
 
-    None of it depends on the hand scores given since: a score only takes its image away.
+    None of it depends on the hand scores given since: a score only takes its image away. Of a
+    version made elsewhere the scores tell `its_spread`, as in `passing_chance`.
     """
     rows = np.flatnonzero(everything.fine & ~np.isnan(everything.predictions))
     predictions = everything.predictions[rows]
@@ -228,7 +230,9 @@ def predicted(store: Store, everything: Collection, version_id: int, threshold: 
     for start in range(0, len(rows), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         exceed = everything.exceed[rows[part]].astype(np.float64)
-        chance = passing_chance(store, version_id, predictions[part], exceed, threshold)
+        chance = passing_chance(
+            store, version_id, predictions[part], exceed, threshold, its_spread=its_spread
+        )
         suspicion[part] = ranking.chance_wrong(predictions[part], chance, threshold)
         second[part] = 10 * ranking.expected_score(exceed)
     found = Candidates(
@@ -263,37 +267,3 @@ def _disagreement(
     suspicion[known] = ranking.hand_score_suspicion(unseen, given, opinion[known])
     far[known] = np.abs(unseen - given) > np.where(crosses, spread / 2, spread)
     return suspicion, far
-
-
-@lru_cache(maxsize=1)
-def out_of_fold(store: Store, version_id: int, everything: Collection) -> Floats:
-    """Out-of-fold predictions (n,), NaN where there are none."""
-    made = _unseen(store, version_id)
-    return everything.spread(made.image_ids, made.scores)
-
-
-def _opinions(store: Store, version_id: int, ids: Ids) -> Floats:
-    """Out-of-fold second opinions (n, 10) of `ids` (n,), rows of NaN where there are none."""
-    made, found = _unseen(store, version_id), np.full((len(ids), LEVELS), np.nan)
-    if made.exceed is not None:
-        rows, known = ByRisingId(made.image_ids).places(ids)
-        found[known] = made.exceed[rows]
-    return found
-
-
-@lru_cache(maxsize=2)
-def _unseen(store: Store, version_id: int) -> Predictions:
-    """What the version predicted for images held out of its training; it never changes."""
-    return db.versions.out_of_fold(store, version_id)
-
-
-@lru_cache(maxsize=8)
-def _proved(store: Store, version_id: int, threshold: float) -> tuple[float, ranking.Weighing]:
-    """The out-of-fold residuals' spread, and how much head and second opinion count."""
-    made = _unseen(store, version_id)
-    ids, values = db.versions.trained_on(store, version_id)
-    _, rows, where = np.intersect1d(made.image_ids, ids, assume_unique=True, return_indices=True)
-    predicted, scores = made.scores[rows].astype(np.float64), values[where] / 10
-    exceed = np.full((len(rows), 10), np.nan) if made.exceed is None else made.exceed[rows]
-    spread = ranking.residual_spread(predicted, scores)
-    return spread, ranking.weigh(predicted, exceed.astype(np.float64), scores, threshold, spread)

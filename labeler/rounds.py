@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
-
-import numpy as np
 
 import db.rounds
 import db.versions
 from db.records import MISTAKES, QueueOutcome, Round, Version
 from labeler.auditing import AuditReport
-from labeler.comparing import FEWEST_SHARED, Change, differences, judged_by_both
+from labeler.comparing import FEWEST_SHARED, Change, judged_by_both, kept_differences
 from labeler.project import Project
 from labeler.review import review_cards
 from model import stopping
@@ -109,27 +106,7 @@ def change_between(project: Project, old: Version, new: Version) -> tuple[int, l
     judged = judged_by_both(project, new, old)
     if len(judged.truth) < FEWEST_SHARED:
         return len(judged.truth), []
-    arrays = (judged.truth, judged.new, judged.old, judged.groups)
-    found = _differences(*(array.tobytes() for array in arrays), new.threshold)
-    return len(judged.truth), list(found)
-
-
-@lru_cache(maxsize=256)
-def _differences(
-    truth: bytes, new: bytes, old: bytes, groups: bytes, threshold: float
-) -> tuple[Change, ...]:
-    """Resampling takes its time, and what older versions said of older scores hardly changes."""
-    scores, after, before = (np.frombuffer(array, np.float64) for array in (truth, new, old))
-    return tuple(
-        differences(
-            scores,
-            after,
-            before,
-            threshold=threshold,
-            groups=np.frombuffer(groups, np.int64),
-            only=JUDGED_BY,
-        )
-    )
+    return len(judged.truth), kept_differences(judged, new.threshold, JUDGED_BY)
 
 
 def advice(project: Project, rounds: Sequence[RoundReport], audit: AuditReport) -> Advice:
@@ -167,12 +144,11 @@ def _found(rounds: Sequence[RoundReport]) -> Share | None:
 def _last_change(project: Project) -> Literal["better", "worse", "mixed", "same"] | None:
     """What the last training clearly did to the figures, beside the version it came from."""
     versions = db.versions.history(project.store)
-    parent = (
-        next((v for v in versions if versions[-1].parent == v.name), None) if versions else None
-    )
-    if parent is None:
+    last = next((each for each in reversed(versions) if not each.is_foreign), None)
+    parent = next((each for each in versions if last and last.parent == each.name), None)
+    if last is None or parent is None:
         return None
-    _, found = change_between(project, parent, versions[-1])
+    _, found = change_between(project, parent, last)
     verdicts = {change.verdict for change in found if change.verdict is not None}
     if len(verdicts) == 2:
         return "mixed"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 import traceback
@@ -17,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import labeler
 from db import runs
 from db.errors import StoreError
 from db.records import Run
@@ -25,6 +23,7 @@ from labeler.errors import BadInput, LabelerError, Stopped
 from labeler.failures import sentence
 from labeler.heartbeat import Heart
 from labeler.jobs import JOBS
+from labeler.own_process import command, environment
 from labeler.progress import Progress, silent
 from labeler.project import Project
 
@@ -32,10 +31,11 @@ FOLLOW_SECONDS = 0.3
 
 
 def start_run(project: Project, kind: str, params: dict[str, Any]) -> Run:
-    """Start a run of `kind` (import, embed, train) in the background, or join the active one.
+    """Start a run of `kind` (a key of JOBS) in the background, or join the active one.
 
     `params` for import: paths (absolute), source, expect ([low, high]), embed (default true); for
-    train: recipe, note. Raises `LabelerError` if no process can be started.
+    train: recipe, note; for adopt: path (absolute) and what `labeler.adopting.adopt` takes. Raises
+    `LabelerError` if no process can be started.
     """
     if kind not in JOBS:
         raise BadInput(f"There are no runs of the kind {kind}; it is one of {', '.join(JOBS)}.")
@@ -80,19 +80,15 @@ def log_file(project: Project, run_id: int) -> Path:
 
 def _spawn(project: Project, run_id: int) -> subprocess.Popen[bytes]:
     """A process in a session of its own: closing the page or the terminal doesn't end it."""
-    code = str(Path(labeler.__file__).resolve().parent.parent)
-    python_path = os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")]))
-    # -P: a folder called db or model where the app was started is not taken for ours.
-    command = [sys.executable, "-P", "-m", "labeler", "--project", str(project.folder)]
     project.runs_folder.mkdir(parents=True, exist_ok=True)
     with log_file(project, run_id).open("ab") as log:
         return subprocess.Popen(
-            [*command, "_run", str(run_id)],
+            command(project, "_run", str(run_id)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env=os.environ | {"PYTHONPATH": python_path},
+            env=environment(),
         )
 
 

@@ -20,35 +20,22 @@ from db.records import QUEUES, Event, Image, Receipt, Version
 from labeler.errors import BadInput
 from labeler.project import Project
 from labeler.random_checks import with_checks
+from labeler.scorers import clean_name
 
+OTHERS = "others"
 ORDERS = (
     ("random", "Random"),
     ("newest", "Newest first"),
     ("thin", "Fill the thin brackets"),
+    ("best", "Highest predictions first"),
     ("revise", "Already scored, newest first"),
+    (OTHERS, "Scored by others, not by you"),
 )
 KINDS = ("score", "confirm", "skip", "undo")
+_NOBODY_ELSE = "Nobody else has scored a picture that you have not: set who is scoring beside it."
 FEWEST_TO_TRAIN = 20  # scored images
 LONGEST_ID = 100
 LARGEST_ID = 2**63  # what a row's id can't reach
-
-
-@dataclass(frozen=True, slots=True)
-class Bracket:
-    """What the hand scores `low`–`high` (both included, 0–10) usually stand for."""
-
-    low: int
-    high: int
-    meaning: str
-
-
-BRACKETS = (
-    Bracket(0, 0, "real photo, noise, much text"),
-    Bracket(1, 1, "manga panel, no subject"),
-    Bracket(2, 3, "sketch, rough lineart"),
-    Bracket(4, 4, "flat shading, TV screenshot, average"),
-    Bracket(5, 10, "high quality by your own taste, the higher the better"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +77,32 @@ def score_stats(project: Project, now: datetime | None = None) -> Stats:
     )
 
 
-def next_images(project: Project, order: str, *, limit: int, exclude: Collection[int]) -> Offer:
+def next_images(
+    project: Project,
+    order: str,
+    *,
+    limit: int,
+    exclude: Collection[int],
+    scorer: str | None = None,
+) -> Offer:
     """The next images in `order`: a name in `ORDERS`, or `source-<id>` for one source at random.
 
-    Into an order that is not random a random check is mixed as often as the project says. Raises
-    `BadInput` for another order.
+    `scorer` is who scores, which only the order of what others have scored asks for. Into an order
+    of unscored images that is not random a random check is mixed as often as the project says.
+    Raises `BadInput` for another order.
     """
     store = project.store
+    if order == OTHERS:
+        found = db.images.scored_by_others(store, scorer, limit=limit, exclude=exclude)
+        return Offer(found, None if found or exclude else _NOBODY_ELSE)
     if order == "random":
         found = db.images.unscored(store, order="random", limit=limit, exclude=exclude)
         return Offer(found, draws=frozenset(image.id for image in found))
     if order == "revise":
         found = db.images.last_scored(store, limit=limit, exclude=exclude)
         return Offer(found, None if found or exclude else "Nothing is scored yet.")
-    if order == "thin":
-        offer = _fill_thin(project, limit, exclude)
+    if order in ("thin", "best"):
+        offer = _by_prediction(project, order, limit, exclude)
     elif order == "newest":
         offer = Offer(db.images.unscored(store, order=order, limit=limit, exclude=exclude))
     elif order.startswith("source-") and order[7:].isdecimal():
@@ -118,22 +116,35 @@ def next_images(project: Project, order: str, *, limit: int, exclude: Collection
     return replace(offer, images=mixed.images, draws=mixed.draws)
 
 
-def _fill_thin(project: Project, limit: int, exclude: Collection[int]) -> Offer:
+def _by_prediction(project: Project, order: str, limit: int, exclude: Collection[int]) -> Offer:
     version = db.versions.active(project.store)
     if version is None:
         return Offer(
             [],
-            "To know which images may fill the thin brackets a model is needed: score some at "
-            "random, train a first version, and come back.",
+            "This order needs a model that predicts: score some at random, train a first version, "
+            "and come back; or use somebody else's head (on the page Train).",
         )
+    taken = (_thin if order == "thin" else _highest)(project, version, limit, exclude)
+    if not taken and not exclude:
+        return Offer([], f"{version.name} has predicted no unscored image yet: embed them first.")
+    return Offer(taken)
+
+
+def _thin(project: Project, version: Version, limit: int, exclude: Collection[int]) -> list[Image]:
     taken: list[Image] = []
     for score in thinnest_first(db.scores.distribution(project.store)):
         taken += _predicted_at(project, version, score, limit, {*exclude, *(i.id for i in taken)})
         if len(taken) >= limit:
             break
-    if not taken and not exclude:
-        return Offer([], f"{version.name} has predicted no unscored image yet: embed them first.")
-    return Offer(taken[:limit])
+    return taken[:limit]
+
+
+def _highest(
+    project: Project, version: Version, limit: int, exclude: Collection[int]
+) -> list[Image]:
+    return db.images.unscored(
+        project.store, order="highest", version_id=version.id, limit=limit, exclude=exclude
+    )
 
 
 def _predicted_at(
@@ -181,8 +192,8 @@ def take_events(
 
     Each is a dict: `event` (its id), `kind` (score, confirm, skip or undo), `image`, as the kind
     needs `score`, `queue`, `undoes`, and what was on the screen: `prediction`, `version`,
-    `threshold`, and `draw` if the image was drawn at random. `at` (ISO 8601) is believed unless it
-    lies in the future.
+    `threshold`, and `draw` if the image was drawn at random. `scorer` in it is who scored, else it
+    is the `scorer` given here. `at` (ISO 8601) is believed unless it lies in the future.
     """
     now = now or datetime.now(UTC)
     threshold = project.threshold
@@ -226,7 +237,7 @@ def _event(
         value=value,
         why=why,
         queue=queue or "score",
-        scorer=scorer,
+        scorer=_scorer(raw.get("scorer")) or scorer,
         at=_time(raw.get("at"), now),
         shown_prediction=_fraction(raw.get("prediction")),
         shown_version=raw.get("version"),
@@ -254,6 +265,11 @@ def _score(raw: Any) -> float:
     if isinstance(raw, bool) or not isinstance(raw, int | float) or not 0 <= raw <= 10:
         raise BadInput(f"A score of {str(raw)[:20]!r} is not between 0 and 10.")
     return float(raw)
+
+
+def _scorer(raw: Any) -> str | None:
+    """The name that came with the event; what is none costs no score."""
+    return clean_name(raw) if isinstance(raw, str) else None
 
 
 def _fraction(raw: Any) -> float | None:

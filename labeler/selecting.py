@@ -1,4 +1,4 @@
-"""What a person takes of some predictions: a band, the top, the files, the list.
+"""What a person takes of some predictions: a band, the top, the list.
 
 Those of images are a list, highest first; those of embeddings come in blocks and stay so, since
 they may be too many to hold.
@@ -6,29 +6,21 @@ they may be too many to hold.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 
+from labeler.brackets import spans_of
 from labeler.embedding_predictions import PredictedBlock
+from labeler.errors import BadInput
 from labeler.predicting import PredictedImage
-from labeler.progress import Progress, silent
 from labeler.tables import Table
-from labeler.whole_files import copy_beside
 
-COLUMNS: dict[str, type] = {"path": str, "prediction": float, "version": str}
-
-
-@dataclass
-class Copies:
-    """`made` now, `there` already; `renamed` (from, to) where another file had the name."""
-
-    made: int = 0
-    there: int = 0
-    renamed: list[tuple[str, str]] = field(default_factory=list)
+COLUMNS: dict[str, type] = {"path": str, "prediction": float, "version": str, "bracket": str}
+_LONGEST_LINE = 1 << 20
 
 
 def select(
@@ -43,7 +35,9 @@ def select(
 
 
 def as_table(predicted: Sequence[PredictedImage], version: str) -> Table:
-    return Table(COLUMNS, [(image.path, image.prediction, version) for image in predicted])
+    """One row for each, with `COLUMNS`."""
+    rows = [(one.path, one.prediction, version, one.bracket.span) for one in predicted]
+    return Table(COLUMNS, rows)
 
 
 def select_blocks(
@@ -72,28 +66,36 @@ def _highest(blocks: Iterable[PredictedBlock], count: int) -> Iterator[Predicted
         yield best
 
 
-def rows_of(block: PredictedBlock, version: str) -> Iterator[tuple[str, float, str]]:
+def rows_of(block: PredictedBlock, version: str) -> Iterator[tuple[str, float, str, str]]:
     """Rows of a table with `COLUMNS`."""
-    versions = repeat(version, len(block))
-    return zip(block.names.to_pylist(), block.shown.tolist(), versions, strict=True)
+    shown = block.shown
+    return zip(
+        block.names.to_pylist(), shown.tolist(), repeat(version), spans_of(shown), strict=False
+    )
 
 
-def copy_images(
-    chosen: Sequence[PredictedImage], folder: Path, progress: Progress = silent
-) -> Copies:
-    """Copy into `folder`, each at its path relative to the folder that was given.
+def check_list(out: Path, file_format: str) -> None:
+    """Raise `BadInput` if `out` is a file that is no earlier list, such as a table of the sources.
 
-    Never replaces another file: the copy then gets a name of its own. Doing it again copies only
-    what is missing. Raises `OSError` where it can't be written.
+    An earlier list is replaced by the new one.
     """
-    copies = Copies()
-    for done, image in enumerate(chosen):
-        progress(done, len(chosen), "copying")
-        target = folder / image.relative
-        place, made = copy_beside(Path(image.path), target)
-        copies.made += made
-        copies.there += not made
-        if made and place != target:
-            copies.renamed.append((image.path, str(place)))
-    progress(len(chosen), len(chosen), "copying")
-    return copies
+    if not out.is_file() or out.stat().st_size == 0:
+        return
+    if _columns(out, file_format)[:2] != list(COLUMNS)[:2]:
+        raise BadInput(
+            f"{out} is there already and is no list of predictions; choose another name for --out."
+        )
+
+
+def _columns(file: Path, file_format: str) -> list[str]:
+    """The names of a table's columns; none where it can't be read as one."""
+    try:
+        if file_format == "parquet":
+            from pyarrow import parquet
+
+            return list(parquet.read_schema(file).names)
+        with file.open(encoding="utf-8") as opened:
+            first = opened.readline(_LONGEST_LINE)
+        return list(json.loads(first)) if file_format == "jsonl" else first.strip().split(",")
+    except (ValueError, TypeError, RecursionError, OSError):  # pyarrow's errors are of these kinds
+        return []

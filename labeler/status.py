@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,7 @@ from db import embeddings, images, runs, scores, versions
 from db.records import Version
 from labeler.project import Project
 
-ACTIVE_KINDS = ("import", "embed", "train")
+ACTIVE_KINDS = ("import", "embed", "train", "adopt")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Status:
     """`distribution[k]` is how many images have a hand score of about k, for k = 0..10.
 
     `embedded` counts for the project's own encoder; `waiting` is how many hand scores differ from
-    those that the active version was trained on (all of them where there is no version).
+    those that the version `since` was trained on (all of them where there is none).
     """
 
     folder: str
@@ -55,6 +56,10 @@ class Status:
     def active(self) -> Version | None:
         return next((version for version in self.versions if version.active), None)
 
+    @property
+    def since(self) -> Version | None:
+        return trained_before(self.versions)
+
     def next_step(self) -> str | None:
         """The command that brings the loop on, or None where it is the person's eyes that do."""
         if not self.fine:
@@ -72,7 +77,7 @@ def read_status(project: Project) -> Status:
     runs.mark_stale(store, datetime.now(UTC))
     states = images.count_by_state(store)
     known = versions.history(store)
-    active = next((version for version in known if version.active), None)
+    since = trained_before(known)
     encoder = embeddings.encoder(store, project.encoder)
     counted = scores.by_hand_score(store)
     return Status(
@@ -86,11 +91,21 @@ def read_status(project: Project) -> Status:
         scored=counted.scored,
         unscored=counted.waiting,
         distribution=counted.distribution,
-        waiting=scores.since_version(store, active.id if active else None),
+        waiting=scores.since_version(store, since.id if since else None),
         sources=_sources(project),
         versions=known,
         running=[kind for kind in ACTIVE_KINDS if runs.active(store, kind)],
     )
+
+
+def trained_before(known: Sequence[Version]) -> Version | None:
+    """The version of `known` (oldest first) since which hand scores are new: the active one, or if
+    that was made elsewhere, and has seen none, the last one that was trained here.
+    """
+    active = next((version for version in known if version.active), None)
+    if active is None or not active.is_foreign:
+        return active
+    return next((version for version in reversed(known) if not version.is_foreign), None)
 
 
 def _unreadable(project: Project) -> list[Unreadable]:

@@ -10,19 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labeler.csv_cells import guarded
 from labeler.errors import BadInput
 from labeler.whole_files import whole_file
 
-FORMATS = ("csv", "parquet")
-LIST_FORMATS = (*FORMATS, "jsonl")  # of what may be too long for one who reads it whole
-Kinds = Mapping[str, type]
+FORMATS = ("csv", "parquet", "jsonl")
+# str, int or float; [kind] for a list of them; {name: kind} for parts with names.
+Kind = Any
+Kinds = Mapping[str, Kind]
 Rows = Iterable[Sequence[Any]]
 Write = Callable[[Rows], None]
 
 
 @dataclass(frozen=True)
 class Table:
-    """`kinds`: column name → str, int or float. A row has one cell per column, None where empty."""
+    """`kinds`: column name → kind. A row has one cell per column, None where empty."""
 
     kinds: Kinds
     rows: Sequence[Sequence[Any]]
@@ -48,7 +50,9 @@ def write_table(path: Path, table: Table, file_format: str) -> None:
 def growing_table(path: Path, kinds: Kinds, file_format: str) -> Iterator[Write]:
     """Hands out what writes more rows, and only holds those of one call in memory.
 
-    The file appears whole or not at all. Raises as `write_table` does.
+    The file appears whole or not at all. In a CSV file a list of texts is one cell with commas, and
+    texts are guarded against table programs (`labeler.csv_cells`); parts with names have no place
+    there. Raises as `write_table` does.
     """
     if path.is_dir():
         raise BadInput(f"{path} is a folder; name a file in it, such as {path / 'table.csv'}")
@@ -68,7 +72,11 @@ def _csv(path: Path, kinds: Kinds) -> Iterator[Write]:
 
 def _csv_cell(cell: Any) -> Any:
     """A whole number without .0: a hand score of 7 reads 7."""
-    return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
+    if isinstance(cell, float) and cell.is_integer():
+        return int(cell)
+    if isinstance(cell, list):
+        cell = ", ".join(cell)
+    return guarded(cell) if isinstance(cell, str) else cell
 
 
 @contextmanager
@@ -76,16 +84,25 @@ def _parquet(path: Path, kinds: Kinds) -> Iterator[Write]:
     import pyarrow
     from pyarrow import parquet
 
-    arrow = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
-    schema = pyarrow.schema([(name, arrow[kind]) for name, kind in kinds.items()])
+    schema = pyarrow.schema([(name, _arrow(kind)) for name, kind in kinds.items()])
 
     def write(rows: Rows) -> None:
-        cells = [[_text(cell) for cell in row] for row in rows]
+        cells = [[plain_text(cell) for cell in row] for row in rows]
         columns = zip(*cells, strict=True) if cells else [()] * len(kinds)
         writer.write_table(pyarrow.table(list(map(list, columns)), schema=schema))
 
     with parquet.ParquetWriter(path, schema) as writer:
         yield write
+
+
+def _arrow(kind: Kind) -> Any:
+    import pyarrow
+
+    if isinstance(kind, list):
+        return pyarrow.list_(_arrow(kind[0]))
+    if isinstance(kind, dict):
+        return pyarrow.struct([(name, _arrow(part)) for name, part in kind.items()])
+    return {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}[kind]
 
 
 @contextmanager
@@ -94,12 +111,18 @@ def _json_lines(path: Path, kinds: Kinds) -> Iterator[Write]:
 
         def write(rows: Rows) -> None:
             for row in rows:
-                line = dict(zip(kinds, map(_text, row), strict=True))
+                line = dict(zip(kinds, map(plain_text, row), strict=True))
                 file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
 
         yield write
 
 
-def _text(cell: Any) -> Any:
+def plain_text(cell: Any) -> Any:
     """UTF-8 for formats that know no other: the bytes of a file name that isn't become \\udcXX."""
-    return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell
+    if isinstance(cell, str):
+        return cell.encode("utf-8", "backslashreplace").decode()
+    if isinstance(cell, list):
+        return [plain_text(part) for part in cell]
+    if isinstance(cell, dict):
+        return {name: plain_text(part) for name, part in cell.items()}
+    return cell

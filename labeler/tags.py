@@ -1,4 +1,4 @@
-"""Tags of images: from text files beside them, and from CSV files.
+"""Tags of images: from text and JSON files beside them, and from CSV files.
 
 Tags are words to slice by (see `labeler.slices`), nothing learns from them. A text that is no list
 of tags does no harm: its sentences are too long for tags, or never shared by enough images.
@@ -6,24 +6,30 @@ of tags does no harm: its sentences are too long for tags, or never shared by en
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import db.images
 import db.tags
+from labeler.archives import read_member, through
 from labeler.csv_files import Line, read_lines
 from labeler.errors import BadInput, UnreadableImage
 from labeler.labels import BadLine, image_on_line
 from labeler.pictures import open_regular
 from labeler.progress import Progress, silent
 from labeler.project import Project
+from labeler.sidecars import MADE_BY
 
 LONGEST_TAG = 100  # characters; what is longer is a sentence, and left out
 MOST_TAGS = 300  # of one image
 _LARGEST_TEXT = 64 * 1024  # bytes that are read of a text file
+_LARGEST_JSON = 1024 * 1024
+_IN_JSON = ("caption", "tags", "keywords")
 _BATCH = 2000
 _IN_TEXTS = re.compile(r"[,\n\r]")
 _IN_CELLS = re.compile(r"[,;\n\r]")
@@ -49,41 +55,62 @@ def split_tags(text: str, between: re.Pattern[str] = _IN_TEXTS) -> list[str]:
     return [tag for tag in dict.fromkeys(tags) if 0 < len(tag) <= LONGEST_TAG][:MOST_TAGS]
 
 
-def tag_from_texts(project: Project, texts: Mapping[str, str], progress: Progress = silent) -> int:
-    """Give images the tags in the text files beside them; returns how many images have some.
+def tag_from_texts(
+    project: Project, texts: Mapping[str, Sequence[str]], progress: Progress = silent
+) -> int:
+    """Give images the tags in the files beside them; returns how many images have some.
 
-    `texts` has the text's path by the image's. They replace what such texts said before; a file
-    that can't be read changes nothing, and an empty one takes the tags away. Of several files of
-    one image the tags come together.
+    `texts` has the paths of the texts by the image's: plain text, or JSON as img2dataset writes it,
+    with caption, tags or keywords. They replace what such texts said before; a file that can't be
+    read changes nothing, and an empty one takes the tags away. Of several files of one image the
+    tags come together.
     """
     ids = db.images.ids_by_path(project.store)
     texts_of: dict[int, list[str]] = defaultdict(list)
-    for image, text in texts.items():
+    for image, named in texts.items():
         if image in ids:
-            texts_of[ids[image]].append(text)
+            texts_of[ids[image]] += named
     waiting, tagged = list(texts_of.items()), 0
     for start in range(0, len(waiting), _BATCH):
         progress(start, len(waiting), "reading tags")
         tags_of = {
-            image_id: [tag for one in read for tag in split_tags(one)]
+            image_id: [tag for one in read for tag in one]
             for image_id, files in waiting[start : start + _BATCH]
-            if (read := [one for one in map(_read, files) if one is not None])
+            if (read := [one for one in map(_tags_in, files) if one is not None])
         }
         db.tags.put(project.store, db.tags.BESIDE, tags_of)
         tagged += sum(bool(tags) for tags in tags_of.values())
     return tagged
 
 
-def _read(name: str) -> str | None:
-    """The beginning of a text file, whatever its bytes; `None` if it can't be read."""
-    file = Path(name)
+def _tags_in(name: str) -> list[str] | None:
+    """The tags in a file, whatever its bytes; `None` if it can't be read."""
     try:
-        if file.stat().st_size == 0:
-            return ""
-        with open_regular(file) as opened:
-            return opened.read(_LARGEST_TEXT).decode("utf-8-sig", "replace")
-    except (OSError, UnreadableImage):
+        data = _bytes_of(name)
+        if name.lower().endswith(".json"):
+            return _tags_in_json(json.loads(data)) if data else []
+        text = data[:_LARGEST_TEXT].decode("utf-8-sig", "replace")
+        return [] if text.startswith(MADE_BY) else split_tags(text)
+    except (OSError, UnreadableImage, ValueError, RecursionError):
         return None
+
+
+def _bytes_of(name: str) -> bytes:
+    """The beginning of a file, which may lie in an archive."""
+    if inside := through(name):
+        return read_member(*inside, _LARGEST_JSON)
+    file = Path(name)
+    if file.stat().st_size == 0:
+        return b""
+    with open_regular(file) as opened:
+        return opened.read(_LARGEST_JSON)
+
+
+def _tags_in_json(document: Any) -> list[str]:
+    """Of the caption, and of lists of tags or keywords; other documents hold none."""
+    said = [document.get(name) for name in _IN_JSON] if isinstance(document, dict) else []
+    texts = [each for one in said for each in (one if isinstance(one, list) else [one])]
+    return [tag for text in texts if isinstance(text, str) for tag in split_tags(text)]
 
 
 def tag_from_table(project: Project, file: Path) -> TagSummary:

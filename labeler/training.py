@@ -21,9 +21,10 @@ from labeler.predicting import predict_stored
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.scoring import FEWEST_TO_TRAIN
+from labeler.version_files import making, told
 from model import crossing, metrics
 from model.folds import connected_groups
-from model.head_files import config_path, save_head, weights_path
+from model.head_files import save_head, weights_path
 from model.recipes import Lesson, Point, Recipe, Watch, recipe_named
 
 if TYPE_CHECKING:
@@ -191,33 +192,8 @@ def _measured(scored: Lesson, outcome: crossing.Outcome) -> dict[str, Any]:
 def _keep(
     project: Project, record: EncoderRecord, new: NewVersion, outcome: crossing.Outcome
 ) -> Version:
-    """Files first, then the rows: without its row a file means nothing, and is removed again."""
-    path = project.models / new.file
-    files = [config_path(path), weights_path(path), opinion_path(path)]
-    project.models.mkdir(exist_ok=True)
-    try:
-        told = _told(record, new)
-        save_head(path, outcome.head, name=project.folder.name, rev=new.name, metadata=told)
+    with making(project, new) as path:
+        metadata = told(record, new)
+        save_head(path, outcome.head, name=project.folder.name, rev=new.name, metadata=metadata)
         outcome.opinion.save(opinion_path(path))
         return versions.add(project.store, new)
-    except BaseException:
-        if versions.by_name(project.store, new.name) is None:
-            for file in files:
-                file.unlink(missing_ok=True)
-        raise
-
-
-def _told(record: EncoderRecord, new: NewVersion) -> dict[str, Any]:
-    """What the head's files say about it besides its shape."""
-    return {
-        "encoder": record.identity,
-        "width": record.width,
-        "normalised": record.normalised,
-        "preprocessing": record.preprocessing,
-        "recipe": new.recipe,
-        "settings": new.settings,
-        "threshold": new.threshold,
-        "scored_images": len(new.scored_ids),
-        "metrics": new.metrics,
-        "note": new.note,
-    }

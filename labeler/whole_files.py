@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,22 +39,3 @@ def _settle(scratch: Path) -> None:
     scratch.chmod(0o666 & ~mask)
     with scratch.open("rb") as written:
         os.fsync(written.fileno())
-
-
-def copy_beside(source: Path, target: Path) -> tuple[Path, bool]:
-    """Copy `source` to `target`, or to `target` with -2, -3 … where another file has that name.
-
-    Returns the copy's path and whether it was made now: one with the same content that lies there
-    already serves, so that doing all of it again copies only what is missing. Raises `OSError`.
-    """
-    number, place = 1, target
-    while place.exists() or place.is_symlink():
-        if place.is_file() and filecmp.cmp(source, place, shallow=False):
-            return place, False
-        number += 1
-        place = target.with_name(f"{target.stem}-{number}{target.suffix}")
-    with whole_file(place) as scratch:
-        shutil.copyfile(source, scratch)
-        stamp = source.stat()
-        os.utime(scratch, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    return place, True

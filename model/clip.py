@@ -24,7 +24,9 @@ from model.checkpoints import Checkpoint, content_digest, read_checkpoint
 from model.encoders import QUICK_GELU, Precision, is_local, split
 from model.errors import ModelError
 from model.framing import Framing
-from model.torch_encoder import Staged, TorchEncoder, build
+from model.precision import Robust
+from model.torch_encoder import TorchEncoder, build
+from model.towers import shorten
 
 OPENAI_ENTRY = {
     "mean": (0.48145466, 0.4578275, 0.40821073),
@@ -62,7 +64,7 @@ def load_clip(
     tower, quick_gelu = _tower(architecture, source)
     return build(
         identity,
-        Staged(torch.nn.Identity(), tower),
+        Robust(tower),
         _framing(tower.tower, source.entry),
         device=device,
         precision=precision,
@@ -197,6 +199,7 @@ def _tower(architecture: str, source: Source) -> tuple[ImageTower, bool]:
             f"The weights in {source.path} are not those of a {architecture}; name the "
             "architecture that they were saved from: open_clip:MODEL/…"
         ) from error
+    shorten(tower)
     return ImageTower(tower), quick_gelu
 
 

@@ -8,7 +8,9 @@ of its own keeps nearly all of its work; one that a regression was written into 
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from model.foreign_heads import AnyHead, Chain
 from model.head import Head
 
 Matrix = NDArray[np.float64]
@@ -45,6 +48,50 @@ class Affine:
         return Affine(self.weight @ first.weight, self.weight @ first.bias + self.bias)
 
 
+def compacted(head: AnyHead) -> nn.Module:
+    """What says the same as `head` with less work; in float64 until it is cast."""
+    if isinstance(head, Head):
+        return Compact(head)
+    body = head.body
+    if isinstance(body, Chain):
+        return head.with_body(_straight(body))
+    assert isinstance(body, Head)
+    return head.with_body(Compact(body))
+
+
+def work(module: nn.Module) -> int:
+    """Multiplications for one embedding."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.ndim == 2)
+
+
+def coarse(module: nn.Module, number_format: torch.dtype) -> nn.Module:
+    """`module`, as `compacted` made it, in a number format that is quicker than float32.
+
+    A head's few last units stay in float32: they take no time, and most of the error is theirs.
+    """
+    made = copy.deepcopy(module).to(number_format)
+    for part in made.modules():
+        if isinstance(part, Compact):
+            part.bend.float()
+            part.last.float()
+    return made
+
+
+def _straight(chain: Chain) -> Chain:
+    """Layers with nothing between them as one where that is less work."""
+    if chain.bends or len(chain.layers) == 1:
+        return copy.deepcopy(chain).double()
+    layers = [_affine(layer) for layer in chain.layers if isinstance(layer, nn.Linear)]
+    whole = reduce(lambda first, second: second.after(first), layers)
+    if whole.weight.size >= work(chain):
+        return copy.deepcopy(chain).double()
+    with torch.device("meta"):
+        straight = Chain((chain.features, chain.outputs), bends=False)
+    weights = {"layers.0.weight": whole.weight, "layers.0.bias": whole.bias}
+    straight.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()}, assign=True)
+    return straight.eval().requires_grad_(False)
+
+
 class Compact(nn.Module):
     """What `head` says of raw embeddings (B, features), computed with less: (B, outputs).
 
@@ -67,7 +114,7 @@ class Compact(nn.Module):
         self._read(layers, sums[0])
         self.bend = _chain(sums[1:])
         self.last = _chain([last[0].columns(bent), *last[1:]])
-        self.work = sum(p.numel() for p in self.parameters() if p.ndim == 2)
+        self.work = work(self)
         self.requires_grad_(False).eval()
 
     def _read(self, layers: dict[str, Affine], sums: Affine) -> None:
@@ -104,6 +151,7 @@ class Compact(nn.Module):
                 long = functional.leaky_relu_(self.inner[place](long), 0.1)
             long = self.inner[2](long)  # (B, touched)
             sums += self.sum_touched(functional.relu_(long.add_(self.touched(x))))
+        sums = sums.to(self.last[0].weight.dtype)
         return self.last(functional.leaky_relu_(self.bend(sums)))  # (B, outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

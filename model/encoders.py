@@ -6,6 +6,7 @@ Nothing here imports torch until `load_encoder` is called, so that a name can be
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 LITE = "lite"
 OPEN_CLIP = "open_clip:"
 QUICK_GELU = "-quickgelu"
+# After any name: its embeddings divided by their lengths, as clip-retrieval keeps them.
+NORMALISED = "/normalised"
+LITE_WIDTH = 1280
 SHORT_NAMES = {
     "clip-l14-336": "open_clip:ViT-L-14-336-quickgelu/openai",
     "clip-l14": "open_clip:ViT-L-14-quickgelu/openai",
@@ -30,7 +34,8 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Encoder(Protocol):
-    """Turns pictures into embeddings: projected where the model projects, never normalised.
+    """Turns pictures into embeddings: projected where the model projects, and not normalised unless
+    the name ends so.
 
     `identity` is the canonical name; `preprocessing` holds, in plain JSON values, whatever else
     decides what the numbers mean (input size, scaling, the checkpoint's content).
@@ -57,10 +62,13 @@ class Encoder(Protocol):
 def canonical(name: str) -> str:
     """The one spelling of an encoder's name, as the store keeps it.
 
-    'clip-l14' → 'open_clip:ViT-L-14-quickgelu/openai'; a local checkpoint gets its absolute path.
+    'clip-l14' → 'open_clip:ViT-L-14-quickgelu/openai'; a local checkpoint gets its absolute path,
+    and '/normalised' at the end stays there.
     Raises `ModelError` for names that nobody knows; doesn't look whether weights can be had.
     """
     name = name.strip()
+    if name.endswith(NORMALISED):
+        return canonical(name.removesuffix(NORMALISED)).removesuffix(NORMALISED) + NORMALISED
     if name == LITE:
         return LITE
     if name in SHORT_NAMES:
@@ -99,6 +107,19 @@ def is_local(pretrained: str) -> bool:
     return looks_like_path or pretrained.lower().endswith(CHECKPOINT_SUFFIXES)
 
 
+def told_width(identity: str) -> int | None:
+    """How many values an embedding by this encoder has, where that is known without loading it."""
+    plain = identity.removesuffix(NORMALISED)
+    if plain == LITE:
+        return LITE_WIDTH
+    config = _architectures().get(split(plain)[0])
+    try:
+        told = json.loads(config.read_text(encoding="utf-8")) if config else {}
+        return int(told["embed_dim"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _check_architecture(architecture: str) -> None:
     known = _architectures()
     if known and architecture not in known:
@@ -109,12 +130,14 @@ def _check_architecture(architecture: str) -> None:
         raise ModelError(f"open_clip has no architecture named {architecture!r}; {hint}")
 
 
-def _architectures() -> set[str]:
-    """What the installed open_clip can build, read from its config files (no import, no torch)."""
+def _architectures() -> dict[str, Path]:
+    """What the installed open_clip can build, and the config file of each (no import, no torch)."""
     spec = importlib.util.find_spec("open_clip")
     folders = list(spec.submodule_search_locations or []) if spec else []
     return {
-        path.stem for folder in folders for path in Path(folder, "model_configs").glob("*.json")
+        path.stem: path
+        for folder in folders
+        for path in Path(folder, "model_configs").glob("*.json")
     }
 
 
@@ -125,6 +148,11 @@ def load_encoder(name: str, device: str | None = None, precision: Precision = "a
     Raises `ModelError` when the weights can't be had or don't fit.
     """
     identity = canonical(name)
+    if identity.endswith(NORMALISED):
+        from model.normalised import Normalised
+
+        raw = load_encoder(identity.removesuffix(NORMALISED), device, precision)
+        return Normalised(raw, identity)
     if identity == LITE:
         from model.lite import load_lite
 

@@ -1,7 +1,8 @@
 """Heads as files: NAME.safetensors with the weights and nothing else, NAME.config.json beside it.
 
-The pair is that of CityAesthetics, both ways. What else is worth knowing (encoder, recipe, metrics
-…) is under the key "labeler" of the config and, as text, in the header of the safetensors file;
+The pair is that of CityAesthetics, both ways; other people's heads of another shape are kept as
+pairs of an "arch" of their own, "foreign". What else is worth knowing (encoder, recipe, metrics …)
+is under the key "labeler" of the config and, as text, in the header of the safetensors file;
 neither disturbs other readers. Only safetensors is read: a file of weights never runs code.
 """
 
@@ -18,12 +19,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from model.errors import ModelError
+from model.foreign_heads import WIDEST, AnyHead, ForeignHead, built
 from model.head import Head
 
 SUFFIX = ".safetensors"
 CONFIG_SUFFIX = ".config.json"
-ARCHITECTURES = ("score", "class")
-WIDEST = 65_536  # a width beyond any encoder's: refuse before allocating for it
+FOREIGN = "foreign"
+ARCHITECTURES = ("score", "class", FOREIGN)
 _SIZES = ("features", "hidden", "outputs")
 
 
@@ -31,7 +33,7 @@ _SIZES = ("features", "hidden", "outputs")
 class LoadedHead:
     """`config` is the whole config document; `metadata` our own part of it, empty for others'."""
 
-    head: Head
+    head: AnyHead
     config: dict[str, Any]
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -43,7 +45,14 @@ class LoadedHead:
     def labels(self) -> list[str]:
         """Names of the classes, in the order of the outputs; empty for a score."""
         labels = self.config.get("labels") or []
-        return [str(name) for name in (labels.values() if isinstance(labels, dict) else labels)]
+        if isinstance(labels, dict):
+            labels = [labels[key] for key in sorted(labels, key=_number)]
+        return [str(name) for name in labels]
+
+
+def _number(key: str) -> tuple[int, str]:
+    """Orders "0", "1" … "10" as numbers."""
+    return int(key) if key.isdecimal() else 0, key
 
 
 def config_path(path: Path) -> Path:
@@ -56,7 +65,7 @@ def weights_path(path: Path) -> Path:
 
 
 def save_head(
-    path: Path, head: Head, *, name: str, rev: str, metadata: dict[str, Any] | None = None
+    path: Path, head: AnyHead, *, name: str, rev: str, metadata: dict[str, Any] | None = None
 ) -> list[Path]:
     """Write the pair at `path` (a stem, or the .safetensors file) and return both paths.
 
@@ -64,13 +73,7 @@ def save_head(
     can be read. `metadata` must be JSON.
     """
     metadata = metadata or {}
-    config = {
-        "name": name,
-        "rev": rev,
-        "arch": "score" if head.outputs == 1 else "class",
-        "labels": [] if head.outputs == 1 else [str(k) for k in range(head.outputs)],
-        "model_params": {key: getattr(head, key) for key in _SIZES},
-    }
+    config: dict[str, Any] = {"name": name, "rev": rev, **_shape(head)}
     if metadata:
         config["labeler"] = metadata
     weights = {key: value.detach().cpu().contiguous() for key, value in head.state_dict().items()}
@@ -88,6 +91,16 @@ def save_head(
     return written
 
 
+def _shape(head: AnyHead) -> dict[str, Any]:
+    if isinstance(head, ForeignHead):
+        return {"arch": FOREIGN, "labels": [], "model_params": head.params}
+    return {
+        "arch": "score" if head.outputs == 1 else "class",
+        "labels": [] if head.outputs == 1 else [str(k) for k in range(head.outputs)],
+        "model_params": {key: getattr(head, key) for key in _SIZES},
+    }
+
+
 def load_head(path: Path, features: int | None = None) -> LoadedHead:
     """Read the pair at `path` (either file, or their stem), ready to predict.
 
@@ -96,14 +109,12 @@ def load_head(path: Path, features: int | None = None) -> LoadedHead:
     """
     file = weights_path(path)
     config = _read_config(config_path(path))
-    sizes = _sizes(config, config_path(path))
-    if features is not None and sizes["features"] != features:
+    head = _unfilled(config, config_path(path))
+    if features is not None and head.features != features:
         raise ModelError(
-            f"{file.name} reads embeddings of {sizes['features']} values, but these have "
+            f"{file.name} reads embeddings of {head.features} values, but these have "
             f"{features}; use the encoder that it was trained with."
         )
-    with torch.device("meta"):
-        head = Head(**sizes)
     weights = _read_weights(file, {k: tuple(v.shape) for k, v in head.state_dict().items()})
     head.load_state_dict(weights, assign=True)
     return LoadedHead(head.eval().requires_grad_(False), config, config.get("labeler") or {})
@@ -127,9 +138,23 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path} can't be read as JSON ({error}); get the file again.") from error
     if not isinstance(config, dict) or config.get("arch") not in ARCHITECTURES:
         raise ModelError(
-            f'{path} is not the config of a head; its "arch" must be "score" or "class".'
+            f'{path} is not the config of a head; its "arch" must be "score", "class" or "foreign".'
         )
     return config
+
+
+def _unfilled(config: dict[str, Any], path: Path) -> AnyHead:
+    """A head of the shape that `config` tells, without weights."""
+    with torch.device("meta"):
+        if config["arch"] != FOREIGN:
+            return Head(**_sizes(config, path))
+        try:
+            return built(config.get("model_params"))
+        except ValueError as error:
+            raise ModelError(
+                f'{path} is not the config of a head: under "model_params" {error}; get the '
+                "file again."
+            ) from error
 
 
 def _sizes(config: dict[str, Any], path: Path) -> dict[str, int]:

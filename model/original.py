@@ -7,6 +7,7 @@ the same in batches and at a higher rate: what the recipe comes to in seconds.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -32,6 +33,8 @@ from model.single_steps import STRETCH, SingleSteps
 # Takes steps for raw embeddings (k, width) with scores (k,) 0–1, and tells their mean loss.
 Follow = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 LOOKS = 40  # points of the loss curve
+DROPPING = 2  # the place of the dropout in a head's `down`
+_making = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +63,40 @@ class Original:
         watch: Watch = unwatched,
     ) -> Attempt:
         """See `Recipe`. Raw embeddings and hand scores only: nobody else is asked."""
-        device = best_device()
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            head = Head(lesson.embeddings.shape[1], self.hidden).to(device)
-            return _learn(head, self, lesson, held_out=held_out, seed=seed, watch=watch)
+        head = _made(lesson.embeddings.shape[1], self.hidden, seed).to(best_device())
+        usual = head.down[DROPPING]
+        head.down[DROPPING] = _Dropout(usual, next(head.parameters()).device, seed)
+        curve = _learn(head, self, lesson, held_out=held_out, seed=seed, watch=watch)
+        head.down[DROPPING] = usual
+        return attempt(head.cpu().eval().requires_grad_(False), curve, held_out)
 
 
 def plain() -> Original:
     return Original(steps=200, batch=128, rate=3e-4, name="plain")
+
+
+def _made(width: int, hidden: int, seed: int) -> Head:
+    """A head with random weights. torch draws them from one generator for the whole process, and
+    others are made side by side.
+    """
+    with _making, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return Head(width, hidden)
+
+
+class _Dropout(torch.nn.Dropout):
+    """Draws from a generator of its own, so that what others draw meanwhile changes nothing."""
+
+    def __init__(self, usual: torch.nn.Module, device: torch.device, seed: int) -> None:
+        assert isinstance(usual, torch.nn.Dropout)
+        super().__init__(usual.p)
+        self.generator = torch.Generator(device).manual_seed(seed)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return x
+        drawn = torch.rand(x.shape, device=x.device, generator=self.generator)
+        return x * ((drawn >= self.p).to(x.dtype) / (1 - self.p))
 
 
 def _learn(
@@ -79,7 +107,7 @@ def _learn(
     held_out: HeldOut | None,
     seed: int,
     watch: Watch,
-) -> Attempt:
+) -> list[Point]:
     device, steps = next(head.parameters()).device, recipe.steps
     inputs = torch.from_numpy(lesson.embeddings).to(device)  # (n, width)
     scores = torch.from_numpy((lesson.scores / 10).astype(np.float32)).to(device)  # (n,)
@@ -99,7 +127,7 @@ def _learn(
             curve.append({"step": step, "train": train, "held_out": error})
             errors.clear()
         watch(step, steps, curve)
-    return attempt(head.cpu().eval().requires_grad_(False), curve, held_out)
+    return curve
 
 
 def _singly(head: Head, recipe: Original) -> Follow:

@@ -31,9 +31,29 @@ def agreement(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
     return float(np.nan_to_num(cosines, nan=-1.0).min())
 
 
+class Robust(torch.nn.Module):
+    """A part of a network that may be computed in bfloat16; what goes in and out is float32.
+
+    With `skip` it adds what goes in to what its `part` makes of it, in float32.
+    """
+
+    def __init__(self, part: torch.nn.Module, *, skip: bool = False) -> None:
+        super().__init__()
+        self.part, self.skip, self.dtype = part, skip, torch.float32
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = self.part(x.to(self.dtype)).float()
+        return found.add_(x) if self.skip else found
+
+
 def lowered(module: torch.nn.Module) -> torch.nn.Module:
-    """A copy of `module` in bfloat16; the original stays as it is."""
-    return copy.deepcopy(module).to(torch.bfloat16)
+    """A copy of `module` whose robust parts are in bfloat16; the original stays as it is."""
+    copied = copy.deepcopy(module)
+    for part in copied.modules():
+        if isinstance(part, Robust):
+            part.to(torch.bfloat16)
+            part.dtype = torch.bfloat16
+    return copied
 
 
 def probe_pictures() -> list[Image.Image]:

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.compacting import Compact
-from model.head import Head
+from model.compacting import coarse, compacted, work
+from model.foreign_heads import AnyHead, ForeignHead
 from model.precision import has_bfloat16
 from model.recipes import best_device
+from model.sampling import evenly
 from model.threads import shared_out
 
 AGREEMENT = 0.005  # how far a prediction may be from float32's
@@ -32,14 +33,16 @@ Floats = NDArray[np.floating]
 class Scorer:
     """Raw embeddings (n, features) of any float format → float32 (n,) or (n, outputs), as the head.
 
-    In float32 until `tuned`, a small head in float64. Safe to share between threads.
+    In float32 until `tuned`, a small head in float64. Safe to share between threads. `normalises`
+    tells that the length of an embedding changes nothing.
     """
 
-    def __init__(self, head: Head, device: torch.device | None = None) -> None:
+    def __init__(self, head: AnyHead, device: torch.device | None = None) -> None:
         self.features, self.outputs = head.features, head.outputs
+        self.normalises = isinstance(head, ForeignHead) and head.normalise
         self._device = device or best_device()
-        compact = Compact(head)
-        self.format = torch.float64 if compact.work < _SMALL else torch.float32
+        compact = compacted(head)
+        self.format = torch.float64 if work(compact) < _SMALL else torch.float32
         self._module = compact.to(self._device, self.format)
 
     def tuned(self, sample: Floats) -> Scorer:
@@ -64,7 +67,7 @@ class Scorer:
     def _in(self, number_format: torch.dtype) -> Scorer:
         other = copy.copy(self)
         other.format = number_format
-        other._module = copy.deepcopy(self._module).to(number_format)
+        other._module = coarse(self._module, number_format)
         return other
 
     def __call__(self, rows: Floats) -> NDArray[np.float32]:
@@ -85,11 +88,6 @@ class Scorer:
         tuned = self.tuned(rows[evenly(len(rows), SAMPLE)])
         parts = (rows[start : start + SHARE] for start in range(0, len(rows), SHARE))
         return np.concatenate(list(shared_out(tuned, parts)))
-
-
-def evenly(count: int, wanted: int) -> NDArray[np.int64]:
-    """At most `wanted` of the places 0 … count - 1, spread over all of them."""
-    return np.unique(np.linspace(0, max(count - 1, 0), min(count, wanted)).astype(np.int64))
 
 
 def lengths(rows: Floats) -> NDArray[np.float32]:

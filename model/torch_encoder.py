@@ -18,37 +18,21 @@ from model.precision import AGREEMENT, agreement, has_bfloat16, lowered, probe_p
 AT_ONCE_CUDA = 128  # images computed at once; for a processor each encoder says how many
 
 
-class Staged(torch.nn.Module):
-    """`entry` in float32, then `body` in `dtype`: bfloat16 only where it does no harm."""
-
-    def __init__(
-        self, entry: torch.nn.Module, body: torch.nn.Module, dtype: torch.dtype = torch.float32
-    ) -> None:
-        super().__init__()
-        self.entry, self.body, self.dtype = entry, body, dtype
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels (n, 3, size, size) → embeddings (n, width)."""
-        return self.body(self.entry(pixels).to(self.dtype))
-
-
 @dataclass(frozen=True)
 class TorchEncoder:
-    """An `Encoder` whose embeddings come from `module`."""
+    """An `Encoder` whose embeddings come from `module`: normalised pixels (n, 3, size, size) →
+    (n, width), float32. `dtype` is what most of the work is computed in.
+    """
 
     identity: str
     width: int
     framing: Framing
-    module: Staged
+    module: torch.nn.Module
     device: torch.device
     at_once: int
     fingerprint: dict[str, Any] = field(default_factory=dict)
+    dtype: torch.dtype = torch.float32
     normalised: bool = False
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What most of the work is computed in."""
-        return self.module.dtype
 
     @property
     def preprocessing(self) -> dict[str, Any]:
@@ -62,15 +46,17 @@ class TorchEncoder:
         """uint8 (n, 3, size, size) → float32 (n, width)."""
         if len(batch) == 0:
             return np.empty((0, self.width), dtype=np.float32)
-        pixels = torch.from_numpy(np.require(batch, np.uint8, ["C", "W"]))
+        pixels = torch.from_numpy(np.require(batch, np.uint8, ["W"]))
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
             parts = [self._embed(part).float().cpu() for part in pixels.split(self.at_once)]
         return np.ascontiguousarray(torch.cat(parts).numpy())
 
     def _embed(self, pixels: torch.Tensor) -> torch.Tensor:
         # Moved as bytes; scaled in float32, since bfloat16 can't hold the means exactly.
-        scaled = pixels.to(self.device).to(torch.float32, memory_format=torch.channels_last)
-        scaled.sub_(self._bytes(self.framing.mean)).div_(self._bytes(self.framing.std))
+        scale = self._bytes(self.framing.std).reciprocal()
+        shift = -self._bytes(self.framing.mean) * scale
+        scaled = torch.addcmul(shift, pixels.to(self.device).to(torch.float32), scale)
         return self.module(scaled)  # (n, width)
 
     def _bytes(self, values: tuple[float, ...]) -> torch.Tensor:
@@ -79,7 +65,7 @@ class TorchEncoder:
 
 def build(
     identity: str,
-    module: Staged,
+    module: torch.nn.Module,
     framing: Framing,
     *,
     device: str | None,
@@ -89,8 +75,9 @@ def build(
 ) -> TorchEncoder:
     """An encoder on `device` in the precision asked for; `auto` tries bfloat16 on drawn pictures.
 
-    `at_once` images are computed together on a processor. The width is measured. Raises
-    `ModelError` when the device isn't there or the embeddings aren't finite.
+    Only the parts of `module` that are `Robust` are ever in bfloat16. `at_once` images are computed
+    together on a processor. The width is measured. Raises `ModelError` when the device isn't there
+    or the embeddings aren't finite.
     """
     place = _place(device)
     module = module.eval().requires_grad_(False).float()
@@ -106,7 +93,7 @@ def build(
     exact = TorchEncoder(identity, width, framing, module, place, at_once, fingerprint)
     if precision == "float32" or (precision == "auto" and not has_bfloat16(place)):
         return exact
-    quick = replace(exact, module=Staged(module.entry, lowered(module.body), torch.bfloat16))
+    quick = replace(exact, module=lowered(module), dtype=torch.bfloat16)
     if precision == "bfloat16" or agreement(quick.encode(probe), expected) >= AGREEMENT:
         return quick
     return exact

@@ -284,6 +284,30 @@ def test_images_whose_files_are_gone_do_not_count(project: Project) -> None:
     assert found.audit.judged == 45
 
 
+def test_the_collection_is_counted_anew_when_predictions_or_images_change(project: Project) -> None:
+    version = add_version(project, noise=0.1)
+
+    def sides() -> tuple[int, int]:
+        found = audit_report(project).active
+        assert found is not None
+        return found.audit.false_positives.side, found.audit.false_negatives.side
+
+    def counted() -> tuple[int, int]:
+        return db.draws.passing_counts(project.store, version.id, 0.5)
+
+    assert sides() == counted()
+    ids = list(db.images.ids_by_path(project.store).values())
+    draw_pictures(project.folder.parent / "more", 5)
+    import_paths(project, [project.folder.parent / "more"], workers=1)
+    new = sorted(set(db.images.ids_by_path(project.store).values()) - set(ids))
+    added = Predictions(np.array(new), np.full(len(new), 0.9, np.float32))
+    db.versions.put_predictions(project.store, version.id, added)
+    assert sides() == counted()
+    assert sum(counted()) == 60 + len(new)
+    db.images.mark_missing(project.store, None, list(db.images.ids_by_path(project.store))[:30])
+    assert sides() == counted()
+
+
 def test_a_large_import_dates_the_sample(project: Project) -> None:
     add_version(project, noise=0.1)
     assert audit_report(project).notes() == []

@@ -22,8 +22,9 @@ from collection import make_collection
 
 from labeler.cli import labeler
 from labeler.cli_edge import Commands
-from labeler.cli_output import bars, percent, printable, progress_bar
+from labeler.cli_output import percent, printable, progress_bar
 from labeler.errors import BadInput
+from labeler.text_bars import bars
 
 CODE = Path(__file__).parent.parent
 HEAVY = ("torch", "pandas", "sqlalchemy", "streamlit", "numpy", "PIL", "scipy")
@@ -93,11 +94,22 @@ def test_every_command_explains_itself_and_its_options(
 def test_the_promised_commands_are_there_and_no_others() -> None:
     promised = {"init", "import", "embed", "label", "train", "versions", "review", "status"}
     promised |= {"audit", "rounds", "slices", "tag", "simulate", "predict", "export", "app", "demo"}
+    promised |= {"card", "scorers", "import-embeddings"}
     shown = [name for name, command in labeler.commands.items() if not command.hidden]
     assert set(shown) == promised
     export = labeler.commands["export"]
     assert isinstance(export, click.Group)
-    assert sorted(export.commands) == ["dataset", "model"]
+    assert sorted(export.commands) == [
+        *(
+            "cityclassifiers",
+            "clip-retrieval",
+            "contact-sheet",
+            "data-card",
+            "dataset",
+            "imagefolder",
+        ),
+        *("label-studio", "model", "model-card", "onnx", "python", "score-folders"),
+    ]
 
 
 @pytest.mark.parametrize("words", [["status"], ["versions"]])

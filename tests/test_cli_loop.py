@@ -113,10 +113,10 @@ def test_a_second_version_and_back_to_the_first(trained: Path) -> None:
     project.close()
     listed = document(trained, "versions")
     assert [(one["name"], one["parent"]) for one in listed] == [("v1.0", None), ("v1.1", "v1.0")]
-    call(trained, "versions", "--activate", "v1.0")
+    call(trained, "versions", "activate", "v1.0")
     assert [one["active"] for one in document(trained, "versions")] == [True, False]
     assert "* v1.0" in call(trained, "versions").stdout
-    assert "v7.7" in call(trained, "versions", "--activate", "v7.7", code=1).stderr
+    assert "v7.7" in call(trained, "versions", "activate", "v7.7", code=1).stderr
 
 
 def test_predicting_prints_copies_and_writes(trained: Path) -> None:

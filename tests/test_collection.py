@@ -9,11 +9,12 @@ import pytest
 from collection import draw_pictures, make_collection
 from reviewing import add
 
+import db.candidates
 import db.embeddings
 import db.images
 import db.versions
 from db.records import Predictions
-from labeler.collection import Standing, standing
+from labeler.collection import Standing, images_now, standing
 from labeler.importing import import_paths
 from labeler.project import Project
 from labeler.review import review_page
@@ -64,6 +65,24 @@ def test_what_another_process_does_is_seen(project: Project, tmp_path: Path) -> 
     everything = now(project).everything
     assert everything.predictions[everything.rows([35])] == pytest.approx(0.7)
     other.close()
+
+
+def test_images_that_come_are_added_and_other_changes_read_anew(
+    project: Project, tmp_path: Path
+) -> None:
+    for step in range(3):
+        before = images_now(project.store)
+        draw_pictures(tmp_path / f"more-{step}", 3 + step)
+        (tmp_path / f"more-{step}" / "cut.jpg").write_text(f"no picture {step}")
+        if step == 1:
+            next((tmp_path / "pictures").iterdir()).unlink()
+            import_paths(project, [tmp_path / "pictures"], workers=1)
+        import_paths(project, [tmp_path / f"more-{step}"], source=f"more-{step}", workers=1)
+        now, read = images_now(project.store), db.candidates.image_columns(project.store)
+        assert len(now) > len(before)
+        for name in ("ids", "sources", "hashes", "fine", "readable"):
+            np.testing.assert_array_equal(getattr(now, name), getattr(read, name))
+        assert images_now(project.store) is now
 
 
 def test_missing_pictures_and_bands_count_at_once(project: Project, tmp_path: Path) -> None:

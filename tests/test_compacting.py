@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from model.compacting import Compact
+from model.compacting import Compact, coarse
 from model.head import Head
 from model.ordinal import Features, Ordinal
 from model.ordinal_head import ordinal_head
@@ -84,6 +84,21 @@ def test_a_dense_head_in_float32_differs_by_rounding_alone() -> None:
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(64, WIDTH))).float()
     with torch.inference_mode():
         np.testing.assert_allclose(Compact(dense()).float()(x), dense()(x), rtol=0, atol=1e-6)
+
+
+def test_a_coarse_head_errs_less_than_one_that_is_bfloat16_to_its_end() -> None:
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(512, WIDTH))).float()
+    steep = dense()
+    steep.down[5].weight *= 30
+    compact = Compact(steep)
+    with torch.inference_mode():
+        exact = steep(x)
+        coarsened = coarse(compact, torch.bfloat16)(x.bfloat16())
+        through = copy.deepcopy(steep).bfloat16()(x.bfloat16()).float()
+    assert coarsened.dtype == torch.float32
+    assert exact.std() > 0.02
+    assert (coarsened - exact).abs().max() < 0.6 * (through - exact).abs().max()
+    assert next(compact.parameters()).dtype == torch.float64
 
 
 def test_one_embedding_and_none() -> None:

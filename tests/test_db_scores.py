@@ -1,9 +1,10 @@
 """Hand scores: every one that was shown as kept is kept, on its image, once.
 
 Protects: a repeated submission is harmless, undo really undoes and many times, unscored is never 0,
-the effective score always is the latest that is not undone, one bad event doesn't cost the others,
-and review outcomes follow what was done. A model of a dozen lines plays random sequences of
-scores, skips, undos and repetitions against the store.
+the effective score always is what the rule makes of those that are not undone (the latest, the mean
+of several scorers, one person's), one bad event doesn't cost the others, and review outcomes follow
+what was done. A model of a dozen lines plays random sequences of scores by several people, skips,
+undos, repetitions and changes of the rule against the store.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -28,8 +30,10 @@ from store_rows import (
     score,
 )
 
-from db import images, rounds, scores
+from db import candidates, images, rounds, rules, scores
+from db.errors import StoreError
 from db.records import Event
+from db.rules import Rule, read_rule
 from db.store import Store
 
 
@@ -47,7 +51,7 @@ def hand_score(store: Store, image_id: int) -> float | None:
 
 def test_a_score_is_kept_with_all_that_was_shown(store: Store) -> None:
     (image_id,) = add_images(store, 1)
-    score(store, image_id, 3)
+    score(store, image_id, 3, scorer="ann")
     add_encoder(store)
     version = add_version(store)
     tokyo = datetime(2025, 3, 1, 21, 30, tzinfo=timezone(timedelta(hours=9)))
@@ -200,6 +204,43 @@ def test_scores_since_a_version_are_the_new_the_changed_and_the_withdrawn(store:
     assert scores.since_version(store, version.id) == 3
 
 
+# Several scorers
+
+
+def test_a_rule_is_written_as_it_is_given() -> None:
+    for text in ("latest", "mean", "person:ann", "person:", "person:a:b"):
+        assert str(read_rule(text)) == text
+    assert read_rule("person:") == Rule("person", None)
+    for nonsense in ("", "Mean", "median", "ann"):
+        with pytest.raises(StoreError, match="latest, mean or person:NAME"):
+            read_rule(nonsense)
+
+
+def test_what_is_first_and_what_a_revision_goes_by_who_scores(store: Store) -> None:
+    (image_id,) = add_images(store, 1)
+    for scorer in ("ann", "ben", "ann", None):
+        score(store, image_id, 5, scorer=scorer)
+    whys = [row.why for row in scores.history(store, image_id)]
+    assert whys == ["first", "first", "revision", "first"]
+
+
+def test_a_confirmation_holds_where_others_move_the_mean(store: Store) -> None:
+    (image_id,) = add_images(store, 1)
+    rules.set_effective_rule(store, Rule("mean"))
+    score(store, image_id, 4, scorer="ann")
+    score(store, image_id, 8, scorer="ben")
+    keep = {"queue": "hand-score", "why": "confirmation"}
+    score(store, image_id, 6, scorer="ann", **keep)  # as shown; the mean becomes 7
+    assert candidates.kept_by_hand(store) == {image_id}
+    score(store, image_id, 1, scorer="ben")
+    assert candidates.kept_by_hand(store) == set()
+
+
+def test_a_store_from_before_there_were_rules_goes_by_the_latest(store: Store) -> None:
+    assert store.setting(rules.SETTING) is None
+    assert rules.effective_rule(store) == Rule("latest")
+
+
 # Tempo
 
 
@@ -306,6 +347,7 @@ def test_the_reason_alone_tells_the_queue(store: Store, review: int) -> None:
 def test_after_the_next_version_a_late_card_is_scored_but_counts_for_no_round(
     store: Store, review: int
 ) -> None:
+    score(store, 4, 5)  # what the next version learns from
     add_version(store, parent="v1.0")
     assert scores.record(store, [card("a", "score", 1, value=2)])[0].accepted
     assert outcome_counts(store) == (3, 0, 0, 0)
@@ -315,16 +357,26 @@ def test_after_the_next_version_a_late_card_is_scored_but_counts_for_no_round(
 # Any sequence
 
 IMAGES = 3
+SCORERS = st.sampled_from([None, "ann", "ben"])
+RULES = [
+    Rule(),
+    Rule("mean"),
+    Rule("person", "ann"),
+    Rule("person", None),
+    Rule("person", "nobody"),
+]
 STEPS = st.lists(
     st.one_of(
         st.tuples(
             st.just("score"),
             st.integers(1, IMAGES),
             st.sampled_from([0, 0.5, 1, 7.25, 10]),
+            SCORERS,
         ),
-        st.tuples(st.just("skip"), st.integers(1, IMAGES), st.none()),
-        st.tuples(st.just("undo"), st.integers(0, 30), st.none()),
-        st.tuples(st.just("repeat"), st.integers(0, 30), st.none()),
+        st.tuples(st.just("skip"), st.integers(1, IMAGES), st.none(), st.none()),
+        st.tuples(st.just("undo"), st.integers(0, 30), st.none(), st.none()),
+        st.tuples(st.just("repeat"), st.integers(0, 30), st.none(), st.none()),
+        st.tuples(st.just("rule"), st.integers(0, len(RULES) - 1), st.none(), st.none()),
     ),
     max_size=25,
 )
@@ -337,13 +389,14 @@ class Model:
         self.sent: list[Event] = []
         self.acts: list[Event] = []
         self.undone: set[str] = set()
+        self.rule = RULES[0]
 
-    def next(self, kind: str, number: int, value: float | None) -> Event | None:
+    def next(self, kind: str, number: int, value: float | None, scorer: str | None) -> Event | None:
         if kind == "repeat":
             return self.sent[number % len(self.sent)] if self.sent else None
         name = f"e{len(self.sent)}"
         if kind != "undo":
-            made = event(name, kind, number, value=value)
+            made = event(name, kind, number, value=value, scorer=scorer)
             self.acts.append(made)
         elif self.acts:
             target = self.acts[number % len(self.acts)].event_id
@@ -362,21 +415,39 @@ class Model:
         ]
 
     def hand_score(self, image_id: int) -> float | None:
-        return next((act.value for act in reversed(self.standing("score", image_id))), None)
+        standing = self.standing("score", image_id)
+        if self.rule.kind == "person":
+            standing = [act for act in standing if act.scorer == self.rule.person]
+        latest = {act.scorer: act.value or 0.0 for act in standing}
+        if self.rule.kind == "mean" and latest:
+            return fmean(latest.values())
+        return standing[-1].value if standing else None
 
 
 @settings(max_examples=60, deadline=None)
 @given(steps=STEPS, size=st.integers(1, 4))
 def test_any_sequence_of_events_ends_as_the_model_says(
-    steps: list[tuple[str, int, float | None]], size: int
+    steps: list[tuple[str, int, float | None, str | None]], size: int
 ) -> None:
     with TemporaryDirectory() as folder, new_store(Path(folder)) as store:
         add_images(store, IMAGES)
         model = Model()
-        events = [made for step in steps if (made := model.next(*step))]
-        for start in range(0, len(events), size):
-            receipts = scores.record(store, events[start : start + size])
-            assert all(receipt.accepted for receipt in receipts)
+        batch: list[Event] = []
+        for step in [*steps, ("rule", 0, None, None)]:
+            if step[0] != "rule":
+                batch += [made for made in [model.next(*step)] if made]
+            if len(batch) >= size or step[0] == "rule":
+                receipts = scores.record(store, batch)
+                assert all(receipt.accepted for receipt in receipts)
+                batch = []
+            if step[0] == "rule":
+                before = [model.hand_score(i) for i in range(1, IMAGES + 1)]
+                assert [hand_score(store, i) for i in range(1, IMAGES + 1)] == before
+                model.rule = RULES[step[1]]
+                after = [model.hand_score(i) for i in range(1, IMAGES + 1)]
+                changed = sum(old != new for old, new in zip(before, after, strict=True))
+                assert rules.set_effective_rule(store, model.rule) == changed
+                assert rules.effective_rule(store) == model.rule
         for image_id in range(1, IMAGES + 1):
             kept = [row.event_id for row in scores.history(store, image_id) if not row.undone_at]
             standing = model.standing("score", image_id)

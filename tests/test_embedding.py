@@ -11,15 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from db import embeddings, images, versions
 from db.errors import StoreError
 from db.records import NewVersion, Version
-from labeler.embedding import embed, prepare_file
+from labeler.embedding import embed
 from labeler.errors import Stopped
 from labeler.importing import import_paths
 from labeler.opinions import opinion_path
+from labeler.progress import Pace
 from labeler.project import Project
 from model import opinion
 from model.head import Head
@@ -236,26 +238,29 @@ def test_a_version_of_another_encoder_predicts_nothing(project, paths):
     assert not len(versions.predictions(project.store, version.id).image_ids)
 
 
-def detailed_photo(path: Path) -> None:
-    """2400 × 1800 pixels with edges and grain in it, as a camera's JPEG has them."""
-    rng = np.random.default_rng(11)
-    coarse = rng.integers(0, 256, (9, 12, 3)).astype(np.uint8)
-    scene = Image.fromarray(coarse).resize((2400, 1800), Image.Resampling.BICUBIC)
-    tiles = Image.fromarray(coarse[::-1]).resize((2400, 1800), Image.Resampling.NEAREST)
-    grain = rng.normal(0, 8, (1800, 2400, 1))
-    pixels = np.asarray(Image.blend(scene, tiles, 0.4), dtype=np.float32) + grain
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, quality=90)
+def test_the_rate_and_the_time_left_are_the_true_ones(project, tmp_path):
+    """A slow encoder on a made-up clock: a second an image, first a minute to get ready."""
+    draw(tmp_path / "pictures", range(60))
+    import_paths(project, [tmp_path / "pictures"], workers=1)
+    clock, began, end, pace, told = [60.0], 60.0, 120.0, Pace(), []
 
+    class Slow(MeanColour):
+        def encode(self, batch):
+            clock[0] += len(batch)
+            return super().encode(batch)
 
-def test_decoding_a_large_jpeg_smaller_keeps_its_embedding(tmp_path):
-    from model.encoders import load_encoder
-    from model.precision import agreement
+    def progress(done: int, total: int, what: str) -> None:
+        pace.seen(done, what, clock[0] if done else 0.0)
+        told.append((clock[0], done, pace.left(total)))
 
-    path = tmp_path / "photo.jpg"
-    detailed_photo(path)
-    encoder = load_encoder("lite", precision="float32")
-    with Image.open(path) as photo:
-        whole = encoder.prepare(photo.convert("RGB"))
-    drafted = prepare_file(encoder, path)
-    assert not np.array_equal(drafted, whole)
-    assert agreement(encoder.encode(drafted[None]), encoder.encode(whole[None])) >= 0.999
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        embed(project, encoder=Slow(), batch_size=4, progress=progress)
+    finally:
+        torch.set_num_threads(before)
+    assert (clock[0], told[-1][1:]) == (end, (60, 0.0))
+    for now, done, left in told:
+        assert now - began - 12 <= done <= now - began  # two batches may wait, one is computed
+        if done >= 30:
+            assert left == pytest.approx(end - now, abs=12)

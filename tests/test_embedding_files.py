@@ -4,6 +4,7 @@ refused, a file that can't be used is named and the rest goes on, and nothing in
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -153,11 +154,40 @@ def test_a_single_array_of_any_float_format_is_read(project: Project, tmp_path: 
         np.testing.assert_allclose([value for _, value in found], wanted, atol=1e-5)
 
 
+def test_tables_of_vectors_and_files_for_each_image_are_read_alike(
+    project: Project, tmp_path: Path
+) -> None:
+    rows = unit_rows(40).astype(np.float32)
+    wanted = expected(project, rows)
+    columns = {"path": [f"{row}.jpg" for row in range(40)], "vector": list(rows)}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet", row_group_size=16)
+    found = rows_of(project, tmp_path / "t.parquet")
+    assert [name for name, _ in found] == columns["path"]
+    np.testing.assert_allclose([value for _, value in found], wanted, atol=1e-5)
+
+    for row in range(40):
+        path = tmp_path / "CLIP" / f"{row % 3}_folder" / f"{row:02}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, rows[row] if row % 2 else rows[row : row + 1])
+    said = dict(rows_of(project, tmp_path / "CLIP"))
+    by_row = {int(Path(name).stem): value for name, value in said.items()}
+    np.testing.assert_allclose([by_row[row] for row in range(40)], wanted, atol=1e-5)
+
+
 def test_what_holds_embeddings_is_told_from_folders_of_images(tmp_path: Path) -> None:
     write(tmp_path / "laion", 0, unit_rows(2))
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "one.jpg").touch()
+    np.save(tmp_path / "images" / "beside.npy", unit_rows(1))
+    (tmp_path / "CLIP" / "7_good").mkdir(parents=True)
+    np.save(tmp_path / "CLIP" / "7_good" / "one.npy", unit_rows(1))
+    parquet.write_table(pyarrow.table({"v": [[0.5]]}), tmp_path / "vectors.parquet")
+    parquet.write_table(pyarrow.table({"v": [0.5]}), tmp_path / "other.parquet")
     assert holds_embeddings(tmp_path / "laion")
+    assert holds_embeddings(tmp_path / "CLIP")
+    assert holds_embeddings(tmp_path / "CLIP" / "7_good")
+    assert holds_embeddings(tmp_path / "vectors.parquet")
+    assert not holds_embeddings(tmp_path / "other.parquet")
     assert holds_embeddings(tmp_path / "laion" / "img_emb")
     assert holds_embeddings(tmp_path / "laion" / "img_emb" / "img_emb_0.npy")
     assert not holds_embeddings(tmp_path / "images")
@@ -184,16 +214,16 @@ def test_a_band_the_top_and_every_kind_of_file(project: Project, tmp_path: Path)
         assert read_table(out) == [(name, value, "v1.0") for name, value in inside]
 
 
-def read_table(path: Path) -> list[tuple[Any, ...]]:
+def read_table(path: Path) -> list[tuple[str, float, str]]:
+    rows: list[dict[str, Any]]
     if path.suffix == ".csv":
-        lines = path.read_text(encoding="utf-8").splitlines()
-        assert lines[0] == "path,prediction,version"
-        cells = [line.split(",") for line in lines[1:]]
-        return [(name, float(value), version) for name, value, version in cells]
-    if path.suffix == ".jsonl":
-        documents = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return [tuple(document.values()) for document in documents]
-    return [tuple(row.values()) for row in parquet.read_table(path).to_pylist()]
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    elif path.suffix == ".jsonl":
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    else:
+        rows = parquet.read_table(path).to_pylist()
+    return [(row["path"], float(row["prediction"]), row["version"]) for row in rows]
 
 
 def test_without_a_file_rows_are_printed_in_their_order(project: Project, tmp_path: Path) -> None:
@@ -283,7 +313,8 @@ UNUSABLE: dict[str, tuple[Callable[[Path, Path], None], str]] = {
         "5 bytes are missing",
     ),
     "whole numbers": (with_array(np.ones((6, WIDTH), dtype=np.int64)), "It holds int64"),
-    "one dimension": (with_array(ROWS[0]), "not (rows, values)"),
+    "one dimension": (with_array(ROWS[0]), "metadata_1.parquet names 6 rows, but it has 1"),
+    "three dimensions": (with_array(ROWS[None]), "not (rows, values)"),
     "by columns": (with_array(np.asfortranarray(ROWS)), "stored by columns"),
     "nothing": (with_array(ROWS[:0]), "no embeddings"),
     "no array": (lambda _, path: void(path.write_bytes(b"\x93NUMPZ")), "not an array as numpy"),

@@ -18,11 +18,11 @@ from PIL import Image
 from scenes import pictures, prepared
 
 from model import torchvision_guard  # noqa: F401  (before timm)
-from model.encoders import SHORT_NAMES, canonical, load_encoder
+from model.encoders import LITE_WIDTH, SHORT_NAMES, canonical, load_encoder, told_width
 from model.errors import ModelError
 from model.framing import Framing
-from model.precision import agreement
-from model.torch_encoder import Staged, build
+from model.precision import Robust, agreement
+from model.torch_encoder import build
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,25 @@ class TestNames:
         assert canonical("open_clip:ViT-B-32/./sub/../sub/Weights.pt") == absolute
         assert canonical(absolute) == absolute
 
+    def test_normalised_is_the_end_of_any_name(self):
+        assert canonical("lite/normalised") == "lite/normalised"
+        assert canonical("clip-b32/normalised") == canonical("clip-b32") + "/normalised"
+        assert canonical("open_clip:ViT-B-32/a/w.pt/normalised").endswith("/a/w.pt/normalised")
+        with pytest.raises(ModelError, match="clip-l15"):
+            canonical("clip-l15/normalised")
+
+    def test_the_width_is_known_without_weights(self):
+        widths = {name: told_width(canonical(name)) for name in [*SHORT_NAMES, "lite/normalised"]}
+        assert widths == {
+            "clip-l14-336": 768,
+            "clip-l14": 768,
+            "clip-b32": 512,
+            "lite/normalised": LITE_WIDTH,
+        }
+
     def test_every_canonical_name_is_its_own(self):
-        for name in [*SHORT_NAMES, "lite", "open_clip:RN50/yfcc15m"]:
+        names = [*SHORT_NAMES, "lite", "open_clip:RN50/yfcc15m", "clip-l14/normalised"]
+        for name in names:
             assert canonical(canonical(name)) == canonical(name)
 
     @pytest.mark.parametrize(
@@ -80,6 +97,17 @@ class TestNames:
             "sys.exit(bool({'torch', 'open_clip', 'timm'} & set(sys.modules)))"
         )
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_normalised_encoder_differs_by_the_length_alone(exact_lite):
+    unit = load_encoder("lite/normalised", precision="float32")
+    assert (unit.identity, unit.normalised, unit.width) == ("lite/normalised", True, LITE_WIDTH)
+    assert unit.preprocessing == exact_lite.preprocessing
+    batch = np.stack([unit.prepare(picture) for picture in pictures()[:2]])
+    raw = exact_lite.encode(batch)
+    expected = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+    np.testing.assert_allclose(unit.encode(batch), expected, atol=1e-5)
+    assert unit.encode(batch[:0]).shape == (0, LITE_WIDTH)
 
 
 class TestLite:
@@ -146,6 +174,19 @@ class TestLite:
             load_encoder("lite", device="cuda:99")
 
 
+@pytest.mark.parametrize("resize", ["shortest", "squash"])
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_torch_resizes_as_pillow_does(resize, interpolation, monkeypatch):
+    """The first on processors that are quick at it, the other elsewhere: the same embeddings."""
+    framing = Framing(96, resize, interpolation, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    quick = [framing.frame(picture) for picture in pictures()]
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    for picture, found in zip(pictures(), quick, strict=True):
+        plain = framing.frame(picture)
+        assert found.shape == plain.shape == (3, 96, 96)
+        assert np.abs(found.astype(int) - plain).max() <= 2
+
+
 class TestPrecision:
     FRAMING = Framing(8, "squash", "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
@@ -158,7 +199,7 @@ class TestPrecision:
 
         encoder = build(
             "cancelling",
-            Staged(torch.nn.Identity(), Cancelling()),
+            Robust(Cancelling()),
             self.FRAMING,
             device="cpu",
             precision="auto",

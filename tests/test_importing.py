@@ -14,10 +14,11 @@ from pictures import jpeg_bytes, make_collection, make_jpeg, noise_image, with_o
 from PIL import Image
 
 from db import images, records
-from labeler.errors import BadInput, LabelerError, Stopped
+from labeler.errors import BadInput, LabelerError, Stopped, UnreadableImage
+from labeler.fingerprints import look
 from labeler.importing import BATCH, ImportSummary, import_paths
-from labeler.pictures import preview_path, thumbnail_path
-from labeler.previews import ensure_previews
+from labeler.pictures import preview_path, read_header, thumbnail_path
+from labeler.previews import make_previews, preview_of, thumbnail_of
 from labeler.project import Project
 
 
@@ -206,7 +207,7 @@ def test_previews_are_upright_and_small(project: Project, tmp_path: Path) -> Non
         digest = image_at(project, path).content_hash or ""
         with Image.open(preview_path(project, digest)) as preview:
             assert preview.format == "JPEG"
-            with Image.open(thumbnail_path(project, digest)) as thumbnail:
+            with Image.open(thumbnail_of(project, digest, path)) as thumbnail:
                 sizes[path.stem] = (preview.size, thumbnail.size)
     assert sizes == {
         "big": ((512, 1024), (128, 256)),
@@ -231,9 +232,35 @@ def test_a_small_jpeg_is_its_own_preview_without_metadata(project: Project, tmp_
         assert b"home" not in preview.read_bytes() and b"secret" not in preview.read_bytes()
         with Image.open(path) as file, Image.open(preview) as kept:
             assert kept.tobytes() == file.tobytes()  # decoded alike: nothing was coded anew
-        with Image.open(thumbnail_path(project, digest)) as thumbnail:
+        with Image.open(thumbnail_of(project, digest, path)) as thumbnail:
             sizes.append(thumbnail.size)
     assert sizes == [(225, 125), (300, 200)]
+
+
+def test_what_is_small_gets_one_file_and_no_more(project: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    folder.mkdir()
+    for name, side in (("a.jpg", 512), ("b.png", 512), ("c.jpg", 513), ("d.png", 513)):
+        noise_image(side, (side, 100)).save(folder / name)
+    import_paths(project, [folder])
+    kept = []
+    for path in sorted(folder.iterdir()):
+        digest = image_at(project, path).content_hash or ""
+        assert preview_path(project, digest).is_file()
+        kept.append(thumbnail_path(project, digest).is_file())
+    assert kept == [False, False, True, True]
+
+
+def test_a_small_jpeg_looks_as_it_did_in_full(project: Project, tmp_path: Path) -> None:
+    """Only its brightness is decoded, at half its size: the fingerprint stays almost the same."""
+    path = tmp_path / "p" / "a.jpg"
+    path.parent.mkdir()
+    picture = noise_image(5, (10, 8)).resize((500, 400), Image.Resampling.BICUBIC)
+    picture.save(path, quality=90)
+    import_paths(project, [path.parent])
+    image = image_at(project, path)
+    assert (image.width, image.height) == (500, 400)
+    assert (image.fingerprint or 0) ^ look(picture) in {0, *(1 << bit for bit in range(64))}
 
 
 @pytest.mark.parametrize("kind", ["turned", "cmyk"])
@@ -279,28 +306,77 @@ def test_a_batch_of_new_known_and_repeated_files(project: Project, tmp_path: Pat
         )
 
 
-def test_lost_thumbnails_are_made_again(project: Project, tmp_path: Path) -> None:
-    path = make_jpeg(tmp_path / "p" / "a.jpg")
+def test_what_is_lost_is_made_again(project: Project, tmp_path: Path) -> None:
+    path = make_jpeg(tmp_path / "p" / "a.jpg", 1, (1500, 1000))
     import_paths(project, [path.parent])
     digest = image_at(project, path).content_hash or ""
-    thumbnail = thumbnail_path(project, digest)
+    preview, thumbnail = preview_path(project, digest), thumbnail_path(project, digest)
     thumbnail.unlink()
+    preview.write_bytes(b"")
     assert brief(import_paths(project, [path.parent])) == {"found": 1, "known": 1}
-    assert thumbnail.stat().st_size > 0
-    preview_path(project, digest).write_bytes(b"")
-    ensure_previews(project, digest, path)
-    assert preview_path(project, digest).stat().st_size > 0
+    assert preview.stat().st_size > 0 and thumbnail.stat().st_size > 0
+    preview.unlink()
+    assert preview_of(project, digest, path) == preview and preview.is_file()
     assert not list(project.folder.rglob("*.part"))
 
 
-def test_a_preview_that_cannot_be_written_stops_with_a_sentence(
+def test_a_thumbnail_is_made_of_the_preview_when_the_picture_is_gone(
     project: Project, tmp_path: Path
 ) -> None:
-    shutil.rmtree(project.thumbnails)
-    project.thumbnails.write_text("in the way")
-    make_jpeg(tmp_path / "p" / "a.jpg")
+    path = make_jpeg(tmp_path / "p" / "a.jpg", 1, (1500, 1000))
+    import_paths(project, [path.parent])
+    digest = image_at(project, path).content_hash or ""
+    thumbnail_path(project, digest).unlink()
+    path.unlink()
+    with Image.open(thumbnail_of(project, digest, path)) as thumbnail:
+        assert thumbnail.size == (256, 171)
+    assert thumbnail_path(project, digest).is_file()
+
+
+def test_a_lost_preview_is_not_made_of_another_picture(project: Project, tmp_path: Path) -> None:
+    path = make_jpeg(tmp_path / "p" / "a.jpg", 1)
+    import_paths(project, [path.parent])
+    digest = image_at(project, path).content_hash or ""
+    preview_path(project, digest).unlink()
+    make_jpeg(path, 2)
+    with pytest.raises(UnreadableImage, match="changed since it was imported"):
+        preview_of(project, digest, path)
+    assert not preview_path(project, digest).exists()
+
+
+def test_an_empty_thumbnail_is_made_again(project: Project, tmp_path: Path) -> None:
+    path = make_jpeg(tmp_path / "p" / "a.jpg", 1, (1500, 1000))
+    import_paths(project, [path.parent])
+    digest = image_at(project, path).content_hash or ""
+    thumbnail_path(project, digest).write_bytes(b"")  # as a crash may leave it
+    assert thumbnail_of(project, digest, path).stat().st_size > 0
+
+
+@pytest.mark.parametrize("folder", ["previews", "thumbnails"])
+def test_a_preview_that_cannot_be_written_stops_with_a_sentence(
+    project: Project, tmp_path: Path, folder: str
+) -> None:
+    shutil.rmtree(project.folder / folder)
+    (project.folder / folder).write_text("in the way")
+    make_jpeg(tmp_path / "p" / "a.jpg", 1, (600, 400))
     with pytest.raises(LabelerError, match="previews"):
         import_paths(project, [tmp_path / "p"])
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_a_preview(project: Project, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "a.png"
+    noise_image(1, (300, 300)).save(path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with path.open("rb") as file:
+        header = read_header(file, path)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+        try:
+            with pytest.raises(LabelerError, match="make room"):
+                make_previews(project, "ab" * 32, header)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not [path for path in project.previews.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("stop", [Stopped, KeyboardInterrupt])

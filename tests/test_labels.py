@@ -1,4 +1,4 @@
-"""Protects hand scores from the command line: the right image, the right value, nothing twice.
+"""Protects hand scores from tables: the right image, the right value, nothing twice.
 
 A CSV file may be written by any table program; its bad lines are named, its good ones are taken,
 and running it again neither repeats a score nor undoes what a person has revised since.
@@ -17,8 +17,11 @@ from collection import draw_pictures
 from db import images, scores
 from labeler.errors import BadInput
 from labeler.importing import import_paths
-from labeler.labels import LabelSummary, find_image, label_from, label_one
+from labeler.labels import find_image, label_one
 from labeler.project import Project
+from labeler.score_files.outcome import LabelSummary
+from labeler.score_files.statements import Place, Reading
+from labeler.taking import label_from
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +62,11 @@ def picture(tmp_path: Path, number: int) -> Path:
 
 def take(project: Project, file: Path, text: str | bytes) -> LabelSummary:
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return label_from(project, file, "ann")
+    return label_from(project, file, Reading(scorer="ann"), keep_all=True)
 
 
-def problems(summary: LabelSummary) -> dict[int, str]:
-    return {bad.line: bad.problem for bad in summary.bad}
+def problems(summary: LabelSummary) -> dict[Place, str]:
+    return {bad.place: bad.problem for bad in summary.bad}
 
 
 def test_an_image_is_meant_by_path_relative_path_or_id(

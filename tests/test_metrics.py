@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from model.metrics import baseline, measure, precision_recall, resamples
+from model.metrics import baseline, measure, precision_recall
+from model.resampling import FIGURES, Ranking, Weighted, draws
 
 SAID = np.array([0.9, 0.8, 0.6, 0.4, 0.2])
 TRUTH = np.array([0.8, 0.3, 0.6, 0.7, 0.1])
@@ -95,10 +96,24 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     assert 50 <= covered <= 60
 
 
-def test_resamples_draw_whole_groups() -> None:
-    weights = resamples(np.array([4, 4, 9]), seed=0, count=50)
-    assert (weights[:, 0] == weights[:, 1]).all()
-    assert (weights[:, 0] + weights[:, 2] == 2).all()
+def test_each_resample_draws_as_many_groups_as_there_are() -> None:
+    drawn = draws(9, 0, range(50))
+    assert drawn.shape == (50, 9)
+    assert (drawn.sum(axis=1) == 9).all()
+    assert len(np.unique(drawn, axis=0)) == 50
+
+
+@pytest.mark.parametrize("step", [0.001, 0.25])  # hardly a tie, and next to nothing but ties
+def test_an_image_drawn_twice_counts_as_two(step: float) -> None:
+    draw = np.random.default_rng(5)
+    said, truth = np.round(draw.random(40) / step) * step, draw.integers(0, 11, 40) / 10
+    counts = draws(40, 1, range(3))
+    ranking = Ranking.of(said, truth, 0.5, truth >= 0.5)
+    weighted = Weighted(ranking, counts[:, ranking.order])
+    for place, times in enumerate(counts.astype(int)):
+        found = measure(np.repeat(said, times), np.repeat(truth, times), 0.5)
+        for name, figure in FIGURES.items():
+            assert figure(weighted)[place] == pytest.approx(found[name]["value"])
 
 
 def test_baseline_says_the_mean() -> None:

@@ -18,11 +18,14 @@ from streamlit.testing.v1 import AppTest
 import db.images
 import db.runs
 import db.versions
-from labeler.app import measures, running, words
+from labeler import measures
+from labeler.app import running, words
 from labeler.app.folders import look
 from labeler.app.navigation import page_file
+from labeler.exports.kinds import KINDS
 from labeler.importing import import_paths
 from labeler.project import Project
+from labeler.runs import follow
 
 HOSTILE = "![x](http%3a//evil.example/a.png) **bold** :red[b]"
 TIME = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -70,7 +73,7 @@ def test_without_a_project_the_start_page_waits_for_a_folder(
 
 def test_a_page_without_a_project_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABELER_PROJECT", str(tmp_path / "none"))
-    for name in ("train", "explore", "export"):
+    for name in ("train", "explore", "try_it", "export"):
         assert "no project here yet" in words_of_errors(opened(name))
 
 
@@ -218,11 +221,41 @@ def test_export_writes_to_a_folder(served: Project) -> None:
     target = served.folder.parent / "out"
     page = opened("export")
     page.text_input(key="folder-dataset").set_value(str(target))
-    page.checkbox[0].check()
+    page.checkbox(key="with-images").check()
     page.button(key="write-dataset").click().run()
     assert not page.error
+    run = follow(served, db.runs.latest(served.store, "export").id)
+    assert (run.state, run.kind) == ("done", "export")
     assert len((target / "dataset.csv").read_text().splitlines()) == 41
     assert len(list((target / "images").iterdir())) == 40
+    page.run()
+    assert "Wrote 40 images" in page.success[0].value
+
+
+def test_every_format_of_an_export_is_offered_with_what_it_is_for(served: Project) -> None:
+    page = opened("export")
+    for name, kind in KINDS.items():
+        page.selectbox(key="export-kind").set_value(name).run()
+        assert not page.exception
+        assert not page.error
+        assert kind.purpose in [text.value for text in page.markdown]
+        assert page.text_input(key=f"folder-{name}").value.endswith(f"exports/{name}")
+
+
+def test_export_says_beforehand_what_may_surprise(served: Project) -> None:
+    page = opened("export")
+    page.selectbox(key="export-kind").set_value("cityclassifiers").run()
+    assert any("CLIP L/14" in info.value.replace("\\", "") for info in page.info)
+    page.text_input(key="split-cityclassifiers").set_value("80").run()
+    assert "80:10:10" in words_of_errors(page)
+
+
+def test_licences_are_kept_and_the_card_is_shown(served: Project) -> None:
+    page = opened("export")
+    page.text_input(key="licence-0").set_value("CC0")
+    button(page, "Keep the licences").click().run()
+    page.button(key="show-card").click().run()
+    assert "## Licence\n\nCC0" in page.code[0].value
 
 
 def test_export_to_half_a_path_is_refused(served: Project) -> None:
@@ -238,7 +271,7 @@ def test_no_page_imports_torch(served: Project) -> None:
 import sys
 import tomllib
 from streamlit.testing.v1 import AppTest
-for page in {[str(page_file(name)) for name in ("start", "train", "explore", "export")]}:
+for page in {[str(page_file(name)) for name in ("start", "train", "explore", "try_it", "export")]}:
     assert not AppTest.from_file(page, default_timeout=60).run().exception
 print("torch" in sys.modules)
 """
@@ -255,6 +288,16 @@ def test_a_run_whose_process_died_is_told_as_failed(served: Project) -> None:
     db.runs.mark_stale(served.store, later)
     assert not running.active(served, "import")
     assert running.latest(served, "import").id == run.id
+
+
+def test_the_time_left_is_that_of_a_phase_and_the_next_ones_are_named(served: Project) -> None:
+    run, _ = db.runs.start(served.store, "import", {}, pid=None)
+    db.runs.beat(served.store, run.id, 300, 1000, "embedding")
+    run = running.latest(served, "import")
+    line = running.progress_line(run, 40.0)
+    assert line == "embedding: 300 of 1,000, 40 seconds left, then predicting"
+    db.runs.beat(served.store, run.id, 1, 1000, "predicting")
+    assert running.progress_line(running.latest(served, "import"), None) == "predicting: 1 of 1,000"
 
 
 @pytest.mark.parametrize("text", ["", "holidays", "/nowhere/at/all"])

@@ -6,7 +6,9 @@ order of the predictions can be told from the pictures.
 
 from __future__ import annotations
 
+import json
 import shutil
+import tarfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +21,17 @@ from shades import Brightness, draw_shades
 
 from db import images, scores, versions
 from db.errors import StoreError
+from db.predicted_files import file_key, predicted_files
 from db.records import Event, Predictions
+from labeler import runs
+from labeler.copying import Destination
 from labeler.embedding import embed
 from labeler.errors import BadInput, Stopped
+from labeler.filtering import Filter, filter_images
 from labeler.importing import import_paths
-from labeler.predicting import PredictedImage, PredictedImages, activate, predict_paths
+from labeler.predicting import KEPT_IN, PredictedImage, PredictedImages, activate, predict_paths
 from labeler.project import Project
-from labeler.selecting import as_table, copy_images, select
+from labeler.selecting import as_table, select
 from labeler.tables import write_table
 from labeler.training import train
 from model.quick import Quick
@@ -180,12 +186,90 @@ def test_more_than_one_batch_and_a_stop_in_between(project: Project, tmp_path: P
     assert len(rising) == 70
     assert np.corrcoef(rising, np.arange(70))[0, 1] > 0.9
 
+
+def test_what_is_interrupted_goes_on_where_it_stopped(project: Project, tmp_path: Path) -> None:
+    many = [tmp_path / f"{n:02}.bmp" for n in range(70)]
+    for n, path in enumerate(many):
+        Image.new("RGB", (8, 8), (3 * n, 3 * n, 3 * n)).save(path)
+
     def stop(done: int, total: int, what: str) -> None:
         if done:
             raise Stopped("Stopped.")
 
     with pytest.raises(Stopped):
         predict_paths(project, many, encoder=Brightness(), progress=stop)
+    seen: list[int] = []
+    second = Brightness()
+    result = predict_paths(project, many, encoder=second, progress=lambda d, *_: seen.append(d))
+    assert 0 < second.encoded < 70
+    assert seen[0] == 70 - second.encoded
+    third = Brightness()
+    again = predict_paths(project, many, encoder=third)
+    assert third.encoded == 0
+    assert again == result
+    assert len(again.images) == 70
+
+
+def test_a_file_that_has_changed_is_predicted_anew(project: Project, strangers: Path) -> None:
+    dark = strangers / "a" / "dark.png"
+    [before] = predict_paths(project, [dark], encoder=Brightness()).images
+    Image.new("RGB", (41, 30), "white").save(dark)
+    [after] = predict_paths(project, [dark], encoder=Brightness()).images
+    assert after.prediction > before.prediction + 0.3
+
+
+def test_what_was_kept_may_be_damaged_or_removed(project: Project, strangers: Path) -> None:
+    first = predict_paths(project, [strangers], encoder=Brightness())
+    kept = project.runs_folder / KEPT_IN
+    for suffix in ("-wal", "-shm"):
+        kept.with_name(kept.name + suffix).unlink(missing_ok=True)
+    kept.write_bytes(b"no database" * 1000)
+    assert predict_paths(project, [strangers], encoder=Brightness()) == first
+    kept.unlink()
+    assert predict_paths(project, [strangers], encoder=Brightness()) == first
+
+
+def test_any_version_may_be_asked_and_each_keeps_its_own(project: Project, strangers: Path) -> None:
+    train(project, encoder=Brightness(), recipe=Quick(steps=2, features=8, hidden=64, folds=2))
+    new = predict_paths(project, [strangers], encoder=Brightness())
+    old = predict_paths(project, [strangers], version="v1.0", encoder=Brightness())
+    assert (new.version, old.version) == ("v1.1", "v1.0")
+    assert {one.prediction for one in new.images} != {one.prediction for one in old.images}
+    known = Brightness()
+    assert predict_paths(project, [strangers], version="v1.1", encoder=known) == new
+    assert predict_paths(project, [strangers], version="v1.0", encoder=known) == old
+    assert known.encoded == 0
+    with pytest.raises(BadInput, match=r"no version v9\.9"):
+        predict_paths(project, [strangers], version="v9.9")
+
+
+def test_only_the_versions_used_last_are_kept(tmp_path: Path) -> None:
+    file = tmp_path / "kept.sqlite"
+    key = file_key("a.png", 1, 2)
+    for name in ("one", "two", "three", "four"):
+        with predicted_files(file, name) as kept:
+            kept.keep({key: 0.5})
+    with predicted_files(file, "two") as kept:
+        assert kept.known([key]) == {key: 0.5}
+    with predicted_files(file, "one") as kept:
+        assert kept.known([key]) == {}
+
+
+def test_a_tar_is_predicted_as_if_it_were_a_folder(
+    project: Project, strangers: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tars").mkdir()
+    tar = tmp_path / "tars" / "00000.tar"
+    with tarfile.open(tar, "w") as packed:
+        packed.add(strangers, "strangers")
+    plain = predict_paths(project, [strangers], encoder=Brightness())
+    inside = predict_paths(project, [tar], encoder=Brightness())
+    assert names(inside) == names(plain)
+    assert [one.prediction for one in inside.images] == [one.prediction for one in plain.images]
+    assert inside.images[0].path == f"{tar}/strangers/a/b/bright.png"
+    assert inside.images[0].relative == "strangers/a/b/bright.png"
+    around = predict_paths(project, [tar.parent], encoder=Brightness())
+    assert around.images[0].relative == "00000.tar/strangers/a/b/bright.png"
 
 
 def image(name: str, prediction: float) -> PredictedImage:
@@ -200,36 +284,10 @@ def test_a_band_holds_both_its_ends_and_top_comes_after_it() -> None:
     assert select(found) == found
 
 
-def test_copies_keep_their_folders_and_a_second_time_copies_nothing(
-    project: Project, strangers: Path, tmp_path: Path
-) -> None:
-    result = predict_paths(project, [strangers], encoder=Brightness())
-    first = copy_images(result.images, tmp_path / "out")
-    again = copy_images(result.images, tmp_path / "out")
-    assert (first.made, first.there, again.made, again.there) == (3, 0, 0, 3)
-    copied = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")}
-    assert copied == {"a/dark.png", "a/b/bright.png", "grey.jpg"}
-
-
-def test_a_copy_does_not_replace_another_file_of_its_name(
-    project: Project, strangers: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "grey.jpg").write_text("mine")
-    result = predict_paths(project, [strangers / "grey.jpg"], encoder=Brightness())
-    copies = copy_images(result.images, out)
-    assert (out / "grey.jpg").read_text() == "mine"
-    assert copies.renamed == [(str(strangers / "grey.jpg"), str(out / "grey-2.jpg"))]
-    assert (out / "grey-2.jpg").read_bytes() == (strangers / "grey.jpg").read_bytes()
-
-
-def test_copies_inside_the_folder_are_not_predicted_again(
-    project: Project, strangers: Path
-) -> None:
+def test_the_folder_for_copies_is_not_looked_into(project: Project, strangers: Path) -> None:
     out = strangers / "good"
     first = predict_paths(project, [strangers], leave_out=out, encoder=Brightness())
-    copy_images(first.images, out)
+    shutil.copytree(strangers / "a", out)
     again = predict_paths(project, [strangers], leave_out=out, encoder=Brightness())
     assert again.images == first.images
 
@@ -249,6 +307,21 @@ def test_several_folders_are_kept_apart_by_their_names(
     ]
 
 
+def test_pictures_in_parquet_are_predicted_as_if_it_were_a_folder(
+    project: Project, strangers: Path, tmp_path: Path
+) -> None:
+    plain = predict_paths(project, [strangers / "a"], encoder=Brightness())
+    columns = {
+        "key": [one.path.split("/")[-1].removesuffix(".png") for one in plain.images],
+        "png": [Path(one.path).read_bytes() for one in plain.images],
+    }
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "00000.parquet")
+    inside = predict_paths(project, [tmp_path / "00000.parquet"], encoder=Brightness())
+    assert inside.unreadable == []
+    assert names(inside) == names(plain)
+    assert [one.prediction for one in inside.images] == [one.prediction for one in plain.images]
+
+
 def test_the_list_is_written_with_exact_paths(tmp_path: Path) -> None:
     found = [image('odd, "name"\n.png', 0.25), image("b.png", 0.125)]
     write_table(tmp_path / "list.csv", as_table(found, "v1.0"), "csv")
@@ -256,7 +329,7 @@ def test_the_list_is_written_with_exact_paths(tmp_path: Path) -> None:
     table = pyarrow.parquet.read_table(tmp_path / "list.parquet").to_pydict()
     assert table["path"] == [one.path for one in found]
     assert table["prediction"] == [0.25, 0.125]
-    assert (tmp_path / "list.csv").read_text().startswith("path,prediction,version\n")
+    assert (tmp_path / "list.csv").read_text().startswith("path,prediction,version,bracket\n")
 
 
 def test_going_back_to_a_version_predicts_what_came_after_it(
@@ -271,3 +344,35 @@ def test_going_back_to_a_version_predicts_what_came_after_it(
     assert len(said) == PICTURES + 3
     with pytest.raises(StoreError, match=r"v9\.9"):
         activate(project, "v9.9")
+
+
+def test_filtering_a_folder_as_a_run_writes_copies_and_the_list(
+    project: Project, strangers: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    wanted = Filter(0.4, 1.0, 2, "v1.0", Destination(out, "hard", True, "json"), out / "list.csv")
+    assert Filter.read(json.loads(json.dumps(wanted.as_values()))) == wanted
+    assert Filter.read(Filter().as_values()) == Filter()
+    params = {"paths": [str(strangers)], "filter": wanted.as_values()}
+    for told in ("written, 0 there", "0 written"):
+        begun, _ = runs.begin(project, "predict", params)
+        done = runs.work(project, begun.id, encoder=Brightness())
+        assert done.state == "done", done.message
+        assert "of 3 images pass by v1.0" in (done.message or "")
+        assert told in (done.message or "")
+    assert (out / "bright.png").samefile(strangers / "a" / "b" / "bright.png")
+    assert {"bright.png", "bright.json", "list.csv"} <= {file.name for file in out.iterdir()}
+
+
+def test_a_filter_that_cannot_be_is_refused_before_anything_is_done(
+    project: Project, strangers: Path
+) -> None:
+    encoder = Brightness()
+    for wanted in (
+        Filter(destination=Destination(strangers)),
+        Filter(out=strangers / "list.txt"),
+        Filter(version="v9.9"),
+    ):
+        with pytest.raises(BadInput):
+            filter_images(project, [strangers], wanted, encoder=encoder)
+    assert encoder.encoded == 0

@@ -25,6 +25,7 @@ from model.single_steps import STRETCH
 
 WIDTH = 16
 SMALL = Quick(steps=12, features=16, hidden=256)
+DROPPING = replace(plain(), steps=12, hidden=24)
 
 
 def collection(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -270,6 +271,16 @@ def test_the_outcome_follows_the_seed_and_is_the_recipes() -> None:
     strength = opinion.choose_strength(*collection(60), np.arange(60), seed=2)
     assert one.opinion.strength == strength
     assert spearmanr(one.opinion.exceed(x).sum(axis=1), truth).statistic > 0.7
+
+
+@pytest.mark.parametrize("recipe", [Original(steps=48, hidden=24, rate=1e-3), DROPPING])
+def test_what_others_draw_meanwhile_changes_nothing(recipe: Original) -> None:
+    def draw(_done: int, _total: int, _curve: list[Point]) -> None:
+        torch.manual_seed(int(torch.rand(1) * 1000))  # as another training side by side would
+
+    x = collection(20, seed=3)[0]
+    alone, beside = (recipe.train(lesson(60), seed=1, watch=each) for each in (unwatched, draw))
+    np.testing.assert_array_equal(predict(alone.head, x), predict(beside.head, x))
 
 
 def test_curve_shows_both_errors_and_progress_never_goes_back() -> None:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 import db.images
 import db.scores
 import db.versions
+from labeler.brackets import BRACKETS
 from labeler.errors import BadInput
 from labeler.project import Project
 from labeler.scoring import (
-    BRACKETS,
     band_of,
     confirmed_score,
     next_images,

@@ -72,6 +72,40 @@ def test_a_single_file_brings_its_tags_too(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ('{"caption": "a cat, photo", "keywords": ["pet", "soft fur"]}', 4),
+        ('{"caption": null, "tags": "one, two", "keywords": [1, null, ["x"]]}', 2),
+        ('{"key": "000", "status": "success"}', 0),
+        ('["no", "object"]', 0),
+        ("{" * 100_000, None),
+        ('{"a": ' + "[" * 100_000, None),
+        ('{"caption": "cut', None),
+        ('{"caption": "' + "x" * 2_000_000 + '"}', None),
+        ("\xff", None),
+        ("", 0),
+    ],
+)
+def test_tags_stand_in_json_too(project: Project, content: str, found: int | None) -> None:
+    """Where it can't be read, what was said before stays."""
+    json = beside(project, 0, ".json")
+    json.write_text('{"tags": ["before"]}')
+    imported(project)
+    json.write_text(content, encoding="latin-1")
+    summary = imported(project)
+    assert (summary.known, summary.other_files) == (3, 0)
+    assert tags(project, 0) == ["before"] if found is None else len(tags(project, 0)) == found
+
+
+def test_a_text_and_json_of_one_image_come_together(project: Project) -> None:
+    beside(project, 0).write_text("a, b")
+    beside(project, 0, ".json").write_text('{"caption": "b, c"}')
+    beside(project, 0, ".png.txt").write_text("d")
+    assert imported(project).tagged == 1
+    assert tags(project, 0) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
     "content",
     [
         b"\xff\xfe\x00caf\xe9, ok",

@@ -1,30 +1,44 @@
-"""Downloads made when they are asked for and sent from disk, however big they are.
+"""Downloads made when they are asked for, however big they are.
 
-GET /api/download/dataset?format=csv|parquet and GET /api/download/model; below /api/, so that only
-the app's own pages get an answer. The file is written below the system's folder for temporary files
-and removed once it is sent.
+GET /api/download/dataset?format=csv|parquet|jsonl sends the table alone; /api/download/KIND, with
+the fields of a `Plan` as parameters, any export zipped, and so the forms of the model. Below
+/api/, so that only the app's own pages get an answer. What is made for it lies below the system's
+folder for temporary files, with links in the place of images, and is removed once it is sent.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-import zipfile
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from labeler import exporting
+from labeler.app.export_links import read_plan
 from labeler.app.items import shown_name
 from labeler.app.shell import PRESENTABLE, opened_project
+from labeler.app.zips import zipped
 from labeler.errors import BadInput
+from labeler.exports.kinds import DATASET, KINDS, export
+from labeler.exports.model_kinds import MODEL_KINDS, export_aside
 from labeler.failures import sentence
 from labeler.project import Project
+from labeler.tables import FORMATS
 
-MEDIA_TYPES = {".csv": "text/csv", ".parquet": "application/vnd.apache.parquet"}
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MEDIA_TYPES = {
+    "csv": "text/csv",
+    "parquet": "application/vnd.apache.parquet",
+    "jsonl": "application/jsonl",
+}
 
 
 def routes() -> list[Route]:
@@ -33,46 +47,55 @@ def routes() -> list[Route]:
 
 
 def download(request: Request) -> Response:
-    """Make the file asked for and send it as an attachment; 4xx with one sentence otherwise."""
+    """Make what is asked for and send it as an attachment; 4xx with one sentence otherwise."""
     folder = Path(tempfile.mkdtemp(prefix="labeler-download-"))
     try:
-        file = _make(opened_project(), request, folder)
+        return _answer(opened_project(), request, folder)
     except PRESENTABLE as error:
         shutil.rmtree(folder, ignore_errors=True)
         status = 404 if isinstance(error, BadInput) else 409
         return PlainTextResponse(sentence(error) or str(error), status)
+
+
+def _answer(project: Project, request: Request, folder: Path) -> Response:
+    what, asked = request.path_params["what"], dict(request.query_params)
+    name = shown_name(project.folder.name)
+    if what in MODEL_KINDS:
+        export_aside(project, what, folder)
+        return zip_answer(folder, f"{name}-{what}.zip")
+    if what not in KINDS:
+        known = ", ".join([*KINDS, *MODEL_KINDS])
+        raise BadInput(f"There is no download {what}; there are {known}.")
+    if what == DATASET and "format" in asked:
+        return _table(project, asked, name, folder)
+    export(project, what, folder, read_plan(asked))
+    return zip_answer(folder, f"{name}-{what}.zip")
+
+
+def _table(project: Project, asked: dict[str, str], name: str, folder: Path) -> Response:
+    file_format = asked["format"]
+    if file_format not in FORMATS:
+        raise BadInput(f"There is no format {file_format}; there are {', '.join(FORMATS)}.")
+    file = folder / f"dataset.{file_format}"
+    plan = replace(read_plan(asked), file_format=file_format, with_images=False)
+    export(project, DATASET, file, plan)
     return FileResponse(
         file,
-        media_type=MEDIA_TYPES.get(file.suffix, "application/zip"),
-        filename=shown_name(file.name),
+        media_type=MEDIA_TYPES[file_format],
+        filename=f"{name}.{file_format}",
         background=BackgroundTask(shutil.rmtree, folder, ignore_errors=True),
     )
 
 
-def _make(project: Project, request: Request, folder: Path) -> Path:
-    what = request.path_params["what"]
-    if what == "dataset":
-        return dataset_file(project, request.query_params.get("format", "csv"), folder)
-    if what == "model":
-        return model_file(project, folder)
-    raise BadInput(f"There is no download {what}; there are dataset and model.")
+def zip_answer(folder: Path, name: str) -> Response:
+    """All files below `folder`, which is removed once they are sent."""
 
+    def sent() -> Iterator[bytes]:
+        try:
+            yield from zipped(folder)
+        finally:  # also where the person has changed their mind half-way
+            shutil.rmtree(folder, ignore_errors=True)
 
-def dataset_file(project: Project, format_: str, folder: Path) -> Path:
-    """The whole dataset as one file in `folder`."""
-    if f".{format_}" not in MEDIA_TYPES:
-        raise BadInput(f"There is no format {format_}; there are csv and parquet.")
-    file = folder / f"{project.folder.name}.{format_}"
-    exporting.export_dataset(project, file, format_)
-    return file
-
-
-def model_file(project: Project, folder: Path) -> Path:
-    """The active version's pair of files, zipped in `folder` (weights don't shrink: stored)."""
-    pair = folder / "model"
-    exporting.export_model(project, pair)
-    file = folder / f"{project.folder.name}-model.zip"
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(pair.rglob("*")):
-            archive.write(path, path.relative_to(pair))
-    return file
+    disposition = f"attachment; filename*=utf-8''{quote(name)}"
+    headers = {"Content-Disposition": disposition}
+    return StreamingResponse(sent(), media_type="application/zip", headers=headers)

@@ -6,13 +6,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from labeler.archives import look_into
+
 ENOUGH = 50_000  # files counted at most, so that the look stays quick on a whole disk
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     path: Path
-    files: int  # found so far, of any kind
+    files: int  # found so far, of any kind; in an archive its pictures
     more: bool  # there are more than were counted
     problem: str | None  # why it can't be imported, as one sentence
 
@@ -31,11 +33,13 @@ def look(text: str) -> Look:
     try:
         if not path.exists():
             return Look(path, 0, False, f"There is nothing at {path}; check the spelling.")
-        files, more = _count(path)
+        archive = look_into(path)
+        files, more = (len(archive.pictures), False) if archive else _count(path)
     except OSError as error:
         return Look(path, 0, False, f"{path} can't be read: {error.strerror}.")
     if not files:
-        return Look(path, 0, False, f"{path} holds no files.")
+        why = archive.problem if archive else None
+        return Look(path, 0, False, f"{path}: {why}" if why else f"{path} holds no files.")
     return Look(path, files, more, None)
 
 

@@ -10,13 +10,14 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 import db.images
 from db.records import Image
+from labeler.archives import through
 from labeler.errors import UnreadableImage
-from labeler.pictures import open_picture, preview_path, thumbnail_path
-from labeler.previews import ensure_previews
+from labeler.pictures import open_picture, open_regular
+from labeler.previews import preview_of, thumbnail_of
 from labeler.project import Project
 
-PATHS = {"thumbnail": thumbnail_path, "preview": preview_path}
-KINDS = (*PATHS, "full")
+SMALL = {"thumbnail": thumbnail_of, "preview": preview_of}
+KINDS = (*SMALL, "full")
 # Formats, as recognised by content at import, that every browser shows as they are.
 SHOWN_AS_THEY_ARE = {
     "JPEG": "image/jpeg",
@@ -42,9 +43,7 @@ def picture(project: Project, request: Request) -> Response:
 
 
 def _small(project: Project, image: Image, kind: str, asked_hash: str | None) -> Response:
-    path = PATHS[kind](project, image.content_hash or "")
-    if not path.is_file():
-        ensure_previews(project, image.content_hash or "", Path(image.path))
+    path = SMALL[kind](project, image.content_hash or "", Path(image.path))
     # The content named by its hash never changes; without it the browser asks again.
     kept = FOR_EVER if asked_hash == image.content_hash else FOR_A_WHILE
     # A page asks for hundreds: some ten KB are sent quicker whole than as a stream.
@@ -57,6 +56,9 @@ def _full(image: Image) -> Response:
     as_it_is = SHOWN_AS_THEY_ARE.get(image.format or "")
     if as_it_is and path.is_file():
         return FileResponse(path, media_type=as_it_is, headers=headers)
+    if as_it_is and through(path):
+        with open_regular(path) as file:
+            return Response(file.read(), media_type=as_it_is, headers=headers)
     buffer = io.BytesIO()
     open_picture(path).save(buffer, "JPEG", quality=95, subsampling=0)
     return Response(buffer.getvalue(), media_type="image/jpeg", headers=headers)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from labeler.app import measures, words
+from labeler import measures
+from labeler.app import words
 from labeler.app.items import shown_name
 from labeler.auditing import VersionAudit
 from labeler.comparing import Change

@@ -5,7 +5,6 @@ Every answer is JSON and never kept by the browser; a problem is one sentence in
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -29,6 +28,7 @@ from labeler.app.pictures import picture
 from labeler.app.project import current_project, project_id
 from labeler.errors import BadInput, LabelerError, NoProject
 from labeler.project import Project
+from labeler.scorers import account_name, clean_name
 
 MOST = 200  # images or cards in one answer
 MOST_EVENTS = 2000
@@ -85,17 +85,21 @@ def unknown(_request: Request) -> Response:
 
 
 def queue(project: Project, request: Request) -> Response:
-    """GET /api/queue?order&limit&exclude=1,2: images to score next, random draws marked."""
+    """GET /api/queue?order&limit&exclude=1,2&scorer: images to score next, random draws marked."""
+    order = request.query_params.get("order", "random")
     offer = scoring.next_images(
         project,
-        request.query_params.get("order", "random"),
+        order,
         limit=_number(request, "limit", 40),
         exclude=_ids(request, "exclude"),
+        scorer=clean_name(request.query_params.get("scorer")) or account_name(),
     )
+    # A second opinion that has seen the first is none.
+    hidden = {"score": None} if order == scoring.OTHERS else {}
     return JSONResponse(
         {
             "items": [
-                {**item, "draw": item["id"] in offer.draws}
+                {**item, **hidden, "draw": item["id"] in offer.draws}
                 for item in image_items(project, offer.images)
             ],
             "explanation": offer.explanation,
@@ -188,7 +192,7 @@ def _take(project: Project, meant: str | None, raw: list[Any]) -> Response:
     if meant is not None and meant != project_id(project):
         # A page of another project, still open from before: its image ids mean other images here.
         return _problem(409, "Another project is served here now; these belong to the former one.")
-    receipts = scoring.take_events(project, raw, _scorer())
+    receipts = scoring.take_events(project, raw, account_name())
     return JSONResponse(
         {
             "receipts": [_receipt(receipt) for receipt in receipts],
@@ -204,13 +208,6 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
         "repeated": receipt.repeated,
         "problem": receipt.problem,
     }
-
-
-def _scorer() -> str | None:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return None
 
 
 def _number(request: Request, name: str, usual: int) -> int:

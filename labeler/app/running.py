@@ -24,10 +24,26 @@ NEXT_STEP = {
     "import": "Start the import again: it goes on where it stopped.",
     "embed": "Start the embedding again: it goes on where it stopped.",
     "train": "Train again; the versions that exist are untouched.",
+    "export": "Write again: what lies there already is not copied anew.",
+    "adopt": "Add it again, or make it active below if it is there already.",
+    "predict": "Filter again: what was predicted and copied is not done anew.",
 }
 # What the phases of a run are called to a person; others say it themselves.
 PHASES = {"training": "learning from all, and without a part to be judged on it"}
-DOING = {"import": "Importing", "embed": "Embedding", "train": "Training"}
+# What a run does, in order; the time left is told of the phase that it is in.
+IN_ORDER = {
+    "import": ("importing", "embedding", "predicting"),
+    "embed": ("embedding", "predicting"),
+    "train": ("embedding", "training", "predicting"),
+}
+DOING = {
+    "import": "Importing",
+    "embed": "Embedding",
+    "train": "Training",
+    "export": "Exporting",
+    "adopt": "Adding the head",
+    "predict": "Filtering",
+}
 
 
 def latest(project: Project, kind: str) -> Run | None:
@@ -98,12 +114,21 @@ def show_progress(project: Project, run: Run) -> None:
 
 
 def progress_line(run: Run, left: float | None) -> str:
-    """`images: 1,200 of 4,000, 2 minutes left`."""
+    """`embedding: 1,200 of 4,000, 2 minutes left, then predicting`."""
     if not run.total:
         return run.what or "Starting …"
     what = PHASES.get(run.what, run.what)
     line = f"{what}: {run.done:,} of {run.total:,}" if what else f"{run.done} / {run.total}"
-    return line if left is None else f"{line}, {words.duration(left)} left"
+    if left is not None:
+        line += f", {words.duration(left)} left"
+    following = _following(run)
+    return f"{line}, then {following}" if following else line
+
+
+def _following(run: Run) -> str:
+    """The phases that are still to come: their speed isn't known yet."""
+    phases = IN_ORDER.get(run.kind, ())
+    return " and ".join(phases[phases.index(run.what) + 1 :]) if run.what in phases else ""
 
 
 def show_outcome(run: Run | None) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from labeler.app.items import shown_name
+from labeler.markdown import escaped
 
 if TYPE_CHECKING:
     from model.auditing import Bounds
-
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^&=\"'/@])")
 
 
 def plain(text: str) -> str:
@@ -19,7 +16,7 @@ def plain(text: str) -> str:
     File names end up in error messages, and a name may hold `![](http://…)`, which the page would
     fetch: every character that markdown could take for its own is escaped.
     """
-    return _MARKDOWN.sub(r"\\\1", shown_name(text).replace("\n", " "))
+    return escaped(text)
 
 
 def percent(prediction: float | None) -> str:
@@ -33,12 +30,12 @@ def percents(bounds: Bounds) -> str:
 
 
 def score(value: float | None) -> str:
-    """A hand score, 0–10; unscored is said, never shown as 0."""
-    return "unscored" if value is None else f"{value:g}"
+    """A hand score, 0–10; unscored is said, never shown as 0. A mean keeps two decimals."""
+    return "unscored" if value is None else f"{round(value, 2):g}"
 
 
 def scored(value: float | None) -> str:
-    return "unscored" if value is None else f"scored {value:g}"
+    return "unscored" if value is None else f"scored {score(value)}"
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

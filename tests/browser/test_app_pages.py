@@ -92,7 +92,7 @@ def test_the_dataset_is_downloaded_whole(app: App, page: Page, tmp_path: Path) -
 def test_no_page_asks_for_anything_elsewhere(app: App, page: Page) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    for name in ("", "review", "train", "explore", "export", "start"):
+    for name in ("", "review", "train", "explore", "try", "export", "start"):
         page.goto(f"{app.url}/{name}")
         expect(page.get_by_role("link", name="Add pictures")).to_be_visible()
         expect(page.get_by_test_id("stStatusWidget")).to_be_hidden()
@@ -106,8 +106,8 @@ def test_no_page_asks_for_anything_elsewhere(app: App, page: Page) -> None:
     [
         ("dataset?format=csv", {"Sec-Fetch-Site": "cross-site"}, 403, "own pages"),
         ("dataset?format=csv", {"Host": "evil.example"}, 400, "host"),
-        ("dataset?format=exe", {}, 404, "csv and parquet"),
-        ("everything", {}, 404, "dataset and model"),
+        ("dataset?format=exe", {}, 404, "csv, parquet"),
+        ("everything", {}, 404, "imagefolder"),
     ],
 )
 def test_a_download_that_may_not_be_is_refused(

@@ -25,7 +25,7 @@ class Card {
     picture.addEventListener("pointerleave", () => acts.peek(null));
     this.prediction = element("b", "prediction", percent(this.item.prediction));
     frame.append(picture, this.prediction);
-    if (this.item.score !== null) frame.append(element("b", "hand", `you: ${this.item.score}`));
+    if (this.item.score !== null) frame.append(element("b", "hand", `you: ${shownScore(this.item.score)}`));
     return frame;
   }
 
@@ -73,8 +73,8 @@ class Card {
       picture.loading = "lazy";
       picture.fetchPriority = "low";
       picture.src = imageUrl(other, "thumbnail");
-      one.title = `${other.name}: scored ${other.score}, similarity ${other.similarity.toFixed(2)}`;
-      one.append(picture, element("b", "", String(other.score)), element("figcaption", "", other.similarity.toFixed(2)));
+      one.title = `${other.name}: scored ${shownScore(other.score)}, similarity ${other.similarity.toFixed(2)}`;
+      one.append(picture, element("b", "", shownScore(other.score)), element("figcaption", "", other.similarity.toFixed(2)));
       row.append(one);
     }
     return row;
@@ -103,7 +103,7 @@ class Card {
     row.append(confirm);
     if (byHand) {
       const keep = button("plain", "", () => acts.keep(this));
-      keep.append(element("kbd", "", "k"), `keep ${this.item.score}`);
+      keep.append(element("kbd", "", "k"), `keep ${shownScore(this.item.score)}`);
       row.append(keep);
     }
     const skip = button("plain", "", () => acts.skip(this));

@@ -61,7 +61,8 @@ class Outbox {
   addTogether(events) {
     const leader = newId();
     const at = new Date().toISOString();
-    const full = events.map((event, k) => ({ event: k ? `${leader}.${k}` : leader, at, number: this.number++, ...event }));
+    const who = scorer() ? { scorer: scorer() } : {};
+    const full = events.map((event, k) => ({ event: k ? `${leader}.${k}` : leader, at, number: this.number++, ...who, ...event }));
     this.pending.push(...full);
     try {
       for (const event of full) localStorage.setItem(this.prefix + event.event, JSON.stringify(event));
@@ -183,6 +184,27 @@ class Outbox {
 
   changed() {
     this.tell("changed");
+  }
+}
+
+// Who is scoring in this browser; empty is whoever runs the app.
+const SCORER = "labeler:scorer";
+
+function scorer() {
+  try {
+    return localStorage.getItem(SCORER) ?? "";
+  } catch {
+    return globalThis[Symbol.for(SCORER)] ?? "";
+  }
+}
+
+function setScorer(name) {
+  globalThis[Symbol.for(SCORER)] = name;
+  try {
+    if (name) localStorage.setItem(SCORER, name);
+    else localStorage.removeItem(SCORER);
+  } catch {
+    // Then it holds until the page is left.
   }
 }
 

@@ -13,6 +13,7 @@ class ScorePage {
       zoom: () => this.zoomIn(),
       guess: () => this.toggleGuess(),
       order: (order) => this.begin(order),
+      scorer: (name) => this.scoreAs(name),
     });
     this.zoom = new Zoom(this.view.root);
     this.onKey = (event) => this.key(event);
@@ -50,8 +51,8 @@ class ScorePage {
     if (!sitting || beginning !== this.beginning) return;
     this.stats = sitting.stats;
     this.undoable = sitting.undoable;
-    const past = order === "revise" ? [] : [...new Set(this.undoable.map((done) => done.item).reverse())].reverse();
-    this.deck.start({ order }, past, () => this.outbox.imageIds());
+    const past = ["revise", "others"].includes(order) ? [] : [...new Set(this.undoable.map((done) => done.item).reverse())].reverse();
+    this.deck.start({ order, scorer: scorer() }, past, () => this.outbox.imageIds());
     this.render();
   }
 
@@ -140,6 +141,12 @@ class ScorePage {
 
   zoomIn() {
     if (this.deck.current) this.zoom.show(this.deck.current);
+  }
+
+  // Scores given so far stay with whoever gave them.
+  scoreAs(name) {
+    setScorer(name);
+    if (this.view.order.value === "others") this.begin("others");
   }
 
   toggleGuess() {

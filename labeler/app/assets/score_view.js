@@ -15,7 +15,7 @@ class ScoreView {
     this.acts = acts;
     this.brackets = data.brackets;
     this.root = element("div", "labeler score");
-    this.root.append(this.topRow(data), this.middle(), this.bar(), this.hints());
+    this.root.append(this.topRow(data), this.middle(), this.bar(), this.hints(data));
     parent.append(this.root);
     this.fit = () => this.fillHeight();
     addEventListener("resize", this.fit);
@@ -89,6 +89,30 @@ class ScoreView {
     return side;
   }
 
+  // Who is scoring: kept by this browser, and sent with every score.
+  who(data) {
+    const label = element("label", "who", "Scoring as");
+    const field = element("input");
+    field.type = "text";
+    field.maxLength = 80;
+    field.placeholder = data.scorer;
+    field.value = scorer();
+    field.title = "Each person's scores are kept apart; the Progress page shows how far they agree";
+    const known = element("datalist");
+    known.id = "labeler-scorers";
+    for (const name of data.scorers) known.append(option(name, name));
+    field.setAttribute("list", known.id);
+    field.addEventListener("change", () => {
+      field.value = field.value.trim();
+      this.acts.scorer(field.value);
+    });
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === "Escape") field.blur();
+    });
+    label.append(field, known);
+    return label;
+  }
+
   barRow(score) {
     const row = element("div", "bar-row");
     const fill = element("i");
@@ -123,7 +147,7 @@ class ScoreView {
     return this.brackets.find((bracket) => score >= bracket.low && score <= bracket.high)?.meaning ?? "";
   }
 
-  hints() {
+  hints(data) {
     const row = element("div", "hints");
     this.buttons = {};
     const act = { undo: () => this.acts.undo(), skip: () => this.acts.skip(), "full size": () => this.acts.zoom(), prediction: () => this.acts.guess() };
@@ -138,6 +162,7 @@ class ScoreView {
     const back = button("hint plain", "‹ back", () => this.acts.move(-1));
     const ahead = button("hint plain", "ahead ›", () => this.acts.move(1));
     this.buttons["look back, ahead"].replaceChildren(element("kbd", "", "←"), element("kbd", "", "→"), back, ahead);
+    row.append(this.who(data));
     return row;
   }
 
@@ -156,7 +181,7 @@ class ScoreView {
     // In the random order every image is one.
     this.check.hidden = !item?.draw || this.order.value === "random";
     this.given.hidden = item?.score == null;
-    this.given.textContent = item?.score == null ? "" : `scored ${item.score}`;
+    this.given.textContent = item?.score == null ? "" : `scored ${shownScore(item.score)}`;
     this.cells.forEach((cell, score) => cell.classList.toggle("had", item?.score === score));
     const { dataset } = this.root;
     dataset.image = item ? item.id : "";
@@ -204,7 +229,7 @@ class ScoreView {
         picture.alt = "";
         picture.src = imageUrl(item, "thumbnail");
         made.title = item.name;
-        made.append(picture, element("b", "", item.score == null ? "–" : String(item.score)));
+        made.append(picture, element("b", "", item.score == null ? "–" : shownScore(item.score)));
         return made;
       }),
     );

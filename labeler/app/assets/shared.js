@@ -49,6 +49,11 @@ function percent(prediction) {
   return `${Math.round(prediction * 100)} %`;
 }
 
+// A hand score as people read it: the mean of several scorers keeps two decimals.
+function shownScore(score) {
+  return String(Math.round(score * 100) / 100);
+}
+
 // The score that a key press means: 0–10, or null. Digits count on both parts of the keyboard and on
 // layouts whose digits need Shift (by their place); 10 is "t", the key right of 0, and the pad's "+".
 function scoreOfKey(event) {

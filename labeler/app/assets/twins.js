@@ -21,7 +21,7 @@ class Twins {
     picture.alt = "";
     picture.src = imageUrl(item, "thumbnail");
     tile.append(picture, element("span", "tick", "✓"));
-    if (item.score !== null) tile.append(element("b", "", String(item.score)));
+    if (item.score !== null) tile.append(element("b", "", shownScore(item.score)));
     tile.addEventListener("pointerenter", () => acts.peek({ root: card.root, item }));
     tile.addEventListener("pointerleave", () => acts.peek(null));
     return tile;

@@ -48,12 +48,21 @@ def loop_pages() -> list[Any]:
         page("train", "Train", "model_training"),
         page("progress", "Progress", "trending_up"),
         page("explore", "Explore", "image_search"),
+        page("try_it", "Try", "center_focus_strong", address="try"),
         page("export", "Export", "ios_share"),
     ]
 
 
-def page(name: str, title: str, icon: str, *, first: bool = False) -> Any:
-    return st.Page(page_file(name), title=title, icon=f":material/{icon}:", default=first)
+def page(
+    name: str, title: str, icon: str, *, first: bool = False, address: str | None = None
+) -> Any:
+    return st.Page(
+        page_file(name),
+        title=title,
+        icon=f":material/{icon}:",
+        default=first,
+        url_path=address,
+    )
 
 
 def has_images(project: Project) -> bool:

@@ -14,6 +14,7 @@ from labeler import explore
 from labeler.app import words
 from labeler.app.gallery import pick, prediction_tile, tile
 from labeler.app.items import shown_name
+from labeler.app.sheet_links import offer_band
 from labeler.app.shell import friendly, opened_project
 from labeler.project import Project
 
@@ -41,11 +42,11 @@ def show() -> None:
     shelf = explore.browse(project, band, page=page_number(band), per_page=PER_PAGE)
     chosen: int | None = st.session_state.get("explored")
     if chosen is None:
-        shelves(shelf)
+        shelves(shelf, band)
         return
     left, right = st.columns([5, 4], gap="medium")
     with left:
-        shelves(shelf)
+        shelves(shelf, band)
     with right:
         story(project, chosen)
 
@@ -101,12 +102,14 @@ def page_number(band: explore.Band) -> int:
     return st.session_state.get(pager_key(), 1)
 
 
-def shelves(shelf: explore.Shelf) -> None:
+def shelves(shelf: explore.Shelf, band: explore.Band) -> None:
     """The thumbnails of one page, with the count above and the pager below."""
     if not shelf.total:
         st.info("Nothing is in this band; widen it or choose another source.")
         return
-    st.caption(words.count(shelf.total, "image"))
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.caption(words.count(shelf.total, "image"), width="stretch")
+    offer_band(row, band, shelf.total)
     items = [prediction_tile(each.image, each.prediction) for each in shelf.shown]
     clicked = pick(items, f"shelf-{st.session_state.get('grid-turn', 0)}")
     if clicked is not None:

@@ -1,35 +1,25 @@
-"""Export: the dataset and the model, each with a look at what it will hold."""
+"""Export: the dataset in a format of one's choice, and the model, each with a look at it first."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-import db.versions
-from db.records import Version
-from labeler import exporting
-from labeler.app import measures, words
-from labeler.app.folders import given_path
+from labeler import runs
+from labeler.app import running, words
+from labeler.app.export_form import asked_plan, card_form
+from labeler.app.export_links import plan_address
+from labeler.app.export_places import checked, download, folder_field
 from labeler.app.items import shown_name
+from labeler.app.model_export import model_part
 from labeler.app.shell import friendly, opened_project
-from labeler.errors import BadInput
+from labeler.exports.kinds import DATASET, KINDS, Kind
+from labeler.exports.plan import Plan
+from labeler.exports.preview import preview
 from labeler.project import Project
-
-FORMATS = {"csv": "CSV", "parquet": "Parquet"}
-DOWNLOAD = """
-<style>
-a.download {
-  display: inline-block; padding: 0.4rem 0.9rem; border-radius: 0.5rem; text-decoration: none;
-  background: var(--st-primary-color, #2a6f6b); color: #fff; font-size: 0.95rem;
-}
-a.download:hover { filter: brightness(1.1); }
-</style>
-"""
 
 
 def show() -> None:
@@ -39,20 +29,39 @@ def show() -> None:
     with data, friendly():
         dataset(project)
     with model, friendly():
-        model_pair(project)
+        model_part(project)
 
 
 def dataset(project: Project) -> None:
-    preview = exporting.preview_dataset(project)
-    rows = [
-        words.count(preview.images, "image"),
-        f"{preview.scored:,} scored",
-        f"{preview.predicted:,} predicted by {preview.version}" if preview.version else "",
+    name = st.selectbox(
+        "Format", list(KINDS), format_func=lambda name: KINDS[name].label, key="export-kind"
+    )
+    kind = KINDS[name]
+    st.markdown(kind.purpose)
+    plan = asked_plan(kind)
+    looked_at(project, kind, plan)
+    if kind.name == DATASET:
+        download("Download", f"{plan_address(kind, plan)}&format={plan.file_format or 'csv'}")
+    download("Download all as a zip", plan_address(kind, plan))
+    with st.expander("Write to a folder instead"):
+        to_folder(project, kind, plan)
+    with st.expander("Data card: what is in it and how it came about"):
+        card_form(project, plan)
+
+
+def looked_at(project: Project, kind: Kind, plan: Plan) -> None:
+    """How much it will hold, the first rows, and what may surprise."""
+    seen = preview(project, kind, plan)
+    told = [
+        words.count(seen.images, "image"),
+        f"{seen.scored:,} scored",
+        f"{seen.predicted:,} predicted by {words.plain(seen.version)}" if seen.version else "",
+        f"{seen.missing:,} without a file at present" if seen.missing else "",
+        f"split {plan.split}",
     ]
-    st.caption(" · ".join(row for row in rows if row))
-    table = preview.sample
+    st.caption(" · ".join(part for part in told if part))
     st.dataframe(
-        text_frame(table.rows, list(table.kinds)),
+        text_frame(seen.sample.rows, seen.sample.columns),
         hide_index=True,
         width="stretch",
         placeholder="",
@@ -61,94 +70,42 @@ def dataset(project: Project) -> None:
             "hash": st.column_config.TextColumn(width="small"),
         },
     )
-    chosen = st.segmented_control(
-        "Format", list(FORMATS), format_func=FORMATS.__getitem__, default="csv", required=True
-    )
-    download("Download", f"/api/download/dataset?format={chosen}")
-    with st.expander("Write to a folder instead, with the images if you like"):
-        dataset_to_folder(project, str(chosen))
+    for note in seen.notes:
+        st.info(words.plain(note), icon=":material/info:")
 
 
-def dataset_to_folder(project: Project, chosen: str) -> None:
-    folder = folder_field(project, "dataset")
-    with_images = st.checkbox("Copy the images, too", help="Each image once, named by its content.")
-    if not st.button("Write", icon=":material/save:", key="write-dataset"):
+def to_folder(project: Project, kind: Kind, plan: Plan) -> None:
+    """Start the writing as a run of its own, or show how far it is and what became of it."""
+    folder = folder_field(project, kind.name)
+    busy = running.active(project, "export")
+    if st.button("Write", icon=":material/save:", key="write-dataset", disabled=busy):
+        target = checked(folder)
+        params = {"kind": kind.name, "out": str(target), "plan": plan.as_values()}
+        if kind.name == DATASET:
+            target.mkdir(parents=True, exist_ok=True)
+        st.session_state["export-run"] = runs.start_run(project, "export", params).id
+        st.rerun()
+    if busy:
+        running.watch(project, "export")
         return
-    bar = st.progress(0.0)
-
-    def progress(done: int, total: int, what: str) -> None:
-        bar.progress(done / max(1, total), text=f"{what}: {done:,} of {total:,}")
-
-    target = checked(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    done = exporting.export_dataset(
-        project, target, chosen, with_images=with_images, progress=progress
-    )
-    bar.empty()
-    told = f"Wrote {words.count(done.images, 'row')} to {done.file}"
-    st.success(words.plain(told + (f" and {done.copied:,} images." if with_images else ".")))
-    if done.not_copied:
-        st.warning(f"{words.count(len(done.not_copied), 'image')} could not be copied.")
-        st.dataframe(text_frame(done.not_copied, ["image", "reason"]), hide_index=True)
+    run = running.latest(project, "export")
+    if run is None or run.id != st.session_state.get("export-run"):
+        return
+    running.show_outcome(run)
+    if run.state == "done":
+        lines = (run.message or "").splitlines()
+        st.success("  \n".join(words.plain(line) for line in lines))
 
 
 def text_frame(rows: Sequence[Sequence[Any]], columns: list[str]) -> pd.DataFrame:
     """Rows as they can be sent to the browser: a name may be no UTF-8."""
-    cells = [[shown_name(c) if isinstance(c, str) else c for c in row] for row in rows]
-    return pd.DataFrame(cells, columns=columns)
+    return pd.DataFrame([[_shown(cell) for cell in row] for row in rows], columns=columns)
 
 
-def model_pair(project: Project) -> None:
-    version = db.versions.active(project.store)
-    if version is None:
-        st.info("There is no model yet; score some images and train on the page Train.")
-        return
-    st.caption(
-        f"Version {version.name}, trained on {words.count(version.scored_count, 'image')}: "
-        "the weights as safetensors and the config beside them, zipped."
-    )
-    details(project, version)
-    download("Download", "/api/download/model")
-    with st.expander("Write to a folder instead"):
-        folder = folder_field(project, "model")
-        if st.button("Write", icon=":material/save:", key="write-model"):
-            exporting.export_model(project, checked(folder))
-            st.success(words.plain(f"Wrote the model to {folder}."))
-
-
-def details(project: Project, version: Version) -> None:
-    config, metrics = st.columns(2, gap="large")
-    config.markdown("**Config**")
-    config.json(config_of(project, version))
-    metrics.markdown("**Metrics**")
-    rows = pd.DataFrame(measures.rows(version, None)).drop(columns="meaning")
-    metrics.dataframe(rows, hide_index=True, width="stretch")
-
-
-def config_of(project: Project, version: Version) -> dict[str, Any]:
-    """What the exported config says, and what it was made with."""
-    made_with = {"encoder": version.encoder, "recipe": version.recipe}
-    for source, _ in exporting.model_files(project, Path("model")):
-        if source.suffix == ".json" and source.is_file():
-            return json.loads(source.read_text(encoding="utf-8")) | made_with
-    return made_with
-
-
-def folder_field(project: Project, name: str) -> str:
-    default = str(project.folder / "exports" / name)
-    return st.text_input("Folder", value=default, key=f"folder-{name}") or ""
-
-
-def checked(text: str) -> Path:
-    folder = given_path(text)
-    if not text.strip() or not folder.is_absolute():
-        raise BadInput(f"{text or 'Nothing'} is not a whole path; write it from its first /.")
-    return folder
-
-
-def download(label: str, url: str) -> None:
-    """A link that looks like a button: the file is made when it is clicked and sent from disk."""
-    st.html(f'{DOWNLOAD}<a class="download" href="{url}" download>{label}</a>')
+def _shown(cell: Any) -> Any:
+    if isinstance(cell, list):
+        cell = ", ".join(cell)
+    return shown_name(cell) if isinstance(cell, str) else cell
 
 
 with friendly():

@@ -10,11 +10,15 @@ from streamlit.delta_generator import DeltaGenerator
 
 import db.versions
 from db.records import Version
-from labeler.app import charts, measures, words
+from labeler import measures
+from labeler.app import charts, words
 from labeler.app.navigation import go_to
 from labeler.app.progress_rows import audit_row, round_row, slice_row
+from labeler.app.scorers_part import scorers_part
+from labeler.app.sheet_links import offer_corrections
 from labeler.app.shell import friendly, opened_project
 from labeler.auditing import AuditReport, audit_report
+from labeler.figures import with_figures
 from labeler.project import Project
 from labeler.rounds import RoundReport, advice, round_reports
 from labeler.slices import slice_report
@@ -33,7 +37,7 @@ HELP_LEFT = (
 def show() -> None:
     project = opened_project()
     st.title("Progress")
-    versions = db.versions.history(project.store)
+    versions = [with_figures(project, each) for each in db.versions.history(project.store)]
     if not versions:
         st.info(
             "There is no version to judge yet: score 20 pictures or more, then train one.",
@@ -41,6 +45,8 @@ def show() -> None:
         )
         if st.button("Train", type="primary", icon=":material/model_training:"):
             go_to("train")
+        with friendly():
+            scorers_part(project)
         return
     rounds, audit = round_reports(project), audit_report(project)
     advised = advice(project, rounds, audit)
@@ -52,6 +58,9 @@ def show() -> None:
     st.divider()
     with friendly():
         slices_part(project)
+    st.divider()
+    with friendly():
+        scorers_part(project)
 
 
 def audited(report: AuditReport) -> None:
@@ -122,6 +131,7 @@ def rounds_part(versions: list[Version], rounds: list[RoundReport]) -> None:
     if rounds:
         rows = [round_row(each) for each in reversed(rounds)]
         st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
+        offer_corrections(rounds)
 
 
 def hit_rates(place: DeltaGenerator, names: list[str], rounds: Sequence[RoundReport]) -> None:

@@ -21,7 +21,8 @@ def show() -> None:
     if version is None:
         st.title("Review")
         st.info(
-            "Reviewing needs a trained version: score 20 pictures or more, then train one.",
+            "Reviewing needs a version: score 20 pictures or more and train one, or use somebody "
+            "else's head. Both are on the page Train.",
             icon=":material/model_training:",
         )
         return

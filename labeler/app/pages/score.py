@@ -7,12 +7,15 @@ from dataclasses import asdict
 import streamlit as st
 
 import db.images
+import db.scores
 from labeler.app import components
 from labeler.app.items import shown_name
 from labeler.app.project import project_id
 from labeler.app.shell import friendly, opened_project
+from labeler.brackets import BRACKETS
 from labeler.project import Project
-from labeler.scoring import BRACKETS, ORDERS
+from labeler.scorers import account_name
+from labeler.scoring import ORDERS
 
 CHECKS = (0, 5, 10, 20)
 HELP_CHECKS = (
@@ -66,6 +69,8 @@ def page_data(project: Project) -> dict[str, object]:
         "project": project_id(project),
         "brackets": [asdict(bracket) for bracket in BRACKETS],
         "checks": project.audit_every,
+        "scorer": account_name(),
+        "scorers": [name for name in db.scores.scorers(project.store) if name],
         "orders": [list(order) for order in ORDERS],
         "sources": [
             [source.id, shown_name(source.name)] for source in db.images.sources(project.store)

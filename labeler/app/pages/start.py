@@ -18,6 +18,7 @@ from labeler.app import running, words
 from labeler.app.folders import Look, given_path, look
 from labeler.app.items import shown_name
 from labeler.app.navigation import go_to
+from labeler.app.score_file_part import score_file_part
 from labeler.app.serving import current_project
 from labeler.app.shell import friendly
 from labeler.project import Project
@@ -54,6 +55,7 @@ def show() -> None:
         outcome(project)
     choose(project, images)
     if project is not None and images:
+        score_file_part(project)
         unreadable(read_status(project))
 
 
@@ -71,7 +73,8 @@ def choose(project: Project | None, images: int) -> None:
         pasted = st.text_input(
             "Folder with pictures",
             placeholder="/home/me/Pictures",
-            help="Its folders are searched too. A single file works as well.",
+            help="Its folders are searched too. A single file works as well, and so does a tar or "
+            "Parquet file of pictures.",
             key="pictures",
         )
         seen = look(pasted) if pasted and pasted.strip() else None

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import streamlit as st
 
 import db.scores
 import db.versions
 from db.records import Run, Version
-from labeler import comparing, runs
-from labeler.app import charts, measures, running, words
+from labeler import comparing, measures, runs
+from labeler.app import adopting, charts, running, words
 from labeler.app.gallery import pick, tile
 from labeler.app.navigation import go_to
 from labeler.app.shell import friendly, opened_project
+from labeler.figures import with_figures
 from labeler.predicting import lacks_predictions
 from labeler.project import Project
 from labeler.scoring import FEWEST_TO_TRAIN
+from labeler.status import trained_before
 
 RECIPES = {
-    "quick": "Quick · seconds; held back by held-out loss",
+    "quick": "Quick · seconds",
     "original": "Original · the published recipe, about an hour",
 }
 MOVED = 24
@@ -29,7 +33,8 @@ def show() -> None:
     project = opened_project()
     st.title("Train")
     training(project)
-    versions = db.versions.history(project.store)
+    adopting.adopting(project)
+    versions = [with_figures(project, each) for each in db.versions.history(project.store)]
     if not versions:
         return
     with friendly():
@@ -60,7 +65,7 @@ def refuse(scored: int) -> None:
 
 
 def start_form(project: Project, scored: int) -> None:
-    version = db.versions.active(project.store)
+    version = trained_before(db.versions.history(project.store))
     new = db.scores.since_version(project.store, version.id if version else None)
     row = st.columns([3, 3, 3], vertical_alignment="bottom")
     note = row[0].text_input(
@@ -98,7 +103,7 @@ def result(project: Project, versions: list[Version]) -> None:
         "Version", names, names.index(active.name), label_visibility="collapsed", width=140
     )
     version = by_name[chosen]
-    parent = by_name.get(version.parent) if version.parent else None
+    parent = beside(version, versions)
     heading.subheader(f"{version.name} beside {parent.name}" if parent else version.name)
     if version.note:
         st.text(version.note)
@@ -109,6 +114,13 @@ def result(project: Project, versions: list[Version]) -> None:
         with tab:
             draw(project, version, parent)
     history(project, versions)
+
+
+def beside(version: Version, versions: Sequence[Version]) -> Version | None:
+    """What a version is compared with: its parent; one made elsewhere with the last made here."""
+    if version.is_foreign:
+        return next((each for each in reversed(versions) if not each.is_foreign), None)
+    return next((each for each in versions if each.name == version.parent), None)
 
 
 def compared(project: Project, version: Version, parent: Version) -> None:
@@ -129,16 +141,18 @@ def figures(version: Version, parent: Version | None) -> None:
     )
     if parent is not None:
         st.caption(
-            f"Each on all the hand scores it had ({version.scored_count} and "
-            f"{parent.scored_count} images), every image judged by a head that had not seen it."
+            f"Each on all the hand scores it had ({measures.judged(version)} and "
+            f"{measures.judged(parent)} images), every image judged by a head that had not seen it."
         )
+    for foreign in (each for each in (version, parent) if each and each.is_foreign):
+        st.caption(adopting.judged_words(foreign))
 
 
 def precision_recall(project: Project, version: Version, parent: Version | None) -> None:
     shown = [each for each in (version, parent) if each is not None]
     curves = [each for each in (comparing.curve(project, one) for one in shown) if each is not None]
     if not curves:
-        st.caption("There are no out-of-fold predictions to draw this from.")
+        st.caption("There are no predictions of scored images to draw this from.")
         return
     st.altair_chart(charts.precision_recall(curves, version.threshold), width="stretch")
     st.caption("What each threshold would let through, judged on images not seen in training.")
@@ -146,7 +160,7 @@ def precision_recall(project: Project, version: Version, parent: Version | None)
 
 def moved_most(project: Project, version: Version, parent: Version | None) -> None:
     if parent is None:
-        st.caption("The first version has nothing to have moved from.")
+        st.caption("There is no version before it that it could have moved from.")
         return
     items = [
         tile(
@@ -180,8 +194,9 @@ def history(project: Project, versions: list[Version]) -> None:
     st.subheader("Versions")
     if len(versions) > 1:
         history_chart(versions)
+    rows = pd.DataFrame([history_row(each) for each in reversed(versions)])
     st.dataframe(
-        pd.DataFrame([history_row(each) for each in reversed(versions)]),
+        rows.astype({"trained on": "Int64"}),  # of one made elsewhere nothing, rather than 0
         hide_index=True,
         width="stretch",
         column_config={"made": st.column_config.DatetimeColumn(format="D MMM YYYY")},
@@ -221,7 +236,7 @@ def history_row(version: Version) -> dict[str, object]:
     return {
         "version": version.name + (" · active" if version.active else ""),
         "note": version.note,
-        "trained on": version.scored_count,
+        "trained on": version.scored_count or None,
         **{
             measure.name: measures.written(version.metrics, measure)
             for measure in measures.MEASURES

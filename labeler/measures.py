@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from db.records import Version
-from labeler.app.words import count
 from labeler.comparing import Change, Comparison
 
 
@@ -95,6 +94,11 @@ def written(metrics: dict[str, Any], measure: Measure) -> str:
     return f"{measure.figure(value)}  ({measure.figure(low)} – {measure.figure(high)})"
 
 
+def judged(version: Version) -> int:
+    """On how many images its figures rest: it had a hand score of each, or was made elsewhere."""
+    return int(version.metrics.get("judged", 0)) if version.is_foreign else version.scored_count
+
+
 def rows(version: Version, parent: Version | None) -> list[dict[str, str]]:
     """One row per measure, beside the parent's and that of always predicting the mean."""
     told = []
@@ -111,7 +115,8 @@ def verdict(comparison: Comparison, parent: Version) -> str:
     """One or two sentences; better and worse only where the interval leaves no change out."""
     if not comparison.changes:
         return f"Too few images were judged by both to say how this differs from {parent.name}."
-    on = f"on the {count(comparison.shared, 'image')} that both were judged on without seeing them"
+    images = f"{comparison.shared:,} image{'' if comparison.shared == 1 else 's'}"
+    on = f"on the {images} that both were judged on without seeing them"
     named = {measure.key: measure for measure in MEASURES}
     clear = [each for each in comparison.changes if each.verdict is not None]
     if not clear:

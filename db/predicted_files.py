@@ -1,0 +1,120 @@
+"""What versions predicted for files, in the project or not, so that what is interrupted goes on.
+
+A file of its own beside the store. Nothing else knows of it: it may be removed at any time, and
+one that is damaged is made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from db.engine import PATIENCE_SECONDS, explained
+
+VERSIONS_KEPT = 3
+_FORMAT = 1
+_AT_ONCE = 5000
+_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS version (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, used INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS predicted (
+    version INTEGER NOT NULL, file BLOB NOT NULL, prediction REAL NOT NULL,
+    PRIMARY KEY (version, file)
+) WITHOUT ROWID;
+PRAGMA user_version = {_FORMAT};
+COMMIT;
+"""
+
+
+def file_key(path: str, mtime_ns: int, size_bytes: int) -> bytes:
+    """A name of 16 bytes for a file as it is now: a changed one has another."""
+    said = f"{mtime_ns} {size_bytes} {path}".encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(said, digest_size=16).digest()
+
+
+class PredictedFiles:
+    """What one version predicted, 0–1, by `file_key`; for the thread that opened it."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, version: int) -> None:
+        self._connection, self._path, self._version = connection, path, version
+
+    def known(self, keys: Sequence[bytes]) -> dict[bytes, float]:
+        """Those of `keys` that it predicted."""
+        found: dict[bytes, float] = {}
+        for start in range(0, len(keys), _AT_ONCE):
+            part = keys[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(part))
+            query = (
+                f"SELECT file, prediction FROM predicted WHERE version = ? AND file IN ({marks})"
+            )
+            with explained(self._path):
+                found |= self._connection.execute(query, (self._version, *part)).fetchall()
+        return found
+
+    def keep(self, new: Mapping[bytes, float]) -> None:
+        """Keep these from now on, whatever happens next."""
+        rows = [(self._version, key, prediction) for key, prediction in new.items()]
+        with explained(self._path), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("INSERT OR REPLACE INTO predicted VALUES (?, ?, ?)", rows)
+
+
+@contextmanager
+def predicted_files(path: Path, version: str) -> Iterator[PredictedFiles]:
+    """What is kept in `path` of the version that is called so; those used last are kept.
+
+    Raises `StoreError` where the file can't be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with explained(path), closing(_opened(path)) as connection:
+        yield PredictedFiles(connection, path, _version_id(connection, version))
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        return _connected(path)
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+            raise
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        return _connected(path)
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=PATIENCE_SECONDS, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        (written,) = connection.execute("PRAGMA user_version").fetchone()
+        if written not in (0, _FORMAT):
+            connection.executescript("DROP TABLE IF EXISTS predicted; DROP TABLE IF EXISTS version")
+        connection.executescript(_SCHEMA)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _version_id(connection: sqlite3.Connection, name: str) -> int:
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        (turn,) = connection.execute("SELECT coalesce(max(used), 0) + 1 FROM version").fetchone()
+        connection.execute(
+            "INSERT INTO version (name, used) VALUES (?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET used = excluded.used",
+            (name, turn),
+        )
+        old = connection.execute(
+            "SELECT id FROM version ORDER BY used DESC LIMIT -1 OFFSET ?", (VERSIONS_KEPT,)
+        ).fetchall()
+        connection.executemany("DELETE FROM predicted WHERE version = ?", old)
+        connection.executemany("DELETE FROM version WHERE id = ?", old)
+        (found,) = connection.execute("SELECT id FROM version WHERE name = ?", (name,)).fetchone()
+    return int(found)

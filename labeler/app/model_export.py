@@ -1,0 +1,109 @@
+"""The Model part of the Export page: the active version in each of its forms, and its card."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+import db.versions
+from db.records import Version
+from labeler import measures
+from labeler.app import words
+from labeler.app.export_places import checked, download, folder_field
+from labeler.exports.model_kinds import MODEL_KINDS, export_aside, model_kind
+from labeler.exports.model_pair import own_files
+from labeler.figures import with_figures
+from labeler.model_prose import LONGEST, SECTIONS, prose, set_prose
+from labeler.project import Project
+
+
+def model_part(project: Project) -> None:
+    version = db.versions.active(project.store)
+    if version is None:
+        st.info("There is no model yet; score some images and train on the page Train.")
+        return
+    made = f"trained on {words.count(version.scored_count, 'image')}"
+    if version.is_foreign:
+        made = "made elsewhere"
+    st.caption(f"Version {words.plain(version.name)}, {made}.")
+    name = st.segmented_control(
+        "Form",
+        list(MODEL_KINDS),
+        format_func=lambda name: MODEL_KINDS[name].label,
+        default=next(iter(MODEL_KINDS)),
+        required=True,
+        key="model-kind",
+    )
+    kind = model_kind(str(name))
+    st.markdown(kind.purpose)
+    download("Download", f"/api/download/{kind.name}")
+    with st.expander("Write to a folder instead"):
+        to_folder(project, kind.name)
+    if kind.name == "model-card":
+        card(project)
+    else:
+        details(project, with_figures(project, version))
+
+
+def to_folder(project: Project, name: str) -> None:
+    folder = folder_field(project, name)
+    if st.button("Write", icon=":material/save:", key="write-model"):
+        with st.spinner("Writing"):
+            export_aside(project, name, checked(folder))
+        st.success(words.plain(f"Wrote the {MODEL_KINDS[name].label} to {folder}."))
+
+
+def details(project: Project, version: Version) -> None:
+    config, metrics = st.columns(2, gap="large")
+    config.markdown("**Config**")
+    config.json(config_of(project, version))
+    metrics.markdown("**Metrics**")
+    rows = pd.DataFrame(measures.rows(version, None)).drop(columns="meaning")
+    metrics.dataframe(rows, hide_index=True, width="stretch")
+
+
+def config_of(project: Project, version: Version) -> dict[str, Any]:
+    """What the exported config says, and what it was made with."""
+    made_with = {"encoder": version.encoder, "recipe": version.recipe}
+    _, config = own_files(project)
+    return json.loads(config.read_text(encoding="utf-8")) | made_with
+
+
+def card(project: Project) -> None:
+    """The parts in the person's own words, and how the card reads now."""
+    from labeler.exports.model_card import model_card
+
+    write, read = st.tabs(["Your own words", "Preview"])
+    with write:
+        prose_form(project)
+    with read:
+        st.markdown(model_card(project))
+
+
+def prose_form(project: Project) -> None:
+    known = prose(project)
+    st.caption(
+        "Markdown, kept for the cards of all versions. What is left empty says what the grey text "
+        "says; all figures and tables come from the project."
+    )
+    with st.form("card-prose"):
+        said = {
+            name: st.text_area(
+                section.title,
+                value=known[name],
+                max_chars=LONGEST,
+                placeholder=section.usual or section.about,
+                help=section.about,
+                key=f"prose-{name}",
+            )
+            for name, section in SECTIONS.items()
+        }
+        kept = st.form_submit_button("Keep", icon=":material/save:")
+    if kept:
+        for name, text in said.items():
+            if (text or "").strip() != known[name]:
+                set_prose(project, name, text or "")
+        st.success("Kept; the card says it from now on.")

@@ -1,0 +1,242 @@
+"""Pictures inside archives: a path may lead through a tar or Parquet file as through a folder.
+
+`/data/00000.tar/000000001.jpg` is the file 000000001.jpg in that tar. Nothing is unpacked: an
+archive is looked through once per process, and its files are then read where they lie. Names that
+lead out of the archive are left out, and so is all that is no plain file.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from labeler.errors import UnreadableImage
+from labeler.formats import begins_like_image, image_extensions
+from labeler.tar_files import index_tar
+
+UNKNOWN_SIZE = -1  # of a file in an archive that doesn't tell sizes without being read
+MOST_BYTES = 512 << 20  # of one file in an archive
+TEXTS = (".txt", ".json")
+_MOST_NAMES = 300_000  # that are kept in memory, of all archives together
+_LONGEST_NAME = 1024
+_THROUGH = re.compile(rf"\.(?:tar|parquet){re.escape(os.sep)}", re.IGNORECASE)
+_GONE = "It is not in its archive any more; import the archive again."
+
+
+@dataclass(slots=True)
+class Listing:
+    """The pictures of an archive (name → bytes, or UNKNOWN_SIZE) in its order.
+
+    `texts` are the names of those that lie beside a picture, `others` is how many files are neither
+    one nor the other. `problem` says why it could not be read to its end, `note` what was left out.
+    """
+
+    pictures: dict[str, int] = field(default_factory=dict)
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    others: int = 0
+    problem: str | None = None
+    note: str | None = None
+
+
+class Archive(Protocol):
+    """An archive that was looked through; safe to share between threads."""
+
+    listing: Listing
+
+    def __len__(self) -> int:
+        """How many names it keeps in memory."""
+        ...
+
+    def read(self, name: str, most: int = MOST_BYTES) -> bytes:
+        """A file's bytes, refused (`UnreadableImage`) if they are more than MOST_BYTES; of fewer
+        than that the first `most`. Raises `KeyError`, `OSError`.
+        """
+        ...
+
+
+def may_be_archive(path: Path) -> bool:
+    """True if the name is an archive's; a Parquet file may still hold no pictures."""
+    return path.suffix.lower() in _KINDS
+
+
+def look_into(path: Path) -> Listing | None:
+    """What is in the archive; None for a Parquet file without pictures, and for what is none.
+
+    One that can't be read at all has nothing but a `problem`.
+    """
+    if not may_be_archive(path):
+        return None
+    try:
+        archive = _opened(str(path))
+    except UnreadableImage as error:
+        return Listing(problem=str(error))
+    except OSError as error:
+        return Listing(problem=f"It can't be read ({error.strerror}); check its permissions.")
+    return None if archive is None else archive.listing
+
+
+def through(path: str | Path) -> tuple[str, str] | None:
+    """The archive that a path leads through, and the name in it; None for any other path."""
+    path = str(path)
+    for match in _THROUGH.finditer(path):
+        archive = path[: match.end() - 1]
+        if os.path.isfile(archive):  # noqa: PTH113
+            return archive, path[match.end() :].replace(os.sep, "/")
+    return None
+
+
+def open_member(archive: str, name: str) -> io.BytesIO:
+    """A file in an archive, open; raises `UnreadableImage` (also if it is empty) or `OSError`."""
+    data = read_member(archive, name)
+    if not data:
+        raise UnreadableImage("It is empty (0 bytes); get the archive again.")
+    return io.BytesIO(data)
+
+
+def read_member(archive: str, name: str, most: int = MOST_BYTES) -> bytes:
+    """The first `most` bytes of a file in an archive; raises `UnreadableImage` or `OSError`."""
+    held = _opened(archive)
+    try:
+        if held is None:
+            raise KeyError(name)
+        return held.read(name, most)
+    except KeyError:
+        raise UnreadableImage(_GONE) from None
+
+
+def is_unchanged(path: str, mtime_ns: int, size_bytes: int) -> bool:
+    """False if the file has another size or time (or the archive that the path leads through).
+
+    Raises `OSError` if it is not there.
+    """
+    inside = through(path)
+    if inside is None:
+        status = os.stat(path)  # noqa: PTH116
+        return (status.st_mtime_ns, status.st_size) == (mtime_ns, size_bytes)
+    listing = look_into(Path(inside[0])) or Listing()
+    there = listing.pictures.get(inside[1], 0) in (size_bytes, UNKNOWN_SIZE)
+    return there and os.stat(inside[0]).st_mtime_ns == mtime_ns  # noqa: PTH116
+
+
+def lies_there(path: str) -> bool:
+    """True if there is a file (or at least a link) at the path, or in the archive on its way."""
+    inside = through(path)
+    if inside is None:
+        return os.path.lexists(path)
+    listing = look_into(Path(inside[0]))
+    return listing is not None and inside[1] in listing.pictures
+
+
+def stays_inside(name: str) -> bool:
+    """False for a name that leads out of its archive, or that no file could have."""
+    parts = name.replace("\\", "/").split("/")
+    return (
+        0 < len(name) <= _LONGEST_NAME
+        and "\0" not in name
+        and not any(part in ("", ".", "..") for part in parts)
+        and not (len(parts[0]) == 2 and parts[0][1] == ":")
+    )
+
+
+class TarArchive:
+    """A tar file: its files are read by where they lie."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        with open(path, "rb") as file:  # noqa: PTH123
+            index = index_tar(file)
+            own = {name.removeprefix("./"): place for name, place in index.members.items()}
+            self._members = {name: place for name, place in own.items() if stays_inside(name)}
+            self.listing = self._listed(file.fileno())
+        self.listing.problem = index.problem
+        if outside := len(own) - len(self._members):
+            self.listing.note = f"{outside:,} names in it lead out of it; these are left out."
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def read(self, name: str, most: int = MOST_BYTES) -> bytes:
+        place = self._members[name]
+        if place.size > MOST_BYTES:
+            raise UnreadableImage(
+                f"It takes {place.size:,} bytes, more than the limit of {MOST_BYTES:,} within an "
+                "archive; unpack it."
+            )
+        with open(self._path, "rb") as file:  # noqa: PTH123
+            return os.pread(file.fileno(), min(place.size, most), place.offset)
+
+    def _listed(self, descriptor: int) -> Listing:
+        listing, texts = Listing(), 0
+        beside: dict[str, list[str]] = {}
+        extensions = image_extensions()
+        for name, place in self._members.items():
+            stem, suffix = os.path.splitext(name)  # noqa: PTH122
+            suffix = suffix.lower()
+            if os.path.basename(name).startswith("._"):  # noqa: PTH119
+                listing.others += 1
+            elif suffix in TEXTS:
+                beside.setdefault(stem, []).append(name)
+                texts += 1
+            elif suffix in extensions or begins_like_image(os.pread(descriptor, 32, place.offset)):
+                listing.pictures[name] = place.size
+            else:
+                listing.others += 1
+        listing.texts = paired(listing.pictures, beside)
+        listing.others += texts - len({one for each in listing.texts.values() for one in each})
+        return listing
+
+
+def paired(pictures: Sequence[str] | dict[str, int], beside: dict[str, list[str]]) -> dict:
+    """The texts of each picture that has some; `beside` has them by their names without suffix.
+
+    NAME.txt and NAME.json are about NAME.png, NAME.png.txt is about that picture alone.
+    """
+    found = {}
+    for name in pictures:
+        stem = os.path.splitext(name)[0]  # noqa: PTH122
+        texts = [*beside.get(name, ()), *(beside.get(stem, ()) if stem != name else ())]
+        if texts:
+            found[name] = texts
+    return found
+
+
+def _parquet(path: str) -> Archive | None:
+    from labeler.parquet_pictures import parquet_archive
+
+    return parquet_archive(path)
+
+
+_KINDS: dict[str, Callable[[str], Archive | None]] = {".tar": TarArchive, ".parquet": _parquet}
+_Stamp = tuple[str, int, int]
+_kept: OrderedDict[_Stamp, Archive | None] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _opened(path: str) -> Archive | None:
+    """The archive, looked through at most once as long as it doesn't change.
+
+    None for one without pictures. Raises `OSError`, `UnreadableImage`.
+    """
+    status = os.stat(path)  # noqa: PTH116
+    if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
+        raise UnreadableImage("It is no plain file, so it can't be an archive.")
+    key = path, status.st_mtime_ns, status.st_size
+    with _lock:
+        if key in _kept:
+            _kept.move_to_end(key)
+            return _kept[key]
+        archive = _KINDS[os.path.splitext(path)[1].lower()](path)  # noqa: PTH122
+        for older in [known for known in _kept if known[0] == path]:
+            del _kept[older]
+        _kept[key] = archive
+        while len(_kept) > 1 and sum(len(each or ()) for each in _kept.values()) > _MOST_NAMES:
+            _kept.popitem(last=False)
+        return archive

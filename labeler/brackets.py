@@ -1,0 +1,51 @@
+"""Brackets: what ranges of hand scores usually stand for, and which one a prediction falls into."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """What the hand scores `low`–`high` (both included, 0–10) usually stand for."""
+
+    low: int
+    high: int
+    meaning: str
+
+    @property
+    def span(self) -> str:
+        """`2–3`, or `4` alone."""
+        return f"{self.low}" if self.low == self.high else f"{self.low}–{self.high}"
+
+
+BRACKETS = (
+    Bracket(0, 0, "real photo, noise, much text"),
+    Bracket(1, 1, "manga panel, no subject"),
+    Bracket(2, 3, "sketch, rough lineart"),
+    Bracket(4, 4, "flat shading, TV screenshot, average"),
+    Bracket(5, 10, "high quality by your own taste, the higher the better"),
+)
+
+
+_LOWEST = [each.low for each in BRACKETS]
+_SLACK = 1e-7  # of a point: 0.3 times 10 is a little more than 3, and another number a little less
+
+
+def bracket_of(prediction: float) -> Bracket:
+    """The bracket that a prediction, 0–1, falls into.
+
+    Cut rather than rounded, as percentages are: 0.49 is a 4, and 0.5, which passes, a 5.
+    """
+    return BRACKETS[max(bisect_right(_LOWEST, prediction * 10 + _SLACK), 1) - 1]
+
+
+def spans_of(predictions: NDArray[np.floating]) -> list[str]:
+    """The span of each one's bracket, for predictions (n,) 0–1."""
+    places = np.searchsorted(_LOWEST, predictions * 10 + _SLACK, side="right")
+    spans = [BRACKETS[0].span, *(each.span for each in BRACKETS)]
+    return [spans[place] for place in places.tolist()]

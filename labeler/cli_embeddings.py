@@ -1,0 +1,91 @@
+"""labeler import-embeddings: embeddings that were made elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from labeler.cli_edge import PATHS, Failure, give_way, opened_project
+from labeler.cli_output import counted, progress_bar, say, some, tell
+
+if TYPE_CHECKING:
+    from labeler.embedding_import import EmbeddingSummary
+
+
+@click.command("import-embeddings")
+@PATHS
+@click.option("--encoder", required=True, metavar="NAME", help="What made them.")
+@click.option(
+    "--paths",
+    "listed",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="The image of each row of a .npy file: .txt (a path a line), .csv or .parquet.",
+)
+@click.option("--path-column", metavar="NAME", help="The column that holds the paths.")
+@click.option("--vector-column", metavar="NAME", help="The column that holds the embeddings.")
+@click.option(
+    "--with-scores", is_flag=True, help="Take hand scores from folders called 7 or 7_name."
+)
+@click.option(
+    "--by-name", is_flag=True, help="Find images by their file's name where it is unique."
+)
+@click.option("--replace", is_flag=True, help="Replace embeddings that images have already.")
+@click.option("--source", metavar="NAME", help="What to call where new images come from.")
+def import_embeddings(
+    *,
+    paths: tuple[Path, ...],
+    encoder: str,
+    listed: Path | None,
+    path_column: str | None,
+    vector_column: str | None,
+    with_scores: bool,
+    by_name: bool,
+    replace: bool,
+    source: str | None,
+) -> None:
+    """Take in embeddings, with or without their images.
+
+    PATH is a folder of clip-retrieval, a .npy file, a folder with a .npy for each image (as
+    CityClassifiers keeps them), or a Parquet file with a column of vectors. Such files don't say
+    what made them, so you do: it must be the project's encoder.
+
+    An embedding goes to the image at its path. Where the project knows none, it brings an image of
+    which nothing but the embedding is known: it is predicted, and scored when its file is imported.
+    Ctrl-C keeps what is done; the same command goes on from there.
+    """
+    if listed is not None and (len(paths) > 1 or paths[0].is_dir()):
+        raise click.UsageError("--paths names the rows of one .npy file; give that alone.")
+    from labeler.embedding_files import Columns
+    from labeler.embedding_import import HowToTake
+    from labeler.embedding_import import import_embeddings as take
+
+    give_way()
+    with opened_project() as project:
+        with progress_bar() as progress:
+            summary = take(
+                project,
+                paths,
+                encoder,
+                columns=Columns(listed, path_column, vector_column),
+                how=HowToTake(by_name, replace, with_scores, source),
+                progress=progress,
+            )
+        _show(summary, with_scores=with_scores)
+
+
+def _show(summary: EmbeddingSummary, *, with_scores: bool) -> None:
+    for line in some([f"{file}: {reason}" for file, reason in summary.unusable], "all alike"):
+        tell(line)
+    if not summary.rows:
+        raise Failure("There are no embeddings that can be used; see the reasons above.")
+    say(
+        f"Took {counted(summary.embedded, 'embedding')} ({summary.rate:.0f} rows a second); "
+        f"kept before: {summary.kept}, left out: {summary.left_out}."
+    )
+    if summary.images:
+        say(f"Images known by their embedding alone: {summary.images} more.")
+    if with_scores:
+        say(f"Scored {counted(summary.scored, 'image')} by their folders.")

@@ -1,0 +1,221 @@
+"""Copies of chosen images in another folder: copied or linked, never over something else.
+
+Doing it again makes only what is missing. Nothing is written into the folders that the images were
+found in.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+from labeler.archives import through
+from labeler.errors import BadInput, UnreadableImage
+from labeler.pictures import open_regular
+from labeler.predicting import PredictedImage
+from labeler.progress import Progress, silent
+from labeler.sidecars import write_sidecar
+from labeler.whole_files import whole_file
+
+LINKS = ("copy", "hard", "sym")
+_UNLINKABLE = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where copies go and how: `link` is one of LINKS, `sidecar` json, txt or None.
+
+    Each lies at its path relative to the folder that was given, `flat` ones all in one folder.
+    """
+
+    folder: Path
+    link: str = "copy"
+    flat: bool = False
+    sidecar: str | None = None
+
+    def place_of(self, image: PredictedImage) -> Path:
+        relative = Path(image.relative)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise BadInput(f"{image.path} would be copied out of {self.folder}; rename it.")
+        return self.folder / (relative.name if self.flat else relative)
+
+
+@dataclass
+class Copies:
+    """`made` now, `there` already; `renamed` (from, to) where another file had the name.
+
+    `unlinked` of those made were copied although links were asked for; `lost` are (path, reason) of
+    images that could not be read any more, `without_sidecar` copies beside which another's file has
+    the name.
+    """
+
+    made: int = 0
+    there: int = 0
+    unlinked: int = 0
+    renamed: list[tuple[str, str]] = field(default_factory=list)
+    lost: list[tuple[str, str]] = field(default_factory=list)
+    without_sidecar: list[str] = field(default_factory=list)
+
+
+def copy_images(
+    chosen: Sequence[PredictedImage],
+    destination: Destination,
+    version: str,
+    *,
+    sources: Iterable[Path] = (),
+    progress: Progress = silent,
+) -> Copies:
+    """Copy or link the images, with what `version` said of them beside them if that is wanted.
+
+    A name that another file has stays its own: the copy gets -2, -3 … after its name. A link that
+    can't be made (another disk, a picture in an archive) becomes a copy. `sources` are the paths
+    that the images were found in. Raises `BadInput` before anything is written if a copy would come
+    to lie in one of them, `OSError` where the folder can't be written.
+    """
+    _check_apart(chosen, destination, sources)
+    copies = Copies()
+    # By their places: what is packed in one archive is read forwards.
+    for done, image in enumerate(sorted(chosen, key=lambda one: one.path)):
+        progress(done, len(chosen), "copying")
+        target = destination.place_of(image)
+        try:
+            place = _put(Path(image.path), target, destination.link, copies)
+        except UnreadableImage as error:
+            copies.lost.append((image.path, str(error)))
+            continue
+        if place != target:
+            copies.renamed.append((image.path, str(place)))
+        if destination.sidecar and not _sidecar(place, destination.sidecar, image, version):
+            copies.without_sidecar.append(str(place))
+    progress(len(chosen), len(chosen), "copying")
+    return copies
+
+
+def _sidecar(place: Path, kind: str, image: PredictedImage, version: str) -> Path | None:
+    return write_sidecar(
+        place,
+        kind,
+        path=os.path.abspath(image.path),  # noqa: PTH100
+        prediction=image.prediction,
+        version=version,
+        bracket=image.bracket,
+    )
+
+
+def check_folder(folder: Path, sources: Iterable[Path]) -> None:
+    """Raise `BadInput` if copies in `folder` would lie among the images themselves.
+
+    A folder of its own within one of the sources is none of them: it is not looked into.
+    """
+    real = Path(os.path.realpath(folder))
+    for source in sources:
+        if source.is_dir() and real == Path(os.path.realpath(source)):
+            raise BadInput(
+                f"{folder} is where the images are; copy them to another folder, such as "
+                f"{folder / 'chosen'}."
+            )
+
+
+def _check_apart(
+    chosen: Sequence[PredictedImage], destination: Destination, sources: Iterable[Path]
+) -> None:
+    sources = list(sources)
+    check_folder(destination.folder, sources)
+    own = Path(os.path.realpath(destination.folder))
+    roots = [Path(os.path.realpath(source)) for source in sources if source.is_dir()]
+
+    @cache
+    def real(parent: Path) -> Path:
+        return Path(os.path.realpath(parent))
+
+    @cache
+    def among_sources(parent: Path) -> bool:
+        # In a folder of its own within a source copies are meant to be.
+        return any(
+            real(parent).is_relative_to(root)
+            and not (own.is_relative_to(root) and real(parent).is_relative_to(own))
+            for root in roots
+        )
+
+    for image in chosen:
+        target, source = destination.place_of(image), Path(image.path)
+        itself = target.name == source.name and real(target.parent) == real(source.parent)
+        if itself or among_sources(target.parent):
+            raise BadInput(
+                f"The copy of {image.path} would lie among the images themselves, at {target}; "
+                "copy to a folder apart from them."
+            )
+
+
+def _put(source: Path, target: Path, link: str, copies: Copies) -> Path:
+    """Have the image at `target` or beside it; returns where it is."""
+    inside = through(source) is not None
+    real = source if inside else Path(os.path.realpath(source))
+    with open_regular(source) as original:
+        number, place = 1, target
+        while place.exists() or place.is_symlink():
+            if _serves(place, original, None if inside else real):
+                copies.there += 1
+                return place
+            number += 1
+            place = target.with_name(f"{target.stem}-{number}{target.suffix}")
+        if link == "copy" or inside or not _linked(real, place, link):
+            _copy(original, place, None if inside else real)
+            copies.unlinked += link != "copy"
+    copies.made += 1
+    return place
+
+
+def _serves(place: Path, original: BinaryIO, real: Path | None) -> bool:
+    """Whether what lies at `place` is the image already, or a link to it."""
+    if not place.is_file():
+        return False
+    if real is not None and place.samefile(real):
+        return True
+    original.seek(0, os.SEEK_END)
+    if place.stat().st_size != original.tell():
+        return False
+    original.seek(0)
+    with place.open("rb") as other:
+        while block := _read(original):
+            if other.read(len(block)) != block:
+                return False
+    return True
+
+
+def _linked(real: Path, place: Path, link: str) -> bool:
+    """False where the system can't link there."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        place.symlink_to(real) if link == "sym" else os.link(real, place)
+    except OSError as error:
+        if error.errno not in _UNLINKABLE:
+            raise
+        return False
+    return True
+
+
+def _copy(original: BinaryIO, place: Path, real: Path | None) -> None:
+    original.seek(0)
+    with whole_file(place) as scratch:
+        with scratch.open("wb") as written:
+            while block := _read(original):
+                written.write(block)
+        if real is not None:
+            stamp = real.stat()
+            os.utime(scratch, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+
+def _read(file: BinaryIO) -> bytes:
+    try:
+        return file.read(_BLOCK)
+    except OSError as error:
+        raise UnreadableImage(
+            f"The file can't be read ({error.strerror}); check the disk it is on."
+        ) from error

@@ -1,0 +1,1 @@
+"""What leaves the project, one module per format, all from the same rows (`rows.py`)."""

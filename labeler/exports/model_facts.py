@@ -1,0 +1,250 @@
+"""A model card's facts: what the version is, what its scores mean, how good it is, its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+import db.images
+import db.scores
+import db.versions
+from db.records import Version
+from labeler import predicted
+from labeler.auditing import VersionAudit, audit_report
+from labeler.brackets import BRACKETS
+from labeler.collection import images_now
+from labeler.exports.model_place import encoder_record, shown_encoder
+from labeler.exports.model_story import named
+from labeler.figures import figures
+from labeler.licences import ALL, licences
+from labeler.markdown import escaped, table
+from labeler.measures import MEASURES, written
+from labeler.project import Project
+from labeler.slices import KINDS, slice_report
+from labeler.text_bars import bars
+from model.auditing import Estimate
+
+
+def what(version: Version) -> list[str]:
+    """One paragraph: what it takes, what it gives, what it was made from."""
+    made = f"{version.created_at:%Y-%m-%d}"
+    origin = f"learnt from {version.scored_count:,} images that were scored by hand from 0 to 10"
+    if version.is_foreign:
+        kind = escaped(str(version.settings.get("kind") or "unknown"))
+        origin = (
+            f"made elsewhere (kind: {kind}) and taken in as it was: it has seen none of the hand "
+            "scores of this collection"
+        )
+    return [
+        "",
+        f"A small network on the embeddings of `{_plain(version)}`. From an image's "
+        f"embedding it predicts a score from 0 to 1; version of {made}, {origin}.",
+    ]
+
+
+def use(project: Project, version: Version) -> list[str]:
+    """What goes in, what comes out, and how to filter with it."""
+    record = encoder_record(project, version)
+    seen = record.preprocessing
+    pictures = f"{seen['size']} × {seen['size']} pixels" if "size" in seen else "as the encoder's"
+    if seen.get("resize"):
+        way = "shorter side, then the middle" if seen["resize"] == "shortest" else "both sides"
+        pictures += f", resized by {way} ({seen.get('interpolation', 'bicubic')})"
+    rows = [
+        ["encoder", f"`{_plain(version)}`"],
+        ["pictures", escaped(pictures)],
+        [
+            "embeddings",
+            f"{record.width} values, " + ("length 1" if record.normalised else "not normalised"),
+        ],
+        ["gives", "a score from 0 to 1, higher is better"],
+        ["threshold", f"{project.threshold:g}"],
+    ]
+    if version.is_foreign and version.settings.get("scale"):
+        low, high = version.settings["scale"]
+        rows.append(["its own scale", f"{low:g} to {high:g}, told as 0 to 1"])
+    return [
+        "",
+        *table(["", ""], rows),
+        "",
+        "Filter with a high-pass (the threshold or more), with a band-pass (between two scores), "
+        "or sort by the score and take the top N.",
+    ]
+
+
+def _plain(version: Version) -> str:
+    """The encoder's name for a place in code marks."""
+    return shown_encoder(version.encoder).replace("`", "'")
+
+
+def biases(project: Project) -> list[str]:
+    """What the sources' expected scores ask for, and what was measured."""
+    asked = [
+        f"- Images from {escaped(source.name)} are meant to score {source.expect_low:g} to "
+        f"{source.expect_high:g} of 10."
+        for source in db.images.sources(project.store)
+        if source.expect_low is not None and source.expect_high is not None
+    ]
+    noted = [
+        f"- {named(each)}: {escaped(each.note)}"
+        for each in db.versions.history(project.store)
+        if each.note
+    ]
+    measured = [
+        f"- {escaped(sentence)}"
+        for kind in KINDS
+        for sentence in slice_report(project, kind).sentences()
+    ]
+    told = []
+    if asked:
+        told += ["", "Asked of whole sources, and held against every prediction:", "", *asked]
+    if noted:
+        told += ["", "Noted with the versions:", "", *noted]
+    return [*told, "", "Measured, on images that it had not seen:", "", *measured]
+
+
+def brackets(project: Project, version: Version) -> list[str]:
+    """What a band of predictions usually holds, and how many images are in it."""
+    tenths = _predictions(project, version) * 10
+    counted = db.scores.by_hand_score(project.store).distribution
+    rows = []
+    for bracket in BRACKETS:
+        top = bracket is BRACKETS[-1]
+        inside = (tenths >= bracket.low) & (top | (tenths < bracket.high + 1))
+        span = f"{10 * bracket.low}–{10 if top else bracket.high + 1}0 %"
+        scores = f"{bracket.low}–{bracket.high}" if bracket.high > bracket.low else f"{bracket.low}"
+        scored = sum(counted[bracket.low : bracket.high + 1])
+        rows.append(
+            [span, scores, _to_others(bracket.meaning), f"{int(inside.sum()):,}", f"{scored:,}"]
+        )
+    head = ["prediction", "hand score", "what it usually means", "predicted", "scored by hand"]
+    return ["", *table(head, rows)]
+
+
+def _to_others(text: str) -> str:
+    """What the pages say to the person who scored, as it is said to everybody else."""
+    named = text.replace("your own", "the owner's").replace("yours", "the hand scores")
+    return named.replace("your score", "the hand score")
+
+
+def distribution(project: Project, version: Version) -> list[str]:
+    """Predictions by tenths and hand scores, as text bars."""
+    made = _predictions(project, version)
+    tenths = np.bincount(np.clip((made * 10).astype(int), 0, 9), minlength=10).tolist()
+    spans = [f"{10 * k}–{10 * k + 10} %" for k in range(10)]
+    scored = db.scores.by_hand_score(project.store).distribution
+    return [
+        "",
+        f"Predictions of {len(made):,} images:",
+        "",
+        *_fenced(bars(spans, tenths, max(tenths))),
+        "",
+        f"Hand scores of {sum(scored):,} images, fractions counted with the next whole score:",
+        "",
+        *_fenced(bars([str(k) for k in range(11)], scored, max(scored))),
+    ]
+
+
+def _fenced(lines: Iterator[str]) -> list[str]:
+    return ["```text", *lines, "```"]
+
+
+def _predictions(project: Project, version: Version) -> NDArray[np.float64]:
+    return predicted.by_id(project.store, version.id).scores.astype(np.float64)
+
+
+def figures_of(project: Project, version: Version) -> list[str]:
+    """The figures with their intervals, and what the random sample says."""
+    found = figures(project, version)
+    how = "out of fold: each predicted by a head that had not seen it"
+    if version.is_foreign:
+        how = "all that have a hand score: it has seen none of them"
+    told = ["", "Nothing can be said yet: no image has both a hand score and a prediction."]
+    if found.judged:
+        guess = found.metrics.get("baseline") or {}
+        rows = [
+            [
+                each.name,
+                written(found.metrics, each).replace("  ", " "),
+                written(guess, each).replace("  ", " "),
+                _to_others(each.meaning),
+            ]
+            for each in MEASURES
+        ]
+        told = [
+            "",
+            f"On {found.judged:,} images ({how}), with 95 % intervals; an image passes from "
+            f"{version.threshold:g} on.",
+            "",
+            *table(["measure", "value", "guessing the mean", "meaning"], rows),
+        ]
+    return [*told, "", "### By a random sample", *_audited(project)]
+
+
+def _audited(project: Project) -> list[str]:
+    report = audit_report(project)
+    active = report.active
+    if active is None or not active.audit.judged:
+        return [
+            "",
+            "No image was scored at random, so nothing is known about the collection as a whole: "
+            "the figures above are of images that were chosen.",
+        ]
+    rows = [
+        ["false positives, of what passes", *_estimated(active.audit.false_positives)],
+        ["false negatives, of what fails", *_estimated(active.audit.false_negatives)],
+    ]
+    return [
+        "",
+        f"{active.audit.judged:,} images that were scored whatever the model said of them, at the "
+        f"threshold {report.threshold:g}, speak for the whole collection.{_good(active)}",
+        "",
+        *table(["mistakes", "share", "seen"], rows),
+        *(["", *(escaped(note) for note in report.notes())] if report.notes() else []),
+    ]
+
+
+def _good(active: VersionAudit) -> str:
+    good = active.audit.good
+    if good is None:
+        return ""
+    return f" Of all images {good.value:.0%} ({good.low:.0%} to {good.high:.0%}) should pass."
+
+
+def _estimated(found: Estimate) -> tuple[str, str]:
+    seen = f"{found.mistakes} of {found.judged}"
+    if found.share is None:
+        return "too few to say", seen
+    share = found.share
+    return f"{share.value:.0%} ({share.low:.0%} to {share.high:.0%})", seen
+
+
+def training(project: Project, version: Version) -> list[str]:
+    """How many images of which sources it learnt from, and under which licences they are."""
+    if version.is_foreign:
+        return ["", "Not known here: it was made elsewhere."]
+    ids, values = db.versions.trained_on(project.store, version.id)
+    images = images_now(project.store)
+    places, known = images.places(ids)
+    sources, values = images.sources[places], values[known]
+    said = licences(project)
+    rows = []
+    for source in db.images.sources(project.store):
+        mine = values[sources == source.id]
+        if len(mine):
+            licence = escaped(said.get(source.name, said.get(ALL, "not stated")))
+            rows.append([escaped(source.name), f"{len(mine):,}", f"{mine.mean():.1f}", licence])
+    return [
+        "",
+        f"{len(ids):,} images with a hand score, of {len(images):,} in the collection. The images "
+        "themselves are not in the model.",
+        "",
+        *table(["source", "images", "mean score", "licence of the images"], rows),
+    ]
+
+
+def has_curve(version: Version) -> bool:
+    """Whether there is a loss curve to draw."""
+    return len(version.curve) > 1

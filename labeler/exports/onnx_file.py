@@ -1,0 +1,63 @@
+"""The active version's head as an ONNX file, for whatever has a runtime for those."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import db.embeddings
+import db.versions
+from db.records import EncoderRecord, Version
+from labeler.exports.model_place import active_version, encoder_record, shown_encoder, target
+from labeler.project import Project
+from labeler.whole_files import whole_file
+
+SUFFIX = ".onnx"
+TRIED_ON = 256  # embeddings
+
+
+def export_onnx(project: Project, out: Path) -> list[Path]:
+    """Write the head to OUT if that ends with .onnx, else into the folder OUT; returns its path.
+
+    Raises `BadInput` without a version; `ModelError` where a package is missing, or where the
+    scores of stored embeddings differ from the head's: then nothing is written.
+    """
+    from model.head_files import load_head
+    from model.onnx_export import onnx_bytes
+
+    version = active_version(project)
+    record = encoder_record(project, version)
+    file = target(project, version, out, SUFFIX)
+    head = load_head(project.models / version.file, record.width).head
+    made = onnx_bytes(head, _sample(project, version, record), _facts(project, version, record))
+    with whole_file(file) as scratch:
+        scratch.write_bytes(made)
+    return [file]
+
+
+def _sample(project: Project, version: Version, record: EncoderRecord) -> NDArray[np.float32]:
+    """Some stored embeddings (n, width), raw; drawn ones where there are none (any more)."""
+    ids = db.versions.predictions(project.store, version.id).image_ids
+    chosen = ids[np.linspace(0, len(ids) - 1, min(len(ids), TRIED_ON)).astype(int)]
+    _, vectors = db.embeddings.get(project.store, record.id, chosen)
+    if len(vectors):
+        return vectors
+    drawn = np.random.default_rng(0).normal(size=(TRIED_ON, record.width))
+    return drawn.astype(np.float32)
+
+
+def _facts(project: Project, version: Version, record: EncoderRecord) -> dict[str, str]:
+    """What the file says of itself besides its shape."""
+    return {
+        "name": project.folder.name.encode("utf-8", "replace").decode(),
+        "version": version.name,
+        "encoder": shown_encoder(record.identity),
+        "width": str(record.width),
+        "normalised": json.dumps(record.normalised),  # of the embeddings that it takes
+        "preprocessing": json.dumps(record.preprocessing),
+        "threshold": f"{project.threshold:g}",
+        "recipe": version.recipe,
+    }

@@ -1,0 +1,24 @@
+"""Names for files made from names that others chose: nothing in them can be taken for more."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_LONGEST = 120  # bytes that are kept
+_KEPT = frozenset(" ._-()")
+_USUAL = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "HEIF": ".heic", "JPEG2000": ".jp2"}
+
+
+def plain_stem(name: str, otherwise: str) -> str:
+    """The name with letters of any language, and `_` for what a shell, another system or a loader
+    could take for its own; `otherwise` where nothing is left of it.
+    """
+    shown = unicodedata.normalize("NFC", name)
+    clean = "".join(c if c in _KEPT or unicodedata.category(c)[0] in "LMN" else "_" for c in shown)
+    kept = clean.strip(" ._-").encode()[:_LONGEST].decode(errors="ignore")
+    return kept.rstrip(" ._-") or otherwise
+
+
+def usual_ending(form: str) -> str:
+    """`.jpg` for JPEG: how files of this format, as Pillow names it, are called."""
+    return _USUAL.get(form, f".{form.lower()}" if form.isalnum() else ".bin")

@@ -1,0 +1,114 @@
+"""The score as a filter over any folders: predict, choose, write the list, copy those that pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labeler.copying import Copies, Destination, check_folder, copy_images
+from labeler.errors import BadInput
+from labeler.predicting import PredictedImage, PredictedImages, predict_paths
+from labeler.progress import Progress, silent
+from labeler.project import Project
+from labeler.selecting import as_table, check_list, select
+from labeler.tables import format_of, write_table
+
+if TYPE_CHECKING:
+    from model.encoders import Encoder
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which predictions pass, 0–1 with both ends, the first `top` of them, by which version (None:
+    the active one); where their images go, and the file of their list.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    top: int | None = None
+    version: str | None = None
+    destination: Destination | None = None
+    out: Path | None = None
+
+    def as_values(self) -> dict[str, Any]:
+        """Plain values, so that a run's row can hold them."""
+        where = self.destination and asdict(self.destination) | {
+            "folder": str(self.destination.folder)
+        }
+        return asdict(self) | {"destination": where, "out": self.out and str(self.out)}
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Filter:
+        """A filter from `as_values`."""
+        told = {name: values[name] for name in cls.__slots__ if values.get(name) is not None}
+        if where := told.get("destination"):
+            told["destination"] = Destination(**where | {"folder": Path(where["folder"])})
+        if out := told.get("out"):
+            told["out"] = Path(out)
+        return cls(**told)
+
+
+@dataclass
+class Filtered:
+    """All that was predicted, and of it what passes, highest first."""
+
+    result: PredictedImages
+    chosen: list[PredictedImage]
+    copies: Copies | None = None
+
+    def sentences(self) -> str:
+        """What became of it, as text."""
+        passing, images = len(self.chosen), len(self.result.images)
+        told = f"{passing:,} of {images:,} images pass by {self.result.version}."
+        if self.copies is not None:
+            told += f" {self.copies.made:,} written, {self.copies.there:,} there already."
+        left_out = len(self.result.unreadable) + len(self.copies.lost if self.copies else ())
+        return f"{told} {left_out:,} could not be read." if left_out else told
+
+
+def filter_images(
+    project: Project,
+    paths: Sequence[Path],
+    wanted: Filter,
+    *,
+    encoder: Encoder | None = None,
+    progress: Progress = silent,
+) -> Filtered:
+    """Predict all images in `paths`, and do with those that pass what is `wanted`.
+
+    What is interrupted goes on when it is done again. Raises `BadInput` for what can't be, before
+    anything is written, and `OSError` where it can't be written.
+    """
+    file_format = _checked(paths, wanted)
+    where = wanted.destination
+    result = predict_paths(
+        project,
+        paths,
+        version=wanted.version,
+        leave_out=where.folder if where else None,
+        encoder=encoder,
+        progress=progress,
+    )
+    done = Filtered(result, select(result.images, wanted.low, wanted.high, wanted.top))
+    if where is not None:
+        done.copies = copy_images(
+            done.chosen, where, result.version, sources=paths, progress=progress
+        )
+    if wanted.out is not None:
+        write_table(wanted.out, as_table(done.chosen, result.version), file_format)
+    return done
+
+
+def _checked(paths: Sequence[Path], wanted: Filter) -> str:
+    """The format of the list, "" without one."""
+    if wanted.destination is not None:
+        check_folder(wanted.destination.folder, paths)
+    if wanted.out is None:
+        return ""
+    file_format = format_of(wanted.out)
+    if file_format is None:
+        raise BadInput(f"{wanted.out} must end with .csv, .parquet or .jsonl.")
+    check_list(wanted.out, file_format)
+    return file_format

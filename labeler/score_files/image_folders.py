@@ -1,0 +1,51 @@
+"""Scores in Hugging Face imagefolders: metadata beside the images, in each split or at the top."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from labeler.score_files.statements import Reading, Refused, Statement, Statements, Told
+from labeler.score_files.tables import read_table
+
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+FILE_NAME = "file_name"
+_DEEPEST = 3  # folders below the one that is named: data/train/…
+
+
+def metadata_files(folder: Path) -> Iterator[Path]:
+    """The metadata files of an imagefolder; below a folder that has one none is looked for."""
+    waiting = [(folder, 0)]
+    while waiting:
+        here, depth = waiting.pop()
+        try:
+            names = {entry.name: entry.is_dir(follow_symlinks=False) for entry in os.scandir(here)}
+        except OSError:
+            continue
+        if found := [name for name in METADATA if names.get(name) is False]:
+            yield here / found[0]
+        elif depth < _DEEPEST:
+            inside = sorted(name for name, is_folder in names.items() if is_folder)
+            waiting += [(here / name, depth + 1) for name in reversed(inside)]
+
+
+def read_image_folder(folder: Path, reading: Reading, told: Told) -> Statements:
+    """The statements in all metadata of the folder; places name the file where there are several.
+
+    `file_name` is relative to the metadata unless another column is named. Raises `BadInput`.
+    """
+    files = list(metadata_files(folder))
+    own = replace(reading, path_column=reading.path_column or FILE_NAME)
+    for file in files:
+        for each in read_table(file, own, told):
+            yield each if len(files) == 1 else _placed(each, file.relative_to(folder), file.parent)
+
+
+def _placed(each: Statement | Refused, file: Path, folder: Path) -> Statement | Refused:
+    """With the metadata's own name in its place, and its paths seen from the metadata."""
+    place = f"{file}, line {each.place}"
+    if isinstance(each, Refused):
+        return replace(each, place=place)
+    return replace(each, place=place, images=tuple(str(folder / name) for name in each.images))

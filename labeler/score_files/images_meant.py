@@ -1,0 +1,115 @@
+"""Which images the statements of a file mean: by path, else by a unique file name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from db import paths
+from db.store import Store
+from labeler.archives import through
+from labeler.score_files.statements import (
+    NO_FILE,
+    NOT_IMPORTED,
+    NOT_UNIQUE,
+    NotTaken,
+    Statement,
+)
+
+
+class Meant:
+    """What the images of one batch of statements are; `folder` is what relative paths begin at."""
+
+    def __init__(self, store: Store, folder: Path, statements: Sequence[Statement]) -> None:
+        self._folder = folder
+        self._real_folders: dict[str, str] = {}
+        plain = {each: _absolute(folder, each.images) for each in _distinct(statements)}
+        self._ids = paths.ids_of_paths(store, {path for each in plain.values() for path in each})
+        unknown = [each for each, found in plain.items() if self._first(found) is None]
+        # Asked of the disk only where it may matter: it takes a look at every folder on the way.
+        real = {self._real(path) for each in unknown for path in plain[each]}
+        self._ids |= paths.ids_of_paths(store, real)
+        hashes = {each.content_hash for each in unknown if each.content_hash}
+        self._by_hash = paths.ids_of_hashes(store, hashes)
+        names = {
+            each.file_name for each in unknown if each.file_name and self._by_path(each) is None
+        }
+        self._by_name = paths.ids_of_names(store, names)
+        self.by_name = 0  # how many statements found their image by its file's name alone
+
+    def image(self, statement: Statement) -> int:
+        """The image's id; raises `NotTaken` where none is meant that the project has."""
+        found = self._by_path(statement)
+        if found is not None:
+            return found
+        if statement.content_hash in self._by_hash:
+            return self._by_hash[statement.content_hash]
+        named = self._by_name.get(statement.file_name or "", set())
+        if len(named) == 1:
+            self.by_name += 1
+            return next(iter(named))
+        if named:
+            raise NotTaken(
+                NOT_UNIQUE,
+                f"{len(named)} images in this project are called {statement.file_name}; give "
+                "their paths.",
+            )
+        raise self._problem(statement)
+
+    def file(self, statement: Statement) -> str | None:
+        """The file that is meant if it is there, or the archive that it may be in."""
+        for path in self._candidates(statement):
+            if inside := through(path):
+                return inside[0]
+            if os.path.exists(path):  # noqa: PTH110 - also answers for names too long
+                return path
+        return None
+
+    def _problem(self, statement: Statement) -> NotTaken:
+        given = statement.images[0]
+        if statement.doubt is not None:
+            return NotTaken(NO_FILE, statement.doubt)
+        if (there := self.file(statement)) is not None:
+            return NotTaken(NOT_IMPORTED, f"{there} is not in this project; import it first.")
+        return NotTaken(
+            NO_FILE, f"{given} does not exist; paths are absolute or relative to the file."
+        )
+
+    def _by_path(self, statement: Statement) -> int | None:
+        plain = _absolute(self._folder, statement.images)
+        found = self._first(plain)
+        return found if found is not None else self._first([self._real(path) for path in plain])
+
+    def _first(self, candidates: Sequence[str]) -> int | None:
+        return next((self._ids[path] for path in candidates if path in self._ids), None)
+
+    def _real(self, path: str) -> str:
+        folder, name = os.path.split(path)
+        if folder not in self._real_folders:
+            self._real_folders[folder] = os.path.realpath(folder)
+        whole = os.path.join(self._real_folders[folder], name)  # noqa: PTH118
+        return os.path.realpath(whole) if os.path.islink(whole) else whole  # noqa: PTH114
+
+    def _candidates(self, statement: Statement) -> list[str]:
+        return [self._real(path) for path in _absolute(self._folder, statement.images)]
+
+
+def _distinct(statements: Sequence[Statement]) -> Sequence[Statement]:
+    return list(dict.fromkeys(statements))
+
+
+def _absolute(folder: Path, named: Sequence[str]) -> list[str]:
+    """The absolute paths that these names, seen from `folder`, may be kept under."""
+    usable = [name for name in named if name and "\0" not in name and _is_text(name)]
+    # Path.resolve() would follow links.
+    return [os.path.abspath(folder / name) for name in usable]  # noqa: PTH100
+
+
+def _is_text(name: str) -> bool:
+    """Names that no store can hold are nobody's."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,151 @@
+"""What a file says about hand scores, in the one form that all kinds of file are read into."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from labeler.errors import BadInput
+
+Place: TypeAlias = "int | str"  # a line's number, or whatever else finds it in the file
+Scale: TypeAlias = "tuple[float, float]"
+OURS: Scale = (0.0, 10.0)
+NAMELESS = ""  # the scorer of whom a file says that it has no name
+# Why something is not taken.
+NO_PATH = "no path"
+NOT_IMPORTED = "not in the project"
+NO_FILE = "no such file"
+NOT_UNIQUE = "file name not unique"
+NO_NUMBER = "not a score"
+OUTSIDE = "outside the scale"
+TWO_SCORES = "another score for the same image"
+BROKEN = "can't be read"
+REFUSED = "refused by the store"
+_NOTHING = frozenset({"", "nan", "na", "n/a", "none", "null"})  # table programs' words for it
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a history keeps of a hand score beside its value, as `db.records.HandScore` has it."""
+
+    event_id: str
+    why: str | None
+    queue: str | None
+    shown_prediction: float | None
+    undone_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One score (0–10; `None`: said to have none) of one image.
+
+    `images` are the paths that may be meant, the likeliest first; `content_hash` finds it wherever
+    it lies, and `file_name` may find it by its name alone. `scorer` is `None` where the file tells
+    none. `doubt` says what may be wrong if there is no such image. `event` is a whole row of
+    another project's history.
+    """
+
+    place: Place
+    images: tuple[str, ...]
+    score: float | None
+    scorer: str | None = None
+    at: datetime | None = None
+    group: str = ""
+    file_name: str | None = None
+    doubt: str | None = None
+    content_hash: str | None = None
+    event: Recorded | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something in a file that can't be taken: a short `reason` to count by, and a sentence."""
+
+    place: Place
+    reason: str
+    problem: str
+
+    @property
+    def where(self) -> str:
+        return f"line {self.place}" if isinstance(self.place, int) else self.place
+
+
+class NotTaken(BadInput):
+    """Raised where a `Refused` will be made of it."""
+
+    def __init__(self, reason: str, problem: str) -> None:
+        super().__init__(problem)
+        self.reason = reason
+
+    def at(self, place: Place) -> Refused:
+        return Refused(place, self.reason, str(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a file is to be read; what is `None` is told from the file itself.
+
+    `scale` is what its scores run from and to. `scorer` gave all of them, whatever the file says.
+    Relative paths are seen from `folder`, by default the file's own; `by_name` lets a unique file
+    name stand for a path. `identity` is what the file is called over and over, by default its path.
+    """
+
+    kind: str | None = None
+    path_column: str | None = None
+    score_column: str | None = None
+    scorer_column: str | None = None
+    group_column: str | None = None
+    scale: Scale | None = None
+    scorer: str | None = None
+    folder: Path | None = None
+    by_name: bool = False
+    identity: str | None = None
+
+    @property
+    def bounds(self) -> Scale:
+        return self.scale or OURS
+
+
+@dataclass(slots=True)
+class Told:
+    """What a reader has to say beside its statements."""
+
+    cancelled: int = 0  # annotations that their author gave up
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+
+Statements: TypeAlias = "Iterator[Statement | Refused]"
+
+
+def read_score(value: Any, scale: Scale = OURS) -> float | None:
+    """A hand score 0–10 from a number or its text on `scale`; `None` where there is none.
+
+    Raises `NotTaken`.
+    """
+    text = value.strip() if isinstance(value, str) else value
+    if text is None or (isinstance(text, str) and text.lower() in _NOTHING):
+        return None
+    low, high = scale
+    try:
+        number = math.nan if isinstance(text, bool) else float(text)
+    except (TypeError, ValueError, OverflowError):
+        raise NotTaken(
+            NO_NUMBER, f"{value!r} is not a score; give a number from {low:g} to {high:g}."
+        ) from None
+    if isinstance(text, float) and math.isnan(text):
+        return None
+    if not low <= number <= high:  # also refuses NaN
+        raise NotTaken(
+            OUTSIDE,
+            f"A score of {value} is outside the scale; give a number from {low:g} to {high:g}.",
+        )
+    # 0.57 of 1 is 5.7, whatever its last bits.
+    return number if scale == OURS else round((number - low) / (high - low) * 10, 9)

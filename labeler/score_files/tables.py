@@ -1,0 +1,195 @@
+"""Scores in tables: CSV, Parquet and JSON lines, with whatever names their columns have."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from labeler.csv_files import read_lines
+from labeler.errors import BadInput
+from labeler.score_files.statements import (
+    BROKEN,
+    NAMELESS,
+    NO_PATH,
+    NotTaken,
+    Reading,
+    Statement,
+    Statements,
+    Told,
+    read_score,
+)
+
+PATH_COLUMNS = ("path", "file_name")
+SCORE_COLUMNS = ("score",)
+GROUP_COLUMNS = ("split_group", "group")
+_BATCH = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: its number in the file, its cells by the column's name in lower case.
+
+    `problem` says why the row can't be trusted, `doubt` what may be wrong if it means nothing.
+    """
+
+    number: int
+    cells: Mapping[str, Any]
+    decimal_commas: bool = False
+    problem: str | None = None
+    doubt: str | None = None
+
+    def text(self, names: tuple[str, ...]) -> str:
+        """The cell of the first of these columns that the table has, empty without any."""
+        value = next((self.cells[name] for name in names if name in self.cells), None)
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return ""
+        return str(value)
+
+    def score(self, names: tuple[str, ...]) -> Any:
+        value = next((self.cells[name] for name in names if name in self.cells), None)
+        if self.decimal_commas and isinstance(value, str):
+            return value.replace(",", ".")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The names, in lower case, that each part of a statement may stand under."""
+
+    path: tuple[str, ...]
+    score: tuple[str, ...]
+    scorer: tuple[str, ...]
+    group: tuple[str, ...]
+
+    @classmethod
+    def of(cls, reading: Reading) -> Columns:
+        return cls(
+            _named(reading.path_column, PATH_COLUMNS),
+            _named(reading.score_column, SCORE_COLUMNS),
+            _named(reading.scorer_column, ()),
+            _named(reading.group_column, GROUP_COLUMNS),
+        )
+
+    def needed(self, reading: Reading) -> list[tuple[str, ...]]:
+        named = ((reading.scorer_column, self.scorer), (reading.group_column, self.group))
+        return [self.path, self.score, *(names for given, names in named if given)]
+
+
+def read_table(file: Path, reading: Reading, told: Told) -> Statements:  # noqa: ARG001
+    """The statements in a table; raises `BadInput` if it can't be read as such as a whole."""
+    columns = Columns.of(reading)
+    for row in table_rows(file, columns.needed(reading)):
+        try:
+            yield _statement(row, columns, reading)
+        except NotTaken as error:
+            yield error.at(row.number)
+
+
+def table_rows(
+    file: Path, needed: list[tuple[str, ...]], also: Sequence[str] = GROUP_COLUMNS
+) -> Iterator[Row]:
+    """The rows of a table of any format, told by its name; of each of `needed` one must be there.
+
+    Of JSON lines only the first column of those is sure to stand in every line. `also` are further
+    columns to read.
+    """
+    suffix = file.suffix.lower()
+    if suffix == ".parquet":
+        return _parquet_rows(file, needed, also)
+    if suffix in (".jsonl", ".ndjson"):
+        return _json_rows(file, needed)
+    return _csv_rows(file, needed)
+
+
+def _statement(row: Row, columns: Columns, reading: Reading) -> Statement:
+    if row.problem is not None:
+        raise NotTaken(BROKEN, row.problem)
+    path = row.text(columns.path)
+    if not path.strip():
+        raise NotTaken(NO_PATH, "there is no path in this line; fill in its path column.")
+    return Statement(
+        place=row.number,
+        images=tuple(dict.fromkeys((path, path.strip()))),
+        score=read_score(row.score(columns.score), reading.bounds),
+        scorer=row.text(columns.scorer).strip() or NAMELESS if columns.scorer else None,
+        group=row.text(columns.group).strip(),
+        file_name=PurePath(path.strip()).name if reading.by_name else None,
+        doubt=row.doubt,
+    )
+
+
+def _named(given: str | None, usual: tuple[str, ...]) -> tuple[str, ...]:
+    return (given.strip().lower(),) if given else usual
+
+
+def _csv_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
+    for line in read_lines(file, needed):
+        yield Row(line.number, line.cells, line.has_decimal_commas, line.problem, line.doubt)
+
+
+def _parquet_rows(file: Path, needed: list[tuple[str, ...]], also: Sequence[str]) -> Iterator[Row]:
+    import pyarrow
+    from pyarrow import parquet
+
+    number = 0
+    try:
+        with parquet.ParquetFile(file) as table:
+            names = table.schema_arrow.names
+            _check(file, [name.lower() for name in names], needed)
+            wanted = {name for each in needed for name in each} | set(also)
+            read = [name for name in names if name.lower() in wanted]
+            for batch in table.iter_batches(batch_size=_BATCH, columns=read):
+                for cells in batch.to_pylist():
+                    number += 1
+                    yield Row(number, _lower(cells))
+    except pyarrow.ArrowException as error:
+        raise BadInput(f"{file} is not a Parquet file that can be read; write it anew.") from error
+    except OSError as error:
+        raise BadInput(
+            f"Can't read {file}: {error.strerror or 'it is no Parquet file'}."
+        ) from error
+
+
+def _json_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
+    checked = False
+    try:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                cells = _object(line)
+                if cells is not None and not checked:
+                    _check(file, list(cells), needed[:1])
+                    checked = True
+                problem = "this line is not a JSON object." if cells is None else None
+                yield Row(number, cells or {}, problem=problem)
+    except OSError as error:
+        raise BadInput(f"Can't read {file}: {error.strerror}; check the path.") from error
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    return _lower(found) if isinstance(found, dict) else None
+
+
+def _lower(cells: dict[str, Any]) -> dict[str, Any]:
+    """Of columns with the same name the first counts."""
+    found: dict[str, Any] = {}
+    for name, value in cells.items():
+        found.setdefault(name.strip().lower(), value)
+    return found
+
+
+def _check(file: Path, present: list[str], needed: list[tuple[str, ...]]) -> None:
+    for names in needed:
+        if not any(name in present for name in names):
+            raise BadInput(
+                f"{file} has no column {' or '.join(names)}; it has {', '.join(present) or 'none'}."
+            )

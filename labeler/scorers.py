@@ -1,0 +1,35 @@
+"""Who scores: names as they are kept."""
+
+from __future__ import annotations
+
+import getpass
+import unicodedata
+
+LONGEST_NAME = 80
+NAMELESS = "(nameless)"
+
+
+def account_name() -> str:
+    """Who scores unless told otherwise: the name of the account, as the history keeps it."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # an account without a name, as in some containers
+        return "somebody"
+
+
+def clean_name(given: str | None) -> str | None:
+    """A scorer's name as it is kept; `None` where nothing is left of it.
+
+    Single spaces, nothing that can't be printed, composed letters, and not too long: a name typed
+    twice is one person, and no name can cost a score.
+    """
+    if given is None:
+        return None
+    composed = unicodedata.normalize("NFC", given)
+    shown = "".join(c if c.isprintable() else " " for c in composed)
+    return " ".join(shown.split())[:LONGEST_NAME].strip() or None
+
+
+def shown_name(scorer: str | None) -> str:
+    """The name as people read it."""
+    return NAMELESS if scorer is None else scorer

@@ -1,0 +1,78 @@
+"""Sidecars: a small file beside a copied image that says what was predicted of it.
+
+NAME.json or NAME.txt beside NAME.png; where that name is another's, NAME.png.json. Only a sidecar
+of ours about the same picture is ever replaced.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from labeler.brackets import Bracket
+from labeler.tables import plain_text
+from labeler.whole_files import whole_file
+
+KINDS = ("json", "txt")
+MADE_BY = "labeler predict"  # how a text begins that holds no tags
+_LARGEST = 64 * 1024  # bytes that are read of what lies there
+
+
+def write_sidecar(
+    copy: Path, kind: str, *, path: str, prediction: float, version: str, bracket: Bracket
+) -> Path | None:
+    """Write the sidecar of `copy`; None where both names that it may have are taken by others.
+
+    `path` is where the image was copied from, `prediction` 0–1. Raises `OSError`.
+    """
+    told = {
+        "made_by": MADE_BY,
+        "file": copy.name,
+        "path": path,
+        "prediction": prediction,
+        "version": version,
+        "bracket": bracket.span,
+        "meaning": bracket.meaning,
+    }
+    told = {name: plain_text(value) for name, value in told.items()}
+    text = _as_json(told) if kind == "json" else _as_text(told)
+    for place in (copy.with_suffix(f".{kind}"), copy.with_name(f"{copy.name}.{kind}")):
+        if place == copy or not _may_have(place, kind, str(told["file"])):
+            continue
+        if not place.exists() or place.read_text(encoding="utf-8") != text:
+            with whole_file(place) as scratch:
+                scratch.write_text(text, encoding="utf-8")
+        return place
+    return None
+
+
+def _as_json(told: dict[str, Any]) -> str:
+    return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
+
+
+def _as_text(told: dict[str, Any]) -> str:
+    """A line for each, the first one being what it was made by; a name's line ends are escaped."""
+    rest = (f"{name}: {_on_a_line(value)}" for name, value in told.items() if name != "made_by")
+    return "\n".join([str(told["made_by"]), *rest]) + "\n"
+
+
+def _on_a_line(value: Any) -> str:
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in f"{value}"
+    )
+
+
+def _may_have(place: Path, kind: str, file: str) -> bool:
+    """Whether nothing is there yet, or our sidecar of the same picture."""
+    if not place.exists() and not place.is_symlink():
+        return True
+    try:
+        with place.open("rb") as opened:
+            text = opened.read(_LARGEST).decode("utf-8")
+        if kind == "txt":
+            return text.startswith(f"{MADE_BY}\nfile: {_on_a_line(file)}\n")
+        said = json.loads(text)
+        return isinstance(said, dict) and (said.get("made_by"), said.get("file")) == (MADE_BY, file)
+    except (OSError, ValueError, RecursionError):
+        return False

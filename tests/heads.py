@@ -1,0 +1,58 @@
+"""Versions with real weights, though nothing was trained: for what leaves the project."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+import db.embeddings
+import db.images
+import db.scores
+import db.versions
+from db.records import EncoderRecord, NewVersion, Predictions, Version
+from labeler.project import Project
+from labeler.version_files import making, told
+from model.foreign_heads import AnyHead
+from model.head import Head, predict
+from model.head_files import save_head
+
+
+def spread_head(vectors: np.ndarray, hidden: int = 24, seed: int = 0) -> Head:
+    """A head at random whose scores of `vectors` (n, width) spread over most of 0–1."""
+    torch.manual_seed(seed)
+    head = Head(vectors.shape[1], hidden).eval().requires_grad_(False)
+    last = head.down[5]
+    said = head.logits(torch.from_numpy(vectors))
+    last.weight.div_(said.std())
+    last.bias.sub_(said.mean()).div_(said.std())
+    return head
+
+
+def add_version_of(
+    project: Project, head: AnyHead, record: EncoderRecord, *, foreign: bool = False
+) -> Version:
+    """`head` as the active version; made here, with all scores so far, unless it is `foreign`."""
+    ids, values = db.scores.effective(project.store)
+    if foreign:
+        ids, values = ids[:0], values[:0]
+    name = "published" if foreign else db.versions.next_name(project.store)
+    new = NewVersion(
+        name=name,
+        parent=None,
+        encoder=record.identity,
+        recipe="foreign" if foreign else "quick",
+        threshold=0.5,
+        file=f"{name}.safetensors",
+        scored_ids=ids,
+        scored_values=values,
+        settings={"kind": "a kind", "file": "x.pth", "scale": [1.0, 10.0]} if foreign else {},
+    )
+    with making(project, new) as path:
+        save_head(path, head, name="taste", rev=name, metadata=told(record, new))
+        version = db.versions.add(project.store, new)
+    known = np.array(sorted(db.images.ids_by_path(project.store).values()))
+    embedded, vectors = db.embeddings.get(project.store, record.id, known)
+    if len(embedded):
+        made = Predictions(embedded, predict(head, vectors))
+        db.versions.put_predictions(project.store, version.id, made)
+    return version

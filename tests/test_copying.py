@@ -1,0 +1,277 @@
+"""Protects people's files while predictions are used: copies and links land where they should, no
+file is ever replaced by another, nothing is written among the sources, and sidecars say what was
+predicted without becoming tags."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from labeler import copying
+from labeler.brackets import bracket_of, spans_of
+from labeler.copying import Copies, Destination, check_folder, copy_images
+from labeler.errors import BadInput
+from labeler.failures import sentence
+from labeler.finding import find_images
+from labeler.predicting import PredictedImage
+from labeler.selecting import check_list
+from labeler.tags import _tags_in
+
+BRIGHT = {"a/dark.png": 10, "a/b/bright.png": 250, "grey.jpg": 120}
+
+
+@pytest.fixture
+def chosen(tmp_path: Path) -> list[PredictedImage]:
+    found = []
+    for name, level in BRIGHT.items():
+        path = tmp_path / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30), (level, level, level)).save(path)
+        found.append(PredictedImage(str(path), name, level / 255))
+    return found
+
+
+def copied(chosen: list[PredictedImage], folder: Path, **how: object) -> Copies:
+    source = folder.parent / "source"
+    return copy_images(chosen, Destination(folder, **how), "v1.0", sources=[source])
+
+
+def files(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
+
+
+def test_copies_keep_their_folders_and_a_second_time_copies_nothing(
+    chosen: list[PredictedImage], tmp_path: Path
+) -> None:
+    first, again = (copied(chosen, tmp_path / "out") for _ in range(2))
+    assert (first.made, first.there, again.made, again.there) == (3, 0, 0, 3)
+    assert files(tmp_path / "out") == set(BRIGHT)
+
+
+def test_a_copy_does_not_replace_another_file_of_its_name(
+    chosen: list[PredictedImage], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "grey.jpg").write_text("mine")
+    for _ in range(2):
+        copies = copied(chosen[2:], out)
+        assert (out / "grey.jpg").read_text() == "mine"
+        assert copies.renamed == [(chosen[2].path, str(out / "grey-2.jpg"))]
+    assert (out / "grey-2.jpg").read_bytes() == Path(chosen[2].path).read_bytes()
+    assert files(out) == {"grey.jpg", "grey-2.jpg"}
+
+
+def test_flat_copies_of_one_name_are_all_there(tmp_path: Path) -> None:
+    found = []
+    for n, folder in enumerate("abc"):
+        path = tmp_path / "source" / folder / "same.bmp"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (9, 9), (80 * n, 0, 0)).save(path)
+        os.utime(path, (1, 1))  # as unpacked: neither size nor time tells them apart
+        found.append(PredictedImage(str(path), f"{folder}/same.bmp", 0.5))
+    for made in (3, 0):
+        copies = copied(found, tmp_path / "out", flat=True)
+        assert copies.made == made
+        assert files(tmp_path / "out") == {"same.bmp", "same-2.bmp", "same-3.bmp"}
+    held = {(tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")}
+    assert held == {Path(one.path).read_bytes() for one in found}
+
+
+@pytest.mark.parametrize("link", ["hard", "sym"])
+def test_links_take_no_room_and_are_found_again(
+    link: str, chosen: list[PredictedImage], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    for made in (3, 0):
+        copies = copied(chosen, out, link=link)
+        assert (copies.made, copies.there, copies.unlinked) == (made, 3 - made, 0)
+    assert files(out) == set(BRIGHT)
+    for one in chosen:
+        place = out / one.relative
+        assert place.samefile(one.path)
+        assert place.is_symlink() == (link == "sym")
+
+
+def test_across_disks_a_hard_link_becomes_a_copy(
+    chosen: list[PredictedImage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(copying.os, "link", refused)
+    copies = copied(chosen, tmp_path / "out", link="hard")
+    assert (copies.made, copies.unlinked) == (3, 3)
+    assert not (tmp_path / "out" / "grey.jpg").samefile(chosen[2].path)
+
+
+def test_pictures_in_a_tar_are_copied_from_it(chosen: list[PredictedImage], tmp_path: Path) -> None:
+    tar = tmp_path / "all.tar"
+    with tarfile.open(tar, "w") as packed:
+        packed.add(tmp_path / "source", "in")
+    inside = [PredictedImage(f"{tar}/in/{one.relative}", one.relative, 0.5) for one in chosen]
+    for made in (3, 0):
+        copies = copied(inside, tmp_path / "out", link="sym")
+        assert (copies.made, copies.unlinked) == (made, made)
+    for one in chosen:
+        assert (tmp_path / "out" / one.relative).read_bytes() == Path(one.path).read_bytes()
+
+
+def test_nothing_is_written_among_the_sources(chosen: list[PredictedImage], tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    before = files(source)
+    with pytest.raises(BadInput, match="another folder"):
+        check_folder(source, [source])
+    with pytest.raises(BadInput, match="another folder"):
+        copied(chosen, source)
+    # A folder around the sources: the copy of a/dark.png would come to lie beside it.
+    renamed = [PredictedImage(one.path, f"source/{one.relative}", 0.5) for one in chosen]
+    with pytest.raises(BadInput, match="among the images themselves"):
+        copy_images(renamed, Destination(tmp_path), "v1.0", sources=[source])
+    # A folder that leads back into them by a link.
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").symlink_to(source / "a")
+    with pytest.raises(BadInput, match="among the images themselves"):
+        copied(chosen, tmp_path / "out")
+    # A single file onto itself.
+    with pytest.raises(BadInput, match="among the images themselves"):
+        copy_images(chosen[2:], Destination(source), "v1.0", sources=[Path(chosen[2].path)])
+    assert files(source) == before
+
+
+def test_a_folder_of_its_own_within_the_sources_is_meant(
+    chosen: list[PredictedImage], tmp_path: Path
+) -> None:
+    keep = tmp_path / "source" / "keep"
+    copies = copy_images(chosen, Destination(keep), "v1.0", sources=[tmp_path / "source"])
+    assert copies.made == 3
+    assert files(keep) == set(BRIGHT)
+
+
+def test_a_name_that_leads_out_is_refused(chosen: list[PredictedImage], tmp_path: Path) -> None:
+    for relative in ("../out.png", "/etc/out.png", "a/../../out.png"):
+        with pytest.raises(BadInput, match="copied out of"):
+            copied([PredictedImage(chosen[0].path, relative, 0.5)], tmp_path / "out")
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_what_is_gone_by_now_is_named_and_the_rest_copied(
+    chosen: list[PredictedImage], tmp_path: Path
+) -> None:
+    Path(chosen[0].path).unlink()
+    copies = copied(chosen, tmp_path / "out")
+    assert copies.made == 2
+    assert [path for path, _ in copies.lost] == [chosen[0].path]
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_no_part(
+    chosen: list[PredictedImage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(copying.os, "utime", full)  # the last step before a copy gets its name
+    with pytest.raises(OSError) as refused:
+        copied(chosen, tmp_path / "out")
+    assert "make room" in (sentence(refused.value) or "")
+    assert files(tmp_path / "out") == set()
+    monkeypatch.undo()
+    assert copied(chosen, tmp_path / "out").made == 3
+
+
+def test_json_sidecars_say_what_was_predicted(chosen: list[PredictedImage], tmp_path: Path) -> None:
+    for _ in range(2):
+        copies = copied(chosen, tmp_path / "out", sidecar="json")
+    assert copies.without_sidecar == []
+    assert files(tmp_path / "out") == {*BRIGHT, "a/dark.json", "a/b/bright.json", "grey.json"}
+    told = json.loads((tmp_path / "out/a/b/bright.json").read_text(encoding="utf-8"))
+    assert told["path"] == chosen[1].path
+    assert told["prediction"] == chosen[1].prediction
+    assert (told["version"], told["bracket"], told["file"]) == ("v1.0", "5–10", "bright.png")
+
+
+def test_a_new_version_rewrites_our_sidecars_and_nobody_elses(
+    chosen: list[PredictedImage], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    copied(chosen, out, sidecar="json")
+    (out / "grey.json").write_text('{"caption": "mine"}')
+    changed = [PredictedImage(one.path, one.relative, 0.05) for one in chosen]
+    copy_images(changed, Destination(out, sidecar="json"), "v1.1")
+    assert json.loads((out / "a/dark.json").read_text(encoding="utf-8"))["version"] == "v1.1"
+    assert (out / "grey.json").read_text() == '{"caption": "mine"}'
+    assert json.loads((out / "grey.jpg.json").read_text(encoding="utf-8"))["bracket"] == "0"
+    (out / "grey.jpg.json").write_text("[]")
+    copies = copy_images(changed, Destination(out, sidecar="json"), "v1.1")
+    assert copies.without_sidecar == [str(out / "grey.jpg")]
+    assert (out / "grey.jpg.json").read_text() == "[]"
+
+
+def test_pictures_that_differ_by_their_ending_have_sidecars_of_their_own(tmp_path: Path) -> None:
+    found = []
+    for name, prediction in (("one.png", 0.1), ("one.jpg", 0.9)):
+        path = tmp_path / "source" / name
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (9, 9), (round(255 * prediction), 0, 0)).save(path)
+        found.append(PredictedImage(str(path), name, prediction))
+    for _ in range(2):
+        copied(found, tmp_path / "out", sidecar="txt")
+        assert files(tmp_path / "out") == {"one.png", "one.jpg", "one.txt", "one.png.txt"}
+    assert "prediction: 0.9\n" in (tmp_path / "out" / "one.txt").read_text(encoding="utf-8")
+    assert "prediction: 0.1\n" in (tmp_path / "out" / "one.png.txt").read_text(encoding="utf-8")
+
+
+def test_our_sidecars_are_no_tags_when_the_copies_are_imported(
+    chosen: list[PredictedImage], tmp_path: Path
+) -> None:
+    for kind in ("txt", "json"):
+        copied(chosen, tmp_path / "out", sidecar=kind)
+    beside = find_images(tmp_path / "out").texts
+    assert len(beside) == 3
+    assert [_tags_in(text) for texts in beside.values() for text in texts] == [[]] * 6
+
+
+def test_a_list_replaces_an_earlier_one_and_no_other_table(tmp_path: Path) -> None:
+    contents = {
+        "csv": ("path,prediction,version,bracket\n", "path,score\na.png,7\n"),
+        "jsonl": ('{"path": "a", "prediction": 0.5, "version": "v1.0"}\n', '{"path": "a"}\n'),
+    }
+    for file_format, (ours, other) in contents.items():
+        out = tmp_path / f"list.{file_format}"
+        check_list(out, file_format)
+        out.write_text(ours)
+        check_list(out, file_format)
+        out.write_text(other)
+        with pytest.raises(BadInput, match="no list of predictions"):
+            check_list(out, file_format)
+    (tmp_path / "list.parquet").write_bytes(b"no parquet")
+    with pytest.raises(BadInput, match="no list of predictions"):
+        check_list(tmp_path / "list.parquet", "parquet")
+
+
+@pytest.mark.parametrize(
+    ("prediction", "span"),
+    [
+        (0.0, "0"),
+        (0.0999, "0"),
+        (0.1, "1"),
+        (0.2, "2–3"),
+        (0.3, "2–3"),
+        (0.399999, "2–3"),
+        (0.4, "4"),
+        (0.499999, "4"),
+        (0.5, "5–10"),
+        (1.0, "5–10"),
+    ],
+)
+def test_a_prediction_is_in_the_bracket_of_its_whole_points(prediction: float, span: str) -> None:
+    import numpy as np
+
+    assert bracket_of(prediction).span == span
+    assert spans_of(np.array([prediction])) == [span]
