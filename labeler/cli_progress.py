@@ -217,4 +217,4 @@ def _percents(bounds: Bounds) -> str:
 
 
 def _signed(bounds: Bounds) -> str:
-    return f"{bounds.value:+.1f} ({bounds.low:+.1f} to {bounds.high:+.1f})"
+    return f"{bounds.value:+z.1f} ({bounds.low:+z.1f} to {bounds.high:+z.1f})"

@@ -9,7 +9,7 @@ import click
 
 from labeler.cli_edge import FractionBand, give_way, opened_project
 from labeler.cli_export import OUT
-from labeler.cli_output import counted, progress_bar, say
+from labeler.cli_output import counted, progress_bar, say, tell
 
 if TYPE_CHECKING:
     from labeler.contact_sheet import Shown
@@ -60,6 +60,7 @@ def contact_sheet(
         raise click.UsageError("--round shows a round's corrections; leave out the other choices.")
     give_way()
     from labeler.exports.contact_sheets import write_sheets
+    from labeler.sheet_choices import MOST
 
     with opened_project() as project, progress_bar() as progress:
         shown = _shown(project, top, band, number, version)
@@ -67,6 +68,8 @@ def contact_sheet(
     for file in written:
         say(f"Wrote {file}")
     say(f"It shows {counted(len(shown), 'image')}.")
+    if len(shown) == MOST:
+        tell("Sheets show no more than that; choose a narrower band for the others.")
 
 
 def _shown(

@@ -101,7 +101,9 @@ def test_a_reviewed_round_has_its_row(served: Project) -> None:
         event = Event(f"r{n}", "score", image.id, START, why=why, **details)
         assert db.scores.record(served.store, [event])[0].accepted
     add_version(served, noise=0.01)
-    table = next(f.value for f in opened().dataframe if "round" in f.value)
+    page = opened()
+    assert any('href="/api/sheet?round=1"' in link.proto.body for link in page.get("html"))
+    table = next(f.value for f in page.dataframe if "round" in f.value)
     row = table.iloc[0]
     assert (row["round"], row["reviewed"], row["corrected"]) == ("v1.0 → v1.1", 4, 1)
     assert row["hit rate"].startswith("25 %")

@@ -40,13 +40,13 @@ def filter_part(project: Project, version: str) -> None:
         top = st.number_input("Only the highest", min_value=1, value=None, placeholder="all")
         usual = str(project.folder / "exports" / "filtered")
         target = st.text_input("Write to", value=usual, key="filter-target") or ""
+        form = str(st.selectbox("List", FORMATS, format_func=lambda each: f"predictions.{each}"))
     with right:
         put = str(st.selectbox("Image files", list(PUT), format_func=PUT.__getitem__))
         flat = st.checkbox("All in one folder", help="Else in the folders that they are in.")
         sidecar = st.selectbox(
             "Prediction as a file", list(SIDECARS), format_func=SIDECARS.__getitem__
         )
-        form = str(st.selectbox("List", FORMATS, format_func=lambda each: f"predictions.{each}"))
     busy = running.active(project, "predict")
     if st.button("Filter", icon=":material/filter_alt:", key="filter", disabled=busy):
         source, folder = _looked_at(given), checked(target)

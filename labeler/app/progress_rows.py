@@ -55,12 +55,16 @@ def slice_row(kind: str, one: Slice) -> dict[str, object]:
     return {
         kind: shown_name(one.name),
         "images": one.images,
-        "runs too high by": f"{one.bias.value:+.1f}  ({one.bias.low:+.1f} to {one.bias.high:+.1f})",
-        "mean error": f"{one.mae.value:.1f}  ({one.mae.low:.1f} to {one.mae.high:.1f})",
+        "runs too high by": _signed(one.bias),
+        "mean error": f"{one.mae.value:.1f}  ({max(one.mae.low, 0):.1f} to {one.mae.high:.1f})",
         "false positives": _rate(one.false_positives),
         "false negatives": _rate(one.false_negatives),
         "stands out": "yes" if one.stands_out else "",
     }
+
+
+def _signed(bounds: Bounds) -> str:
+    return f"{bounds.value:+z.1f}  ({bounds.low:+z.1f} to {bounds.high:+z.1f})"
 
 
 def _rate(share: Share | None, *, counted: bool = True) -> str:
