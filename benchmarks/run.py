@@ -12,8 +12,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 COMMANDS = (
     ["training.py"],
+    ["scoring.py"],
+    ["keeping.py"],
     ["embedding.py"],
     ["importing.py"],
+    ["store.py"],
     ["app.py"],
     ["reviewing_page.py"],
 )

@@ -117,6 +117,14 @@ def content_hashes(store: Store, ids: Ids) -> dict[int, str]:
         return dict(plain_rows(session, query))
 
 
+def reasons_unreadable(store: Store, ids: Ids) -> dict[int, str]:
+    """Why those of these images that can't be read can't be."""
+    among = is_among(ImageRow.id, plain_ids(ids))
+    query = select(ImageRow.id, ImageRow.reason).where(among, ImageRow.state == "unreadable")
+    with store.reading() as session:
+        return {image_id: reason or "" for image_id, reason in plain_rows(session, query)}
+
+
 def fingerprints(store: Store) -> tuple[np.ndarray, np.ndarray]:
     """Ids (n,) int64 and difference hashes (n,) uint64 of all images that have one."""
     query = select(ImageRow.id, ImageRow.fingerprint).where(ImageRow.fingerprint.is_not(None))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -36,20 +37,27 @@ class Store:
         self._writer = self._engine.execution_options(begin="IMMEDIATE")
 
     @classmethod
-    def create(cls, path: Path) -> Store:
-        """Make an empty store; raises `StoreError` if `path` exists or can't be written."""
+    def create(cls, path: Path, settings: Mapping[str, str] | None = None) -> Store:
+        """Make an empty store with these settings, whole or not at all.
+
+        Raises `StoreError` if `path` exists or can't be written.
+        """
+        if path.exists():
+            raise StoreError(f"{path} exists already; open it, or choose another place.")
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            path.open("xb").close()
-        except FileExistsError:
-            raise StoreError(f"{path} exists already; open it, or choose another place.") from None
+            part.open("wb").close()
+            _prepare(part)
+            bring_up_to_date(part, PATIENCE_SECONDS)
+            with closing(cls(part)) as store:
+                for name, value in (settings or {}).items():
+                    store.set_setting(name, value)
+            part.replace(path)
         except OSError as error:
             raise StoreError(f"Can't make {path}: {error.strerror}.") from error
-        try:
-            _prepare(path)
-            bring_up_to_date(path, PATIENCE_SECONDS)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+        finally:
+            for suffix in ("", "-wal", "-shm"):
+                part.with_name(f"{part.name}{suffix}").unlink(missing_ok=True)
         return cls(path)
 
     @classmethod

@@ -11,6 +11,7 @@ import numpy as np
 import db.scores
 from db.rules import Rule, effective_rule, read_rule, set_effective_rule
 from labeler.comparing import group_numbers
+from labeler.errors import BadInput
 from labeler.project import Project
 from labeler.scorers import shown_name
 from model.agreeing import Agreement, agreement
@@ -82,9 +83,15 @@ def scorers_report(project: Project) -> ScorersReport:
 def choose_rule(project: Project, text: str) -> int:
     """Keep the rule of the effective score (latest, mean or person:NAME) and apply it.
 
-    Returns how many hand scores changed by it; raises `StoreError` for another text.
+    Returns how many hand scores changed by it; raises `StoreError` for another text, and `BadInput`
+    for a person of whom there are no scores: nothing would count.
     """
-    return set_effective_rule(project.store, read_rule(text))
+    rule = read_rule(text)
+    known = db.scores.by_scorer(project.store) if rule.person is not None else {}
+    if rule.person is not None and rule.person not in known:
+        people = ", ".join(sorted(filter(None, known))) or "nobody"
+        raise BadInput(f"{rule.person} has given no scores here; those who have: {people}.")
+    return set_effective_rule(project.store, rule)
 
 
 def rule_words(rule: Rule) -> str:

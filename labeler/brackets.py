@@ -32,6 +32,12 @@ BRACKETS = (
 )
 
 
+def to_others(text: str) -> str:
+    """What the pages say to the person who scored, as it is said to everybody else."""
+    named = text.replace("your own", "the owner's").replace("yours", "the hand scores")
+    return named.replace("your score", "the hand score")
+
+
 _LOWEST = [each.low for each in BRACKETS]
 _SLACK = 1e-7  # of a point: 0.3 times 10 is a little more than 3, and another number a little less
 

@@ -80,7 +80,11 @@ def _show(summary: EmbeddingSummary, *, with_scores: bool) -> None:
     for line in some([f"{file}: {reason}" for file, reason in summary.unusable], "all alike"):
         tell(line)
     if not summary.rows:
-        raise Failure("There are no embeddings that can be used; see the reasons above.")
+        raise Failure(
+            "There are no embeddings that can be used; see the reasons above."
+            if summary.unusable
+            else "There are no embeddings here: name .npy files, or Parquet files with vectors."
+        )
     say(
         f"Took {counted(summary.embedded, 'embedding')} ({summary.rate:.0f} rows a second); "
         f"kept before: {summary.kept}, left out: {summary.left_out}."

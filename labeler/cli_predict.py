@@ -22,6 +22,7 @@ from labeler.cli_predicted import document, entry, reasons, say_one, tell_about,
 from labeler.progress import silent
 
 if TYPE_CHECKING:
+    from labeler.embedding_files import Columns
     from labeler.embedding_predictions import PredictedEmbeddings
     from labeler.filtering import Filter
     from labeler.tables import Write
@@ -56,6 +57,15 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--encoder", metavar="NAME", help="What made the embeddings, where PATH holds such.")
+@click.option(
+    "--paths",
+    "listed",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="The image of each row of a .npy file: .txt (a path a line), .csv or .parquet.",
+)
+@click.option("--path-column", metavar="NAME", help="The column that holds the paths.")
+@click.option("--vector-column", metavar="NAME", help="The column that holds the embeddings.")
 def predict(
     *,
     paths: tuple[Path, ...],
@@ -70,13 +80,17 @@ def predict(
     out: Path | None,
     as_json: bool,
     encoder: str | None,
+    listed: Path | None,
+    path_column: str | None,
+    vector_column: str | None,
 ) -> None:
     """Predict scores for any images or folders of them.
 
     They need not be in the project, and nothing is imported. Highest first, as in: 87% [file]
 
-    PATH may be a tar file with images, or hold embeddings: a folder of clip-retrieval, or a .npy
-    file with one row for each image. Those are listed in their order, with --top the highest first.
+    PATH may be a tar file with images, or hold embeddings: a folder of clip-retrieval, a .npy file
+    with one row for each image, a folder with a .npy for each, or a Parquet file with a column of
+    vectors. Those are listed in their order, with --top the highest first.
 
     Files that were predicted by the same version before are not opened again: after Ctrl-C the same
     command goes on where it was. Copies never replace another file, and those that are there
@@ -90,12 +104,15 @@ def predict(
     written = _table_format(out)
     embedded = _are_embeddings(paths, encoder, copy_to)
     from labeler.copying import Destination
+    from labeler.embedding_files import Columns
     from labeler.filtering import Filter
 
     destination = Destination(copy_to, link or "copy", flat, sidecar) if copy_to else None
     wanted = Filter(low, high, top, version, destination, out)
+    columns = Columns(listed, path_column, vector_column)
+    _check_columns(columns, paths, embedded=embedded)
     if embedded:
-        _predict_embeddings(paths, str(encoder), wanted, written, as_json=as_json)
+        _predict_embeddings(paths, str(encoder), columns, wanted, written, as_json=as_json)
     else:
         _predict_images(paths, wanted, as_json=as_json)
 
@@ -145,6 +162,22 @@ def _are_embeddings(paths: tuple[Path, ...], encoder: str | None, copy_to: Path 
     return True
 
 
+def _check_columns(columns: Columns, paths: tuple[Path, ...], *, embedded: bool) -> None:
+    """Refuse what names the parts of embedding files where there is nothing to name."""
+    named = {
+        "--paths": columns.paths,
+        "--path-column": columns.path,
+        "--vector-column": columns.vector,
+    }
+    given = [option for option, value in named.items() if value is not None]
+    if given and not embedded:
+        raise click.UsageError(
+            f"{given[0]} is about files of embeddings, and there are none; leave it out."
+        )
+    if columns.paths is not None and (len(paths) > 1 or paths[0].is_dir()):
+        raise click.UsageError("--paths names the rows of one .npy file; give that alone.")
+
+
 def _predict_images(paths: tuple[Path, ...], wanted: Filter, *, as_json: bool) -> None:
     from labeler.filtering import filter_images
 
@@ -166,6 +199,7 @@ def _predict_images(paths: tuple[Path, ...], wanted: Filter, *, as_json: bool) -
 def _predict_embeddings(
     paths: tuple[Path, ...],
     encoder: str,
+    columns: Columns,
     wanted: Filter,
     file_format: str,
     *,
@@ -185,7 +219,7 @@ def _predict_embeddings(
         # Without either the lines that go past show progress, and a bar would break them.
         progress = opened.enter_context(progress_bar()) if sinks else silent
         result = predict_embeddings(
-            project, paths, encoder, version=wanted.version, progress=progress
+            project, paths, encoder, version=wanted.version, columns=columns, progress=progress
         )
         count = _hand_out(result, wanted, sinks or [_say_rows])
     if out is not None:

@@ -60,7 +60,8 @@ def tell_copies(copies: Copies, folder: Path | None) -> None:
         f"{path} is copied as {place}: another file has its name." for path, place in copies.renamed
     ]
     beside = [
-        f"{place} has no sidecar: other files have its names." for place in copies.without_sidecar
+        f"{place} has no sidecar: its names are other files' or too long."
+        for place in copies.without_sidecar
     ]
     for line in some([*renamed, *beside], "all of them: --json"):
         tell(line)

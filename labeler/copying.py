@@ -25,6 +25,7 @@ from labeler.whole_files import whole_file
 LINKS = ("copy", "hard", "sym")
 _UNLINKABLE = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)
 _BLOCK = 1 << 20
+_LONGEST_NAME = 255  # bytes, on the usual file systems
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Copies:
 
     `unlinked` of those made were copied although links were asked for; `lost` are (path, reason) of
     images that could not be read any more, `without_sidecar` copies beside which another's file has
-    the name.
+    the name, or it is too long.
     """
 
     made: int = 0
@@ -164,12 +165,21 @@ def _put(source: Path, target: Path, link: str, copies: Copies) -> Path:
                 copies.there += 1
                 return place
             number += 1
-            place = target.with_name(f"{target.stem}-{number}{target.suffix}")
+            place = target.with_name(_numbered(target, number))
         if link == "copy" or inside or not _linked(real, place, link):
             _copy(original, place, None if inside else real)
             copies.unlinked += link != "copy"
     copies.made += 1
     return place
+
+
+def _numbered(target: Path, number: int) -> str:
+    """The name with `-number` before its ending, its stem cut to what a name may have."""
+    ending = f"-{number}{target.suffix}"
+    stem = target.stem
+    while stem and len(os.fsencode(stem + ending)) > _LONGEST_NAME:
+        stem = stem[:-1]
+    return stem + ending
 
 
 def _serves(place: Path, original: BinaryIO, real: Path | None) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from labeler.embedding_files import NPY
+from labeler.finding import readable_name
 
 
 class NamedImages:
@@ -57,7 +58,8 @@ def absolute(base: Path, names: Sequence[str]) -> list[str]:
 
 
 def _real(folder: str) -> str:
+    """As text that a store can hold: its bytes may be no UTF-8."""
     try:
-        return os.path.realpath(folder).rstrip(os.sep)
+        return readable_name(os.path.realpath(folder).rstrip(os.sep))
     except OSError:  # links in a circle
-        return folder
+        return readable_name(folder)

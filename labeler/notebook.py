@@ -171,16 +171,10 @@ class Project:
 
     def predictor(self, version: str | None = None) -> Predictor:
         """A version (the active one unless named), ready to predict anything."""
+        from labeler.predicting import version_named
         from labeler.predictors import load_version
 
-        found = (
-            db.versions.by_name(self._project.store, version)
-            if version
-            else db.versions.active(self._project.store)
-        )
-        if found is None:
-            missing = f"no version {version}" if version else "no version yet"
-            raise BadInput(f"{self.folder} has {missing}; make one with: labeler train")
+        found = version_named(self._project, version)
         head = load_version(self._project, found).head
         return Predictor(head, found.encoder, found.name, found.threshold)
 

@@ -52,10 +52,8 @@ class Project:
             raise LabelerError(
                 f"Can't make a project in {folder}: {error.strerror}; choose a folder that you own."
             ) from error
-        store = Store.create(folder / STORE_FILE)
-        store.set_setting("encoder", identity)
-        store.set_setting("threshold", str(DEFAULT_THRESHOLD))
-        return cls(folder, store)
+        settings = {"encoder": identity, "threshold": str(DEFAULT_THRESHOLD)}
+        return cls(folder, Store.create(folder / STORE_FILE, settings))
 
     @classmethod
     def open(cls, folder: Path) -> Project:

@@ -7,6 +7,7 @@ of ours about the same picture is ever replaced.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from labeler.whole_files import whole_file
 
 KINDS = ("json", "txt")
 MADE_BY = "labeler predict"  # how a text begins that holds no tags
+_LONGEST_NAME = 255  # bytes, on the usual file systems
 _LARGEST = 64 * 1024  # bytes that are read of what lies there
 
 
 def write_sidecar(
     copy: Path, kind: str, *, path: str, prediction: float, version: str, bracket: Bracket
 ) -> Path | None:
-    """Write the sidecar of `copy`; None where both names that it may have are taken by others.
+    """Write the sidecar of `copy`; None where both names that it may have are taken by others or
+    too long.
 
     `path` is where the image was copied from, `prediction` 0–1. Raises `OSError`.
     """
@@ -64,10 +67,12 @@ def _on_a_line(value: Any) -> str:
 
 
 def _may_have(place: Path, kind: str, file: str) -> bool:
-    """Whether nothing is there yet, or our sidecar of the same picture."""
-    if not place.exists() and not place.is_symlink():
-        return True
+    """Whether nothing is there yet, or our sidecar of the same picture; False for a name that is
+    too long to be one.
+    """
     try:
+        if not os.path.lexists(place) and len(os.fsencode(place.name)) <= _LONGEST_NAME:
+            return True
         with place.open("rb") as opened:
             text = opened.read(_LARGEST).decode("utf-8")
         if kind == "txt":

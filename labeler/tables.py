@@ -67,7 +67,16 @@ def _csv(path: Path, kinds: Kinds) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(kinds)
-        yield lambda rows: writer.writerows([_csv_cell(cell) for cell in row] for row in rows)
+        # A line's end of its own in a cell is one to readers, too, and Python quotes only ours.
+        quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+        def write(rows: Rows) -> None:
+            for row in rows:
+                cells = [_csv_cell(cell) for cell in row]
+                broken = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+                (quoting if broken else writer).writerow(cells)
+
+        yield write
 
 
 def _csv_cell(cell: Any) -> Any:

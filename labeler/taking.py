@@ -26,6 +26,7 @@ from labeler.score_files.images_meant import Meant
 from labeler.score_files.kinds import Kind, kind_of
 from labeler.score_files.outcome import EXAMPLES, Example, LabelSummary
 from labeler.score_files.statements import (
+    BROKEN,
     NOT_IMPORTED,
     REFUSED,
     TWO_SCORES,
@@ -178,12 +179,17 @@ class _Taking:
     def _score(self, understood: Sequence[tuple[Statement, int]]) -> None:
         ids = {image_id for _, image_id in understood}
         counts = scores.effective_of(self.project.store, ids)
+        unreadable = images.reasons_unreadable(self.project.store, ids)
         histories: dict[int, list[HandScore]] = defaultdict(list)
         for row in scores.histories(self.project.store, ids):
             histories[row.image_id].append(row)
         events: list[tuple[Statement, Event]] = []
         numbers: Counter[int] = Counter()
         for statement, image_id in understood:
+            if image_id in unreadable and statement.event is None:
+                problem = f"{statement.images[0]} can't be scored: {unreadable[image_id]}"
+                self.summary.refuse(Refused(statement.place, BROKEN, problem))
+                continue
             history, effective = histories[image_id], counts.get(image_id)
             if self._is_known(statement, history, effective):
                 self.summary.unchanged += 1

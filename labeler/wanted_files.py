@@ -43,10 +43,12 @@ def wanted_files(paths: Sequence[Path], leave_out: Path | None = None) -> Wanted
         root = Path(os.path.realpath(path))
         if not root.exists():
             raise BadInput(f"{readable_name(path)} is not there; check the path.")
+        # A folder around what was given hides none of it: then it was asked for by name.
+        inner = None if skipped is None or root.is_relative_to(skipped) else skipped
         found = find_images(path)
         unreadable += [*found.closed, *found.noted]
         for file in found.files:
-            if skipped and Path(file.path).is_relative_to(skipped):
+            if inner and Path(file.path).is_relative_to(inner):
                 continue
             wanted.setdefault(file.path, _wanted(path, root, file, many=many))
     unreadable += [(one.shown, one.file.problem) for one in wanted.values() if one.file.problem]

@@ -177,6 +177,9 @@ def test_the_command_lists_and_sets(project: Project) -> None:
     assert (document["rule"], document["changed"]) == ("mean", 3)
     assert document["pairs"][0]["images"] == 3
     assert "person:NAME" in call(project, "--rule", "median", code=1).stderr
+    before = effective(project)
+    assert "those who have: ann, ben" in call(project, "--rule", "person:Ann", code=1).stderr
+    assert effective(project) == before
 
 
 def test_a_version_learns_from_the_fractions_of_a_mean(project: Project) -> None:

@@ -227,6 +227,27 @@ def test_pictures_that_differ_by_their_ending_have_sidecars_of_their_own(tmp_pat
     assert "prediction: 0.1\n" in (tmp_path / "out" / "one.png.txt").read_text(encoding="utf-8")
 
 
+def test_names_as_long_as_they_may_be_are_copied_beside_others_and_lack_a_sidecar(
+    tmp_path: Path,
+) -> None:
+    name = "é" * 125 + "x.png"  # 255 bytes
+    path = tmp_path / "source" / name
+    path.parent.mkdir()
+    Image.new("RGB", (9, 9)).save(path)
+    found = [PredictedImage(str(path), name, 0.5)]
+    alone = tmp_path / "alone"
+    assert copied(found, alone, sidecar="json").without_sidecar == [str(alone / name)]
+    assert files(alone) == {name}
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    copy = out / ("é" * 124 + "-2.png")
+    for _ in range(2):
+        assert copied(found, out).renamed == [(str(path), str(copy))]
+    assert files(out) == {name, copy.name}
+    assert copy.read_bytes() == path.read_bytes()
+
+
 def test_our_sidecars_are_no_tags_when_the_copies_are_imported(
     chosen: list[PredictedImage], tmp_path: Path
 ) -> None:

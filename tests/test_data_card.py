@@ -51,6 +51,12 @@ def test_it_counts_what_is_in_the_dataset(project: Project) -> None:
     assert "80:10:10 with the seed 0" in everything
 
 
+def test_meanings_are_told_to_whoever_gets_the_dataset(project: Project) -> None:
+    card = data_card(dataset_of(project, Plan()))
+    assert "the owner's taste" in card
+    assert "your own" not in card
+
+
 def test_the_distribution_is_bars_of_text(project: Project) -> None:
     bars = section(card(project), "Hand scores").splitlines()
     counted = {line.split()[0]: line.split()[1] for line in bars if "█" in line}

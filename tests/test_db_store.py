@@ -105,6 +105,25 @@ def test_create_names_the_folder_that_is_missing(tmp_path: Path) -> None:
         Store.create(tmp_path / "nowhere" / "labeler.sqlite")
 
 
+def test_a_store_that_is_not_made_to_its_end_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "labeler.sqlite"
+
+    def killed(store: Store, name: str, value: str) -> None:
+        assert not path.exists()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "set_setting", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Store.create(path, {"encoder": "lite"})
+    assert list(tmp_path.iterdir()) == []
+    made = Store.create(path, {"encoder": "lite"})
+    assert made.setting("encoder") == "lite"
+    made.close()
+
+
 def test_opening_what_is_not_there_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="labeler init"):
         Store.open(tmp_path / "labeler.sqlite")

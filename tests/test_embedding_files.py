@@ -374,3 +374,40 @@ def test_a_file_of_images_beside_it_is_not_touched(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     with pytest.raises(BadInput, match="not there"):
         find_embeddings(tmp_path / "nowhere.npy")
+
+
+def test_paths_and_columns_are_named_where_files_have_their_own(
+    project: Project, tmp_path: Path
+) -> None:
+    rows = unit_rows(3, seed=9)
+    names = [f"ü {row}.jpg" for row in range(3)]
+    np.save(tmp_path / "rows.npy", rows)
+    (tmp_path / "list.csv").write_text("n,where\n" + "".join(f"1,{name}\n" for name in names))
+    listed = rows_of(
+        project,
+        *(tmp_path / "rows.npy", "--paths", tmp_path / "list.csv", "--path-column", "where"),
+    )
+
+    table = {"file": names, "b": list(rows[::-1].astype("f4")), "a": list(rows.astype("f4"))}
+    parquet.write_table(pyarrow.table(table), tmp_path / "rows.parquet")
+    columns = ("--path-column", "file", "--vector-column", "a")
+    in_a_column = rows_of(project, tmp_path / "rows.parquet", *columns)
+
+    assert [name for name, _ in listed] == [name for name, _ in in_a_column] == names
+    said = [prediction for _, prediction in listed]
+    assert said == pytest.approx([prediction for _, prediction in in_a_column], abs=1e-5)
+    assert len(set(said)) == 3
+
+
+def test_columns_are_refused_where_there_are_no_embeddings_or_several_files(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    told = run(project, tmp_path / "pictures", "--path-column", "file", code=2).stderr
+    assert "--path-column is about files of embeddings" in told
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", unit_rows(2))
+    (tmp_path / "list.txt").write_text("1.jpg\n2.jpg\n")
+    both = (tmp_path / "a.npy", tmp_path / "b.npy")
+    words = ("--encoder", "lite", "--paths", tmp_path / "list.txt")
+    assert "give that alone" in run(project, *both, *words, code=2).stderr

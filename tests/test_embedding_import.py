@@ -7,6 +7,7 @@ pictures when their files come, and what was interrupted goes on.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import db.scores
 from db import embedded_rows, embeddings, images, versions
 from db.records import NewVersion, Predictions
 from labeler.cli import labeler
-from labeler.embedding_files import BLOCK
+from labeler.embedding_files import BLOCK, Columns
 from labeler.embedding_import import HowToTake, import_embeddings
 from labeler.errors import BadInput, Stopped
 from labeler.importing import import_paths
@@ -138,6 +139,24 @@ def test_a_single_array_with_a_list_of_paths(project: Project, tmp_path: Path, s
     assert np.array_equal(stored(project, picture), rows[1])
     assert np.array_equal(stored(project, tmp_path / "ä b.jpg"), rows[0])
     assert np.array_equal(stored(project, "https://host/c.jpg"), rows[2])
+
+
+def test_a_folder_whose_name_is_no_text_harms_no_store(project: Project, tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    np.save(folder / "rows.npy", raw(3))
+    (folder / "paths.txt").write_text("1.png\n2.png\n3.png\n")
+    for expected in (3, 0):  # a path that can't be read back would stop the second
+        columns = Columns(folder / "paths.txt")
+        taken = import_embeddings(project, [folder / "rows.npy"], ENCODER, columns=columns)
+        assert taken.embedded == expected
+    assert str(tmp_path / "caf\\xe9" / "1.png") in images.ids_by_path(project.store)
+
+
+def test_a_folder_without_embeddings_is_told_so(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    told = run(project, tmp_path / "empty", "--encoder", ENCODER, code=1)
+    assert "name .npy files" in told.stderr
 
 
 def test_a_list_of_another_length_is_refused(project: Project, tmp_path: Path) -> None:

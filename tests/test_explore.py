@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import db.images
 import db.scores
 from db.records import Event
 from labeler import explore
+from labeler.app import words
 from labeler.errors import BadInput
 from labeler.explore import Band
 from labeler.nearest import cosine
@@ -136,3 +138,11 @@ def test_an_unscored_image_was_not_among_what_a_version_learnt_from(project: Pro
 def test_a_story_of_no_image_is_refused(project: Project) -> None:
     with pytest.raises(BadInput, match="no image 999"):
         explore.story(project, 999)
+
+
+def test_what_is_not_known_of_an_image_is_a_dash(project: Project) -> None:
+    image = explore.story(project, ids_of(project)[0]).image
+    known = replace(image, width=640, height=480, format="PNG", size_bytes=12_000)
+    assert words.file_facts(known) == "640 × 480 · PNG · 12 kB"
+    by_embedding = replace(image, width=None, height=None, format=None, size_bytes=0)
+    assert words.file_facts(by_embedding) == "–"

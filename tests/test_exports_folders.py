@@ -92,6 +92,8 @@ def test_an_export_that_was_stopped_goes_on_where_it_was(kept: Project, tmp_path
     with pytest.raises(Stopped):
         export(kept, "score-folders", tmp_path / "out", Plan(), stop)
     assert len(pictures(tmp_path / "out")) == 10
+    killed = next(iter(sorted((tmp_path / "out").glob("*/")))) / ".labeler-x1.part"
+    killed.write_bytes(b"half an im")
     done = export(kept, "score-folders", tmp_path / "out", Plan())
     assert (done.made, done.there, done.removed) == (14, 10, 0)
     again = export(kept, "score-folders", tmp_path / "whole", Plan())

@@ -196,3 +196,12 @@ class Breaking(list[list[str]]):
     def __iter__(self) -> Iterator[list[str]]:
         yield ["new"]
         raise ValueError("shorter than it said")
+
+
+def test_a_carriage_return_in_a_name_does_not_end_its_row(tmp_path: Path) -> None:
+    rows = [["a\rb.png", 1.0], ["c\nd.png", None], ["e.png", 3.0]]
+    write_table(tmp_path / "all.csv", Table({"path": str, "score": float}, rows), "csv")
+    read = pd.read_csv(tmp_path / "all.csv")
+    assert read.path.tolist() == ["a\rb.png", "c\nd.png", "e.png"]
+    assert read.score.tolist()[::2] == [1, 3]
+    assert read.score.isna().tolist() == [False, True, False]

@@ -62,6 +62,8 @@ def test_an_empty_project_has_empty_frames(tmp_path: Path) -> None:
         assert "score" in project.images()
         with pytest.raises(BadInput, match="no version yet"):
             project.predictor()
+        with pytest.raises(BadInput, match="no version v9; see them"):
+            project.predictor("v9")
 
 
 def test_scores_go_in_by_path_by_id_and_by_index(folder: Path) -> None:

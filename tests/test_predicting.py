@@ -292,6 +292,12 @@ def test_the_folder_for_copies_is_not_looked_into(project: Project, strangers: P
     assert again.images == first.images
 
 
+def test_copies_may_go_to_a_folder_around_the_images(project: Project, strangers: Path) -> None:
+    apart = predict_paths(project, [strangers / "a"], encoder=Brightness())
+    around = predict_paths(project, [strangers / "a"], leave_out=strangers, encoder=Brightness())
+    assert around.images == apart.images != []
+
+
 def test_several_folders_are_kept_apart_by_their_names(
     project: Project, strangers: Path, tmp_path: Path
 ) -> None:

@@ -117,6 +117,7 @@ def test_a_scale_that_is_none_is_refused(project: Project, tmp_path: Path) -> No
 
 
 def test_scores_keep_their_digits() -> None:
+    assert str(read_score("-0")) == "0.0"
     assert read_score("7.25") == 7.25
     assert read_score(0.57, (0, 1)) == 5.7
     assert read_score(4, (1, 5)) == 7.5
@@ -179,6 +180,17 @@ def test_bad_json_lines_are_named_and_the_rest_is_taken(
     assert scored(project) == {NAMES[2]: 4}
     assert summary.reasons == {"can't be read": 4, "no path": 1}
     assert [bad.place for bad in summary.bad] == [1, 2, 4, 5, 6]
+
+
+def test_columns_of_json_lines_are_looked_for_beyond_the_first_line(
+    project: Project, pictures: Path, tmp_path: Path
+) -> None:
+    rows = [{"score": 3}, {"path": str(pictures / NAMES[0]), "stars": 4}]
+    file = write(tmp_path / "scores.jsonl", rows)
+    summary = label_from(project, file, Reading(score_column="stars"))
+    assert (scored(project), summary.reasons) == ({NAMES[0]: 4}, {"no path": 1})
+    with pytest.raises(BadInput, match=r"no column rating; it has score, path, stars"):
+        label_from(project, file, Reading(score_column="rating"))
 
 
 def test_no_parquet_is_refused_whole(project: Project, tmp_path: Path) -> None:
@@ -258,6 +270,16 @@ def test_folders_are_scores_and_missing_pictures_are_imported_if_wanted(
     assert (taken.taken, taken.imported.duplicates) == (3, 3)
     assert scored(project) == {NAMES[0]: 7, NAMES[1]: 10, NAMES[4]: 0}
     assert label_from(project, folders).unchanged == 3
+
+
+def test_what_is_no_picture_gets_no_score(project: Project, pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "many" / "00_bad").mkdir(parents=True)
+    (tmp_path / "many" / "00_bad" / "broken.png").write_bytes(b"hello")
+    shutil.copy(pictures / NAMES[0], tmp_path / "many" / "00_bad")
+    summary = label_from(project, tmp_path / "many", add_images=True)
+    assert scored(project) == {NAMES[0]: 0}
+    assert summary.reasons == {"can't be read": 1}
+    assert "not a picture" in summary.bad[0].problem
 
 
 def test_one_folder_of_a_score_can_be_given_alone(project: Project, folders: Path) -> None:
@@ -367,6 +389,12 @@ def test_tasks_that_are_none_are_named(project: Project, tmp_path: Path) -> None
     assert summary.refused == len(strange)
 
 
+def test_a_plain_list_is_told_from_tasks(project: Project, tmp_path: Path) -> None:
+    summary = label_from(project, studio(tmp_path, {"id": 1, "image": "x", "score": {"number": 7}}))
+    assert "JSON-MIN" in summary.bad[0].problem
+    assert ".jsonl" in summary.bad[0].problem
+
+
 @pytest.mark.parametrize("text", ["", "nothing", "[1", "[1 2]", '{"a"', "[" * 100_000])
 def test_a_broken_list_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
@@ -379,6 +407,12 @@ def test_a_list_is_read_however_it_is_cut(tmp_path: Path) -> None:
     for indent in (None, 2):
         (tmp_path / "x.json").write_text(json.dumps(tasks, indent=indent, ensure_ascii=False))
         assert list(read_list(tmp_path / "x.json")) == tasks
+
+
+def test_what_is_not_in_its_archive_is_told_so(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(bytes(1024))
+    file = write(tmp_path / "scores.csv", [{"path": "a.tar/1.jpg", "score": 0}])
+    assert label_from(project, file).reasons == {"no such file": 1}
 
 
 # Imagefolders
@@ -397,6 +431,23 @@ def test_metadata_beside_the_images(
     summary = label_from(project, folder, add_images=True)
     assert (summary.kind, scored(project)) == ("imagefolder", {NAMES[0]: 6.5, NAMES[1]: 6.5})
     assert label_from(project, folder).unchanged == 2
+
+
+@pytest.mark.parametrize("splits", [["train"], ["train", "test"]])
+def test_metadata_of_a_folder_named_from_elsewhere(
+    project: Project,
+    pictures: Path,
+    tmp_path: Path,
+    splits: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for split, name in zip(splits, NAMES, strict=False):
+        (tmp_path / "data" / split).mkdir(parents=True)
+        shutil.copy(pictures / name, tmp_path / "data" / split / name)
+        write(tmp_path / "data" / split / "metadata.csv", [{"file_name": name, "score": 0}])
+    monkeypatch.chdir(tmp_path)
+    label_from(project, Path("data"), add_images=True)
+    assert scored(project) == dict.fromkeys(NAMES[: len(splits)], 0)
 
 
 # Round trips

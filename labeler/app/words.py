@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from labeler.markdown import escaped
 
 if TYPE_CHECKING:
+    from db.records import Image
     from model.auditing import Bounds
 
 
@@ -61,3 +62,10 @@ def file_size(size: int) -> str:
             return f"{amount:.0f} {unit}"
         amount /= 1000
     return f"{amount:.1f} GB"
+
+
+def file_facts(image: Image) -> str:
+    """Its size in pixels, format and bytes; a dash where nothing is known but an embedding."""
+    size = f"{image.width} × {image.height}" if image.width and image.height else "–"
+    told = [size, image.format, file_size(image.size_bytes) if image.size_bytes else None]
+    return " · ".join(part for part in told if part)

@@ -21,7 +21,7 @@ import db.versions
 from db.records import HandScore, Version
 from db.rules import effective_rule
 from labeler.agreement import rule_words
-from labeler.brackets import BRACKETS
+from labeler.brackets import BRACKETS, to_others
 from labeler.collection import images_now
 from labeler.exports.plan import Exported
 from labeler.exports.rows import BATCH, Dataset
@@ -94,7 +94,11 @@ def _counts(facts: _Facts, exported: Exported | None) -> list[str]:
     if version is not None:
         told.append(f"- {facts.predicted:,} predicted by {_named(version.name)}")
     if exported is not None and exported.left_out:
-        told.append(f"- {len(exported.left_out):,} images could not be written and are missing")
+        left_out = len(exported.left_out)
+        told.append(
+            f"- {left_out:,} image{'' if left_out == 1 else 's'} could not be written: counted "
+            "here, but not in the files"
+        )
     counts = np.bincount(dataset.splits, minlength=len(SPLITS))
     with_score = np.bincount(dataset.splits[facts.scored], minlength=len(SPLITS))
     shares = read_shares(dataset.plan.split)
@@ -122,7 +126,7 @@ def _distribution(facts: _Facts) -> list[str]:
     counts = np.bincount(facts.levels, minlength=11).tolist()
     labels = [*map(str, range(11)), "unscored"]
     unscored = int((~facts.scored).sum())
-    told = "Fractions are counted with the next whole score, halves upwards."
+    told = "Fractions are counted with the nearest whole score, halves upwards."
     return ["", told, "", "```text", *bars(labels, [*counts, unscored], max(counts)), "```"]
 
 
@@ -131,7 +135,7 @@ def _brackets(facts: _Facts) -> list[str]:
     for bracket in BRACKETS:
         inside = int(((facts.levels >= bracket.low) & (facts.levels <= bracket.high)).sum())
         span = f"{bracket.low}–{bracket.high}" if bracket.high > bracket.low else str(bracket.low)
-        rows.append([span, bracket.meaning, f"{inside:,}"])
+        rows.append([span, to_others(bracket.meaning), f"{inside:,}"])
     return ["", *table(["score", "what it usually means", "images"], rows)]
 
 
@@ -162,8 +166,8 @@ def _sources(facts: _Facts) -> list[str]:
         "",
         *table(head, rows),
         "",
-        "The expected scores of a source were set by hand before its images were scored; reviewing "
-        "shows predictions far outside them first, so they are an intended bias.",
+        "The expected scores of a source were set by hand for all of its images; reviewing shows "
+        "predictions far outside them first, so they are an intended bias.",
     ]
 
 
@@ -238,7 +242,11 @@ def _points(share: float | None) -> str:
 
 def _hit_rate(hits: int, trials: int) -> str:
     share = share_of(hits, trials)
-    return "–" if share is None else f"{share.value:.0%} ({share.low:.0%} to {share.high:.0%})"
+    return (
+        "–"
+        if share is None
+        else f"{100 * share.value:.0f} % ({100 * share.low:.0f} % to {100 * share.high:.0f} %)"
+    )
 
 
 def _scorers(facts: _Facts) -> list[str]:

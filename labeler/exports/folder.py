@@ -18,7 +18,7 @@ from labeler.exports.image_files import file_name, place
 from labeler.exports.plan import Exported
 from labeler.exports.rows import Dataset, Row
 from labeler.progress import Progress
-from labeler.whole_files import whole_file
+from labeler.whole_files import remove_scratch, whole_file
 
 LIST = ".labeler-export"
 _KIND = "labeler export"
@@ -48,7 +48,12 @@ class ExportFolder:
         self._before.add(relative)
 
     def finish(self) -> int:
-        """Remove what earlier exports have left behind; returns how many files that were."""
+        """Remove what earlier exports have left behind; returns how many files that were.
+
+        The scratch files of one that was killed are not counted.
+        """
+        for parent in {(self.path / relative).parent for relative in self._now}:
+            remove_scratch(parent)
         removed = sum(self._remove(relative) for relative in sorted(self._before - self._now))
         with whole_file(self.path / LIST) as scratch, scratch.open("w", encoding="utf-8") as file:
             file.write(json.dumps({_KIND: self.kind}) + "\n")

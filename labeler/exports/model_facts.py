@@ -13,7 +13,7 @@ import db.versions
 from db.records import Version
 from labeler import predicted
 from labeler.auditing import VersionAudit, audit_report
-from labeler.brackets import BRACKETS
+from labeler.brackets import BRACKETS, to_others
 from labeler.collection import images_now
 from labeler.exports.model_place import encoder_record, shown_encoder
 from labeler.exports.model_story import named
@@ -50,8 +50,10 @@ def use(project: Project, version: Version) -> list[str]:
     seen = record.preprocessing
     pictures = f"{seen['size']} × {seen['size']} pixels" if "size" in seen else "as the encoder's"
     if seen.get("resize"):
-        way = "shorter side, then the middle" if seen["resize"] == "shortest" else "both sides"
-        pictures += f", resized by {way} ({seen.get('interpolation', 'bicubic')})"
+        whole = "the whole picture, resized to that"
+        middle = "the middle of the picture, its shorter side resized to that"
+        way = middle if seen["resize"] == "shortest" else whole
+        pictures += f": {way} ({seen.get('interpolation', 'bicubic')})"
     rows = [
         ["encoder", f"`{_plain(version)}`"],
         ["pictures", escaped(pictures)],
@@ -117,16 +119,10 @@ def brackets(project: Project, version: Version) -> list[str]:
         scores = f"{bracket.low}–{bracket.high}" if bracket.high > bracket.low else f"{bracket.low}"
         scored = sum(counted[bracket.low : bracket.high + 1])
         rows.append(
-            [span, scores, _to_others(bracket.meaning), f"{int(inside.sum()):,}", f"{scored:,}"]
+            [span, scores, to_others(bracket.meaning), f"{int(inside.sum()):,}", f"{scored:,}"]
         )
     head = ["prediction", "hand score", "what it usually means", "predicted", "scored by hand"]
     return ["", *table(head, rows)]
-
-
-def _to_others(text: str) -> str:
-    """What the pages say to the person who scored, as it is said to everybody else."""
-    named = text.replace("your own", "the owner's").replace("yours", "the hand scores")
-    return named.replace("your score", "the hand score")
 
 
 def distribution(project: Project, version: Version) -> list[str]:
@@ -141,7 +137,7 @@ def distribution(project: Project, version: Version) -> list[str]:
         "",
         *_fenced(bars(spans, tenths, max(tenths))),
         "",
-        f"Hand scores of {sum(scored):,} images, fractions counted with the next whole score:",
+        f"Hand scores of {sum(scored):,} images, fractions counted with the nearest whole score:",
         "",
         *_fenced(bars([str(k) for k in range(11)], scored, max(scored))),
     ]
@@ -169,7 +165,7 @@ def figures_of(project: Project, version: Version) -> list[str]:
                 each.name,
                 written(found.metrics, each).replace("  ", " "),
                 written(guess, each).replace("  ", " "),
-                _to_others(each.meaning),
+                to_others(each.meaning),
             ]
             for each in MEASURES
         ]
@@ -210,7 +206,8 @@ def _good(active: VersionAudit) -> str:
     good = active.audit.good
     if good is None:
         return ""
-    return f" Of all images {good.value:.0%} ({good.low:.0%} to {good.high:.0%}) should pass."
+    between = f"{100 * good.low:.0f} % to {100 * good.high:.0f} %"
+    return f" Of all images {100 * good.value:.0f} % ({between}) should pass."
 
 
 def _estimated(found: Estimate) -> tuple[str, str]:
@@ -218,7 +215,7 @@ def _estimated(found: Estimate) -> tuple[str, str]:
     if found.share is None:
         return "too few to say", seen
     share = found.share
-    return f"{share.value:.0%} ({share.low:.0%} to {share.high:.0%})", seen
+    return f"{100 * share.value:.0f} % ({100 * share.low:.0f} % to {100 * share.high:.0f} %)", seen
 
 
 def training(project: Project, version: Version) -> list[str]:

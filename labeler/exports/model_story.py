@@ -88,7 +88,9 @@ def _round(report: RoundReport) -> Sequence[str]:
         f"{named(report.of)} → {named(report.to)}" if report.to else f"{named(report.of)}, open",
         f"{report.reviewed:,}",
         f"{report.corrected:,}",
-        "–" if rate is None else f"{rate.value:.0%} ({rate.low:.0%} to {rate.high:.0%})",
+        "–"
+        if rate is None
+        else f"{100 * rate.value:.0f} % ({100 * rate.low:.0f} % to {100 * rate.high:.0f} %)",
         *(_changed(changes.get(key)) for key in JUDGED_BY),
     ]
 

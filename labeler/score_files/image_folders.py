@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from labeler.score_files.statements import Reading, Refused, Statement, Statements, Told
+from labeler.score_files.statements import Place, Reading, Refused, Statement, Statements, Told
 from labeler.score_files.tables import read_table
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -39,13 +39,14 @@ def read_image_folder(folder: Path, reading: Reading, told: Told) -> Statements:
     files = list(metadata_files(folder))
     own = replace(reading, path_column=reading.path_column or FILE_NAME)
     for file in files:
+        shown = file.relative_to(folder)
         for each in read_table(file, own, told):
-            yield each if len(files) == 1 else _placed(each, file.relative_to(folder), file.parent)
+            own_place = each.place if len(files) == 1 else f"{shown}, line {each.place}"
+            yield _placed(each, own_place, file.parent.absolute())
 
 
-def _placed(each: Statement | Refused, file: Path, folder: Path) -> Statement | Refused:
-    """With the metadata's own name in its place, and its paths seen from the metadata."""
-    place = f"{file}, line {each.place}"
+def _placed(each: Statement | Refused, place: Place, folder: Path) -> Statement | Refused:
+    """With this place, and its paths seen from the folder of the metadata."""
     if isinstance(each, Refused):
         return replace(each, place=place)
     return replace(each, place=place, images=tuple(str(folder / name) for name in each.images))

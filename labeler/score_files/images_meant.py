@@ -8,7 +8,7 @@ from pathlib import Path
 
 from db import paths
 from db.store import Store
-from labeler.archives import through
+from labeler.archives import lies_there, through
 from labeler.score_files.statements import (
     NO_FILE,
     NOT_IMPORTED,
@@ -58,9 +58,10 @@ class Meant:
         raise self._problem(statement)
 
     def file(self, statement: Statement) -> str | None:
-        """The file that is meant if it is there, or the archive that it may be in."""
+        """The file that is meant if it is there, or the archive that it is in."""
         for path in self._candidates(statement):
-            if inside := through(path):
+            inside = through(path)
+            if inside and lies_there(path):
                 return inside[0]
             if os.path.exists(path):  # noqa: PTH110 - also answers for names too long
                 return path

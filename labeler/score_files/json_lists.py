@@ -24,7 +24,9 @@ def read_list(file: Path) -> Iterator[Any]:
     except UnicodeDecodeError:
         raise BadInput(f"{file} is not UTF-8 text; export it again.") from None
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{file} is not a JSON list that can be read: {error}.") from error
+        raise BadInput(
+            f"{file} is not a JSON list that can be read ({error}); export it again."
+        ) from error
     except OSError as error:
         raise BadInput(f"Can't read {file}: {error.strerror}; check the path.") from error
 

@@ -142,8 +142,14 @@ def _results(annotation: dict[str, Any], control: str | None) -> Iterator[tuple[
 def _images(task: Any, reading: Reading) -> tuple[tuple[str, ...], str | None]:
     """The paths that a task's image may mean, and the name of its file."""
     data = task.get("data") if isinstance(task, dict) else None
+    if not isinstance(data, dict):
+        raise NotTaken(
+            NO_PATH,
+            "it is no task of Label Studio, for it has no data; export as JSON (not JSON-MIN), and "
+            "save a table as JSON lines (.jsonl).",
+        )
     name = reading.path_column or "image"
-    told = data.get(name) if isinstance(data, dict) else None
+    told = data.get(name)
     if isinstance(told, list) and told:
         told = told[0]
     if not isinstance(told, str) or not told.strip():

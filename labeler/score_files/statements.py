@@ -147,5 +147,5 @@ def read_score(value: Any, scale: Scale = OURS) -> float | None:
             OUTSIDE,
             f"A score of {value} is outside the scale; give a number from {low:g} to {high:g}.",
         )
-    # 0.57 of 1 is 5.7, whatever its last bits.
-    return number if scale == OURS else round((number - low) / (high - low) * 10, 9)
+    # 0.57 of 1 is 5.7, whatever its last bits; and -0 is 0.
+    return number + 0.0 if scale == OURS else round((number - low) / (high - low) * 10, 9)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, BinaryIO
 
 from labeler.csv_files import read_lines
 from labeler.errors import BadInput
@@ -94,8 +94,7 @@ def table_rows(
 ) -> Iterator[Row]:
     """The rows of a table of any format, told by its name; of each of `needed` one must be there.
 
-    Of JSON lines only the first column of those is sure to stand in every line. `also` are further
-    columns to read.
+    In JSON lines it is enough that each stands in some line. `also` are further columns to read.
     """
     suffix = file.suffix.lower()
     if suffix == ".parquet":
@@ -155,20 +154,29 @@ def _parquet_rows(file: Path, needed: list[tuple[str, ...]], also: Sequence[str]
 
 
 def _json_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
-    checked = False
     try:
         with file.open("rb") as lines:
+            _check_lines(file, lines, needed)
+            lines.seek(0)
             for number, line in enumerate(lines, start=1):
                 if not line.strip():
                     continue
                 cells = _object(line)
-                if cells is not None and not checked:
-                    _check(file, list(cells), needed[:1])
-                    checked = True
                 problem = "this line is not a JSON object." if cells is None else None
                 yield Row(number, cells or {}, problem=problem)
     except OSError as error:
         raise BadInput(f"Can't read {file}: {error.strerror}; check the path.") from error
+
+
+def _check_lines(file: Path, lines: BinaryIO, needed: list[tuple[str, ...]]) -> None:
+    """Looks as far as the line that has the last of the columns, mostly the first."""
+    present: dict[str, None] = {}
+    for cells in filter(None, map(_object, lines)):
+        present |= dict.fromkeys(cells)
+        if all(any(name in present for name in names) for names in needed):
+            return
+    if present:
+        _check(file, list(present), needed)
 
 
 def _object(line: bytes) -> dict[str, Any] | None:

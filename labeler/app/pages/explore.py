@@ -170,8 +170,7 @@ def picture(image: Image) -> None:
 def facts(told: explore.Story) -> None:
     """Where the image lies and what kind of file it is; names as text, never as markdown."""
     image = told.image
-    parts = [f"{image.width} × {image.height}", image.format, words.file_size(image.size_bytes)]
-    st.caption(" · ".join(part for part in parts if part))
+    st.caption(words.file_facts(image))
     for location in told.locations:
         gone = "" if location.present else "   (gone)"
         st.text(shown_name(f"{location.source}: {location.path}{gone}"))
