@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from labeler.percentages import whole_percent
 from labeler.progress import Pace, Progress, silent
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def counted(number: int, noun: str) -> str:
 
 def percent(prediction: float) -> str:
     """`87%`, cut rather than rounded, so that what shows 50% passes a threshold of 0.5."""
-    return f"{math.floor(prediction * 100 + 1e-6):d}%"
+    return f"{whole_percent(prediction)}%"
 
 
 def some(items: Sequence[str], rest: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from db.records import QUEUES, HandScore, Round
 from labeler import explore
 from labeler.contact_sheet import Shown
 from labeler.errors import BadInput
+from labeler.percentages import whole_percent
 from labeler.project import Project
 
 USUAL = 100  # images on a sheet, unless more are asked for
@@ -39,7 +40,7 @@ def _in_band(project: Project, band: explore.Band) -> Iterator[Shown]:
 def _caption(one: explore.Shown) -> str:
     """`87 %`, with the hand score if there is one."""
     given = one.image.hand_score
-    told = [] if one.prediction is None else [f"{100 * one.prediction:.0f} %"]
+    told = [] if one.prediction is None else [f"{whole_percent(one.prediction)} %"]
     if given is not None or not told:
         told.append("unscored" if given is None else f"scored {given:g}")
     return " · ".join(told)
@@ -89,5 +90,5 @@ def _change(score: HandScore, earlier: float | None) -> tuple[int, float, float,
         return score.image_id, earlier, score.value, f"{earlier:g} → {after}"
     if score.shown_prediction is None:
         return None
-    shown = 10 * score.shown_prediction
-    return score.image_id, shown, score.value, f"{10 * shown:.0f} % → {after}"
+    told = f"{whole_percent(score.shown_prediction)} % → {after}"
+    return score.image_id, 10 * score.shown_prediction, score.value, told

@@ -148,11 +148,15 @@ def test_a_head_from_elsewhere_has_a_card_too(tmp_path: Path) -> None:
     assert record is not None
     ids = sorted(db.images.ids_by_path(project.store).values())
     head = spread_head(db.embeddings.get(project.store, record.id, ids)[1])
+    own = add_version_of(project, head, record)
+    db.versions.set_note(project.store, own.name, "a note on another")
+    assert "a note on another" in section(model_card(project), "Intended biases")
     add_version_of(project, head, record, foreign=True)
     card = model_card(project)
     assert "made elsewhere" in card
     assert "1 to 10, told as 0 to 1" in card
     assert "no image has both a hand score and a prediction" in card
+    assert "a note on another" not in section(card, "Intended biases")
     assert "There is none" in section(card, "Loss curve")
     assert "made elsewhere" in section(card, "Training data")
     assert "No image was scored at random" in card

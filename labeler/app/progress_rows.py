@@ -33,7 +33,7 @@ def _estimated(found: Estimate) -> str:
     if found.share is None:
         return f"too few to say ({found.mistakes} of {found.judged})"
     return (
-        f"{words.percent(found.share.value)}  ({words.percents(found.share)}; "
+        f"{words.share(found.share.value)}  ({words.percents(found.share)}; "
         f"{found.mistakes} of {found.judged})"
     )
 
@@ -73,7 +73,7 @@ def _rate(share: Share | None, *, counted: bool = True) -> str:
         return "–"
     between = words.percents(Bounds(share.value, share.low, share.high))
     counts = f"; {share.hits} of {share.trials}" if counted else ""
-    return f"{words.percent(share.value)}  ({between}{counts})"
+    return f"{words.share(share.value)}  ({between}{counts})"
 
 
 def _changed(change: Change | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from labeler.markdown import escaped
+from labeler.percentages import whole_percent
 
 if TYPE_CHECKING:
     from db.records import Image
@@ -21,13 +22,21 @@ def plain(text: str) -> str:
 
 
 def percent(prediction: float | None) -> str:
-    """A prediction, 0–1, as people read it; a dash where there is none."""
-    return "–" if prediction is None else f"{round(prediction * 100)} %"
+    """A prediction, 0–1, as people read it; a dash where there is none.
+
+    Cut rather than rounded: what shows 50 % passes a threshold of 50 %.
+    """
+    return "–" if prediction is None else f"{whole_percent(prediction)} %"
+
+
+def share(value: float) -> str:
+    """A share or chance, 0–1: `24 %`."""
+    return f"{round(value * 100)} %"
 
 
 def percents(bounds: Bounds) -> str:
     """The interval of a share, 0–1: `5–24 %`."""
-    return f"{bounds.low * 100:.0f}–{percent(bounds.high)}"
+    return f"{bounds.low * 100:.0f}–{share(bounds.high)}"
 
 
 def score(value: float | None) -> str:

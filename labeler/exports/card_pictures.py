@@ -8,6 +8,7 @@ from typing import Any
 from db.records import Version
 from labeler.collection import images_now
 from labeler.exports.model_facts import has_curve
+from labeler.percentages import whole_percent
 from labeler.predicted import by_score
 from labeler.project import Project
 
@@ -69,7 +70,7 @@ def top_picture(project: Project, version: Version) -> bytes | None:
     found, images = by_score(project.store, version.id), images_now(project.store)
     fine = images.fine[images.rows(found.ids)]
     best = [
-        Shown(int(image_id), f"{100 * prediction:.0f} %")
+        Shown(int(image_id), f"{whole_percent(prediction)} %")
         for image_id, prediction in zip(
             found.ids[fine][::-1][:TOP], found.scores[fine][::-1][:TOP], strict=True
         )

@@ -45,7 +45,7 @@ def model_card(project: Project, pictures: Pictures | None = None) -> str:
     parts = [
         [f"# {escaped(project.folder.name)} {story.named(version)}", *facts.what(version)],
         _said(written, "goals"),
-        _said(written, "biases") + facts.biases(project),
+        _said(written, "biases") + facts.biases(project, version),
         ["## How to use it", *facts.use(project, version)],
         ["## What the scores mean", *facts.brackets(project, version)],
         ["## Distribution", *facts.distribution(project, version)],

@@ -81,8 +81,12 @@ def _plain(version: Version) -> str:
     return shown_encoder(version.encoder).replace("`", "'")
 
 
-def biases(project: Project) -> list[str]:
-    """What the sources' expected scores ask for, and what was measured."""
+def biases(project: Project, version: Version) -> list[str]:
+    """What the sources' expected scores ask for, and what was measured.
+
+    Notes are of the version and of those before it, which it learnt on from; somebody else's head
+    has none but its own.
+    """
     asked = [
         f"- Images from {escaped(source.name)} are meant to score {source.expect_low:g} to "
         f"{source.expect_high:g} of 10."
@@ -92,7 +96,7 @@ def biases(project: Project) -> list[str]:
     noted = [
         f"- {named(each)}: {escaped(each.note)}"
         for each in db.versions.history(project.store)
-        if each.note
+        if each.note and (each.id == version.id if version.is_foreign else each.id <= version.id)
     ]
     measured = [
         f"- {escaped(sentence)}"

@@ -52,7 +52,7 @@ class ReviewHead {
   show(counts, left) {
     const { corrected = 0, confirmed = 0, skipped = 0 } = counts ?? {};
     const handled = corrected + confirmed;
-    const rate = handled ? ` · ${percent(corrected / handled)} were mistakes` : "";
+    const rate = handled ? ` · ${share(corrected / handled)} were mistakes` : "";
     this.round.textContent = `This round: ${handled} reviewed, ${corrected} corrected${skipped ? `, ${skipped} skipped` : ""}${rate}`;
     this.tabOf.get(this.queue).lastChild.textContent = left === undefined ? "" : String(left);
   }

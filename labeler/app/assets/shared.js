@@ -45,8 +45,13 @@ function pause(milliseconds) {
   return new Promise((done) => setTimeout(done, milliseconds));
 }
 
+// Cut rather than rounded: what shows 50 % passes a threshold of 50 %.
 function percent(prediction) {
-  return `${Math.round(prediction * 100)} %`;
+  return `${Math.floor(prediction * 100 + 1e-6)} %`;
+}
+
+function share(value) {
+  return `${Math.round(value * 100)} %`;
 }
 
 // A hand score as people read it: the mean of several scorers keeps two decimals.

@@ -38,7 +38,7 @@ class Zoom {
     this.x = kept(this.x, width * this.scale, innerWidth);
     this.y = kept(this.y, height * this.scale, innerHeight);
     this.picture.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
-    this.words.textContent = `${width} × ${height} at ${percent(this.scale)} · drag to move, wheel to scale, z closes`;
+    this.words.textContent = `${width} × ${height} at ${share(this.scale)} · drag to move, wheel to scale, z closes`;
   }
 
   listen() {

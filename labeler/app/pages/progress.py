@@ -79,7 +79,7 @@ def audited(report: AuditReport) -> None:
             tile(
                 tiles[3],
                 "Should pass",
-                words.percent(good.value),
+                words.share(good.value),
                 f"{words.percents(good)} of all images: the baseline. So many would be false "
                 "negatives if nothing passed.",
             )
@@ -99,7 +99,7 @@ def share_tile(place: DeltaGenerator, name: str, of: str, found: Estimate) -> No
     if found.share is None:
         tile(place, name, "–", f"{of}: {seen} sampled images; {FEWEST} are needed to say.")
     else:
-        value = words.percent(found.share.value)
+        value = words.share(found.share.value)
         tile(place, name, value, f"{words.percents(found.share)} {of}; {seen} sampled images.")
 
 

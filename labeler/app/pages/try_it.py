@@ -153,7 +153,7 @@ def verdict(project: Project, found: dict[str, Any]) -> None:
     st.markdown(
         f"**{'Passes' if passes else 'Does not pass'}** the threshold of "
         f"{words.percent(threshold)}. The chance that it truly passes: "
-        f"{words.percent(found['chance'])}."
+        f"{words.share(found['chance'])}."
     )
     st.markdown(f"Bracket **{bracket.span}**: {words.plain(bracket.meaning)}")
 
