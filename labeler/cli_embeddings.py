@@ -89,6 +89,11 @@ def _show(summary: EmbeddingSummary, *, with_scores: bool) -> None:
         f"Took {counted(summary.embedded, 'embedding')} ({summary.rate:.0f} rows a second); "
         f"kept before: {summary.kept}, left out: {summary.left_out}."
     )
+    for file in summary.unnamed:
+        tell(
+            f"{file} doesn't name its rows, so they are {file}:0, {file}:1 … and meet no image "
+            "file; name them with --paths."
+        )
     if summary.images:
         say(f"Images known by their embedding alone: {summary.images} more.")
     if with_scores:

@@ -28,6 +28,7 @@ from labeler.embedding_files import Block, Columns, EmbeddingFile, find_embeddin
 from labeler.errors import BadInput
 from labeler.finding import readable_name
 from labeler.named_images import NamedImages, absolute
+from labeler.npy_files import ArrayFile
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.scorers import account_name
@@ -38,7 +39,8 @@ from model.encoders import NORMALISED, canonical, told_width
 @dataclass
 class EmbeddingSummary:
     """What became of all rows: they are `embedded`, `kept` (their image has an embedding already)
-    or `unusable`; the list has (file, reason).
+    or `unusable`; the list has (file, reason). `unnamed` are files that don't say whose rows they
+    have.
 
     `images` came with them, known by their embeddings alone; `scored` got a hand score. `rate` is
     rows a second, all included.
@@ -51,6 +53,7 @@ class EmbeddingSummary:
     images: int = 0
     scored: int = 0
     unusable: list[tuple[str, str]] = field(default_factory=list)
+    unnamed: list[str] = field(default_factory=list)
     rate: float = 0.0
 
 
@@ -198,6 +201,9 @@ class _Taking:
         together: Sequence[Path],
         progress: Progress,
     ) -> None:
+        self.summary.unnamed += [
+            file.shown for _, file in files if isinstance(file, ArrayFile) and file.named is None
+        ]
         started, total = time.perf_counter(), sum(file.rows for _, file in files)
         progress(0, total, "taking in embeddings")
         for path, file in files:

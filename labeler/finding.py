@@ -23,7 +23,12 @@ _LEADS_OUT = "A link to a file outside the imported folder; import the folder th
 _LINKED_FOLDER = "A link to a folder is not followed; import that folder itself if you want it."
 _BAD_NAME = "Its name is not valid UTF-8 and can't be stored; rename it."
 _PACKED = "A compressed archive, in which nothing can be read in its place; unpack it to .tar."
+_NO_PICTURES = (
+    "There are no pictures in it. Embeddings are taken with: labeler import-embeddings; scores "
+    "with: labeler label --from"
+)
 _FAILED = "img2dataset notes that its download failed; download it again."
+_TABLES = (".parquet", ".npy", ".csv", ".jsonl")  # which people name by mistake
 _PACKED_SUFFIXES = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
@@ -93,6 +98,9 @@ def find_images(root: Path) -> Found:
 
 def _take_one(found: Found, file: Path) -> None:
     if _take_archive(found, file, file.parent):
+        return
+    if file.suffix.lower() in _TABLES:
+        found.closed.append((readable_name(file), _NO_PICTURES))
         return
     found.files.append(_found(file, file.parent))
     named = (

@@ -93,6 +93,17 @@ def add(tar: tarfile.TarFile, name: str, data: bytes = b"", **changes: object) -
     tar.addfile(member, io.BytesIO(data))
 
 
+def test_a_table_without_pictures_is_no_picture(project: Project, tmp_path: Path) -> None:
+    parquet.write_table(pyarrow.table({"path": ["a"], "score": [1]}), tmp_path / "scores.parquet")
+    summary = import_paths(project, [tmp_path / "scores.parquet"])
+    assert (summary.found, summary.new) == (0, 0)
+    [(name, why)] = summary.closed
+    assert name.endswith("scores.parquet")
+    assert "no pictures" in why
+    assert "import-embeddings" in why
+    assert images.count_by_state(project.store)["unreadable"] == 0
+
+
 @pytest.mark.parametrize("make", [shard, table], ids=["webdataset", "parquet"])
 def test_an_archive_is_taken_as_a_folder(
     project: Project, tmp_path: Path, make: Callable[[Path, int], Path]

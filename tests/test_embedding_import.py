@@ -153,6 +153,20 @@ def test_a_folder_whose_name_is_no_text_harms_no_store(project: Project, tmp_pat
     assert str(tmp_path / "caf\\xe9" / "1.png") in images.ids_by_path(project.store)
 
 
+def test_an_array_that_names_no_rows_is_taken_and_said_to_meet_no_file(
+    project: Project, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "plain.npy", raw(3))
+    told = run(project, tmp_path / "plain.npy", "--encoder", ENCODER).output
+    assert "plain.npy doesn't name its rows" in told
+    assert "--paths" in told
+    assert stored(project, f"{tmp_path / 'plain.npy'}:1")[0] == 1
+    (tmp_path / "list.txt").write_text("a.jpg\nb.jpg\nc.jpg\n")
+    listed = ("--paths", tmp_path / "list.txt")
+    told = run(project, tmp_path / "plain.npy", "--encoder", ENCODER, *listed).output
+    assert "doesn't name" not in told
+
+
 def test_a_folder_without_embeddings_is_told_so(project: Project, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     told = run(project, tmp_path / "empty", "--encoder", ENCODER, code=1)

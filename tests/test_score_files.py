@@ -355,6 +355,28 @@ def test_ratings_are_read_and_a_rating_of_0_is_none(
     assert (scored(project), summary.blank, summary.notes()) == ({NAMES[0]: 10}, 1, [])
 
 
+def test_of_one_persons_annotations_of_an_image_the_latest_counts(
+    project: Project, pictures: Path, tmp_path: Path
+) -> None:
+    later = annotation(8, by=1, created_at="2025-05-02T10:00:00Z")
+    earlier = annotation(2, by=1, created_at="2025-05-01T10:00:00Z")
+    other = annotation(3, by=2, created_at="2025-05-03T10:00:00Z")
+    timeless = [annotation(4, by=1), annotation(6, by=1)]
+    file = studio(
+        tmp_path,
+        task(str(pictures / NAMES[0]), later, earlier, other),
+        task(str(pictures / NAMES[1]), *timeless, number=2),
+    )
+    summary = label_from(project, file)
+    assert given_by(project) == {
+        "annotator 1": {NAMES[0]: 8, NAMES[1]: 4},
+        "annotator 2": {NAMES[0]: 3},
+    }
+    assert [bad.place for bad in summary.bad] == ["task 2"]
+    assert any("only the latest" in note for note in summary.notes())
+    assert label_from(project, file).taken == 0
+
+
 def test_annotations_count_in_the_order_in_which_they_were_made(
     project: Project, pictures: Path, tmp_path: Path
 ) -> None:

@@ -60,7 +60,7 @@ def read_label_studio(file: Path, reading: Reading, told: Told) -> Statements:
         told.cancelled += len(done) - len(valid)
         if not valid:
             yield Statement(place, images, None, file_name=file_name)
-        for each in sorted(valid, key=_when):
+        for each in _latest(valid, task["data"].get("scorers"), told):
             try:
                 yield Statement(
                     place=place,
@@ -75,6 +75,23 @@ def read_label_studio(file: Path, reading: Reading, told: Told) -> Statements:
 
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
+_REVISED = "Where a person annotated an image again, only the latest is taken."
+
+
+def _latest(annotations: list[dict[str, Any]], names: Any, told: Told) -> list[dict[str, Any]]:
+    """By time, and of those that one person made the last; all where the times aren't told."""
+    kept: list[dict[str, Any]] = []
+    for each in sorted(annotations, key=_when):
+        scorer = _scorer(each.get("completed_by"), names)
+        earlier = [
+            one
+            for one in kept
+            if _when(one) != _NEVER and _scorer(one.get("completed_by"), names) == scorer
+        ]
+        if earlier:
+            told.note(_REVISED)
+        kept = [one for one in kept if one not in earlier] + [each]
+    return kept
 
 
 def _place(task: Any, number: int) -> str:
