@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from labeler.app import words
@@ -11,7 +12,15 @@ from labeler.percentages import whole_percent
 
 @pytest.mark.parametrize(
     ("prediction", "shown"),
-    [(0.0, 0), (0.496, 49), (0.4999, 49), (0.5, 50), (0.875, 87), (1.0, 100)],
+    [
+        (0.0, 0),
+        (0.496, 49),
+        (0.4999, 49),
+        (0.5, 50),
+        (0.875, 87),
+        (1.0, 100),
+        (float(np.float32(0.7)), 70),
+    ],
 )
 def test_it_is_cut_and_the_same_everywhere(prediction: float, shown: int) -> None:
     assert whole_percent(prediction) == shown

@@ -48,6 +48,7 @@ def test_the_first_run_takes_a_folder_to_the_first_score(
     expect(page.get_by_text("Found 9 files.")).to_be_visible()
     page.get_by_text("nothing to download").click()
     page.get_by_role("button", name="Import").click()
+    until((target / "runs" / "1.log").is_file, "no import began")
     page.reload()  # The run goes on in a process of its own.
     # Which gives way to every other test.
     page.get_by_role("button", name="Start scoring", exact=True).click(timeout=180_000)

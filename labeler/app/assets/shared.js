@@ -47,7 +47,7 @@ function pause(milliseconds) {
 
 // Cut rather than rounded: what shows 50 % passes a threshold of 50 %.
 function percent(prediction) {
-  return `${Math.floor(prediction * 100 + 1e-6)} %`;
+  return `${Math.floor(prediction * 100 + 1e-4)} %`;
 }
 
 function share(value) {
