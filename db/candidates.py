@@ -7,10 +7,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from sqlalchemy import BigInteger, Integer, cast, exists, func, or_, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import BigInteger, Integer, cast, func, or_, select
 
-from db.rows import numbers, plain_columns
+from db.rows import numbers, plain_columns, was_scored_again
 from db.schema import HandScoreRow, ImageRow, VersionRow
 from db.store import Store
 
@@ -117,12 +116,6 @@ def prediction_batches(store: Store, version_id: int) -> int:
 
 def kept_by_hand(store: Store) -> set[int]:
     """Images whose present hand score a person has confirmed against the model's prediction."""
-    later = aliased(HandScoreRow)
-    again = exists().where(
-        later.image_id == HandScoreRow.image_id,
-        later.id > HandScoreRow.id,
-        later.undone_at.is_(None),
-    )
     query = (
         select(ImageRow.id)
         .join(HandScoreRow, HandScoreRow.image_id == ImageRow.id)
@@ -131,7 +124,7 @@ def kept_by_hand(store: Store) -> set[int]:
             HandScoreRow.why == "confirmation",
             HandScoreRow.undone_at.is_(None),
             # What others gave moves a mean away from it, and yet it was said last.
-            or_(HandScoreRow.value == ImageRow.hand_score, ~again.correlate(HandScoreRow)),
+            or_(HandScoreRow.value == ImageRow.hand_score, ~was_scored_again()),
         )
     )
     with store.reading() as session:

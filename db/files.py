@@ -12,7 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import InstrumentedAttribute
 
 from db.records import FileOutcome, ImportedFile, KnownLocation, Location
-from db.rows import is_among
+from db.rows import first_located, is_among
 from db.schema import ImageRow, LocationRow, SourceRow
 from db.store import Store
 
@@ -257,20 +257,12 @@ def _location_values(file: ImportedFile, image_id: int) -> dict[str, object]:
 
 def _settle(connection: Connection, image_ids: set[int]) -> None:
     """Make state and source of these images follow from their locations and reason."""
-    first_source = (
-        select(LocationRow.source_id)
-        .where(LocationRow.image_id == ImageRow.id)
-        .order_by(LocationRow.present.desc(), LocationRow.id)
-        .limit(1)
-        .correlate(ImageRow)
-        .scalar_subquery()
-    )
     here = _HERE.correlate(ImageRow)
     state = case((~here, "missing"), (ImageRow.reason.is_not(None), "unreadable"), else_="fine")
     connection.execute(
         update(ImageRow)
         .where(is_among(ImageRow.id, image_ids))
-        .values(state=state, source_id=first_source)
+        .values(state=state, source_id=first_located(LocationRow.source_id))
     )
 
 

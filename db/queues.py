@@ -6,11 +6,11 @@ from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import ColumnElement, exists, func, select, text
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from db.errors import StoreError
 from db.records import Image
-from db.rows import Ids, Query, images_in_order, is_among, plain_ids
+from db.rows import Ids, Query, images_in_order, is_among, plain_ids, was_scored_again
 from db.schema import WAITING, HandScoreRow, ImageRow, PredictionRow, SkipRow
 from db.store import Store
 
@@ -60,18 +60,12 @@ def unscored(
 
 def last_scored(store: Store, *, limit: int, exclude: Collection[int] = ()) -> list[Image]:
     """Images with a hand score, the one scored last first."""
-    later = aliased(HandScoreRow)
-    again = exists().where(
-        later.image_id == HandScoreRow.image_id,
-        later.id > HandScoreRow.id,
-        later.undone_at.is_(None),
-    )
     # From the last score back: what was scored long ago is not looked at.
     query = (
         select(HandScoreRow.image_id)
         .where(
             HandScoreRow.undone_at.is_(None),
-            ~again.correlate(HandScoreRow),
+            ~was_scored_again(),
             ~is_among(HandScoreRow.image_id, plain_ids(exclude)),
         )
         .order_by(HandScoreRow.id.desc())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -17,15 +17,17 @@ from sqlalchemy import (
     Select,
     cast,
     column,
+    exists,
     func,
     select,
 )
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from db.records import Image
-from db.schema import ImageRow, LocationRow, SourceRow, VersionRow
+from db.schema import HandScoreRow, ImageRow, LocationRow, SourceRow, VersionRow
 
 Ids = Iterable[int] | np.ndarray
+Value = TypeVar("Value")
 # Of any columns; as text because SQLAlchemy 2.0 can't be subscripted so at run time.
 Query: TypeAlias = "Select[*tuple[Any, ...]]"
 
@@ -83,14 +85,30 @@ def id_array(ids: Sequence[int]) -> np.ndarray:
 
 def first_path() -> ScalarSelect[str]:
     """The path of the image's first present location, else of its first one."""
+    return first_located(LocationRow.path)
+
+
+def first_located(column: InstrumentedAttribute[Value]) -> ScalarSelect[Value]:
+    """A column of the image's first present location, else of its first one."""
     return (
-        select(LocationRow.path)
+        select(column)
         .where(LocationRow.image_id == ImageRow.id)
         .order_by(LocationRow.present.desc(), LocationRow.id)
         .limit(1)
         .correlate(ImageRow)
         .scalar_subquery()
     )
+
+
+def was_scored_again() -> ColumnElement[bool]:
+    """Whether a hand score that is not undone came after this one, of the same image."""
+    later = aliased(HandScoreRow)
+    again = exists().where(
+        later.image_id == HandScoreRow.image_id,
+        later.id > HandScoreRow.id,
+        later.undone_at.is_(None),
+    )
+    return again.correlate(HandScoreRow)
 
 
 def image_select() -> Query:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,12 +17,32 @@ from labeler.failures import STOPPED, sentence
 if TYPE_CHECKING:
     from labeler.project import Project
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 PATHS = click.argument(
     "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+# The options where embeddings are read: a command takes them as listed, path_column, vector_column.
+_EMBEDDING_COLUMNS = (
+    click.option(
+        "--paths",
+        "listed",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        metavar="FILE",
+        help="The image of each row of a .npy file: .txt (a path a line), .csv or .parquet.",
+    ),
+    click.option("--path-column", metavar="NAME", help="The column that holds the paths."),
+    click.option("--vector-column", metavar="NAME", help="The column that holds the embeddings."),
 )
 # Said by `main`, and by nobody who calls a command from a process of another purpose.
 OWN_PROCESS = "labeler.own_process"
 STOPPED_CODE = 130  # what shells report for a program ended by Ctrl-C
+
+
+def embedding_columns(command: Command) -> Command:
+    """Gives a command the options that tell embeddings in files apart."""
+    for option in reversed(_EMBEDDING_COLUMNS):
+        command = option(command)
+    return command
 
 
 class Failure(click.ClickException):
@@ -121,6 +141,15 @@ class FractionBand(click.ParamType):
         return band[0], band[1]
 
 
+def _ends(value: Any) -> tuple[float, float]:
+    """The numbers of LOW:HIGH; not a number where they are none."""
+    low, _, high = str(value).partition(":")
+    try:
+        return float(low), float(high)
+    except ValueError:
+        return math.nan, math.nan
+
+
 class Band(click.ParamType):
     """LOW:HIGH, hand scores 0–10."""
 
@@ -131,12 +160,8 @@ class Band(click.ParamType):
     ) -> tuple[float, float]:
         if isinstance(value, tuple):
             return value
-        low, colon, high = str(value).partition(":")
-        try:
-            band = float(low), float(high)
-        except ValueError:
-            band = math.nan, math.nan
-        if not colon or not 0 <= band[0] <= band[1] <= 10:
+        band = _ends(value)
+        if not 0 <= band[0] <= band[1] <= 10:
             self.fail(
                 f"{value!r} is not LOW:HIGH with hand scores from 0 to 10, such as 0:1.", param, ctx
             )
@@ -153,11 +178,7 @@ class Scale(click.ParamType):
     ) -> tuple[float, float]:
         if isinstance(value, tuple):
             return value
-        low, _, high = str(value).partition(":")
-        try:
-            scale = float(low), float(high)
-        except ValueError:
-            scale = math.nan, math.nan
+        scale = _ends(value)
         if not -math.inf < scale[0] < scale[1] < math.inf:
             self.fail(f"{value!r} is not LOW:HIGH with the lower first, such as 1:10.", param, ctx)
         return scale

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli_edge import PATHS, Failure, give_way, opened_project
+from labeler.cli_edge import PATHS, Failure, embedding_columns, give_way, opened_project
 from labeler.cli_output import counted, progress_bar, say, some, tell
 
 if TYPE_CHECKING:
@@ -17,15 +17,7 @@ if TYPE_CHECKING:
 @click.command("import-embeddings")
 @PATHS
 @click.option("--encoder", required=True, metavar="NAME", help="What made them.")
-@click.option(
-    "--paths",
-    "listed",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    metavar="FILE",
-    help="The image of each row of a .npy file: .txt (a path a line), .csv or .parquet.",
-)
-@click.option("--path-column", metavar="NAME", help="The column that holds the paths.")
-@click.option("--vector-column", metavar="NAME", help="The column that holds the embeddings.")
+@embedding_columns
 @click.option(
     "--with-scores", is_flag=True, help="Take hand scores from folders called 7 or 7_name."
 )

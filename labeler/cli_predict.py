@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli_edge import PATHS, Failure, Fraction, opened_project
+from labeler.cli_edge import PATHS, Failure, Fraction, embedding_columns, opened_project
 from labeler.cli_output import (
     counted,
     progress_bar,
@@ -57,15 +57,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--encoder", metavar="NAME", help="What made the embeddings, where PATH holds such.")
-@click.option(
-    "--paths",
-    "listed",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    metavar="FILE",
-    help="The image of each row of a .npy file: .txt (a path a line), .csv or .parquet.",
-)
-@click.option("--path-column", metavar="NAME", help="The column that holds the paths.")
-@click.option("--vector-column", metavar="NAME", help="The column that holds the embeddings.")
+@embedding_columns
 def predict(
     *,
     paths: tuple[Path, ...],

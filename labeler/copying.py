@@ -6,7 +6,6 @@ found in.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,21 +15,19 @@ from typing import BinaryIO
 
 from labeler.archives import through
 from labeler.errors import BadInput, UnreadableImage
+from labeler.image_copies import blocks, keep_times, linked
 from labeler.pictures import open_regular
 from labeler.predicting import PredictedImage
 from labeler.progress import Progress, silent
 from labeler.sidecars import write_sidecar
 from labeler.whole_files import whole_file
 
-LINKS = ("copy", "hard", "sym")
-_UNLINKABLE = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)
-_BLOCK = 1 << 20
 _LONGEST_NAME = 255  # bytes, on the usual file systems
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where copies go and how: `link` is one of LINKS, `sidecar` json, txt or None.
+    """Where copies go and how: `link` is one of `image_copies.LINKS`, `sidecar` json, txt or None.
 
     Each lies at its path relative to the folder that was given, `flat` ones all in one folder.
     """
@@ -166,7 +163,7 @@ def _put(source: Path, target: Path, link: str, copies: Copies) -> Path:
                 return place
             number += 1
             place = target.with_name(_numbered(target, number))
-        if link == "copy" or inside or not _linked(real, place, link):
+        if link == "copy" or inside or not linked(real, place, link):
             _copy(original, place, None if inside else real)
             copies.unlinked += link != "copy"
     copies.made += 1
@@ -193,39 +190,13 @@ def _serves(place: Path, original: BinaryIO, real: Path | None) -> bool:
         return False
     original.seek(0)
     with place.open("rb") as other:
-        while block := _read(original):
-            if other.read(len(block)) != block:
-                return False
-    return True
-
-
-def _linked(real: Path, place: Path, link: str) -> bool:
-    """False where the system can't link there."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        place.symlink_to(real) if link == "sym" else os.link(real, place)
-    except OSError as error:
-        if error.errno not in _UNLINKABLE:
-            raise
-        return False
-    return True
+        return all(other.read(len(block)) == block for block in blocks(original))
 
 
 def _copy(original: BinaryIO, place: Path, real: Path | None) -> None:
     original.seek(0)
     with whole_file(place) as scratch:
         with scratch.open("wb") as written:
-            while block := _read(original):
-                written.write(block)
+            written.writelines(blocks(original))
         if real is not None:
-            stamp = real.stat()
-            os.utime(scratch, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-
-
-def _read(file: BinaryIO) -> bytes:
-    try:
-        return file.read(_BLOCK)
-    except OSError as error:
-        raise UnreadableImage(
-            f"The file can't be read ({error.strerror}); check the disk it is on."
-        ) from error
+            keep_times(real, scratch)

@@ -32,7 +32,7 @@ from labeler.project import Project
 from labeler.tables import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MEDIA_TYPES = {
     "csv": "text/csv",
@@ -48,9 +48,14 @@ def routes() -> list[Route]:
 
 def download(request: Request) -> Response:
     """Make what is asked for and send it as an attachment; 4xx with one sentence otherwise."""
+    return made_aside(request, _answer)
+
+
+def made_aside(request: Request, make: Callable[[Project, Request, Path], Response]) -> Response:
+    """What `make` answers with files of a scratch folder, which it sees to that are removed."""
     folder = Path(tempfile.mkdtemp(prefix="labeler-download-"))
     try:
-        return _answer(opened_project(), request, folder)
+        return make(opened_project(), request, folder)
     except PRESENTABLE as error:
         shutil.rmtree(folder, ignore_errors=True)
         status = 404 if isinstance(error, BadInput) else 409
@@ -79,11 +84,16 @@ def _table(project: Project, asked: dict[str, str], name: str, folder: Path) -> 
     file = folder / f"dataset.{file_format}"
     plan = replace(read_plan(asked), file_format=file_format, with_images=False)
     export(project, DATASET, file, plan)
+    return file_answer(file, MEDIA_TYPES[file_format], f"{name}.{file_format}")
+
+
+def file_answer(file: Path, media_type: str, name: str) -> Response:
+    """One file, whose folder is removed once it is sent."""
     return FileResponse(
         file,
-        media_type=MEDIA_TYPES[file_format],
-        filename=f"{name}.{file_format}",
-        background=BackgroundTask(shutil.rmtree, folder, ignore_errors=True),
+        media_type=media_type,
+        filename=name,
+        background=BackgroundTask(shutil.rmtree, file.parent, ignore_errors=True),
     )
 
 

@@ -6,23 +6,18 @@ corrections. One page is sent as a PNG, several in a zip.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
-from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from labeler.app.downloads import zip_answer
+from labeler.app.downloads import file_answer, made_aside, zip_answer
 from labeler.app.items import shown_name
-from labeler.app.shell import PRESENTABLE, opened_project
 from labeler.contact_sheet import Shown
 from labeler.errors import BadInput
 from labeler.explore import Band
 from labeler.exports.contact_sheets import write_sheets
-from labeler.failures import sentence
 from labeler.project import Project
 from labeler.sheet_choices import corrections, in_band
 
@@ -53,25 +48,16 @@ def read_band(asked: dict[str, str]) -> Band:
 
 def sheet(request: Request) -> Response:
     """Draw what is asked for and send it as an attachment; 4xx with one sentence otherwise."""
-    folder = Path(tempfile.mkdtemp(prefix="labeler-sheet-"))
-    try:
-        project = opened_project()
-        name = f"{shown_name(project.folder.name)}-sheet"
-        written = write_sheets(
-            project, _asked(project, dict(request.query_params)), folder / "sheet.png"
-        )
-        if len(written) > 1:
-            return zip_answer(folder, f"{name}.zip")
-        return FileResponse(
-            written[0],
-            media_type="image/png",
-            filename=f"{name}.png",
-            background=BackgroundTask(shutil.rmtree, folder, ignore_errors=True),
-        )
-    except PRESENTABLE as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        status = 404 if isinstance(error, BadInput) else 409
-        return PlainTextResponse(sentence(error) or str(error), status)
+    return made_aside(request, _drawn)
+
+
+def _drawn(project: Project, request: Request, folder: Path) -> Response:
+    name = f"{shown_name(project.folder.name)}-sheet"
+    shown = _asked(project, dict(request.query_params))
+    written = write_sheets(project, shown, folder / "sheet.png")
+    if len(written) > 1:
+        return zip_answer(folder, f"{name}.zip")
+    return file_answer(written[0], "image/png", f"{name}.png")
 
 
 def _asked(project: Project, asked: dict[str, str]) -> list[Shown]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 from pathlib import Path
-from typing import BinaryIO
 
 from db.records import Image
 from labeler.errors import UnreadableImage
 from labeler.file_names import plain_stem, usual_ending
+from labeler.image_copies import blocks, keep_times, linked
 from labeler.pictures import open_regular
 from labeler.whole_files import whole_file
 
 _MISSING = "The file is not there any more; import its folder again."
 _CHANGED = "The file has changed since it was imported; import its folder again."
-_UNLINKABLE = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)
-_BLOCK = 1 << 20
 
 
 def file_name(image: Image, suffix: str | None = None) -> str:
@@ -80,36 +77,21 @@ def _is_same(source: Path, target: Path) -> bool:
 
 
 def _link(image: Image, source: Path, target: Path, link: str) -> bool:
-    target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
-    try:
-        target.symlink_to(source) if link == "sym" else os.link(source, target)
-    except OSError as error:
-        if error.errno not in _UNLINKABLE:
-            raise
+    made = linked(source, target, link)
+    if not made:
         _copy(image, source, target)
-        return False
-    return True
+    return made
 
 
 def _copy(image: Image, source: Path, target: Path) -> None:
     with open_regular(source) as original, whole_file(target) as scratch:
         digest = hashlib.sha256()
         with scratch.open("wb") as written:
-            while block := _read(original):
+            for block in blocks(original):
                 digest.update(block)
                 written.write(block)
         if digest.hexdigest() != image.content_hash:
             raise UnreadableImage(_CHANGED)
         if source.is_file():
-            stamp = source.stat()
-            os.utime(scratch, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-
-
-def _read(file: BinaryIO) -> bytes:
-    try:
-        return file.read(_BLOCK)
-    except OSError as error:
-        raise UnreadableImage(
-            f"The file can't be read ({error.strerror}); check the disk it is on."
-        ) from error
+            keep_times(source, scratch)

@@ -9,8 +9,7 @@ from typing import Any
 
 from labeler.errors import BadInput
 from labeler.exports.splits import USUAL, read_shares
-
-LINKS = ("copy", "hard", "sym")
+from labeler.image_copies import LINKS
 
 
 @dataclass(frozen=True, slots=True)
