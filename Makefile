@@ -7,13 +7,17 @@ BIN := $(VENV)/bin
 DEMO ?= demo-project
 PYTEST_ARGS ?=
 
-.PHONY: run test check format browser screenshots bench clean
+.PHONY: run test torture check format browser screenshots bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/labeler demo $(DEMO)
 
 test: $(VENV)/.installed-test browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+# Kills, full disks, floods and broken files by the thousand: about an hour.
+torture: $(VENV)/.installed-test browser
+	$(BIN)/python -m pytest tests/torture $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .

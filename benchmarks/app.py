@@ -30,7 +30,7 @@ from PIL import Image, ImageFilter
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), *(str(ROOT / p) for p in ("benchmarks", "tests/browser", "tests"))]
 
-from conftest import QUIET, browser_path  # noqa: E402
+from browsers import QUIET, browser_path  # noqa: E402
 from large_project import content_hash, make_large  # noqa: E402
 from live import App  # noqa: E402
 from measuring import machine, table  # noqa: E402

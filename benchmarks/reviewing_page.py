@@ -29,7 +29,7 @@ sys.path[:0] = [
     *(str(ROOT / p) for p in ("tests/browser", "tests")),
 ]
 
-from conftest import QUIET, browser_path  # noqa: E402
+from browsers import QUIET, browser_path  # noqa: E402
 from large_project import make_large  # noqa: E402
 from live import App  # noqa: E402
 from measuring import machine  # noqa: E402

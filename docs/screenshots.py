@@ -17,7 +17,7 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
 
-from conftest import QUIET, browser_path  # noqa: E402
+from browsers import QUIET, browser_path  # noqa: E402
 from live import App  # noqa: E402
 
 from labeler.demo import make_demo  # noqa: E402
