@@ -19,6 +19,8 @@ app = st.App(
     Path(labeler.app.__file__).parent / "frame" / "main.py",
     # The first match answers, and the last of the other routes takes whatever is left of /api/.
     routes=[*downloads.routes(), *sheets.routes(), *serving.routes()],
-    middleware=serving.middleware(st.get_option("server.allowedHosts")),
+    middleware=serving.guards(
+        st.get_option("server.address"), st.get_option("server.allowedHosts")
+    ),
     lifespan=serving.answering_at_once,
 )

@@ -22,6 +22,7 @@ import numpy as np
 from embedded import Job, add_version, in_process, make_project, work
 from measuring import machine, table, timed
 
+import db.images
 import db.versions
 from db.records import Predictions
 from labeler.project import Project
@@ -36,7 +37,13 @@ def kept(folder: Path, rows: int) -> dict[str, Any]:
     version = db.versions.history(project.store)[-1]
     draw = np.random.default_rng(2)
     exceed = np.sort(draw.random((rows, 10), dtype=np.float32), axis=1)[:, ::-1]
-    ids = np.arange(1, rows + 1) if version.name == "new" else np.arange(rows) * 9 + 1
+    # Those of a new version one after the other, replaced ones all over the images.
+    apart = (
+        1
+        if version.name == "new"
+        else sum(db.images.count_by_state(project.store).values()) // rows
+    )
+    ids = np.arange(rows) * apart + 1
     new = Predictions(ids, draw.random(rows, dtype=np.float32), exceed)
     command = [sys.executable, __file__, "--job", json.dumps(["scoring", str(project.store.path)])]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -104,6 +111,8 @@ def main() -> None:
     parser.add_argument("--kept", type=int, default=100_000)
     parser.add_argument("--job", help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.kept > asked.images:
+        parser.error("--kept can't be more than --images")
     if asked.job:
         work(JOBS, asked.job)
         return

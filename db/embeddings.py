@@ -33,6 +33,9 @@ def register_encoder(
     """
     # Kept as JSON, where a tuple becomes a list: compared as it will be read back.
     preprocessing = json.loads(json.dumps(preprocessing))
+    known = encoder(store, identity)
+    if known == EncoderRecord(known.id if known else 0, identity, width, normalised, preprocessing):
+        return known  # Nothing to write, and where that can't be done no need to.
     with store.transaction() as session:
         known = _encoder(session, EncoderRow.identity == identity)
         if known is None:
@@ -67,6 +70,13 @@ def encoder(store: Store, identity: str) -> EncoderRecord | None:
     """The encoder of that identity, `None` before anything was embedded with it."""
     with store.reading() as session:
         return _encoder(session, EncoderRow.identity == identity)
+
+
+def encoders(store: Store) -> list[EncoderRecord]:
+    """All whose embeddings may be kept, the first one first."""
+    with store.reading() as session:
+        known = session.scalars(select(EncoderRow.identity).order_by(EncoderRow.id)).all()
+    return [found for each in known if (found := encoder(store, each)) is not None]
 
 
 def missing(store: Store, encoder_id: int, *, only: Ids | None = None) -> list[tuple[int, str]]:

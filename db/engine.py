@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,17 +17,20 @@ from db.errors import StoreError
 
 PATIENCE_SECONDS = 30.0
 _CACHE_KIB = 32 * 1024
+# With less room than this SQLite can't make the files that it needs beside a store.
+_LITTLE_ROOM = 128 * 1024
 
 
 def open_engine(path: Path, patience: float, *, foreign_keys: bool = True) -> Engine:
     """An engine whose transactions are SQLite's own: DEFERRED ones to read.
 
     For writers, `engine.execution_options(begin="IMMEDIATE")` takes the write lock at the start,
-    waiting for it up to `patience` seconds: a lock wanted later can't always be waited for.
+    waiting for it up to `patience` seconds: a lock wanted later can't always be waited for. A store
+    that lies where nothing can be written, on a full disk for one, can still be read.
     """
     url = URL.create("sqlite", database=str(path))
     # Threads beyond the pool wait for SQLite's lock, not for a free connection.
-    engine = create_engine(url, max_overflow=-1, connect_args={"timeout": patience})
+    engine = create_engine(url, max_overflow=-1, creator=lambda: _connection(path, patience))
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: Any) -> None:
@@ -36,6 +41,12 @@ def open_engine(path: Path, patience: float, *, foreign_keys: bool = True) -> En
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = {-_CACHE_KIB}")
 
+    @event.listens_for(engine, "checkin")
+    def _given_back(connection: Any, record: Any) -> None:
+        # Once there is room again the next reader must see what is written then.
+        if isinstance(connection, _Resting):
+            record.invalidate()
+
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         mode = connection.get_execution_options().get("begin", "DEFERRED")
@@ -44,14 +55,76 @@ def open_engine(path: Path, patience: float, *, foreign_keys: bool = True) -> En
     return engine
 
 
+class _Resting(sqlite3.Connection):
+    """To a store that nobody can be writing in: nothing is put beside it."""
+
+
+def _connection(path: Path, patience: float) -> sqlite3.Connection:
+    """A connection that has seen the store; raises what SQLite does where there can be none."""
+    try:
+        return _opened(path, patience, "mode=rw", sqlite3.Connection)
+    except sqlite3.OperationalError as error:
+        if not is_unwritten(error) or not _rests(path):
+            raise
+        return _opened(path, patience, "mode=ro&immutable=1", _Resting)
+
+
+def _opened(
+    path: Path, patience: float, how: str, kind: type[sqlite3.Connection]
+) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{how}",
+        uri=True,
+        timeout=patience,
+        check_same_thread=False,  # the pool gives it to one thread at a time
+        factory=kind,
+    )
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _rests(path: Path) -> bool:
+    """Whether all that was ever written is in the file itself, and nothing can be written now.
+
+    Whoever has it open for writing has a log beside it; the last one to close it takes that along.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        if not path.stat().st_size or (log.exists() and log.stat().st_size):
+            return False
+    except OSError:
+        return False
+    return _is_full(path) or not os.access(path.parent, os.W_OK)
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < _LITTLE_ROOM
+    except OSError:
+        return False
+
+
+_UNWRITTEN = (
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_FULL,
+)
+_FULL = "The disk that holds {path} is full; make room on it and try again."
 _SENTENCES = {
     sqlite3.SQLITE_BUSY: "{path} is locked by another program; close that one and try again.",
     sqlite3.SQLITE_LOCKED: "{path} is locked by another program; close that one and try again.",
     sqlite3.SQLITE_NOTADB: "{path} is damaged or not a store of this program; restore a copy.",
-    sqlite3.SQLITE_CORRUPT: "{path} is damaged; restore a copy of it.",
-    sqlite3.SQLITE_FULL: "The disk that holds {path} is full; make room and try again.",
-    sqlite3.SQLITE_READONLY: "{path} can't be written; give yourself write permission on it.",
-    sqlite3.SQLITE_CANTOPEN: "{path} can't be opened; check that its folder is yours to write.",
+    sqlite3.SQLITE_CORRUPT: "{path} is damaged; restore a backup of it, or run: labeler doctor",
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_READONLY: "{path} can't be written; give yourself write permission on it and on "
+    "its folder, or see to it that its disk is not read-only.",
+    sqlite3.SQLITE_CANTOPEN: "{path} can't be opened; check that it and its folder are there and "
+    "yours to write.",
     sqlite3.SQLITE_IOERR: "{path} can't be read or written; check its disk.",
 }
 
@@ -63,7 +136,20 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except (DatabaseError, sqlite3.DatabaseError) as error:
         cause = error.orig if isinstance(error, DatabaseError) else error
-        sentence = _SENTENCES.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF)
+        code = _primary(cause)
+        # On a full disk SQLite tells of one only where it writes the store or its log.
+        sentence = _FULL if is_unwritten(cause) and _is_full(path) else _SENTENCES.get(code)
         if sentence is None:
             raise
         raise StoreError(sentence.format(path=path)) from error
+
+
+def is_unwritten(error: BaseException | None) -> bool:
+    """Whether SQLite could not write, or not make the files that it needs beside a store."""
+    cause = error.orig if isinstance(error, DatabaseError) else error
+    return _primary(cause) in _UNWRITTEN
+
+
+def _primary(error: BaseException | None) -> int:
+    """SQLite's code for what went wrong, without its details; 0 for what is none of SQLite's."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -24,7 +24,9 @@ def problem_of(event: Event) -> str | None:
 
 
 def is_usable_id(event_id: object) -> bool:
-    return isinstance(event_id, str) and event_id.isascii() and 0 < len(event_id) <= _LONGEST_ID
+    if not isinstance(event_id, str) or not 0 < len(event_id) <= _LONGEST_ID:
+        return False
+    return event_id.isascii() and event_id.isprintable()
 
 
 def number_of(value: object) -> float | None:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
 from db.event_parts import is_usable_id, number_of, problem_of, queue_of, value_of
+from db.merging import as_merged
 from db.records import REVIEW_QUEUES, Event, Receipt
 from db.rows import is_among
 from db.rules import apply_rule, rule_in
@@ -28,6 +29,7 @@ from db.schema import (
 from db.store import Store
 
 _PLAIN = {"synchronize_session": False}
+_ANOTHER = "That picture is another one now; reload the page"
 
 
 def record(store: Store, events: Sequence[Event]) -> list[Receipt]:
@@ -39,6 +41,7 @@ def record(store: Store, events: Sequence[Event]) -> list[Receipt]:
     if not events:
         return []
     with store.transaction() as session:
+        events = as_merged(session, events)
         ledger = _Ledger(session, events)
         receipts = [ledger.take(event) for event in events]
         ledger.write()
@@ -67,13 +70,14 @@ class _Ledger:
         self.touched: set[int] = set()  # images whose effective score may differ now
         self._unwritten: list[dict[str, Any]] = []
         self._drawn: list[dict[str, str]] = []
-        # The images that exist, and who has scored each.
+        # The images that exist, what each holds, and who has scored it.
         rows = session.execute(
-            select(ImageRow.id).where(
+            select(ImageRow.id, ImageRow.content_hash).where(
                 is_among(ImageRow.id, {int(event.image_id) for event in events})
             )
         )
-        self._scorers: dict[int, set[str | None]] = {image_id: set() for (image_id,) in rows}
+        self._hashes: dict[int, str | None] = dict(rows.all())
+        self._scorers: dict[int, set[str | None]] = {image_id: set() for image_id in self._hashes}
         self._note_scorers(self._scorers)
         named = {event.event_id for event in events} | {e.undoes for e in events if e.undoes}
         self._entries: dict[str, _Entry] = {}
@@ -88,6 +92,9 @@ class _Ledger:
             return self._undo(event)
         if event.event_id in self._entries:
             return self._repeated(event)
+        if event.shown_hash not in (None, self._hashes[int(event.image_id)]):
+            # An older copy of the store was restored: the id went to another image meanwhile.
+            return Receipt(event.event_id, accepted=False, problem=_ANOTHER)
         if event.kind == "score":
             self._score(event)
         else:
@@ -127,13 +134,15 @@ class _Ledger:
             "shown_version_id": self._versions.get(event.shown_version or ""),
             "round_id": round_id,
             "queue": queue,
+            "undone_at": event.undone_at,
         }
         self._unwritten.append(values)
         if event.draw:
             self._drawn.append({"event": event.event_id})
-        self._scorers[image_id].add(event.scorer)
+        if event.undone_at is None:
+            self._scorers[image_id].add(event.scorer)
         self.touched.add(image_id)
-        entry = _Entry(HandScoreRow, image_id, value, queue, round_id, None)
+        entry = _Entry(HandScoreRow, image_id, value, queue, round_id, event.undone_at)
         self._entries[event.event_id] = entry
         self._settle_round(entry, event)
 

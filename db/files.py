@@ -7,16 +7,26 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, exists, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import InstrumentedAttribute
 
+from db.merging import merge
 from db.records import FileOutcome, ImportedFile, KnownLocation, Location
-from db.rows import first_located, is_among
+from db.rows import is_among
 from db.schema import ImageRow, LocationRow, SourceRow
+from db.states import is_here, settle
 from db.store import Store
 
 _SHUFFLE_BITS = 31
+_NEVER_SEEN = (0, 0)  # mtime_ns and size_bytes of a place where no file was ever looked at
 
 
 def known_locations(store: Store, source_id: int | None = None) -> dict[str, KnownLocation]:
@@ -68,18 +78,22 @@ def record_files(store: Store, files: Sequence[ImportedFile]) -> list[FileOutcom
     - moved: a known image whose other files are gone (`mark_missing` them first);
     - changed: the path held another image before; that one is missing if it has no other file;
     - unreadable: recorded with its reason, whatever it was before.
+
+    An image known by this path alone is merged into the one that the file turns out to hold.
     """
     touched: set[int] = set()
+    merged: list[tuple[int, int]] = []
     with store.transaction() as session:
         connection = session.connection()
         fresh = _add_fresh(connection, files)
         outcomes = [
             FileOutcome(file.path, "new", fresh[number])
             if number in fresh
-            else _record(connection, file, touched)
+            else _record(connection, file, touched, merged)
             for number, file in enumerate(files)
         ]
-        _settle(connection, touched)
+        settle(connection, touched)
+        merge(session, merged)
         return outcomes
 
 
@@ -133,21 +147,25 @@ def mark_missing(store: Store, source_id: int | None, paths: Iterable[str]) -> i
             connection.execute(_LEAVE, {"left": place.id})
             touched.add(place.image_id)
         before = _missing_among(connection, touched)
-        _settle(connection, touched)
+        settle(connection, touched)
         return _missing_among(connection, touched) - before
 
 
 # Built once: an import runs them for every file. A path's present image comes first.
 _AT_PATH = (
-    select(LocationRow.id, LocationRow.image_id, LocationRow.source_id, LocationRow.present)
+    select(
+        LocationRow.id,
+        LocationRow.image_id,
+        LocationRow.source_id,
+        LocationRow.present,
+        LocationRow.mtime_ns,
+        LocationRow.size_bytes,
+    )
     .where(LocationRow.path == bindparam("path"))
     .order_by(LocationRow.present.desc(), LocationRow.id.desc())
     .limit(1)
 )
-_HERE = exists().where(LocationRow.image_id == ImageRow.id, LocationRow.present)
-_IMAGE = select(
-    ImageRow.id, ImageRow.content_hash, ImageRow.reason, _HERE.correlate(ImageRow).label("here")
-)
+_IMAGE = select(ImageRow.id, ImageRow.content_hash, ImageRow.reason, is_here().label("here"))
 _BY_HASH = _IMAGE.where(ImageRow.content_hash == bindparam("hash"))
 _UNREAD = _IMAGE.where(ImageRow.id == bindparam("image"), ImageRow.content_hash.is_(None))
 _ADD_IMAGES = insert(ImageRow.__table__)  # type: ignore[arg-type]
@@ -167,7 +185,12 @@ _ARRIVE = _ADD_LOCATION.on_conflict_do_update(
 )
 
 
-def _record(connection: Connection, file: ImportedFile, touched: set[int]) -> FileOutcome:
+def _record(
+    connection: Connection,
+    file: ImportedFile,
+    touched: set[int],
+    merged: list[tuple[int, int]],
+) -> FileOutcome:
     place = connection.execute(_AT_PATH, {"path": file.path}).first()
     image = _image_of(connection, file, place)
     outcome = _outcome(file, place, image)
@@ -180,6 +203,8 @@ def _record(connection: Connection, file: ImportedFile, touched: set[int]) -> Fi
     if place is not None and place.image_id != image_id:
         connection.execute(_LEAVE, {"left": place.id})
         touched.add(place.image_id)
+        if _unread_at(connection, file, place) is not None:
+            merged.append((place.image_id, image_id))
     connection.execute(_ARRIVE, _location_values(file, image_id))
     return FileOutcome(file.path, outcome, image_id)
 
@@ -194,9 +219,20 @@ def _image_of(connection: Connection, file: ImportedFile, place: Any) -> Any:
         known = connection.execute(_BY_HASH, {"hash": file.content_hash}).first()
         if known is not None:
             return known
-    if place is None:
-        return None
-    return connection.execute(_UNREAD, {"image": place.image_id}).first()
+    return None if place is None else _unread_at(connection, file, place)
+
+
+def _unread_at(connection: Connection, file: ImportedFile, place: Any) -> Any:
+    """The image known by the file's path alone, `None` if there is none or the file is another.
+
+    One whose row was lost (db/references.py) is known by its file's size and time, too: another
+    picture may have its path by now. Of one that came as an embedding neither is known.
+    """
+    image = connection.execute(_UNREAD, {"image": place.image_id}).first()
+    if image is None or image.reason is not None:
+        return image
+    then, now = (place.mtime_ns, place.size_bytes), (file.mtime_ns, file.size_bytes)
+    return image if then in (now, _NEVER_SEEN) else None
 
 
 def _outcome(file: ImportedFile, place: Any, image: Any) -> str:
@@ -253,17 +289,6 @@ def _location_values(file: ImportedFile, image_id: int) -> dict[str, object]:
         "size_bytes": int(file.size_bytes),
         "present": True,
     }
-
-
-def _settle(connection: Connection, image_ids: set[int]) -> None:
-    """Make state and source of these images follow from their locations and reason."""
-    here = _HERE.correlate(ImageRow)
-    state = case((~here, "missing"), (ImageRow.reason.is_not(None), "unreadable"), else_="fine")
-    connection.execute(
-        update(ImageRow)
-        .where(is_among(ImageRow.id, image_ids))
-        .values(state=state, source_id=first_located(LocationRow.source_id))
-    )
 
 
 def _missing_among(connection: Connection, image_ids: set[int]) -> int:

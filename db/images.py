@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from sqlalchemy import bindparam, select, text, update
+from sqlalchemy import bindparam, func, select, text, update
 
 from db.counts import by_state as count_by_state
 from db.counts import not_embedded
@@ -115,6 +115,21 @@ def content_hashes(store: Store, ids: Ids) -> dict[int, str]:
     )
     with store.reading() as session:
         return dict(plain_rows(session, query))
+
+
+def contents_from(store: Store, start: str, end: str) -> list[tuple[str, bool, int]]:
+    """(content hash, whether a file of it can be read, longer side in pixels) by rising hash.
+
+    Those from `start` to before `end`: a million are gone through in pieces.
+    """
+    longer = func.max(func.coalesce(ImageRow.width, 0), func.coalesce(ImageRow.height, 0))
+    query = (
+        select(ImageRow.content_hash, ImageRow.state == "fine", longer)
+        .where(ImageRow.content_hash >= start, ImageRow.content_hash < end)
+        .order_by(ImageRow.content_hash)
+    )
+    with store.reading() as session:
+        return [(digest, bool(fine), side) for digest, fine, side in plain_rows(session, query)]
 
 
 def reasons_unreadable(store: Store, ids: Ids) -> dict[int, str]:

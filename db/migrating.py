@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Connection
 
+from db.backups import copy_store
 from db.engine import explained, open_engine
 from db.errors import StoreError
 
@@ -75,6 +74,13 @@ def _migrate(connection: Connection, path: Path, scripts: Path) -> None:
 def _copy(path: Path, to: Path) -> None:
     """A consistent copy of the store as last committed, put in place whole."""
     partial = to.with_name(f"{to.name}.partial")
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(partial)) as target:
-        source.backup(target)
-    partial.replace(to)
+    try:
+        copy_store(path, partial)
+        partial.replace(to)
+    except OSError as error:
+        raise StoreError(
+            f"Can't keep a copy of {path} before bringing it up to date ({error.strerror}); make "
+            "room or check its folder's permissions."
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from db.engine import PATIENCE_SECONDS, explained
+from db.engine import PATIENCE_SECONDS, explained, is_unwritten
+from db.errors import StoreError
 
 VERSIONS_KEPT = 3
 _FORMAT = 1
@@ -30,6 +31,7 @@ CREATE TABLE IF NOT EXISTS predicted (
 PRAGMA user_version = {_FORMAT};
 COMMIT;
 """
+_KEEP = "INSERT OR REPLACE INTO predicted VALUES (?, ?, ?)"
 
 
 def file_key(path: str, mtime_ns: int, size_bytes: int) -> bytes:
@@ -58,25 +60,49 @@ class PredictedFiles:
         return found
 
     def keep(self, new: Mapping[bytes, float]) -> None:
-        """Keep these from now on, whatever happens next."""
+        """Keep these from now on, whatever happens next; on a full disk they are let go."""
         rows = [(self._version, key, prediction) for key, prediction in new.items()]
-        with explained(self._path), self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany("INSERT OR REPLACE INTO predicted VALUES (?, ?, ?)", rows)
+        try:
+            with explained(self._path), self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.executemany(_KEEP, rows)
+        except StoreError as error:
+            if not is_unwritten(error.__cause__):
+                raise
 
 
 @contextmanager
 def predicted_files(path: Path, version: str) -> Iterator[PredictedFiles]:
     """What is kept in `path` of the version that is called so; those used last are kept.
 
-    Raises `StoreError` where the file can't be written.
+    Where nothing can be written, nothing is kept beyond this. Raises `StoreError` for a file that
+    is locked.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with explained(path), closing(_opened(path)) as connection:
-        yield PredictedFiles(connection, path, _version_id(connection, version))
+    with explained(path):
+        connection, version_id = _opened(path, version)
+    with explained(path), closing(connection):
+        yield PredictedFiles(connection, path, version_id)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened(path: Path, version: str) -> tuple[sqlite3.Connection, int]:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        return _of_version(_whole(path), version)
+    except (OSError, sqlite3.DatabaseError) as error:
+        if not isinstance(error, OSError) and not is_unwritten(error):
+            raise
+        return _of_version(_connected(Path(":memory:")), version)
+
+
+def _of_version(connection: sqlite3.Connection, name: str) -> tuple[sqlite3.Connection, int]:
+    try:
+        return connection, _version_id(connection, name)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _whole(path: Path) -> sqlite3.Connection:
     try:
         return _connected(path)
     except sqlite3.DatabaseError as error:

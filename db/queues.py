@@ -79,10 +79,11 @@ def scored_by_others(
     store: Store, scorer: str | None, *, limit: int, exclude: Collection[int] = ()
 ) -> list[Image]:
     """Fine images that somebody has scored and `scorer` has not, at random; skipped ones last."""
-    given = exists().where(HandScoreRow.image_id == ImageRow.id, HandScoreRow.undone_at.is_(None))
+    # Few images have a score: they are looked up from their scores, not the other way round.
+    given = select(HandScoreRow.image_id).where(HandScoreRow.undone_at.is_(None))
     own = given.where(HandScoreRow.scorer.is_not_distinct_from(scorer))
     query = _narrowed(select(ImageRow.id).where(ImageRow.state == "fine"), None, exclude)
-    query = query.where(given.correlate(ImageRow), ~own.correlate(ImageRow))
+    query = query.where(ImageRow.id.in_(given), ImageRow.id.not_in(own))
     with store.reading() as session:
         ids = session.scalars(query.order_by(was_skipped(), ImageRow.shuffle).limit(limit))
         return images_in_order(session, list(ids))

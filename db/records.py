@@ -127,7 +127,9 @@ class Event:
     `event_id` is the client's own; sending it again changes nothing. A score without `why` is a
     first one or a revision, whichever holds. `queue` is the one that the image was shown in; a
     score or skip with a review queue counts for the open round of `shown_version`. `draw` marks a
-    score of an image that was shown because it was next in the random order.
+    score of an image that was shown because it was next in the random order. `shown_hash` is the
+    content of the picture on the screen: an image of other content gets no score or skip by it. A
+    score with `undone_at` was taken back already where it comes from.
     """
 
     event_id: str
@@ -140,8 +142,10 @@ class Event:
     scorer: str | None = None
     shown_prediction: float | None = None
     shown_version: str | None = None
+    shown_hash: str | None = None
     undoes: str | None = None
     draw: bool = False
+    undone_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import and_, func, insert, select
+from sqlalchemy import Connection, and_, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session, aliased
 
@@ -15,6 +15,21 @@ from db.records import QueueOutcome, Round
 from db.rows import id_array
 from db.schema import HandScoreRow, RoundImageRow, RoundRow, VersionRow
 from db.store import Store
+
+# As db/events.py settles a card: by the last hand score in its round, else by a skip.
+_OF_CARD = """image_id = card.image_id AND round_id = card.round_id AND queue = card.queue
+    AND undone_at IS NULL"""
+_OUTCOME = f"""CASE (SELECT why = 'confirmation' FROM hand_scores WHERE {_OF_CARD}
+    ORDER BY id DESC LIMIT 1) WHEN 1 THEN 'confirmed' WHEN 0 THEN 'corrected' ELSE
+    CASE WHEN EXISTS (SELECT 1 FROM skips WHERE {_OF_CARD}) THEN 'skipped' END END"""
+MISTOLD = f"outcome IS NOT {_OUTCOME}"  # a condition of rows of round_images, called card
+
+
+def tell_outcomes(connection: Connection) -> None:
+    """Make every card's outcome follow from what was done to it in its round and not undone."""
+    connection.exec_driver_sql(
+        f"UPDATE round_images AS card SET outcome = {_OUTCOME} WHERE {MISTOLD}"
+    )
 
 
 def open_round(store: Store, version_id: int, threshold: float) -> Round:

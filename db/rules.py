@@ -84,6 +84,20 @@ def apply_rule(session: Session, rule: Rule, image_ids: Ids | None = None) -> in
     return sum(connection.execute(each).rowcount for each in changes)
 
 
+def misjudged(rule: Rule) -> Query:
+    """Selects the ids of images whose hand score is not what the rule makes of their history."""
+    found = _effective(rule).subquery()
+    apart = func.coalesce(func.abs(ImageRow.hand_score - found.c.effective), 1)
+    return (
+        select(ImageRow.id)
+        .outerjoin(found, found.c.image_id == ImageRow.id)
+        .where(
+            ImageRow.hand_score.is_distinct_from(found.c.effective),
+            apart > 1e-9,  # a mean may be added up in another order
+        )
+    )
+
+
 def _effective(rule: Rule, *only: ColumnElement[bool]) -> Query:
     """Selects (image_id, effective) of the images that have a hand score by the rule.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, insert, select, update
+from sqlalchemy import exists, insert, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from db.errors import StoreError
@@ -21,12 +22,20 @@ _PLAIN = {"synchronize_session": False}
 
 
 def start(
-    store: Store, kind: str, params: dict[str, Any], pid: int | None = None
+    store: Store,
+    kind: str,
+    params: dict[str, Any],
+    pid: int | None = None,
+    *,
+    alive: Collection[int] = (),
 ) -> tuple[Run, bool]:
-    """The active run of that kind and whether it is a new one; `False`: it was running already."""
+    """The active run of that kind and whether it is a new one; `False`: it was running already.
+
+    A silent run makes room for it, unless its id is among those that are known to be `alive`.
+    """
     now = datetime.now(UTC)
     with store.transaction() as session:
-        _mark_stale(session, now, STALE_AFTER_SECONDS)
+        _mark_stale(session, now, STALE_AFTER_SECONDS, alive)
         joined = _first(session, RunRow.kind == kind, RunRow.state == "active")
         if joined is not None:
             return joined, False
@@ -122,21 +131,74 @@ def latest(store: Store, kind: str) -> Run | None:
         return _first(session, RunRow.kind == kind)
 
 
+def ids(store: Store) -> set[int]:
+    """The ids of all runs that there ever were."""
+    with store.reading() as session:
+        return set(session.scalars(select(RunRow.id)))
+
+
+def at_work(store: Store) -> list[Run]:
+    """The runs of every kind that are active, whether or not their process lives."""
+    with store.reading() as session:
+        active_ids = session.scalars(select(RunRow.id).where(RunRow.state == "active")).all()
+        return [_existing(session, run_id) for run_id in active_ids]
+
+
 def mark_stale(
-    store: Store, now: datetime, older_than_seconds: float = STALE_AFTER_SECONDS
+    store: Store,
+    now: datetime,
+    older_than_seconds: float = STALE_AFTER_SECONDS,
+    *,
+    alive: Collection[int] = (),
 ) -> list[Run]:
-    """Mark active runs that have not been heard of for so long as failed; returns them."""
+    """Mark active runs that have not been heard of for so long as failed; returns them.
+
+    `alive` are the ids of runs that are known to be. Where there are none to mark nothing is
+    written, and nobody who writes is waited for.
+    """
+    with store.reading() as session:
+        if not _silent(session, now, older_than_seconds, alive):
+            return []
     with store.transaction() as session:
-        return _mark_stale(session, now, older_than_seconds)
+        return _mark_stale(session, now, older_than_seconds, alive)
 
 
-def _mark_stale(session: Session, now: datetime, older_than_seconds: float) -> list[Run]:
-    silent = update(RunRow).where(
-        RunRow.state == "active",
-        RunRow.heartbeat_at < now - timedelta(seconds=older_than_seconds),
+def is_silent(run: Run, now: datetime, older_than_seconds: float = STALE_AFTER_SECONDS) -> bool:
+    """Whether an active run's last sign of life is not of now.
+
+    Not of now is also what lies ahead: a clock that was set back would let the dead live on.
+    """
+    return run.state == "active" and abs(now - run.heartbeat_at) > timedelta(
+        seconds=older_than_seconds
     )
-    marked = silent.values(state="failed", finished_at=now, message=DIED).returning(RunRow.id)
-    ids = session.scalars(marked, execution_options=_PLAIN).all()
+
+
+def _silent(
+    session: Session, now: datetime, seconds: float, alive: Collection[int]
+) -> Sequence[int]:
+    """The ids of the active runs that are, but for those that are known to be alive."""
+    limit = timedelta(seconds=seconds)
+    not_of_now = or_(RunRow.heartbeat_at < now - limit, RunRow.heartbeat_at > now + limit)
+    query = select(RunRow.id).where(RunRow.state == "active", not_of_now)
+    return session.scalars(query.where(~is_among(RunRow.id, list(alive)))).all()
+
+
+def mark_died(store: Store, run_id: int) -> None:
+    """Mark the run as failed, if it is active still: its process is known to be dead."""
+    died = update(RunRow).where(RunRow.id == run_id, RunRow.state == "active")
+    with store.transaction() as session:
+        session.execute(
+            died.values(state="failed", finished_at=datetime.now(UTC), message=DIED),
+            execution_options=_PLAIN,
+        )
+
+
+def _mark_stale(
+    session: Session, now: datetime, older_than_seconds: float, alive: Collection[int]
+) -> list[Run]:
+    ids = _silent(session, now, older_than_seconds, alive)
+    for run_id in ids:
+        _update(session, run_id, {"state": "failed", "finished_at": now, "message": DIED})
     return [_existing(session, run_id) for run_id in ids]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import and_, column, func, select
+from sqlalchemy import and_, column, func, or_, select
 from sqlalchemy.orm import Session
 
 from db.rows import Query, is_among
@@ -32,8 +32,14 @@ class Act:
     together: tuple[tuple[str, int], ...] = ()
 
 
-def recent_acts(store: Store, queues: Collection[str], limit: int) -> list[Act]:
-    """The last `limit` acts in these queues, oldest first."""
+def recent_acts(
+    store: Store, queues: Collection[str], limit: int, scorer: str | None = None
+) -> list[Act]:
+    """The last `limit` acts in these queues, oldest first.
+
+    With `scorer` only that person's and nameless ones: nobody takes back what somebody else did.
+    Who skipped is not kept, so while others are at work skips are left out then.
+    """
     scores = select(
         HandScoreRow.id,
         HandScoreRow.event_id,
@@ -42,9 +48,14 @@ def recent_acts(store: Store, queues: Collection[str], limit: int) -> list[Act]:
         HandScoreRow.at,
     )
     skips = select(SkipRow.event_id, SkipRow.image_id, SkipRow.at)
+    own = or_(HandScoreRow.scorer == scorer, HandScoreRow.scorer.is_(None))
     with store.reading() as session:
-        scored = session.execute(_latest(scores, HandScoreRow, queues, limit)).all()
+        latest = _latest(scores.add_columns(HandScoreRow.scorer), HandScoreRow, queues, limit)
+        scored = session.execute(latest).all()
         skipped = session.execute(_latest(skips, SkipRow, queues, limit)).all()
+        if scorer is not None and any(row.scorer not in (scorer, None) for row in scored):
+            scored = session.execute(_latest(scores.where(own), HandScoreRow, queues, limit)).all()
+            skipped = []
         befores = _befores(session, {row.image_id for row in scored})
         together = _together(session, {row.event_id for row in (*scored, *skipped)})
     # Oldest first already here, so that acts of the same moment keep their order.
@@ -60,7 +71,22 @@ def recent_acts(store: Store, queues: Collection[str], limit: int) -> list[Act]:
         for act in acts
         if act.event_id not in followers
     ]
-    return sorted(leading, key=lambda act: act.at)[-limit:]
+    return _in_order(leading)[-limit:]
+
+
+def _in_order(acts: list[Act]) -> list[Act]:
+    """Scores and skips by when they came, each among themselves as they were kept.
+
+    The clock decides only between a score and a skip: it may have been set back.
+    """
+    latest: dict[bool, datetime] = {}
+    moments = []
+    for act in acts:
+        is_skip = act.value is None
+        latest[is_skip] = max(act.at, latest.get(is_skip, act.at))
+        moments.append(latest[is_skip])
+    order = sorted(range(len(acts)), key=moments.__getitem__)
+    return [acts[place] for place in order]
 
 
 def _together(session: Session, event_ids: set[str]) -> dict[str, list[tuple[str, int]]]:
@@ -84,7 +110,7 @@ def _latest(
     query: Query, table: type[HandScoreRow] | type[SkipRow], queues: Collection[str], limit: int
 ) -> Query:
     undoable = query.where(table.queue.in_(queues), table.undone_at.is_(None))
-    return undoable.order_by(table.at.desc(), table.id.desc()).limit(limit)
+    return undoable.order_by(table.id.desc()).limit(limit)
 
 
 def _befores(session: Session, image_ids: set[int]) -> dict[int, float]:

@@ -44,6 +44,7 @@ class Store:
         """
         if path.exists():
             raise StoreError(f"{path} exists already; open it, or choose another place.")
+        _remove_killed(path)
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             part.open("wb").close()
@@ -109,6 +110,26 @@ class Store:
     def close(self) -> None:
         """Give back the connections; a closed store opens new ones when used again."""
         self._engine.dispose()
+
+
+def _remove_killed(path: Path) -> None:
+    """Remove what programs have left that were killed while they made this store."""
+    for left in path.parent.glob(f".{path.name}.*.part*"):
+        pid = left.name.removeprefix(f".{path.name}.").partition(".")[0]
+        if pid.isdecimal() and not _runs(int(pid)):
+            left.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    if os.name != "posix":  # There this would end the process.
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _prepare(path: Path) -> None:

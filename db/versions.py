@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import PurePath
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session, aliased
@@ -180,4 +182,6 @@ def _all(session: Session, *conditions: object) -> list[Version]:
         .where(*conditions)  # type: ignore[arg-type]
         .order_by(VersionRow.id)
     )
-    return [Version(*row) for row in session.execute(query)]
+    found = [Version(*row) for row in session.execute(query)]
+    # A file among the models: a store that somebody else has made may say otherwise.
+    return [replace(each, file=PurePath(each.file).name) for each in found]

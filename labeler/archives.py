@@ -79,7 +79,7 @@ def look_into(path: Path) -> Listing | None:
     except UnreadableImage as error:
         return Listing(problem=str(error))
     except OSError as error:
-        return Listing(problem=f"It can't be read ({error.strerror}); check its permissions.")
+        return Listing(problem=f"It can't be read ({error.strerror or 'damaged'}); get it again.")
     return None if archive is None else archive.listing
 
 

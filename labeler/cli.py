@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labeler import (
+    cli_care,
     cli_embeddings,
     cli_export,
     cli_label,
@@ -194,6 +195,8 @@ for command in (
     cli_predict.try_pictures,
     cli_export.export,
     cli_model.card,
+    cli_care.backup,
+    cli_care.doctor,
     cli_share.app,
     cli_share.demo,
     cli_share.run_in_background,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from labeler.cli_output import tell
+from labeler.cli_output import printable, tell
 from labeler.failures import STOPPED, sentence
 
 if TYPE_CHECKING:
@@ -61,12 +61,20 @@ class Interrupted(Failure):
 class Commands(click.Group):
     """A group that knows which errors are for a person; the others keep their traceback."""
 
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **more)
+        except click.ClickException as error:
+            raise _printable(error) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted(STOPPED) from None
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except click.ClickException as error:
+            raise _printable(error) from error.__cause__
+        except (click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
             message = sentence(error)
@@ -74,6 +82,15 @@ class Commands(click.Group):
                 raise
             kind = Interrupted if message == STOPPED else Failure
             raise kind(message) from error
+
+
+def _printable(error: click.ClickException) -> click.ClickException:
+    """What click says repeats arguments, and a shell's `*` stands for names of files.
+
+    Some of it is a whole help text, so its lines stay.
+    """
+    vars(error)["message"] = "\n".join(map(printable, error.message.split("\n")))
+    return error
 
 
 def _reader_left(error: Exception) -> bool:

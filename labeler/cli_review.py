@@ -56,12 +56,17 @@ def train(recipe: str, note: str, as_json: bool) -> None:
 def _train(project: Project, params: dict[str, Any]) -> Run:
     from labeler import runs
 
-    run, is_ours = runs.begin(project, "train", params)
     with progress_bar() as progress:
+        run, is_ours = runs.begin(project, "train", params)
         if is_ours:
             return runs.work(project, run.id, progress=progress)
-        tell("A training runs already; following that one.")
-        return runs.follow(project, run.id, progress)
+        other = " It was started with another recipe or note." if run.params != params else ""
+        tell(f"A training runs already; following that one.{other}")
+        ended = runs.follow(project, run.id, progress)
+    if not runs.has_died(ended):
+        return ended
+    tell("That training was killed; training anew.")
+    return _train(project, params)
 
 
 @click.command()
@@ -157,6 +162,8 @@ def _show_status(now: Status) -> None:
         f"{counted(now.fine, 'image')}, {now.embedded} embedded, {now.missing} missing, "
         f"{len(now.unreadable)} unreadable"
     )
+    if now.missing:
+        say("Missing ones keep their scores; find them again with: labeler import NEWPLACE")
     for source in now.sources:
         expect = f", expected {source.expect[0]:g} to {source.expect[1]:g}" if source.expect else ""
         say(f"  {source.name}: {counted(source.images, 'image')}, {source.scored} scored{expect}")

@@ -18,7 +18,7 @@ HOST = click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Where to listen; 0.0.0.0 lets the whole network see the pictures.",
+    help="Where to listen; with 0.0.0.0 whoever has the token gets in from the network.",
 )
 PORT = click.option(
     "--port",
@@ -39,6 +39,11 @@ def app(host: str, port: int | None, browser: bool) -> None:
 
     Its pages are for scoring, reviewing, training, exploring and exporting. Where there is no
     project yet, its first page makes one.
+
+    With another --host than this machine's own, the app asks everybody for a token. It is printed
+    as part of the address and made anew at each start, unless the environment variable
+    LABELER_TOKEN states one of 16 characters or more. Nothing is encrypted on the way: use it in a
+    network that you trust, or leave --host out and come through a tunnel (ssh -L).
     """
     from labeler.errors import NoProject
     from labeler.project import find_folder
@@ -65,8 +70,9 @@ def _serve(folder: Path | None, host: str, port: int | None, browser: bool) -> N
 
     if not launching.is_private(host):
         tell(
-            f"Warning: with --host {host} anybody on the network can see the pictures and change "
-            "the scores; leave it out to keep the app to this machine."
+            f"With --host {host} whoever has the token gets in from the network. Nothing is "
+            "encrypted on the way: others in it can read along. Through a tunnel (ssh -L) nobody "
+            "can; then leave --host out."
         )
     port = launching.choose_port(host, port)
     announce = "The app is open at {}  (Ctrl-C ends it)"
@@ -106,7 +112,8 @@ def run_in_background(run_id: int) -> None:
 
     give_way(own_session=True)
     with opened_project() as project:
-        run = runs.work(project, run_id, on_start=_stop_on_terminate)
+        again = runs.until_there_is_room()
+        run = runs.work(project, run_id, on_start=_stop_on_terminate, again=again)
         tell(f"{run.kind}: {run.state}. {run.message or ''}")
 
 

@@ -16,7 +16,7 @@ import db.images
 from db.records import Image as ImageRecord
 from labeler.errors import LabelerError
 from labeler.pictures import open_picture
-from labeler.previews import OWN_THUMBNAIL_SIDE, preview_of, thumbnail_of
+from labeler.previews import OWN_THUMBNAIL_SIDE, Unkept, passing, preview_of, thumbnail_of
 from labeler.project import Project
 
 COLUMNS, TILE, ROWS = 10, 160, 50
@@ -91,8 +91,12 @@ def _small(project: Project, image: ImageRecord | None, tile: int) -> Image.Imag
     if image is None or image.content_hash is None:
         return None
     copy_of = thumbnail_of if tile <= OWN_THUMBNAIL_SIDE // 2 else preview_of
+    original = Path(image.path)
     try:
-        small = open_picture(copy_of(project, image.content_hash, Path(image.path)))
+        try:
+            small = open_picture(copy_of(project, image.content_hash, original))
+        except Unkept:
+            small = passing(image.content_hash, original)
     except LabelerError:
         return None
     small.thumbnail((tile, tile), Image.Resampling.LANCZOS)

@@ -20,7 +20,7 @@ from labeler.pictures import open_regular
 from labeler.predicting import PredictedImage
 from labeler.progress import Progress, silent
 from labeler.sidecars import write_sidecar
-from labeler.whole_files import whole_file
+from labeler.whole_files import remove_scratch, whole_file
 
 _LONGEST_NAME = 255  # bytes, on the usual file systems
 
@@ -91,6 +91,8 @@ def copy_images(
             copies.renamed.append((image.path, str(place)))
         if destination.sidecar and not _sidecar(place, destination.sidecar, image, version):
             copies.without_sidecar.append(str(place))
+    for folder in {destination.place_of(image).parent for image in chosen}:
+        remove_scratch(folder)
     progress(len(chosen), len(chosen), "copying")
     return copies
 

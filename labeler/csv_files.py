@@ -10,12 +10,13 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from labeler.csv_cells import unguarded
 from labeler.errors import BadInput
 
 _LONGEST_HEADER = 1 << 20
+_LONGEST_LINE = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def header_of(file: Path) -> list[str]:
     """The names of the columns in lower case; raises as `read_lines` does."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
-            return _header(csv.reader(text, delimiter=_delimiter(text)))
+            return _header(_reader(text, _delimiter(text)))
     except UnicodeDecodeError:
         raise _no_text(file) from None
     except csv.Error as error:
@@ -82,7 +83,7 @@ def _checked(file: Path, text: TextIO, needed: Sequence[Sequence[str]]) -> str:
     """Read all of it once, so that nobody takes half of a file; what parts its columns."""
     try:
         delimiter = _delimiter(text)
-        reader = csv.reader(text, delimiter=delimiter)
+        reader = _reader(text, delimiter)
         _check_header(file, _header(reader), needed)
         for _ in reader:
             pass
@@ -97,7 +98,7 @@ def _checked(file: Path, text: TextIO, needed: Sequence[Sequence[str]]) -> str:
 
 
 def _lines(text: TextIO, delimiter: str) -> Iterator[Line]:
-    reader = csv.reader(text, delimiter=delimiter)
+    reader = _reader(text, delimiter)
     header = _header(reader)
     line = reader.line_num + 1
     for cells in reader:
@@ -110,6 +111,18 @@ def _lines(text: TextIO, delimiter: str) -> Iterator[Line]:
                 has_decimal_commas=delimiter == ";",
             )
         line = reader.line_num + 1
+
+
+def _reader(text: TextIO, delimiter: str) -> Any:
+    return csv.reader(_short_lines(text), delimiter=delimiter)
+
+
+def _short_lines(text: TextIO) -> Iterator[str]:
+    """Its lines; raises `csv.Error` before one that never ends fills the memory."""
+    while line := text.readline(_LONGEST_LINE):
+        if len(line) == _LONGEST_LINE:
+            raise csv.Error(f"there is a line of more than {_LONGEST_LINE:,} characters")
+        yield line
 
 
 def _no_text(file: Path) -> BadInput:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeler.errors import BadInput
-from labeler.finding import readable_name
+from labeler.finding import LEADS_OUT, leads_inside, readable_name
 from labeler.formats import image_extensions
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ def find_embeddings(path: Path, columns: Columns = Columns()) -> EmbeddingFiles:
         return found
     arrays = _arrays(path)
     for file in arrays:
-        _add(found, file, columns)
+        if not _leads_out(found, file, path):
+            _add(found, file, columns)
     if not arrays:
         _add_loose(found, path, columns)
     return found
@@ -170,6 +171,8 @@ def _add_loose(found: EmbeddingFiles, folder: Path, columns: Columns) -> None:
 
     singles: dict[Path, Header] = {}
     for path in _under(folder):
+        if path.suffix.lower() in (NPY, TABLE) and _leads_out(found, path, folder):
+            continue
         suffix = path.suffix.lower()
         if suffix == TABLE and holds_embeddings(path):
             _add(found, path, columns)
@@ -187,10 +190,19 @@ def _add_loose(found: EmbeddingFiles, folder: Path, columns: Columns) -> None:
     found.files += vector_folder(folder, singles)
 
 
+def _leads_out(found: EmbeddingFiles, path: Path, folder: Path) -> bool:
+    """Whether it is a link to a file outside the folder, which is not followed, and is said so."""
+    if not path.is_symlink() or leads_inside(path, folder):
+        return False
+    found.unusable.append((readable_name(path), LEADS_OUT))
+    return True
+
+
 def _under(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place, name) for name in sorted(names))
+        inside = (Path(place, name) for name in sorted(names))
+        yield from (path for path in inside if not _is_pipe(path))
 
 
 def _is_folder_of_vectors(folder: Path) -> bool:
@@ -215,6 +227,13 @@ def _arrays(folder: Path) -> list[Path]:
 
 def _listed(folder: Path) -> list[Path]:
     try:
-        return list(folder.iterdir()) if folder.is_dir() else []
+        return [path for path in folder.iterdir() if not _is_pipe(path)] if folder.is_dir() else []
     except OSError:
         return []
+
+
+def _is_pipe(path: Path) -> bool:
+    """Whether it is named as one of these files but may keep who reads it waiting for ever."""
+    if path.suffix.lower() not in (NPY, TABLE) or path.is_file():
+        return False
+    return path.exists() and not path.is_dir()

@@ -137,7 +137,7 @@ def story(project: Project, image_id: int, *, neighbours: int = 8) -> Story:
     return Story(
         image=image,
         locations=db.images.locations(project.store, image_id),
-        history=sorted(db.scores.history(project.store, image_id), key=lambda score: score.at),
+        history=db.scores.history(project.store, image_id),
         predictions=_predictions(project.store, image_id),
         nearest_scored=similar(project, image_id, limit=neighbours, among=scored_ids),
     )

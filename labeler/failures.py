@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 from db.errors import StoreError
 from labeler.errors import LabelerError, Stopped
@@ -13,6 +14,7 @@ STOPPED = "Stopped; run the same command again to go on."
 _NEXT_STEP = {
     errno.ENOSPC: "make room on that disk and run the same command again",
     errno.EDQUOT: "make room in your quota and run the same command again",
+    errno.EFBIG: "no larger file is allowed there; raise the limit or choose another place",
     errno.EROFS: "that disk is read-only; choose another place",
     errno.EACCES: "give yourself the right to it or choose another place",
     errno.EPERM: "give yourself the right to it or choose another place",
@@ -36,5 +38,10 @@ def sentence(error: BaseException) -> str | None:
 
 def _about_the_system(error: OSError) -> str:
     step = _NEXT_STEP.get(error.errno or 0, "put that right and run the same command again")
-    where = f" ({error.filename})" if error.filename is not None else ""
-    return f"{error.strerror}{where}; {step}."
+    # Of two names the second is where it was to be written.
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+    named = (full and error.filename2) or error.filename
+    where = f" ({named})" if named is not None else ""
+    # Libraries put their own words around the system's.
+    problem = os.strerror(error.errno) if error.errno in _NEXT_STEP else error.strerror
+    return f"{problem}{where}; {step}."

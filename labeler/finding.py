@@ -19,7 +19,7 @@ from labeler.img2dataset import failed_keys
 from labeler.project import STORE_FILE, SUBFOLDERS
 
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN"})
-_LEADS_OUT = "A link to a file outside the imported folder; import the folder that holds the file."
+LEADS_OUT = "A link to a file outside the imported folder; import the folder that holds the file."
 _LINKED_FOLDER = "A link to a folder is not followed; import that folder itself if you want it."
 _BAD_NAME = "Its name is not valid UTF-8 and can't be stored; rename it."
 _PACKED = "A compressed archive, in which nothing can be read in its place; unpack it to .tar."
@@ -217,9 +217,13 @@ def _found(path: Path, root: Path) -> FoundFile:
 def _problem(path: Path, root: Path) -> str | None:
     if not _is_text(str(path)):
         return _BAD_NAME
-    if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
-        return _LEADS_OUT
+    if path.is_symlink() and not leads_inside(path, root):
+        return LEADS_OUT
     return None
+
+
+def leads_inside(link: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(link)).is_relative_to(os.path.realpath(folder))
 
 
 def _is_text(name: str) -> bool:

@@ -8,13 +8,17 @@ whatever it wraps), FITS and the BUFR, GRIB, HDF5 and MPEG stubs (data, not pict
 from __future__ import annotations
 
 import functools
+import io
+import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import Image, ImageFile
 
 from labeler.errors import UnreadableImage
+from labeler.project import STORE_FILES
 
 # Recognised by their first bytes; the usual ones first.
 _BY_CONTENT = (
@@ -22,6 +26,18 @@ _BY_CONTENT = (
     *("ICO", "CUR", "ICNS", "PPM", "DDS", "SGI", "SUN", "PCX", "DCX", "XBM", "XPM", "MSP"),
     *("BLP", "FLI", "FTEX", "GBR", "PIXAR", "XVTHUMB", "MCIDAS"),
 )
+_MOST_COPIED = 64 << 20  # bytes
+MOST_IN_ICONS = 2048 * 2048  # pixels
+MOST_TILES = 100_000
+# Reading a header, whose parts may be without number: how often it may read, and for how long (of
+# the thread's own time), and how often a PNG may afterwards, in which more parts follow the pixels.
+MOST_READS = 100_000
+LONGEST = 3.0  # seconds
+MOST_READS_AFTERWARDS = 1_000_000
+_MOST_EXIF = 4 << 20  # bytes
+_MOST_PROFILES = 100
+_LAST_OF_TIFF = 1023  # of its own tags; the others are other programs'
+_BYTES = (1, 2, 6, 7)  # kinds of values in TIFF that are taken as they are
 # No distinctive first bytes: tried only where the extension says so.
 _BY_EXTENSION = ("TGA", "DIB", "PCD", "IM")
 # Enough to import a file that has no image extension. TIFF is not here: many camera raw files and
@@ -29,6 +45,7 @@ _BY_EXTENSION = ("TGA", "DIB", "PCD", "IM")
 _SURE_OF = frozenset({"JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "JPEG2000", "PSD", "QOI"})
 
 DAMAGED = "The picture is damaged or breaks off early; copy it again from its original."
+_BOMB = "It unpacks to far more pixels than are read here; make a smaller copy of it."
 _WEB_PAGE = "A web page saved under an image's name; download the image again."
 _HEIC = (
     "A HEIC photo, which needs one more package: pip install 'taste-labeler[heif]', "
@@ -69,9 +86,21 @@ def identify(file: BinaryIO, path: Path) -> ImageFile.ImageFile:
     for name, (factory, accept) in _decoders(path.suffix.lower()).items():
         if accept is not None and not _accepts(accept, head):
             continue
-        file.seek(0)
         try:
-            image = factory(file, "")
+            if name == "ICO" and _most_in_icon(file) > MOST_IN_ICONS:
+                raise UnreadableImage(_BOMB)  # Pillow unpacks it at once
+            if name == "TIFF" and _longest_list(file) > MOST_TILES:
+                raise UnreadableImage(DAMAGED)  # Pillow goes through it at once
+            file.seek(0)
+            # This one closes what it is given.
+            own = io.BytesIO(file.read(_MOST_COPIED)) if name == "FTEX" else file
+            walk = _Walk(own)
+            image = factory(walk, "")
+            walk.end(MOST_READS_AFTERWARDS if name == "PNG" else None)
+        except UnreadableImage:
+            raise
+        except Image.DecompressionBombError as error:
+            raise UnreadableImage(_BOMB) from error
         except Exception:  # damaged headers raise anything; the next decoder may know better
             damaged = damaged or name in _SURE_OF
         else:
@@ -87,7 +116,7 @@ def looks_like_image(path: Path) -> bool:
     if path.suffix.lower() in image_extensions():
         return True
     try:
-        if not path.is_file():
+        if path.name in STORE_FILES or not path.is_file():
             return False
         with path.open("rb") as file:
             head = file.read(32)
@@ -120,6 +149,8 @@ def image_extensions() -> frozenset[str]:
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1–8; 1 (upright) where there is none or it can't be read."""
     try:
+        if len(image.info.get("exif", b"")) > _MOST_EXIF:  # its values may be as many
+            return 1
         value = image.getexif().get(0x0112, 1)
     except Exception:  # broken metadata doesn't make the picture unreadable
         return 1
@@ -129,6 +160,77 @@ def orientation(image: Image.Image) -> int:
 def _accepts(accept: Callable[[bytes], bool | str], head: bytes) -> bool:
     answer = accept(head[:16])
     return not isinstance(answer, str) and bool(answer)  # a string says what is not installed
+
+
+def _most_in_icon(file: BinaryIO) -> int:
+    """The pixels of the largest picture in it, which its directory may tell otherwise."""
+    file.seek(4)
+    count = int.from_bytes(file.read(2), "little")
+    directory, most = file.read(16 * count), 0
+    for at in range(12, len(directory), 16):
+        file.seek(int.from_bytes(directory[at : at + 4], "little"))
+        head = file.read(24)
+        is_png = head.startswith(b"\x89PNG")
+        at_size, form = (slice(16, 24), ">ii") if is_png else (slice(4, 12), "<ii")
+        sides = struct.unpack(form, head[at_size].ljust(8, b"\0"))
+        most = max(most, abs(sides[0] * sides[1]) // (1 if is_png else 2))
+    return most
+
+
+def _longest_list(file: BinaryIO) -> int:
+    """Of how many values the longest tag of a TIFF is that tells how its pixels lie."""
+    file.seek(0)
+    head = file.read(16)
+    is_big = b"+" in head[2:4]
+    order = "<" if head[:2] == b"II" else ">"
+    at, count, form = ("Q", "Q", "HHQ8x") if is_big else ("I", "H", "HHI4x")
+    entry = struct.Struct(order + form)
+    file.seek(struct.unpack_from(order + at, head, 8 if is_big else 4)[0])
+    (entries,) = struct.unpack(order + count, file.read(struct.calcsize(count)))
+    rows = file.read(entry.size * min(entries, 1 << 16))
+    told = entry.iter_unpack(rows[: len(rows) // entry.size * entry.size])
+    lists = (values for tag, kind, values in told if tag <= _LAST_OF_TIFF and kind not in _BYTES)
+    return max(lists, default=0)
+
+
+class _Walk:
+    """A file of which only so much is read, until the `end` of its header.
+
+    Stays in the place of the file, since parts of decoders keep hold of it.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left = MOST_READS
+        self._until = time.thread_time() + LONGEST
+        self._exif, self._profiles = _MOST_EXIF, _MOST_PROFILES
+        self.read = self._watched(file.read)
+        self.readline = self._watched(file.readline)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def end(self, left: int | None) -> None:
+        """From now on it may be read `left` times, None: at will."""
+        self._left, self._until = left or 0, float("inf")
+        if left is None:
+            self.read, self.readline = self._file.read, self._file.readline
+
+    def _watched(self, read: Callable[..., bytes]) -> Callable[..., bytes]:
+        def counted(*most: int) -> bytes:
+            self._left -= 1
+            if self._left < 0 or time.thread_time() > self._until:
+                raise UnreadableImage(DAMAGED)
+            data = read(*most)
+            if data.startswith(b"Exif\0\0"):  # a JPEG's pieces are put together one by one
+                self._exif -= max(len(data), 1 << 14)
+            elif data[4:] == b"iCCP":  # of a PNG's profiles each is unpacked
+                self._profiles -= 1
+            if min(self._exif, self._profiles) < 0:
+                raise UnreadableImage(DAMAGED)
+            return data
+
+        return counted
 
 
 def _head(file: BinaryIO) -> bytes:

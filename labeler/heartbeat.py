@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any
 
 from db import runs
 from db.errors import StoreError
 from labeler.errors import Stopped
+from labeler.living import alive
 from labeler.progress import Progress, silent
 from labeler.project import Project
 
@@ -34,12 +35,14 @@ class Heart:
         self._stop = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_beating, daemon=True)
+        self._sign = ExitStack()
 
     def progress(self, done: int, total: int, what: str) -> None:
         new_phase = what != self._latest[2]
         self._latest = (done, total, what)
         if new_phase or time.monotonic() - self._written_at >= WRITE_SECONDS:
-            self._beat()
+            with suppress(StoreError):  # Work that writes elsewhere goes on; the next beat tells.
+                self._beat()
         self._watcher(done, total, what)
         if self._stop.is_set():
             raise Stopped(f"Stopped while {what}; what was finished is kept.")
@@ -48,15 +51,22 @@ class Heart:
         """Keep the loss curve so far; it is written with the next progress."""
         self._curve = curve
 
+    def tell(self) -> None:
+        """Write the last progress, which may be newer than the last beat."""
+        with suppress(StoreError):
+            self._beat()
+
     def stop(self) -> None:
         """Ask the work to stop at its next progress; safe in a signal handler."""
         self._stop.set()
 
     def _beat(self) -> None:
         self._written_at = time.monotonic()
-        curve, self._curve = self._curve, None
+        curve = self._curve
         if runs.beat(self._project.store, self._run_id, *self._latest, curve=curve):
             self._stop.set()
+        if self._curve is curve:
+            self._curve = None
 
     def _keep_beating(self) -> None:
         while not self._over.wait(HEARTBEAT_SECONDS):
@@ -68,6 +78,7 @@ class Heart:
     def __enter__(self) -> Heart:
         self._beat()
         self._thread.start()
+        self._sign.enter_context(alive(self._project, self._run_id))
         return self
 
     def __exit__(
@@ -78,5 +89,5 @@ class Heart:
     ) -> None:
         self._over.set()
         self._thread.join()
-        with suppress(StoreError):
-            self._beat()  # The row ends with the last progress, not the last but a few.
+        with self._sign:
+            self.tell()

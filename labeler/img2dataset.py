@@ -13,15 +13,17 @@ def failed_keys(table: Path) -> frozenset[str]:
     None where it is another kind of table, or can't be read: the pictures themselves then tell.
     """
     import pyarrow
-    from pyarrow import compute, parquet
+    from pyarrow import compute
+
+    from labeler.parquet_texts import open_texts, plain
 
     try:
-        with parquet.ParquetFile(table) as file:
+        with open_texts(table) as file:
             if not {"key", "status"} <= set(file.schema_arrow.names):
                 return frozenset()
             noted = file.read(["key", "status"])
-        failed = compute.not_equal(noted.column("status").cast(pyarrow.string()), SUCCESS)
-        keys = noted.column("key").filter(compute.fill_null(failed, True))
+        failed = compute.not_equal(plain(noted.column("status")).cast(pyarrow.string()), SUCCESS)
+        keys = plain(noted.column("key")).filter(compute.fill_null(failed, True))
         return frozenset(str(key) for key in keys.to_pylist())
-    except (pyarrow.ArrowException, OSError):
+    except (pyarrow.ArrowException, OSError, ValueError):
         return frozenset()

@@ -19,7 +19,6 @@ from labeler.archives import lies_there, may_be_archive
 from labeler.errors import BadInput
 from labeler.finding import Found, FoundFile, find_images, readable_name
 from labeler.intake import Intake, Known
-from labeler.previews import has_preview
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.sourcing import source_for
@@ -113,19 +112,12 @@ class _Import:
             kept = source_id if forced or place is None else place.source_id
             if not file.storable:
                 self.summary.unreadable.append((readable_name(file.path), file.problem or ""))
-            elif place is not None and place.source_id == kept and self._unchanged(file, place):
+            elif place is not None and place.source_id == kept and place.is_still(file):
                 self.summary.known += 1
             else:
                 self.waiting.append((file, kept))
         if path.is_dir() or may_be_archive(path):
             self._mark_vanished(path, found)
-
-    def _unchanged(self, file: FoundFile, place: Known) -> bool:
-        return (
-            place.is_still(file)
-            and place.content_hash is not None
-            and has_preview(self.project, place.content_hash)
-        )
 
     def _mark_vanished(self, folder: Path, found: Found) -> None:
         inside = f"{folder}{os.sep}".replace(os.sep * 2, os.sep)

@@ -1,7 +1,8 @@
-"""Reading many files at once: each is opened once, hashed, decoded and previewed.
+"""Reading many files at once: each is opened once, hashed and decoded; large ones are previewed.
 
 Threads, not processes: hashing, decoding and resizing all run outside Python's lock, so two
-threads are as fast as two processes, and Ctrl-C has nothing to clean up.
+threads are as fast as two processes, and Ctrl-C has nothing to clean up. A decoder that crashes
+ends them all; the next import knows which files were in hand (labeler.in_hand).
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 from db.records import ImportedFile
 from labeler.errors import UnreadableImage
 from labeler.finding import FoundFile
 from labeler.fingerprints import content_hash, look
-from labeler.pictures import open_regular, quiet_pillow, read_header
-from labeler.previews import has_preview, make_previews
+from labeler.in_hand import InHand
+from labeler.pictures import decode, open_in_memory, quiet_pillow, read_header
+from labeler.previews import THUMBNAIL_LEAST, make_previews, wanted_at_once
 from labeler.project import Project
 
 MOST_WORKERS = 8
@@ -32,8 +33,6 @@ GROUP_BYTES = 1 << 20
 # Groups. What was taken waits to be recorded as a few numbers, so this costs no memory; it has to
 # last while a batch is recorded, else the threads stand idle.
 AHEAD_PER_WORKER = 16
-# A file up to this size is read once, into memory, to be hashed and decoded from there.
-IN_MEMORY = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +64,30 @@ class Intake:
         count = workers or min(os.cpu_count() or 1, MOST_WORKERS)
         groups = _groups(waiting)
         pool = ThreadPoolExecutor(count, thread_name_prefix="import")
-        with quiet_pillow():  # once for the run: changing the warnings' filters is dear
+        # Pillow is quieted once for the run: changing the warnings' filters is dear.
+        with quiet_pillow(), InHand(self.project.runs_folder) as hand:
             try:
                 ahead: deque[Future[list[ImportedFile]]] = deque()
                 for group in islice(groups, count * AHEAD_PER_WORKER):
-                    ahead.append(pool.submit(self._take_all, group))
+                    ahead.append(pool.submit(self._take_all, group, hand))
                 while ahead:
                     taken = ahead.popleft().result()
                     for group in islice(groups, 1):
-                        ahead.append(pool.submit(self._take_all, group))
+                        ahead.append(pool.submit(self._take_all, group, hand))
                     yield from taken
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _take_all(self, group: list[tuple[FoundFile, int]]) -> list[ImportedFile]:
-        return [self.take(file, source_id) for file, source_id in group]
+    def _take_all(self, group: list[tuple[FoundFile, int]], hand: InHand) -> list[ImportedFile]:
+        return [self.take(file, source_id, hand) for file, source_id in group]
 
-    def take(self, file: FoundFile, source_id: int) -> ImportedFile:
+    def take(self, file: FoundFile, source_id: int, hand: InHand | None = None) -> ImportedFile:
         """Read one file; whatever is wrong with it becomes the record's reason."""
         try:
             if file.problem is not None:
                 raise UnreadableImage(file.problem)
+            if hand is not None:
+                hand.take(file.path)
             return self._read(file, source_id)
         except UnreadableImage as error:
             return _record(file, source_id, reason=str(error))
@@ -95,15 +97,17 @@ class Intake:
 
     def _read(self, file: FoundFile, source_id: int) -> ImportedFile:
         path = Path(file.path)
-        with _opened(path, file.size_bytes) as opened:
+        with open_in_memory(path) as opened:
             if isinstance(opened, io.BytesIO):
                 file = replace(file, size_bytes=len(opened.getbuffer()))
             header = read_header(opened, path)  # before hashing: films and raw files are large
             digest = content_hash(opened)
-            if digest in self.fine_hashes and has_preview(self.project, digest):
+            if digest in self.fine_hashes:
                 return _record(file, source_id, content_hash=digest)
-            data = opened.getvalue() if isinstance(opened, io.BytesIO) else b""
-            picture = make_previews(self.project, digest, header, data)
+            if wanted_at_once(header):
+                picture = make_previews(self.project, digest, header, opened)
+            else:
+                picture = decode(header, longer=THUMBNAIL_LEAST, grey=header.mode in ("RGB", "L"))
         return _record(
             file,
             source_id,
@@ -128,16 +132,6 @@ def _groups(
             group, size = [], 0
     if group:
         yield group
-
-
-def _opened(path: Path, size_bytes: int) -> BinaryIO:
-    """The file open for reading, by way of memory unless it is large; the caller closes it."""
-    opened = open_regular(path)
-    if size_bytes > IN_MEMORY or isinstance(opened, io.BytesIO):
-        return opened
-    with opened:
-        # Not simply the most there may be: memory for all of that would be set aside each time.
-        return io.BytesIO(opened.read(size_bytes + 1))
 
 
 def _record(file: FoundFile, source_id: int, **described: str | int | None) -> ImportedFile:

@@ -100,6 +100,20 @@ def _predict(project: Project, params: dict[str, Any], heart: Heart, encoder: An
     return done.sentences(), None
 
 
+def _backup(project: Project, params: dict[str, Any], heart: Heart, _encoder: Any) -> Outcome:
+    from labeler.backup import back_up
+
+    force = bool(params.get("force"))
+    done = back_up(project, Path(params["out"]), force=force, progress=heart.progress)
+    return done.sentences(), None
+
+
+def _doctor(project: Project, _params: dict[str, Any], heart: Heart, _encoder: Any) -> Outcome:
+    from labeler.doctor import examine
+
+    return "\n".join(examine(project.folder, progress=heart.progress).lines()), None
+
+
 JOBS: dict[str, Job] = {
     "import": _import,
     "embed": _embed,
@@ -107,4 +121,6 @@ JOBS: dict[str, Job] = {
     "export": _export,
     "adopt": _adopt,
     "predict": _predict,
+    "backup": _backup,
+    "doctor": _doctor,
 }

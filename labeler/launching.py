@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import importlib.util
-import ipaddress
 import logging
 import os
 import socket
@@ -16,11 +15,14 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import labeler
+from labeler.app.hosts import is_private
+from labeler.app.tokens import VARIABLE, chosen_token, fresh_token
 from labeler.errors import LabelerError
 
 if TYPE_CHECKING:
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8501
 PORTS_TRIED = 20
+EVERYWHERE = ("0.0.0.0", "::")
 WAITING = 128  # connections that may wait while the app starts
+USUAL_OPEN = 10_240  # files, more than which macOS gives nobody who asks for all
 LARGEST_MESSAGE = 200 * 2**20  # bytes, as Streamlit allows by default
 LIVELINESS = 30.0  # seconds between two signs of life on a page's socket, as Streamlit has it
 # The same as in .streamlit/config.toml, which an installed package doesn't have.
@@ -47,14 +51,6 @@ SETTINGS = {
 
 def script() -> Path:
     return Path(labeler.__file__).resolve().parent.parent / "streamlit_app.py"
-
-
-def is_private(host: str) -> bool:
-    """Only this machine can reach `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def choose_port(host: str, port: int | None) -> int:
@@ -85,7 +81,7 @@ def _is_free(host: str, port: int) -> bool:
         raise LabelerError(
             f"Port {port} may not be used by this account; choose one above 1023 with --port."
         ) from error
-    except socket.gaierror as error:
+    except (socket.gaierror, UnicodeError) as error:
         raise LabelerError(f"There is no host named {host}; try --host 127.0.0.1.") from error
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
@@ -101,7 +97,7 @@ def allowed_hosts(host: str) -> list[str]:
     names = [DEFAULT_HOST, "localhost"]
     if not is_private(host):
         names += [socket.gethostname(), f"{socket.gethostname()}.local", *_own_addresses()]
-    if host not in names and host not in ("0.0.0.0", "::"):
+    if host not in names and host not in EVERYWHERE:
         names.append(host)
     return list(dict.fromkeys(name.lower() for name in names))
 
@@ -124,14 +120,28 @@ def settings(host: str, port: int) -> dict[str, Any]:
     return SETTINGS | {
         "server.address": host,
         "server.port": port,
-        "server.allowedHosts": allowed_hosts(host),
+        # Every address of this machine, more than it knows itself; our own guard stands before it.
+        "server.allowedHosts": ["*"] if host in EVERYWHERE else allowed_hosts(host),
         "theme.base": str(theme),
     }
 
 
 def url(host: str, port: int) -> str:
-    shown = (_own_addresses() or ["127.0.0.1"])[0] if host in ("0.0.0.0", "::") else host
+    shown = (_own_addresses() or ["127.0.0.1"])[0] if host in EVERYWHERE else host
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def token_for(host: str) -> str | None:
+    """What visitors must show: always one where others can reach `host`, else the chosen one.
+
+    Raises `LabelerError` for one that is too short.
+    """
+    return chosen_token() or (None if is_private(host) else fresh_token())
+
+
+def entrance(address: str, token: str | None) -> str:
+    """The address that lets in; a chosen token is left out, whoever has chosen it knows it."""
+    return address if token is None or chosen_token() else f"{address}/?token={token}"
 
 
 def serve(
@@ -147,20 +157,25 @@ def serve(
     from labeler.app.opening import Opening
     from labeler.app.security import guarded
 
+    open_many()
+    token, address = token_for(host), url(host, port)
+    shown = entrance(address, token)
     if folder is not None:
         os.environ["LABELER_PROJECT"] = str(folder)
-    address = url(host, port)
+    if token is not None:
+        os.environ[VARIABLE] = token  # The app itself, loaded below, has the same door.
     with _listening(host, port) as listening:
         if browser and _has_desktop():
+            # Without the token: what a program is started with, everybody on the machine can read.
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         opening = Opening(
             partial(_load, settings(host, port)),
-            opened=lambda: announce(address),
+            opened=lambda: announce(shown),
             failed=lambda: setattr(server, "should_exit", True),
         )
         server = uvicorn.Server(
             uvicorn.Config(
-                guarded(opening, allowed_hosts(host)),
+                guarded(opening, allowed_hosts(host), token, opening.settled),
                 ws="websockets-sansio",
                 ws_ping_interval=LIVELINESS,
                 ws_ping_timeout=LIVELINESS,
@@ -168,11 +183,29 @@ def serve(
                 ws_per_message_deflate=False,
                 log_level="warning",
                 access_log=False,
+                # A header that anybody can write says nothing about where somebody comes from.
+                proxy_headers=False,
             )
         )
         server.run(sockets=[listening])
     if opening.failure is not None:
         raise opening.failure
+
+
+def open_many() -> None:
+    """As many files at once as the system lets this process have; each connection is one of them.
+
+    Else some hundred that a stranger holds open keep everybody out.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit.
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for most in (hard, max(soft, USUAL_OPEN)):
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            return
 
 
 def _listening(host: str, port: int) -> socket.socket:

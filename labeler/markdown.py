@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from labeler.legible import legible
+
 _OWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^&=\"'/@])")
 
 
 def escaped(text: str) -> str:
     """`text` so that Markdown takes none of it for its own: no pictures, links or HTML.
 
-    It becomes one line, and bytes of a file name that are no UTF-8 become replacement marks.
+    It becomes one line, in which nothing is hidden.
     """
-    line = " ".join(text.encode("utf-8", "replace").decode().splitlines())
-    return _OWN.sub(r"\\\1", line)
+    return _OWN.sub(r"\\\1", legible(" ".join(text.splitlines())))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -47,7 +47,7 @@ def read_header(path: Path) -> Header:
     if number_format.kind != "f":
         raise Unusable(f"It holds {number_format}, not numbers with a point; save it as float16.")
     is_single = len(shape) == 1 or (len(shape) == 2 and shape[0] == 1)
-    if len(shape) not in (1, 2) or not shape[-1]:
+    if len(shape) not in (1, 2) or shape[-1] <= 0 or shape[0] < 0:
         raise Unusable(f"It has the shape {shape}, not (rows, values); save one row per image.")
     rows, width = (1, shape[-1]) if is_single else shape
     if not rows:
@@ -69,7 +69,7 @@ def _said(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
             offset = file.tell()
     except OSError as error:
         raise Unusable(f"It can't be opened ({error.strerror}); check its permissions.") from error
-    except ValueError as error:
+    except Exception as error:  # numpy reads a header as Python's own text, with all its errors
         raise Unusable(f"It is not an array as numpy saves it ({error}); get it again.") from error
     if number_format.hasobject:
         raise Unusable("It holds Python objects, which are never opened; save it as float16.")

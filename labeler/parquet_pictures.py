@@ -21,6 +21,7 @@ from labeler.archives import MOST_BYTES, UNKNOWN_SIZE, Listing, stays_inside
 from labeler.errors import UnreadableImage
 from labeler.formats import begins_like_image, image_extensions
 from labeler.img2dataset import SUCCESS
+from labeler.parquet_texts import open_texts, plain
 
 _AT_ONCE = 8 << 20  # bytes of a column that are read at once
 _MOST_ROWS = 256
@@ -40,20 +41,20 @@ def parquet_archive(path: str) -> ParquetArchive | None:
     try:
         file = parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
         found = _picture_column(file)
-        return None if found is None else ParquetArchive(file, *found)
-    except pyarrow.ArrowException as error:
+        return None if found is None else ParquetArchive(path, file, *found)
+    except (pyarrow.ArrowException, ValueError) as error:
         raise UnreadableImage(f"It can't be read as Parquet ({error}); get it again.") from error
 
 
 class ParquetArchive:
     """The pictures of one column; each is called after its row's key, path or number."""
 
-    def __init__(self, file: parquet.ParquetFile, column: str, suffix: str) -> None:
+    def __init__(self, path: str, file: parquet.ParquetFile, column: str, suffix: str) -> None:
         self._pictures = Cells(file, column)
         names = file.schema_arrow.names
         self._texts = [Cells(file, name) for name in _TEXTS if name in names]
-        failed = _failed(file)
-        self._rows = _named(_row_names(file, column), failed, suffix)
+        with open_texts(path) as texts:
+            self._rows = _named(_row_names(texts, column), _failed(texts), suffix)
         self.listing = Listing(dict.fromkeys(self._rows, UNKNOWN_SIZE))
         if self._texts:
             self.listing.texts = {name: [f"{name}.txt"] for name in self._rows}
@@ -72,7 +73,7 @@ class ParquetArchive:
                 return _bytes_of(self._pictures[self._rows[name]])[:most]
             row = self._rows[name.removesuffix(".txt")]
             return "\n".join(filter(None, (_text_of(each[row]) for each in self._texts))).encode()
-        except pyarrow.ArrowException as error:
+        except (pyarrow.ArrowException, ValueError) as error:
             raise UnreadableImage(
                 "Its part of the Parquet file is damaged; get that file again."
             ) from error
@@ -178,9 +179,11 @@ def _text_of(cell: Any) -> str:
 def _failed(file: parquet.ParquetFile) -> np.ndarray | None:
     """Mask (rows,) of downloads that came to nothing; None where there is no such column."""
     names = file.schema_arrow.names
-    if "status" not in names or not types.is_string(file.schema_arrow.field("status").type):
+    if "status" not in names:
         return None
-    status = file.read(["status"]).column(0)
+    status = plain(file.read(["status"]).column(0))
+    if not types.is_string(status.type):
+        return None
     return compute.fill_null(compute.not_equal(status, SUCCESS), True).to_numpy()
 
 
@@ -194,7 +197,7 @@ def _row_names(file: parquet.ParquetFile, column: str) -> list[str | None]:
         found = f"{top}.path" if "path" in parts else None
     if found is None:
         return [None] * file.metadata.num_rows
-    cells = file.read([found]).column(0).to_pylist()
+    cells = plain(file.read([found]).column(0)).to_pylist()
     return [_name_of(cell) for cell in cells]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 # In the order of preference; the first is clip-retrieval's.
 NAMES = ("image_path", "path", "file_name", "filename", "file", "key", "url", "id")
-_LARGEST = 2 << 30  # bytes of a list of text
+_LONGEST = 1 << 20  # bytes of a line
 
 
 def check_names(table: Path, rows: int, columns: Columns) -> tuple[Path, str | None] | None:
@@ -43,23 +44,25 @@ def names_in(table: Path, column: str | None, shown: str) -> Iterator[pyarrow.Ar
     Raises `BadInput` where the list turns out broken.
     """
     import pyarrow
-    from pyarrow import compute, parquet
+    from pyarrow import compute
+
+    from labeler.parquet_texts import open_texts, plain
 
     start = 0
     try:
         if table.suffix.lower() != ".parquet":
             names = _listed(table, column)
-            for start in range(0, len(names), BLOCK):
-                part = pyarrow.array([name or None for name in names[start : start + BLOCK]])
-                part = part.cast(pyarrow.string())
+            while listed := list(islice(names, BLOCK)):
+                part = pyarrow.array([name or None for name in listed]).cast(pyarrow.string())
                 yield compute.coalesce(part, numbered(shown, start, len(part)))
+                start += len(part)
             return
-        with parquet.ParquetFile(table) as opened:
+        with open_texts(table) as opened:
             for batch in opened.iter_batches(BLOCK, columns=[column]):
-                named = batch.column(0).cast(pyarrow.string())
+                named = plain(batch.column(0)).cast(pyarrow.string())
                 yield compute.coalesce(named, numbered(shown, start, len(named)))
                 start += len(named)
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, ValueError) as error:
         raise BadInput(f"{table} can't be read ({error}); get it again.") from error
 
 
@@ -88,22 +91,30 @@ def _parquet(table: Path, columns: Columns) -> tuple[int, str | None]:
         with parquet.ParquetFile(table) as opened:
             names = opened.schema_arrow.names
             return opened.metadata.num_rows, name_column(names, columns.path)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise Unusable(f"{table.name} beside it can't be read ({error}); get it again.") from error
 
 
 def _count(table: Path, column: str | None) -> int:
     try:
-        return len(_listed(table, column))
+        return sum(1 for _ in _listed(table, column))
     except (BadInput, OSError) as error:
         raise Unusable(str(error)) from error
 
 
-def _listed(table: Path, column: str | None) -> list[str]:
+def _listed(table: Path, column: str | None) -> Iterator[str]:
     if table.suffix.lower() == ".csv":
         wanted = (column.lower(),) if column else NAMES
-        return [line.cell(*wanted) for line in read_lines(table, (wanted,))]
-    if table.stat().st_size > _LARGEST:
-        raise BadInput(f"{table} is too large for a list of paths; save it as Parquet.")
-    text = table.read_bytes().decode("utf-8-sig", "backslashreplace")
-    return text.removesuffix("\n").replace("\r\n", "\n").split("\n")
+        yield from (line.cell(*wanted) for line in read_lines(table, (wanted,)))
+        return
+    with table.open("rb") as lines:
+        line = lines.readline(_LONGEST).removeprefix(b"\xef\xbb\xbf")
+        yield _name(table, line)  # without any line there is one without a name
+        while line := lines.readline(_LONGEST):
+            yield _name(table, line)
+
+
+def _name(table: Path, line: bytes) -> str:
+    if len(line) == _LONGEST:
+        raise BadInput(f"{table} has a line that is too long for a path; it is no list of paths.")
+    return line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "backslashreplace")

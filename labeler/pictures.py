@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import math
+import os
 import stat
 import threading
 import warnings
@@ -25,18 +27,20 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, ImageFile
 
-from labeler import formats, pixels
+from labeler import formats, pixels, unpacking
 from labeler.archives import open_member, through
-from labeler.errors import UnreadableImage
+from labeler.errors import LabelerError, UnreadableImage
+from labeler.project import STORE_FILES
 
 if TYPE_CHECKING:
     from labeler.project import Project
 
-# 100-megapixel cameras and 12k x 12k scans fit; unpacked, such a picture takes about 0.5 GB.
-MAX_PIXELS = 150_000_000
-# Pictures larger than this are unpacked one at a time, so that memory doesn't grow with threads.
-LARGE_PIXELS = 25_000_000
-_large = threading.Lock()
+# A file up to this size is read once, into memory, to be hashed and decoded from there.
+IN_MEMORY = 16 << 20
+TOO_MANY_OPEN = (
+    "Too many files are open at once; close other programs or raise the limit with ulimit -n, and "
+    "try again."
+)
 CHANGED = "The file has changed since it was imported; import it again."
 
 
@@ -54,7 +58,8 @@ def open_picture(path: Path | str, *, at_least: int | None = None) -> Image.Imag
     """The pixels of the file: RGB, upright, flattened on white; fully loaded, the file closed.
 
     `at_least` is the length in pixels that the shorter side must keep: a JPEG may then be decoded
-    at 1/2, 1/4 or 1/8 of its size, never below it. Raises `UnreadableImage` with a sentence for
+    at 1/2, 1/4 or 1/8 of its size, never below it. What is larger than `unpacking.MOST_OUT` comes
+    out smaller in any case, its pixels averaged. Raises `UnreadableImage` with a sentence for
     everything that can be wrong with a file.
     """
     path = Path(path)
@@ -83,15 +88,14 @@ def decode(
 
     `grey` leaves the colours of a JPEG undecoded, if all that is wanted is its brightness.
     """
-    with quiet_pillow(), contextlib.ExitStack() as held:
+    with quiet_pillow():
         width, height = image.size
-        if shorter or longer:  # does nothing but for JPEG
-            image.draft("L" if grey else None, _enough(image.size, shorter, longer))
-        if image.width * image.height > LARGE_PIXELS:
-            held.enter_context(_large)
-        drafted = image.size
-        picture = _decode(image)
-    if picture.size == drafted[::-1] != drafted:
+        wanted = _enough(image.size, shorter, longer)
+        if shorter or longer or wanted != image.size:  # does nothing but for JPEG
+            image.draft("L" if grey else None, wanted)
+        with unpacking.ROOM_FOR_ALL.taken(unpacking.needed(image, (width, height))):
+            picture, turned = _decode(image)
+    if turned:
         width, height = height, width
     return Picture(picture, image.format or "", width, height)
 
@@ -103,17 +107,20 @@ def read_header(file: BinaryIO, path: Path) -> ImageFile.ImageFile:
     """
     with quiet_pillow():
         image = formats.identify(file, path)
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise UnreadableImage(
-            f"It unpacks to {width * height:,} pixels ({width} x {height}), more than the limit "
-            f"of {MAX_PIXELS:,}; make a smaller copy of it."
-        )
+        try:
+            unpacking.check(image)
+        except UnreadableImage:
+            raise
+        except Exception as error:  # what a header says of itself may be anything
+            raise UnreadableImage(formats.DAMAGED) from error
     return image
 
 
 def _enough(size: tuple[int, int], shorter: int | None, longer: int | None) -> tuple[int, int]:
-    scale = shorter / min(size) if shorter else (longer or max(size)) / max(size)
+    """The size to keep at least; of a picture too large to come out whole a part in any case."""
+    scale = 1 / unpacking.shrinking(size)
+    if shorter or longer:
+        scale = min(scale, shorter / min(size) if shorter else (longer or 1) / max(size))
     return math.ceil(size[0] * scale), math.ceil(size[1] * scale)
 
 
@@ -121,8 +128,11 @@ def open_regular(path: Path) -> BinaryIO:
     """Open a plain file, or one within an archive, for reading; the caller closes it.
 
     Raises `UnreadableImage` for what is missing, forbidden, empty, or not a plain file (pipes and
-    devices are never opened: reading one may wait for ever).
+    devices are never opened: reading one may wait for ever), and `LabelerError` where the system
+    can't open any file now.
     """
+    if path.name in STORE_FILES:
+        raise UnreadableImage("It is the store of a project and holds no picture; leave it out.")
     try:
         if inside := through(path):
             return open_member(*inside)
@@ -135,16 +145,35 @@ def open_regular(path: Path) -> BinaryIO:
             raise UnreadableImage("The file is empty (0 bytes); copy it again from its original.")
         return path.open("rb")
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):  # It says nothing about this picture.
+            raise LabelerError(TOO_MANY_OPEN) from error
         raise UnreadableImage(_why_not_opened(path, error)) from error
     except ValueError as error:  # a NUL in the name
         raise UnreadableImage("Its name can't be a file's; rename it.") from error
+
+
+def open_in_memory(path: Path) -> BinaryIO:
+    """The file open for reading, as a `BytesIO` unless it is large; the caller closes it.
+
+    For what is hashed and then decoded: so it is read from the disk only once. Raises as
+    `open_regular` does.
+    """
+    opened = open_regular(path)
+    if isinstance(opened, io.BytesIO):
+        return opened
+    size_bytes = os.fstat(opened.fileno()).st_size
+    if size_bytes > IN_MEMORY:
+        return opened
+    with opened:
+        # Not simply the most there may be: memory for all of that would be set aside each time.
+        return io.BytesIO(opened.read(size_bytes + 1))
 
 
 def _why_not_opened(path: Path, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         if path.is_symlink():
             return "A link to a file that is not there; restore that file or remove the link."
-        return "The file is not there any more; import its folder again."
+        return "The file is not there any more; import the folder that it lies in now."
     if isinstance(error, PermissionError):
         return "No permission to read the file; change its permissions and import again."
     if error.errno == errno.ELOOP:
@@ -152,18 +181,26 @@ def _why_not_opened(path: Path, error: OSError) -> str:
     return f"The file can't be opened ({error.strerror}); check the disk and import again."
 
 
-def _decode(image: ImageFile.ImageFile) -> Image.Image:
-    """Unpack, flatten and turn upright, with nothing of the file's metadata left on it."""
+def _decode(image: ImageFile.ImageFile) -> tuple[Image.Image, bool]:
+    """Unpack, flatten and turn upright, with nothing of the file's metadata left on it.
+
+    True if that exchanged its sides.
+    """
     try:
         image.load()
         # Asked only now: TIFF turns itself while loading and then no longer says how.
-        picture = pixels.upright(pixels.flatten(image), formats.orientation(image))
+        orientation = formats.orientation(image)
+        flat = pixels.flatten(image, unpacking.shrinking(image.size))
+        picture = pixels.upright(flat, orientation)
+        if picture is not image:
+            # Whoever has the header would hold all of it on, when its room is somebody else's.
+            image.im = None  # type: ignore[assignment]
         picture.info = {}  # else a comment or profile would travel into what is saved from it
-        return picture
+        return picture, orientation >= pixels.ON_ITS_SIDE
     except Image.DecompressionBombError as error:
         raise UnreadableImage(
-            f"A picture inside it unpacks to far more than the limit of {MAX_PIXELS:,} pixels; "
-            "make a smaller copy of it."
+            f"A picture inside it unpacks to far more than the limit of {unpacking.MAX_PIXELS:,} "
+            "pixels; make a smaller copy of it."
         ) from error
     except MemoryError as error:
         size = f"{image.width} x {image.height}"

@@ -2,18 +2,18 @@
 
 They are JPEG files named after the content's hash, so they are made once however often the picture
 occurs, and a browser may keep them for ever. They can be made again while a file of the picture is
-there, thumbnails from the preview alone. Making a file costs about as much as decoding a small
-picture, so what is small gets one and no more.
+there, thumbnails from the preview alone. Large pictures get theirs when they are imported. A small
+one gets its single copy when somebody first looks at it, which takes a few milliseconds: of a
+million small pictures most are never looked at.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import io
 import os
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image
 
@@ -25,11 +25,13 @@ from labeler.pictures import (
     CHANGED,
     Picture,
     decode,
+    open_in_memory,
     open_regular,
     preview_path,
     read_header,
     thumbnail_path,
 )
+from labeler.whole_files import whole_file
 
 if TYPE_CHECKING:
     from PIL import ImageFile
@@ -48,6 +50,15 @@ QUALITY = 88
 MOST_BYTES = 1 << 20  # of a small JPEG that becomes its own preview
 
 
+def wanted_at_once(image: ImageFile.ImageFile) -> bool:
+    """Whether the picture whose header is `image` is too large to be made small while one waits."""
+    return max(image.size) > OWN_THUMBNAIL_SIDE
+
+
+class Unkept(LabelerError):
+    """A small copy can't be written; the picture itself may be as good as ever."""
+
+
 def has_preview(project: Project, content_hash: str) -> bool:
     return _is_there(preview_path(project, content_hash))
 
@@ -58,11 +69,11 @@ def preview_of(project: Project, content_hash: str, original: Path) -> Path:
     Raises `UnreadableImage` if the picture itself can't be read any more, or is another one now.
     """
     if not has_preview(project, content_hash):
-        with open_regular(original) as file:
+        with open_in_memory(original) as file:
             header = read_header(file, original)
             if digest_of(file) != content_hash:
                 raise UnreadableImage(CHANGED)
-            make_previews(project, content_hash, header)
+            make_previews(project, content_hash, header, file)
     return preview_path(project, content_hash)
 
 
@@ -84,14 +95,29 @@ def thumbnail_of(project: Project, content_hash: str, original: Path) -> Path:
     return thumbnail
 
 
+def passing(content_hash: str, original: Path, *, small: bool = False) -> Image.Image:
+    """The preview, or the thumbnail if `small`, for where none can be kept.
+
+    Raises `UnreadableImage` as `preview_of` does.
+    """
+    with open_in_memory(original) as file:
+        header = read_header(file, original)
+        if digest_of(file) != content_hash:
+            raise UnreadableImage(CHANGED)
+        picture = decode(header, longer=PREVIEW_LEAST)
+    shown = fit(picture.image, PREVIEW_LEAST, PREVIEW_SIDE)
+    return _smaller(shown) if small else shown
+
+
 def make_previews(
-    project: Project, content_hash: str, image: ImageFile.ImageFile, data: bytes = b""
+    project: Project, content_hash: str, image: ImageFile.ImageFile, file: BinaryIO | None = None
 ) -> Picture:
     """Decode the picture whose header is `image` and write what is to be kept of it.
 
-    `data` are the bytes of its file, if they are at hand. Returns it as small as it was decoded
-    or made: good for a fingerprint only. Raises `UnreadableImage`.
+    `file` is what it was read from. Returns it as small as it was decoded or made: good for a
+    fingerprint only. Raises `UnreadableImage`.
     """
+    data = file.getvalue() if isinstance(file, io.BytesIO) else b""
     own = own_preview(image, data)
     if own is None:
         picture = decode(image, longer=PREVIEW_LEAST)
@@ -152,25 +178,18 @@ def _is_there(path: Path) -> bool:
 
 def _write(path: Path, content: Image.Image | bytes) -> None:
     """All or nothing: whoever looks sees no file or the whole one."""
-    temporary = f"{path}.{os.getpid()}-{threading.get_ident()}.part"
     try:
-        try:
-            _fill(temporary, content)
-        except FileNotFoundError:  # the first of its folder
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _fill(temporary, content)
-        os.replace(temporary, path)  # noqa: PTH105
+        with whole_file(path, lasting=False, within=path.parents[2]) as scratch:
+            _fill(scratch, content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108
-        raise LabelerError(
+        raise Unkept(
             f"Can't write previews in {path.parent} ({error.strerror}); make room or check its "
             "permissions and import again."
         ) from error
 
 
-def _fill(path: str, content: Image.Image | bytes) -> None:
-    with open(path, "w+b") as file:  # noqa: PTH123
+def _fill(path: Path, content: Image.Image | bytes) -> None:
+    with path.open("w+b") as file:
         if isinstance(content, bytes):
             file.write(content)
             return

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from db.store import Store
 
 STORE_FILE = "labeler.sqlite"
+# No program may open these but by SQLite: whoever closes one drops all locks that its process has
+# on the store, and the next to come takes the store for abandoned.
+STORE_FILES = frozenset(f"{STORE_FILE}{end}" for end in ("", "-wal", "-shm", "-journal"))
 DEFAULT_ENCODER = "clip-l14"
 DEFAULT_THRESHOLD = 0.5
 DEFAULT_AUDIT_EVERY = 10
@@ -56,12 +59,17 @@ class Project:
         return cls(folder, Store.create(folder / STORE_FILE, settings))
 
     @classmethod
-    def open(cls, folder: Path) -> Project:
-        """The project in `folder`; raises `NoProject`, or `StoreError` for an unusable store."""
+    def open(cls, folder: Path, patience: float | None = None) -> Project:
+        """The project in `folder`; raises `NoProject`, or `StoreError` for an unusable store.
+
+        `patience` is how many seconds are waited for others who write, by default as the store has
+        it.
+        """
         from db.store import Store
 
         folder = find_folder(folder)
-        return cls(folder, Store.open(folder / STORE_FILE))
+        path = folder / STORE_FILE
+        return cls(folder, Store.open(path) if patience is None else Store.open(path, patience))
 
     @property
     def encoder(self) -> str:

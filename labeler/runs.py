@@ -6,13 +6,15 @@ The process beats while it works; one that stopped beating is marked failed by w
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import threading
 import time
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +25,34 @@ from labeler.errors import BadInput, LabelerError, Stopped
 from labeler.failures import sentence
 from labeler.heartbeat import Heart
 from labeler.jobs import JOBS
+from labeler.living import alive_now, mark_dead
 from labeler.own_process import command, environment
 from labeler.progress import Progress, silent
 from labeler.project import Project
 
 FOLLOW_SECONDS = 0.3
+BETWEEN_TRIES, MOST_TRIED = 2.0, 600.0  # seconds, to write down how a run has ended
+JOINED = ("train", "embed")
+CALLED = {"predict": "filtering", "adopt": "adding of a head"}
 
 
 def start_run(project: Project, kind: str, params: dict[str, Any]) -> Run:
     """Start a run of `kind` (a key of JOBS) in the background, or join the active one.
 
+    Trainings and embeddings are joined whatever they were started with: they are about all images.
     `params` for import: paths (absolute), source, expect ([low, high]), embed (default true); for
     train: recipe, note; for adopt: path (absolute) and what `labeler.adopting.adopt` takes. Raises
-    `LabelerError` if no process can be started.
+    `BadInput` if an import, export, … of something else is going on, and `LabelerError` if no
+    process can be started.
     """
     if kind not in JOBS:
         raise BadInput(f"There are no runs of the kind {kind}; it is one of {', '.join(JOBS)}.")
-    run, started = runs.start(project.store, kind, params)
+    mark_dead(project)
+    run, started = runs.start(project.store, kind, params, alive=alive_now(project))
     if not started:
+        if kind not in JOINED and not _is_same(params, run.params):
+            called = CALLED.get(kind, kind)
+            raise BadInput(f"Another {called} is running; start this one when it is through.")
         return run
     try:
         process = _spawn(project, run.id)
@@ -53,9 +65,15 @@ def start_run(project: Project, kind: str, params: dict[str, Any]) -> Run:
     return runs.get(project.store, run.id) or run
 
 
+def _is_same(params: dict[str, Any], kept: dict[str, Any]) -> bool:
+    """Compared as they are kept: as JSON, where a tuple becomes a list."""
+    return bool(json.loads(json.dumps(params)) == kept)
+
+
 def begin(project: Project, kind: str, params: dict[str, Any]) -> tuple[Run, bool]:
     """A run that this process is to `work` on itself; False: one is active, `follow` it instead."""
-    return runs.start(project.store, kind, params, pid=os.getpid())
+    mark_dead(project)
+    return runs.start(project.store, kind, params, os.getpid(), alive=alive_now(project))
 
 
 def follow(
@@ -66,12 +84,17 @@ def follow(
 ) -> Run:
     """Watch another process's run until it ends, also by dying; returns its row as it ended."""
     while True:
-        runs.mark_stale(project.store, datetime.now(UTC))
+        mark_dead(project)
         run = _existing(project, run_id)
         if run.state != "active":
             return run
         progress(run.done, run.total, run.what)
         pause()
+
+
+def has_died(run: Run) -> bool:
+    """Whether its process ended without a word: killed, or the power went."""
+    return run.state == "failed" and run.message == runs.DIED
 
 
 def log_file(project: Project, run_id: int) -> Path:
@@ -80,7 +103,7 @@ def log_file(project: Project, run_id: int) -> Path:
 
 def _spawn(project: Project, run_id: int) -> subprocess.Popen[bytes]:
     """A process in a session of its own: closing the page or the terminal doesn't end it."""
-    project.runs_folder.mkdir(parents=True, exist_ok=True)
+    project.runs_folder.mkdir(exist_ok=True)
     with log_file(project, run_id).open("ab") as log:
         return subprocess.Popen(
             command(project, "_run", str(run_id)),
@@ -111,16 +134,19 @@ def work(
     progress: Progress = silent,
     encoder: Any = None,
     on_start: Callable[[Heart], None] | None = None,
+    again: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Do the run's work here and now, and return its row as it ended: done, failed or stopped.
 
     `encoder` is for tests and callers that have one loaded; `on_start` gets the heart, to tie a
-    signal to its `stop`. Raises `BadInput` if there is no such active run, and lets
+    signal to its `stop`; `again` is asked whether to try once more where how it ended can't be
+    written, as on a full disk. Raises `BadInput` if there is no such active run, and lets
     KeyboardInterrupt pass once the row says stopped.
     """
     run = runs.get(project.store, run_id)
     if run is None or run.state != "active":
         raise BadInput(f"There is no active run {run_id}; start one with: labeler train")
+    finish = partial(runs.finish, project.store, run_id)
     with Heart(project, run_id, progress) as heart:
         if on_start is not None:
             on_start(heart)
@@ -128,14 +154,36 @@ def work(
             message, version_id = JOBS[run.kind](project, run.params, heart, encoder)
             state = "done"
         except (Stopped, KeyboardInterrupt) as stop:
-            runs.finish(project.store, run_id, "stopped", str(stop) or "Stopped.")
+            _write(partial(finish, "stopped", str(stop) or "Stopped."), again)
             if isinstance(stop, KeyboardInterrupt):
                 raise
             return _existing(project, run_id)
         except Exception as error:
             state, version_id, message = "failed", None, _failure(project, run_id, error)
-    runs.finish(project.store, run_id, state, message, version_id)
+        # While its heart beats: else who comes now takes the run for dead.
+        heart.tell()
+        _write(partial(finish, state, message, version_id), again)
     return _existing(project, run_id)
+
+
+def _write(what: Callable[[], None], again: Callable[[], bool]) -> None:
+    while True:
+        try:
+            return what()
+        except StoreError:
+            if not again():
+                raise
+
+
+def until_there_is_room() -> Callable[[], bool]:
+    """For `work`: waits between two tries, and gives up in the end."""
+    began = time.monotonic()
+
+    def again() -> bool:
+        time.sleep(BETWEEN_TRIES)
+        return time.monotonic() - began < MOST_TRIED
+
+    return again
 
 
 def _existing(project: Project, run_id: int) -> Run:
@@ -148,7 +196,8 @@ def _existing(project: Project, run_id: int) -> Run:
 def _failure(project: Project, run_id: int, error: Exception) -> str:
     """The sentence for the row. The traceback goes to the run's log, for whoever must read it."""
     log = log_file(project, run_id)
-    project.runs_folder.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
-        traceback.print_exception(error, file=file)
+    with suppress(OSError):  # The same full disk must not take the sentence, too.
+        project.runs_folder.mkdir(exist_ok=True)
+        with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            traceback.print_exception(error, file=file)
     return sentence(error) or f"{type(error).__name__}: {error}; the details are in {log}."

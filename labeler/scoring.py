@@ -16,6 +16,7 @@ import numpy as np
 import db.images
 import db.scores
 import db.versions
+from db.event_parts import is_usable_id
 from db.records import QUEUES, Event, Image, Receipt, Version
 from labeler.errors import BadInput
 from labeler.project import Project
@@ -34,7 +35,7 @@ ORDERS = (
 KINDS = ("score", "confirm", "skip", "undo")
 _NOBODY_ELSE = "Nobody else has scored a picture that you have not: set who is scoring beside it."
 FEWEST_TO_TRAIN = 20  # scored images
-LONGEST_ID = 100
+LONGEST_ID = 200
 LARGEST_ID = 2**63  # what a row's id can't reach
 
 
@@ -105,7 +106,7 @@ def next_images(
         offer = _by_prediction(project, order, limit, exclude)
     elif order == "newest":
         offer = Offer(db.images.unscored(store, order=order, limit=limit, exclude=exclude))
-    elif order.startswith("source-") and order[7:].isdecimal():
+    elif order.startswith("source-") and order[7:].isdecimal() and len(order) < 26:
         found = db.images.unscored(
             store, order="random", source_id=int(order[7:]), limit=limit, exclude=exclude
         )
@@ -192,8 +193,9 @@ def take_events(
 
     Each is a dict: `event` (its id), `kind` (score, confirm, skip or undo), `image`, as the kind
     needs `score`, `queue`, `undoes`, and what was on the screen: `prediction`, `version`,
-    `threshold`, and `draw` if the image was drawn at random. `scorer` in it is who scored, else it
-    is the `scorer` given here. `at` (ISO 8601) is believed unless it lies in the future.
+    `threshold`, `hash` (the picture's content; what came to hold another is refused), and `draw` if
+    the image was drawn at random. `scorer` in it is who scored, else it is the `scorer` given here.
+    `at` (ISO 8601) is believed unless it lies in the future.
     """
     now = now or datetime.now(UTC)
     threshold = project.threshold
@@ -211,7 +213,8 @@ def _checked(
     except (BadInput, KeyError, TypeError, ValueError, OverflowError) as error:
         event_id = raw.get("event") if isinstance(raw, dict) else None
         sentence = str(error) if isinstance(error, BadInput) else "The event is malformed."
-        return Receipt(str(event_id)[:LONGEST_ID], accepted=False, repeated=False, problem=sentence)
+        shown = str(event_id)[:LONGEST_ID].encode("utf-8", "replace").decode()
+        return Receipt(shown, accepted=False, repeated=False, problem=sentence)
 
 
 def _event(
@@ -220,8 +223,9 @@ def _event(
     kind, queue = raw["kind"], raw.get("queue")
     if kind not in KINDS or (queue is not None and queue not in QUEUES):
         raise BadInput(f"There is no event {kind!r} in a queue {queue!r}.")
-    if not isinstance(raw["event"], str) or not 0 < len(raw["event"]) <= LONGEST_ID:
-        raise BadInput("An event needs an id of its own.")
+    ids = [raw["event"], raw["undoes"]] if kind == "undo" else [raw["event"]]
+    if not all(map(is_usable_id, ids)):
+        raise BadInput("An event needs an id of its own, of 1 to 200 plain characters.")
     image_id = int(raw["image"])
     if not 0 < image_id < LARGEST_ID:
         raise BadInput(f"There is no image {str(image_id)[:20]}.")
@@ -240,7 +244,8 @@ def _event(
         scorer=_scorer(raw.get("scorer")) or scorer,
         at=_time(raw.get("at"), now),
         shown_prediction=_fraction(raw.get("prediction")),
-        shown_version=raw.get("version"),
+        shown_version=_text(raw.get("version")),
+        shown_hash=raw.get("hash"),
         undoes=raw["undoes"] if kind == "undo" else None,
         draw=kind == "score" and queue in (None, "score") and raw.get("draw") is True,
     )
@@ -270,6 +275,12 @@ def _score(raw: Any) -> float:
 def _scorer(raw: Any) -> str | None:
     """The name that came with the event; what is none costs no score."""
     return clean_name(raw) if isinstance(raw, str) else None
+
+
+def _text(raw: Any) -> str | None:
+    if raw is not None:
+        str.encode(raw)  # raises for what the store can't keep
+    return raw
 
 
 def _fraction(raw: Any) -> float | None:

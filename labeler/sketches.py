@@ -9,6 +9,7 @@ most, and two processes that write at once write the same.
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -22,15 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import db.arrivals
+import db.embeddings
 from db.records import EncoderRecord
 from db.store import Store
 from labeler.project import Project
-from labeler.whole_files import whole_file
+from labeler.whole_files import remove_scratch, whole_file
 
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 Records = NDArray[Any]
 MOST = 1 << 16  # sketches in one file
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _AT_ONCE = 2048  # embeddings read and sketched in one step: bounds the memory
 
 
@@ -61,7 +64,10 @@ class SketchFiles:
         self._sketches: Sketches | None = None
 
     def now(self) -> Sketches:
-        """As the store is now; raises `OSError` where the files can't be written."""
+        """As the store is now; in memory where there is no room, or none for us.
+
+        Raises `OSError` where files can't be written for another reason.
+        """
         with self._lock:
             newest = db.arrivals.newest(self._store)
             if self._sketches is None or newest != self._seen:
@@ -101,9 +107,15 @@ class SketchFiles:
 
     def _kept(self, after: int, records: Records) -> Records:
         path = _path(self._folder, self._encoder.id, after, int(records["number"][-1]))
-        with whole_file(path) as scratch, scratch.open("wb") as file:
-            np.save(file, records)
-        return _loaded(path, self._encoder.width)
+        try:
+            folder = self._folder.parent
+            with whole_file(path, within=folder) as scratch, scratch.open("wb") as file:
+                np.save(file, records)
+            return _loaded(path, self._encoder.width)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            return records  # What can be made again need not be kept.
 
     def _is_true(self, part: Records) -> bool:
         """Whether the last sketch is that of the store's embedding of the same number."""
@@ -135,6 +147,19 @@ def sketched(numbers: Ids, image_ids: Ids, vectors: Vectors) -> Records:
     records["scale"], records["codes"] = scales[:, 0], steps
     records["error"] = np.linalg.norm(units - scales * steps, axis=1)
     return records
+
+
+def broken_files(project: Project) -> list[Path]:
+    """Files of sketches that can't be read, or are of an encoder that there is not."""
+    widths = {each.id: each.width for each in db.embeddings.encoders(project.store)}
+    broken = []
+    for path in sorted(project.sketches.glob("*-*-*.npy")):
+        number = path.name.split("-")[0]
+        try:
+            _loaded(path, widths[int(number)])
+        except (OSError, ValueError, EOFError, KeyError):
+            broken.append(path)
+    return broken
 
 
 def _together(parts: Sequence[Records], width: int) -> Sketches:
@@ -187,6 +212,7 @@ def _loaded(path: Path, width: int) -> Records:
 
 def _tidy(folder: Path, encoder_id: int, parts: Sequence[Records] | None) -> None:
     """Remove the files that longer ones have replaced, or all of them."""
+    remove_scratch(folder)
     ends = [0, *(int(part["number"][-1]) for part in parts or ())]
     kept = list(pairwise(ends))
     for after, last in _files_of(folder, encoder_id):

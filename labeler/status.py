@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from db import embeddings, images, runs, scores, versions
+from db.errors import StoreError
 from db.records import Version
+from labeler.living import is_dead, mark_dead
 from labeler.project import Project
 
 ACTIVE_KINDS = ("import", "embed", "train", "adopt")
@@ -74,7 +76,8 @@ class Status:
 def read_status(project: Project) -> Status:
     """Also marks runs whose process has died as failed, so that none looks alive for ever."""
     store = project.store
-    runs.mark_stale(store, datetime.now(UTC))
+    with suppress(StoreError, OSError):  # A store that can't be written can still be looked at.
+        mark_dead(project)
     states = images.count_by_state(store)
     known = versions.history(store)
     since = trained_before(known)
@@ -94,8 +97,13 @@ def read_status(project: Project) -> Status:
         waiting=scores.since_version(store, since.id if since else None),
         sources=_sources(project),
         versions=known,
-        running=[kind for kind in ACTIVE_KINDS if runs.active(store, kind)],
+        running=[kind for kind in ACTIVE_KINDS if _is_running(project, kind)],
     )
+
+
+def _is_running(project: Project, kind: str) -> bool:
+    run = runs.active(project.store, kind)
+    return run is not None and not is_dead(project, run)
 
 
 def trained_before(known: Sequence[Version]) -> Version | None:

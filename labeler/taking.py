@@ -219,7 +219,8 @@ class _Taking:
 
     def _is_own(self, row: HandScore) -> bool:
         """Whether the row came of this very file."""
-        return row.event_id.startswith(f"csv-{self._name}-{row.image_id}-")
+        # Not by its image's id: that was another one's, if two were merged.
+        return row.event_id.startswith(f"csv-{self._name}-")
 
     def _event(self, statement: Statement, image_id: int, number: int) -> Event:
         recorded = statement.event
@@ -233,19 +234,16 @@ class _Taking:
             scorer=self._scorer(statement),
             queue=recorded.queue if recorded else None,
             shown_prediction=recorded.shown_prediction if recorded else None,
+            undone_at=recorded.undone_at if recorded else None,
         )
 
     def _record(self, events: list[tuple[Statement, Event]]) -> None:
         receipts = scores.record(self.project.store, [event for _, event in events])
-        undone = []
-        for (statement, event), receipt in zip(events, receipts, strict=True):
+        for (statement, _), receipt in zip(events, receipts, strict=True):
             if not receipt.accepted or receipt.repeated:
                 self.summary.taken -= 1
                 problem = receipt.problem or "the store had this event already."
                 self.summary.refuse(Refused(statement.place, REFUSED, problem))
-            elif statement.event is not None and statement.event.undone_at is not None:
-                undone.append(_undo(event, statement.event.undone_at))
-        scores.record(self.project.store, undone)
 
     def _count(self, statement: Statement, before: float | None) -> None:
         scorer = self._scorer(statement)
@@ -264,7 +262,3 @@ class _Taking:
         if self.reading.scorer is not None or statement.scorer is None:
             return self._default
         return clean_name(statement.scorer)
-
-
-def _undo(event: Event, at: datetime) -> Event:
-    return Event(f"undo-{event.event_id}"[:200], "undo", event.image_id, at, undoes=event.event_id)

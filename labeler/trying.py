@@ -158,7 +158,7 @@ def _tryer(project: Project) -> Tryer:
 
 def _spawn(project: Project) -> Helper:
     """In a session of its own: Ctrl-C in the app's terminal reaches it as the end of its input."""
-    project.runs_folder.mkdir(parents=True, exist_ok=True)
+    project.runs_folder.mkdir(exist_ok=True)
     with (project.runs_folder / LOG).open("wb") as log:
         process = subprocess.Popen(
             command(project, "_try"),

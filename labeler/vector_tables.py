@@ -16,12 +16,15 @@ from pyarrow import compute, parquet, types
 from labeler.embedding_files import BLOCK, Block, Columns, Unusable
 from labeler.errors import BadInput
 from labeler.finding import readable_name
+from labeler.parquet_texts import open_texts, plain
 from labeler.path_lists import name_column, numbered
 from model.sampling import evenly
 
 _USUAL = ("embedding", "embeddings", "vector", "image_embedding", "img_emb", "clip_embedding")
 _SAMPLED_GROUPS = 8
 _WIDEST = 1 << 16
+_VALUES_AT_ONCE = 1 << 24
+_MOST_VALUES = 1 << 31  # of one row group
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,11 @@ class VectorTable:
     def blocks(self) -> Iterator[Block]:
         columns = [self.vectors, *([self.names] if self.names else [])]
         start = 0
-        with _explained(self.shown), parquet.ParquetFile(self.path, pre_buffer=False) as file:
-            for batch in file.iter_batches(BLOCK, columns=columns):
+        with _explained(self.shown), open_texts(self.path) as file:
+            for batch in file.iter_batches(_at_once(self.width), columns=columns):
                 names = numbered(self.shown, start, len(batch))
                 if self.names is not None:
-                    given = batch.column(self.names).cast(pyarrow.string())
+                    given = plain(batch.column(self.names)).cast(pyarrow.string())
                     names = compute.coalesce(given, names)
                 yield Block(self.shown, names, _rows(batch.column(self.vectors), self.width))
                 start += len(batch)
@@ -67,7 +70,7 @@ class VectorTable:
 def _explained(shown: str) -> Iterator[None]:
     try:
         yield
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, ValueError) as error:  # also of names that aren't UTF-8
         raise BadInput(f"{shown} can't be read ({error}); get it again.") from error
 
 
@@ -76,7 +79,7 @@ def has_vectors(path: Path) -> bool:
     try:
         with parquet.ParquetFile(path) as file:
             return bool(_vector_columns(file.schema_arrow))
-    except (pyarrow.ArrowException, OSError):
+    except (pyarrow.ArrowException, OSError, ValueError):
         return False
 
 
@@ -87,7 +90,7 @@ def vector_table(path: Path, columns: Columns) -> VectorTable:
             column = _vector_column(file.schema_arrow, columns.vector)
             names = name_column(file.schema_arrow.names, columns.path)
             rows, width = file.metadata.num_rows, _width(file, column)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise Unusable(f"It can't be read as Parquet ({error}); get it again.") from error
     return VectorTable(path, readable_name(path), column, names, rows, width)
 
@@ -116,9 +119,10 @@ def _vector_column(schema: pyarrow.Schema, wanted: str | None) -> str:
 
 
 def _width(file: parquet.ParquetFile, column: str) -> int:
+    _check_lengths(file, column)
     kind = file.schema_arrow.field(column).type
     width = kind.list_size if types.is_fixed_size_list(kind) else 0
-    for batch in () if width else file.iter_batches(BLOCK, columns=[column]):
+    for batch in () if width else file.iter_batches(1, columns=[column]):
         lengths = compute.list_value_length(batch.column(0)).drop_null()
         if len(lengths):
             width = lengths[0].as_py()
@@ -126,6 +130,28 @@ def _width(file: parquet.ParquetFile, column: str) -> int:
     if not 0 < width <= _WIDEST:
         raise Unusable(f"Its column {column} holds no embeddings.")
     return int(width)
+
+
+def _check_lengths(file: parquet.ParquetFile, column: str) -> None:
+    """Raise `Unusable` for lists that are far too long, or of which some are: a few bytes may stand
+    for millions of equal numbers.
+    """
+    for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
+        held = [
+            part.num_values
+            for part in map(group.column, range(group.num_columns))
+            if part.path_in_schema.partition(".")[0] == column
+        ]
+        if max(held, default=0) > group.num_rows * _WIDEST or max(held, default=0) > _MOST_VALUES:
+            raise Unusable(
+                f"Its column {column} holds lists of far more numbers than an embedding has, or "
+                "too many in one row group; write it anew."
+            )
+
+
+def _at_once(width: int) -> int:
+    """Rows that are read at a time."""
+    return max(1, min(BLOCK, _VALUES_AT_ONCE // width))
 
 
 def _rows(column: Any, width: int) -> NDArray[np.floating]:

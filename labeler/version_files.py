@@ -24,7 +24,9 @@ def making(project: Project, new: NewVersion) -> Iterator[Path]:
     project.models.mkdir(exist_ok=True)
     try:
         yield path
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # A full disk names no file.
         if versions.by_name(project.store, new.name) is None:
             for file in (config_path(path), weights_path(path), opinion_path(path)):
                 file.unlink(missing_ok=True)

@@ -18,6 +18,9 @@ from model.torchscript import tensors_of
 # What only OpenAI's own archives keep beside the weights.
 OPENAI_MARKS = {"input_resolution", "context_length", "vocab_size"}
 
+_MOST_PACKED = 64 << 20  # bytes
+_DEEPEST = 4  # state dicts within another
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -41,6 +44,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             else f"The checkpoint {path} is not there; put it back, or use --encoder lite."
         )
     try:
+        _check_packing(path)
         archive = _is_torchscript(path)
         held = tensors_of(path) if archive else _load(path)
     except pickle.UnpicklingError as error:
@@ -54,6 +58,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             "get it again and compare its size."
         ) from error
     tensors = _state_dict(held)
+    if not all(map(_is_there, tensors.values())):
+        raise ModelError(f"{path} tells of more weights than it holds; get it again.")
     marked = tensors.keys() >= OPENAI_MARKS
     weights = {name: tensor for name, tensor in tensors.items() if name not in OPENAI_MARKS}
     return Checkpoint(weights, marked or archive, archive)
@@ -63,6 +69,17 @@ def content_digest(path: Path) -> str:
     """The first 16 hex digits of the file's SHA-256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _check_packing(path: Path) -> None:
+    """Raise `ValueError` for an archive that unpacks to far more than it takes: torch packs no
+    weights, only what little text it keeps beside them.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(each.file_size for each in archive.infolist())
+        if unpacked > path.stat().st_size + _MOST_PACKED:
+            raise ValueError("its parts are packed")
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -92,11 +109,20 @@ def _is_safetensors(path: Path) -> bool:
 
 def _state_dict(held: Any) -> dict[str, torch.Tensor]:
     """The tensors by name, out of a training checkpoint and off a data-parallel wrapper."""
-    while isinstance(held, dict) and isinstance(held.get("state_dict"), dict):
-        held = held["state_dict"]
+    for _ in range(_DEEPEST):  # one may hold itself
+        if isinstance(held, dict) and isinstance(held.get("state_dict"), dict):
+            held = held["state_dict"]
     if not isinstance(held, dict):
         return {}
     tensors = {str(name): value for name, value in held.items() if torch.is_tensor(value)}
     if all(name.startswith("module.") for name in tensors):
         return {name.removeprefix("module."): value for name, value in tensors.items()}
     return tensors
+
+
+def _is_there(tensor: torch.Tensor) -> bool:
+    """Whether it has all its values in memory, none of them told again and again by a stride."""
+    if tensor.layout != torch.strided:
+        return True  # as no weights are that anybody takes
+    stored = tensor.untyped_storage().nbytes()
+    return tensor.device.type == "cpu" and tensor.numel() * tensor.itemsize <= stored

@@ -31,7 +31,7 @@ CITY = "CityAesthetics"
 _CITY_ENCODERS = {768: "clip-l14-336"}
 _WHOLE = (0.0, 1.0)
 _LARGEST = 1 << 30  # bytes
-_MOST = 1 << 28  # values; a published head has some million
+_MOST = 1 << 25  # values; a published head has some million
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,9 +153,11 @@ def _tensors(path: Path) -> Tensors:
     if path.stat().st_size > _LARGEST:
         raise ModelError(f"{path} is far too large for a head; choose another file.")
     tensors = read_checkpoint(path).tensors
+    if sum(value.numel() for value in tensors.values()) > _MOST:
+        raise ModelError(f"{path} has far too many weights for a head; choose another file.")
     for name, value in tensors.items():
         usable = value.is_floating_point() and value.layout == torch.strided
-        if not usable or value.numel() > _MOST or not bool(torch.isfinite(value).all()):
+        if not usable or not bool(torch.isfinite(value).all()):
             raise ModelError(
                 f"{path} has no weights of a head in {name} (they must be finite numbers); "
                 "get the file again."

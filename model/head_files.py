@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from model.errors import ModelError
 from model.foreign_heads import WIDEST, AnyHead, ForeignHead, built
@@ -27,6 +27,7 @@ CONFIG_SUFFIX = ".config.json"
 FOREIGN = "foreign"
 ARCHITECTURES = ("score", "class", FOREIGN)
 _SIZES = ("features", "hidden", "outputs")
+_LONGEST_NUMBER = 10  # digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +45,15 @@ class LoadedHead:
     @property
     def labels(self) -> list[str]:
         """Names of the classes, in the order of the outputs; empty for a score."""
-        labels = self.config.get("labels") or []
+        labels = self.config.get("labels")
         if isinstance(labels, dict):
             labels = [labels[key] for key in sorted(labels, key=_number)]
-        return [str(name) for name in labels]
+        return [str(name) for name in labels] if isinstance(labels, list) else []
 
 
 def _number(key: str) -> tuple[int, str]:
     """Orders "0", "1" … "10" as numbers."""
-    return int(key) if key.isdecimal() else 0, key
+    return int(key) if key.isdecimal() and len(key) < _LONGEST_NUMBER else 0, key
 
 
 def config_path(path: Path) -> Path:
@@ -82,7 +83,8 @@ def save_head(
     parts = [file.with_name(f"{file.name}.part") for file in written]
     try:
         parts[0].write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
-        save_file(weights, parts[1], metadata=header or None)
+        # Not by save_file: what is wrong with the disk would be no OSError any more.
+        parts[1].write_bytes(save(weights, header or None))
         for part, file in zip(parts, written, strict=True):
             part.replace(file)
     finally:
@@ -117,7 +119,9 @@ def load_head(path: Path, features: int | None = None) -> LoadedHead:
         )
     weights = _read_weights(file, {k: tuple(v.shape) for k, v in head.state_dict().items()})
     head.load_state_dict(weights, assign=True)
-    return LoadedHead(head.eval().requires_grad_(False), config, config.get("labeler") or {})
+    ours = config.get("labeler")
+    metadata = ours if isinstance(ours, dict) else {}
+    return LoadedHead(head.eval().requires_grad_(False), config, metadata)
 
 
 def _stem(path: Path) -> str:
@@ -134,7 +138,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise ModelError(
             f"{path.name} is missing in {path.parent}; put the config file beside the weights."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} can't be read as JSON ({error}); get the file again.") from error
     if not isinstance(config, dict) or config.get("arch") not in ARCHITECTURES:
         raise ModelError(

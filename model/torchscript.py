@@ -44,7 +44,7 @@ def tensors_of(path: Path) -> dict[str, torch.Tensor]:
         with archive.open(pickled) as file:
             root = _Reader(file, archive, pickled.removesuffix(".pkl")).load()
     found: dict[str, torch.Tensor] = {}
-    _collect(root, "", found)
+    _collect(root, "", found, set())
     return found
 
 
@@ -52,6 +52,7 @@ class _Reader(pickle.Unpickler):
     def __init__(self, file: Any, archive: zipfile.ZipFile, folder: str) -> None:
         super().__init__(file)
         self._archive, self._folder = archive, folder
+        self._stored: dict[str, bytearray] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         if module.split(".", maxsplit=1)[0] == "__torch__":
@@ -67,9 +68,12 @@ class _Reader(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is not a tensor")
 
     def persistent_load(self, pid: Any) -> torch.Tensor:
-        """('storage', dtype, key, device, count) → the stored numbers, flat."""
+        """('storage', dtype, key, device, count) → the stored numbers, flat; read only once."""
         _, dtype, key, _, count = pid
-        stored = bytearray(self._archive.read(f"{self._folder}/{key}"))
+        name = f"{self._folder}/{key}"
+        if name not in self._stored:
+            self._stored[name] = bytearray(self._archive.read(name))
+        stored = self._stored[name]
         return torch.frombuffer(stored, dtype=dtype, count=count) if count else torch.empty(0)
 
 
@@ -77,9 +81,11 @@ def _tensor(storage: torch.Tensor, offset: int, size: Any, stride: Any, *_: Any)
     return storage.as_strided(tuple(size), tuple(stride), offset)
 
 
-def _collect(value: Any, path: str, found: dict[str, torch.Tensor]) -> None:
+def _collect(value: Any, path: str, found: dict[str, torch.Tensor], seen: set[int]) -> None:
+    """`seen` are the ids of the fields gone through: none again, however many hold it."""
     if torch.is_tensor(value):
         found[path] = value
-    elif isinstance(value, Fields):
+    elif isinstance(value, Fields) and id(value) not in seen:
+        seen.add(id(value))
         for name, field in vars(value).items():
-            _collect(field, f"{path}.{name}" if path else name, found)
+            _collect(field, f"{path}.{name}" if path else name, found, seen)

@@ -83,15 +83,16 @@ def add_version(project: Project, noise: float, note: str = "", *, seed: int = 1
     known = dict(zip(ids.tolist(), unseen.tolist(), strict=True))
     said = [known.get(int(i), float(generator.uniform())) for i in everything]
     active = db.versions.active(project.store)
+    name = db.versions.next_name(project.store)
     version = db.versions.add(
         project.store,
         NewVersion(
-            name=db.versions.next_name(project.store),
+            name=name,
             parent=active.name if active else None,
             encoder=project.encoder,
             recipe="quick",
             threshold=0.5,
-            file="",
+            file=f"{name}.safetensors",
             scored_ids=ids,
             scored_values=values,
             out_of_fold=Predictions(ids, unseen, None, np.arange(len(ids)) % 5),

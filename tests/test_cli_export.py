@@ -77,7 +77,7 @@ def test_what_is_left_out_is_named_on_standard_error(folder: Path, tmp_path: Pat
         path.write_bytes(kept)
     assert "Wrote 23 images" in ended.stdout
     assert str(path) in ended.stderr
-    assert "import its folder again" in ended.stderr
+    assert "import the folder that it lies in now" in ended.stderr
 
 
 def test_the_data_card_alone_keeps_a_licence(folder: Path, tmp_path: Path) -> None:

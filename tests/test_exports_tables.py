@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,10 +124,29 @@ def test_a_formula_in_a_name_is_text_in_csv_and_reads_back(
     assert json.loads((tmp_path / "all.jsonl").read_text().splitlines()[0])["source"] == "=photos"
 
 
-@pytest.mark.parametrize("text", ["=1", "'=1", "''+1", "-x", "@a", "\tx", "plain", "'quoted'", ""])
+AMONG = (
+    "x;=1",
+    "x;'=1;@2",
+    "\n=1",
+    "\t\t=1",
+    "＝1",
+    "'＝1",
+    ";;=",
+    "a\r\n'+",
+    ";'",
+    "=1;=2",
+    "-;-'-",
+)
+
+
+@pytest.mark.parametrize(
+    "text", ["=1", "'=1", "''+1", "-x", "@a", "\tx", "plain", "'quoted'", "", *AMONG]
+)
 def test_guarding_a_cell_can_be_undone(text: str) -> None:
     assert unguarded(guarded(text)) == text
-    assert guarded(text)[:1] not in ("=", "+", "-", "@", "\t", "\r")
+    for cell in re.split("[;\t\r\n]", guarded(text)):
+        assert cell[:1] not in tuple("=+-@＝")
+    assert guarded(text)[:1] not in ("\t", "\r", "\n")
 
 
 def test_an_exported_table_gives_its_scores_and_tags_back(project: Project, tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def test_files_that_are_no_head_are_refused_with_a_sentence(tmp_path: Path) -> N
 )
 def test_weights_that_no_head_has_are_refused(tmp_path: Path, weight: torch.Tensor) -> None:
     torch.save({"weight": weight, "bias": torch.ones(1)}, tmp_path / "odd.pth")
-    with pytest.raises(ModelError, match="no weights of a head in weight"):
+    with pytest.raises(ModelError, match=r"weights of a head in weight|more weights than it"):
         read_published(tmp_path / "odd.pth")
 
 

@@ -183,7 +183,7 @@ def test_links_are_followed_only_inside(project: Project, tmp_path: Path) -> Non
     found = {"found": 4, "new": 1, "duplicates": 1, "unreadable": 2, "closed": 1}
     assert brief(summary) == found
     assert "outside" in image_at(project, photos / "outside.jpg").reason or ""
-    assert len(list(project.previews.rglob("*.jpg"))) == 1
+    assert images.count_by_state(project.store)["fine"] == 1
 
 
 def test_an_unreadable_file_is_tried_again(project: Project, tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_previews_are_upright_and_small(project: Project, tmp_path: Path) -> Non
     sizes = {}
     for path in (big, small, tall):
         digest = image_at(project, path).content_hash or ""
-        with Image.open(preview_path(project, digest)) as preview:
+        with Image.open(preview_of(project, digest, path)) as preview:
             assert preview.format == "JPEG"
             with Image.open(thumbnail_of(project, digest, path)) as thumbnail:
                 sizes[path.stem] = (preview.size, thumbnail.size)
@@ -228,7 +228,7 @@ def test_a_small_jpeg_is_its_own_preview_without_metadata(project: Project, tmp_
     sizes = []
     for path in paths:
         digest = image_at(project, path).content_hash or ""
-        preview = preview_path(project, digest)
+        preview = preview_of(project, digest, path)
         assert b"home" not in preview.read_bytes() and b"secret" not in preview.read_bytes()
         with Image.open(path) as file, Image.open(preview) as kept:
             assert kept.tobytes() == file.tobytes()  # decoded alike: nothing was coded anew
@@ -237,18 +237,25 @@ def test_a_small_jpeg_is_its_own_preview_without_metadata(project: Project, tmp_
     assert sizes == [(225, 125), (300, 200)]
 
 
-def test_what_is_small_gets_one_file_and_no_more(project: Project, tmp_path: Path) -> None:
+def test_what_is_small_gets_one_file_when_it_is_looked_at(project: Project, tmp_path: Path) -> None:
     folder = tmp_path / "p"
     folder.mkdir()
     for name, side in (("a.jpg", 512), ("b.png", 512), ("c.jpg", 513), ("d.png", 513)):
         noise_image(side, (side, 100)).save(folder / name)
     import_paths(project, [folder])
-    kept = []
-    for path in sorted(folder.iterdir()):
-        digest = image_at(project, path).content_hash or ""
-        assert preview_path(project, digest).is_file()
-        kept.append(thumbnail_path(project, digest).is_file())
-    assert kept == [False, False, True, True]
+    digests = {path: image_at(project, path).content_hash for path in sorted(folder.iterdir())}
+
+    def kept() -> list[tuple[bool, bool]]:
+        return [
+            (preview_path(project, digest).is_file(), thumbnail_path(project, digest).is_file())
+            for digest in digests.values()
+        ]
+
+    assert kept() == [(False, False), (False, False), (True, True), (True, True)]
+    for path, digest in digests.items():
+        assert thumbnail_of(project, digest, path).is_file()
+        assert preview_of(project, digest, path).is_file()
+    assert kept() == [(True, False), (True, False), (True, True), (True, True)]
 
 
 def test_a_small_jpeg_looks_as_it_did_in_full(project: Project, tmp_path: Path) -> None:
@@ -275,7 +282,8 @@ def test_a_small_jpeg_that_browsers_show_otherwise_is_coded_anew(
     else:
         image.convert("CMYK").save(path)
     import_paths(project, [path.parent])
-    with Image.open(preview_path(project, image_at(project, path).content_hash or "")) as preview:
+    digest = image_at(project, path).content_hash or ""
+    with Image.open(preview_of(project, digest, path)) as preview:
         size = (200, 300) if kind == "turned" else (300, 200)
         assert (preview.mode, preview.size) == ("RGB", size)
         assert preview.getexif().get(0x0112, 1) == 1
@@ -313,10 +321,8 @@ def test_what_is_lost_is_made_again(project: Project, tmp_path: Path) -> None:
     preview, thumbnail = preview_path(project, digest), thumbnail_path(project, digest)
     thumbnail.unlink()
     preview.write_bytes(b"")
-    assert brief(import_paths(project, [path.parent])) == {"found": 1, "known": 1}
-    assert preview.stat().st_size > 0 and thumbnail.stat().st_size > 0
-    preview.unlink()
-    assert preview_of(project, digest, path) == preview and preview.is_file()
+    assert thumbnail_of(project, digest, path) == thumbnail and thumbnail.stat().st_size > 0
+    assert preview_of(project, digest, path) == preview and preview.stat().st_size > 0
     assert not list(project.folder.rglob("*.part"))
 
 
@@ -337,7 +343,6 @@ def test_a_lost_preview_is_not_made_of_another_picture(project: Project, tmp_pat
     path = make_jpeg(tmp_path / "p" / "a.jpg", 1)
     import_paths(project, [path.parent])
     digest = image_at(project, path).content_hash or ""
-    preview_path(project, digest).unlink()
     make_jpeg(path, 2)
     with pytest.raises(UnreadableImage, match="changed since it was imported"):
         preview_of(project, digest, path)

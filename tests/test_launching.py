@@ -76,14 +76,14 @@ def test_the_settings_are_those_of_the_config_file() -> None:
             assert told[f"{section}.{name}"] == value
 
 
-def test_the_network_gets_a_warning(tmp_path: Path, taken: int) -> None:
+def test_letting_the_network_in_comes_with_a_word_about_it(tmp_path: Path, taken: int) -> None:
     Project.create(tmp_path / "project", encoder="lite").close()
     arguments = ["--project", str(tmp_path / "project"), "app", "--port", str(taken)]
     private = CliRunner().invoke(labeler, arguments)
     public = CliRunner().invoke(labeler, [*arguments, "--host", "0.0.0.0"])
     assert (private.exit_code, public.exit_code) == (1, 1)
-    assert "anybody on the network" not in private.stderr
-    assert "anybody on the network" in public.stderr
+    assert "read along" not in private.stderr
+    assert "read along" in public.stderr
 
 
 def test_a_named_project_that_is_none_is_not_served(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from pictures import (
 )
 from PIL import Image, ImageCms, features
 
-from labeler import pictures
+from labeler import unpacking
 from labeler.errors import UnreadableImage
 from labeler.fingerprints import look
 from labeler.formats import image_extensions, looks_like_image
@@ -309,7 +309,7 @@ def test_large_pictures_neither_warn_nor_change_pillow(
 ) -> None:
     """Between Pillow's own warning and our limit, with several readers at once."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    monkeypatch.setattr(pictures, "LARGE_PIXELS", 2000)
+    monkeypatch.setattr(unpacking, "ROOM_FOR_ALL", unpacking.Room(30_000))
     paths = [make_halves(tmp_path / f"{k}.gif") for k in range(6)]
     filters = list(warnings.filters)
     threads = [threading.Thread(target=open_picture, args=(path,)) for path in paths]

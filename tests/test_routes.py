@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,10 @@ from starlette.testclient import TestClient
 
 import db.images
 import db.scores
+from labeler.app import sheets
 from labeler.app.items import shown_name
 from labeler.app.serving import current_project, middleware, routes
+from labeler.errors import BadInput
 from labeler.importing import import_paths
 from labeler.project import Project
 
@@ -92,6 +96,76 @@ def test_what_cannot_be_taken_is_refused_and_the_rest_goes_on(
     assert db.images.get(project.store, image_id).hand_score == 6
 
 
+def test_one_event_that_no_store_can_keep_costs_the_others_nothing(
+    client: TestClient, project: Project
+) -> None:
+    image_id = unscored_ids(project)[0]
+    undo = {"kind": "undo", "image": image_id}
+    bad: list[dict[str, Any]] = [
+        *(
+            score(event, image_id, 1)
+            for event in ("\ud800", "two\nlines", "\0", "é", "x" * 201, "")
+        ),
+        {"event": "odd-undo", "undoes": "\ud800", **undo},
+        {"event": "listed-undo", "undoes": ["x"], **undo},
+        score("odd-version", image_id, 1, version="\ud800"),
+        score("listed-version", image_id, 1, version=[1]),
+    ]
+    content = json.dumps({"events": [*bad, score("x" * 200, image_id, 7)]})
+    headers = OURS | {"Content-Type": "application/json"}
+    answer = client.post("/api/events", content=content, headers=headers)
+    assert answer.status_code == 200
+    receipts = answer.json()["receipts"]
+    assert [receipt["accepted"] for receipt in receipts] == [False] * len(bad) + [True]
+    assert db.images.get(project.store, image_id).hand_score == 7
+
+
+def test_a_picture_that_cannot_be_opened_now_is_not_missing(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, *_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", full)
+        answer = client.get("/img/1/full")
+    assert answer.status_code == 503
+    assert "Too many files" in answer.json()["problem"]
+
+
+def test_a_score_for_a_picture_that_is_another_one_by_now_is_refused(
+    client: TestClient, project: Project
+) -> None:
+    # As after an older copy of the store was restored: the page that is open means other images.
+    one, two, three = db.images.unscored(project.store, order="random", limit=3)
+    stale, right = {"hash": one.content_hash}, {"hash": two.content_hash}
+    skip = {"event": "stale-skip", "kind": "skip", "image": two.id}
+    answer = post(
+        client,
+        score("stale", two.id, 3, **stale),
+        skip | stale,
+        score("odd-hash", two.id, 3, hash=["odd"]),
+        score("right", two.id, 4, **right),
+        {"event": "back", "kind": "undo", "image": two.id, "undoes": "right"},
+        score("unsaid", three.id, 5, hash=None),
+    )
+    assert [receipt["accepted"] for receipt in answer["receipts"]] == [False] * 3 + [True] * 3
+    assert {receipt["problem"] for receipt in answer["receipts"][:3]} == {
+        "That picture is another one now; reload the page"
+    }
+    assert [row.value for row in db.scores.history(project.store, two.id)] == [4.0]
+
+
+def test_what_was_taken_is_acknowledged_also_when_its_picture_is_another_one_by_now(
+    client: TestClient, project: Project
+) -> None:
+    image = db.images.unscored(project.store, order="random", limit=1)[0]
+    sent = score("answered-late", image.id, 6, hash=image.content_hash)
+    assert post(client, sent)["receipts"][0]["accepted"]
+    again = post(client, sent | {"hash": "another"})["receipts"][0]
+    assert (again["accepted"], again["repeated"]) == (True, True)
+
+
 def test_events_of_another_project_are_not_taken(client: TestClient, project: Project) -> None:
     image_id = unscored_ids(project)[0]
     body = {"project": "another", "events": [score("stray", image_id, 3)]}
@@ -160,8 +234,9 @@ def test_small_pictures_are_kept_for_ever_when_asked_for_by_hash(
 
 def test_a_preview_that_is_gone_is_made_again(client: TestClient, project: Project) -> None:
     image = db.images.get(project.store, 2)
-    next(project.previews.rglob(f"{image.content_hash}*")).unlink()
-    assert client.get("/img/2/preview").status_code == 200
+    for _ in range(2):
+        assert client.get("/img/2/preview").status_code == 200
+        next(project.previews.rglob(f"{image.content_hash}*")).unlink()
 
 
 def test_the_full_picture_is_the_file_or_a_copy_that_browsers_show(
@@ -186,6 +261,8 @@ def test_the_full_picture_is_the_file_or_a_copy_that_browsers_show(
         "/img/1",
         "/img/-1/full",
         "/img/99999999999999999999999/full",
+        f"/img/{'9' * 5000}/full",
+        f"/api/image/{'9' * 5000}",
         "/img/one/full",
     ],
 )
@@ -204,7 +281,16 @@ def test_the_queue_leaves_out_what_the_page_has(client: TestClient, project: Pro
 
 @pytest.mark.parametrize(
     "query",
-    ["order=sideways", "limit=0", "limit=x", "limit=99999", "exclude=1;2", "order=source-x"],
+    [
+        "order=sideways",
+        "limit=0",
+        "limit=x",
+        "limit=99999",
+        "exclude=1;2",
+        "order=source-x",
+        f"limit={'9' * 5000}",
+        f"order=source-{'9' * 5000}",
+    ],
 )
 def test_a_query_that_makes_no_sense_is_refused_in_a_sentence(
     client: TestClient, query: str
@@ -212,6 +298,12 @@ def test_a_query_that_makes_no_sense_is_refused_in_a_sentence(
     answer = client.get(f"/api/queue?{query}")
     assert answer.status_code == 400
     assert answer.json()["problem"]
+
+
+def test_no_number_in_an_address_is_too_long(client: TestClient) -> None:
+    assert client.get(f"/api/review?first={'9' * 5000}").status_code == 200
+    with pytest.raises(BadInput, match="round"):
+        sheets._asked(current_project(), {"round": "9" * 5000})
 
 
 def test_names_that_are_no_utf8_can_be_sent() -> None:
@@ -239,8 +331,9 @@ def test_a_folder_without_a_project_is_said_so(
 ) -> None:
     monkeypatch.setenv("LABELER_PROJECT", str(tmp_path))
     assert current_project() is None
-    answer = client.get("/api/queue")
-    assert answer.status_code == 404
-    assert "labeler init" in answer.json()["problem"]
+    for path in ("/api/queue", "/img/1/preview"):  # 404 is for one picture that is missing
+        answer = client.get(path)
+        assert answer.status_code == 503
+        assert "labeler init" in answer.json()["problem"]
     Project.create(tmp_path, encoder="lite").close()
     assert client.get("/api/queue").json()["items"] == []

@@ -53,11 +53,13 @@ def download(request: Request) -> Response:
 
 def made_aside(request: Request, make: Callable[[Project, Request, Path], Response]) -> Response:
     """What `make` answers with files of a scratch folder, which it sees to that are removed."""
-    folder = Path(tempfile.mkdtemp(prefix="labeler-download-"))
+    folder = None
     try:
+        folder = Path(tempfile.mkdtemp(prefix="labeler-download-"))
         return make(opened_project(), request, folder)
     except PRESENTABLE as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
         status = 404 if isinstance(error, BadInput) else 409
         return PlainTextResponse(sentence(error) or str(error), status)
 

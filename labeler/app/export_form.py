@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 import db.images
-from labeler.app.items import shown_name
+from labeler.app.words import plain
 from labeler.exports.kinds import Kind
 from labeler.exports.plan import Plan
 from labeler.exports.splits import USUAL
@@ -93,7 +93,7 @@ def card_form(project: Project, plan: Plan) -> None:
     with st.form("licences"):
         said = {
             source: st.text_input(
-                f"Licence of {shown_name(source)}" if source else "Licence of the images",
+                f"Licence of {plain(source)}" if source else "Licence of the images",
                 value=known.get(source, ""),
                 max_chars=LONGEST,
                 key=f"licence-{number}",

@@ -15,7 +15,8 @@ from labeler.app.words import percent, scored
 
 def tile(image: Image, title: str, caption: str = "") -> dict[str, Any]:
     """One thumbnail for the grid; the texts are shown as they are, never as markdown."""
-    caption = shown_name(caption)
+    gone = "missing · " if image.state == "missing" else ""
+    caption = gone + shown_name(caption)
     return {"id": image.id, "hash": image.content_hash, "title": title, "caption": caption}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import db.versions
 from db.records import Image
+from labeler.legible import legible
 from labeler.project import Project
 from labeler.scoring import predictions_of
 
@@ -25,12 +26,13 @@ def image_item(image: Image) -> dict[str, Any]:
         "width": image.width,
         "height": image.height,
         "score": _short(image.hand_score),
+        "gone": image.state == "missing",
     }
 
 
 def shown_name(name: str) -> str:
-    """A file's name as it can be sent: bytes that are no UTF-8 become replacement marks."""
-    return name.encode("utf-8", "replace").decode()
+    """A file's name as it can be sent and read: what is hidden in it, or no UTF-8, is marked."""
+    return legible(name)
 
 
 def image_items(project: Project, images: Sequence[Image]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from db.records import Version
 from labeler import measures
 from labeler.app import words
 from labeler.app.export_places import checked, download, folder_field
+from labeler.app.items import shown_name
 from labeler.exports.model_kinds import MODEL_KINDS, export_aside, model_kind
 from labeler.exports.model_pair import own_files
 from labeler.figures import with_figures
@@ -59,7 +60,7 @@ def to_folder(project: Project, name: str) -> None:
 def details(project: Project, version: Version) -> None:
     config, metrics = st.columns(2, gap="large")
     config.markdown("**Config**")
-    config.json(config_of(project, version))
+    config.json(_legible(config_of(project, version)))
     metrics.markdown("**Metrics**")
     rows = pd.DataFrame(measures.rows(version, None)).drop(columns="meaning")
     metrics.dataframe(rows, hide_index=True, width="stretch")
@@ -70,6 +71,15 @@ def config_of(project: Project, version: Version) -> dict[str, Any]:
     made_with = {"encoder": version.encoder, "recipe": version.recipe}
     _, config = own_files(project)
     return json.loads(config.read_text(encoding="utf-8")) | made_with
+
+
+def _legible(value: Any) -> Any:
+    """The same with all texts as they can be read: a note is anybody's."""
+    if isinstance(value, dict):
+        return {shown_name(str(name)): _legible(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_legible(part) for part in value]
+    return "\n".join(map(shown_name, value.splitlines())) if isinstance(value, str) else value
 
 
 def card(project: Project) -> None:

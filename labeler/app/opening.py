@@ -42,6 +42,10 @@ class Opening:
             refusal = JSONResponse({"problem": "The app could not start."}, status_code=503)
             await refusal(scope, receive, send)
 
+    async def settled(self) -> None:
+        """Waits until the app is there, or can't be."""
+        await self._settled.wait()
+
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         opening = asyncio.create_task(self._open())

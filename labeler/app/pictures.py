@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+from PIL.Image import Image as Pixels
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 import db.images
 from db.records import Image
-from labeler.archives import through
 from labeler.errors import UnreadableImage
-from labeler.pictures import open_picture, open_regular
-from labeler.previews import preview_of, thumbnail_of
+from labeler.fingerprints import content_hash
+from labeler.pictures import CHANGED, open_regular, read_picture
+from labeler.previews import Unkept, passing, preview_of, thumbnail_of
 from labeler.project import Project
 
 SMALL = {"thumbnail": thumbnail_of, "preview": preview_of}
@@ -27,6 +28,7 @@ SHOWN_AS_THEY_ARE = {
 }
 FOR_EVER = "private, max-age=31536000, immutable"
 FOR_A_WHILE = "private, max-age=300"
+_LARGEST = 64 << 20  # bytes of a file that is sent as it is
 
 
 def picture(project: Project, request: Request) -> Response:
@@ -43,7 +45,10 @@ def picture(project: Project, request: Request) -> Response:
 
 
 def _small(project: Project, image: Image, kind: str, asked_hash: str | None) -> Response:
-    path = SMALL[kind](project, image.content_hash or "", Path(image.path))
+    try:
+        path = SMALL[kind](project, image.content_hash or "", Path(image.path))
+    except Unkept:  # The disk is full, or not ours to write: people can look all the same.
+        return _drawn(passing(image.content_hash or "", Path(image.path), small=kind != "preview"))
     # The content named by its hash never changes; without it the browser asks again.
     kept = FOR_EVER if asked_hash == image.content_hash else FOR_A_WHILE
     # A page asks for hundreds: some ten KB are sent quicker whole than as a stream.
@@ -51,16 +56,27 @@ def _small(project: Project, image: Image, kind: str, asked_hash: str | None) ->
 
 
 def _full(image: Image) -> Response:
-    headers = {"Cache-Control": FOR_A_WHILE}
+    """Its file, if that is still what was imported: anything may lie at its path by now, also a
+    link to what is none of the app's business. A very large one is drawn anew, as are formats that
+    browsers don't show.
+    """
     path = Path(image.path)
     as_it_is = SHOWN_AS_THEY_ARE.get(image.format or "")
-    if as_it_is and path.is_file():
-        return FileResponse(path, media_type=as_it_is, headers=headers)
-    if as_it_is and through(path):
-        with open_regular(path) as file:
-            return Response(file.read(), media_type=as_it_is, headers=headers)
+    with open_regular(path) as opened:
+        if content_hash(opened) != image.content_hash:
+            raise UnreadableImage(CHANGED)
+        data = opened.read(_LARGEST + 1) if as_it_is else b""
+        if as_it_is and len(data) <= _LARGEST:
+            headers = {"Cache-Control": FOR_A_WHILE}
+            return Response(data, media_type=as_it_is, headers=headers)
+        opened.seek(0)
+        return _drawn(read_picture(opened, path).image)
+
+
+def _drawn(picture: Pixels) -> Response:
     buffer = io.BytesIO()
-    open_picture(path).save(buffer, "JPEG", quality=95, subsampling=0)
+    picture.save(buffer, "JPEG", quality=95, subsampling=0)
+    headers = {"Cache-Control": FOR_A_WHILE}
     return Response(buffer.getvalue(), media_type="image/jpeg", headers=headers)
 
 

@@ -8,29 +8,45 @@ import uuid
 from functools import lru_cache
 from pathlib import Path
 
-from labeler.errors import NoProject
+from labeler.errors import LabelerError, NoProject
+from labeler.failures import sentence
 from labeler.project import STORE_FILE, Project
 
+# A page asks again by itself, and should say why before its browser gives up.
+PATIENCE_SECONDS = 10.0
 _naming = threading.Lock()
+_opening = threading.Lock()
+_served: set[Path] = set()  # a folder of these that is gone is no place for a new project
 
 
 def current_project() -> Project | None:
     """The project being served, opened once per process; None where the folder holds none.
 
-    Raises `StoreError` for a store that can't be used.
+    Raises `StoreError` for a store that can't be used, and `LabelerError` for a folder that was
+    served and is not there any more, or can't be looked into.
     """
     folder = Path(os.environ.get("LABELER_PROJECT") or Path.cwd()).expanduser().resolve()
     try:
         store_file = (folder / STORE_FILE).stat()
-        return _opened(folder, store_file.st_ino)
-    except (OSError, NoProject):
-        return None
+        with _opening:  # else those who come first, at once, would each open it
+            return _opened(folder, store_file.st_ino)
+    except (FileNotFoundError, NotADirectoryError, NoProject):
+        if folder not in _served:
+            return None
+        raise LabelerError(
+            f"{folder} is not there any more: it was moved, or its disk is not connected. Bring it "
+            "back, or start the app where it lies now: labeler --project NEWPLACE app"
+        ) from None
+    except OSError as error:
+        raise LabelerError(sentence(error) or str(error)) from error
 
 
 @lru_cache(maxsize=2)
 def _opened(folder: Path, _inode: int) -> Project:
     """One open project per folder; the file's inode tells a project made anew from the old one."""
-    return Project.open(folder)
+    project = Project.open(folder, PATIENCE_SECONDS)
+    _served.add(folder)
+    return project
 
 
 def project_id(project: Project) -> str:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from functools import wraps
 from typing import Any
 
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -23,10 +25,12 @@ from db.errors import StoreError
 from db.records import MISTAKES, Receipt
 from db.sittings import Act
 from labeler import scoring
+from labeler.app.handing_out import hands_of
 from labeler.app.items import image_items, moving_item, review_item
 from labeler.app.pictures import picture
 from labeler.app.project import current_project, project_id
 from labeler.errors import BadInput, LabelerError, NoProject
+from labeler.failures import sentence
 from labeler.project import Project
 from labeler.scorers import account_name, clean_name
 
@@ -35,16 +39,25 @@ MOST_EVENTS = 2000
 MOST_UNDONE = 60  # acts that a page can take back after it was opened anew
 
 
+class _ImageId(IntegerConvertor):
+    """What may be the id of an image, in an address: no number longer than an id can be."""
+
+    regex = "[0-9]{1,18}"
+
+
+register_url_convertor("image", _ImageId())
+
+
 def routes() -> list[Route]:
     """The app's own routes, to be served beside Streamlit's."""
     return [
-        Route("/img/{image_id:int}/{kind}", _answered(picture), methods=["GET"]),
+        Route("/img/{image_id:image}/{kind}", _answered(picture), methods=["GET"]),
         Route("/api/queue", _answered(queue), methods=["GET"]),
         Route("/api/recent", _answered(recent), methods=["GET"]),
         Route("/api/review", _answered(cards), methods=["GET"]),
         Route("/api/review/moved", _answered(moved), methods=["GET"]),
         Route("/api/stats", _answered(stats), methods=["GET"]),
-        Route("/api/image/{image_id:int}", _answered(one_image), methods=["GET"]),
+        Route("/api/image/{image_id:image}", _answered(one_image), methods=["GET"]),
         Route("/api/events", events, methods=["POST"]),
         # Else Streamlit would answer a mistyped path with its page and status 200.
         Route("/api/{rest:path}", unknown),
@@ -61,10 +74,12 @@ def _answered(ask: Callable[[Project, Request], Response]) -> Callable[[Request]
             return ask(_project(), request)
         except BadInput as error:
             return _problem(400, error)
-        except NoProject as error:
-            return _problem(404, error)
-        except (LabelerError, StoreError) as error:
+        except (LabelerError, StoreError) as error:  # Not 404, which says that one thing is gone.
             return _problem(503, error)
+        except OSError as error:
+            if (said := sentence(error)) is None:
+                raise
+            return _problem(503, said)
 
     return respond
 
@@ -87,12 +102,12 @@ def unknown(_request: Request) -> Response:
 def queue(project: Project, request: Request) -> Response:
     """GET /api/queue?order&limit&exclude=1,2&scorer: images to score next, random draws marked."""
     order = request.query_params.get("order", "random")
-    offer = scoring.next_images(
+    offer = hands_of(project).offer(
         project,
         order,
         limit=_number(request, "limit", 40),
         exclude=_ids(request, "exclude"),
-        scorer=clean_name(request.query_params.get("scorer")) or account_name(),
+        scorer=_scorer(request),
     )
     # A second opinion that has seen the first is none.
     hidden = {"score": None} if order == scoring.OTHERS else {}
@@ -109,9 +124,11 @@ def queue(project: Project, request: Request) -> Response:
 
 
 def recent(project: Project, request: Request) -> Response:
-    """GET /api/recent?queue: the last things done in a queue, oldest first, to undo or look at."""
+    """GET /api/recent?queue&scorer: what this person did last in a queue, oldest first, to undo or
+    look at."""
     queue = request.query_params.get("queue", "score")
-    acts = db.sittings.recent_acts(project.store, (queue,), _number(request, "limit", 60))
+    limit = _number(request, "limit", 60)
+    acts = db.sittings.recent_acts(project.store, (queue,), limit, _scorer(request))
     images = db.images.by_ids(project.store, list({act.image_id: None for act in acts}))
     return JSONResponse(
         {
@@ -133,10 +150,10 @@ def _act(act: Act) -> dict[str, Any]:
 
 
 def cards(project: Project, request: Request) -> Response:
-    """GET /api/review?queue&limit&shown&exclude: cards of one queue, the surest mistake first.
+    """GET /api/review?queue&limit&shown&exclude&scorer: cards of a queue, the surest mistake first.
 
     `shown` are on the screen, `exclude` are others that are not wanted. With `ahead` the answer is
-    not for the screen yet. What can be undone in the queue comes with it.
+    not for the screen yet. What this person can undo in the queue comes with it.
     """
     from labeler import review
 
@@ -146,15 +163,25 @@ def cards(project: Project, request: Request) -> Response:
         queue,
         limit=_number(request, "limit", 40),
         exclude=shown | _ids(request, "exclude"),
-        first=int(first) if (first := request.query_params.get("first", "")).isdecimal() else None,
+        first=int(first) if _is_id(first := request.query_params.get("first", "")) else None,
     )
     if not request.query_params.get("ahead"):
         shown |= page.image_ids()
-    acts = db.sittings.recent_acts(project.store, review.parts(queue), MOST_UNDONE)
+    acts = db.sittings.recent_acts(
+        project.store, review.parts(queue), MOST_UNDONE, _scorer(request)
+    )
     # Written when the answer is on its way: a page waits for nobody who writes.
-    noting = BackgroundTask(review.note_shown, project, queue, shown)
+    noting = BackgroundTask(_note_shown, project, queue, shown)
     answer = review_item(page) | {"events": [_act(act) for act in acts]}
     return JSONResponse(answer, background=noting)
+
+
+def _note_shown(project: Project, queue: str, shown: set[int]) -> None:
+    from labeler import review
+
+    # The answer is on its way: what can't be written now is when the next cards are asked for.
+    with suppress(LabelerError, StoreError):
+        review.note_shown(project, queue, shown)
 
 
 def moved(project: Project, request: Request) -> Response:
@@ -210,15 +237,24 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
     }
 
 
+def _scorer(request: Request) -> str:
+    """Who asks, as their scores are kept."""
+    return clean_name(request.query_params.get("scorer")) or account_name()
+
+
 def _number(request: Request, name: str, usual: int) -> int:
     raw = request.query_params.get(name, str(usual))
-    if not raw.isdecimal() or not 1 <= int(raw) <= MOST:
+    if not (raw.isdecimal() and len(raw) < 10) or not 1 <= int(raw) <= MOST:
         raise BadInput(f"{name} must be between 1 and {MOST}.")
     return int(raw)
 
 
 def _ids(request: Request, name: str) -> set[int]:
     raw = [part for part in request.query_params.get(name, "").split(",") if part]
-    if not all(part.isdecimal() and len(part) < 19 for part in raw):
+    if not all(map(_is_id, raw)):
         raise BadInput(f"{name} must be image ids with commas between them.")
     return {int(part) for part in raw}
+
+
+def _is_id(part: str) -> bool:
+    return part.isdecimal() and len(part) < 19

@@ -6,8 +6,8 @@ second tab or a closed laptop lid changes nothing, and a page asks again only wh
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
@@ -15,11 +15,11 @@ import db.runs
 from db.records import Run
 from labeler.app import words
 from labeler.app.shell import friendly
+from labeler.living import is_dead, mark_dead
 from labeler.progress import Pace
 from labeler.project import Project
 
 ASK_AGAIN = 0.7  # seconds between two looks at an active run
-SILENT = timedelta(seconds=20)  # no heartbeat for so long: worth asking whether the run has died
 NEXT_STEP = {
     "import": "Start the import again: it goes on where it stopped.",
     "embed": "Start the embedding again: it goes on where it stopped.",
@@ -27,6 +27,8 @@ NEXT_STEP = {
     "export": "Write again: what lies there already is not copied anew.",
     "adopt": "Add it again, or make it active below if it is there already.",
     "predict": "Filter again: what was predicted and copied is not done anew.",
+    "backup": "Back up again; nothing is left of the one that was begun.",
+    "doctor": "Check again; nothing was changed.",
 }
 # What the phases of a run are called to a person; others say it themselves.
 PHASES = {"training": "learning from all, and without a part to be judged on it"}
@@ -43,26 +45,24 @@ DOING = {
     "export": "Exporting",
     "adopt": "Adding the head",
     "predict": "Filtering",
+    "backup": "Backing up",
+    "doctor": "Checking",
 }
 
 
 def latest(project: Project, kind: str) -> Run | None:
     """The newest run of `kind`, after those whose process has died were marked failed."""
     run = db.runs.latest(project.store, kind)
-    if run is None or run.state != "active" or not silent_for_long(run):
+    if run is None or not is_dead(project, run):
         return run
-    db.runs.mark_stale(project.store, datetime.now(UTC))
+    mark_dead(project)
     return db.runs.latest(project.store, kind)
-
-
-def silent_for_long(run: Run) -> bool:
-    return datetime.now(UTC) - run.heartbeat_at > SILENT
 
 
 def newest(project: Project, kinds: Sequence[str]) -> Run | None:
     """The run among `kinds` that started last."""
     found = [run for kind in kinds if (run := latest(project, kind)) is not None]
-    return max(found, key=lambda run: run.started_at, default=None)
+    return max(found, key=lambda run: run.id, default=None)
 
 
 def active(project: Project, kind: str) -> bool:
@@ -80,7 +80,7 @@ def watch(project: Project, kind: str, also: Callable[[Run], None] | None = None
 
     @st.fragment(run_every=ASK_AGAIN)
     def look() -> None:
-        with friendly():
+        with friendly(waits=False):
             run = latest(project, kind)
             if run is None or run.state != "active":
                 st.rerun()
@@ -95,7 +95,7 @@ def show_progress(project: Project, run: Run) -> None:
     done = run.done or 0
     share = min(1.0, done / run.total) if run.total else 0.0
     pace = _pace(run.id)
-    pace.seen(done, run.what or "", (run.heartbeat_at or run.started_at).timestamp())
+    pace.seen(done, run.what or "", time.monotonic())
     left = pace.left(run.total) if run.total else None
     with st.container(border=True):
         row = st.container(horizontal=True, vertical_alignment="center")

@@ -1,8 +1,9 @@
-"""Who may talk to the app's own routes: the person's own browser, on the app's own pages.
+"""Who may talk to the app: the person's own browser, on the app's own pages.
 
-The app listens on the person's machine, next to every web page they have open. Streamlit guards its
-web socket; the routes of this project get their guard here: a known Host, nothing that another
-site's page asks for, and writes only as JSON with a header of ours and a matching Origin.
+The app listens on the person's machine, next to every web page they have open. Whatever comes in,
+for Streamlit's routes and its web socket as for ours, passes the same guards: a known Host, nothing
+that another site's page asks for, writes only from the app's own Origin, and where others can reach
+the app, the token. Ours take JSON with a header of ours besides.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from labeler.app.door import Door, Ready
+from labeler.app.hosts import KnownHosts, name_and_port
 from labeler.app.page_files import PageFiles
+from labeler.app.refusals import OURS, is_page, refuse
 
-GUARDED = ("/api/", "/img/")
 OUR_HEADER = "x-labeler"
 LARGEST_BODY = 1_000_000  # bytes; a batch of events is some 30 KB
 
@@ -40,54 +41,108 @@ CONTENT_POLICY = "; ".join(
 )
 
 
-def middleware(allowed_hosts: Sequence[str]) -> list[Middleware]:
-    """The app's middleware, outermost first; `allowed_hosts` are names without a port."""
+def middleware(
+    allowed_hosts: Sequence[str], token: str | None = None, ready: Ready | None = None
+) -> list[Middleware]:
+    """The app's middleware, outermost first; `allowed_hosts` are names without a port.
+
+    With a `token` the app can be reached from elsewhere, and whoever comes must have shown it.
+    """
     return [
-        Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False),
+        Middleware(Protected),
+        Middleware(KnownHosts, names=allowed_hosts, everywhere=token is not None),
         Middleware(OwnPagesOnly),
+        Middleware(Door, token=token, ready=ready),
         Middleware(PageFiles),
     ]
 
 
-def guarded(app: ASGIApp, allowed_hosts: Sequence[str]) -> ASGIApp:
+def guarded(
+    app: ASGIApp, allowed_hosts: Sequence[str], token: str | None, ready: Ready | None = None
+) -> ASGIApp:
     """`app` behind that middleware."""
-    for each in reversed(middleware(allowed_hosts)):
+    for each in reversed(middleware(allowed_hosts, token, ready)):
         app = each.cls(app, *each.args, **each.kwargs)
     return app
 
 
-class OwnPagesOnly:
-    """Refuses what did not come from the app's own pages and adds the protecting headers."""
+class Protected:
+    """Adds the protecting headers to every answer, refusals and mistakes of ours included."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        guarded = scope["path"].startswith(GUARDED)
+        ours = scope["path"].startswith(OURS)
+        started = False
 
         async def send_protected(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                _protect(MutableHeaders(scope=message), guarded)
+            nonlocal started
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                _protect(MutableHeaders(scope=message), ours)
+            started = True
             await send(message)
 
-        problem = _problem(scope["method"], Headers(scope=scope)) if guarded else None
-        if problem is None:
+        try:
             await self.app(scope, receive, send_protected)
+        except Exception:
+            # Else the server says so by itself, outside of this. It still logs what went wrong.
+            if scope["type"] == "http" and not started:
+                sentence = "Something went wrong here; the app's terminal says what."
+                await refuse(scope, receive, send_protected, 500, sentence)
+            raise
+
+
+class OwnPagesOnly:
+    """Refuses what did not come from the app's own pages."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        problem = None if scope["type"] == "lifespan" else _problem(scope, Headers(scope=scope))
+        if problem is None:
+            await self.app(scope, receive, send)
         else:
-            status, sentence = problem
-            refusal = JSONResponse({"problem": sentence}, status_code=status)
-            await refusal(scope, receive, send_protected)
+            await refuse(scope, receive, send, *problem)
 
 
-def _problem(method: str, headers: Headers) -> tuple[int, str] | None:
+def _problem(scope: Scope, headers: Headers) -> tuple[int, str] | None:
     """Status and sentence of the refusal, or None for a request of the app's own pages."""
-    # "none" is the person typing the address; no header at all is a tool on this machine.
-    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+    # "none" is the person typing the address; no header at all is a tool on this machine, or a
+    # browser without an encrypted connection: for that the Origin and the door's cookie are there.
+    site = headers.get("sec-fetch-site", "none")
+    if site not in ("same-origin", "none") and not _follows_a_link(scope, headers):
         return 403, "Only the labeler's own pages may ask for this."
-    return None if method in ("GET", "HEAD") else _write_problem(headers)
+    reads = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+    if reads and "origin" not in headers:
+        return None
+    if not _same_origin(headers):
+        return 403, "The Origin is not this app."
+    if reads:
+        return None
+    ours = scope["type"] == "http" and scope["path"].startswith(OURS)
+    return _write_problem(headers) if ours else None
+
+
+def _follows_a_link(scope: Scope, headers: Headers) -> bool:
+    """A person comes here from another site, to one of the pages: nothing is told to that site."""
+    opens = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+    looks = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+    return looks and opens == ("navigate", "document") and is_page(scope["path"])
+
+
+def _same_origin(headers: Headers) -> bool:
+    """Whether the page that asks is of the host that is asked; browsers say so for every write."""
+    origins = headers.getlist("origin")
+    origin = urlsplit(origins[0]) if len(origins) == 1 else None
+    if origin is None or origin.scheme not in ("http", "https"):
+        return False
+    asking = name_and_port(origin.netloc)
+    return asking is not None and asking == name_and_port(headers.get("host", ""))
 
 
 def _write_problem(headers: Headers) -> tuple[int, str] | None:
@@ -96,17 +151,19 @@ def _write_problem(headers: Headers) -> tuple[int, str] | None:
         return 403, "The X-Labeler header is missing."
     if headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         return 415, "Send JSON, with Content-Type: application/json."
-    if urlsplit(headers.get("origin", "")).netloc != headers.get("host", ""):
-        return 403, "The Origin is not this app."
-    if int(headers.get("content-length") or LARGEST_BODY + 1) > LARGEST_BODY:
+    length = headers.get("content-length", "")
+    told = length.isascii() and length.isdecimal() and "transfer-encoding" not in headers
+    if not told or int(length[:12]) > LARGEST_BODY:
         return 413, f"Send at most {LARGEST_BODY} bytes at a time, with a Content-Length."
     return None
 
 
-def _protect(headers: MutableHeaders, guarded: bool) -> None:
+def _protect(headers: MutableHeaders, ours: bool) -> None:
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Referrer-Policy"] = "same-origin"
     headers["Content-Security-Policy"] = CONTENT_POLICY
-    if guarded:
-        headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    # Streamlit invites other sites to some of its files; none has any business here.
+    del headers["Access-Control-Allow-Origin"]
+    if ours:
         headers.setdefault("Cache-Control", "no-store")

@@ -64,6 +64,6 @@ def _asked(project: Project, asked: dict[str, str]) -> list[Shown]:
     number = asked.get("round")
     if number is None:
         return in_band(project, read_band(asked), MOST)
-    if not number.isdecimal():
+    if not (number.isdecimal() and len(number) < 10):
         raise BadInput("A round's number counts from 1.")
     return corrections(project, int(number))

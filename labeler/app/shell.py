@@ -19,13 +19,38 @@ from model.errors import ModelError
 PRESENTABLE = (LabelerError, ModelError, StoreError, OSError)
 
 
+LOOK_AGAIN = 3.0  # seconds
+
+
 @contextmanager
-def friendly() -> Iterator[None]:
-    """Show what a person can do something about as one sentence instead of a traceback."""
+def friendly(*, waits: bool = True) -> Iterator[None]:
+    """Show what a person can do something about as one sentence instead of a traceback.
+
+    A page `waits` for a project that can't be read to be there again, and is then made anew.
+    """
     try:
         yield
     except PRESENTABLE as error:
         st.error(plain(sentence(error) or str(error)), icon=":material/info:")
+        if waits and not _can_be_read():
+            _look_again()
+
+
+def _can_be_read() -> bool:
+    try:
+        project = current_project()
+        return project is None or project.store.setting("encoder") is not None
+    except PRESENTABLE:
+        return False
+
+
+def _look_again() -> None:
+    @st.fragment(run_every=LOOK_AGAIN)
+    def look() -> None:
+        if _can_be_read():
+            st.rerun()
+
+    look()
 
 
 def opened_project() -> Project:

@@ -27,7 +27,7 @@ def _read(project: Project) -> None:
     from labeler import explore, moving, review
 
     # Whatever is wrong is told when the page is opened.
-    with suppress(LabelerError, StoreError):
+    with suppress(LabelerError, StoreError, OSError):
         review.review_cards(project, MISTAKES)
         moving.make_ready(project)
         explore.make_ready(project)

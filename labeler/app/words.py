@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from labeler.markdown import escaped
@@ -11,14 +12,19 @@ if TYPE_CHECKING:
     from db.records import Image
     from model.auditing import Bounds
 
+# As they look when they are escaped.
+_ADDRESS = re.compile(r"https?\\:(?=\\/\\/)|www(?=\\\.)|(?<=\w)\\@(?=\w)", re.IGNORECASE)
+_NOTHING = "\N{WORD JOINER}"
+
 
 def plain(text: str) -> str:
     """`text` so that markdown shows it letter for letter.
 
     File names end up in error messages, and a name may hold `![](http://…)`, which the page would
-    fetch: every character that markdown could take for its own is escaped.
+    fetch: every character that markdown could take for its own is escaped. Addresses of the web and
+    of mail become links without any such character, so something invisible stands in them.
     """
-    return escaped(text)
+    return _ADDRESS.sub(lambda found: f"{found[0]}{_NOTHING}", escaped(text))
 
 
 def percent(prediction: float | None) -> str:
@@ -71,6 +77,12 @@ def file_size(size: int) -> str:
             return f"{amount:.0f} {unit}"
         amount /= 1000
     return f"{amount:.1f} GB"
+
+
+MISSING = (
+    "Its file is not where it was. Its scores, predictions and embedding are kept; import the "
+    "folder that it lies in now, and it is found again by its content."
+)
 
 
 def file_facts(image: Image) -> str:

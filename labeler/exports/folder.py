@@ -18,7 +18,7 @@ from labeler.exports.image_files import file_name, place
 from labeler.exports.plan import Exported
 from labeler.exports.rows import Dataset, Row
 from labeler.progress import Progress
-from labeler.whole_files import remove_scratch, whole_file
+from labeler.whole_files import is_scratch, remove_scratch, whole_file
 
 LIST = ".labeler-export"
 _KIND = "labeler export"
@@ -52,7 +52,7 @@ class ExportFolder:
 
         The scratch files of one that was killed are not counted.
         """
-        for parent in {(self.path / relative).parent for relative in self._now}:
+        for parent in {(self.path / each).parent for each in self._now | self._before}:
             remove_scratch(parent)
         removed = sum(self._remove(relative) for relative in sorted(self._before - self._now))
         with whole_file(self.path / LIST) as scratch, scratch.open("w", encoding="utf-8") as file:
@@ -78,11 +78,18 @@ def export_folder(path: Path, kind: str) -> Iterator[ExportFolder]:
     """The folder `path`, made if needed; raises `BadInput` if other files are in it."""
     listed = _listed(path, kind)
     path.mkdir(parents=True, exist_ok=True)
-    is_new = not (path / LIST).exists()
-    with (path / LIST).open("a", encoding="utf-8") as journal:
-        # Else an empty line, which ends one that was cut short.
-        journal.write(json.dumps({_KIND: kind}) + "\n" if is_new else "\n")
-        yield ExportFolder(path, kind, listed, journal)
+    try:
+        if not _is_begun(path / LIST):
+            # Whole from the start: an empty list would be taken for somebody else's.
+            with whole_file(path / LIST) as scratch:
+                scratch.write_text(json.dumps({_KIND: kind}) + "\n", encoding="utf-8")
+        with (path / LIST).open("a", encoding="utf-8") as journal:
+            journal.write("\n")  # Ends a line that was cut short.
+            yield ExportFolder(path, kind, listed, journal)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)  # A full disk names no file.
+        raise
 
 
 def place_images(
@@ -121,7 +128,8 @@ def _listed(path: Path, kind: str) -> set[str]:
     """The files of an earlier export in `path`."""
     if path.exists() and not path.is_dir():
         raise BadInput(f"{path} is a file; name a folder for the export.")
-    if not path.exists() or not any(path.iterdir()):
+    others = [each for each in path.iterdir() if not is_scratch(each)] if path.exists() else []
+    if not others or (others == [path / LIST] and not _is_begun(path / LIST)):
         return set()
     try:
         first, *lines = (path / LIST).read_text(encoding="utf-8").splitlines()
@@ -135,6 +143,14 @@ def _listed(path: Path, kind: str) -> set[str]:
     if former != kind:
         raise BadInput(f"{path} holds an export of the kind {former}; choose another folder.")
     return {one for one in listed if one is not None}
+
+
+def _is_begun(file: Path) -> bool:
+    """Whether the list has its first line: a full disk or a power cut can take it."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.readline(1000).endswith(b"\n")
 
 
 def _whole(line: str) -> str | None:

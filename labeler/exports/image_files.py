@@ -13,7 +13,7 @@ from labeler.image_copies import blocks, keep_times, linked
 from labeler.pictures import open_regular
 from labeler.whole_files import whole_file
 
-_MISSING = "The file is not there any more; import its folder again."
+_MISSING = "The file is not there any more; import the folder that it lies in now."
 _CHANGED = "The file has changed since it was imported; import its folder again."
 
 

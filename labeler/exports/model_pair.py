@@ -17,9 +17,8 @@ def own_files(project: Project) -> tuple[Path, Path]:
     """Where the project keeps the active version's weights and config; raises `BadInput` without a
     version, or where one of them is gone.
     """
-    version = active_version(project)
-    weights = project.models / f"{version.name}{WEIGHTS_SUFFIX}"
-    config = project.models / f"{version.name}{CONFIG_SUFFIX}"
+    weights = project.models / active_version(project).file
+    config = weights.with_name(f"{weights.name.removesuffix(WEIGHTS_SUFFIX)}{CONFIG_SUFFIX}")
     for file in (config, weights):
         if not file.is_file():
             raise BadInput(f"{file} is gone; put it back, or train again with: labeler train")

@@ -34,7 +34,9 @@ def target(project: Project, version: Version, out: Path, suffix: str) -> Path:
     Raises `BadInput` for a place among the project's own models.
     """
     named = out.suffix.lower() == suffix and not out.is_dir()
-    file = out if named else out / f"{project.folder.name}-{version.name}{suffix}"
+    # The project may be somebody else's: what it calls a version leads to no other folder.
+    stem = f"{project.folder.name}-{version.name}".replace("/", "_").replace("\\", "_")
+    file = out if named else out / f"{stem}{suffix}"
     if file.parent.resolve() == project.models.resolve():
         raise BadInput(f"{out} is where the project keeps its versions; choose another folder.")
     if file.is_dir():

@@ -261,6 +261,11 @@ def framed(image: Image.Image) -> torch.Tensor:
 
 MAIN = """
 
+def shown(path: Path) -> str:
+    \"\"\"Nothing in a name steers the terminal.\"\"\"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=f"Score images from 0 to 1 by {NAME}.")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
@@ -274,13 +279,13 @@ def main() -> int:
         try:
             picture = pixels(open_picture(path))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            print(f"{path}: {error}", file=sys.stderr)
+            print(f"{shown(path)}: {error}", file=sys.stderr)
             unreadable += 1
             continue
         with torch.inference_mode():
             score = head(@EMBEDDED@).item()
         if score >= args.min:
-            print(f"{score:.4f} {path}")
+            print(f"{score:.4f} {shown(path)}")
     return 1 if unreadable else 0
 
 

@@ -63,6 +63,8 @@ def _statements(row: Row, reading: Reading) -> Iterator[Statement]:
         yield _statement(row, path, row.cells)
         return
     nested = row.cells[NESTED] or []
+    if not isinstance(nested, list):
+        raise NotTaken(BROKEN, "its history is no list; export the history again.")
     for cells in nested:
         yield _statement(row, path, cells)
     if not nested:
@@ -70,28 +72,43 @@ def _statements(row: Row, reading: Reading) -> Iterator[Statement]:
 
 
 def _statement(row: Row, path: str, cells: Mapping[str, Any]) -> Statement:
+    if not isinstance(cells, Mapping) or not set(MARKS) <= set(cells):
+        raise NotTaken(BROKEN, f"a history has {', '.join(MARKS)}; export the history again.")
     score = read_score(cells["score"])
     if score is None:
         raise NotTaken(NO_NUMBER, "a history has no line without a score.")
     at = _time(cells["at"])
     if at is None:
         raise NotTaken(BROKEN, f"{cells['at']!r} is no time; export the history again.")
-    prediction = cells.get("shown_prediction")
+    prediction = _prediction(cells.get("shown_prediction"))
     return Statement(
         place=row.number,
         images=(path,),
         score=score,
-        scorer=cells["scorer"] or NAMELESS,
+        scorer=str(cells["scorer"] or NAMELESS),
         at=at,
         content_hash=row.text((HASH,)) or None,
         event=Recorded(
             event_id=str(cells["event"]),
-            why=cells.get("why") or None,
-            queue=cells.get("queue") or None,
-            shown_prediction=float(prediction) if prediction not in (None, "") else None,
+            why=_text(cells.get("why")),
+            queue=_text(cells.get("queue")),
+            shown_prediction=prediction,
             undone_at=_time(cells["undone_at"]),
         ),
     )
+
+
+def _text(told: Any) -> str | None:
+    if told is not None and not isinstance(told, str):
+        raise NotTaken(BROKEN, f"{told!r} is no text; export the history again.")
+    return told or None
+
+
+def _prediction(told: Any) -> float | None:
+    try:
+        return float(told) if told not in (None, "") else None
+    except (TypeError, ValueError, OverflowError):
+        raise NotTaken(BROKEN, f"{told!r} is no prediction; export the history again.") from None
 
 
 def _time(told: Any) -> datetime | None:

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from labeler.score_files.statements import Place, Reading, Refused, Statement, Statements, Told
+from labeler.score_files.statements import (
+    NO_FILE,
+    Place,
+    Reading,
+    Refused,
+    Statement,
+    Statements,
+    Told,
+)
 from labeler.score_files.tables import read_table
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -24,7 +32,8 @@ def metadata_files(folder: Path) -> Iterator[Path]:
             names = {entry.name: entry.is_dir(follow_symlinks=False) for entry in os.scandir(here)}
         except OSError:
             continue
-        if found := [name for name in METADATA if names.get(name) is False]:
+        # No pipes, which may be waited for for ever.
+        if found := [name for name in METADATA if name in names and (here / name).is_file()]:
             yield here / found[0]
         elif depth < _DEEPEST:
             inside = sorted(name for name, is_folder in names.items() if is_folder)
@@ -42,11 +51,19 @@ def read_image_folder(folder: Path, reading: Reading, told: Told) -> Statements:
         shown = file.relative_to(folder)
         for each in read_table(file, own, told):
             own_place = each.place if len(files) == 1 else f"{shown}, line {each.place}"
-            yield _placed(each, own_place, file.parent.absolute())
+            yield _placed(each, own_place, file.parent.absolute(), folder.absolute())
 
 
-def _placed(each: Statement | Refused, place: Place, folder: Path) -> Statement | Refused:
-    """With this place, and its paths seen from the folder of the metadata."""
+def _placed(
+    each: Statement | Refused, place: Place, folder: Path, root: Path
+) -> Statement | Refused:
+    """With this place, and its paths seen from the folder of the metadata; refused if one of them
+    leads out of the `root`.
+    """
     if isinstance(each, Refused):
         return replace(each, place=place)
+    for name in each.images:
+        if not Path(os.path.normpath(folder / name)).is_relative_to(root):
+            problem = f"{name} leads out of {root}; an imagefolder's images lie within it."
+            return Refused(place, NO_FILE, problem)
     return replace(each, place=place, images=tuple(str(folder / name) for name in each.images))

@@ -178,7 +178,10 @@ def image_paths(told: str) -> tuple[tuple[str, ...], str | None]:
     """The paths that an image's address may mean, the likeliest first, and its file's name."""
     if "://" not in told and not told.startswith("/data/"):
         return (told,), PurePosixPath(told).name or None
-    parts = urlsplit(told)
+    try:
+        parts = urlsplit(told)
+    except ValueError:
+        raise NotTaken(NO_PATH, f"its image has the address {told!r}, which is none.") from None
     path = unquote(parts.path, errors="surrogateescape")
     if path.rstrip("/").endswith(_LOCAL):
         path = parse_qs(parts.query, errors="surrogateescape").get("d", [""])[0]

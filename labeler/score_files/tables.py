@@ -27,6 +27,8 @@ PATH_COLUMNS = ("path", "file_name")
 SCORE_COLUMNS = ("score",)
 GROUP_COLUMNS = ("split_group", "group")
 _BATCH = 4096
+_LONGEST_LINE = 1 << 24  # bytes
+_BUFFER = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,20 +134,23 @@ def _csv_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
 
 def _parquet_rows(file: Path, needed: list[tuple[str, ...]], also: Sequence[str]) -> Iterator[Row]:
     import pyarrow
-    from pyarrow import parquet
+
+    from labeler.parquet_texts import check_sizes, open_texts, plain_batch
 
     number = 0
     try:
-        with parquet.ParquetFile(file) as table:
+        with open_texts(file) as table:
             names = table.schema_arrow.names
             _check(file, [name.lower() for name in names], needed)
             wanted = {name for each in needed for name in each} | set(also)
             read = [name for name in names if name.lower() in wanted]
+            check_sizes(table, read)
             for batch in table.iter_batches(batch_size=_BATCH, columns=read):
-                for cells in batch.to_pylist():
+                for cells in plain_batch(batch).to_pylist():
                     number += 1
                     yield Row(number, _lower(cells))
-    except pyarrow.ArrowException as error:
+    # Also of names that aren't UTF-8, and of times beyond Python's.
+    except (pyarrow.ArrowException, ValueError, OverflowError) as error:
         raise BadInput(f"{file} is not a Parquet file that can be read; write it anew.") from error
     except OSError as error:
         raise BadInput(
@@ -155,10 +160,10 @@ def _parquet_rows(file: Path, needed: list[tuple[str, ...]], also: Sequence[str]
 
 def _json_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
     try:
-        with file.open("rb") as lines:
+        with file.open("rb", buffering=_BUFFER) as lines:
             _check_lines(file, lines, needed)
             lines.seek(0)
-            for number, line in enumerate(lines, start=1):
+            for number, line in enumerate(_short_lines(lines), start=1):
                 if not line.strip():
                     continue
                 cells = _object(line)
@@ -171,12 +176,23 @@ def _json_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
 def _check_lines(file: Path, lines: BinaryIO, needed: list[tuple[str, ...]]) -> None:
     """Looks as far as the line that has the last of the columns, mostly the first."""
     present: dict[str, None] = {}
-    for cells in filter(None, map(_object, lines)):
+    for cells in filter(None, map(_object, _short_lines(lines))):
         present |= dict.fromkeys(cells)
         if all(any(name in present for name in names) for names in needed):
             return
     if present:
         _check(file, list(present), needed)
+
+
+def _short_lines(lines: BinaryIO) -> Iterator[bytes]:
+    """Its lines; of one that is too long to be of use a few bytes, which mean nothing."""
+    while line := lines.readline(_LONGEST_LINE):
+        if len(line) < _LONGEST_LINE:
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = lines.readline(_LONGEST_LINE)
+        yield b"too long"
 
 
 def _object(line: bytes) -> dict[str, Any] | None:

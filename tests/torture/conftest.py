@@ -12,7 +12,7 @@ import pytest
 TESTS = Path(__file__).resolve().parents[1]
 sys.path += [str(TESTS), str(TESTS / "browser")]
 
-from browsers import browser, serve  # noqa: E402, F401 (fixtures)
+from browsers import browser, page, serve  # noqa: E402, F401 (fixtures)
 
 FIGURES = pytest.StashKey[list[tuple[str, str]]]()
 SEED = "LABELER_TORTURE_SEED"

@@ -17,7 +17,7 @@ class Card {
     const picture = (this.picture = new Image());
     picture.alt = "";
     picture.decoding = "async";
-    picture.addEventListener("error", () => picture.replaceWith(element("div", "broken", "no preview")));
+    orWords(picture, this.item);
     picture.fetchPriority = "high"; // before the small ones of its neighbours
     picture.src = imageUrl(this.item, "thumbnail");
     picture.addEventListener("click", () => acts.zoom(this));
@@ -47,7 +47,7 @@ class Card {
 
   body(data, acts) {
     const body = element("div", "body");
-    const name = element("div", "name", this.item.name);
+    const name = element("div", "name", nameOf(this.item));
     name.title = `${this.item.name} · ${this.item.source}`;
     body.append(name, this.twins.root, this.reasons(), this.near(), this.scores(data, acts), this.choices(acts));
     return body;
@@ -72,6 +72,7 @@ class Card {
       picture.alt = "";
       picture.loading = "lazy";
       picture.fetchPriority = "low";
+      orWords(picture, other);
       picture.src = imageUrl(other, "thumbnail");
       one.title = `${other.name}: scored ${shownScore(other.score)}, similarity ${other.similarity.toFixed(2)}`;
       one.append(picture, element("b", "", shownScore(other.score)), element("figcaption", "", other.similarity.toFixed(2)));

@@ -137,9 +137,13 @@ class Deck {
     picture.style.setProperty("--most-height", `${3 * item.height}px`);
     item.element = picture;
     item.state = "loading";
-    const settled = (state) => {
+    const settled = async (state) => {
       if (item.element !== picture) return;
       item.state = state;
+      const why = state === "broken" ? await whyMissing(item, "preview") : "";
+      if (item.element !== picture) return; // tried again meanwhile
+      item.missing = why; // in a sentence
+      if (state === "broken" && !why) this.retryLater(item);
       this.changed();
     };
     picture.src = imageUrl(item, "preview");
@@ -151,6 +155,19 @@ class Deck {
     if (item?.state !== "broken") return;
     item.element.remove();
     this.load(item);
+  }
+
+  // Of a picture that is there, but can't be had just now.
+  retryLater(item) {
+    const { round } = this;
+    const { element } = item;
+    const again = () => round === this.round && item.element === element && this.retry(item);
+    setTimeout(again, RETRY_MS.at(-1));
+  }
+
+  // The server is back: what could not be had while it was away is made ready again.
+  retryFailed() {
+    for (const item of this.items) if (!item.missing) this.retry(item);
   }
 
   // How many pictures ahead can be shown at once.

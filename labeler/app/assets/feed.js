@@ -16,7 +16,7 @@ class Feed {
   // The first page; `first` is an image that should stand at its head. With `ahead` it is not for the
   // screen yet.
   async open(unsent, { first = null, ahead = false } = {}) {
-    const query = { queue: this.queue, limit: PAGE, exclude: unsent.join() };
+    const query = { queue: this.queue, limit: PAGE, exclude: unsent.join(), scorer: scorer() };
     if (first !== null) query.first = first;
     if (ahead) query.ahead = 1;
     const page = await getJson("/api/review", query);

@@ -23,7 +23,7 @@ class Grid {
     picture.loading = "lazy";
     picture.decoding = "async";
     picture.alt = "";
-    picture.addEventListener("error", () => picture.replaceWith(element("div", "broken", "no preview")));
+    orWords(picture, item);
     picture.src = imageUrl(item, "thumbnail");
     const frame = element("div", "frame");
     frame.append(picture);

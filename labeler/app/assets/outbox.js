@@ -14,7 +14,7 @@ class Outbox {
     this.problem = null; // why the last attempt failed
     this.keeps = true; // whether this browser keeps what is not yet sent
     this.failures = 0;
-    this.number = 0;
+    this.number = 0; // of the last event: they are sent in their order, whatever the clock does
     this.listeners = new Set();
     this.adopt();
     addEventListener("pagehide", () => this.sendLast());
@@ -45,7 +45,7 @@ class Outbox {
         const event = parsed(localStorage.getItem(key));
         if (event && !known.has(event.event)) this.pending.push(event);
       }
-      this.pending.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : a.number - b.number));
+      this.pending.sort((a, b) => a.number - b.number || (a.at < b.at ? -1 : 1));
     } catch {
       this.keeps = false;
     }
@@ -62,7 +62,7 @@ class Outbox {
     const leader = newId();
     const at = new Date().toISOString();
     const who = scorer() ? { scorer: scorer() } : {};
-    const full = events.map((event, k) => ({ event: k ? `${leader}.${k}` : leader, at, number: this.number++, ...who, ...event }));
+    const full = events.map((event, k) => ({ event: k ? `${leader}.${k}` : leader, at, number: this.nextNumber(), ...who, ...event }));
     this.pending.push(...full);
     try {
       for (const event of full) localStorage.setItem(this.prefix + event.event, JSON.stringify(event));
@@ -73,6 +73,20 @@ class Outbox {
     this.flush();
     this.changed();
     return full;
+  }
+
+  // Above all numbers before it, other tabs' and earlier pages' included, also where the clock was set
+  // back meanwhile.
+  nextNumber() {
+    const key = `labeler:number:${this.project}`;
+    this.number = Math.max(Date.now(), this.number + 1);
+    try {
+      this.number = Math.max(this.number, Number(localStorage.getItem(key) ?? 0) + 1);
+      localStorage.setItem(key, String(this.number));
+    } catch {
+      // This page's own numbers rise all the same.
+    }
+    return this.number;
   }
 
   async flush() {

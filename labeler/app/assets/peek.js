@@ -20,6 +20,7 @@ class Peek {
     const box = card.root.getBoundingClientRect();
     const picture = new Image();
     picture.alt = "";
+    orWords(picture, card.item, "preview");
     picture.src = imageUrl(card.item, "preview");
     this.layer.classList.toggle("left", box.left + box.width / 2 > innerWidth / 2);
     this.layer.replaceChildren(picture);

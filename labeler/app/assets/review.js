@@ -252,7 +252,7 @@ class ReviewPage {
 
   eventOf(lead, item, what) {
     const { version, threshold } = lead;
-    return { ...what, image: item.id, queue: item.queue, prediction: item.prediction, version, threshold };
+    return { ...what, image: item.id, hash: item.hash, queue: item.queue, prediction: item.prediction, version, threshold };
   }
 
   // Whether an image belongs to the queue on the screen.

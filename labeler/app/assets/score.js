@@ -59,7 +59,7 @@ class ScorePage {
   async sitting(beginning) {
     for (let tries = 0; beginning === this.beginning; tries++) {
       try {
-        return sittingOf(await getJson("/api/recent", { queue: "score" }));
+        return sittingOf(await getJson("/api/recent", { queue: "score", scorer: scorer() }));
       } catch (error) {
         this.deck.explanation = error.status ? error.message : "The server doesn't answer; trying again …";
         this.render();
@@ -112,10 +112,10 @@ class ScorePage {
     this.advance();
   }
 
-  // The prediction goes with the score only if it could be seen.
+  // What was on the screen; the prediction only if it could be seen.
   shown(item) {
     const seen = this.showsGuess && item.prediction != null;
-    return { ...(seen ? { prediction: item.prediction, version: item.version } : {}), ...(item.draw ? { draw: true } : {}) };
+    return { hash: item.hash, ...(seen ? { prediction: item.prediction, version: item.version } : {}), ...(item.draw ? { draw: true } : {}) };
   }
 
   undo() {
@@ -134,8 +134,12 @@ class ScorePage {
     if (this.deck.move(step)) this.render();
   }
 
+  // On to the next picture; those that are known to be gone are passed over.
   advance() {
     this.deck.move(1);
+    let gone = 0;
+    while (this.deck.current?.missing && this.deck.move(1)) gone += 1;
+    if (gone) this.view.showFlash(gone === 1 ? "passed over a missing picture" : `passed over ${gone} missing pictures`);
     this.render();
   }
 
@@ -167,6 +171,11 @@ class ScorePage {
   }
 
   heard(what, stats) {
+    if (this.outbox.problem) this.wasAway = true;
+    else if (what === "saved" && this.wasAway) {
+      this.wasAway = false;
+      this.deck.retryFailed();
+    }
     if (what === "saved" && stats && !this.outbox.pending.length) {
       this.stats = stats;
       this.view.showStats(stats);
@@ -181,6 +190,7 @@ class ScorePage {
     this.view.keepNear(this.deck.items.slice(Math.max(0, this.deck.at - 1), this.deck.at + 4));
     this.view.showItem(item, this.instead(item), this.showsGuess);
     this.view.root.dataset.ready = this.deck.ready;
+    this.view.root.dataset.missing = this.deck.items.filter((one) => one.missing).length;
     this.view.root.dataset.ahead = this.deck.items.length - this.deck.at;
     this.outbox.describe(this.view.saving);
     cancelAnimationFrame(this.later);
@@ -199,7 +209,8 @@ class ScorePage {
 
   // What stands where the picture would be.
   instead(item) {
-    if (item?.state === "broken") return words("This picture can't be shown.", `${item.name} may be gone or damaged. Press s to skip it.`);
+    if (item?.missing) return words("This picture is missing and can't be shown.", `${item.name}: ${item.missing} Its scores are kept. Press s to skip it.`);
+    if (item?.state === "broken") return words("This picture can't be shown.", `${item.name} can't be had just now and is tried again. Press s to skip it.`);
     if (item) return words("loading …");
     if (!this.deck.done) return words(this.deck.explanation ?? "loading …");
     if (this.deck.explanation) return words(this.deck.explanation);

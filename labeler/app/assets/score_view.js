@@ -175,7 +175,7 @@ class ScoreView {
     if (visible) item.element.classList.add("current");
     this.words.hidden = visible;
     if (!visible) this.words.replaceChildren(...words);
-    this.name.textContent = item ? item.name : "";
+    this.name.textContent = item ? nameOf(item) : "";
     this.name.title = item ? `${item.name} · ${item.source} · ${item.width} × ${item.height}` : "";
     this.guess.textContent = item && showGuess ? guessWords(item) : "";
     // In the random order every image is one.
@@ -227,6 +227,7 @@ class ScoreView {
         const made = button("recent-one", "", () => goTo(item));
         const picture = new Image();
         picture.alt = "";
+        orWords(picture, item);
         picture.src = imageUrl(item, "thumbnail");
         made.title = item.name;
         made.append(picture, element("b", "", item.score == null ? "–" : shownScore(item.score)));

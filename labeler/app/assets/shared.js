@@ -16,6 +16,11 @@ function button(className, text, act) {
   return made;
 }
 
+// What an image is called; its file may be gone while its scores and a small copy are kept.
+function nameOf(item) {
+  return item.gone ? `${item.name} (missing)` : item.name;
+}
+
 function imageUrl(item, kind) {
   const version = item.hash ? `?h=${encodeURIComponent(item.hash)}` : "";
   return `/img/${Number(item.id)}/${kind}${version}`;
@@ -39,6 +44,31 @@ async function answer(response) {
     throw error;
   }
   return body;
+}
+
+// Why a picture is missing, as the server says it; "" where it isn't, or can't be had just now.
+async function whyMissing(item, kind) {
+  try {
+    const response = await fetch(imageUrl(item, kind), {
+      headers: { "X-Labeler": "1" },
+      signal: AbortSignal.timeout(5000),
+    });
+    if (!response.ok) await answer(response);
+  } catch (error) {
+    if (error.status === 404) return error.message;
+  }
+  return "";
+}
+
+// Has words stand where a picture can't be shown: its file may be gone.
+function orWords(picture, item, kind = "thumbnail") {
+  picture.addEventListener("error", async () => {
+    const place = element("div", "broken", "missing");
+    picture.replaceWith(place);
+    const why = await whyMissing(item, kind);
+    place.title = why;
+    if (why && place.parentElement?.clientWidth > 180) place.textContent = `missing: ${why}`;
+  });
 }
 
 function pause(milliseconds) {

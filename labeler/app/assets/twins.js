@@ -19,6 +19,7 @@ class Twins {
     tile.setAttribute("role", "checkbox");
     const picture = new Image();
     picture.alt = "";
+    orWords(picture, item);
     picture.src = imageUrl(item, "thumbnail");
     tile.append(picture, element("span", "tick", "✓"));
     if (item.score !== null) tile.append(element("b", "", shownScore(item.score)));

@@ -16,7 +16,11 @@ class Zoom {
     this.words = element("div", "zoom-words", "loading …");
     this.layer.append(this.picture, this.words);
     this.picture.addEventListener("load", () => this.fit());
-    this.picture.addEventListener("error", () => (this.words.textContent = "The file can't be shown. Esc closes."));
+    this.picture.addEventListener("error", async () => {
+      this.words.textContent = "The file can't be shown. Esc closes.";
+      const why = await whyMissing(item, "full");
+      if (why) this.words.textContent = `${item.name} is missing. ${why} Esc closes.`;
+    });
     this.picture.src = imageUrl(item, "full");
     this.listen();
     this.parent.append(this.layer);

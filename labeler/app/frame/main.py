@@ -16,15 +16,21 @@ from labeler.app.navigation import page_file
 from labeler.app.serving import current_project
 from labeler.app.shell import friendly
 from labeler.app.warming import keep_ready
-from labeler.app.words import count
+from labeler.app.words import count, plain
 from labeler.project import Project
 
+# Streamlit would write the tables' cells as they are, and a name may be a formula: the files of the
+# Export page are written so that no table program runs what is in them.
+NO_RAW_TABLES = """<style>
+[data-testid=stElementToolbar] [aria-label="Download as CSV"] { display: none; }
+</style>"""
 ICON = Path(labeler.app.__file__).parent / "assets" / "icon.svg"
 
 
 def frame() -> None:
     # A file of ours: Streamlit fetches named icons for the tab from another site.
     st.set_page_config(page_title="Taste labeler", page_icon=str(ICON), layout="wide")
+    st.html(NO_RAW_TABLES)
     with friendly():
         project = current_project()
         started = project is not None and has_images(project)
@@ -79,7 +85,7 @@ def at_a_glance(project: Project) -> None:
         # A folder's name is shown as it is, never as markdown.
         st.text(shown_name(project.folder.name))
         st.caption(f"{db.scores.scored_count(project.store):,} of {count(images, 'image')} scored")
-        st.caption(f"Version {version.name}" if version else "No version yet")
+        st.caption(f"Version {plain(version.name)}" if version else "No version yet")
 
 
 frame()

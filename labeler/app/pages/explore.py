@@ -140,6 +140,8 @@ def story(project: Project, image_id: int) -> None:
     with st.container(border=True):
         heading(told.image)
         picture(told.image)
+        if told.image.state == "missing":
+            st.warning(words.MISSING, icon=":material/hide_image:")
         facts(told)
         hand_scores(told)
         predictions(told)

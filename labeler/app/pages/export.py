@@ -1,4 +1,4 @@
-"""Export: the dataset in a format of one's choice, and the model, each with a look at it first."""
+"""Export: the dataset in a format of one's choice, the model, and a backup of everything."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import streamlit as st
 
 from labeler import runs
 from labeler.app import running, words
+from labeler.app.backup_part import backup_part
 from labeler.app.export_form import asked_plan, card_form
 from labeler.app.export_links import plan_address
 from labeler.app.export_places import checked, download, folder_field
@@ -25,11 +26,13 @@ from labeler.project import Project
 def show() -> None:
     project = opened_project()
     st.title("Export")
-    data, model = st.tabs(["Dataset", "Model"])
+    data, model, backup = st.tabs(["Dataset", "Model", "Backup"])
     with data, friendly():
         dataset(project)
     with model, friendly():
         model_part(project)
+    with backup, friendly():
+        backup_part(project)
 
 
 def dataset(project: Project) -> None:

@@ -66,7 +66,7 @@ def show() -> None:
 def audited(report: AuditReport) -> None:
     """The active version by the random sample, with the earlier ones below."""
     active = report.active
-    name = active.version.name if active else "No active version"
+    name = words.plain(active.version.name) if active else "No active version"
     st.subheader(f"{name} by {words.count(report.sampled, 'image')} scored at random")
     if active is not None and report.sampled:
         tiles = st.columns(4)
@@ -200,8 +200,8 @@ def slices_part(project: Project) -> None:
         width="stretch",
     )
     st.caption(
-        f"Errors in points of 10, above 0 where {report.version} predicts too high, of "
-        f"{words.count(report.judged, 'image')} judged by a head that had not seen them. Images "
+        f"Errors in points of 10, above 0 where {words.plain(report.version)} predicts too high, "
+        f"of {words.count(report.judged, 'image')} judged by a head that had not seen them. Images "
         "that a review showed count for more here than in the collection."
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
@@ -13,6 +14,7 @@ from db.records import Run, Version
 from labeler import comparing, measures, runs
 from labeler.app import adopting, charts, running, words
 from labeler.app.gallery import pick, tile
+from labeler.app.items import shown_name
 from labeler.app.navigation import go_to
 from labeler.app.shell import friendly, opened_project
 from labeler.figures import with_figures
@@ -76,7 +78,7 @@ def start_form(project: Project, scored: int) -> None:
         runs.start_run(project, "train", {"recipe": recipe, "note": (note or "").strip()})
         st.rerun()
     if version and not new:
-        st.caption(f"No score has changed since {version.name}.")
+        st.caption(f"No score has changed since {words.plain(version.name)}.")
 
 
 def button_label(version: Version | None, new: int, scored: int) -> str:
@@ -104,9 +106,11 @@ def result(project: Project, versions: list[Version]) -> None:
     )
     version = by_name[chosen]
     parent = beside(version, versions)
-    heading.subheader(f"{version.name} beside {parent.name}" if parent else version.name)
+    heading.subheader(
+        words.plain(f"{version.name} beside {parent.name}" if parent else version.name)
+    )
     if version.note:
-        st.text(version.note)
+        st.text("\n".join(shown_name(line) for line in version.note.splitlines()))
     if parent is not None:
         compared(project, version, parent)
     figures(version, parent)
@@ -124,7 +128,8 @@ def beside(version: Version, versions: Sequence[Version]) -> Version | None:
 
 
 def compared(project: Project, version: Version, parent: Version) -> None:
-    st.markdown(measures.verdict(comparing.compare(project, version, parent), parent))
+    named = replace(parent, name=words.plain(parent.name))  # The rest is Markdown of our own.
+    st.markdown(measures.verdict(comparing.compare(project, version, parent), named))
 
 
 def figures(version: Version, parent: Version | None) -> None:
@@ -145,7 +150,7 @@ def figures(version: Version, parent: Version | None) -> None:
             f"{measures.judged(parent)} images), every image judged by a head that had not seen it."
         )
     for foreign in (each for each in (version, parent) if each and each.is_foreign):
-        st.caption(adopting.judged_words(foreign))
+        st.caption(words.plain(adopting.judged_words(foreign)))
 
 
 def precision_recall(project: Project, version: Version, parent: Version | None) -> None:
@@ -205,7 +210,9 @@ def history(project: Project, versions: list[Version]) -> None:
     if others:
         row = st.container(horizontal=True, vertical_alignment="bottom")
         chosen = row.selectbox("Use another version", others, width=200)
-        if row.button(f"Make {chosen} active", help="Its predictions are used from now on."):
+        if row.button(
+            f"Make {words.plain(chosen)} active", help="Its predictions are used from now on."
+        ):
             activate(project, chosen)
             st.rerun()
 
@@ -235,7 +242,7 @@ def history_chart(versions: list[Version]) -> None:
 def history_row(version: Version) -> dict[str, object]:
     return {
         "version": version.name + (" · active" if version.active else ""),
-        "note": version.note,
+        "note": shown_name(version.note),
         "trained on": version.scored_count or None,
         **{
             measure.name: measures.written(version.metrics, measure)

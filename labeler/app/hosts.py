@@ -1,0 +1,84 @@
+"""Under which names the app answers: an unknown one in the Host header is another site's trick.
+
+A page of that site can give its own name this machine's address (DNS rebinding), and the browser
+then takes the app for a part of it. Only the name that the browser believes in tells them apart.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from labeler.app.refusals import refuse
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
+
+
+def is_private(host: str | None) -> bool:
+    """Only this machine can reach a server that listens on `host`; None is every interface."""
+    try:
+        address = ipaddress.ip_address(host or "")
+    except ValueError:
+        return host == "localhost"
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def name_and_port(host: str) -> tuple[str, str] | None:
+    """The name in a Host header as it is compared, and its port or ""; None if it is no host."""
+    found = _HOST.fullmatch(host.strip().lower())
+    if found is None:
+        return None
+    return _same_form(found[1].removesuffix(".").strip("[]")), found[2] or ""
+
+
+def _same_form(name: str) -> str:
+    """IPv6 has many spellings."""
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name
+
+
+def _is_number(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+        return True
+    except ValueError:
+        return False
+
+
+class KnownHosts:
+    """Middleware that answers nothing under other names than `names`.
+
+    `*.example.org` stands for all names below example.org, and `*` for any. Where the app can be
+    reached from `everywhere`, any number is fine as well: nobody can give that another meaning, and
+    a machine doesn't know all of those by which it is reached.
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str], everywhere: bool) -> None:
+        self.app = app
+        self.names = {_same_form(name.strip().lower().strip("[]")) for name in names}
+        self.everywhere = everywhere
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or self._known(scope):
+            await self.app(scope, receive, send)
+            return
+        await refuse(scope, receive, send, 400, "The app doesn't answer under this host.")
+
+    def _known(self, scope: Scope) -> bool:
+        said = Headers(scope=scope).getlist("host")
+        named = name_and_port(said[0]) if len(said) == 1 else None
+        # A whole address in place of the path names another host beside the header's.
+        if named is None or not scope["path"].startswith("/"):
+            return False
+        return (self.everywhere and _is_number(named[0])) or self._listed(named[0])
+
+    def _listed(self, name: str) -> bool:
+        below = (f"*{name[at:]}" for at, letter in enumerate(name) if letter == ".")
+        return not self.names.isdisjoint({name, "*", *below})

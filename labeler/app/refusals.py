@@ -1,0 +1,43 @@
+"""How the guards say no: a sentence in the form that whoever asked can read, sockets included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+# What the page's own code asks for, ours and Streamlit's; everything else is a page to look at.
+OURS = ("/api/", "/img/")
+PARTS = (*OURS, "/_stcore/", "/media/", "/component/", "/static/", "/app/static/")
+BROKEN_RULE = 1008  # of RFC 6455: why a socket is closed
+
+
+def is_page(path: str) -> bool:
+    """Whether a person, not a page, asks for this address."""
+    return not path.startswith(PARTS)
+
+
+async def refuse(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    status: int,
+    sentence: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Answer with `status` and `sentence`; a socket is refused before it is open."""
+    if _is_socket_without_words(scope):
+        await send({"type": "websocket.close", "code": BROKEN_RULE, "reason": sentence})
+        return
+    answer: Response = PlainTextResponse(sentence, status, headers)
+    if scope["path"].startswith(OURS):
+        answer = JSONResponse({"problem": sentence}, status, headers)
+    await answer(scope, receive, send)
+
+
+def _is_socket_without_words(scope: Scope) -> bool:
+    """A server that can't say why answers 403 by itself."""
+    said = "websocket.http.response" in scope.get("extensions", {})
+    return scope["type"] == "websocket" and not said

@@ -1,0 +1,235 @@
+"""What goes wrong under the open page: it says so in a sentence, keeps every score, and goes on by
+itself when that is put right. Pictures that are gone are said to be missing and passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from collection import add_version, make_collection
+from live import App, until
+from playwright.sync_api import Page, Route, expect
+from score_page import WATCH, current, kept, opened, press, seen, stored, unsaved, wait_ready
+
+import db.images
+import db.scores
+from db.records import Image
+from labeler.project import Project
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = make_collection(tmp_path_factory.mktemp("faults"), images=70, scored=20)
+    add_version(project, 0.3)
+    return project
+
+
+@pytest.fixture
+def score_page(page: Page, app: App) -> Page:
+    page.add_init_script(WATCH)
+    return opened(page, app)
+
+
+@pytest.fixture
+def away(project: Project) -> Iterator[Callable[[bool], None]]:
+    """Moves the project's folder away, and back."""
+    elsewhere = project.folder.with_name("away")
+
+    def move(gone: bool) -> None:
+        project.store.close()
+        project.folder.rename(elsewhere) if gone else elsewhere.rename(project.folder)
+
+    yield move
+    if elsewhere.exists():
+        move(False)
+
+
+def lose(project: Project, images: list[Image], *, previews: bool = True) -> None:
+    for image in images:
+        Path(image.path).unlink()
+        for folder in (project.previews, project.thumbnails) if previews else ():
+            for file in list(folder.rglob(f"{image.content_hash}*")):
+                file.unlink()
+
+
+def test_scores_wait_while_the_project_is_away_and_are_sent_when_it_is_back(
+    score_page: Page, project: Project, away: Callable[[bool], None]
+) -> None:
+    away(True)
+    press(score_page, "73")
+    scores = seen(score_page, "73")
+    expect(score_page.locator(".saving.stuck")).to_contain_text("2 not yet saved, kept in this")
+    expect(score_page.locator(".saving.stuck")).to_contain_text("Bring it back")
+    away(False)
+    assert kept(project, scores)
+    unsaved(score_page, 0)
+    expect(score_page.locator(".saving")).to_have_text("all saved")
+
+
+def test_a_page_opened_meanwhile_says_what_is_wrong_and_comes_by_itself(
+    page: Page, app: App, away: Callable[[bool], None]
+) -> None:
+    opened(page, app)
+    away(True)
+    page.reload()
+    expect(page.get_by_text("is not there any more: it was moved")).to_be_visible()
+    away(False)
+    wait_ready(page)
+
+
+def test_a_clock_set_back_does_not_change_the_order_of_what_waits(
+    score_page: Page, project: Project
+) -> None:
+    noon = datetime.now(UTC)
+    score_page.clock.set_fixed_time(noon)
+    score_page.route("**/api/events", lambda route: route.abort())
+    image_id = current(score_page)
+    press(score_page, "2")
+    score_page.clock.set_fixed_time(noon - timedelta(hours=1))
+    press(score_page, "u9u8")
+    score_page.unroute("**/api/events")
+    score_page.reload()
+    assert kept(project, {image_id: 8.0})
+    values = [
+        (row.value, row.undone_at is None) for row in db.scores.history(project.store, image_id)
+    ]
+    assert values == [(2.0, False), (9.0, False), (8.0, True)]
+
+
+def test_a_score_for_a_picture_that_is_another_one_by_now_is_said_and_dropped(
+    score_page: Page, project: Project
+) -> None:
+    image_id = current(score_page)
+    image = db.images.get(project.store, image_id)
+    assert image is not None
+
+    def holds(content: str | None) -> None:
+        with project.store.transaction() as session:
+            command = "UPDATE images SET content_hash = ? WHERE id = ?"
+            session.connection().exec_driver_sql(command, (content, image_id))
+
+    holds("another")
+    press(score_page, "73")
+    scores = seen(score_page, "73")
+    sentence = "1 not taken: That picture is another one now; reload the page"
+    expect(score_page.locator(".labeler.score .saving")).to_have_text(sentence)
+    del scores[image_id]
+    assert kept(project, scores)
+    assert image_id not in stored(project)
+    left = "Object.keys(localStorage).filter((key) => key.startsWith('labeler:event:'))"
+    assert score_page.evaluate(left) == []
+    holds(image.content_hash)
+
+
+def test_scores_given_in_review_say_for_which_picture_they_are(
+    page: Page, app: App, project: Project
+) -> None:
+    page.goto(f"{app.url}/review")
+    page.locator(".labeler.review .card.focused").wait_for()
+    with page.expect_request("**/api/events") as sent:
+        page.keyboard.press("5")
+    events = sent.value.post_data_json["events"]
+    known = db.images.content_hashes(project.store, [event["image"] for event in events])
+    assert {event["image"]: event["hash"] for event in events} == known
+
+
+def test_pictures_that_can_not_be_had_just_now_are_not_taken_for_missing(
+    page: Page, app: App, project: Project
+) -> None:
+    first, *away, _ = db.images.unscored(project.store, order="random", limit=4)
+    asked: list[str] = []
+
+    def busy(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=503, json={"problem": "The store is locked by another program."})
+
+    for image in away:
+        page.route(f"**/img/{image.id}/preview?*", busy)
+    page.add_init_script(WATCH)
+    opened(page, app, ready=1)
+    until(lambda: page.title() and len(asked) >= 2 * len(away), "it did not ask why")
+    press(page, "8")
+    assert kept(project, {first.id: 8.0})
+    assert current(page) == away[0].id
+    expect(page.locator(".stage-words")).to_contain_text("is tried again")
+    expect(page.locator(".labeler.score")).to_have_attribute("data-missing", "0")
+    page.unroute_all()
+    wait_ready(page)  # by itself
+    press(page, "4")
+    assert kept(project, {away[0].id: 4.0})
+
+
+def test_a_picture_that_came_at_the_second_try_is_not_missing_by_the_answer_about_the_first(
+    page: Page, app: App, project: Project
+) -> None:
+    first, late, beyond = db.images.unscored(project.store, order="random", limit=3)
+    tries: list[Route] = []
+
+    def answer(route: Route) -> None:
+        tries.append(route)
+        if len(tries) == 1:
+            route.abort()
+        elif len(tries) > 2:  # the second asks why the first failed, and waits
+            route.continue_()
+
+    page.route(f"**/img/{late.id}/preview?*", answer)
+    page.add_init_script(WATCH)
+    opened(page, app, ready=1)
+    until(lambda: page.title() and len(tries) == 2, "it did not ask why")
+    press(page, "5")
+    assert kept(project, {first.id: 5.0})
+    wait_ready(page)
+    assert current(page) == late.id
+    with page.expect_response(lambda response: response.status == 404):
+        tries[1].fulfill(status=404, json={"problem": "The file is not there."})
+    press(page, "6")
+    assert kept(project, {late.id: 6.0})
+    until(lambda: current(page) == beyond.id, "it did not go on to the next")
+    expect(page.locator(".labeler.score")).to_have_attribute("data-missing", "0")
+
+
+def test_the_full_size_view_says_that_the_file_is_missing(
+    score_page: Page, project: Project
+) -> None:
+    image = db.images.get(project.store, current(score_page))
+    assert image is not None
+    lose(project, [image], previews=False)
+    score_page.keyboard.press("z")
+    expect(score_page.locator(".zoom-words")).to_contain_text("is missing. The file is not there")
+    score_page.keyboard.press("Escape")
+    press(score_page, "4")  # its preview is there, so it can be scored
+    assert kept(project, {image.id: 4.0})
+
+
+def test_missing_pictures_are_passed_over_and_scoring_goes_on(
+    page: Page, app: App, project: Project
+) -> None:
+    first, *gone, beyond = db.images.unscored(project.store, order="random", limit=5)
+    lose(project, gone)
+    page.add_init_script(WATCH)
+    opened(page, app, ready=1)
+    expect(page.locator(".labeler.score")).to_have_attribute("data-missing", "3")
+    assert current(page) == first.id
+    press(page, "6")
+    assert kept(project, {first.id: 6.0})
+    until(lambda: current(page) == beyond.id, "it did not go on to the next")
+    expect(page.locator(".flash")).to_have_text("passed over 3 missing pictures")
+    page.keyboard.press("ArrowLeft")  # to look at what is missing
+    expect(page.locator(".stage-words")).to_contain_text("import the folder that it lies in now")
+    press(page, "5")
+    assert not {image.id for image in gone} & stored(project).keys()
+
+
+def test_missing_pictures_are_marked_in_explore_and_review(
+    page: Page, app: App, project: Project
+) -> None:
+    every = db.images.by_ids(project.store, list(db.images.ids_by_path(project.store).values()))
+    lose(project, [image for image in every if Path(image.path).exists()])
+    page.goto(f"{app.url}/explore")
+    expect(page.locator(".grid .broken").first).to_contain_text("missing")
+    page.goto(f"{app.url}/review")
+    expect(page.locator(".card .broken").first).to_contain_text("missing: The file is not there")

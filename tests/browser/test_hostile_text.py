@@ -1,0 +1,212 @@
+"""Names, tags, notes and texts of others are text on every page: nothing of them runs, is fetched
+or passes for the app's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hostile import FORMULA, HTML, LATEX, PICTURE, make_hostile
+from live import PATIENCE, App, until
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from labeler.project import Project
+
+pytestmark = pytest.mark.browser
+
+# Everything that is there, also in the roots of components, with what it says and where it leads.
+LOOK = """
+() => {
+  const told = { text: [], src: [], href: [], handlers: [], drawn: 0, icons: [] };
+  const visit = (root) => {
+    for (const node of root.querySelectorAll("*")) {
+      if (node.shadowRoot) visit(node.shadowRoot);
+      if (["SCRIPT", "STYLE", "LINK"].includes(node.tagName)) continue;
+      for (const one of node.childNodes) if (one.nodeType === 3) told.text.push(one.data);
+      for (const name of ["title", "alt", "aria-label", "placeholder", "value"]) {
+        if (node.getAttribute(name)) told.text.push(node.getAttribute(name));
+      }
+      if (node.value && typeof node.value === "string") told.text.push(node.value);
+      if (node.src) told.src.push(node.src);
+      if (node.href && typeof node.href === "string") told.href.push(node.href);
+      told.handlers.push(...node.getAttributeNames().filter((name) => name.startsWith("on")));
+      if (node.classList.contains("katex")) told.drawn += 1;
+      if (node.dataset.testid === "stIconMaterial") told.icons.push(node.textContent);
+    }
+  };
+  visit(document);
+  return told;
+}
+"""
+BEFORE = """
+window.ran = [];
+for (const name of ["alert", "confirm", "prompt"]) window[name] = () => window.ran.push(name);
+addEventListener("securitypolicyviolation", () => window.ran.push("refused"));
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make_hostile(tmp_path_factory.mktemp("hostile"))
+
+
+@dataclass
+class Watch:
+    """A page whose every move is noted."""
+
+    page: Page
+    app: App
+    asked: list[str] = field(default_factory=list)
+
+    def opened(self, name: str) -> None:
+        self.page.goto(f"{self.app.url}/{name}")
+        start = self.page.get_by_role("link", name="Add pictures")
+        expect(start).to_be_visible(timeout=PATIENCE * 1000)
+        self.settled()
+
+    def settled(self) -> None:
+        running = self.page.get_by_test_id("stStatusWidget")
+        expect(running).to_be_hidden(timeout=PATIENCE * 1000)
+        self.page.wait_for_load_state("networkidle")
+
+    def says(self, *texts: str) -> dict[str, Any]:
+        """Waits until the page says these, letter for letter, and looks at all the rest."""
+        found: dict[str, Any] = {}
+
+        def all_there() -> bool:
+            found.update(self.page.evaluate(LOOK))
+            said = "\n".join(found["text"]).replace("\N{WORD JOINER}", "")
+            return all(text in said for text in texts)
+
+        until(all_there, f"{texts} is not all there")
+        self.nothing_happened(found)
+        return found
+
+    def nothing_happened(self, found: dict[str, Any]) -> None:
+        ours = (self.app.url, "data:", "blob:")
+        assert [url for url in self.asked if not url.startswith(ours)] == []
+        assert self.page.evaluate("window.ran") == []
+        assert [url for url in found["src"] if not url.startswith(ours)] == []
+        assert [url for url in found["href"] if not url.startswith(ours)] == []
+        assert (found["handlers"], found["drawn"]) == ([], 0)
+        assert "delete" not in found["icons"]
+        assert not any("\u202e" in text or "\x1b" in text for text in found["text"])
+
+
+@pytest.fixture
+def watch(page: Page, app: App) -> Iterator[Watch]:
+    watch = Watch(page, app)
+    page.add_init_script(BEFORE)
+    page.on("request", lambda request: watch.asked.append(request.url))
+    yield watch
+
+
+def test_score(watch: Watch) -> None:
+    watch.opened("")
+    watch.says(HTML, PICTURE, FORMULA)  # sources to choose from, and the project's folder
+    watch.page.keyboard.press("5")
+    watch.says(HTML)
+
+
+def test_review_with_all_its_queues(watch: Watch) -> None:
+    watch.opened("review")
+    for tab in watch.page.locator(".labeler.review [role=tab], .labeler.review nav button").all():
+        tab.click()
+        watch.settled()
+        watch.says()
+    watch.opened("review")
+    watch.says(PICTURE)
+
+
+def test_train(watch: Watch) -> None:
+    watch.opened("train")
+    watch.says(HTML, PICTURE)
+    watch.page.get_by_text("Use somebody else's head").click()
+    for tab in watch.page.get_by_role("tab").all():
+        tab.click()
+        watch.settled()
+        watch.says(HTML)
+
+
+def test_no_table_is_taken_along_with_its_formulas(watch: Watch) -> None:
+    watch.opened("export")
+    table = watch.page.get_by_test_id("stDataFrame").first
+    table.hover()
+    expect(watch.page.get_by_role("button", name="Fullscreen").first).to_be_visible()
+    expect(watch.page.get_by_role("button", name="Download as CSV")).to_have_count(0)
+    download = watch.page.locator("[aria-label='Download as CSV']").first
+    expect(download).to_be_attached()  # It is still called that.
+    expect(download).to_be_hidden()
+
+
+def test_progress(watch: Watch) -> None:
+    watch.opened("progress")
+    watch.says(HTML)
+    watch.page.get_by_text("Tag", exact=True).click()
+    watch.settled()
+    for chart in watch.page.get_by_test_id("stVegaLiteChart").locator("canvas").all():
+        chart.hover(force=True)
+    watch.says(HTML)
+
+
+def test_explore_and_the_story_of_each(watch: Watch) -> None:
+    watch.opened("explore")
+    tiles = watch.page.locator("button.tile")
+    expect(tiles.first).to_be_visible()
+    for number in range(0, tiles.count(), 6):
+        tile = watch.page.locator("button.tile").nth(number)
+        image = tile.get_attribute("data-image")
+        tile.click()
+        expect(watch.page.get_by_role("heading", name=f"Image {image}", exact=True)).to_be_visible()
+        watch.settled()
+        watch.says()
+    watch.says(HTML)
+
+
+def test_try(watch: Watch, tmp_path: Path) -> None:
+    watch.opened("try")
+    for name in (f"{HTML}.png", f"{LATEX.replace('/', '')}.png"):
+        Image.new("RGB", (50, 40), (9, 99, 200)).save(tmp_path / name)
+    (tmp_path / "![x](http:evil.example).png").write_bytes(b"no picture")
+    watch.page.locator("input[type=file]").set_input_files(sorted(tmp_path.iterdir()))
+    watch.says(HTML, LATEX)
+    watch.page.get_by_role("tab", name="A folder").click()
+    watch.says(HTML)
+
+
+def test_export_and_both_cards(watch: Watch) -> None:
+    watch.opened("export")
+    watch.page.get_by_text("Data card: what is in it").click()
+    watch.page.get_by_role("button", name="Show the card").click()
+    watch.settled()
+    watch.says(HTML)
+    watch.page.get_by_role("tab", name="Model").click()
+    watch.settled()
+    watch.says(PICTURE)
+
+
+def test_the_model_card_as_it_reads(watch: Watch) -> None:
+    """What the person has written is their Markdown; it runs nothing and fetches nothing."""
+    watch.opened("export")
+    watch.page.get_by_role("tab", name="Model").click()
+    watch.page.get_by_role("radio", name="Model card").click()
+    watch.page.get_by_role("tab", name="Preview").click()
+    watch.settled()
+    assert watch.page.evaluate("window.ran.filter((name) => name !== 'refused')") == []
+
+
+def test_adding_pictures_and_scores(watch: Watch, tmp_path: Path) -> None:
+    watch.opened("start")
+    watch.page.get_by_text("could not be read").click()
+    table = tmp_path / "scores.csv"
+    table.write_text(f'path,score\n"{HTML}",5\n"{PICTURE}",4\n"{FORMULA}",x\n', encoding="utf-8")
+    watch.page.get_by_text("Bring in scores from a file").click()
+    watch.page.locator("input[type=file]").set_input_files(table)
+    watch.page.get_by_role("button", name="Look at it").click()
+    watch.settled()
+    expect(watch.page.get_by_text("Not taken: the first few of each reason")).to_be_visible()
+    watch.says(HTML)

@@ -1,0 +1,123 @@
+"""What is far larger than usual: taken whole, or refused in a sentence, and its neighbours taken.
+
+docs/reliability.md tells the limits that were measured.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from collection import draw_pictures
+from sqlalchemy import func, select
+from store_rows import add_encoder, add_version
+
+import db.images
+import db.versions
+from db.schema import ImageTagRow
+from labeler.importing import import_paths
+from labeler.project import Project
+from labeler.status import read_status
+from labeler.tags import MOST_TAGS
+
+LONGEST_NAME = 255  # bytes, on every usual file system
+HUGE = 50 * 2**30
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    project = Project.create(tmp_path / "project", encoder="lite")
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> bytes:
+    return draw_pictures(tmp_path / "drawn", 1)[0].read_bytes()
+
+
+def test_names_as_long_as_the_system_allows(
+    project: Project, tmp_path: Path, picture: bytes
+) -> None:
+    folder = tmp_path / "names"
+    folder.mkdir()
+    for number, letter in enumerate(("x", "é", "絵")):
+        name = letter * ((LONGEST_NAME - 4) // len(letter.encode())) + ".png"
+        (folder / name).write_bytes(picture + bytes([number]))
+    taken = import_paths(project, [folder], workers=1)
+    assert (taken.new, taken.unreadable) == (3, [])
+
+
+def test_paths_up_to_the_systems_limit_and_beyond(
+    project: Project, tmp_path: Path, picture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = os.pathconf("/", "PC_PATH_MAX") if hasattr(os, "pathconf") else 1024
+    monkeypatch.chdir(tmp_path)
+    length = len(os.fsencode(tmp_path))
+    while length + 201 + len("/in.png") < limit:
+        length += down("d" * 200)
+    Path("in.png").write_bytes(picture)
+    down("e" * 200)
+    Path("beyond.png").write_bytes(picture + b"2")  # no path names it from the top
+    monkeypatch.chdir(tmp_path)
+    taken = import_paths(project, [tmp_path / ("d" * 200)], workers=1)
+    assert taken.new == 1
+    assert [Path(path).name for path in db.images.ids_by_path(project.store)] == ["in.png"]
+    assert taken.unreadable or taken.closed, "nobody was told of the other one"
+
+
+def down(name: str) -> int:
+    Path(name).mkdir()
+    os.chdir(name)
+    return len(name) + 1
+
+
+def test_more_tags_than_anybody_gives(project: Project, tmp_path: Path, picture: bytes) -> None:
+    folder = tmp_path / "tagged"
+    folder.mkdir()
+    (folder / "one.png").write_bytes(picture)
+    (folder / "one.txt").write_text(",".join(f"tag {number}" for number in range(100_000)))
+    assert import_paths(project, [folder], workers=1).tagged == 1
+    with project.store.reading() as session:
+        kept = session.scalar(select(func.count()).select_from(ImageTagRow))
+    assert kept == MOST_TAGS
+
+
+def test_a_tar_of_fifty_gigabytes(project: Project, tmp_path: Path, picture: bytes) -> None:
+    archive = tmp_path / "huge.tar"
+    with archive.open("wb") as file, tarfile.open(fileobj=file, mode="w") as tar:
+        add(tar, "before.png", picture)
+        member = tarfile.TarInfo("huge.png")
+        member.size = HUGE
+        file.write(member.tobuf(tarfile.GNU_FORMAT))
+        file.seek(HUGE, os.SEEK_CUR)  # a hole: it takes no room on the disk
+        tar.offset = file.tell()
+        add(tar, "behind.png", picture + b"2")
+    if archive.stat().st_blocks * 512 > 2**20:
+        pytest.skip("files have no holes here")
+    taken = import_paths(project, [archive], workers=1)
+    assert taken.new == 2
+    [(path, reason)] = taken.unreadable
+    assert path.endswith("huge.png")
+    assert "more than the limit" in reason
+    assert "unpack it" in reason
+
+
+def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, BytesIO(data))
+
+
+def test_a_hundred_versions_and_a_note_of_a_megabyte(project: Project) -> None:
+    note = "n" * 1_000_000
+    add_encoder(project.store)
+    for number in range(100):
+        add_version(project.store, note=note if not number else "")
+    history = db.versions.history(project.store)
+    assert [history[0].note, history[-1].name] == [note, "v1.99"]
+    assert len(read_status(project).versions) == 100

@@ -1,0 +1,93 @@
+"""A run whose process was killed is known to be dead at once, and the next one starts.
+
+A living one is left alone however long it is silent to whoever looks, and one that nothing is known
+of waits for its heartbeat to go stale.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from db import runs as rows
+from labeler import runs
+from labeler.app.running import latest
+from labeler.heartbeat import Heart
+from labeler.living import mark_dead
+from labeler.own_process import environment
+from labeler.project import Project
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from labeler import runs
+from labeler.heartbeat import Heart
+from labeler.project import Project
+project = Project.open(Path(sys.argv[1]))
+run, _ = runs.begin(project, "train", {})
+with Heart(project, run.id):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "project"
+    Project.create(folder, encoder="lite").close()
+    command = [sys.executable, "-c", KILLED, str(folder)]
+    done = subprocess.run(command, env=environment(), check=False)
+    assert done.returncode == -signal.SIGKILL
+    return folder
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path) -> Iterator[Project]:
+    """A project whose training has just been killed."""
+    shutil.copytree(made, tmp_path / "project")
+    project = Project.open(tmp_path / "project")
+    assert rows.active(project.store, "train") is not None
+    yield project
+    project.close()
+
+
+def test_a_killed_run_makes_way_at_once(project: Project) -> None:
+    new, ours = runs.begin(project, "train", {})
+    assert ours
+    killed = rows.get(project.store, new.id - 1)
+    assert killed is not None
+    assert runs.has_died(killed)
+    assert not list(project.runs_folder.glob("*.alive")), "no sign of life is left behind"
+
+
+def test_a_page_shows_a_killed_run_as_failed(project: Project) -> None:
+    run = latest(project, "train")
+    assert run is not None
+    assert run.state == "failed"
+
+
+def test_whoever_follows_a_killed_run_hears_of_it(project: Project) -> None:
+    run = rows.latest(project.store, "train")
+    assert run is not None
+    assert runs.has_died(runs.follow(project, run.id, pause=lambda: pytest.fail("it waits")))
+
+
+def test_a_living_run_is_left_alone(project: Project) -> None:
+    run, _ = runs.begin(project, "train", {})
+    with Heart(project, run.id):
+        mark_dead(project)
+        assert runs.begin(project, "train", {}) == (rows.get(project.store, run.id), False)
+    assert not list(project.runs_folder.glob("*.alive"))
+
+
+def test_a_run_without_a_sign_waits_for_its_heartbeat(project: Project) -> None:
+    run, _ = runs.begin(project, "train", {})
+    mark_dead(project)
+    again = rows.get(project.store, run.id)
+    assert again is not None
+    assert again.state == "active"

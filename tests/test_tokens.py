@@ -1,0 +1,145 @@
+"""Protects what the door asks for and whom it believes: tokens, and names of hosts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from labeler import launching
+from labeler.app.hosts import name_and_port
+from labeler.app.security import guarded
+from labeler.app.tokens import MOST_ADDRESSES, MOST_WRONG, WINDOW, Guesses, chosen_token
+from labeler.errors import LabelerError
+
+HOME = "http://127.0.0.1:8501"
+AWAY = "http://192.0.2.7:8501"
+TOKEN = "a token of sixteen or more"
+
+
+def test_guesses_are_forgotten_in_time_and_never_fill_the_memory() -> None:
+    now = 0.0
+    guesses = Guesses(lambda: now)
+    for _ in range(MOST_WRONG):
+        assert guesses.wait("2001:db8::1") == 0
+        guesses.note("2001:db8::1")
+    # The same household, by another of its many addresses.
+    assert guesses.wait("2001:db8::2") == WINDOW
+    assert guesses.wait("2001:db8:0:1::1") == guesses.wait("192.0.2.1") == 0
+    # An IPv4 address as a socket for both kinds tells it: one visitor, and not all of them.
+    for _ in range(MOST_WRONG):
+        guesses.note("::ffff:192.0.2.3")
+    assert guesses.wait("192.0.2.3") == WINDOW
+    assert guesses.wait("::ffff:192.0.2.4") == 0
+    now = WINDOW
+    assert guesses.wait("2001:db8::1") == 0
+    for number in range(3 * MOST_ADDRESSES):
+        guesses.note(f"10.0.{number // 256}.{number % 256}")
+    assert len(guesses) == MOST_ADDRESSES
+
+
+def test_a_short_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELER_TOKEN", "fifteen letters")
+    with pytest.raises(LabelerError, match="LABELER_TOKEN has 15 characters"):
+        chosen_token()
+    monkeypatch.setenv("LABELER_TOKEN", f" {TOKEN}\n")
+    assert chosen_token() == TOKEN
+    monkeypatch.delenv("LABELER_TOKEN")
+    assert chosen_token() is None
+
+
+@pytest.mark.parametrize(
+    ("host", "asks"),
+    [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("::", True)],
+)
+def test_other_hosts_get_a_fresh_token(host: str, asks: bool) -> None:
+    first, second = launching.token_for(host), launching.token_for(host)
+    assert (first is not None, first != second) == (asks, asks)
+    assert first is None or len(first) > 30
+
+
+def test_the_address_that_is_shown_lets_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert launching.entrance(HOME, None) == HOME
+    assert launching.entrance(AWAY, "fresh") == f"{AWAY}/?token=fresh"
+    monkeypatch.setenv("LABELER_TOKEN", TOKEN)
+    assert launching.entrance(AWAY, TOKEN) == AWAY
+    # A chosen one holds on this machine too: others may have accounts there, or a tunnel to it.
+    assert launching.token_for("127.0.0.1") == TOKEN
+
+
+def test_the_app_may_open_as_many_files_as_the_system_allows() -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = before
+    fewer = soft - 1 if hard == resource.RLIM_INFINITY else hard - 1
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, fewer), hard))
+        launching.open_many()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= soft
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > min(soft, fewer)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_the_page_that_opens_first_is_behind_the_door() -> None:
+    async def not_there_yet(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("It was asked.")
+
+    client = TestClient(guarded(not_there_yet, ["app.example"], TOKEN), "http://app.example")
+    assert client.get("/").status_code == 401
+    assert client.get("/api/queue").status_code == 401
+    assert client.get("/", headers={"Host": "evil.example"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [
+        ("localhost", True),
+        ("LOCALHOST:8501", True),
+        ("localhost.", True),
+        ("localhost.:9000", True),
+        ("127.0.0.1:1", True),
+        ("[::1]:8501", True),
+        ("[0:0:0:0:0:0:0:1]", True),
+        ("a.inside.example", True),
+        ("inside.example", False),
+        ("localhost..", False),
+        ("localhost@evil.example", False),
+        ("localhost:evil", False),
+        ("localhost, evil.example", False),
+        ("::1", False),
+        ("[::1", False),
+        ("", False),
+        ("evil.example#localhost", False),
+        ("192.0.2.7", False),
+    ],
+)
+def test_names_are_compared_as_browsers_mean_them(host: str, known: bool) -> None:
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    names = ["127.0.0.1", "localhost", "::1", "*.inside.example"]
+    client = TestClient(guarded(answer, names, None), HOME)
+    for more in ({}, {"X-Forwarded-Host": "localhost", "Forwarded": "host=localhost"}):
+        answered = client.get("/api/x", headers={"Host": host} | more)
+        assert answered.status_code == (204 if known else 400)
+
+
+def test_any_number_is_a_name_where_others_may_come() -> None:
+    assert name_and_port("[2001:DB8::1]:80") == ("2001:db8::1", "80")
+    asked = TestClient(guarded(None, [], TOKEN), "http://[2001:db8::1]:8501")  # type: ignore[arg-type]
+    assert asked.get("/").status_code == 401
+
+
+def test_a_mistake_of_ours_is_said_with_the_same_headers() -> None:
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError("a mistake")
+
+    client = TestClient(guarded(broken, ["127.0.0.1"], None), HOME, raise_server_exceptions=False)
+    for path in ("/api/queue", "/review"):
+        answer = client.get(path)
+        assert answer.status_code == 500
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "a mistake" not in answer.text
