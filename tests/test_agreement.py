@@ -38,7 +38,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 def give(project: Project, scorer: str | None, given: dict[int, float]) -> None:
     events = [
-        Event(f"{scorer}-{image}-{value}", "score", image, START, value=value, scorer=scorer)
+        Event(f"{scorer!a}-{image}-{value}", "score", image, START, value=value, scorer=scorer)
         for image, value in given.items()
     ]
     assert all(receipt.accepted for receipt in db.scores.record(project.store, events))
