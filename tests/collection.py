@@ -6,6 +6,8 @@ brightness in their first value, so that neighbours can be told by hand.
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +25,14 @@ from model import metrics
 
 WIDTH = 8
 START = datetime(2025, 3, 1, 12, tzinfo=UTC)
+
+
+def copied(made: Path, to: Path) -> Iterator[Project]:
+    """A project of a test's own, copied from one that was `made` for many; closed afterwards."""
+    shutil.copytree(made, to)
+    project = Project.open(to)
+    yield project
+    project.close()
 
 
 def draw_pictures(folder: Path, count: int) -> list[Path]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import published
 import pytest
-from collection import give_scores
+from collection import copied, give_scores
 from foreign_project import (
     IMAGES,
     LAION,
@@ -57,10 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(made: Path, tmp_path: Path) -> Iterator[Project]:
-    shutil.copytree(made / "project", tmp_path / "project")
-    project = Project.open(tmp_path / "project")
-    yield project
-    project.close()
+    yield from copied(made / "project", tmp_path / "project")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import published
 import pytest
-from collection import give_scores
+from collection import copied, give_scores
 from foreign_project import (
     B32,
     CITY,
@@ -56,10 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(made: Path, tmp_path: Path) -> Iterator[Project]:
-    shutil.copytree(made / "project", tmp_path / "project")
-    project = Project.open(tmp_path / "project")
-    yield project
-    project.close()
+    yield from copied(made / "project", tmp_path / "project")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from collection import add_version, give_scores, make_collection
+from collection import add_version, copied, give_scores, make_collection
 from fault_world import invoke, stored
 from read_only import can_be_had, in_read_only
 from starlette.applications import Starlette
@@ -47,10 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(made: Path, tmp_path: Path) -> Iterator[Project]:
-    shutil.copytree(made / "project", tmp_path / "project")
-    project = Project.open(tmp_path / "project")
-    yield project
-    project.close()
+    yield from copied(made / "project", tmp_path / "project")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
+from collection import copied
 from PIL import Image
 from shades import Brightness, draw_shades
 
@@ -61,10 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(made: Path, tmp_path: Path) -> Iterator[Project]:
-    shutil.copytree(made / "project", tmp_path / "project")
-    project = Project.open(tmp_path / "project")
-    yield project
-    project.close()
+    yield from copied(made / "project", tmp_path / "project")
 
 
 @pytest.fixture

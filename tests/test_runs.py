@@ -7,14 +7,13 @@ failed, and a killed one does not look alive.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from collection import draw_pictures
+from collection import copied, draw_pictures
 from sqlalchemy import update
 
 from db import images
@@ -38,10 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(made: Path, tmp_path: Path) -> Iterator[Project]:
-    shutil.copytree(made / "project", tmp_path / "project")
-    project = Project.open(tmp_path / "project")
-    yield project
-    project.close()
+    yield from copied(made / "project", tmp_path / "project")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow
 import pytest
 from click.testing import CliRunner
-from collection import draw_pictures
+from collection import copied, draw_pictures
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -52,10 +52,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(made: Path, tmp_path: Path) -> Iterator[Project]:
-    shutil.copytree(made / "project", tmp_path / "project")
-    project = Project.open(tmp_path / "project")
-    yield project
-    project.close()
+    yield from copied(made / "project", tmp_path / "project")
 
 
 @pytest.fixture
