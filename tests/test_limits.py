@@ -62,7 +62,7 @@ def test_paths_up_to_the_systems_limit_and_beyond(
         length += down("d" * 200)
     Path("in.png").write_bytes(picture)
     Path(f"{'f' * 250}.png").write_bytes(picture + b"3")  # listed, but too long from the top
-    down("e" * 200)
+    down("e" * 250)
     Path("beyond.png").write_bytes(picture + b"2")  # no path names it from the top
     monkeypatch.chdir(tmp_path)
     taken = import_paths(project, [tmp_path / ("d" * 200)], workers=1)
