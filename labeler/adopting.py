@@ -58,10 +58,11 @@ def adopt(
     record = _encoder(project, found, encoder)
     head = found.head(scale, label)
     new = _described(project, name, found, head, record=record, label=label, note=note)
-    if activate is None:
-        activate = versions.active(project.store) is None
-    version = _keep(project, record, new, head, activate)
+    is_first = versions.active(project.store) is None
+    version = _keep(project, record, new, head, is_first and activate is not False)
     predict_stored(project, version, progress)
+    if activate:  # once it has predicted all: until then the one before is
+        return versions.activate(project.store, name, new=True)
     return versions.by_name(project.store, name) or version
 
 

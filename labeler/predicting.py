@@ -237,13 +237,14 @@ def predict_stored(project: Project, version: Version, progress: Progress = sile
 
 
 def activate(project: Project, name: str, *, progress: Progress = silent) -> Version:
-    """Make the version `name` the active one, and let it predict the images that came after it.
+    """Let the version `name` predict the images that came after it, and make it the active one.
 
     Raises `StoreError` where there is no such version.
     """
-    version = versions.activate(project.store, name)
-    predict_stored(project, version, progress)
-    return version
+    version = versions.by_name(project.store, name)
+    if version is not None:
+        predict_stored(project, version, progress)
+    return versions.activate(project.store, name)
 
 
 def lacks_predictions(project: Project, version: Version) -> bool:

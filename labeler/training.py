@@ -43,12 +43,16 @@ def train(
     on_curve: OnCurve | None = None,
     seed: int = 0,
 ) -> Version:
-    """Train on all hand scores, keep and activate the version, predict all embedded images.
+    """Train on all hand scores, keep the version, predict all embedded images, make it active.
+
+    Until it has predicted all, the one before stays active: no page finds half of the predictions.
+    The very first is active at once.
 
     `recipe` is a name or the settings themselves. Embeddings that scored images lack are computed
     first, by `encoder` if given. The phases of `progress` are embedding (in images), training (in
     steps, folds included) and predicting (in images); `on_curve` gets the loss curve as it grows.
-    Raises `NotEnoughScores`, and what passes through from `progress` leaves no half version behind.
+    Raises `NotEnoughScores`, and what passes through from `progress` leaves no half version behind;
+    one that was still predicting is kept, to be made active by name.
     """
     recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
     _check_scores(scores.effective(project.store)[1])
@@ -76,7 +80,7 @@ def train(
     )
     version = _keep(project, record, new, outcome)
     predict_stored(project, version, progress)
-    return version
+    return versions.activate(project.store, version.name, new=True)
 
 
 def _check_scores(values: NDArray[np.float64]) -> None:
@@ -196,4 +200,4 @@ def _keep(
         metadata = told(record, new)
         save_head(path, outcome.head, name=project.folder.name, rev=new.name, metadata=metadata)
         outcome.opinion.save(opinion_path(path))
-        return versions.add(project.store, new)
+        return versions.add(project.store, new, activate=new.parent is None)

@@ -138,13 +138,12 @@ def test_scored_images_can_be_revised(score_page: Page, project: Project) -> Non
     assert kept(project, {image_id: changed})
 
 
-def test_filling_thin_brackets_needs_a_version_and_says_so(
+def test_filling_thin_brackets_needs_a_version_and_begins_when_there_is_one(
     score_page: Page, project: Project
 ) -> None:
     score_page.get_by_label("Order of the images").select_option("thin")
     expect(score_page.locator(".stage-words")).to_contain_text("train a first version")
-    add_version(project, 0.1)
-    score_page.reload()
+    add_version(project, 0.1)  # the page looks again by itself
     wait_ready(score_page)
     assert current(score_page) not in stored(project)
 

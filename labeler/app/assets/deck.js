@@ -5,6 +5,7 @@ const AHEAD = 14; // pictures made ready before they are needed
 const BEHIND = 4; // pictures kept ready for going back
 const BATCH = 40; // images asked for at a time
 const ASK_BELOW = 24; // ask for more when fewer images than this are ahead
+const LOOK_AGAIN_MS = 5000; // after the last one: an import or another version may bring more
 
 class Deck {
   constructor(changed) {
@@ -12,7 +13,7 @@ class Deck {
     this.items = []; // [] until an order has started
     this.asking = null; // the request for more that is under way
     this.round = 0; // a later order makes earlier answers void
-    this.done = false; // whether the server has no more for this order
+    this.done = false; // whether the server has no more for this order, for now
     this.failures = 0;
     this.clear();
   }
@@ -74,7 +75,14 @@ class Deck {
 
   refill() {
     this.preload();
-    if (!this.done && this.items.length - this.at < ASK_BELOW) this.ask();
+    if (this.items.length - this.at >= ASK_BELOW) return;
+    if (this.done) this.lookAgain();
+    else this.ask();
+  }
+
+  lookAgain() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => (document.hidden ? this.lookAgain() : this.ask()), LOOK_AGAIN_MS);
   }
 
   async ask() {
@@ -113,6 +121,7 @@ class Deck {
     this.items.push(...fresh);
     this.done = fresh.length === 0;
     this.preload();
+    if (this.done) this.lookAgain();
     this.changed();
   }
 
