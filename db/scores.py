@@ -34,6 +34,7 @@ __all__ = [
 
 _PAUSE = timedelta(minutes=2)
 _HOUR = timedelta(hours=1)
+_SITTING = 500  # scores at most: how fast somebody was hours ago says little, and each is read
 
 
 def history(store: Store, image_id: int) -> list[HandScore]:
@@ -174,15 +175,15 @@ def since_version(store: Store, version_id: int | None) -> int:
 def tempo(store: Store, now: datetime) -> Tempo:
     """How fast scores come, imported and undone ones left out.
 
-    "Today" began at midnight in the time zone of `now` (aware). The sitting is the last scores
-    with no pause over two minutes between them or since; it needs two scores to have a tempo.
+    "Today" began at midnight in the time zone of `now` (aware). The sitting is the last scores, 500
+    at most, with no pause over two minutes between them or since; it needs two to have a tempo.
     """
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     typed = (text(TYPED), HandScoreRow.at <= now + _PAUSE)
     count = select(func.count()).where(*typed)
-    latest_first = select(HandScoreRow.at).where(*typed).order_by(HandScoreRow.at.desc())
+    latest = select(HandScoreRow.at).where(*typed).order_by(HandScoreRow.at.desc()).limit(_SITTING)
     with store.reading() as session:
-        sitting = _sitting(plain_stream(session, latest_first), now)
+        sitting = _sitting(plain_stream(session, latest), now)
         return Tempo(
             today=session.scalars(count.where(HandScoreRow.at >= midnight)).one(),
             last_hour=session.scalars(count.where(HandScoreRow.at > now - _HOUR)).one(),

@@ -116,12 +116,12 @@ def _arrow(kind: Kind) -> Any:
 
 @contextmanager
 def _json_lines(path: Path, kinds: Kinds) -> Iterator[Write]:
+    as_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
     with path.open("w", encoding="utf-8", newline="") as file:
 
         def write(rows: Rows) -> None:
             for row in rows:
-                line = dict(zip(kinds, map(plain_text, row), strict=True))
-                file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+                file.write(as_json(dict(zip(kinds, map(plain_text, row), strict=True))) + "\n")
 
         yield write
 
@@ -129,7 +129,7 @@ def _json_lines(path: Path, kinds: Kinds) -> Iterator[Write]:
 def plain_text(cell: Any) -> Any:
     """UTF-8 for formats that know no other: the bytes of a file name that isn't become \\udcXX."""
     if isinstance(cell, str):
-        return cell.encode("utf-8", "backslashreplace").decode()
+        return cell if cell.isascii() else cell.encode("utf-8", "backslashreplace").decode()
     if isinstance(cell, list):
         return [plain_text(part) for part in cell]
     if isinstance(cell, dict):

@@ -257,6 +257,12 @@ def test_tempo_is_that_of_the_current_sitting(store: Store) -> None:
     assert tempo.per_minute == pytest.approx(4 / 3)
 
 
+def test_the_tempo_of_a_long_sitting_is_that_of_its_last_scores(store: Store) -> None:
+    slowly, then = [float(m) for m in range(-30, -5)], [-5 + k / 100 for k in range(500)]
+    type_scores(store, slowly + then)
+    assert scores.tempo(store, later(0)).per_minute == pytest.approx(100)
+
+
 def test_there_is_no_tempo_after_a_pause_or_of_a_single_score(store: Store) -> None:
     type_scores(store, [0, 0.5])
     assert scores.tempo(store, later(2)).per_minute == pytest.approx(2.0)

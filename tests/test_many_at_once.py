@@ -24,7 +24,7 @@ import db.runs
 import db.scores
 from db.records import Event, Run
 from labeler import runs
-from labeler.app.handing_out import HELD, Hands
+from labeler.app.handing_out import HELD, MOST_HELD, Hands
 from labeler.app.serving import middleware, routes
 from labeler.cli import labeler
 from labeler.errors import BadInput
@@ -126,6 +126,14 @@ def test_what_nobody_has_asked_about_for_long_is_free_again(project: Project) ->
     assert not set(first) & set(offered(hands, project, "cleo"))
     clock.now = 3 * HELD
     assert offered(hands, project, "dan") == first
+
+
+def test_what_was_handed_before_the_last_thousand_is_free_again(project: Project) -> None:
+    hands = Hands(Clock())
+    first = offered(hands, project, "ann")
+    many = range(10**6, 10**6 + MOST_HELD)
+    offered(hands, project, "ann", limit=1, exclude=[*first, *many])
+    assert offered(hands, project, "ben") == first
 
 
 def test_one_person_gets_the_same_again_also_in_another_tab(project: Project) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
+from itertools import islice
 from pathlib import Path
 
 from labeler import scoring
@@ -12,6 +13,7 @@ from labeler.project import Project
 from labeler.scoring import Offer
 
 HELD = 600.0  # seconds: who has not asked for more by then is thought to have left
+MOST_HELD = 1000  # by one person: whoever has been handed more has scored the first of them
 # What is scored already is there for everybody to look at.
 FOR_ALL = ("revise", scoring.OTHERS)
 
@@ -46,8 +48,10 @@ class Hands:
             if others and not offer.images:
                 offer = ask(exclude)
             # What is on the screen still is asked to be left out, and so it is held on.
-            held = (*exclude, *(image.id for image in offer.images))
-            self._handed.setdefault(scorer, {}).update(dict.fromkeys(held, self._clock()))
+            latest = dict.fromkeys((*exclude, *(i.id for i in offer.images)), self._clock())
+            before = self._handed.get(scorer, {}).items()
+            held = {image_id: at for image_id, at in before if image_id not in latest} | latest
+            self._handed[scorer] = dict(islice(held.items(), max(0, len(held) - MOST_HELD), None))
         return offer
 
     def _let_go(self) -> None:
