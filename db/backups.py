@@ -11,9 +11,8 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
-from db.engine import PATIENCE_SECONDS, explained
+from db.engine import PATIENCE_SECONDS, as_it_lies, explained
 
 # Called now and then with the pages done and all pages; may raise to stop the work.
 Watch = Callable[[int, int], None]
@@ -97,7 +96,7 @@ def problems_of(path: Path, watch: Watch = _unwatched, *, resting: bool = False)
 def _opened(path: Path, resting: bool) -> sqlite3.Connection:
     if not resting:
         return sqlite3.connect(path, timeout=PATIENCE_SECONDS)
-    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
+    return sqlite3.connect(as_it_lies(path), uri=True)
 
 
 @contextmanager

@@ -62,18 +62,25 @@ class _Resting(sqlite3.Connection):
 def _connection(path: Path, patience: float) -> sqlite3.Connection:
     """A connection that has seen the store; raises what SQLite does where there can be none."""
     try:
-        return _opened(path, patience, "mode=rw", sqlite3.Connection)
+        return _opened(_address(path, "mode=rw"), patience, sqlite3.Connection)
     except sqlite3.OperationalError as error:
         if not is_unwritten(error) or not _rests(path):
             raise
-        return _opened(path, patience, "mode=ro&immutable=1", _Resting)
+        return _opened(as_it_lies(path), patience, _Resting)
 
 
-def _opened(
-    path: Path, patience: float, how: str, kind: type[sqlite3.Connection]
-) -> sqlite3.Connection:
+def as_it_lies(path: Path) -> str:
+    """The address of a file that nobody writes: nothing is locked, or put beside it."""
+    return _address(path, "mode=ro&immutable=1")
+
+
+def _address(path: Path, how: str) -> str:
+    return f"{path.absolute().as_uri()}?{how}"
+
+
+def _opened(address: str, patience: float, kind: type[sqlite3.Connection]) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?{how}",
+        address,
         uri=True,
         timeout=patience,
         check_same_thread=False,  # the pool gives it to one thread at a time

@@ -23,7 +23,7 @@ ASK_AGAIN = 0.7  # seconds between two looks at an active run
 NEXT_STEP = {
     "import": "Start the import again: it goes on where it stopped.",
     "embed": "Start the embedding again: it goes on where it stopped.",
-    "train": "Train again; the versions that exist are untouched.",
+    "train": "Train again; a version that is in the list below already can be made active there.",
     "export": "Write again: what lies there already is not copied anew.",
     "adopt": "Add it again, or make it active below if it is there already.",
     "predict": "Filter again: what was predicted and copied is not done anew.",
