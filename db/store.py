@@ -27,8 +27,8 @@ PAGE_SIZE = 8192
 class Store:
     """An open store. Safe to share between threads: every transaction has a connection of its own.
 
-    Writers wait for one another, in this process and in others, for `patience` seconds; readers
-    wait for nobody and see the store as last committed when they began.
+    Writers wait up to `patience` seconds for those in this process, and then as long for others';
+    readers wait for nobody and see the store as last committed when they began.
     """
 
     def __init__(self, path: Path, patience: float = PATIENCE_SECONDS) -> None:

@@ -57,9 +57,10 @@ def next_name(store: Store) -> str:
 
 
 def add(store: Store, new: NewVersion, activate: bool = True) -> Version:
-    """Keep a version with all that belongs to it, as the active one or not (see `activate`).
+    """Keep a version with all that belongs to it, and close the open rounds: it came of them.
 
-    Raises `StoreError` if the name is taken, or the parent or encoder is not known.
+    One that was made elsewhere came of none. Raises `StoreError` if the name is taken,
+    or the parent or encoder is not known.
     """
     with store.transaction() as session:
         version_id = _insert(session, new)
@@ -73,7 +74,9 @@ def add(store: Store, new: NewVersion, activate: bool = True) -> Version:
         if new.out_of_fold is not None:
             keep_out_of_fold(session, version_id, new.out_of_fold)
         if activate:
-            _activate(session, version_id, new=True)
+            _activate(session, version_id)
+        if new.recipe != FOREIGN:
+            _close_rounds(session, version_id)
         return _all(session, VersionRow.id == version_id)[0]
 
 
@@ -95,14 +98,11 @@ def by_name(store: Store, name: str) -> Version | None:
         return next(iter(_all(session, VersionRow.name == name)), None)
 
 
-def activate(store: Store, name: str, *, new: bool = False) -> Version:
-    """Make `name` the active version; raises `StoreError` if there is none of that name.
-
-    A `new` one closes the open rounds: it came of them, unless it was made elsewhere.
-    """
+def activate(store: Store, name: str) -> Version:
+    """Make `name` the active version; raises `StoreError` if there is none of that name."""
     with store.transaction() as session:
         version_id = _existing(session, name)
-        _activate(session, version_id, new)
+        _activate(session, version_id)
         return _all(session, VersionRow.id == version_id)[0]
 
 
@@ -158,15 +158,12 @@ def _existing(session: Session, name: str) -> int:
     return version_id
 
 
-def _activate(session: Session, version_id: int, new: bool) -> None:
+def _activate(session: Session, version_id: int) -> None:
     for statement in (
         update(VersionRow).where(VersionRow.active).values(active=False),
         update(VersionRow).where(VersionRow.id == version_id).values(active=True),
     ):
         session.execute(statement, execution_options=_PLAIN)
-    recipe = session.scalar(select(VersionRow.recipe).where(VersionRow.id == version_id))
-    if new and recipe != FOREIGN:
-        _close_rounds(session, version_id)
 
 
 def _all(session: Session, *conditions: object) -> list[Version]:

@@ -14,9 +14,9 @@ import numpy as np
 
 from db import embeddings, versions
 from db.records import FOREIGN, EncoderRecord, NewVersion, Version
+from labeler import predicting
 from labeler.errors import BadInput
 from labeler.finding import readable_name
-from labeler.predicting import predict_stored
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from model.encoders import NORMALISED, canonical
@@ -60,10 +60,10 @@ def adopt(
     new = _described(project, name, found, head, record=record, label=label, note=note)
     is_first = versions.active(project.store) is None
     version = _keep(project, record, new, head, is_first and activate is not False)
-    predict_stored(project, version, progress)
-    if activate:  # once it has predicted all: until then the one before is
-        return versions.activate(project.store, name, new=True)
-    return versions.by_name(project.store, name) or version
+    if activate:
+        return predicting.activate(project, name, progress=progress)
+    predicting.predict_stored(project, version, progress)
+    return version
 
 
 def name_of(path: Path) -> str:

@@ -237,14 +237,18 @@ def predict_stored(project: Project, version: Version, progress: Progress = sile
 
 
 def activate(project: Project, name: str, *, progress: Progress = silent) -> Version:
-    """Let the version `name` predict the images that came after it, and make it the active one.
+    """Make the version `name` the active one as soon as it has predicted all embedded images.
 
-    Raises `StoreError` where there is no such version.
+    Until then the one before stays active, so that no page finds half of the predictions. Raises
+    `StoreError` where there is no such version.
     """
     version = versions.by_name(project.store, name)
     if version is not None:
         predict_stored(project, version, progress)
-    return versions.activate(project.store, name)
+    version = versions.activate(project.store, name)
+    # What was embedded meanwhile was predicted by the one before.
+    predict_stored(project, version, progress)
+    return version
 
 
 def lacks_predictions(project: Project, version: Version) -> bool:

@@ -1,7 +1,7 @@
 """Training a version: from the hand scores of a project to a head that is active and has predicted.
 
 Everything that the version consists of is made first and kept last, in one go: whoever stops a
-training, or pulls the plug, finds the project as it was.
+training, or pulls the plug, finds the project as it was. Only then it predicts, and takes over.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from db import embeddings, images, scores, versions
 from db.records import EncoderRecord, NewVersion, Predictions, Version
 from labeler.errors import NotEnoughScores
 from labeler.opinions import opinion_path
-from labeler.predicting import predict_stored
+from labeler.predicting import activate
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.scoring import FEWEST_TO_TRAIN
@@ -43,9 +43,8 @@ def train(
     on_curve: OnCurve | None = None,
     seed: int = 0,
 ) -> Version:
-    """Train on all hand scores, keep the version, predict all embedded images, make it active.
+    """Train on all hand scores, keep the version, and make it the active one (see `activate`).
 
-    Until it has predicted all, the one before stays active: no page finds half of the predictions.
     The very first is active at once.
 
     `recipe` is a name or the settings themselves. Embeddings that scored images lack are computed
@@ -79,8 +78,7 @@ def train(
         outcome=outcome,
     )
     version = _keep(project, record, new, outcome)
-    predict_stored(project, version, progress)
-    return versions.activate(project.store, version.name, new=True)
+    return activate(project, version.name, progress=progress)
 
 
 def _check_scores(values: NDArray[np.float64]) -> None:

@@ -106,7 +106,13 @@ def test_it_becomes_active_only_where_none_is_or_it_is_said(
 ) -> None:
     file = made / LAION
     assert not adopt(project, file, name="second").active
-    assert adopt(project, file, name="third", activate=True).active
+    shown = []
+
+    def look(done: int, total: int, what: str) -> None:
+        shown.append(db.versions.active(project.store))
+
+    assert adopt(project, file, name="third", activate=True, progress=look).active
+    assert shown[0] == laion, "half of the predictions are shown"
     active = db.versions.active(project.store)
     assert active is not None
     assert active.name == "third"

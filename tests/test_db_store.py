@@ -172,6 +172,29 @@ def test_a_newer_store_is_refused_and_left_as_it_was(store: Store) -> None:
     assert [path.name for path in store.path.parent.iterdir()] == ["labeler.sqlite"]
 
 
+def test_whoever_waits_in_vain_for_their_turn_says_so_and_takes_it_from_nobody(
+    store: Store,
+) -> None:
+    with closing(Store.open(store.path, patience=0.05)) as shared:
+        failures: list[str] = []
+
+        def write() -> None:
+            try:
+                shared.set_setting("late", "1")
+            except StoreError as error:
+                failures.append(str(error))
+
+        with shared.transaction():
+            for _ in range(2):  # the second one as well: the first has not ended a turn of another
+                waiting = threading.Thread(target=write)
+                waiting.start()
+                waiting.join()
+        assert len(failures) == 2
+        assert all("locked" in failure for failure in failures)
+        write()
+        assert shared.setting("late") == "1"
+
+
 def test_a_store_that_another_program_keeps_to_itself_is_named_as_locked(store: Store) -> None:
     store.close()
     with closing(sqlite3.connect(store.path, isolation_level=None)) as other:

@@ -336,16 +336,30 @@ def test_the_list_is_written_with_exact_paths(tmp_path: Path) -> None:
     assert (tmp_path / "list.csv").read_text().startswith("path,prediction,version,bracket\n")
 
 
-def test_going_back_to_a_version_predicts_what_came_after_it(
-    project: Project, strangers: Path
+def test_a_version_takes_over_when_it_has_predicted_all_also_what_came_meanwhile(
+    project: Project, strangers: Path, tmp_path: Path
 ) -> None:
     train(project, encoder=Brightness(), recipe=SHORT, note="second")
     import_paths(project, [strangers], workers=1)
     embed(project, encoder=Brightness())
-    old = activate(project, "v1.0")
+    late = tmp_path / "late" / "late.png"
+    late.parent.mkdir()
+    late.write_bytes((strangers / "a" / "dark.png").read_bytes() + b"another content")
+    shown: list[str] = []
+
+    def meanwhile(done: int, total: int, what: str) -> None:
+        active = versions.active(project.store)
+        assert active is not None
+        shown.append(active.name)
+        if len(shown) == 1:
+            import_paths(project, [late.parent], workers=1)
+            embed(project, encoder=Brightness())
+
+    old = activate(project, "v1.0", progress=meanwhile)
+    assert shown[0] == "v1.1", "half of the predictions are shown"
     said: Predictions = versions.predictions(project.store, old.id)
     assert old.active
-    assert len(said) == PICTURES + 3
+    assert len(said) == PICTURES + 4
     with pytest.raises(StoreError, match=r"v9\.9"):
         activate(project, "v9.9")
 

@@ -18,7 +18,7 @@ import db.images
 import db.rounds
 import db.scores
 import db.versions
-from db.records import Event, Round, Version
+from db.records import Event, Version
 from labeler.errors import NotEnoughScores, Stopped
 from labeler.importing import import_paths
 from labeler.predicting import predict_stored
@@ -184,20 +184,22 @@ def test_stopped_while_predicting_the_version_stays_and_goes_on(project: Project
 
 def test_a_later_version_takes_over_when_it_has_predicted_all(project: Project) -> None:
     first = train(project, recipe=TINY)
-    opened = db.rounds.open_round(project.store, first.id, project.threshold)
-    seen: list[tuple[object, Round | None]] = []
+    db.rounds.open_round(project.store, first.id, project.threshold)
+    seen: list[Version | None] = []
 
     def look(done: int, total: int, what: str) -> None:
         if what == "predicting":
-            active = db.versions.active(project.store)
-            seen.append((active, db.rounds.found_open(project.store, first.id)))
+            seen.append(db.versions.active(project.store))
+            db.rounds.open_round(project.store, first.id, project.threshold)
 
     second = train(project, recipe=TINY, progress=look)
     assert seen
-    assert all(found == (first, opened) for found in seen), "half of the predictions are shown"
+    assert all(version == first for version in seen), "half of the predictions are shown"
     assert db.versions.active(project.store) == second
     assert len(db.versions.predictions(project.store, second.id)) == 40
-    assert db.rounds.found_open(project.store, first.id) is None
+    # What is answered while it predicts is of a round that it has not come of.
+    leads_to = [one.to_version for one in db.rounds.history(project.store)]
+    assert leads_to == [second.name, None]
 
 
 def test_too_few_scores_are_refused_with_how_many_more(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ class Hands:
             offer = ask({*exclude, *others})
             if others and not offer.images:
                 offer = ask(exclude)
+            if not offer.images:
+                return offer  # a page that only waits for more holds nothing on
             # What is on the screen still is asked to be left out, and so it is held on.
             latest = dict.fromkeys((*exclude, *(i.id for i in offer.images)), self._clock())
             before = self._handed.get(scorer, {}).items()

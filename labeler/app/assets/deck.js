@@ -112,6 +112,7 @@ class Deck {
   }
 
   take(body) {
+    const waited = this.done && this.failures === 0 && this.explanation === body.explanation;
     this.asking = null;
     this.failures = 0;
     this.explanation = body.explanation;
@@ -122,7 +123,7 @@ class Deck {
     this.done = fresh.length === 0;
     this.preload();
     if (this.done) this.lookAgain();
-    this.changed();
+    if (!this.done || !waited) this.changed(); // else all stands there already
   }
 
   preload() {
