@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, select, text
+import numpy as np
+from sqlalchemy import ColumnElement, and_, exists, func, select, text
 from sqlalchemy.orm import Session
 
 from db.errors import StoreError
 from db.records import Image
-from db.rows import Ids, Query, images_in_order, is_among, plain_ids, was_scored_again
+from db.rows import (
+    Ids,
+    Query,
+    id_array,
+    images_in_order,
+    is_among,
+    numbers,
+    plain_columns,
+    plain_ids,
+    was_scored_again,
+)
 from db.schema import WAITING, HandScoreRow, ImageRow, PredictionRow, SkipRow
 from db.store import Store
 
@@ -19,6 +30,9 @@ ORDERS = ("random", "newest", "highest", "random-in-band")
 
 # Up to so many images are sorted for a page, more are not.
 _FEW = 5000
+_MORE = 50  # images looked at beyond those wanted, should some not be there any more
+_ODD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: scatters what it multiplies
+_SKIPPED_WHILE_SCORING = and_(SkipRow.queue == "score", SkipRow.undone_at.is_(None))
 
 
 def unscored(
@@ -51,7 +65,8 @@ def unscored(
         elif order == "highest":
             query = query.join(PredictionRow, PredictionRow.image_id == ImageRow.id)
             query = query.where(PredictionRow.version_id == version_id)
-            by = (PredictionRow.score.desc(), ImageRow.id)
+            # As the index has it: of many with the same prediction none is sorted.
+            by = (PredictionRow.score.desc(), PredictionRow.image_id.desc())
         ids = list(session.scalars(query.where(~was_skipped()).order_by(*by).limit(limit)))
         if len(ids) < limit:
             ids += _skipped_ids(session, query, limit - len(ids))
@@ -79,14 +94,29 @@ def scored_by_others(
     store: Store, scorer: str | None, *, limit: int, exclude: Collection[int] = ()
 ) -> list[Image]:
     """Fine images that somebody has scored and `scorer` has not, at random; skipped ones last."""
-    # Few images have a score: they are looked up from their scores, not the other way round.
-    given = select(HandScoreRow.image_id).where(HandScoreRow.undone_at.is_(None))
-    own = given.where(HandScoreRow.scorer.is_not_distinct_from(scorer))
-    query = _narrowed(select(ImageRow.id).where(ImageRow.state == "fine"), None, exclude)
-    query = query.where(ImageRow.id.in_(given), ImageRow.id.not_in(own))
+    its_own = HandScoreRow.scorer.is_not_distinct_from(scorer)
+    given = select(HandScoreRow.image_id, its_own).where(HandScoreRow.undone_at.is_(None))
+    passed_over = select(SkipRow.image_id).where(_SKIPPED_WHILE_SCORING)
     with store.reading() as session:
-        ids = session.scalars(query.order_by(was_skipped(), ImageRow.shuffle).limit(limit))
-        return images_in_order(session, list(ids))
+        scored, own = (numbers(column, np.int64) for column in plain_columns(session, given))
+        known = np.concatenate([scored[own == 1], id_array(plain_ids(exclude))])
+        ids = np.setdiff1d(scored, known)
+        last = np.isin(ids, id_array(list(session.scalars(passed_over))))
+        ids = ids[np.lexsort((_scattered(ids), last))]
+        found: list[Image] = []
+        for start in range(0, len(ids), limit + _MORE):
+            some = images_in_order(session, ids[start : start + limit + _MORE])
+            found += [image for image in some if image.state == "fine"]
+            if len(found) >= limit:
+                break
+    return found[:limit]
+
+
+def _scattered(ids: np.ndarray) -> np.ndarray:
+    """A number for each id (n,) to sort by: a random order, the same every time, without a look
+    into the store for each image."""
+    mixed = ids.astype(np.uint64) * _ODD
+    return (mixed ^ (mixed >> np.uint64(32))) * _ODD
 
 
 def _narrowed(query: Query, source_id: int | None, exclude: Ids) -> Query:
@@ -109,20 +139,14 @@ def _in_band(session: Session, query: Query, version_id: int, band: Band) -> Que
 def was_skipped() -> ColumnElement[bool]:
     """Whether the image was passed over while scoring."""
     return (
-        exists()
-        .where(
-            SkipRow.image_id == ImageRow.id,
-            SkipRow.queue == "score",
-            SkipRow.undone_at.is_(None),
-        )
-        .correlate(ImageRow)
+        exists().where(SkipRow.image_id == ImageRow.id, _SKIPPED_WHILE_SCORING).correlate(ImageRow)
     )
 
 
 def _skipped_ids(session: Session, query: Query, limit: int) -> list[int]:
     last_skipped = (
         select(SkipRow.image_id, func.max(SkipRow.id).label("at"))
-        .where(SkipRow.queue == "score", SkipRow.undone_at.is_(None))
+        .where(_SKIPPED_WHILE_SCORING)
         .group_by(SkipRow.image_id)
         .subquery()
     )

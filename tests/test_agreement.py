@@ -152,6 +152,25 @@ def test_a_second_person_is_offered_what_others_scored(project: Project) -> None
     assert (nothing.images, "Nobody else" in (nothing.explanation or "")) == ([], True)
 
 
+def test_what_others_scored_comes_at_random_skipped_ones_last_missing_ones_never(
+    project: Project,
+) -> None:
+    def offered(limit: int) -> list[int]:
+        found = next_images(project, "others", limit=limit, exclude=(), scorer="ben")
+        return [image.id for image in found.images]
+
+    before = offered(100)
+    assert len(before) == 30 and before not in (sorted(before), sorted(before, reverse=True))
+    assert offered(7) == before[:7]
+    passed = [Event(f"skip-{image}", "skip", image, START) for image in before[2:4]]
+    assert all(receipt.accepted for receipt in db.scores.record(project.store, passed))
+    gone = before[5:20]
+    paths = [db.images.get(project.store, image) for image in gone]
+    db.images.mark_missing(project.store, None, [image.path for image in paths if image])
+    still = [image for image in before if image not in gone]
+    assert offered(100) == [*still[:2], *still[4:], *still[2:4]]
+
+
 def test_a_name_typed_twice_is_one_person() -> None:
     assert clean_name("e\u0301va  ann ") == clean_name("\u00e9va ann") == "éva ann"
     assert clean_name(" \x00\u202e") is None

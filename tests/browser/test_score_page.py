@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from collection import add_version, draw_pictures, make_collection
 from live import App, until
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 from score_page import WATCH, current, kept, opened, press, seen, stored, unsaved, wait_ready
 
 import db.images
@@ -28,7 +29,7 @@ HOSTILE = (
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return make_collection(tmp_path_factory.mktemp("score"), images=190, scored=4)
+    return make_collection(tmp_path_factory.mktemp("score"), images=250, scored=4)
 
 
 @pytest.fixture
@@ -47,6 +48,30 @@ def test_sixty_images_are_scored_by_sixty_keys(score_page: Page, project: Projec
     assert kept(project, scores)
     assert stored(project) == before | scores
     unsaved(score_page, 0)
+
+
+def test_what_is_passed_by_is_named_to_the_server_and_what_was_scored_long_ago_is_not(
+    score_page: Page, project: Project
+) -> None:
+    asked: list[set[int]] = []
+
+    def note(request: Request) -> None:
+        if "/api/queue" in request.url:
+            named = parse_qs(urlsplit(request.url).query).get("exclude", [""])[0]
+            asked.append({int(part) for part in named.split(",") if part})
+
+    passed_by = current(score_page)
+    score_page.keyboard.press("ArrowRight")
+    wait_ready(score_page)
+    score_page.on("request", note)
+    keys = "456" * 25
+    for key in keys:
+        wait_ready(score_page)
+        score_page.keyboard.press(key)
+    first = next(iter(seen(score_page, keys)))
+    assert len(asked) > 1 and first not in asked[-1]
+    assert passed_by in asked[-1]
+    score_page.get_by_label("Order of the images").select_option("random")  # lets it go again
 
 
 def test_ten_has_keys_of_its_own_and_a_button(score_page: Page, project: Project) -> None:

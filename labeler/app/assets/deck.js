@@ -5,7 +5,9 @@ const AHEAD = 14; // pictures made ready before they are needed
 const BEHIND = 4; // pictures kept ready for going back
 const BATCH = 40; // images asked for at a time
 const ASK_BELOW = 24; // ask for more when fewer images than this are ahead
+const MOST_NAMED = 1200; // images that a request names: an address of some 10 KB
 const LOOK_AGAIN_MS = 5000; // after the last one: an import or another version may bring more
+const SCORED_ORDERS = ["revise", "others"]; // of images that have a score, if another's
 
 class Deck {
   constructor(changed) {
@@ -105,10 +107,12 @@ class Deck {
   }
 
   // What the server must not offer again: what lies ahead, what was scored a moment ago, and what
-  // was passed by in this sitting (as far as a request can name it).
+  // was passed by in this sitting (as far as a request can name it). What it knows as scored it
+  // leaves out by itself, except where scored images are what is asked for.
   exclude() {
-    const here = this.items.slice(-400).map((item) => item.id);
-    return [...new Set([...here, ...this.held()])];
+    const again = SCORED_ORDERS.includes(this.query.order);
+    const open = this.items.filter((item, place) => again || item.score === null || place >= this.at - BATCH);
+    return [...new Set([...open.slice(-MOST_NAMED).map((item) => item.id), ...this.held()])];
   }
 
   take(body) {

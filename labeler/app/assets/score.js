@@ -51,7 +51,7 @@ class ScorePage {
     if (!sitting || beginning !== this.beginning) return;
     this.stats = sitting.stats;
     this.undoable = sitting.undoable;
-    const past = ["revise", "others"].includes(order) ? [] : [...new Set(this.undoable.map((done) => done.item).reverse())].reverse();
+    const past = SCORED_ORDERS.includes(order) ? [] : [...new Set(this.undoable.map((done) => done.item).reverse())].reverse();
     this.deck.start({ order, scorer: scorer() }, past, () => this.outbox.imageIds());
     this.render();
   }
