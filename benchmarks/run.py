@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,9 +24,12 @@ COMMANDS = (
 
 
 def main() -> None:
+    # As the product sets it for itself, which is too late where numpy comes first.
+    environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
     for name, *words in COMMANDS:
         print(f"\n== {' '.join([name, *words])}", flush=True)
-        subprocess.run([sys.executable, str(HERE / name), *words], cwd=HERE.parent, check=True)
+        command = [sys.executable, str(HERE / name), *words]
+        subprocess.run(command, cwd=HERE.parent, env=environment, check=True)
 
 
 if __name__ == "__main__":

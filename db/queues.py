@@ -44,16 +44,19 @@ def unscored(
     exclude: Collection[int] = (),
     version_id: int | None = None,
     band: Band | None = None,
+    scorer: str | None = None,
 ) -> list[Image]:
     """Fine images without a hand score, those skipped while scoring last (longest ago first).
 
+    Where only one person's scores count, what `scorer` has scored is left out nevertheless.
     `order` is random (the same one every time), newest (last imported first), highest (what
     `version_id` predicts highest first) or random-in-band: random among those that `version_id`
     predicts within `band` (0–1, ends included).
     """
     if order not in ORDERS:
         raise StoreError(f"There is no order {order}; use {', '.join(ORDERS)}.")
-    query = _narrowed(select(ImageRow.id).where(text(WAITING)), source_id, exclude)
+    waiting = select(ImageRow.id).where(text(WAITING), ~_was_scored_by(scorer))
+    query = _narrowed(waiting, source_id, exclude)
     with store.reading() as session:
         if order == "random-in-band":
             if version_id is None or band is None:
@@ -103,12 +106,19 @@ def scored_by_others(
         ids = np.setdiff1d(scored, known)
         last = np.isin(ids, id_array(list(session.scalars(passed_over))))
         ids = ids[np.lexsort((_scattered(ids), last))]
-        found: list[Image] = []
-        for start in range(0, len(ids), limit + _MORE):
-            some = images_in_order(session, ids[start : start + limit + _MORE])
-            found += [image for image in some if image.state == "fine"]
-            if len(found) >= limit:
-                break
+        return images_in_order(session, _first_fine(session, ids, limit))
+
+
+def _first_fine(session: Session, ids: np.ndarray, limit: int) -> list[int]:
+    """The first of `ids` whose pictures are there; looked up in pieces, as most mostly are."""
+    found: list[int] = []
+    start, size = 0, limit + _MORE
+    while len(found) < limit and start < len(ids):
+        piece = ids[start : start + size]
+        among = is_among(ImageRow.id, plain_ids(piece))
+        fine = select(ImageRow.id).where(among, ImageRow.state == "fine")
+        found += piece[np.isin(piece, id_array(list(session.scalars(fine))))].tolist()
+        start, size = start + size, 8 * size
     return found[:limit]
 
 
@@ -134,6 +144,12 @@ def _in_band(session: Session, query: Query, version_id: int, band: Band) -> Que
         return query.where(ImageRow.id.in_(select(some.c.image_id)))
     its_own = exists().where(PredictionRow.image_id == ImageRow.id, *in_band)
     return query.where(its_own.correlate(ImageRow))
+
+
+def _was_scored_by(scorer: str | None) -> ColumnElement[bool]:
+    given = (HandScoreRow.image_id == ImageRow.id, HandScoreRow.undone_at.is_(None))
+    its_own = HandScoreRow.scorer.is_not_distinct_from(scorer)
+    return exists().where(*given, its_own).correlate(ImageRow)
 
 
 def was_skipped() -> ColumnElement[bool]:

@@ -23,13 +23,19 @@ class Mixed:
 
 
 def with_checks(
-    project: Project, images: Sequence[Image], limit: int, exclude: Collection[int]
+    project: Project,
+    images: Sequence[Image],
+    limit: int,
+    exclude: Collection[int],
+    scorer: str | None,
 ) -> Mixed:
     """`images` with a check behind some of them, as often as the project says; at most `limit`."""
     every = project.audit_every
     if not every or not images:
         return Mixed(list(images), frozenset())
-    drawn = db.images.unscored(project.store, order="random", limit=limit, exclude=exclude)
+    drawn = db.images.unscored(
+        project.store, order="random", limit=limit, exclude=exclude, scorer=scorer
+    )
     if every == 1:
         return Mixed(drawn, frozenset(image.id for image in drawn))
     waiting, shown, draws = iter(drawn), dict[int, Image](), set[int]()

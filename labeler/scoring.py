@@ -6,9 +6,10 @@ Hand scores are 0–10; what a browser sends is checked here before the store se
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ _NOBODY_ELSE = "Nobody else has scored a picture that you have not: set who is s
 FEWEST_TO_TRAIN = 20  # scored images
 LONGEST_ID = 200
 LARGEST_ID = 2**63  # what a row's id can't reach
+Ask = Callable[..., list[Image]]  # `db.images.unscored` of one project for one person
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,36 +90,36 @@ def next_images(
 ) -> Offer:
     """The next images in `order`: a name in `ORDERS`, or `source-<id>` for one source at random.
 
-    `scorer` is who scores, which only the order of what others have scored asks for. Into an order
-    of unscored images that is not random a random check is mixed as often as the project says.
-    Raises `BadInput` for another order.
+    `scorer` is who scores: what they have scored is not unscored to them, also where only another
+    person's scores count. Into an order of unscored images that is not random a random check is
+    mixed as often as the project says. Raises `BadInput` for another order.
     """
     store = project.store
+    ask = partial(db.images.unscored, store, limit=limit, exclude=exclude, scorer=scorer)
     if order == OTHERS:
         found = db.images.scored_by_others(store, scorer, limit=limit, exclude=exclude)
         return Offer(found, None if found or exclude else _NOBODY_ELSE)
     if order == "random":
-        found = db.images.unscored(store, order="random", limit=limit, exclude=exclude)
+        found = ask(order="random")
         return Offer(found, draws=frozenset(image.id for image in found))
     if order == "revise":
         found = db.images.last_scored(store, limit=limit, exclude=exclude)
         return Offer(found, None if found or exclude else "Nothing is scored yet.")
     if order in ("thin", "best"):
-        offer = _by_prediction(project, order, limit, exclude)
+        offer = _by_prediction(project, order, ask, limit, exclude)
     elif order == "newest":
-        offer = Offer(db.images.unscored(store, order=order, limit=limit, exclude=exclude))
+        offer = Offer(ask(order=order))
     elif order.startswith("source-") and order[7:].isdecimal() and len(order) < 26:
-        found = db.images.unscored(
-            store, order="random", source_id=int(order[7:]), limit=limit, exclude=exclude
-        )
-        offer = Offer(found)
+        offer = Offer(ask(order="random", source_id=int(order[7:])))
     else:
         raise BadInput(f"There is no order {order!r}; there are {', '.join(n for n, _ in ORDERS)}.")
-    mixed = with_checks(project, offer.images, limit, exclude)
+    mixed = with_checks(project, offer.images, limit, exclude, scorer)
     return replace(offer, images=mixed.images, draws=mixed.draws)
 
 
-def _by_prediction(project: Project, order: str, limit: int, exclude: Collection[int]) -> Offer:
+def _by_prediction(
+    project: Project, order: str, ask: Ask, limit: int, exclude: Collection[int]
+) -> Offer:
     version = db.versions.active(project.store)
     if version is None:
         return Offer(
@@ -125,41 +127,31 @@ def _by_prediction(project: Project, order: str, limit: int, exclude: Collection
             "This order needs a model that predicts: score some at random, train a first version, "
             "and come back; or use somebody else's head (on the page Train).",
         )
-    taken = (_thin if order == "thin" else _highest)(project, version, limit, exclude)
+    if order == "best":
+        taken = ask(order="highest", version_id=version.id)
+    else:
+        taken = _thin(project, version, ask, limit, exclude)
     if not taken and not exclude:
         return Offer([], f"{version.name} has predicted no unscored image yet: embed them first.")
     return Offer(taken)
 
 
-def _thin(project: Project, version: Version, limit: int, exclude: Collection[int]) -> list[Image]:
+def _thin(
+    project: Project, version: Version, ask: Ask, limit: int, exclude: Collection[int]
+) -> list[Image]:
+    """A few at a time from one bracket, so that the thinnest does not have a whole batch."""
     taken: list[Image] = []
     for score in thinnest_first(db.scores.distribution(project.store)):
-        taken += _predicted_at(project, version, score, limit, {*exclude, *(i.id for i in taken)})
+        taken += ask(
+            order="random-in-band",
+            version_id=version.id,
+            band=band_of(score),
+            limit=max(1, limit // 4),
+            exclude={*exclude, *(image.id for image in taken)},
+        )
         if len(taken) >= limit:
             break
     return taken[:limit]
-
-
-def _highest(
-    project: Project, version: Version, limit: int, exclude: Collection[int]
-) -> list[Image]:
-    return db.images.unscored(
-        project.store, order="highest", version_id=version.id, limit=limit, exclude=exclude
-    )
-
-
-def _predicted_at(
-    project: Project, version: Version, score: int, limit: int, exclude: Collection[int]
-) -> list[Image]:
-    """A few at a time from one bracket, so that the thinnest does not have a whole batch."""
-    return db.images.unscored(
-        project.store,
-        order="random-in-band",
-        version_id=version.id,
-        band=band_of(score),
-        limit=max(1, limit // 4),
-        exclude=exclude,
-    )
 
 
 def thinnest_first(distribution: Sequence[int]) -> list[int]:

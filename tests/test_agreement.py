@@ -152,9 +152,27 @@ def test_a_second_person_is_offered_what_others_scored(project: Project) -> None
     assert (nothing.images, "Nobody else" in (nothing.explanation or "")) == ([], True)
 
 
-def test_what_others_scored_comes_at_random_skipped_ones_last_missing_ones_never(
+def test_what_a_person_scored_does_not_come_again_where_another_ones_scores_count(
     project: Project,
 ) -> None:
+    choose_rule(project, "person:ann")
+    waiting = {image.id for image in next_images(project, "random", limit=100, exclude=()).images}
+    first, second = sorted(waiting)[:2]
+    give(project, "ben", {first: 4.0, second: 5.0})
+    undone = Event("back", "undo", second, START, scorer="ben", undoes=f"'ben'-{second}-5.0")
+    assert all(receipt.accepted for receipt in db.scores.record(project.store, [undone]))
+    for order in ("random", "newest"):
+        for who, left in (("ben", waiting - {first}), ("ann", waiting), ("cy", waiting)):
+            offered = next_images(project, order, limit=100, exclude=(), scorer=who).images
+            assert {image.id for image in offered} == left
+
+
+@pytest.mark.parametrize("more", [0, 50])
+def test_what_others_scored_comes_at_random_skipped_ones_last_missing_ones_never(
+    project: Project, more: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.queues._MORE", more)
+
     def offered(limit: int) -> list[int]:
         found = next_images(project, "others", limit=limit, exclude=(), scorer="ben")
         return [image.id for image in found.images]
@@ -169,6 +187,7 @@ def test_what_others_scored_comes_at_random_skipped_ones_last_missing_ones_never
     db.images.mark_missing(project.store, None, [image.path for image in paths if image])
     still = [image for image in before if image not in gone]
     assert offered(100) == [*still[:2], *still[4:], *still[2:4]]
+    assert offered(3) == [*still[:2], still[4]]  # behind those that are gone
 
 
 def test_a_name_typed_twice_is_one_person() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from collection import add_version, draw_pictures, make_collection
 from live import App, until
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 from score_page import WATCH, current, kept, opened, press, seen, stored, unsaved, wait_ready
 
 import db.images
@@ -29,7 +30,7 @@ HOSTILE = (
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return make_collection(tmp_path_factory.mktemp("score"), images=250, scored=4)
+    return make_collection(tmp_path_factory.mktemp("score"), images=290, scored=4)
 
 
 @pytest.fixture
@@ -71,7 +72,34 @@ def test_what_is_passed_by_is_named_to_the_server_and_what_was_scored_long_ago_i
     first = next(iter(seen(score_page, keys)))
     assert len(asked) > 1 and first not in asked[-1]
     assert passed_by in asked[-1]
-    score_page.get_by_label("Order of the images").select_option("random")  # lets it go again
+    assert kept(project, seen(score_page, keys))
+
+
+def test_an_order_goes_on_though_only_images_that_were_seen_are_offered_for_once(
+    page: Page, app: App, project: Project
+) -> None:
+    asked: list[str] = []
+    first: list[Any] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 2:
+            return route.fulfill(json=first[0])
+        told = route.fetch()
+        first.append(told.json())
+        return route.fulfill(response=told)
+
+    page.route("**/api/queue?*", answer)
+    page.add_init_script(WATCH)
+    opened(page, app)
+    keys = "789" * 15  # beyond the forty of the first answer
+    for key in keys:
+        wait_ready(page)
+        page.keyboard.press(key)
+    assert kept(project, seen(page, keys))
+    again = {str(item["id"]) for item in first[0]["items"]}
+    named = parse_qs(urlsplit(asked[2]).query)["exclude"][0].split(",")
+    assert again <= set(named)
 
 
 def test_ten_has_keys_of_its_own_and_a_button(score_page: Page, project: Project) -> None:

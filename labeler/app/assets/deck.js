@@ -5,9 +5,10 @@ const AHEAD = 14; // pictures made ready before they are needed
 const BEHIND = 4; // pictures kept ready for going back
 const BATCH = 40; // images asked for at a time
 const ASK_BELOW = 24; // ask for more when fewer images than this are ahead
-const MOST_NAMED = 1200; // images that a request names: an address of some 10 KB
+const MOST_NAMED = 700; // images that a request names: an address of some 7 KB
+const JUST_SEEN = 40; // images behind the present one whose scores may be on their way
 const LOOK_AGAIN_MS = 5000; // after the last one: an import or another version may bring more
-const SCORED_ORDERS = ["revise", "others"]; // of images that have a score, if another's
+const SCORED_ORDERS = ["revise", "others"]; // what they offer has a score, maybe somebody else's
 
 class Deck {
   constructor(changed) {
@@ -42,6 +43,7 @@ class Deck {
     this.at = 0;
     this.asking = null;
     this.done = false;
+    this.again = new Set(); // ids of images that were offered though they had been seen
     this.explanation = null;
   }
 
@@ -106,13 +108,13 @@ class Deck {
     this.changed();
   }
 
-  // What the server must not offer again: what lies ahead, what was scored a moment ago, and what
-  // was passed by in this sitting (as far as a request can name it). What it knows as scored it
-  // leaves out by itself, except where scored images are what is asked for.
+  // What the server must not offer again, as far as a request can name it: what lies ahead, what was
+  // scored a moment ago, and what was passed by in this sitting. The server itself leaves out what it
+  // knows as scored, except in the orders that are made of such images.
   exclude() {
-    const again = SCORED_ORDERS.includes(this.query.order);
-    const open = this.items.filter((item, place) => again || item.score === null || place >= this.at - BATCH);
-    return [...new Set([...open.slice(-MOST_NAMED).map((item) => item.id), ...this.held()])];
+    const all = SCORED_ORDERS.includes(this.query.order);
+    const named = this.items.filter((item, place) => all || item.score === null || place >= this.at - JUST_SEEN);
+    return [...new Set([...this.again, ...this.held(), ...named.map((item) => item.id)])].slice(-MOST_NAMED);
   }
 
   take(body) {
@@ -123,11 +125,20 @@ class Deck {
     this.stats = body.stats;
     const known = new Set(this.items.map((item) => item.id));
     const fresh = body.items.filter((item) => !known.has(item.id));
+    if (!fresh.length && this.nameAlso(body.items)) return this.ask();
     this.items.push(...fresh);
     this.done = fresh.length === 0;
     this.preload();
     if (this.done) this.lookAgain();
     if (!this.done || !waited) this.changed(); // else all stands there already
+  }
+
+  // Whether there is something among `items`, all seen before, that the next request names besides.
+  nameAlso(items) {
+    const before = this.again.size;
+    if (before + items.length > MOST_NAMED) return false;
+    for (const item of items) this.again.add(item.id);
+    return this.again.size > before;
   }
 
   preload() {
