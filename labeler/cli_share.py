@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,10 +77,10 @@ def _serve(folder: Path | None, host: str, port: int | None, browser: bool) -> N
         )
     port = launching.choose_port(host, port)
     announce = "The app is open at {}  (Ctrl-C ends it)"
-    try:
+    # Streamlit turns the one into the other; neither comes where a script ignores Ctrl-C.
+    with suppress(KeyboardInterrupt, click.Abort):
         launching.serve(folder, host, port, lambda at: say(announce.format(at)), browser=browser)
-    except (KeyboardInterrupt, click.Abort):  # Streamlit turns the one into the other.
-        tell("The app has ended; every score is kept.")
+    tell("The app has ended; every score is kept.")
 
 
 @click.command()
