@@ -20,6 +20,7 @@ from db.rows import (
     numbers,
     plain_columns,
     plain_ids,
+    scattered,
     was_scored_again,
 )
 from db.schema import WAITING, HandScoreRow, ImageRow, PredictionRow, SkipRow
@@ -31,7 +32,6 @@ ORDERS = ("random", "newest", "highest", "random-in-band")
 # Up to so many images are sorted for a page, more are not.
 _FEW = 5000
 _MORE = 50  # images looked at beyond those wanted, should some not be there any more
-_ODD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: scatters what it multiplies
 _SKIPPED_WHILE_SCORING = and_(SkipRow.queue == "score", SkipRow.undone_at.is_(None))
 
 
@@ -105,7 +105,7 @@ def scored_by_others(
         known = np.concatenate([scored[own == 1], id_array(plain_ids(exclude))])
         ids = np.setdiff1d(scored, known)
         last = np.isin(ids, id_array(list(session.scalars(passed_over))))
-        ids = ids[np.lexsort((_scattered(ids), last))]
+        ids = ids[np.lexsort((_shuffled(ids), last))]
         return images_in_order(session, _first_fine(session, ids, limit))
 
 
@@ -122,11 +122,11 @@ def _first_fine(session: Session, ids: np.ndarray, limit: int) -> list[int]:
     return found[:limit]
 
 
-def _scattered(ids: np.ndarray) -> np.ndarray:
+def _shuffled(ids: np.ndarray) -> np.ndarray:
     """A number for each id (n,) to sort by: a random order, the same every time, without a look
     into the store for each image."""
-    mixed = ids.astype(np.uint64) * _ODD
-    return (mixed ^ (mixed >> np.uint64(32))) * _ODD
+    once = scattered(ids)  # alone it would leave regular strides
+    return scattered(once ^ (once >> np.uint64(32)))
 
 
 def _narrowed(query: Query, source_id: int | None, exclude: Ids) -> Query:

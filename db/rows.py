@@ -32,9 +32,20 @@ Value = TypeVar("Value")
 Query: TypeAlias = "Select[*tuple[Any, ...]]"
 
 
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
 def plain_ids(ids: Ids) -> list[int]:
     """Python integers: numpy's would be bound as blobs and match nothing."""
     return ids.tolist() if isinstance(ids, np.ndarray) else [int(i) for i in ids]
+
+
+def scattered(ids: np.ndarray) -> np.ndarray:
+    """A number (n,) uint64 for each id, far from those of its neighbours and the same every time.
+
+    The id times 2^64 over the golden ratio, modulo 2^64 (Knuth, volume 3, section 6.4).
+    """
+    return ids.astype(np.uint64) * _GOLDEN
 
 
 def is_among(attribute: InstrumentedAttribute[Any], values: Iterable[Any]) -> ColumnElement[bool]:

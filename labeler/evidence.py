@@ -9,6 +9,7 @@ import numpy as np
 
 import db.images
 from db.records import Image
+from db.rows import scattered
 from labeler.choosing import Chosen
 from labeler.collection import Ids, Standing
 from labeler.near_duplicates import nearness_in
@@ -18,7 +19,6 @@ from model import mixing, ranking
 NEAREST = 4
 # Neighbours are looked for among so many scored images, drawn evenly if there are more.
 MOST_SCORED = 12_000
-_SCATTERED = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio (Knuth, volume 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def drawn(ids: Ids, most: int) -> Ids:
     """
     if len(ids) <= most:
         return ids
-    order = np.argpartition(ids.astype(np.uint64) * _SCATTERED, most)  # modulo 2^64
+    order = np.argpartition(scattered(ids), most)
     return ids[np.sort(order[:most])]
 
 

@@ -6,10 +6,9 @@ They keep the random sample growing while a person scores what is newest or what
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import db.images
 from db.records import Image
 from labeler.project import Project
 
@@ -23,19 +22,16 @@ class Mixed:
 
 
 def with_checks(
-    project: Project,
-    images: Sequence[Image],
-    limit: int,
-    exclude: Collection[int],
-    scorer: str | None,
+    project: Project, images: Sequence[Image], limit: int, draw: Callable[[], list[Image]]
 ) -> Mixed:
-    """`images` with a check behind some of them, as often as the project says; at most `limit`."""
+    """`images` with a check behind some of them, as often as the project says; at most `limit`.
+
+    `draw` gives those that are next in the random order; it is asked if checks are wanted.
+    """
     every = project.audit_every
     if not every or not images:
         return Mixed(list(images), frozenset())
-    drawn = db.images.unscored(
-        project.store, order="random", limit=limit, exclude=exclude, scorer=scorer
-    )
+    drawn = draw()
     if every == 1:
         return Mixed(drawn, frozenset(image.id for image in drawn))
     waiting, shown, draws = iter(drawn), dict[int, Image](), set[int]()

@@ -113,7 +113,7 @@ def next_images(
         offer = Offer(ask(order="random", source_id=int(order[7:])))
     else:
         raise BadInput(f"There is no order {order!r}; there are {', '.join(n for n, _ in ORDERS)}.")
-    mixed = with_checks(project, offer.images, limit, exclude, scorer)
+    mixed = with_checks(project, offer.images, limit, partial(ask, order="random"))
     return replace(offer, images=mixed.images, draws=mixed.draws)
 
 

@@ -43,7 +43,6 @@ class Deck {
     this.at = 0;
     this.asking = null;
     this.done = false;
-    this.again = new Set(); // ids of images that were offered though they had been seen
     this.explanation = null;
   }
 
@@ -113,8 +112,8 @@ class Deck {
   // knows as scored, except in the orders that are made of such images.
   exclude() {
     const all = SCORED_ORDERS.includes(this.query.order);
-    const named = this.items.filter((item, place) => all || item.score === null || place >= this.at - JUST_SEEN);
-    return [...new Set([...this.again, ...this.held(), ...named.map((item) => item.id)])].slice(-MOST_NAMED);
+    const named = this.items.filter((item, place) => all || item.again || item.score === null || place >= this.at - JUST_SEEN);
+    return [...new Set([...this.held(), ...named.map((item) => item.id)])].slice(-MOST_NAMED);
   }
 
   take(body) {
@@ -135,10 +134,9 @@ class Deck {
 
   // Whether there is something among `items`, all seen before, that the next request names besides.
   nameAlso(items) {
-    const before = this.again.size;
-    if (before + items.length > MOST_NAMED) return false;
-    for (const item of items) this.again.add(item.id);
-    return this.again.size > before;
+    const unnamed = items.map((item) => this.find(item.id)).filter((item) => !item.again);
+    for (const item of unnamed) item.again = true;
+    return unnamed.length > 0;
   }
 
   preload() {
