@@ -1,13 +1,18 @@
 """Reading CSV files as table programs and people really write them.
 
-A byte order mark, CRLF, quoting, and `;` or tabs between the columns are understood; what the cells
-mean is for others to judge. A file is never held as a whole.
+A byte order mark (of UTF-8 or UTF-16), CRLF, quoting, `;`, `|` or tabs between the columns, and a
+first line `sep=;` are understood; what the cells mean is for others to judge. A file is never held
+as a whole.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,6 +22,10 @@ from labeler.errors import BadInput
 
 _LONGEST_HEADER = 1 << 20
 _LONGEST_LINE = 1 << 24
+_DELIMITERS = ",;\t|"
+_SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?[\r\n]*', re.IGNORECASE)  # Excel's hint
+SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
+_SPREADSHEET_BEGINS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")  # zip; older Excel
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,6 @@ class Line:
     last: int
     cells: dict[str, str]
     is_overfull: bool
-    has_decimal_commas: bool  # the file's numbers may be written 7,5
 
     def cell(self, *names: str) -> str:
         """The cell of the first of these columns that the file has; empty without any."""
@@ -56,65 +64,85 @@ def read_lines(file: Path, needed: Sequence[Sequence[str]]) -> Iterator[Line]:
     """The lines of `file` below its header, empty ones left out.
 
     Each of `needed` is the name of a column, or several of which one will do. Raises `BadInput`,
-    before the first line, if the file can't be read, isn't UTF-8, or lacks a column.
+    before the first line, if the file can't be read, is no text, or lacks a column.
     """
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            delimiter = _checked(file, text, needed)
-            yield from _lines(text, delimiter)
-    except OSError as error:
-        raise BadInput(f"Can't read {file}: {error.strerror}; check the path.") from error
+    with _opened(file) as text:
+        _check(file, text, needed)
+        yield from _lines(text)
 
 
 def header_of(file: Path) -> list[str]:
     """The names of the columns in lower case; raises as `read_lines` does."""
+    with _opened(file) as text:
+        try:
+            return _header(_rows(text)[1])
+        except UnicodeError:
+            raise _no_text(file) from None
+        except csv.Error as error:
+            raise BadInput(f"{file} is not a CSV file that can be read: {error}.") from error
+
+
+def spreadsheet_problem(file: Path) -> str:
+    """What to say of a spreadsheet in place of a text table."""
+    return f"{file} is a spreadsheet, not a text table; save it as CSV (UTF-8), and give that file."
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[TextIO]:
+    """The file as text; raises `BadInput` if it can't be read or is a spreadsheet."""
     try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            return _header(_reader(text, _delimiter(text)))
-    except UnicodeDecodeError:
-        raise _no_text(file) from None
-    except csv.Error as error:
-        raise BadInput(f"{file} is not a CSV file that can be read: {error}.") from error
+        with file.open("rb") as opened:
+            begins = opened.peek(8)
+            if begins.startswith(_SPREADSHEET_BEGINS):
+                raise BadInput(spreadsheet_problem(file))
+            is_wide = begins.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            encoding = "utf-16" if is_wide else "utf-8-sig"
+            yield io.TextIOWrapper(opened, encoding=encoding, newline="")
     except OSError as error:
         raise BadInput(f"Can't read {file}: {error.strerror}; check the path.") from error
 
 
-def _checked(file: Path, text: TextIO, needed: Sequence[Sequence[str]]) -> str:
-    """Read all of it once, so that nobody takes half of a file; what parts its columns."""
+def _check(file: Path, text: TextIO, needed: Sequence[Sequence[str]]) -> None:
+    """Read all of it once, so that nobody takes half of a file."""
     try:
-        delimiter = _delimiter(text)
-        reader = _reader(text, delimiter)
+        before, reader = _rows(text)
         _check_header(file, _header(reader), needed)
         for _ in reader:
             pass
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise _no_text(file) from None
     except csv.Error as error:
         raise BadInput(
-            f"{file} is not a CSV file that can be read: {error} in line {reader.line_num}."
+            f"{file} is not a CSV file that can be read: {error} in line "
+            f"{before + reader.line_num}."
         ) from error
-    text.seek(0)
-    return delimiter
 
 
-def _lines(text: TextIO, delimiter: str) -> Iterator[Line]:
-    reader = _reader(text, delimiter)
+def _lines(text: TextIO) -> Iterator[Line]:
+    before, reader = _rows(text)
     header = _header(reader)
     line = reader.line_num + 1
     for cells in reader:
         if any(cell.strip() for cell in cells):
             yield Line(
-                number=line,
-                last=reader.line_num,
+                number=before + line,
+                last=before + reader.line_num,
                 cells=_named(header, cells),
                 is_overfull=any(cell.strip() for cell in cells[len(header) :]),
-                has_decimal_commas=delimiter == ";",
             )
         line = reader.line_num + 1
 
 
-def _reader(text: TextIO, delimiter: str) -> Any:
-    return csv.reader(_short_lines(text), delimiter=delimiter)
+def _rows(text: TextIO) -> tuple[int, Any]:
+    """How many lines stand before the header, and the reader of all from the header on."""
+    text.seek(0)
+    first = text.readline(_LONGEST_HEADER)
+    hint = _SEPARATOR_LINE.fullmatch(first)
+    if hint is None:
+        text.seek(0)
+    # Else the commonest in the first line.
+    delimiter = hint[1] if hint else max(_DELIMITERS, key=first.count)
+    return int(hint is not None), csv.reader(_short_lines(text), delimiter=delimiter)
 
 
 def _short_lines(text: TextIO) -> Iterator[str]:
@@ -131,13 +159,6 @@ def _no_text(file: Path) -> BadInput:
 
 def _header(reader: Iterator[list[str]]) -> list[str]:
     return [name.strip().lower() for name in next(reader, [])]
-
-
-def _delimiter(text: TextIO) -> str:
-    """What parts the columns: the commonest of comma, semicolon and tab in the first line."""
-    first = text.readline(_LONGEST_HEADER)
-    text.seek(0)
-    return max(",;\t", key=first.count)
 
 
 def _check_header(file: Path, header: list[str], needed: Sequence[Sequence[str]]) -> None:

@@ -17,7 +17,7 @@ from labeler.csv_files import Line, read_lines
 from labeler.embedding import embed
 from labeler.errors import BadInput
 from labeler.importing import import_paths
-from labeler.labels import read_score, score_on_line
+from labeler.labels import read_score
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.simulating import Labelled
@@ -99,7 +99,7 @@ def _read(labels: Path, images_folder: Path, tell: Tell) -> _Answers:
 
 def _score(line: Line) -> float | None:
     try:
-        return read_score(score_on_line(line))
+        return read_score(line.cell("score"))
     except BadInput:
         return None
 

@@ -93,12 +93,6 @@ def label_one(project: Project, named: str, score: float, scorer: str | None = N
     return Labelled(image, score, image.hand_score)
 
 
-def score_on_line(line: Line) -> str:
-    """What the line's column `score` holds, with a point where the file writes 7,5."""
-    score = line.cell("score").strip()
-    return score.replace(",", ".") if line.has_decimal_commas else score
-
-
 def image_on_line(ids: dict[str, int], folder: Path, line: Line) -> int:
     """The id of the image that the line's column `path` names, absolute or seen from `folder`.
 

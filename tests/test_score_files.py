@@ -125,7 +125,79 @@ def test_scores_keep_their_digits() -> None:
             read_score(nonsense)
 
 
+@pytest.mark.parametrize(
+    ("written", "scale", "score"),
+    [
+        ("7,5", (0, 10), 7.5),
+        (" 7,25 ", (0, 10), 7.25),
+        ("0,005", (0, 10), 0.005),
+        (",5", (0, 1), 5),
+        ("1,234", (0, 10), 1.234),
+        ("9,000", (1000, 9000), 10),
+        ("4,5", (1, 8), 5),
+    ],
+)
+def test_decimal_commas_are_read(written: str, scale: tuple[float, float], score: float) -> None:
+    assert read_score(written, scale) == score
+
+
+@pytest.mark.parametrize("written", ["7,5,1", "1.234,5", "7_5", "0,5e", ",", "7,"])
+def test_what_is_no_number_in_any_country_is_refused(written: str) -> None:
+    with pytest.raises(NotTaken, match="is not a score"):
+        read_score(written)
+
+
+def test_a_comma_that_may_mean_two_numbers_is_refused() -> None:
+    with pytest.raises(NotTaken, match=r"may be 1\.234 or 1234"):
+        read_score("1,234", (0, 5000))
+
+
 # Tables
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("tabs.tsv", b"path\tscore\n{0}\t7,5\n{1}\t3,0\n"),
+        ("quoted.csv", b'path,score\n{0},"7,5"\n{1},"3,0"\n'),
+        ("hint.csv", b"sep=;\r\npath;score\r\n{0};7,5\r\n{1};3\r\n"),
+        ("quoted hint.csv", b'\xef\xbb\xbf"SEP=|"\npath|score\n{0}|7,5\n{1}|3\n'),
+        ("texts.jsonl", b'{"path":"{0}","score":"7,5"}\n{"path":"{1}","score":"3,0"}\n'),
+        ("unicode text.txt", "path\tscore\r\n{0}\t7,5\r\n{1}\t3\r\n".encode("utf-16")),
+    ],
+)
+def test_tables_as_programs_of_other_countries_write_them(
+    project: Project, pictures: Path, tmp_path: Path, name: str, written: bytes
+) -> None:
+    coding = "utf-16-le" if b"\0" in written else "utf-8"
+    for number in range(2):
+        path = str(pictures / NAMES[number + 2]).encode(coding)
+        written = written.replace(f"{{{number}}}".encode(coding), path)
+    (tmp_path / name).write_bytes(written)
+    assert label_from(project, tmp_path / name).taken == 2
+    assert scored(project) == {NAMES[2]: 7.5, NAMES[3]: 3.0}
+
+
+def test_the_line_of_a_hint_counts_as_one(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "scores.csv").write_text("sep=;\npath;score\nnowhere.png;5\n")
+    assert [bad.where for bad in label_from(project, tmp_path / "scores.csv").bad] == ["line 3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("scores.xlsx", b""),
+        ("scores.ods", b""),
+        ("a.csv", b"PK\x03\x04"),
+        ("b.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
+    ],
+)
+def test_a_spreadsheet_is_told_as_one(
+    project: Project, tmp_path: Path, name: str, begins: bytes
+) -> None:
+    (tmp_path / name).write_bytes(begins)
+    with pytest.raises(BadInput, match=r"is a spreadsheet.* save it as CSV \(UTF-8\)"):
+        label_from(project, tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
@@ -460,12 +532,16 @@ def test_metadata_of_a_folder_named_from_elsewhere(
     splits: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    (tmp_path / "alias").symlink_to("data")
+    (tmp_path / "deep").symlink_to("project")  # to the system, its .. is the project's
     for split, name in zip(splits, NAMES, strict=False):
         (tmp_path / "data" / split).mkdir(parents=True)
         shutil.copy(pictures / name, tmp_path / "data" / split / name)
         write(tmp_path / "data" / split / "metadata.csv", [{"file_name": name, "score": 0}])
     monkeypatch.chdir(tmp_path)
-    label_from(project, Path("data"), add_images=True)
+    for spelled in ("project/../data", "./data/", "alias", "deep/../data"):
+        assert not label_from(project, Path(spelled), dry_run=True).reasons["no such file"]
+    label_from(project, Path("deep/../data"), add_images=True)
     assert scored(project) == dict.fromkeys(NAMES[: len(splits)], 0)
 
 

@@ -21,7 +21,7 @@ from labeler.score_files.statements import (
     read_score,
 )
 
-_NUMBERED = re.compile(r"(\d+(?:\.\d+)?)(?![^\W_])")  # 07_name, 7, 7.5 name; not 2nd
+_NUMBERED = re.compile(r"(\d+(?:[.,]\d+)?)(?![^\W_])")  # 07_name, 7, 7.5 name, 7,5; not 2nd
 
 
 def folder_score(name: str) -> str | None:

@@ -45,13 +45,15 @@ def read_image_folder(folder: Path, reading: Reading, told: Told) -> Statements:
 
     `file_name` is relative to the metadata unless another column is named. Raises `BadInput`.
     """
+    # One name for it, however it was given: names in the metadata are held against this one.
+    folder = Path(os.path.realpath(folder))
     files = list(metadata_files(folder))
     own = replace(reading, path_column=reading.path_column or FILE_NAME)
     for file in files:
         shown = file.relative_to(folder)
         for each in read_table(file, own, told):
             own_place = each.place if len(files) == 1 else f"{shown}, line {each.place}"
-            yield _placed(each, own_place, file.parent.absolute(), folder.absolute())
+            yield _placed(each, own_place, file.parent, folder)
 
 
 def _placed(

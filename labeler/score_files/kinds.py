@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from labeler.csv_files import SPREADSHEETS, spreadsheet_problem
 from labeler.errors import BadInput
 from labeler.score_files.folders import read_score_folders, scored_folders
 from labeler.score_files.histories import has_histories, is_history, read_history
@@ -58,6 +59,8 @@ def _name(path: Path, reading: Reading) -> str:
     suffix = path.suffix.lower()
     if suffix == ".json":
         return "label-studio"
+    if suffix in SPREADSHEETS:
+        raise BadInput(spreadsheet_problem(path))
     if suffix not in TABLES:
         raise BadInput(
             f"What {path.name} is can't be told from its name; say it with --kind "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +26,8 @@ OUTSIDE = "outside the scale"
 TWO_SCORES = "another score for the same image"
 BROKEN = "can't be read"
 REFUSED = "refused by the store"
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
+_GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 _NOTHING = frozenset({"", "nan", "na", "n/a", "none", "null"})  # table programs' words for it
 
 
@@ -135,7 +138,7 @@ def read_score(value: Any, scale: Scale = OURS) -> float | None:
         return None
     low, high = scale
     try:
-        number = math.nan if isinstance(text, bool) else float(text)
+        number = _with_comma(text, scale) if isinstance(text, str) and "," in text else _plain(text)
     except (TypeError, ValueError, OverflowError):
         raise NotTaken(
             NO_NUMBER, f"{value!r} is not a score; give a number from {low:g} to {high:g}."
@@ -149,3 +152,25 @@ def read_score(value: Any, scale: Scale = OURS) -> float | None:
         )
     # 0.57 of 1 is 5.7, whatever its last bits; and -0 is 0.
     return number + 0.0 if scale == OURS else round((number - low) / (high - low) * 10, 9)
+
+
+def _plain(value: Any) -> float:
+    """The number that it is; raises `ValueError` or `TypeError` for what Python alone takes as one.
+
+    To Python 7_5 is 75 and True is 1.
+    """
+    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
+        raise ValueError(value)
+    return float(value)
+
+
+def _with_comma(text: str, scale: Scale) -> float:
+    """7,5 as half of the world writes it; raises `NotTaken` where 1,234 may be 1234 as well."""
+    if _DECIMAL_COMMA.fullmatch(text) is None:
+        raise ValueError(text)
+    low, high = scale
+    number = float(text.replace(",", "."))
+    grouped = float(text.replace(",", "")) if _GROUPED.fullmatch(text) else math.nan
+    if low <= number <= high and low <= grouped <= high:
+        raise NotTaken(NO_NUMBER, f"{text!r} may be {number:g} or {grouped:g}; write it without ,.")
+    return grouped if low <= grouped <= high else number

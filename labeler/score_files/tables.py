@@ -40,7 +40,6 @@ class Row:
 
     number: int
     cells: Mapping[str, Any]
-    decimal_commas: bool = False
     problem: str | None = None
     doubt: str | None = None
 
@@ -52,10 +51,7 @@ class Row:
         return str(value)
 
     def score(self, names: tuple[str, ...]) -> Any:
-        value = next((self.cells[name] for name in names if name in self.cells), None)
-        if self.decimal_commas and isinstance(value, str):
-            return value.replace(",", ".")
-        return value
+        return next((self.cells[name] for name in names if name in self.cells), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +125,7 @@ def _named(given: str | None, usual: tuple[str, ...]) -> tuple[str, ...]:
 
 def _csv_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
     for line in read_lines(file, needed):
-        yield Row(line.number, line.cells, line.has_decimal_commas, line.problem, line.doubt)
+        yield Row(line.number, line.cells, line.problem, line.doubt)
 
 
 def _parquet_rows(file: Path, needed: list[tuple[str, ...]], also: Sequence[str]) -> Iterator[Row]:
