@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from sqlalchemy import select
 
@@ -36,8 +36,13 @@ def ids_of_hashes(store: Store, hashes: Collection[str]) -> dict[str, int]:
         return {content: image_id for content, image_id in session.execute(query) if content}
 
 
-def ids_of_names(store: Store, names: Collection[str]) -> dict[str, set[int]]:
-    """The images whose files (the present ones, else any) are called so, wherever they lie."""
+def ids_of_names(
+    store: Store, names: Collection[str], spelled: Callable[[str], str] = str
+) -> dict[str, set[int]]:
+    """The images whose files (the present ones, else any) are called so, wherever they lie.
+
+    `spelled` is how the names are, of each file's own name.
+    """
     found: dict[str, set[int]] = {}
     gone: dict[str, set[int]] = {}
     if not names:
@@ -46,7 +51,7 @@ def ids_of_names(store: Store, names: Collection[str]) -> dict[str, set[int]]:
     query = select(LocationRow.path, LocationRow.image_id, LocationRow.present)
     with store.reading() as session:
         for path, image_id, present in session.execute(query).yield_per(_FEW_ROWS):
-            name = path.rpartition("/")[2]
+            name = spelled(path.rpartition("/")[2])
             if name in wanted:
                 (found if present else gone).setdefault(name, set()).add(image_id)
     return gone | found

@@ -147,15 +147,23 @@ def export_clip_retrieval(out: Path, **chosen: Any) -> None:
     metavar="PREFIX",
     help="What each image's path is put behind; without it Label Studio's local files.",
 )
+@click.option(
+    "--completed-by",
+    "accounts",
+    metavar="[SCORER=]ACCOUNT",
+    multiple=True,
+    help="Number or e-mail address of an account there that has a scorer's annotations, or all.",
+)
 @SCOPE
 @splitting
-def export_label_studio(out: Path, **chosen: Any) -> None:
+def export_label_studio(out: Path, accounts: tuple[str, ...], **chosen: Any) -> None:
     """Write tasks for Label Studio with all scores.
 
     OUT gets tasks.json, with an annotation for each scorer and the prediction of the active
-    version, and config.xml, the labelling config that fits them.
+    version, and config.xml, the labelling config that fits them. Pictures inside archives are
+    copied to OUT/images. Who gave which score comes back with an export of that server.
     """
-    _export("label-studio", out, chosen)
+    _export("label-studio", out, chosen | {"completed_by": ",".join(accounts) or None})
 
 
 @export.command("data-card")

@@ -6,17 +6,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 from xml.etree import ElementTree
 
 import pytest
+from collection import draw_pictures
 from exported import UNICODE, images, make_exported, score
 
+from labeler.errors import BadInput
 from labeler.exports.kinds import export
 from labeler.exports.plan import Plan
+from labeler.importing import import_paths
 from labeler.project import Project
 
 
@@ -50,8 +54,8 @@ def numbers(task: dict[str, Any]) -> dict[str, float]:
             "image",
             "number",
         )
-        who = task["data"]["scorers"][str(annotation["completed_by"])]
-        found[who] = result["value"]["number"]
+        assert "completed_by" not in annotation  # a server refuses whom it doesn't know
+        found[result["meta"]["scorer"]] = result["value"]["number"]
     return found
 
 
@@ -67,13 +71,50 @@ def test_each_scorer_is_an_annotation_and_0_and_fractions_survive(
     assert numbers(found[10]) == {"ann": 10}
     assert numbers(found[23]) == {"ann": 4.5}
     assert found[24]["annotations"] == []
-    by_number = {
-        (annotation["completed_by"], task["data"]["scorers"][str(annotation["completed_by"])])
-        for task in found
+    assert any("--completed-by" in note for note in done.notes)
+
+
+def test_accounts_of_the_server_are_named_as_it_knows_them(
+    project: Project, tmp_path: Path
+) -> None:
+    plan = Plan(completed_by="ann=3, ben@example.org")
+    export(project, "label-studio", tmp_path / "out", plan)
+    accounts = {
+        (annotation["result"][0]["meta"]["scorer"], annotation["completed_by"])
+        for task in tasks(tmp_path / "out")
         for annotation in task["annotations"]
     }
-    assert len(by_number) == 2  # the same number for the same person in every task
-    assert any("ann" in note and "ben" in note for note in done.notes)
+    assert accounts == {("ann", 3), ("ben", "ben@example.org")}
+    for nonsense in ("ann=three", "ann=", "3,ben"):
+        with pytest.raises(BadInput, match="no account"):
+            export(project, "label-studio", tmp_path / "none", Plan(completed_by=nonsense))
+
+
+def test_no_data_has_the_name_of_the_control(project: Project, tmp_path: Path) -> None:
+    export(project, "label-studio", tmp_path / "out", Plan())
+    [data] = [task["data"] for task in tasks(tmp_path / "out")[:1]]
+    control = ElementTree.parse(tmp_path / "out" / "config.xml").getroot().find("Number")
+    assert control.get("name") not in data
+    assert data["hand_score"] in (0, 9)
+
+
+def test_a_picture_in_an_archive_is_copied_to_where_a_server_can_show_it(tmp_path: Path) -> None:
+    pictures = draw_pictures(tmp_path / "pictures", 2)
+    with tarfile.open(tmp_path / "some.tar", "w") as tar:
+        for path in pictures:
+            tar.add(path, path.name)
+    project = Project.create(tmp_path / "taste", encoder="lite")
+    import_paths(project, [tmp_path / "some.tar"], workers=1)
+    for _ in range(2):
+        done = export(project, "label-studio", tmp_path / "out", Plan())
+    assert (done.images, done.made, done.there) == (2, 0, 2)
+    shown = [
+        Path("/" + unquote(task["data"]["image"].partition("?d=")[2]))
+        for task in tasks(tmp_path / "out")
+    ]
+    assert {path.parent for path in shown} == {tmp_path / "out" / "images"}
+    assert {path.read_bytes() for path in shown} == {path.read_bytes() for path in pictures}
+    project.close()
 
 
 def test_predictions_name_their_version(project: Project, tmp_path: Path) -> None:
@@ -112,4 +153,4 @@ def test_the_address_of_an_image_gives_its_path_back(project: Project, tmp_path:
 def test_a_nameless_scorer_is_one_person(project: Project, tmp_path: Path) -> None:
     score(project, [(images(project)[30].id, 6)], None)
     export(project, "label-studio", tmp_path / "out", Plan(scored_only=True))
-    assert numbers(tasks(tmp_path / "out")[-1]) == {None: 6}
+    assert numbers(tasks(tmp_path / "out")[-1]) == {"": 6}

@@ -44,6 +44,10 @@ def asked_plan(kind: Kind) -> Plan:
             chosen["name"] = _text("Name of the folders, after the score", "name", kind)
         if "image_url" in kind.choices:
             chosen["image_url"] = _text("Address that image paths are put behind", "url", kind)
+        if "completed_by" in kind.choices:
+            chosen["completed_by"] = _text(
+                "Accounts there, as scorer=number or address, with commas", "accounts", kind
+            )
     with right:
         chosen["split"] = st.text_input(
             "Split, train : validation : test",

@@ -82,7 +82,7 @@ KINDS = {
             "Label Studio",
             "Tasks with everybody's scores and the model's predictions, to go on scoring there, "
             "and the labelling config that fits them.",
-            choices=frozenset({"image_url"}),
+            choices=frozenset({"image_url", "completed_by"}),
         ),
     )
 }

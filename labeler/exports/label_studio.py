@@ -1,18 +1,24 @@
 """Label Studio: tasks with each scorer's hand score as an annotation, and the prediction.
 
 Scores are Number results: Label Studio keeps the 0 of a Rating as "nothing". The config that fits
-the tasks lies beside them.
+the tasks lies beside them. A server takes a file only if every `completed_by` is one of its
+accounts, and drops the times; so who gave a score and when stands in the `meta` of its result,
+which it keeps. Pictures in archives, which no server can show, are copied beside the tasks.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from db.records import HandScore
+from labeler.archives import through
+from labeler.errors import BadInput, UnreadableImage
 from labeler.exports.folder import ExportFolder
+from labeler.exports.image_files import file_name, place
 from labeler.exports.plan import Exported
 from labeler.exports.rows import COLUMNS, Dataset, Row
 from labeler.progress import Progress
@@ -20,6 +26,7 @@ from labeler.tables import plain_text
 from labeler.whole_files import whole_file
 
 # Label Studio serves what lies below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT there; here that is /.
+IMAGES = "images"  # the folder of the copies
 LOCAL_FILES = "/data/local-files/?d="
 CONFIG = """<View>
   <Image name="image" value="$image" zoom="true"/>
@@ -34,47 +41,83 @@ def write_label_studio(
 ) -> None:
     """tasks.json to import, and config.xml to paste under Settings, Labeling Interface."""
     prefix = dataset.plan.image_url or LOCAL_FILES
-    numbers: dict[str | None, int] = {}
+    accounts = read_accounts(dataset.plan.completed_by)
+    scorers: set[str] = set()
     tasks = folder.file("tasks.json")
     with whole_file(tasks) as scratch, scratch.open("w", encoding="utf-8") as file:
         for done, row in enumerate(dataset.rows()):
             progress(done, len(dataset), "writing tasks")
-            file.write(",\n" if done else "[\n")
-            json.dump(task(row, prefix, numbers), file, ensure_ascii=False, allow_nan=False)
-        file.write("\n]\n")
+            if (picture := _picture(row, folder, exported)) is None:
+                continue
+            file.write(",\n" if exported.images else "[\n")
+            written = task(row, prefix + quote(os.fsencode(picture.lstrip("/"))), accounts)
+            json.dump(written, file, ensure_ascii=False, allow_nan=False)
+            exported.images += 1
+            scorers |= {scorer or "" for scorer in row.latest_by_scorer()}
+        file.write("\n]\n" if exported.images else "[]\n")
     with whole_file(folder.file("config.xml")) as scratch:
         scratch.write_text(CONFIG, encoding="utf-8")
-    exported.images = len(dataset)
     exported.notes.append(_how_images_are_found(prefix))
-    if len(numbers) > 1:
-        who = ", ".join(f"{number} is {name or 'nameless'}" for name, number in numbers.items())
-        exported.notes.append(f"In completed_by the scorers are numbered: {who}.")
+    if len(scorers) > 1:
+        exported.notes.append(_whose_scores(accounts))
 
 
-def task(row: Row, prefix: str, numbers: dict[str | None, int]) -> dict[str, Any]:
-    """One image as a task; `numbers` collects the scorers with the numbers that stand for them."""
-    latest = row.latest_by_scorer()
-    mine = {scorer: numbers.setdefault(scorer, len(numbers) + 1) for scorer in latest}
+def read_accounts(said: str | None) -> dict[str, int | str]:
+    """The account of each scorer, of all others under ""; from `ann=3, ben=ben@example.org`.
+
+    A lone account is everybody's. Raises `BadInput` for what is neither a number nor an address.
+    """
+    found: dict[str, int | str] = {}
+    for part in filter(None, map(str.strip, (said or "").split(","))):
+        scorer, _, account = part.rpartition("=")
+        account = account.strip()
+        if not ((account.isascii() and account.isdigit()) or "@" in account):
+            raise BadInput(
+                f"{account or part!r} is no account of Label Studio; give its number or e-mail "
+                "address, as in --completed-by ann=3 or --completed-by ben@example.org"
+            )
+        found[scorer.strip()] = int(account) if account.isdigit() else account
+    return found
+
+
+def _picture(row: Row, folder: ExportFolder, exported: Exported) -> str | None:
+    """The path of a file that a server can show; `None` where none can be made, which is noted."""
+    if through(row.image.path) is None:
+        return row.image.path
+    relative = f"{IMAGES}/{file_name(row.image)}"
+    target = folder.file(relative)
+    try:
+        made, _ = place(row.image, target, "copy")
+    except UnreadableImage as problem:
+        folder.forget(relative)
+        exported.left_out.append((row.image.path, str(problem)))
+        return None
+    exported.made += made
+    exported.there += not made
+    return str(target.absolute())
+
+
+def task(row: Row, image: str, accounts: Mapping[str, int | str]) -> dict[str, Any]:
+    """One image, shown at the address `image`, as a task; `accounts` as `read_accounts` has it."""
     told = dict(zip(COLUMNS, map(plain_text, row.cells()), strict=True))
+    # Not under the name of the control: its result takes that place in the server's CSV.
+    told["hand_score"] = told.pop("score")
     return {
-        "data": {
-            "image": prefix + quote(os.fsencode(row.image.path.lstrip("/"))),
-            **told,
-            # Names by the number in completed_by: a number alone would lose them.
-            "scorers": {str(number): scorer for scorer, number in mine.items()},
-        },
-        "annotations": [_annotation(one, mine[scorer]) for scorer, one in latest.items()],
+        "data": {"image": image, **told},
+        "annotations": [
+            _annotation(one, accounts.get(scorer or "", accounts.get("")))
+            for scorer, one in row.latest_by_scorer().items()
+        ],
         "predictions": [] if row.prediction is None else [_prediction(row)],
     }
 
 
-def _annotation(one: HandScore, completed_by: int) -> dict[str, Any]:
-    return {
-        "completed_by": completed_by,
-        "was_cancelled": False,
-        "created_at": one.at.isoformat(),
-        "result": [_number(one.value)],
-    }
+def _annotation(one: HandScore, account: int | str | None) -> dict[str, Any]:
+    at = one.at.isoformat()
+    result = _number(one.value)
+    noted = {"scorer": one.scorer or "", "score": result["value"]["number"], "at": at}
+    written = {"was_cancelled": False, "created_at": at, "result": [result | {"meta": noted}]}
+    return written if account is None else {"completed_by": account, **written}
 
 
 def _prediction(row: Row) -> dict[str, Any]:
@@ -105,3 +148,13 @@ def _how_images_are_found(prefix: str) -> str:
             "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/, with a local storage on their folder."
         )
     return f"Label Studio finds each image at {prefix} followed by its path without the first /."
+
+
+def _whose_scores(accounts: Mapping[str, int | str]) -> str:
+    if accounts:
+        return "Scorers without an account of their own keep their name in the meta of the result."
+    return (
+        "On the server all annotations are by the account that imports the tasks; who gave which "
+        "score stays in the meta of the result and comes back with it. --completed-by "
+        "SCORER=ACCOUNT files them under accounts of the server."
+    )

@@ -20,7 +20,8 @@ class Plan:
     `split` and `seed` decide the splits; `link` how image files come to be there. `file_format`
     and `with_images` are of tables (csv, parquet, jsonl), `file_format` also of an imagefolder's
     metadata. `name` is what folders of scores are called after their number, `image_url` what an
-    image's path is put behind in Label Studio. Raises `BadInput` for what can't be.
+    image's path is put behind in Label Studio, `completed_by` which accounts its scorers have
+    there (`ann=3, ben@example.org`). Raises `BadInput` for what can't be.
     """
 
     scored_only: bool | None = None
@@ -31,6 +32,7 @@ class Plan:
     with_images: bool = False
     name: str | None = None
     image_url: str | None = None
+    completed_by: str | None = None
 
     def __post_init__(self) -> None:
         read_shares(self.split)

@@ -15,6 +15,7 @@ from labeler.score_files.statements import (
     NOT_UNIQUE,
     NotTaken,
     Statement,
+    uploaded_name,
 )
 
 
@@ -36,6 +37,12 @@ class Meant:
             each.file_name for each in unknown if each.file_name and self._by_path(each) is None
         }
         self._by_name = paths.ids_of_names(store, names)
+        uploaded = {
+            uploaded_name(each.file_name)
+            for each in unknown
+            if each.is_uploaded and each.file_name in names - self._by_name.keys()
+        }
+        self._uploaded = paths.ids_of_names(store, uploaded, uploaded_name)
         self.by_name = 0  # how many statements found their image by its file's name alone
 
     def image(self, statement: Statement) -> int:
@@ -45,7 +52,7 @@ class Meant:
             return found
         if statement.content_hash in self._by_hash:
             return self._by_hash[statement.content_hash]
-        named = self._by_name.get(statement.file_name or "", set())
+        named = self._called(statement)
         if len(named) == 1:
             self.by_name += 1
             return next(iter(named))
@@ -76,6 +83,13 @@ class Meant:
         return NotTaken(
             NO_FILE, f"{given} does not exist; paths are absolute or relative to the file."
         )
+
+    def _called(self, statement: Statement) -> set[int]:
+        """The images whose files are called as the statement's is, or were before an upload."""
+        name = statement.file_name or ""
+        if name not in self._by_name and statement.is_uploaded:
+            return self._uploaded.get(uploaded_name(name), set())
+        return self._by_name.get(name, set())
 
     def _by_path(self, statement: Statement) -> int | None:
         plain = _absolute(self._folder, statement.images)

@@ -11,7 +11,7 @@ from labeler.errors import BadInput
 from labeler.score_files.folders import read_score_folders, scored_folders
 from labeler.score_files.histories import has_histories, is_history, read_history
 from labeler.score_files.image_folders import metadata_files, read_image_folder
-from labeler.score_files.label_studio import read_label_studio
+from labeler.score_files.label_studio import is_label_studio_table, read_label_studio
 from labeler.score_files.statements import Reading, Statements, Told
 from labeler.score_files.tables import read_table
 
@@ -66,6 +66,8 @@ def _name(path: Path, reading: Reading) -> str:
             f"What {path.name} is can't be told from its name; say it with --kind "
             f"({', '.join(KINDS)})."
         )
+    if suffix in (".csv", ".tsv") and path.is_file() and is_label_studio_table(path):
+        return "label-studio"
     # Whoever names columns or a scorer means these, not the history beside them.
     asked = (reading.score_column, reading.scorer_column, reading.scale, reading.scorer)
     if any(each is not None for each in asked) or not path.is_file():

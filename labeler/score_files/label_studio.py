@@ -1,19 +1,27 @@
 """Scores in exports of Label Studio: tasks with annotations, each by somebody.
 
-Numbers and ratings are read. A cancelled annotation is none. Label Studio keeps a rating of 0 as
+Its JSON, JSON-MIN and CSV are read. Scores are numbers, ratings, and choices that are numbers;
+other controls are named. A cancelled annotation is none. Label Studio keeps a rating of 0 as
 "nothing", so it is read as unscored; a number of 0 is a score.
+
+A server keeps neither the time nor the author of an annotation that was imported into it. Our own
+export says both once more in the `meta` of the result, which it does keep; they count as long as
+the score is still the one that they are said of.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from labeler.csv_files import header_of, read_lines
 from labeler.score_files.json_lists import read_list
 from labeler.score_files.statements import (
     BROKEN,
@@ -22,6 +30,7 @@ from labeler.score_files.statements import (
     OURS,
     TWO_SCORES,
     NotTaken,
+    Place,
     Reading,
     Refused,
     Statement,
@@ -34,6 +43,10 @@ _LOCAL = "/data/local-files"
 _UPLOADED = re.compile(
     r"[0-9a-f]{8}-(?=.)"
 )  # what Label Studio puts before an uploaded file's name
+# What JSON-MIN and CSV say of an annotation beside its results and the data of its task.
+_FLAT = ("annotation_id", "annotator")
+_ABOUT = frozenset({"id", *_FLAT, "created_at", "updated_at", "lead_time"})
+_SCORES = ("number", "rating", "choices")  # the controls that are read
 _STARS = (
     "Ratings were read as scores from 0 to 10; for five stars give --scale 1:5, for ten --scale "
     "1:10."
@@ -45,8 +58,7 @@ def read_label_studio(file: Path, reading: Reading, told: Told) -> Statements:
 
     The file is read task by task. Raises `BadInput` if it is no list of tasks.
     """
-    for number, task in enumerate(read_list(file), start=1):
-        place = _place(task, number)
+    for place, task in _tasks(file, reading, told):
         try:
             images, file_name = _images(task, reading)
         except NotTaken as error:
@@ -60,34 +72,85 @@ def read_label_studio(file: Path, reading: Reading, told: Told) -> Statements:
         told.cancelled += len(done) - len(valid)
         if not valid:
             yield Statement(place, images, None, file_name=file_name)
-        for each in _latest(valid, task["data"].get("scorers"), told):
+        for each in _latest(valid, task["data"], told):
             try:
                 yield Statement(
                     place=place,
                     images=images,
                     score=_score(each, reading, told),
-                    scorer=_scorer(each.get("completed_by"), task["data"].get("scorers")),
+                    scorer=_scorer(each, task["data"], reading),
                     at=None if (at := _when(each)) == _NEVER else at,
                     file_name=file_name,
+                    is_uploaded=any("/data/upload/" in image for image in images),
                 )
             except NotTaken as error:
                 yield error.at(place)
+
+
+def is_label_studio_table(file: Path) -> bool:
+    """Whether a CSV file is an export of Label Studio; raises `BadInput` if it can't be read."""
+    return set(_FLAT) <= set(header_of(file))
+
+
+def _tasks(file: Path, reading: Reading, told: Told) -> Iterator[tuple[Place, Any]]:
+    """Each task with its place; a line of CSV or JSON-MIN's element is one with one annotation."""
+    if file.suffix.lower() != ".json":
+        for line in read_lines(file, [(name,) for name in _FLAT]):
+            yield line.number, _unflattened(line.cells, reading, told)
+        return
+    for number, task in enumerate(read_list(file), start=1):
+        place = _place(task, number)
+        is_flat = isinstance(task, dict) and "data" not in task and set(_FLAT) <= set(task)
+        yield place, _unflattened(task, reading, told) if is_flat else task
+
+
+def _unflattened(row: Mapping[str, Any], reading: Reading, told: Told) -> dict[str, Any]:
+    """The task that a row of CSV or JSON-MIN was made of, as far as it is kept there."""
+    results: list[dict[str, Any]] = [
+        {"from_name": name, "type": kind, "value": {kind: value}}
+        for name, cell in row.items()
+        if name not in _ABOUT
+        for kind, value in _flat_results(cell)
+    ]
+    named = (reading.score_column or "score").lower()
+    plain = next((cell for name, cell in row.items() if name.lower() == named), None)
+    if not results and isinstance(plain, int | float | str) and plain != "":
+        results = [
+            {"from_name": reading.score_column, "type": "number", "value": {"number": plain}}
+        ]
+    annotation = {name: row.get(name) for name in ("created_at", "updated_at")}
+    annotation |= {"id": row["annotation_id"], "completed_by": row["annotator"], "result": results}
+    is_annotated = row["annotation_id"] not in (None, "")
+    if is_annotated and not results:
+        told.note("There are annotations without a number; name their column: --score-column NAME.")
+    return {"data": row, "annotations": [annotation] if is_annotated else []}
+
+
+def _flat_results(cell: Any) -> Iterator[tuple[str, Any]]:
+    """Kind and value of each result that a cell holds; none in a cell of the task's own data."""
+    if isinstance(cell, str) and cell.lstrip().startswith(("[{", "{")):
+        try:
+            cell = json.loads(cell)
+        except (ValueError, RecursionError):
+            return
+    for one in cell if isinstance(cell, list) else [cell]:
+        for kind in _SCORES if isinstance(one, dict) else ():
+            if kind in one:
+                yield kind, one[kind]
 
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _REVISED = "Where a person annotated an image again, only the latest is taken."
 
 
-def _latest(annotations: list[dict[str, Any]], names: Any, told: Told) -> list[dict[str, Any]]:
+def _latest(
+    annotations: list[dict[str, Any]], data: Mapping[str, Any], told: Told
+) -> list[dict[str, Any]]:
     """By time, and of those that one person made the last; all where the times aren't told."""
     kept: list[dict[str, Any]] = []
     for each in sorted(annotations, key=_when):
-        scorer = _scorer(each.get("completed_by"), names)
-        earlier = [
-            one
-            for one in kept
-            if _when(one) != _NEVER and _scorer(one.get("completed_by"), names) == scorer
-        ]
+        scorer = _scorer(each, data)
+        earlier = [one for one in kept if _when(one) != _NEVER and _scorer(one, data) == scorer]
         if earlier:
             told.note(_REVISED)
         kept = [one for one in kept if one not in earlier] + [each]
@@ -99,9 +162,26 @@ def _place(task: Any, number: int) -> str:
     return f"task {own}" if isinstance(own, int | str) else f"task number {number}"
 
 
-def _when(annotation: dict[str, Any]) -> datetime:
+def _noted(annotation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What our own export notes beside the score, where that is still the same; else nothing."""
+    results = annotation.get("result")
+    for each in results if isinstance(results, list) else []:
+        noted, value = (each.get("meta"), each.get("value")) if isinstance(each, dict) else ("", "")
+        if isinstance(noted, dict) and isinstance(value, dict) and "scorer" in noted:
+            return noted if noted.get("score") == value.get("number") else {}
+    return {}
+
+
+def _when(annotation: Mapping[str, Any]) -> datetime:
     """When it was made; the beginning of time where it doesn't tell."""
-    told = annotation.get("created_at") or annotation.get("updated_at")
+    told = _noted(annotation).get("at")
+    at = _time(told or annotation.get("created_at") or annotation.get("updated_at"))
+    # A score that was corrected on the server was given then.
+    changed = _time(annotation.get("updated_at")) if not told else _NEVER
+    return max(at, changed)
+
+
+def _time(told: object) -> datetime:
     try:
         at = datetime.fromisoformat(str(told))
     except ValueError:
@@ -109,25 +189,34 @@ def _when(annotation: dict[str, Any]) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _scorer(completed_by: Any, names: Any) -> str:
-    """Who made an annotation: an e-mail address or name, else the number; nobody is nameless.
-
-    `names` are those that our own export puts beside the tasks, by number.
-    """
-    if isinstance(completed_by, dict):
-        full = " ".join(str(completed_by.get(part) or "") for part in ("first_name", "last_name"))
-        known = (completed_by.get("email"), completed_by.get("username"), full.strip())
+def _scorer(
+    annotation: Mapping[str, Any], data: Mapping[str, Any], reading: Reading | None = None
+) -> str:
+    """Who made an annotation: an e-mail address or name, else the number; nobody is nameless."""
+    if reading is not None and reading.scorer_column and reading.scorer_column in data:
+        return str(data[reading.scorer_column] or NAMELESS)
+    noted, who = _noted(annotation), annotation.get("completed_by")
+    if "scorer" in noted:
+        return str(noted["scorer"] or NAMELESS)
+    if isinstance(who, dict):
+        full = " ".join(str(who.get(part) or "") for part in ("first_name", "last_name"))
+        known = (who.get("email"), who.get("username"), full.strip())
         if name := next((str(each) for each in known if each), None):
             return name
-        completed_by = completed_by.get("id")
-    if isinstance(names, dict) and str(completed_by) in names:
-        return str(names[str(completed_by)] or NAMELESS)
-    return NAMELESS if completed_by in (None, "") else f"annotator {completed_by}"
+        who = who.get("id")
+    # Our earlier exports number the scorers; a server, which numbers annotations too, has its own
+    # people behind these numbers.
+    names = data.get("scorers") if "id" not in annotation else None
+    if isinstance(names, dict) and str(who) in names:
+        return str(names[str(who)] or NAMELESS)
+    if who in (None, ""):
+        return NAMELESS
+    return str(who) if "@" in str(who) else f"annotator {who}"
 
 
 def _score(annotation: dict[str, Any], reading: Reading, told: Told) -> float | None:
     """The one score of an annotation, from the control that is named or from any."""
-    found = list(_results(annotation, reading.score_column))
+    found = list(_results(annotation, reading.score_column, told))
     if not found:
         return None
     scores: set[float | None] = set()
@@ -146,14 +235,37 @@ def _score(annotation: dict[str, Any], reading: Reading, told: Told) -> float | 
     return scores.pop()
 
 
-def _results(annotation: dict[str, Any], control: str | None) -> Iterator[tuple[str, Any]]:
+def _results(
+    annotation: dict[str, Any], control: str | None, told: Told
+) -> Iterator[tuple[str, Any]]:
+    """Kind and value of each score; what else there is of the control, or of any, is noted."""
     results = annotation.get("result")
     for each in results if isinstance(results, list) else []:
         if not isinstance(each, dict) or control not in (None, each.get("from_name")):
             continue
         kind, value = each.get("type"), each.get("value")
-        if kind in ("number", "rating") and isinstance(value, dict):
-            yield str(kind), value.get(kind)
+        said = value.get(kind) if isinstance(value, dict) else None
+        if kind == "choices":
+            said = said[0] if isinstance(said, list) and len(said) == 1 else said
+            if not _is_number(said):
+                told.note(f"Choices of {each.get('from_name')} that are no numbers were not read.")
+                continue
+            told.note("Choices that are numbers were read as scores.")
+        elif kind not in _SCORES or not isinstance(value, dict):
+            told.note(
+                f"The control {each.get('from_name')} ({kind}) was not read; scores are Number, "
+                "Rating, or Choices that are numbers."
+            )
+            continue
+        yield str(kind), said
+
+
+def _is_number(said: Any) -> bool:
+    try:
+        read_score(said, (-math.inf, math.inf))
+    except NotTaken:
+        return False
+    return said is not None
 
 
 def _images(task: Any, reading: Reading) -> tuple[tuple[str, ...], str | None]:
@@ -162,8 +274,8 @@ def _images(task: Any, reading: Reading) -> tuple[tuple[str, ...], str | None]:
     if not isinstance(data, dict):
         raise NotTaken(
             NO_PATH,
-            "it is no task of Label Studio, for it has no data; export as JSON (not JSON-MIN), and "
-            "save a table as JSON lines (.jsonl).",
+            "it is no task of Label Studio, for it has no data; export as JSON, JSON-MIN or CSV, "
+            "and save a table of another program as JSON lines (.jsonl).",
         )
     name = reading.path_column or "image"
     told = data.get(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,6 +29,7 @@ BROKEN = "can't be read"
 REFUSED = "refused by the store"
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 _GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
+_NOT_IN_UPLOADS = re.compile(r"[^-\w.]")
 _NOTHING = frozenset({"", "nan", "na", "n/a", "none", "null"})  # table programs' words for it
 
 
@@ -47,7 +49,8 @@ class Statement:
     """One score (0–10; `None`: said to have none) of one image.
 
     `images` are the paths that may be meant, the likeliest first; `content_hash` finds it wherever
-    it lies, and `file_name` may find it by its name alone. `scorer` is `None` where the file tells
+    it lies, and `file_name` may find it by its name alone; `is_uploaded`: as a server spells it
+    that took the file (`uploaded_name`). `scorer` is `None` where the file tells
     none. `doubt` says what may be wrong if there is no such image. `event` is a whole row of
     another project's history.
     """
@@ -59,6 +62,7 @@ class Statement:
     at: datetime | None = None
     group: str = ""
     file_name: str | None = None
+    is_uploaded: bool = False
     doubt: str | None = None
     content_hash: str | None = None
     event: Recorded | None = None
@@ -174,3 +178,8 @@ def _with_comma(text: str, scale: Scale) -> float:
     if low <= number <= high and low <= grouped <= high:
         raise NotTaken(NO_NUMBER, f"{text!r} may be {number:g} or {grouped:g}; write it without ,.")
     return grouped if low <= grouped <= high else number
+
+
+def uploaded_name(name: str) -> str:
+    """What Label Studio, like every Django server, makes of the name of a file it is sent."""
+    return _NOT_IN_UPLOADS.sub("", unicodedata.normalize("NFC", name).strip().replace(" ", "_"))
