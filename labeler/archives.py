@@ -24,7 +24,7 @@ from labeler.tar_files import index_tar
 
 UNKNOWN_SIZE = -1  # of a file in an archive that doesn't tell sizes without being read
 MOST_BYTES = 512 << 20  # of one file in an archive
-TEXTS = (".txt", ".json")
+TEXTS = (".txt", ".caption", ".json")
 _MOST_NAMES = 300_000  # that are kept in memory, of all archives together
 _LONGEST_NAME = 1024
 _THROUGH = re.compile(rf"\.(?:tar|parquet){re.escape(os.sep)}", re.IGNORECASE)
@@ -197,7 +197,8 @@ class TarArchive:
 def paired(pictures: Sequence[str] | dict[str, int], beside: dict[str, list[str]]) -> dict:
     """The texts of each picture that has some; `beside` has them by their names without suffix.
 
-    NAME.txt and NAME.json are about NAME.png, NAME.png.txt is about that picture alone.
+    NAME.txt, NAME.caption and NAME.json are about NAME.png, NAME.png.txt is about that picture
+    alone.
     """
     found = {}
     for name in pictures:

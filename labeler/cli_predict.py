@@ -50,7 +50,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option(
     "--sidecar",
     type=click.Choice(["json", "txt"]),
-    help="With --copy-to: NAME.json or NAME.txt beside each, with its prediction.",
+    help="With --copy-to: NAME.prediction.json or .txt beside each.",
 )
 @click.option(
     "--out", type=LIST, metavar="FILE", help="Write the list to a file: .csv, .parquet or .jsonl."

@@ -56,14 +56,17 @@ def tell_copies(copies: Copies, folder: Path | None) -> None:
             f"{copies.unlinked} of them are copies and no links: they come from another disk or "
             "from an archive."
         )
+    if copies.texts:
+        tell(f"Texts beside them that came along: {copies.texts}.")
     renamed = [
         f"{path} is copied as {place}: another file has its name." for path, place in copies.renamed
     ]
     beside = [
-        f"{place} has no sidecar: its names are other files' or too long."
+        f"{place} has no sidecar: its name is another file's or too long."
         for place in copies.without_sidecar
     ]
-    for line in some([*renamed, *beside], "all of them: --json"):
+    others = [f"{place} stays as it is: it is not the original's." for place in copies.other_texts]
+    for line in some([*renamed, *beside, *others], "all of them: --json"):
         tell(line)
     tell_unreadable(copies.lost)
 

@@ -6,15 +6,17 @@ found in.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from labeler.archives import through
+from labeler.archives import read_member, through
 from labeler.errors import BadInput, UnreadableImage
+from labeler.finding import texts_beside
 from labeler.image_copies import blocks, keep_times, linked
 from labeler.pictures import open_regular
 from labeler.predicting import PredictedImage
@@ -50,7 +52,8 @@ class Copies:
 
     `unlinked` of those made were copied although links were asked for; `lost` are (path, reason) of
     images that could not be read any more, `without_sidecar` copies beside which another's file has
-    the name, or it is too long.
+    the name, or it is too long. `texts` came along now; `other_texts` are names beside copies that
+    hold something else than the original's text.
     """
 
     made: int = 0
@@ -59,6 +62,8 @@ class Copies:
     renamed: list[tuple[str, str]] = field(default_factory=list)
     lost: list[tuple[str, str]] = field(default_factory=list)
     without_sidecar: list[str] = field(default_factory=list)
+    texts: int = 0
+    other_texts: list[str] = field(default_factory=list)
 
 
 def copy_images(
@@ -71,22 +76,26 @@ def copy_images(
 ) -> Copies:
     """Copy or link the images, with what `version` said of them beside them if that is wanted.
 
-    A name that another file has stays its own: the copy gets -2, -3 … after its name. A link that
-    can't be made (another disk, a picture in an archive) becomes a copy. `sources` are the paths
-    that the images were found in. Raises `BadInput` before anything is written if a copy would come
-    to lie in one of them, `OSError` where the folder can't be written.
+    The texts beside an image (captions, tags) come along under the copy's name. A name that
+    another file has stays its own: the copy gets -2, -3 … after its name. A link that can't be made
+    (another disk, a picture in an archive) becomes a copy. `sources` are the paths that the images
+    were found in. Raises `BadInput` before anything is written if a copy would come to lie in one
+    of them, `OSError` where the folder can't be written.
     """
     _check_apart(chosen, destination, sources)
     copies = Copies()
+    roots = [Path(source) for source in sources if Path(source).is_dir()]
     # By their places: what is packed in one archive is read forwards.
     for done, image in enumerate(sorted(chosen, key=lambda one: one.path)):
         progress(done, len(chosen), "copying")
         target = destination.place_of(image)
+        texts = texts_beside(image.path, _root_of(image.path, roots))
         try:
-            place = _put(Path(image.path), target, destination.link, copies)
+            place = _put(Path(image.path), target, destination.link, texts, copies)
         except UnreadableImage as error:
             copies.lost.append((image.path, str(error)))
             continue
+        _put_texts(image.path, place, destination.link, texts, copies)
         if place != target:
             copies.renamed.append((image.path, str(place)))
         if destination.sidecar and not _sidecar(place, destination.sidecar, image, version):
@@ -153,13 +162,22 @@ def _check_apart(
             )
 
 
-def _put(source: Path, target: Path, link: str, copies: Copies) -> Path:
-    """Have the image at `target` or beside it; returns where it is."""
+def _root_of(image: str, roots: Sequence[Path]) -> Path:
+    """The folder of `roots` that the image was found in, else its own."""
+    real = Path(os.path.realpath(image))
+    return next((one for one in roots if real.is_relative_to(os.path.realpath(one))), real.parent)
+
+
+def _put(source: Path, target: Path, link: str, texts: Sequence[str], copies: Copies) -> Path:
+    """Have the image at `target` or beside it; returns where it is.
+
+    A name is taken also where a text would come to lie on another image's.
+    """
     inside = through(source) is not None
     real = source if inside else Path(os.path.realpath(source))
     with open_regular(source) as original:
         number, place = 1, target
-        while place.exists() or place.is_symlink():
+        while _is_taken(place, str(source), texts):
             if _serves(place, original, None if inside else real):
                 copies.there += 1
                 return place
@@ -170,6 +188,59 @@ def _put(source: Path, target: Path, link: str, copies: Copies) -> Path:
             copies.unlinked += link != "copy"
     copies.made += 1
     return place
+
+
+def _is_taken(place: Path, source: str, texts: Sequence[str]) -> bool:
+    if os.path.lexists(place):
+        return True
+    return any(
+        os.path.lexists(beside := _text_place(source, place, text)) and not _is_text(beside, text)
+        for text in texts
+    )
+
+
+def _text_place(image: str, place: Path, text: str) -> Path:
+    """Where the text beside the image comes to lie beside its copy."""
+    original, name = PurePath(image), PurePath(text).name
+    if name.startswith(f"{original.name}."):
+        return place.with_name(place.name + name.removeprefix(original.name))
+    return place.with_name(place.stem + name.removeprefix(original.stem))
+
+
+def _is_text(place: Path, text: str) -> bool:
+    try:
+        with _opened_text(text) as original:
+            return _serves(place, original, None)
+    except (OSError, UnreadableImage):
+        return False
+
+
+def _opened_text(text: str) -> BinaryIO:
+    """A text, also an empty one; raises `OSError` or, for one in an archive, `UnreadableImage`."""
+    inside = through(text)
+    return io.BytesIO(read_member(*inside)) if inside else Path(text).open("rb")
+
+
+def _put_texts(image: str, place: Path, link: str, texts: Sequence[str], copies: Copies) -> None:
+    """Have the texts beside the copy; what lies there already stays, whatever it says by now."""
+    for text in texts:
+        beside = _text_place(image, place, text)
+        if os.path.lexists(beside):
+            if not _is_text(beside, text):
+                copies.other_texts.append(str(beside))
+            continue
+        if len(os.fsencode(beside.name)) > _LONGEST_NAME:
+            copies.lost.append((text, "The name of its copy would be too long."))
+            continue
+        real = None if through(text) else Path(os.path.realpath(text))
+        if link == "copy" or real is None or not linked(real, beside, link):
+            try:
+                with _opened_text(text) as original:
+                    _copy(original, beside, real)
+            except UnreadableImage as error:
+                copies.lost.append((text, str(error)))
+                continue
+        copies.texts += 1
 
 
 def _numbered(target: Path, number: int) -> str:

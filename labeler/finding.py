@@ -13,7 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from labeler.archives import TEXTS, UNKNOWN_SIZE, Listing, look_into, may_be_archive, paired
+from labeler.archives import (
+    TEXTS,
+    UNKNOWN_SIZE,
+    Listing,
+    look_into,
+    may_be_archive,
+    paired,
+    through,
+)
 from labeler.formats import looks_like_image
 from labeler.img2dataset import failed_keys
 from labeler.project import STORE_FILE, SUBFOLDERS
@@ -59,8 +67,8 @@ class Found:
     """What a walk saw. `closed` are the folders and archives that could not be listed to their end
     or were not followed, `noted` the archives of which something was left out: (path, reason).
 
-    `texts` has, by the path of an image, those of the text files beside it: NAME.txt, NAME.json or
-    NAME.png.txt.
+    `texts` has, by the path of an image, those of the text files beside it: NAME.txt,
+    NAME.caption, NAME.json or NAME.png.txt.
     """
 
     files: list[FoundFile] = field(default_factory=list)
@@ -103,10 +111,27 @@ def _take_one(found: Found, file: Path) -> None:
         found.closed.append((readable_name(file), _NO_PICTURES))
         return
     found.files.append(_found(file, file.parent))
+    _pair(found, _texts_beside(file), file.parent)
+
+
+def texts_beside(image: str, root: Path) -> list[str]:
+    """The paths of the texts beside one image, which may lie in an archive.
+
+    Links that lead out of the folder `root` are left out.
+    """
+    if inside := through(image):
+        archive, name = inside
+        listing = look_into(Path(archive)) or Listing()
+        return [f"{archive}{os.sep}{text}" for text in listing.texts.get(name, ())]
+    return [str(path) for path in _texts_beside(Path(image)) if _problem(path, root) is None]
+
+
+def _texts_beside(file: Path) -> list[Path]:
     named = (
         file.with_name(f"{name}{suffix}") for name in (file.stem, file.name) for suffix in TEXTS
     )
-    _pair(found, [path for path in named if path != file and path.is_file()], file.parent)
+    # Also answers for names that are too long.
+    return [path for path in named if path != file and os.path.isfile(path)]  # noqa: PTH113
 
 
 def _take_archive(found: Found, path: Path, root: Path) -> bool:

@@ -1,7 +1,8 @@
 """Sidecars: a small file beside a copied image that says what was predicted of it.
 
-NAME.json or NAME.txt beside NAME.png; where that name is another's, NAME.png.json. Only a sidecar
-of ours about the same picture is ever replaced.
+NAME.png.prediction.json or .txt beside NAME.png: trainers read NAME.txt as its caption, downloaders
+write NAME.json, so ours has neither name. Only a sidecar of ours about the same picture is ever
+replaced.
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ _LARGEST = 64 * 1024  # bytes that are read of what lies there
 def write_sidecar(
     copy: Path, kind: str, *, path: str, prediction: float, version: str, bracket: Bracket
 ) -> Path | None:
-    """Write the sidecar of `copy`; None where both names that it may have are taken by others or
-    too long.
+    """Write the sidecar of `copy`; None where its name is another's or too long.
 
     `path` is where the image was copied from, `prediction` 0–1. Raises `OSError`.
     """
@@ -40,14 +40,13 @@ def write_sidecar(
     }
     told = {name: plain_text(value) for name, value in told.items()}
     text = _as_json(told) if kind == "json" else _as_text(told)
-    for place in (copy.with_suffix(f".{kind}"), copy.with_name(f"{copy.name}.{kind}")):
-        if place == copy or not _may_have(place, kind, str(told["file"])):
-            continue
-        if not place.exists() or place.read_text(encoding="utf-8") != text:
-            with whole_file(place) as scratch:
-                scratch.write_text(text, encoding="utf-8")
-        return place
-    return None
+    place = copy.with_name(f"{copy.name}.prediction.{kind}")
+    if not _may_have(place, kind, str(told["file"])):
+        return None
+    if not place.exists() or place.read_text(encoding="utf-8") != text:
+        with whole_file(place) as scratch:
+            scratch.write_text(text, encoding="utf-8")
+    return place
 
 
 def _as_json(told: dict[str, Any]) -> str:

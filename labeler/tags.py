@@ -1,11 +1,13 @@
 """Tags of images: from text and JSON files beside them, and from CSV files.
 
 Tags are words to slice by (see `labeler.slices`), nothing learns from them. A text that is no list
-of tags does no harm: its sentences are too long for tags, or never shared by enough images.
+of tags does no harm: its sentences are too long for tags, or never shared by enough images. The
+settings that a generator of images notes in such a text are none.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections import defaultdict
@@ -30,10 +32,18 @@ MOST_TAGS = 300  # of one image
 _LARGEST_TEXT = 64 * 1024  # bytes that are read of a text file
 _LARGEST_JSON = 1024 * 1024
 _IN_JSON = ("caption", "tags", "keywords")
+_SPACED = "tag_string"  # Danbooru's, and those of its parts: tag_string_general, …
 _BATCH = 2000
 _IN_TEXTS = re.compile(r"[,\n\r]")
 _IN_CELLS = re.compile(r"[,;\n\r]")
 _NOWHERE = re.compile(r"(?!)")
+# As a1111, its forks and ComfyUI's savers of the same form write what an image was made with.
+_GENERATION = re.compile(
+    r"^(?:negative prompt:|steps: *\d+ *,|.*\bsteps: *\d+, *(?:sampler|size|seed|cfg scale)\b)",
+    re.IGNORECASE | re.MULTILINE,
+)
+# Words of image boards, which no sentence has: long_hair, 1girl, 2boys.
+_BOORU_WORD = re.compile(r"\w+_\S+|\d\+?(?:girl|boy|other)s?")
 
 
 @dataclass
@@ -89,10 +99,35 @@ def _tags_in(name: str) -> list[str] | None:
         data = _bytes_of(name)
         if name.lower().endswith(".json"):
             return _tags_in_json(json.loads(data)) if data else []
-        text = data[:_LARGEST_TEXT].decode("utf-8-sig", "replace")
-        return [] if text.startswith(MADE_BY) else split_tags(text)
+        text = _decoded(data[:_LARGEST_TEXT])
+        is_none = text.startswith(MADE_BY) or _GENERATION.search(text)
+        return [] if is_none else _tags_in_text(text)
     except (OSError, UnreadableImage, ValueError, RecursionError):
         return None
+
+
+def _decoded(data: bytes) -> str:
+    """UTF-16 where a mark or a NUL in every second place says so, else UTF-8."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace")
+    for coding, start in (("utf-16-le", 1), ("utf-16-be", 0)):
+        places = data[start:200:2]
+        if len(places) > 2 and places.count(0) > 0.8 * len(places):
+            return data.decode(coding, "replace")
+    return data.decode("utf-8-sig", "replace")
+
+
+def _tags_in_text(text: str) -> list[str]:
+    """With commas or lines between them, or, where words of image boards tell, with spaces."""
+    if "," in text:
+        return split_tags(text)
+    lines = [
+        " ".join(line.split())
+        if not any(map(_BOORU_WORD.fullmatch, line.split()))
+        else ",".join(line.split())
+        for line in text.splitlines()
+    ]
+    return split_tags("\n".join(lines))
 
 
 def _bytes_of(name: str) -> bytes:
@@ -107,10 +142,27 @@ def _bytes_of(name: str) -> bytes:
 
 
 def _tags_in_json(document: Any) -> list[str]:
-    """Of the caption, and of lists of tags or keywords; other documents hold none."""
-    said = [document.get(name) for name in _IN_JSON] if isinstance(document, dict) else []
-    texts = [each for one in said for each in (one if isinstance(one, list) else [one])]
-    return [tag for text in texts if isinstance(text, str) for tag in split_tags(text)]
+    """Of the caption, of lists of tags or keywords, also by kind (e621), and of Danbooru's
+    `tag_string`; other documents hold none.
+    """
+    if not isinstance(document, dict):
+        return []
+    texts = [text for name in _IN_JSON for text in _texts_in(document.get(name))]
+    spaced = [
+        word
+        for name, said in document.items()
+        if name.startswith(_SPACED) and isinstance(said, str)
+        for word in said.split()
+    ]
+    found = [tag for text in texts for tag in _tags_in_text(text)]
+    return [*found, *(tag for word in spaced for tag in split_tags(word, _NOWHERE))]
+
+
+def _texts_in(said: Any) -> list[str]:
+    """The texts that stand there, alone, in a list, or in lists by their kind."""
+    if isinstance(said, dict):
+        said = [text for each in said.values() if isinstance(each, list) for text in each]
+    return [text for text in (said if isinstance(said, list) else [said]) if isinstance(text, str)]
 
 
 def tag_from_table(project: Project, file: Path) -> TagSummary:

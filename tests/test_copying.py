@@ -189,8 +189,8 @@ def test_json_sidecars_say_what_was_predicted(chosen: list[PredictedImage], tmp_
     for _ in range(2):
         copies = copied(chosen, tmp_path / "out", sidecar="json")
     assert copies.without_sidecar == []
-    assert files(tmp_path / "out") == {*BRIGHT, "a/dark.json", "a/b/bright.json", "grey.json"}
-    told = json.loads((tmp_path / "out/a/b/bright.json").read_text(encoding="utf-8"))
+    assert files(tmp_path / "out") == {*BRIGHT, *(f"{name}.prediction.json" for name in BRIGHT)}
+    told = json.loads((tmp_path / "out/a/b/bright.png.prediction.json").read_text(encoding="utf-8"))
     assert told["path"] == chosen[1].path
     assert told["prediction"] == chosen[1].prediction
     assert (told["version"], told["bracket"], told["file"]) == ("v1.0", "5–10", "bright.png")
@@ -201,16 +201,87 @@ def test_a_new_version_rewrites_our_sidecars_and_nobody_elses(
 ) -> None:
     out = tmp_path / "out"
     copied(chosen, out, sidecar="json")
-    (out / "grey.json").write_text('{"caption": "mine"}')
+    (out / "grey.jpg.prediction.json").write_text('{"caption": "mine"}')
     changed = [PredictedImage(one.path, one.relative, 0.05) for one in chosen]
-    copy_images(changed, Destination(out, sidecar="json"), "v1.1")
-    assert json.loads((out / "a/dark.json").read_text(encoding="utf-8"))["version"] == "v1.1"
-    assert (out / "grey.json").read_text() == '{"caption": "mine"}'
-    assert json.loads((out / "grey.jpg.json").read_text(encoding="utf-8"))["bracket"] == "0"
-    (out / "grey.jpg.json").write_text("[]")
     copies = copy_images(changed, Destination(out, sidecar="json"), "v1.1")
+    ours = out / "a/dark.png.prediction.json"
+    assert json.loads(ours.read_text(encoding="utf-8"))["version"] == "v1.1"
+    assert (out / "grey.jpg.prediction.json").read_text() == '{"caption": "mine"}'
     assert copies.without_sidecar == [str(out / "grey.jpg")]
-    assert (out / "grey.jpg.json").read_text() == "[]"
+
+
+CAPTIONS = {
+    "a/dark.txt": "a dark square",
+    "a/dark.json": '{"caption": "dark"}',
+    "a/b/bright.caption": "bright, square",
+    "a/b/bright.png.txt": "",
+    "grey.txt": "grey",
+}
+
+
+@pytest.mark.parametrize("link", ["copy", "hard", "sym"])
+@pytest.mark.parametrize("sidecar", [None, "txt", "json"])
+def test_texts_beside_images_come_along(
+    chosen: list[PredictedImage], tmp_path: Path, link: str, sidecar: str | None
+) -> None:
+    for name, text in CAPTIONS.items():
+        (tmp_path / "source" / name).write_text(text)
+    first, again = (copied(chosen, tmp_path / "out", link=link, sidecar=sidecar) for _ in range(2))
+    assert (first.texts, again.texts, again.other_texts) == (5, 0, [])
+    there = {name for name in files(tmp_path / "out") if ".prediction." not in name}
+    assert there == {*BRIGHT, *CAPTIONS}
+    for name, text in CAPTIONS.items():
+        assert (tmp_path / "out" / name).read_text() == text
+
+
+def test_texts_in_a_tar_come_along(chosen: list[PredictedImage], tmp_path: Path) -> None:
+    for name, text in CAPTIONS.items():
+        (tmp_path / "source" / name).write_text(text)
+    tar = tmp_path / "all.tar"
+    with tarfile.open(tar, "w") as packed:
+        for name in (*BRIGHT, *CAPTIONS):
+            packed.add(tmp_path / "source" / name, name)
+    inside = [PredictedImage(f"{tar}/{one.relative}", one.relative, 0.5) for one in chosen]
+    copies = copy_images(inside, Destination(tmp_path / "out"), "v1.0", sources=[tar])
+    assert (copies.texts, copies.lost) == (5, [])
+    assert (tmp_path / "out/a/dark.txt").read_text() == "a dark square"
+
+
+def test_a_text_stays_with_its_image(tmp_path: Path) -> None:
+    """Trainers pair them by stem, so no two images may come to share one in a flat folder."""
+    found = []
+    for folder, name in (("a", "one.png"), ("b", "one.jpg")):
+        path = tmp_path / "source" / folder / name
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(path)
+        path.with_suffix(".txt").write_text(folder)
+        found.append(PredictedImage(str(path), f"{folder}/{name}", 0.5))
+    for _ in range(2):
+        copied(found, tmp_path / "out", flat=True)
+        texts = {name: (tmp_path / "out" / name).read_text() for name in ("one.txt", "one-2.txt")}
+        assert files(tmp_path / "out") == {"one.png", "one-2.jpg", *texts}
+        assert texts == {"one.txt": "a", "one-2.txt": "b"}
+
+
+def test_a_caption_that_was_edited_beside_the_copy_stays(
+    chosen: list[PredictedImage], tmp_path: Path
+) -> None:
+    (tmp_path / "source" / "grey.txt").write_text("grey")
+    copied(chosen, tmp_path / "out")
+    (tmp_path / "out" / "grey.txt").write_text("mine")
+    again = copied(chosen, tmp_path / "out")
+    assert (again.there, again.renamed) == (3, [])
+    assert again.other_texts == [str(tmp_path / "out" / "grey.txt")]
+    assert (tmp_path / "out" / "grey.txt").read_text() == "mine"
+
+
+def test_a_text_that_is_a_link_out_of_the_folder_stays_behind(
+    chosen: list[PredictedImage], tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "source" / "grey.txt").symlink_to(tmp_path / "secret")
+    assert copied(chosen, tmp_path / "out").texts == 0
+    assert files(tmp_path / "out") == set(BRIGHT)
 
 
 def test_pictures_that_differ_by_their_ending_have_sidecars_of_their_own(tmp_path: Path) -> None:
@@ -222,9 +293,9 @@ def test_pictures_that_differ_by_their_ending_have_sidecars_of_their_own(tmp_pat
         found.append(PredictedImage(str(path), name, prediction))
     for _ in range(2):
         copied(found, tmp_path / "out", sidecar="txt")
-        assert files(tmp_path / "out") == {"one.png", "one.jpg", "one.txt", "one.png.txt"}
-    assert "prediction: 0.9\n" in (tmp_path / "out" / "one.txt").read_text(encoding="utf-8")
-    assert "prediction: 0.1\n" in (tmp_path / "out" / "one.png.txt").read_text(encoding="utf-8")
+    for name, prediction in (("one.jpg", 0.9), ("one.png", 0.1)):
+        told = (tmp_path / "out" / f"{name}.prediction.txt").read_text(encoding="utf-8")
+        assert f"prediction: {prediction}\n" in told
 
 
 def test_names_as_long_as_they_may_be_are_copied_beside_others_and_lack_a_sidecar(
@@ -253,9 +324,12 @@ def test_our_sidecars_are_no_tags_when_the_copies_are_imported(
 ) -> None:
     for kind in ("txt", "json"):
         copied(chosen, tmp_path / "out", sidecar=kind)
-    beside = find_images(tmp_path / "out").texts
-    assert len(beside) == 3
-    assert [_tags_in(text) for texts in beside.values() for text in texts] == [[]] * 6
+    assert find_images(tmp_path / "out").texts == {}
+
+
+def test_sidecars_of_earlier_releases_are_no_tags_either(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("labeler predict\nfile: a.png\nprediction: 0.5\n")
+    assert _tags_in(str(tmp_path / "a.txt")) == []
 
 
 def test_a_list_replaces_an_earlier_one_and_no_other_table(tmp_path: Path) -> None:

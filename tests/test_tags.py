@@ -17,9 +17,10 @@ from collection import draw_pictures
 import db.images
 import db.tags
 from labeler.errors import BadInput
+from labeler.finding import find_images
 from labeler.importing import ImportSummary, import_paths
 from labeler.project import Project
-from labeler.tags import LONGEST_TAG, MOST_TAGS, split_tags, tag_from_table
+from labeler.tags import LONGEST_TAG, MOST_TAGS, _tags_in, split_tags, tag_from_table
 
 
 @pytest.fixture
@@ -78,6 +79,10 @@ def test_a_single_file_brings_its_tags_too(project: Project) -> None:
         ('{"caption": null, "tags": "one, two", "keywords": [1, null, ["x"]]}', 2),
         ('{"key": "000", "status": "success"}', 0),
         ('["no", "object"]', 0),
+        ('{"tag_string": "1girl long_hair", "tag_string_artist": "some_one"}', 3),
+        ('{"tags": {"general": ["cat", "dog"], "species": ["fox"], "x": null}}', 3),
+        ('{"tags": "1girl solo long_hair"}', 3),
+        ('{"prompt": {"3": {"class_type": "KSampler"}}, "workflow": {}}', 0),
         ("{" * 100_000, None),
         ('{"a": ' + "[" * 100_000, None),
         ('{"caption": "cut', None),
@@ -108,7 +113,7 @@ def test_a_text_and_json_of_one_image_come_together(project: Project) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"\xff\xfe\x00caf\xe9, ok",
+        b"\xff\x00caf\xe9, ok",
         b"\x1b[31mred\x1b[0m, \xe2\x80\xae, ok, \x00\x00",
         b"ok, " + b"x" * 5_000_000,
         b", ".join(b"t%d" % n for n in range(100_000)) + b", ok",
@@ -132,6 +137,36 @@ def test_what_is_no_plain_file_is_passed_over(project: Project, tmp_path: Path) 
     beside(project, 2).mkdir()
     assert imported(project).tagged == 0
     assert tags(project, 1) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (
+            "1girl solo long_hair looking_at_viewer",
+            ["1girl", "solo", "long_hair", "looking_at_viewer"],
+        ),
+        ("blue_eyes\n1girl smile", ["blue_eyes", "1girl", "smile"]),
+        ("a cat on a mat", ["a cat on a mat"]),
+        ("long hair, blue_eyes", ["long hair", "blue_eyes"]),
+        (
+            "masterpiece, a castle\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, Seed: 1",
+            [],
+        ),
+        ("a castle\nSteps: 20, Sampler: DPM++ 2M, CFG scale: 7, Seed: 1, Size: 512x512", []),
+        ("castle, stairs, steps", ["castle", "stairs", "steps"]),
+    ],
+)
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("suffix", [".txt", ".caption", ".png.caption"])
+def test_texts_of_trainers_boards_and_generators(
+    content: str, found: list[str], coding: str, suffix: str, tmp_path: Path
+) -> None:
+    text = tmp_path / f"a{suffix}"
+    text.write_bytes(content.encode(coding))
+    draw_pictures(tmp_path, 1)[0].rename(tmp_path / "a.png")
+    assert find_images(tmp_path).texts == {str(tmp_path / "a.png"): [str(text)]}
+    assert _tags_in(str(text)) == found
 
 
 def test_splitting_keeps_the_order_and_drops_repeats() -> None:

@@ -22,7 +22,7 @@ PUT = {
     "sym": "Symbolic links: no room taken, the originals must stay",
     "none": "Leave them where they are: only the list",
 }
-SIDECARS = {None: "none", "json": "NAME.json beside each", "txt": "NAME.txt beside each"}
+SIDECARS = {None: "none", "json": "NAME.prediction.json", "txt": "NAME.prediction.txt"}
 
 
 def filter_part(project: Project, version: str) -> None:
