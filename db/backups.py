@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from db.engine import PATIENCE_SECONDS, as_it_lies, explained
+from db.plain_files import check_store_files, opened_or_created
 
 # Called now and then with the pages done and all pages; may raise to stop the work.
 Watch = Callable[[int, int], None]
@@ -33,7 +34,11 @@ def copy_store(path: Path, to: Path, watch: Watch = _unwatched) -> None:
 
     Raises `StoreError` where either can't be read or written; `to` is worth nothing then.
     """
-    to.open("wb").close()
+    check_store_files(path)
+    check_store_files(to)
+    emptied = opened_or_created(to)
+    os.truncate(emptied, 0)
+    os.close(emptied)
     with (
         explained(path),
         closing(sqlite3.connect(path, timeout=PATIENCE_SECONDS)) as source,
@@ -94,6 +99,7 @@ def problems_of(path: Path, watch: Watch = _unwatched, *, resting: bool = False)
 
 
 def _opened(path: Path, resting: bool) -> sqlite3.Connection:
+    check_store_files(path)
     if not resting:
         return sqlite3.connect(path, timeout=PATIENCE_SECONDS)
     return sqlite3.connect(as_it_lies(path), uri=True)

@@ -14,6 +14,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError
 
 from db.errors import StoreError
+from db.plain_files import check_store_files
 
 PATIENCE_SECONDS = 30.0
 _CACHE_KIB = 32 * 1024
@@ -61,6 +62,7 @@ class _Resting(sqlite3.Connection):
 
 def _connection(path: Path, patience: float) -> sqlite3.Connection:
     """A connection that has seen the store; raises what SQLite does where there can be none."""
+    check_store_files(path)
     try:
         return _opened(_address(path, "mode=rw"), patience, sqlite3.Connection)
     except sqlite3.OperationalError as error:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -9,6 +12,7 @@ from sqlalchemy import Connection
 from db.backups import copy_store
 from db.engine import explained, open_engine
 from db.errors import StoreError
+from db.plain_files import created_anew
 
 SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -75,6 +79,8 @@ def _copy(path: Path, to: Path) -> None:
     """A consistent copy of the store as last committed, put in place whole."""
     partial = to.with_name(f"{to.name}.partial")
     try:
+        # As private as the store: what a copy holds is the same.
+        os.close(created_anew(partial, stat.S_IMODE(path.stat().st_mode)))
         copy_store(path, partial)
         partial.replace(to)
     except OSError as error:
@@ -83,4 +89,5 @@ def _copy(path: Path, to: Path) -> None:
             "room or check its folder's permissions."
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()

@@ -7,16 +7,19 @@ one that is damaged is made anew.
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from db.engine import PATIENCE_SECONDS, explained, is_unwritten
 from db.errors import StoreError
+from db.plain_files import check_folder, check_store_files, created
 
 VERSIONS_KEPT = 3
 _FORMAT = 1
+_PRIVATE_FOLDER = 0o700
 _AT_ONCE = 5000
 _DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _SCHEMA = f"""
@@ -31,7 +34,12 @@ CREATE TABLE IF NOT EXISTS predicted (
 PRAGMA user_version = {_FORMAT};
 COMMIT;
 """
+_OURS = [" ".join(part.split()) for part in _SCHEMA.split(";") if "TABLE" in part]
 _KEEP = "INSERT OR REPLACE INTO predicted VALUES (?, ?, ?)"
+
+
+class _Strange(Exception):
+    """The file has other tables than are made here."""
 
 
 def file_key(path: str, mtime_ns: int, size_bytes: int) -> bytes:
@@ -86,10 +94,11 @@ def predicted_files(path: Path, version: str) -> Iterator[PredictedFiles]:
 
 def _opened(path: Path, version: str) -> tuple[sqlite3.Connection, int]:
     try:
-        path.parent.mkdir(exist_ok=True)
+        if not check_folder(path.parent):
+            path.parent.mkdir(_PRIVATE_FOLDER)
         return _of_version(_whole(path), version)
-    except (OSError, sqlite3.DatabaseError) as error:
-        if not isinstance(error, OSError) and not is_unwritten(error):
+    except (OSError, StoreError, sqlite3.DatabaseError) as error:
+        if isinstance(error, sqlite3.DatabaseError) and not is_unwritten(error):
             raise
         return _of_version(_connected(Path(":memory:")), version)
 
@@ -103,10 +112,14 @@ def _of_version(connection: sqlite3.Connection, name: str) -> tuple[sqlite3.Conn
 
 
 def _whole(path: Path) -> sqlite3.Connection:
+    check_store_files(path)
+    with suppress(FileExistsError):
+        os.close(created(path, 0o666 & path.parent.stat().st_mode))
     try:
         return _connected(path)
-    except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+    except (sqlite3.DatabaseError, _Strange) as error:
+        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+        if not damaged and not isinstance(error, _Strange):
             raise
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -119,13 +132,20 @@ def _connected(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         (written,) = connection.execute("PRAGMA user_version").fetchone()
-        if written not in (0, _FORMAT):
-            connection.executescript("DROP TABLE IF EXISTS predicted; DROP TABLE IF EXISTS version")
+        # Somebody else's triggers would run at each write.
+        if written not in (0, _FORMAT) or _tables(connection) not in ([], _OURS):
+            raise _Strange
         connection.executescript(_SCHEMA)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _tables(connection: sqlite3.Connection) -> list[str]:
+    """What made each object of the file, in the order of `_SCHEMA`."""
+    rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")
+    return [" ".join(sql.split()).replace("TABLE ", "TABLE IF NOT EXISTS ", 1) for (sql,) in rows]
 
 
 def _version_id(connection: sqlite3.Connection, name: str) -> int:

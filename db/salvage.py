@@ -18,6 +18,7 @@ import db.health
 from db.engine import explained
 from db.errors import StoreError
 from db.page_scan import Value, rows_of
+from db.plain_files import check_store_files
 from db.records import REASONS_TO_SCORE
 from db.schema import Base, HandScoreRow
 from db.store import Store
@@ -105,6 +106,7 @@ def _state(path: Path) -> FileState:
 
 def _opened_alone(path: Path) -> sqlite3.Connection:
     """A connection beside which there is none, in this or another process."""
+    check_store_files(path)
     connection = sqlite3.connect(path, timeout=1, isolation_level=None)
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")

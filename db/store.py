@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, select
@@ -17,6 +18,7 @@ from db.engine import PATIENCE_SECONDS, explained, open_engine
 from db.errors import StoreError
 from db.migrating import bring_up_to_date, revision_of
 from db.migrations import HEAD
+from db.plain_files import check_store_files, created_anew
 from db.schema import SettingRow
 
 # Kept in the file's header, so that another program's SQLite file is never taken for a store.
@@ -50,7 +52,7 @@ class Store:
         _remove_killed(path)
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            part.open("wb").close()
+            os.close(created_anew(part))
             _prepare(part)
             bring_up_to_date(part, PATIENCE_SECONDS)
             with closing(cls(part)) as store:
@@ -71,6 +73,7 @@ class Store:
         Raises `StoreError` if the file is missing, is no store, is damaged, was written by a newer
         program, or stays locked by another one for `patience` seconds.
         """
+        check_store_files(path)
         if not path.is_file():
             raise StoreError(f"There is no store at {path}; make a project with: labeler init DIR")
         store = cls(path, patience)
@@ -132,10 +135,12 @@ class Store:
 
 def _remove_killed(path: Path) -> None:
     """Remove what programs have left that were killed while they made this store."""
-    for left in path.parent.glob(f".{path.name}.*.part*"):
-        pid = left.name.removeprefix(f".{path.name}.").partition(".")[0]
-        if pid.isdecimal() and not _runs(int(pid)):
-            left.unlink(missing_ok=True)
+    ours = re.compile(rf"\.{re.escape(path.name)}\.(\d{{1,9}})\.part(-wal|-shm)?")
+    for left in path.parent.iterdir() if path.parent.is_dir() else ():
+        named = ours.fullmatch(left.name)
+        if named and not _runs(int(named[1])):
+            with suppress(OSError):
+                left.unlink()
 
 
 def _runs(pid: int) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from db.plain_files import is_plain, read_up_to
 from db.records import Run
 from labeler import runs
 from labeler.file_names import plain_stem, usual_ending
@@ -28,8 +30,8 @@ def keep(project: Project, name: str, form: str, data: bytes) -> Path:
     """The file that holds the picture; one of that name with other content stays as it is."""
     name = file_name(name, form)
     number, place = 1, project.folder / FOLDER / name
-    while place.exists():
-        if place.read_bytes() == data:
+    while os.path.lexists(place):
+        if is_plain(place, project.folder) and read_up_to(place, len(data) + 1) == data:
             return place
         number += 1
         place = place.with_name(f"{Path(name).stem}-{number}{Path(name).suffix}")

@@ -168,9 +168,11 @@ def _keep(
     project: Project, record: EncoderRecord, new: NewVersion, head: AnyHead, activate: bool
 ) -> Version:
     from labeler.version_files import making, told
+    from labeler.whole_files import write_whole
     from model.head_files import save_head
 
     with making(project, new) as path:
         name = str(new.settings["kind"])
-        save_head(path, head, name=name, rev=new.name, metadata=told(record, new))
+        metadata = told(record, new)
+        save_head(path, head, name=name, rev=new.name, metadata=metadata, write=write_whole)
         return versions.add(project.store, new, activate)

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from labeler.errors import UnreadableImage
 from labeler.formats import begins_like_image, image_extensions
-from labeler.tar_files import index_tar
+from labeler.tar_files import TarIndex, index_tar
 
 UNKNOWN_SIZE = -1  # of a file in an archive that doesn't tell sizes without being read
 MOST_BYTES = 512 << 20  # of one file in an archive
@@ -157,8 +157,8 @@ class TarArchive:
             self._members = {name: place for name, place in own.items() if stays_inside(name)}
             self.listing = self._listed(file.fileno())
         self.listing.problem = index.problem
-        if outside := len(own) - len(self._members):
-            self.listing.note = f"{outside:,} names in it lead out of it; these are left out."
+        inner = sum(map(_is_archive, self._members))
+        self.listing.note = _left_out(index, len(own) - len(self._members), inner)
 
     def __len__(self) -> int:
         return len(self._members)
@@ -192,6 +192,23 @@ class TarArchive:
         listing.texts = paired(listing.pictures, beside)
         listing.others += texts - len({one for each in listing.texts.values() for one in each})
         return listing
+
+
+def _is_archive(name: str) -> bool:
+    return name.lower().endswith(
+        (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip")
+    )
+
+
+def _left_out(index: TarIndex, outside: int, inner: int) -> str | None:
+    """What an archive holds that is not read in its place; None where there is no such thing."""
+    kinds = {
+        "names in it lead out of it": outside + index.nameless,
+        "files in it are sparse": index.sparse,
+        "archives in it would have to be unpacked": inner,
+    }
+    told = [f"{count:,} {what}" for what, count in kinds.items() if count]
+    return f"{'; '.join(told)}; these are left out." if told else None
 
 
 def paired(pictures: Sequence[str] | dict[str, int], beside: dict[str, list[str]]) -> dict:

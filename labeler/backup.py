@@ -20,6 +20,7 @@ from typing import IO
 import db.scores
 from db.backups import copy_store, problems_of
 from db.errors import StoreError
+from db.plain_files import is_plain
 from db.store import APPLICATION_ID
 from labeler import adding
 from labeler.errors import BadInput, LabelerError
@@ -85,9 +86,9 @@ def back_up(
     _check_place(project, place, force)
     files = list(_kept_files(project)) if _is_tar(place) else []
     _check_room(project, place, files)
-    with whole_file(place) as scratch:
+    with whole_file(place, private=True) as scratch:
         if _is_tar(place):
-            with scratch_beside(place.with_suffix(STORE)) as copy:
+            with scratch_beside(place.with_suffix(STORE), private=True) as copy:
                 _copy(project, copy, progress)
                 # Looked for anew: a version that is in the copy has its files by now.
                 files = list(_kept_files(project))
@@ -204,7 +205,9 @@ def _kept_files(project: Project) -> Iterator[Path]:
         for folder, _, names in os.walk(project.folder / name):
             for each in sorted(names):
                 path = Path(folder, each)
-                if path.is_file() and not is_scratch(path) and path.suffix != ".part":
+                # A link would pack what lies elsewhere.
+                own = is_plain(path, project.folder)
+                if own and not is_scratch(path) and path.suffix != ".part":
                     yield path
 
 
@@ -220,7 +223,7 @@ def _pack(project: Project, copy: Path, files: list[Path], to: Path, progress: P
                 # Whoever unpacks it owns it.
                 member.uid = member.gid = 0
                 member.uname = member.gname = ""
-                member.mode = 0o644
+                member.mode = 0o600
                 tar.addfile(member, _Watched(file, told))
 
 

@@ -6,6 +6,7 @@ embeddings that can be computed anew. What a person did is never changed.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +23,8 @@ from labeler.backup import last_backup
 from labeler.living import is_dead, mark_dead
 from labeler.odd_settings import OddSetting, odd_settings
 from labeler.progress import Progress
-from labeler.project import Project
+from labeler.project import Project, open_to_others
+from labeler.sketches import sketches_in
 
 EXAMPLES = db.health.EXAMPLES
 MOST_LEFT = 20
@@ -71,6 +73,7 @@ def findings(project: Project, progress: Progress) -> Iterator[Finding]:
     yield from _predictions(project, progress)
     yield from _versions(project, progress)
     yield from _files(project, progress)
+    yield from _permissions(project)
     yield from _backups(project)
 
 
@@ -151,7 +154,7 @@ def _drop_embeddings(
     encoder_id: int, ids: list[int], project: Project, _progress: Progress
 ) -> list[str]:
     db.values.drop_embeddings(project.store, encoder_id, ids)
-    kept_files.remove(sorted(project.sketches.glob(f"{encoder_id}-*-*.npy")))
+    kept_files.remove(sketches_in(project.sketches, str(encoder_id)))
     return []
 
 
@@ -249,6 +252,13 @@ def _remove(paths: list[Path], project: Project, _progress: Progress) -> list[st
 
 def _phase(progress: Progress, what: str) -> Callable[[int, int], None]:
     return lambda done, total: progress(done, total, what)
+
+
+def _permissions(project: Project) -> Iterator[Finding]:
+    if may := open_to_others(project.folder):
+        what = f"project folder that others on this machine can {may}"
+        told = f"If only you are to use it: chmod -R go= {shlex.quote(str(project.folder))}"
+        yield Finding("permissions", what, 1, [str(project.folder)], told, note=True)
 
 
 def _backups(project: Project) -> Iterator[Finding]:

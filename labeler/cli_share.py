@@ -47,11 +47,13 @@ def app(host: str, port: int | None, browser: bool) -> None:
     network that you trust, or leave --host out and come through a tunnel (ssh -L).
     """
     from labeler.errors import NoProject
-    from labeler.project import find_folder
+    from labeler.project import find_folder, open_to_others
 
     folder = None
     try:
         folder = find_folder(click.get_current_context().find_object(Path))
+        if may := open_to_others(folder):
+            tell(f"Others on this machine can {may} {folder}; how to end that: labeler doctor")
     except NoProject:
         if _is_named():
             raise

@@ -12,7 +12,7 @@ from db.backups import problems_of
 from labeler.backup import back_up
 from labeler.checkups import EXAMPLES, Finding, findings, row_findings
 from labeler.progress import Progress, silent
-from labeler.project import STORE_FILE, Project
+from labeler.project import STORE_FILE, Project, check_folders
 from labeler.salvage import salvage
 
 
@@ -47,6 +47,7 @@ def examine(folder: Path, *, repair: bool = False, progress: Progress = silent) 
     Works while the app runs, but for a damaged store. Raises `StoreError` for a store that can't be
     opened at all, and whatever `progress` raises.
     """
+    check_folders(folder)
     path = folder / STORE_FILE
     looking = "checking the file of the store"
     progress(0, 0, looking)

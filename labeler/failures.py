@@ -6,6 +6,7 @@ import errno
 import os
 
 from db.errors import StoreError
+from db.plain_files import NotPlain
 from labeler.errors import LabelerError, Stopped
 from model.errors import ModelError
 
@@ -29,6 +30,8 @@ def sentence(error: BaseException) -> str | None:
         return STOPPED
     if isinstance(error, (LabelerError, StoreError, ModelError)):
         return str(error)
+    if isinstance(error, NotPlain):
+        return error.sentence()
     if isinstance(error, OSError) and error.strerror:
         return _about_the_system(error)
     if isinstance(error, MemoryError):

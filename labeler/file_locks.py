@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from db.plain_files import open_to_read
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -31,7 +33,7 @@ def is_held(path: Path) -> bool | None:
     if fcntl is None:
         return None
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             # Shared: two that look at once don't take each other for its holder.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

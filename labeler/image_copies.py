@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from labeler.errors import UnreadableImage
+from labeler.whole_files import make_way
 
 LINKS = ("copy", "hard", "sym")
 _UNLINKABLE = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)
@@ -31,7 +32,7 @@ def blocks(original: BinaryIO) -> Iterator[bytes]:
 
 def linked(original: Path, place: Path, link: str) -> bool:
     """Make `place` a link, hard or sym; False where the system can't link there."""
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make_way(place)
     try:
         place.symlink_to(original) if link == "sym" else os.link(original, place)
     except OSError as error:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import threading
 from pathlib import Path
 from types import TracebackType
 
+from db.plain_files import created_anew, read_up_to
 from labeler.errors import UnreadableImage
 from labeler.own_process import environment
+from labeler.whole_files import make_way, write_whole
 
 CRASHED = (
     "Reading it ends the program that reads pictures, so it is left out; save it anew as PNG or "
@@ -24,7 +27,9 @@ CRASHED = (
 )
 PATIENCE = 60.0  # seconds
 _NOTE = "reading-"
+_NOTES = re.compile(rf"{_NOTE}\d+-\d+")
 _SUSPECTS = "suspects"
+_LARGEST = 1 << 20  # bytes
 _LOOK = "import sys; from labeler.pictures import open_picture; open_picture(sys.argv[1])"
 
 
@@ -44,8 +49,8 @@ class InHand:
     def __enter__(self) -> InHand:
         with contextlib.suppress(OSError):
             self._suspects = _names(self._folder / _SUSPECTS)
-            for note in self._folder.glob(f"{_NOTE}*"):
-                if not _is_alive(note):
+            for note in self._folder.iterdir():
+                if _NOTES.fullmatch(note.name) and not _is_alive(note):
                     self._suspects |= _names(note)
                     self._keep()
                     note.unlink()
@@ -81,14 +86,15 @@ class InHand:
     def _descriptor(self) -> int:
         if not hasattr(self._own, "descriptor"):
             path = self._folder / f"{_NOTE}{os.getpid()}-{threading.get_ident()}"
-            self._own.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            make_way(path)
+            self._own.descriptor = created_anew(path)
             self._files.append((path, self._own.descriptor))
         return int(self._own.descriptor)
 
     def _keep(self) -> None:
         kept = self._folder / _SUSPECTS
         if self._suspects:
-            kept.write_bytes(b"\0".join(sorted(self._suspects)))
+            write_whole(kept, b"\0".join(sorted(self._suspects)))
         else:
             kept.unlink(missing_ok=True)
 
@@ -112,8 +118,8 @@ def kills(path: str) -> bool:
 
 def _names(file: Path) -> set[bytes]:
     try:
-        return set(filter(None, file.read_bytes().split(b"\0")))
-    except FileNotFoundError:
+        return set(filter(None, read_up_to(file, _LARGEST).split(b"\0")))
+    except OSError:
         return set()
 
 

@@ -17,11 +17,12 @@ from pathlib import Path
 import db.images
 import db.runs
 import db.versions
+from db.plain_files import NotPlain, check_folder, is_plain
 from db.records import Version
 from labeler import adding
 from labeler.errors import LabelerError, UnreadableImage
 from labeler.file_locks import is_held
-from labeler.opinions import load_opinion
+from labeler.opinions import head_path, load_opinion
 from labeler.pictures import preview_path, thumbnail_path
 from labeler.previews import OWN_THUMBNAIL_SIDE, preview_of, thumbnail_of
 from labeler.project import STORE_FILE, Project
@@ -33,11 +34,14 @@ FRESH_SECONDS = 3600.0
 MOST_PROBLEMS = 10
 Watch = Callable[[int, int], None]
 _DIGITS = "0123456789abcdef"
-_ENDINGS = (".jpg",)
+_COPY = re.compile(r"[0-9a-f]{64}\.jpg")
 _LOG = re.compile(r"(\d+)\.log")
-_HEAD_PART = re.compile(r".*\.(safetensors|config\.json)\.part")
+# Whatever else lies in a project's folders is somebody's own, and stays.
+_HEAD_PART = re.compile(r"v\d+\.\d+\.(safetensors|config\.json|opinion\.npz)\.part")
+_SALVAGED = r"\.labeler-[0-9a-z]{2,16}(-[0-9a-f]{8})?\.part\.sqlite"
 _STORE_PART = re.compile(
-    rf"\.?{re.escape(STORE_FILE)}\..*\.(part|partial)(-wal|-shm)?|\.labeler-.*\.sqlite.*"
+    rf"(\.({re.escape(STORE_FILE)}|{_SALVAGED})\.\d+\.part"
+    rf"|{re.escape(STORE_FILE)}\.before-\w+\.partial|{_SALVAGED})(-wal|-shm)?"
 )
 
 
@@ -78,7 +82,7 @@ def _look_at(
         if readable and side > OWN_THUMBNAIL_SIDE and not (shown and small):
             found.missing.append(digest)
     for folder, others in zip(folders, (previews, thumbnails), strict=True):
-        found.left += [path for file in others if _is_ours(path := folder / file)]
+        found.left += [path for file in others if _is_ours(path := folder / file, name)]
 
 
 def make_small_copies(project: Project, hashes: list[str], watch: Watch) -> list[str]:
@@ -92,7 +96,7 @@ def make_small_copies(project: Project, hashes: list[str], watch: Watch) -> list
             continue
         try:
             for path in (preview_path(project, digest), thumbnail_path(project, digest)):
-                if path.is_file() and not path.stat().st_size:
+                if is_plain(path, project.folder) and not path.stat().st_size:
                     path.unlink()
             preview_of(project, digest, Path(image.path))
             thumbnail_of(project, digest, Path(image.path))
@@ -124,8 +128,8 @@ def leftovers(project: Project) -> Iterator[Path]:
     for folder in folders:
         for name in _files_in(folder):
             path = folder / name
-            parts = _HEAD_PART if folder == project.models else _STORE_PART
-            unfinished = is_scratch(path) or parts.fullmatch(name)
+            parts = {project.models: _HEAD_PART, project.folder: _STORE_PART}.get(folder)
+            unfinished = is_scratch(path) or (parts and parts.fullmatch(name))
             if unfinished and _is_old(path) and not is_held(path):
                 yield path
     known = db.runs.ids(project.store)
@@ -142,7 +146,7 @@ def broken_version(project: Project, version: Version, width: int) -> str | None
     from model.head_files import load_head
 
     try:
-        load_head(project.models / version.file, width)
+        load_head(head_path(project, version), width)
         if not version.is_foreign:
             load_opinion(project, version)
     except ModelError as error:
@@ -171,6 +175,9 @@ def remove(paths: list[Path]) -> None:
 def _files_in(folder: Path) -> dict[str, int]:
     """The plain files in a folder and their sizes; none where there is no such folder."""
     found: dict[str, int] = {}
+    with suppress(NotPlain):
+        if not check_folder(folder):
+            return found
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(OSError):
@@ -179,12 +186,13 @@ def _files_in(folder: Path) -> dict[str, int]:
     return found
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether the program made it, and not just now."""
-    return (path.suffix in _ENDINGS or is_scratch(path)) and _is_old(path)
+def _is_ours(path: Path, digits: str) -> bool:
+    """Whether the program made it in its folder `digits`, and not just now."""
+    copy = _COPY.fullmatch(path.name) and path.name.startswith(digits)
+    return bool(copy or is_scratch(path)) and _is_old(path)
 
 
 def _is_old(path: Path) -> bool:
     with suppress(OSError):
-        return abs(time.time() - path.stat().st_mtime) > FRESH_SECONDS
+        return abs(time.time() - path.stat(follow_symlinks=False).st_mtime) > FRESH_SECONDS
     return False

@@ -7,15 +7,18 @@ such file yet) the silent heartbeat in the run's row does, some seconds later.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from db import runs
+from db.plain_files import check_folder, opened_or_created
 from db.records import Run
 from labeler.file_locks import is_held, lock
 from labeler.project import Project
+from labeler.whole_files import make_way
 
 _ENDING, _UNSIGNED = ".alive", ".alive-new"
 
@@ -45,20 +48,28 @@ def is_dead(project: Project, run: Run) -> bool:
 
 def alive_now(project: Project) -> set[int]:
     """The ids of the runs whose process is known to live."""
-    signs = [sign for sign in project.runs_folder.glob(f"*{_ENDING}") if sign.stem.isdecimal()]
-    return {int(sign.stem) for sign in signs if is_held(sign)}
+    return {int(sign.stem) for sign in _signs(project, _ENDING) if is_held(sign)}
 
 
 def mark_dead(project: Project) -> None:
     """Mark the runs failed whose process has ended without a word."""
-    for sign in project.runs_folder.glob(f"*{_ENDING}"):
-        if sign.stem.isdecimal() and is_held(sign) is False:
+    for sign in _signs(project, _ENDING):
+        if is_held(sign) is False:
             runs.mark_died(project.store, int(sign.stem))
             sign.unlink(missing_ok=True)
-    for new in project.runs_folder.glob(f"*{_UNSIGNED}"):
+    for new in _signs(project, _UNSIGNED):
         if is_held(new) is False:  # killed at the very beginning
             new.unlink(missing_ok=True)
     runs.mark_stale(project.store, datetime.now(UTC), alive=alive_now(project))
+
+
+def _signs(project: Project, ending: str) -> list[Path]:
+    """The files in the folder of runs that are named by a run's number and `ending`."""
+    named = re.compile(rf"[0-9]{{1,18}}{re.escape(ending)}")
+    with suppress(OSError):
+        if check_folder(project.runs_folder):
+            return [sign for sign in project.runs_folder.iterdir() if named.fullmatch(sign.name)]
+    return []
 
 
 def _sign(project: Project, run_id: int) -> Path:
@@ -69,8 +80,7 @@ def _locked(sign: Path) -> int | None:
     """The handle of the locked file, which has its name only when it is locked; None without."""
     new = sign.with_suffix(_UNSIGNED)
     try:
-        sign.parent.mkdir(exist_ok=True)
-        handle = os.open(new, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = opened_or_created(new, make_way(new))
     except OSError:  # A full disk, say: the heartbeat has to do.
         return None
     try:

@@ -5,22 +5,43 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+from db.plain_files import NotPlain, check_file
 from db.records import Version
 from labeler.project import Project
+from model.errors import ModelError
 from model.opinion import Opinion
 
-ENDING = ".opinion.npz"
+WEIGHTS, CONFIG, ENDING = ".safetensors", ".config.json", ".opinion.npz"
 
 
 def opinion_path(head: Path) -> Path:
     """Where the second opinion lies beside a head, given with or without its ending."""
-    stem = head.with_suffix("") if head.suffix == ".safetensors" else head
+    stem = head.with_suffix("") if head.suffix == WEIGHTS else head
     return stem.with_name(f"{stem.name}{ENDING}")
+
+
+def head_path(project: Project, version: Version) -> Path:
+    """Where the project keeps the version's weights; raises `ModelError` where that, or a file
+    that belongs to it, is a link or none of the project's own.
+    """
+    name = version.file
+    if Path(name).name != name or not name.endswith(WEIGHTS) or "\0" in name:
+        raise ModelError(
+            f"{version.name} names {name!r} as its file, which is no file of its project; train a "
+            "version again."
+        )
+    path = project.models / name
+    try:
+        for file in (path, path.with_name(f"{path.stem}{CONFIG}"), opinion_path(path)):
+            check_file(file)
+    except NotPlain as error:
+        raise ModelError(error.sentence()) from error
+    return path
 
 
 def load_opinion(project: Project, version: Version) -> Opinion:
     """Raises `ModelError` if the file is not there, broken or of an earlier kind."""
-    path = opinion_path(project.models / version.file)
+    path = opinion_path(head_path(project, version))
     return _load(path, path.stat().st_mtime_ns if path.is_file() else 0)
 
 

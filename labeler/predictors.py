@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from db import embeddings, versions
 from db.records import EncoderRecord, Predictions, Version
-from labeler.opinions import load_opinion
+from labeler.opinions import head_path, load_opinion
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from model.errors import ModelError
-from model.head_files import load_head, weights_path
+from model.head_files import load_head
 from model.opinion import Opinion
 from model.scorer import SAMPLE, Scorer, evenly
 from model.threads import shared_out
@@ -113,7 +113,7 @@ def load_version(project: Project, version: Version) -> LoadedVersion:
     there, broken, or meant for embeddings of another width.
     """
     record = embeddings.encoder(project.store, version.encoder)
-    path = weights_path(project.models / version.file)
+    path = head_path(project, version)
     stamp = path.stat().st_mtime_ns if path.is_file() else 0
     head = _head(path, record.width if record else None, stamp)
     try:

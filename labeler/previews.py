@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image
 
+from db.plain_files import is_plain
 from labeler import formats
 from labeler.errors import LabelerError, UnreadableImage
 from labeler.fingerprints import content_hash as digest_of
@@ -169,11 +170,8 @@ def _smaller(image: Image.Image) -> Image.Image:
 
 
 def _is_there(path: Path) -> bool:
-    """False also for the empty file that a crash may leave."""
-    try:
-        return os.stat(path).st_size > 0  # noqa: PTH116
-    except OSError:
-        return False
+    """False also for the empty file that a crash may leave, and for a link to anything else."""
+    return is_plain(path, path.parents[2]) and path.stat().st_size > 0
 
 
 def _write(path: Path, content: Image.Image | bytes) -> None:

@@ -7,10 +7,13 @@ that only look for its folder answer at once.
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from db.plain_files import NotPlain, check_folder, make_folders
 from labeler.errors import BadInput, LabelerError, NoProject
 
 if TYPE_CHECKING:
@@ -25,6 +28,9 @@ DEFAULT_THRESHOLD = 0.5
 DEFAULT_AUDIT_EVERY = 10
 MOST_AUDIT_EVERY = 1000
 SUBFOLDERS = ("models", "previews", "thumbnails", "runs")
+OWN_FOLDERS = (*SUBFOLDERS, "sketches", "added")
+_PRIVATE = 0o700
+_BY_HASH = ("previews", "thumbnails")  # in folders named by the first two digits
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,9 @@ class Project:
         if (folder / STORE_FILE).exists():
             raise LabelerError(f"{folder} is a project already; use it with --project {folder}.")
         try:
+            _make_private(folder)
             for name in SUBFOLDERS:
-                (folder / name).mkdir(parents=True, exist_ok=True)
+                make_folders(folder / name, folder)
         except OSError as error:
             raise LabelerError(
                 f"Can't make a project in {folder}: {error.strerror}; choose a folder that you own."
@@ -68,6 +75,7 @@ class Project:
         from db.store import Store
 
         folder = find_folder(folder)
+        check_folders(folder)
         path = folder / STORE_FILE
         return cls(folder, Store.open(path) if patience is None else Store.open(path, patience))
 
@@ -126,6 +134,52 @@ class Project:
 
     def close(self) -> None:
         self.store.close()
+
+
+def check_folders(folder: Path) -> None:
+    """Raise `LabelerError` where a folder of the project's own is a link, or no folder.
+
+    A project may have come from somebody else, and lead anywhere: what is made, read and removed
+    in these folders would be a person's own files.
+    """
+    found = [folder / name for name in OWN_FOLDERS]
+    try:
+        for each in [*found, *(inner for name in _BY_HASH for inner in _links_in(folder / name))]:
+            check_folder(each)
+    except NotPlain as error:
+        raise LabelerError(
+            f"{error.sentence()} To keep a project on another disk, move all of its folder there."
+        ) from error
+
+
+def _links_in(folder: Path) -> list[Path]:
+    if not check_folder(folder):
+        return []
+    with suppress(PermissionError), os.scandir(folder) as entries:
+        return [Path(entry.path) for entry in entries if entry.is_symlink()]
+    return []
+
+
+def open_to_others(folder: Path) -> str | None:
+    """What others on this machine may do with the project's folder, read or write it; None for
+    one that is its owner's alone.
+    """
+    modes = [(folder / name).stat().st_mode for name in (".", STORE_FILE)]
+    if modes[0] & 0o022 or (modes[0] & 0o011 and modes[1] & 0o022):
+        return "write"
+    return "read" if modes[0] & 0o011 and modes[1] & 0o044 else None
+
+
+def _make_private(folder: Path) -> None:
+    """The folder of a new project, its owner's alone unless it was there with something in it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(_PRIVATE)
+    except FileExistsError:
+        mode = folder.stat().st_mode
+        # Whoever gave it a group's bit meant it for that group.
+        if not mode & stat.S_ISGID and not any(folder.iterdir()):
+            folder.chmod(stat.S_IMODE(mode) & _PRIVATE)
 
 
 def is_project(folder: Path) -> bool:

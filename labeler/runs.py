@@ -29,6 +29,7 @@ from labeler.living import alive_now, mark_dead
 from labeler.own_process import command, environment
 from labeler.progress import Progress, silent
 from labeler.project import Project
+from labeler.whole_files import opened_log
 
 FOLLOW_SECONDS = 0.3
 BETWEEN_TRIES, MOST_TRIED = 2.0, 600.0  # seconds, to write down how a run has ended
@@ -103,8 +104,7 @@ def log_file(project: Project, run_id: int) -> Path:
 
 def _spawn(project: Project, run_id: int) -> subprocess.Popen[bytes]:
     """A process in a session of its own: closing the page or the terminal doesn't end it."""
-    project.runs_folder.mkdir(exist_ok=True)
-    with log_file(project, run_id).open("ab") as log:
+    with os.fdopen(opened_log(log_file(project, run_id)), "ab") as log:
         return subprocess.Popen(
             command(project, "_run", str(run_id)),
             stdin=subprocess.DEVNULL,
@@ -197,7 +197,7 @@ def _failure(project: Project, run_id: int, error: Exception) -> str:
     """The sentence for the row. The traceback goes to the run's log, for whoever must read it."""
     log = log_file(project, run_id)
     with suppress(OSError):  # The same full disk must not take the sentence, too.
-        project.runs_folder.mkdir(exist_ok=True)
-        with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        opened = opened_log(log)
+        with os.fdopen(opened, "a", encoding="utf-8", errors="backslashreplace") as file:
             traceback.print_exception(error, file=file)
     return sentence(error) or f"{type(error).__name__}: {error}; the details are in {log}."

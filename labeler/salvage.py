@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def salvage(path: Path, keep_as: Path, progress: Progress) -> Saved:
             _remove(new)  # what a killed salvage has left
             found = db.salvage.salvage(path, new, lambda table: progress(0, 0, f"reading {table}"))
             db.salvage.check_unchanged(path, found)
+            new.chmod(stat.S_IMODE(path.stat().st_mode))
             _keep(path, keep_as)
             new.replace(path)
         except OSError as error:

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from db.plain_files import read_up_to
 from labeler.brackets import Bracket
 from labeler.tables import plain_text
 from labeler.whole_files import whole_file
@@ -72,8 +73,7 @@ def _may_have(place: Path, kind: str, file: str) -> bool:
     try:
         if not os.path.lexists(place) and len(os.fsencode(place.name)) <= _LONGEST_NAME:
             return True
-        with place.open("rb") as opened:
-            text = opened.read(_LARGEST).decode("utf-8")
+        text = read_up_to(place, _LARGEST).decode("utf-8")
         if kind == "txt":
             return text.startswith(f"{MADE_BY}\nfile: {_on_a_line(file)}\n")
         said = json.loads(text)

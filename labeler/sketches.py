@@ -10,6 +10,7 @@ most, and two processes that write at once write the same.
 from __future__ import annotations
 
 import errno
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 import db.arrivals
 import db.embeddings
+from db.plain_files import NotPlain, check_file, check_folder
 from db.records import EncoderRecord
 from db.store import Store
 from labeler.project import Project
@@ -153,13 +155,24 @@ def broken_files(project: Project) -> list[Path]:
     """Files of sketches that can't be read, or are of an encoder that there is not."""
     widths = {each.id: each.width for each in db.embeddings.encoders(project.store)}
     broken = []
-    for path in sorted(project.sketches.glob("*-*-*.npy")):
+    for path in sketches_in(project.sketches):
         number = path.name.split("-")[0]
         try:
             _loaded(path, widths[int(number)])
+        except NotPlain:
+            continue  # None of ours.
         except (OSError, ValueError, EOFError, KeyError):
             broken.append(path)
     return broken
+
+
+def sketches_in(folder: Path, encoder_id: str = r"\d{1,18}") -> list[Path]:
+    """The files that are named like sketches, of one encoder or of any."""
+    named = re.compile(rf"{encoder_id}-\d{{1,18}}-\d{{1,18}}\.npy", re.ASCII)
+    with suppress(OSError):
+        if check_folder(folder):
+            return sorted(path for path in folder.iterdir() if named.fullmatch(path.name))
+    return []
 
 
 def _together(parts: Sequence[Records], width: int) -> Sketches:
@@ -204,6 +217,7 @@ def _chain(folder: Path, encoder: EncoderRecord) -> list[Records]:
 
 def _loaded(path: Path, width: int) -> Records:
     """Raises `OSError` or `ValueError` for what is no such file."""
+    check_file(path)
     records = np.load(path, mmap_mode="r", allow_pickle=False)
     if records.dtype != _kind(width) or records.ndim != 1 or not len(records):
         raise ValueError(f"{path} holds no sketches of {width} values")
@@ -225,10 +239,9 @@ def _tidy(folder: Path, encoder_id: int, parts: Sequence[Records] | None) -> Non
 
 def _files_of(folder: Path, encoder_id: int) -> Iterator[tuple[int, int]]:
     """The numbers behind which each file begins, and with which it ends."""
-    for path in folder.glob(f"{encoder_id}-*-*.npy"):
-        with suppress(ValueError):
-            after, last = map(int, path.stem.split("-")[1:])
-            yield after, last
+    for path in sketches_in(folder, str(encoder_id)):
+        after, last = map(int, path.stem.split("-")[1:])
+        yield after, last
 
 
 def _end(parts: Sequence[Records]) -> int:

@@ -1,7 +1,8 @@
 """Tar files read in place: what is in them and where, found by their headers alone.
 
 Nothing is unpacked. Only plain files count: links are never followed, and devices, folders and
-sparse files are passed over. All three ways of writing long names are understood (ustar, GNU, pax).
+sparse files are passed over, the files among them counted. All three ways of writing long names are
+understood (ustar, GNU, pax). What is kept of an archive is bounded, whatever its headers say.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from typing import BinaryIO, NamedTuple
 BLOCK = 512
 MOST_MEMBERS = 2_000_000
 _LONGEST_RECORD = 1 << 20  # bytes of a record about the next member, such as its long name
+_LONGEST_NAME = 4096  # bytes; no system has longer paths
+_MOST_HEADERS = 8 * MOST_MEMBERS
 _PLAIN = (b"0", b"\0", b"7")
 _WITHOUT_DATA = (b"1", b"2", b"3", b"4", b"5", b"6")
 _GNU_NAME, _GNU_LINK, _GNU_SPARSE = b"L", b"K", b"S"
+_SPARSE = b"GNU.sparse"
 _PAX, _PAX_FOR_ALL = (b"x", b"X"), b"g"
 _PAX_LINE = re.compile(rb"(\d{1,8}) ([^=\n]{1,200})=")
 _PACKED = {
@@ -38,10 +42,14 @@ class Member(NamedTuple):
 class TarIndex:
     """The plain files of an archive by name, of two with one name the last.
 
-    `problem` says why it could not be read to its end; what lies before that is here.
+    `problem` says why it could not be read to its end; what lies before that is here. `sparse` is
+    how many files it has with holes, `nameless` of those whose name no file could have: none of
+    them can be read in its place.
     """
 
     members: dict[str, Member] = field(default_factory=dict)
+    sparse: int = 0
+    nameless: int = 0
     problem: str | None = None
 
 
@@ -53,7 +61,7 @@ def index_tar(file: BinaryIO) -> TarIndex:
     """What is in the open archive; reads the headers only. Raises `OSError`."""
     found = TarIndex()
     try:
-        _Walk(file, found.members).to_the_end()
+        _Walk(file, found).to_the_end()
     except _Damaged as damage:
         found.problem = str(damage)
     return found
@@ -62,15 +70,17 @@ def index_tar(file: BinaryIO) -> TarIndex:
 class _Walk:
     """From header to header; `about` is what was said of the member that comes next."""
 
-    def __init__(self, file: BinaryIO, members: dict[str, Member]) -> None:
+    def __init__(self, file: BinaryIO, found: TarIndex) -> None:
         self.descriptor = file.fileno()
         self.end = os.fstat(self.descriptor).st_size
-        self.members = members
+        self.found = found
+        self.headers = 0
         self.at = 0
         self.about: dict[bytes, bytes] = {}
 
     def to_the_end(self) -> None:
-        while len(self.members) < MOST_MEMBERS:
+        while len(self.found.members) < MOST_MEMBERS and self.headers < _MOST_HEADERS:
+            self.headers += 1
             header = self._read(self.at, BLOCK)
             if not any(header):
                 if header:
@@ -117,7 +127,9 @@ class _Walk:
                     f"It breaks off within one of its files, at byte {self.end:,}; what lies "
                     "before that is taken. Get it again for the rest."
                 )
-            if kind in _PLAIN and not any(name.startswith(b"GNU.sparse") for name in self.about):
+            if kind == _GNU_SPARSE or _SPARSE in self.about:
+                self.found.sparse += 1
+            elif kind in _PLAIN:
                 self._keep(header, Member(data, size))
             self._next(data, size)
 
@@ -139,7 +151,7 @@ class _Walk:
         if len(said) < size:
             raise _Damaged("It breaks off within a header; get it again for the rest.")
         if kind == _GNU_NAME:
-            self.about[b"path"] = said.split(b"\0", 1)[0]
+            self.about[b"path"] = said.split(b"\0", 1)[0][: _LONGEST_NAME + 1]
         else:
             self.about |= _pax_records(said)
 
@@ -159,8 +171,10 @@ class _Walk:
             prefix = header[345:500].split(b"\0", 1)[0]
             if prefix and header[257:263] == b"ustar\0":
                 name = prefix + b"/" + name
-        if name and not name.endswith(b"/"):  # old archives mark folders so
-            self.members[os.fsdecode(name)] = member
+        if len(name) > _LONGEST_NAME:
+            self.found.nameless += 1
+        elif name and not name.endswith(b"/"):  # old archives mark folders so
+            self.found.members[os.fsdecode(name)] = member
 
 
 def _padded(size: int) -> int:
@@ -185,13 +199,19 @@ def _decimal(digits: bytes) -> int:
 
 
 def _pax_records(said: bytes) -> dict[bytes, bytes]:
-    """Lines of the form `LENGTH NAME=VALUE`, the length being that of the whole line."""
+    """Of lines of the form `LENGTH NAME=VALUE`, the length being that of the whole line, those that
+    matter here; that a file is sparse is said by any that begins so.
+    """
     records: dict[bytes, bytes] = {}
     at = 0
     while line := _PAX_LINE.match(said, at):
         end = at + int(line[1])
         if not line.end() < end <= len(said) + 1:
             break
-        records[line[2]] = said[line.end() : end - 1]
+        if line[2].startswith(_SPARSE):
+            records[_SPARSE] = b""
+        elif line[2] in (b"path", b"size"):
+            # One more than is allowed tells that it is too long.
+            records[line[2]] = said[line.end() : min(end - 1, line.end() + _LONGEST_NAME + 1)]
         at = end
     return records

@@ -22,6 +22,7 @@ from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.scoring import FEWEST_TO_TRAIN
 from labeler.version_files import making, told
+from labeler.whole_files import write_whole
 from model import crossing, metrics
 from model.folds import connected_groups
 from model.head_files import save_head, weights_path
@@ -196,6 +197,7 @@ def _keep(
 ) -> Version:
     with making(project, new) as path:
         metadata = told(record, new)
-        save_head(path, outcome.head, name=project.folder.name, rev=new.name, metadata=metadata)
-        outcome.opinion.save(opinion_path(path))
+        name = project.folder.name
+        save_head(path, outcome.head, name=name, rev=new.name, metadata=metadata, write=write_whole)
+        outcome.opinion.save(opinion_path(path), write_whole)
         return versions.add(project.store, new, activate=new.parent is None)

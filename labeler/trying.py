@@ -7,6 +7,7 @@ a disk.
 from __future__ import annotations
 
 import itertools
+import os
 import queue
 import subprocess
 import threading
@@ -19,6 +20,7 @@ from typing import Any, BinaryIO, Protocol
 from labeler.messages import receive, send
 from labeler.own_process import command, environment
 from labeler.project import Project
+from labeler.whole_files import opened_log
 
 MOST_BYTES = 50 << 20  # of one picture, as the page's drop zone has it
 MOST_AT_ONCE = 12  # pictures
@@ -158,8 +160,7 @@ def _tryer(project: Project) -> Tryer:
 
 def _spawn(project: Project) -> Helper:
     """In a session of its own: Ctrl-C in the app's terminal reaches it as the end of its input."""
-    project.runs_folder.mkdir(exist_ok=True)
-    with (project.runs_folder / LOG).open("wb") as log:
+    with os.fdopen(opened_log(project.runs_folder / LOG, anew=True), "wb") as log:
         process = subprocess.Popen(
             command(project, "_try"),
             stdin=subprocess.PIPE,

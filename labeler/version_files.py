@@ -11,6 +11,7 @@ from db import versions
 from db.records import EncoderRecord, NewVersion
 from labeler.opinions import opinion_path
 from labeler.project import Project
+from labeler.whole_files import make_way
 from model.head_files import config_path, weights_path
 
 
@@ -21,7 +22,7 @@ def making(project: Project, new: NewVersion) -> Iterator[Path]:
     Without its row a file means nothing: if the block raises, all of them are removed again.
     """
     path = project.models / new.file
-    project.models.mkdir(exist_ok=True)
+    make_way(path)
     try:
         yield path
     except BaseException as error:

@@ -9,6 +9,7 @@ neither disturbs other readers. Only safetensors is read: a file of weights neve
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,12 +67,18 @@ def weights_path(path: Path) -> Path:
 
 
 def save_head(
-    path: Path, head: AnyHead, *, name: str, rev: str, metadata: dict[str, Any] | None = None
+    path: Path,
+    head: AnyHead,
+    *,
+    name: str,
+    rev: str,
+    metadata: dict[str, Any] | None = None,
+    write: Callable[[Path, bytes], object] = Path.write_bytes,
 ) -> list[Path]:
     """Write the pair at `path` (a stem, or the .safetensors file) and return both paths.
 
-    Each file appears whole or not at all; the config comes first, so that weights that are there
-    can be read. `metadata` must be JSON.
+    The config comes first, so that weights that are there can be read. `metadata` must be JSON;
+    `write` puts bytes into a file.
     """
     metadata = metadata or {}
     config: dict[str, Any] = {"name": name, "rev": rev, **_shape(head)}
@@ -80,16 +87,9 @@ def save_head(
     weights = {key: value.detach().cpu().contiguous() for key, value in head.state_dict().items()}
     header = {key: json.dumps(value, ensure_ascii=False) for key, value in metadata.items()}
     written = [config_path(path), weights_path(path)]
-    parts = [file.with_name(f"{file.name}.part") for file in written]
-    try:
-        parts[0].write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
-        # Not by save_file: what is wrong with the disk would be no OSError any more.
-        parts[1].write_bytes(save(weights, header or None))
-        for part, file in zip(parts, written, strict=True):
-            part.replace(file)
-    finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
+    write(written[0], json.dumps(config, indent=2, ensure_ascii=False).encode("utf-8"))
+    # Not by save_file: what is wrong with the disk would be no OSError any more.
+    write(written[1], save(weights, header or None))
     return written
 
 

@@ -10,7 +10,9 @@ only.
 
 from __future__ import annotations
 
+import io
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -129,15 +131,11 @@ class Opinion:
         """Variance of the weights (k, 10) that the scored images have left."""
         return 1 / (self.spread[:, None] * self.doubt + 1 / self.strength)
 
-    def save(self, path: Path) -> None:
-        """Write one .npz file that appears whole or not at all."""
-        part = path.with_name(f"{path.name}.part")
-        try:
-            with part.open("wb") as file:
-                np.savez(file, **{name: getattr(self, name) for name in self.__slots__})
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    def save(self, path: Path, write: Callable[[Path, bytes], object] = Path.write_bytes) -> None:
+        """Write one .npz file; `write` puts bytes into a file."""
+        packed = io.BytesIO()
+        np.savez(packed, **{name: getattr(self, name) for name in self.__slots__})
+        write(path, packed.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> Opinion:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
+from db.plain_files import check_file, make_folders, open_to_read
 from labeler.errors import BadInput, UnreadableImage
 from labeler.exports.image_files import file_name, place
 from labeler.exports.plan import Exported
 from labeler.exports.rows import Dataset, Row
 from labeler.progress import Progress
-from labeler.whole_files import is_scratch, remove_scratch, whole_file
+from labeler.whole_files import is_scratch, make_way, remove_scratch, whole_file
 
 LIST = ".labeler-export"
 _KIND = "labeler export"
@@ -40,7 +41,10 @@ class ExportFolder:
             self._journal.write(json.dumps(relative) + "\n")
             self._journal.flush()
         self._now.add(relative)
-        return self.path / relative
+        place = self.path / relative
+        # A link among folders that came from elsewhere would lead out of this one.
+        make_folders(place.parent, self.path, 0o777)
+        return place
 
     def forget(self, relative: str) -> None:
         """The file was not written after all; one of an earlier export is removed at the end."""
@@ -77,7 +81,7 @@ class ExportFolder:
 def export_folder(path: Path, kind: str) -> Iterator[ExportFolder]:
     """The folder `path`, made if needed; raises `BadInput` if other files are in it."""
     listed = _listed(path, kind)
-    path.mkdir(parents=True, exist_ok=True)
+    make_way(path / LIST)
     try:
         if not _is_begun(path / LIST):
             # Whole from the start: an empty list would be taken for somebody else's.
@@ -132,6 +136,7 @@ def _listed(path: Path, kind: str) -> set[str]:
     if not others or (others == [path / LIST] and not _is_begun(path / LIST)):
         return set()
     try:
+        check_file(path / LIST)
         first, *lines = (path / LIST).read_text(encoding="utf-8").splitlines()
         former = json.loads(first)[_KIND]
         listed = [_whole(line) for line in lines]
@@ -147,10 +152,9 @@ def _listed(path: Path, kind: str) -> set[str]:
 
 def _is_begun(file: Path) -> bool:
     """Whether the list has its first line: a full disk or a power cut can take it."""
-    if not file.is_file():
-        return False
-    with file.open("rb") as opened:
+    with suppress(OSError), open_to_read(file) as opened:
         return opened.readline(1000).endswith(b"\n")
+    return False
 
 
 def _whole(line: str) -> str | None:

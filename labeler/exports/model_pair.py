@@ -7,6 +7,7 @@ from pathlib import Path
 
 from labeler.errors import BadInput
 from labeler.exports.model_place import active_version, target
+from labeler.opinions import head_path
 from labeler.project import Project
 from labeler.whole_files import whole_file
 
@@ -17,7 +18,7 @@ def own_files(project: Project) -> tuple[Path, Path]:
     """Where the project keeps the active version's weights and config; raises `BadInput` without a
     version, or where one of them is gone.
     """
-    weights = project.models / active_version(project).file
+    weights = head_path(project, active_version(project))
     config = weights.with_name(f"{weights.name.removesuffix(WEIGHTS_SUFFIX)}{CONFIG_SUFFIX}")
     for file in (config, weights):
         if not file.is_file():

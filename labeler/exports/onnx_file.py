@@ -12,6 +12,7 @@ import db.embeddings
 import db.versions
 from db.records import EncoderRecord, Version
 from labeler.exports.model_place import active_version, encoder_record, shown_encoder, target
+from labeler.opinions import head_path
 from labeler.project import Project
 from labeler.whole_files import whole_file
 
@@ -31,7 +32,7 @@ def export_onnx(project: Project, out: Path) -> list[Path]:
     version = active_version(project)
     record = encoder_record(project, version)
     file = target(project, version, out, SUFFIX)
-    head = load_head(project.models / version.file, record.width).head
+    head = load_head(head_path(project, version), record.width).head
     made = onnx_bytes(head, _sample(project, version, record), _facts(project, version, record))
     with whole_file(file) as scratch:
         scratch.write_bytes(made)
