@@ -79,6 +79,17 @@ class PredictedFiles:
                 raise
 
 
+def predicted_before(path: Path, key: bytes) -> bool:
+    """Whether any version that is kept in `path` predicted the file of this key."""
+    query = "SELECT 1 FROM predicted WHERE version IN (SELECT id FROM version) AND file = ?"
+    with suppress(StoreError, sqlite3.DatabaseError):
+        check_store_files(path)
+        if path.is_file():
+            with closing(sqlite3.connect(path, timeout=PATIENCE_SECONDS)) as kept:
+                return kept.execute(query, (key,)).fetchone() is not None
+    return False
+
+
 @contextmanager
 def predicted_files(path: Path, version: str) -> Iterator[PredictedFiles]:
     """What is kept in `path` of the version that is called so; those used last are kept.

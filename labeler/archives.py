@@ -16,15 +16,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, BinaryIO, Protocol
 
 from labeler.errors import UnreadableImage
 from labeler.formats import begins_like_image, image_extensions
-from labeler.tar_files import TarIndex, index_tar
+from labeler.tar_files import Member, TarIndex, index_tar
 
 UNKNOWN_SIZE = -1  # of a file in an archive that doesn't tell sizes without being read
 MOST_BYTES = 512 << 20  # of one file in an archive
 TEXTS = (".txt", ".caption", ".json")
+_LARGE = 16 << 20  # bytes of a file that is not read as a whole
 _MOST_NAMES = 300_000  # that are kept in memory, of all archives together
 _LONGEST_NAME = 1024
 _THROUGH = re.compile(rf"\.(?:tar|parquet){re.escape(os.sep)}", re.IGNORECASE)
@@ -93,8 +94,14 @@ def through(path: str | Path) -> tuple[str, str] | None:
     return None
 
 
-def open_member(archive: str, name: str) -> io.BytesIO:
-    """A file in an archive, open; raises `UnreadableImage` (also if it is empty) or `OSError`."""
+def open_member(archive: str, name: str) -> BinaryIO:
+    """A file in an archive, open; raises `UnreadableImage` (also if it is empty) or `OSError`.
+
+    A large one in a tar is read where it lies: many at once would fill the memory, also with holes.
+    """
+    held = _opened(archive)
+    if isinstance(held, TarArchive) and (part := held.part(name)):
+        return io.BufferedReader(part)
     data = read_member(archive, name)
     if not data:
         raise UnreadableImage("It is empty (0 bytes); get the archive again.")
@@ -146,6 +153,43 @@ def stays_inside(name: str) -> bool:
     )
 
 
+class _Part(io.RawIOBase):
+    """The bytes of a member, open to be read and sought in."""
+
+    def __init__(self, path: str, place: Member) -> None:
+        super().__init__()
+        self._file = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115
+        self._place, self._at = place, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._place.size}[whence]
+        if start + offset < 0:
+            raise ValueError("There is nothing before the beginning.")
+        self._at = start + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        wanted = max(min(len(view), self._place.size - self._at), 0)
+        data = os.pread(self._file.fileno(), wanted, self._place.offset + self._at)
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 class TarArchive:
     """A tar file: its files are read by where they lie."""
 
@@ -162,6 +206,13 @@ class TarArchive:
 
     def __len__(self) -> int:
         return len(self._members)
+
+    def part(self, name: str) -> _Part | None:
+        """A large file as a part of the archive; None for the others."""
+        place = self._members.get(name)
+        if place is None or not _LARGE < place.size <= MOST_BYTES:
+            return None
+        return _Part(self._path, place)
 
     def read(self, name: str, most: int = MOST_BYTES) -> bytes:
         place = self._members[name]

@@ -29,7 +29,15 @@ from labeler import (
     cli_simulate,
     cli_versions,
 )
-from labeler.cli_edge import OWN_PROCESS, PATHS, Band, Commands, give_way, opened_project
+from labeler.cli_edge import (
+    FOLLOW_LINKS,
+    OWN_PROCESS,
+    PATHS,
+    Band,
+    Commands,
+    give_way,
+    opened_project,
+)
 from labeler.cli_output import counted, progress_bar, say, some, tell, tell_unreadable
 
 if TYPE_CHECKING:
@@ -115,11 +123,13 @@ def init(folder: Path, encoder: str) -> None:
     metavar="FILE.csv",
     help="Tags for these images, as in: labeler tag",
 )
+@FOLLOW_LINKS
 def import_(
     paths: tuple[Path, ...],
     source: str | None,
     expect: tuple[float, float] | None,
     tags: Path | None,
+    follow_links: bool,
 ) -> None:
     """Take in images: folders, archives or files.
 
@@ -133,7 +143,14 @@ def import_(
     give_way()
     with opened_project() as project:
         with progress_bar() as progress:
-            summary = import_paths(project, paths, source=source, expect=expect, progress=progress)
+            summary = import_paths(
+                project,
+                paths,
+                source=source,
+                expect=expect,
+                follow_links=follow_links,
+                progress=progress,
+            )
         _show_import(summary)
         if tags is not None:
             cli_progress.take_tags(project, tags)

@@ -21,6 +21,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 PATHS = click.argument(
     "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
+FOLLOW_LINKS = click.option(
+    "--follow-links",
+    is_flag=True,
+    help="Follow links in folders that lead out of them; without it only those made here are.",
+)
 # The options where embeddings are read: a command takes them as listed, path_column, vector_column.
 _EMBEDDING_COLUMNS = (
     click.option(

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli_edge import PATHS, Failure, Fraction, embedding_columns, opened_project
+from labeler.cli_edge import (
+    FOLLOW_LINKS,
+    PATHS,
+    Failure,
+    Fraction,
+    embedding_columns,
+    opened_project,
+)
 from labeler.cli_output import (
     counted,
     progress_bar,
@@ -55,6 +62,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option(
     "--out", type=LIST, metavar="FILE", help="Write the list to a file: .csv, .parquet or .jsonl."
 )
+@FOLLOW_LINKS
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--encoder", metavar="NAME", help="What made the embeddings, where PATH holds such.")
 @embedding_columns
@@ -70,6 +78,7 @@ def predict(
     flat: bool,
     sidecar: str | None,
     out: Path | None,
+    follow_links: bool,
     as_json: bool,
     encoder: str | None,
     listed: Path | None,
@@ -100,7 +109,7 @@ def predict(
     from labeler.filtering import Filter
 
     destination = Destination(copy_to, link or "copy", flat, sidecar) if copy_to else None
-    wanted = Filter(low, high, top, version, destination, out)
+    wanted = Filter(low, high, top, version, destination, out, follow_links)
     columns = Columns(listed, path_column, vector_column)
     _check_columns(columns, paths, embedded=embedded)
     if embedded:

@@ -24,6 +24,7 @@ from labeler.errors import LabelerError
 from labeler.importing import import_paths
 from labeler.progress import Progress, silent
 from labeler.project import Project, is_project
+from labeler.whole_files import whole_file
 
 if TYPE_CHECKING:
     from labeler.drawings.motifs import Drawing
@@ -130,7 +131,6 @@ def _draw(job: tuple[Path, str, int], seed: int) -> DrawnPicture:
     folder, kind, number = job
     rng = np.random.default_rng([seed, list(SHARES).index(kind), number])
     drawing = draw(kind, rng)
-    folder.mkdir(parents=True, exist_ok=True)
     photo = kind == "scenes" or (drawing.image.mode == "RGB" and rng.random() < 0.6)
     path = folder / f"{kind}-{number:03}{'.jpg' if photo else '.png'}"
     _save(drawing, path)
@@ -138,14 +138,15 @@ def _draw(job: tuple[Path, str, int], seed: int) -> DrawnPicture:
 
 
 def _save(drawing: Drawing, path: Path) -> None:
-    if path.suffix == ".jpg":
-        drawing.image.save(path, quality=90)
-    else:
-        drawing.image.save(path, compress_level=4)
+    with whole_file(path, lasting=False) as scratch:
+        if path.suffix == ".jpg":
+            drawing.image.save(scratch, "JPEG", quality=90)
+        else:
+            drawing.image.save(scratch, "PNG", compress_level=4)
 
 
 def _write_rule(path: Path, drawn: Sequence[DrawnPicture]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as scratch, scratch.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["path", "score"])
         rows.writerows(

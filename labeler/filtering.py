@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which predictions pass, 0–1 with both ends, the first `top` of them, by which version (None:
-    the active one); where their images go, and the file of their list.
+    the active one); where their images go, and the file of their list. With `follow_links` what
+    links lead to elsewhere is predicted, too.
     """
 
     low: float = 0.0
@@ -31,6 +32,7 @@ class Filter:
     version: str | None = None
     destination: Destination | None = None
     out: Path | None = None
+    follow_links: bool = False
 
     def as_values(self) -> dict[str, Any]:
         """Plain values, so that a run's row can hold them."""
@@ -88,6 +90,7 @@ def filter_images(
         paths,
         version=wanted.version,
         leave_out=where.folder if where else None,
+        follow_links=wanted.follow_links,
         encoder=encoder,
         progress=progress,
     )

@@ -2,8 +2,9 @@
 
 Used by the import and by predicting over folders. Hidden folders, the thumbnails that systems keep
 beside the pictures, and what projects keep for themselves are not entered. A link to a file is
-followed while it stays inside the folder; links to folders never are, so there are no cycles. Tar
-and Parquet files with pictures are looked through like folders.
+followed while it stays inside the folder, one that leads out and links to folders only as
+labeler/outside_links.py says; a folder is entered once, so there are no cycles. Tar and Parquet
+files with pictures are looked through like folders.
 """
 
 from __future__ import annotations
@@ -24,11 +25,16 @@ from labeler.archives import (
 )
 from labeler.formats import looks_like_image
 from labeler.img2dataset import failed_keys
+from labeler.outside_links import OutsideLinks
 from labeler.project import STORE_FILE, SUBFOLDERS
 
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN"})
 LEADS_OUT = "A link to a file outside the imported folder; import the folder that holds the file."
-_LINKED_FOLDER = "A link to a folder is not followed; import that folder itself if you want it."
+_ASK = "or follow links: --follow-links"
+_LINKED_FOLDER = (
+    f"A link to a folder is not followed; import that folder itself if you want it, {_ASK}"
+)
+_LINKED_AGAIN = "A link to a folder that is looked through anyway, or can't be; it is not followed."
 _BAD_NAME = "Its name is not valid UTF-8 and can't be stored; rename it."
 _PACKED = "A compressed archive, in which nothing can be read in its place; unpack it to .tar."
 _NO_PICTURES = (
@@ -78,40 +84,41 @@ class Found:
     noted: list[tuple[str, str]] = field(default_factory=list)
 
 
-def find_images(root: Path) -> Found:
+def find_images(root: Path, links: OutsideLinks | None = None) -> Found:
     """Everything under the folder `root` (in the order of names), or the one file that it is.
 
     A single file is always taken: whoever names it means it. An archive is taken as a folder.
+    `links` says which links that lead out are followed; without it none is.
     """
-    root = Path(os.path.realpath(root))
+    root, links = Path(os.path.realpath(root)), links or OutsideLinks()
     found = Found()
     if not root.is_dir():
-        _take_one(found, root)
+        _take_one(found, root, links)
         return found
     texts: list[Path] = []
     tables: list[Path] = []
-    for path in _files(root, found):
+    for path in _files(root, found, links):
         if not path.name.startswith("._") and looks_like_image(path):
-            found.files.append(_found(path, root))
+            found.files.append(_found(path, root, links))
         elif path.suffix.lower() in TEXTS:
             texts.append(path)
-        elif not _take_archive(found, path, root):
+        elif not _take_archive(found, path, root, links):
             found.other_files += 1
             if path.suffix.lower() == ".parquet":
                 tables.append(path)
-    found.other_files += _pair(found, texts, root)
+    found.other_files += _pair(found, texts, root, links)
     _leave_failed(found, tables)
     return found
 
 
-def _take_one(found: Found, file: Path) -> None:
-    if _take_archive(found, file, file.parent):
+def _take_one(found: Found, file: Path, links: OutsideLinks) -> None:
+    if _take_archive(found, file, file.parent, links):
         return
     if file.suffix.lower() in _TABLES:
         found.closed.append((readable_name(file), _NO_PICTURES))
         return
-    found.files.append(_found(file, file.parent))
-    _pair(found, _texts_beside(file), file.parent)
+    found.files.append(_found(file, file.parent, links))
+    _pair(found, _texts_beside(file), file.parent, links)
 
 
 def texts_beside(image: str, root: Path) -> list[str]:
@@ -123,7 +130,8 @@ def texts_beside(image: str, root: Path) -> list[str]:
         archive, name = inside
         listing = look_into(Path(archive)) or Listing()
         return [f"{archive}{os.sep}{text}" for text in listing.texts.get(name, ())]
-    return [str(path) for path in _texts_beside(Path(image)) if _problem(path, root) is None]
+    beside, none = _texts_beside(Path(image)), OutsideLinks()
+    return [str(path) for path in beside if _problem(path, root, none) is None]
 
 
 def _texts_beside(file: Path) -> list[Path]:
@@ -134,12 +142,12 @@ def _texts_beside(file: Path) -> list[Path]:
     return [path for path in named if path != file and os.path.isfile(path)]  # noqa: PTH113
 
 
-def _take_archive(found: Found, path: Path, root: Path) -> bool:
+def _take_archive(found: Found, path: Path, root: Path, links: OutsideLinks) -> bool:
     """Take what is in the archive; False where `path` is none."""
     if path.name.lower().endswith(_PACKED_SUFFIXES):
         found.closed.append((readable_name(path), _PACKED))
         return True
-    problem = _problem(path, root) if may_be_archive(path) else None
+    problem = _problem(path, root, links) if may_be_archive(path) else None
     listing = Listing(problem=problem) if problem else look_into(path)
     if listing is None:
         return False
@@ -180,14 +188,14 @@ def _leave_failed(found: Found, tables: list[Path]) -> None:
             found.files[place] = replace(file, problem=_FAILED)
 
 
-def _pair(found: Found, texts: list[Path], root: Path) -> int:
+def _pair(found: Found, texts: list[Path], root: Path, links: OutsideLinks) -> int:
     """Note which texts lie beside which image; returns how many lie beside none."""
     beside: dict[str, list[str]] = {}
     for path in texts:
         beside.setdefault(os.path.splitext(path)[0], []).append(str(path))  # noqa: PTH122
     pairs = paired([file.path for file in found.files], beside)
     for image, named in pairs.items():
-        if allowed := [text for text in named if _problem(Path(text), root) is None]:
+        if allowed := [text for text in named if _problem(Path(text), root, links) is None]:
             found.texts[image] = allowed
     return len(texts) - len({text for named in pairs.values() for text in named})
 
@@ -197,7 +205,7 @@ def readable_name(path: str | Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _files(root: Path, found: Found) -> Iterator[Path]:
+def _files(root: Path, found: Found, links: OutsideLinks) -> Iterator[Path]:
     waiting = [root]
     while waiting:
         folder = waiting.pop()
@@ -213,11 +221,19 @@ def _files(root: Path, found: Found) -> Iterator[Path]:
         for entry in entries:
             if not _is_folder(entry):
                 yield Path(entry.path)
-            elif entry.is_symlink():
-                found.closed.append((readable_name(entry.path), _LINKED_FOLDER))
+            elif entry.is_symlink() and not _is_entered(Path(entry.path), root, links):
+                why = _LINKED_AGAIN if links.follow else _LINKED_FOLDER
+                found.closed.append((readable_name(entry.path), why))
             elif not _passed_over(entry.name, own):
                 folders.append(Path(entry.path))
         waiting.extend(reversed(folders))
+
+
+def _is_entered(link: Path, root: Path, links: OutsideLinks) -> bool:
+    try:
+        return links.may_enter(link, root)
+    except OSError:
+        return False
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -231,19 +247,20 @@ def _passed_over(name: str, own: tuple[str, ...]) -> bool:
     return name.startswith(".") or name in _SYSTEM_FOLDERS or name in own
 
 
-def _found(path: Path, root: Path) -> FoundFile:
+def _found(path: Path, root: Path, links: OutsideLinks) -> FoundFile:
     try:
         status = path.stat()
     except OSError:  # a broken link, or no permission: the reason is found when it is opened
-        return FoundFile(str(path), 0, 0, _problem(path, root))
-    return FoundFile(str(path), status.st_mtime_ns, status.st_size, _problem(path, root))
+        return FoundFile(str(path), 0, 0, _problem(path, root, links))
+    return FoundFile(str(path), status.st_mtime_ns, status.st_size, _problem(path, root, links))
 
 
-def _problem(path: Path, root: Path) -> str | None:
+def _problem(path: Path, root: Path, links: OutsideLinks) -> str | None:
     if not _is_text(str(path)):
         return _BAD_NAME
-    if os.path.islink(path) and not leads_inside(path, root):  # noqa: PTH114 (never raises)
-        return LEADS_OUT
+    is_link = os.path.islink(path)  # noqa: PTH114 (never raises)
+    if is_link and not leads_inside(path, root) and not links.may_read(path):
+        return f"{LEADS_OUT.removesuffix('.')}, {_ASK}"
     return None
 
 

@@ -19,6 +19,7 @@ from labeler.archives import lies_there, may_be_archive
 from labeler.errors import BadInput
 from labeler.finding import Found, FoundFile, find_images, readable_name
 from labeler.intake import Intake, Known
+from labeler.outside_links import links_for
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.sourcing import source_for
@@ -56,6 +57,7 @@ def import_paths(
     *,
     source: str | None = None,
     expect: tuple[float, float] | None = None,
+    follow_links: bool = False,
     progress: Progress = silent,
     workers: int | None = None,
 ) -> ImportSummary:
@@ -63,14 +65,15 @@ def import_paths(
 
     `source` names where they come from; without it each folder is a source of its own, named
     after the folder. `expect` is the band (low, high), 0–10, that the source's hand scores are
-    expected in. Raises `BadInput` for a path that is not there or a band that is none; no file,
-    whatever is wrong with it, stops the import. `progress` may raise `Stopped`, like Ctrl-C: the
-    files taken so far are recorded and the exception passes on. `workers` is the number of
-    threads, by default one per core.
+    expected in. With `follow_links` what links in the folders lead to elsewhere is taken, too;
+    without, only what this program linked there. Raises `BadInput` for a path that is not there or
+    a band that is none; no file, whatever is wrong with it, stops the import. `progress` may raise
+    `Stopped`, like Ctrl-C: the files taken so far are recorded and the exception passes on.
+    `workers` is the number of threads, by default one per core.
     """
     resolved = [_existing(project, Path(path)) for path in paths]
     _check_band(expect)
-    run = _Import(project, _known(project))
+    run = _Import(project, _known(project), follow_links=follow_links)
     for path in resolved:
         owner = source_for(project.store, path, resolved, source, expect)
         run.look_through(path, owner.id, forced=source is not None)
@@ -82,9 +85,12 @@ def import_paths(
 class _Import:
     """One run: first all folders are looked through, then the files that need it are taken in."""
 
-    def __init__(self, project: Project, known: dict[str, Known]) -> None:
+    def __init__(
+        self, project: Project, known: dict[str, Known], *, follow_links: bool = False
+    ) -> None:
         self.project = project
         self.known = known
+        self.links = links_for(project, follow=follow_links, known=self._knows)
         self.summary = ImportSummary()
         self.seen: set[str] = set()
         self.left: set[str | None] = set()  # content of the files that turned out gone
@@ -99,7 +105,7 @@ class _Import:
 
         A file keeps the source that it was first imported with unless another is `forced`.
         """
-        found = find_images(path)
+        found = find_images(path, self.links)
         self.summary.other_files += found.other_files
         self.summary.closed += [*found.closed, *found.noted]
         self.texts |= found.texts
@@ -118,6 +124,11 @@ class _Import:
                 self.waiting.append((file, kept))
         if path.is_dir() or may_be_archive(path):
             self._mark_vanished(path, found)
+
+    def _knows(self, path: str, mtime_ns: int, size: int) -> bool:
+        """Whether this very file was imported, or tried to, before."""
+        place = self.known.get(path)
+        return place is not None and (place.mtime_ns, place.size_bytes) == (mtime_ns, size)
 
     def _mark_vanished(self, folder: Path, found: Found) -> None:
         inside = f"{folder}{os.sep}".replace(os.sep * 2, os.sep)

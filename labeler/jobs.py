@@ -26,6 +26,7 @@ def _import(project: Project, params: dict[str, Any], heart: Heart, encoder: Any
         [Path(path) for path in params["paths"]],
         source=params.get("source"),
         expect=(float(expect[0]), float(expect[1])) if expect else None,
+        follow_links=bool(params.get("follow_links")),
         progress=heart.progress,
     )
     told = f"Found {summary.found} image files, {summary.new} of them new"

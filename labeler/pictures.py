@@ -161,7 +161,8 @@ def open_in_memory(path: Path) -> BinaryIO:
     opened = open_regular(path)
     if isinstance(opened, io.BytesIO):
         return opened
-    size_bytes = os.fstat(opened.fileno()).st_size
+    size_bytes = opened.seek(0, os.SEEK_END)
+    opened.seek(0)
     if size_bytes > IN_MEMORY:
         return opened
     with opened:

@@ -24,6 +24,7 @@ from labeler.encoding import encoded
 from labeler.errors import BadInput, UnreadableImage
 from labeler.finding import FoundFile
 from labeler.fingerprints import content_hash
+from labeler.outside_links import KEPT_IN, links_for
 from labeler.pictures import open_regular
 from labeler.progress import Progress, silent
 from labeler.project import Project
@@ -32,7 +33,6 @@ from labeler.wanted_files import WantedFile, wanted_files
 if TYPE_CHECKING:
     from model.encoders import Encoder
 
-KEPT_IN = "predicted.sqlite"
 _STORED_BATCH = 8192
 
 
@@ -74,18 +74,19 @@ def predict_paths(
     *,
     version: str | None = None,
     leave_out: Path | None = None,
+    follow_links: bool = False,
     encoder: Encoder | None = None,
     progress: Progress = silent,
 ) -> PredictedImages:
     """What a version says of every image in `paths`: files, folders and archives to the bottom.
 
     It is the active version unless another is named. `leave_out` is a folder not to look into
-    (where copies go). `encoder` is loaded if it is needed and not given. A file that can't be read
-    is in the result's `unreadable`. Raises `BadInput` for a path that isn't there and where there
-    is no such version.
+    (where copies go). With `follow_links` what links lead to elsewhere is predicted, too.
+    `encoder` is loaded if it is needed and not given. A file that can't be read is in the result's
+    `unreadable`. Raises `BadInput` for a path that isn't there and where there is no such version.
     """
     chosen = version_named(project, version)
-    wanted = wanted_files(paths, leave_out)
+    wanted = wanted_files(paths, leave_out, links_for(project, follow=follow_links))
     result = PredictedImages(chosen.name, unreadable=wanted.unreadable)
     run = _Run(project, chosen, wanted.files, progress, result.unreadable)
     made = run.predictions(encoder)

@@ -41,10 +41,10 @@ def start_run(project: Project, kind: str, params: dict[str, Any]) -> Run:
     """Start a run of `kind` (a key of JOBS) in the background, or join the active one.
 
     Trainings and embeddings are joined whatever they were started with: they are about all images.
-    `params` for import: paths (absolute), source, expect ([low, high]), embed (default true); for
-    train: recipe, note; for adopt: path (absolute) and what `labeler.adopting.adopt` takes. Raises
-    `BadInput` if an import, export, … of something else is going on, and `LabelerError` if no
-    process can be started.
+    `params` for import: paths (absolute), source, expect ([low, high]), follow_links, embed
+    (default true); for train: recipe, note; for adopt: path (absolute) and what
+    `labeler.adopting.adopt` takes. Raises `BadInput` if an import, export, … of something else is
+    going on, and `LabelerError` if no process can be started.
     """
     if kind not in JOBS:
         raise BadInput(f"There are no runs of the kind {kind}; it is one of {', '.join(JOBS)}.")

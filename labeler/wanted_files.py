@@ -10,6 +10,7 @@ from pathlib import Path
 from labeler.archives import may_be_archive
 from labeler.errors import BadInput
 from labeler.finding import FoundFile, find_images, readable_name
+from labeler.outside_links import OutsideLinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,14 @@ class WantedFiles:
     unreadable: list[tuple[str, str]]
 
 
-def wanted_files(paths: Sequence[Path], leave_out: Path | None = None) -> WantedFiles:
+def wanted_files(
+    paths: Sequence[Path], leave_out: Path | None = None, links: OutsideLinks | None = None
+) -> WantedFiles:
     """Every image in `paths`, under the first of them that holds it.
 
     Folders are searched to the bottom and archives as if they were folders. `leave_out` is a folder
-    not to look into. Raises `BadInput` for a path that isn't there.
+    not to look into, `links` says which of those that lead out are followed. Raises `BadInput` for
+    a path that isn't there.
     """
     skipped = Path(os.path.realpath(leave_out)) if leave_out else None
     many = sum(map(_holds_others, paths)) > 1
@@ -45,7 +49,7 @@ def wanted_files(paths: Sequence[Path], leave_out: Path | None = None) -> Wanted
             raise BadInput(f"{readable_name(path)} is not there; check the path.")
         # A folder around what was given hides none of it: then it was asked for by name.
         inner = None if skipped is None or root.is_relative_to(skipped) else skipped
-        found = find_images(path)
+        found = find_images(path, links)
         unreadable += [*found.closed, *found.noted]
         for file in found.files:
             if inner and Path(file.path).is_relative_to(inner):

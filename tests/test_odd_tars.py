@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 from pictures import jpeg_bytes
+from PIL import Image
 
 from labeler.archives import look_into
+from labeler.errors import UnreadableImage
+from labeler.pictures import open_in_memory, open_picture
 
 
 def odd_header(name: str, kind: bytes, size: int, *, octal: bool = True) -> bytes:
@@ -99,3 +102,30 @@ def test_what_headers_say_is_not_kept_in_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert listing is not None and list(listing.pictures) == ["good.jpg"]
     assert most < 20 << 20
+
+
+def test_a_member_of_zeros_is_not_read_into_memory(tmp_path: Path) -> None:
+    path, size = tmp_path / "a.tar", 500 << 20
+    with path.open("wb") as file:
+        file.write(odd_header("a.jpg", b"0", size))
+        file.truncate(512 + size + 1024)
+    tracemalloc.start()
+    with pytest.raises(UnreadableImage):
+        open_picture(path / "a.jpg")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20 << 20
+
+
+def test_a_large_picture_in_a_tar_is_the_same_as_beside_it(tmp_path: Path) -> None:
+    pixels = os.urandom(64) * ((17 << 20) // 64)
+    picture = Image.frombytes("RGB", (2400, 2400), pixels[: 2400 * 2400 * 3])
+    for name in ("a.bmp", "a.tif"):
+        picture.save(tmp_path / name)
+        with tarfile.open(tmp_path / f"{name}.tar", "w") as tar:
+            tar.add(tmp_path / name, "x/first.bmp")
+            tar.add(tmp_path / name, f"x/{name}")
+        inside = tmp_path / f"{name}.tar" / "x" / name
+        with open_in_memory(inside) as opened:
+            assert opened.read() == (tmp_path / name).read_bytes()
+        assert open_picture(inside).tobytes() == open_picture(tmp_path / name).tobytes()

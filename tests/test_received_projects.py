@@ -18,6 +18,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from received import (
     ASSETS,
     DIGEST,
@@ -40,9 +41,11 @@ from db.errors import StoreError
 from db.plain_files import NotPlain, make_folders
 from db.predicted_files import predicted_files
 from db.store import Store
-from labeler import living, runs
+from labeler import launching, living, runs
 from labeler.adding import keep
 from labeler.backup import back_up
+from labeler.cli import labeler
+from labeler.demo import draw_collection
 from labeler.doctor import examine
 from labeler.errors import LabelerError
 from labeler.in_hand import InHand
@@ -321,6 +324,15 @@ def test_an_earlier_export_leads_out_of_its_folder_by_no_link(box: Sandbox) -> N
     assert run(box, ["export", "imagefolder", str(folder)]) is None
 
 
+def test_the_demo_draws_over_no_file_of_a_person(box: Sandbox) -> None:
+    link(box, "collection/scenes/scenes-001.jpg", "holiday.jpg")
+    drawn = draw_collection(box.project / "collection", 18)
+    assert not any(picture.path.is_symlink() for picture in drawn)
+    link(box, "collection", "")
+    with pytest.raises(NotPlain):
+        draw_collection(box.project / "collection", 18)
+
+
 @pytest.mark.parametrize("target", ["own.sqlite", "thesis.txt", "new"])
 def test_predictions_are_kept_in_no_file_of_a_person(box: Sandbox, target: str) -> None:
     for end in ("", "-wal", "-shm", "-journal"):
@@ -412,3 +424,14 @@ def test_a_project_keeps_what_its_owner_set(box: Sandbox, umask: Callable[[int],
     assert open_to_others(box.project) == "read"
     box.project.chmod(0o700)
     assert open_to_others(box.project) is None
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0o755, True), (0o700, False)])
+def test_the_app_says_that_others_can_read_a_project(
+    box: Sandbox, monkeypatch: pytest.MonkeyPatch, mode: int, told: bool
+) -> None:
+    monkeypatch.setattr(launching, "serve", lambda *_, **__: None)
+    box.project.chmod(mode)
+    (box.project / STORE_FILE).chmod(0o644)
+    said = CliRunner().invoke(labeler, ["--project", str(box.project), "app"]).output
+    assert ("Others on this machine can read" in said) == told

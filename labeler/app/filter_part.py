@@ -44,6 +44,7 @@ def filter_part(project: Project, version: str) -> None:
     with right:
         put = str(st.selectbox("Image files", list(PUT), format_func=PUT.__getitem__))
         flat = st.checkbox("All in one folder", help="Else in the folders that they are in.")
+        follow = st.checkbox("Follow links", help="Also those that lead out of the folder.")
         sidecar = st.selectbox(
             "Prediction as a file", list(SIDECARS), format_func=SIDECARS.__getitem__
         )
@@ -52,7 +53,7 @@ def filter_part(project: Project, version: str) -> None:
         source, folder = _looked_at(given), checked(target)
         where = None if put == "none" else Destination(folder, put, flat, sidecar)
         out = folder / f"predictions.{form}"
-        wanted = Filter(low / 100, high / 100, top, version, where, out)
+        wanted = Filter(low / 100, high / 100, top, version, where, out, follow)
         params = {"paths": [str(source)], "filter": wanted.as_values()}
         st.session_state["filter-run"] = runs.start_run(project, "predict", params).id
         st.rerun()

@@ -18,10 +18,11 @@ from labeler.errors import BadInput, UnreadableImage
 from labeler.exports.image_files import file_name, place
 from labeler.exports.plan import Exported
 from labeler.exports.rows import Dataset, Row
+from labeler.outside_links import EXPORT_LIST
 from labeler.progress import Progress
 from labeler.whole_files import is_scratch, make_way, remove_scratch, whole_file
 
-LIST = ".labeler-export"
+LIST = EXPORT_LIST
 _KIND = "labeler export"
 
 

@@ -80,6 +80,12 @@ def choose(project: Project | None, images: int) -> None:
         seen = look(pasted) if pasted and pasted.strip() else None
         say(seen)
         source, expect = source_fields(seen)
+        follow = st.checkbox(
+            "Follow links",
+            help="Also take what links in the folder lead to elsewhere, as in the cache of Hugging "
+            "Face. What this program linked is taken in any case.",
+            key="follow-links",
+        )
         folder = None if project else project_field()
         encoder = encoder_field(project) if not images else None
         ready = seen is not None and seen.problem is None and (project or folder)
@@ -94,6 +100,7 @@ def choose(project: Project | None, images: int) -> None:
                 seen=seen,
                 source=source,
                 expect=expect,
+                follow_links=follow,
             )
 
 
@@ -164,6 +171,7 @@ def begin(
     seen: Look,
     source: str,
     expect: tuple[float, float] | None,
+    follow_links: bool,
 ) -> None:
     if project is None:
         assert folder is not None
@@ -173,7 +181,12 @@ def begin(
     elif encoder:
         project.store.set_setting("encoder", canonical(encoder))
     # The run embeds what it imported, too.
-    params = {"paths": [str(seen.path)], "source": source.strip() or None, "expect": expect}
+    params = {
+        "paths": [str(seen.path)],
+        "source": source.strip() or None,
+        "expect": expect,
+        "follow_links": follow_links,
+    }
     runs.start_run(project, "import", params)
     st.rerun()
 
