@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from db.commit_numbers import new_lineage
 from db.engine import PATIENCE_SECONDS, as_it_lies, explained
 from db.plain_files import check_store_files, opened_or_created
 
@@ -54,6 +55,8 @@ def copy_store(path: Path, to: Path, watch: Watch = _unwatched) -> None:
                 source.backup(
                     target, pages=_PAGES_AT_ONCE, progress=_spread(watch, written.fileno(), source)
                 )
+                # Told from the store itself wherever it is put: see db/commit_numbers.py.
+                target.execute(f"PRAGMA user_version = {new_lineage()}")
                 os.fsync(written.fileno())
 
 

@@ -8,21 +8,25 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError
 
-from db.errors import StoreError
+from db.errors import ReplacedError, StoreError
+from db.file_watch import FileWatch, never_close
 from db.plain_files import check_store_files
 
 PATIENCE_SECONDS = 30.0
+_Kind = TypeVar("_Kind", bound=sqlite3.Connection)
 _CACHE_KIB = 32 * 1024
 # With less room than this SQLite can't make the files that it needs beside a store.
 _LITTLE_ROOM = 128 * 1024
 
 
-def open_engine(path: Path, patience: float, *, foreign_keys: bool = True) -> Engine:
+def open_engine(
+    path: Path, patience: float, *, foreign_keys: bool = True, watch: FileWatch | None = None
+) -> Engine:
     """An engine whose transactions are SQLite's own: DEFERRED ones to read.
 
     For writers, `engine.execution_options(begin="IMMEDIATE")` takes the write lock at the start,
@@ -31,7 +35,7 @@ def open_engine(path: Path, patience: float, *, foreign_keys: bool = True) -> En
     """
     url = URL.create("sqlite", database=str(path))
     # Threads beyond the pool wait for SQLite's lock, not for a free connection.
-    engine = create_engine(url, max_overflow=-1, creator=lambda: _connection(path, patience))
+    engine = create_engine(url, max_overflow=-1, creator=lambda: _connection(path, patience, watch))
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: Any) -> None:
@@ -41,6 +45,8 @@ def open_engine(path: Path, patience: float, *, foreign_keys: bool = True) -> En
         # An acknowledged hand score survives a power cut.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = {-_CACHE_KIB}")
+        if watch is not None:  # the log is moved into the file by `Store`, which looks first
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
 
     @event.listens_for(engine, "checkin")
     def _given_back(connection: Any, record: Any) -> None:
@@ -60,11 +66,41 @@ class _Resting(sqlite3.Connection):
     """To a store that nobody can be writing in: nothing is put beside it."""
 
 
-def _connection(path: Path, patience: float) -> sqlite3.Connection:
+class _Watched(sqlite3.Connection):
+    """To a store that is looked at; closed only while that is the one that was opened.
+
+    As the last one to be closed it would move the log into whatever lies there now.
+    """
+
+    watch: FileWatch | None = None
+
+    def close(self) -> None:
+        if self.watch is None or not self.watch.stopped:
+            super().close()
+        elif self.in_transaction:
+            self.rollback()
+
+
+def is_watched(connection: object) -> bool:
+    """Whether a driver's connection is one to a store that can be written."""
+    return isinstance(connection, _Watched)
+
+
+def _connection(path: Path, patience: float, watch: FileWatch | None) -> sqlite3.Connection:
     """A connection that has seen the store; raises what SQLite does where there can be none."""
     check_store_files(path)
+    if watch is not None:
+        watch.refuse_stopped()
     try:
-        return _opened(_address(path, "mode=rw"), patience, sqlite3.Connection)
+        before = path.stat().st_ino
+        connection = _opened(_address(path, "mode=rw"), patience, _Watched)
+        if path.stat().st_ino != before:
+            never_close(connection)
+            raise ReplacedError(f"{path} was replaced while it was opened; try again.")
+        if watch is not None:
+            connection.watch = watch
+            watch.connected(connection)
+        return connection
     except sqlite3.OperationalError as error:
         if not is_unwritten(error) or not _rests(path):
             raise
@@ -80,7 +116,7 @@ def _address(path: Path, how: str) -> str:
     return f"{path.absolute().as_uri()}?{how}"
 
 
-def _opened(address: str, patience: float, kind: type[sqlite3.Connection]) -> sqlite3.Connection:
+def _opened(address: str, patience: float, kind: type[_Kind]) -> _Kind:
     connection = sqlite3.connect(
         address,
         uri=True,

@@ -27,6 +27,11 @@ def revision_of(connection: Connection) -> str | None:
     return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
 
+def known_revisions() -> set[str]:
+    """The schema revisions that this program can bring up to date, and the newest."""
+    return {name.stem[1:].partition("_")[0] for name in (SCRIPTS / "versions").glob("r[0-9]*_*.py")}
+
+
 def bring_up_to_date(path: Path, patience: float, scripts: Path = SCRIPTS) -> None:
     """Migrate the store at `path` to the newest revision in `scripts`, or leave it as it was.
 

@@ -6,16 +6,20 @@ import os
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from db.engine import PATIENCE_SECONDS, explained, open_engine
-from db.errors import StoreError
+from db.commit_numbers import file_and_log_belong, following, log_of, new_lineage
+from db.engine import PATIENCE_SECONDS, explained, is_watched, open_engine
+from db.errors import ReplacedError, StoreError
+from db.file_watch import FileWatch
 from db.migrating import bring_up_to_date, revision_of
 from db.migrations import HEAD
 from db.plain_files import check_store_files, created_anew
@@ -24,6 +28,10 @@ from db.schema import SettingRow
 # Kept in the file's header, so that another program's SQLite file is never taken for a store.
 APPLICATION_ID = 0x5461_7374
 PAGE_SIZE = 8192
+# Between two looks at what others may be moving.
+# With so much in it the log is moved into the file: what SQLite takes for its default, 1000 pages.
+_PAUSES = (0.02, 0.05, 0.1, 0.0)
+_LONG_LOG = 1000 * PAGE_SIZE
 
 
 class Store:
@@ -36,10 +44,12 @@ class Store:
     def __init__(self, path: Path, patience: float = PATIENCE_SECONDS) -> None:
         """For `create` and `open`, which see to it that the file is a store."""
         self.path = path
-        self._engine = open_engine(path, patience)
+        self._watch = FileWatch(path, HEAD)
+        self._engine = open_engine(path, patience, watch=self._watch)
         self._writer = self._engine.execution_options(begin="IMMEDIATE")
         self._patience = patience
         self._turn = threading.Lock()
+        self._long_log = _LONG_LOG
 
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, str] | None = None) -> Store:
@@ -76,6 +86,7 @@ class Store:
         check_store_files(path)
         if not path.is_file():
             raise StoreError(f"There is no store at {path}; make a project with: labeler init DIR")
+        check_log(path)
         store = cls(path, patience)
         try:
             with store.reading() as session:
@@ -89,15 +100,97 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """Read and write: committed at the end, rolled back whole if anything is raised."""
+        """Read and write: committed at the end, rolled back whole if anything is raised.
+
+        Raises `ReplacedError` where the file or its log is not the one that was opened, also after
+        the commit: what was written is in the store that lies at `path`, or not acknowledged.
+        """
         with (
             self._in_turn(),
             explained(self.path),
             Session(self._writer, autoflush=False) as session,
         ):
-            session.connection()  # Takes the write lock before the first read.
+            since = self._begin()
+            driver = _driver(session.connection())  # Takes the write lock before the first read.
+            number, changes = self._look(session.connection(), since), driver.total_changes
             yield session
+            session.flush()
+            changed = driver.total_changes != changes
+            if changed:
+                number = following(number)
+                driver.execute(f"PRAGMA user_version = {number}")
             session.commit()
+            if changed and is_watched(driver):
+                self._watch.committed(number, self._latest)
+                if self._watch.log_size > self._long_log:
+                    self._empty_log()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the file was found not to be the one that was opened; nothing is taken then."""
+        return self._watch.stopped
+
+    def _begin(self) -> int:
+        self._watch.refuse_stopped()
+        return self._watch.number
+
+    def _look(self, connection: Connection, since: int) -> int:
+        """See to it that the store is the one that was opened; the number of its last commit."""
+        driver = _driver(connection)
+        if not is_watched(driver):
+            return 0
+        return self._watch.look(driver, lambda: revision_of(connection), since)
+
+    def _latest(self) -> int:
+        with self._engine.connect() as connection:
+            return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+
+    def checkpoint(self) -> bool:
+        """Move what the log holds into the file, so that the file alone is the store.
+
+        Waits for nobody: False where somebody reads or writes at this moment.
+        """
+        if not self._turn.acquire(blocking=False):
+            return False
+        try:
+            self._watch.refuse_stopped()
+            with explained(self.path):
+                return self._empty_log()
+        finally:
+            self._turn.release()
+
+    def _empty_log(self) -> bool:
+        """In our turn. Without success the next try is made when the log has grown by as much."""
+        with closing(self._engine.raw_connection()) as pooled:
+            driver = pooled.driver_connection
+            if not isinstance(driver, sqlite3.Connection) or not is_watched(driver):
+                return False
+            driver.execute("PRAGMA busy_timeout = 0")
+            try:
+                self._look_between(driver)
+                # The first leaves room for writers, and little to do for the second.
+                for how in ("PASSIVE", "TRUNCATE"):
+                    busy, _, _ = driver.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+                    self._look_between(driver)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in (
+                    sqlite3.SQLITE_BUSY,
+                    sqlite3.SQLITE_LOCKED,
+                ):
+                    raise
+                busy = True
+            finally:
+                driver.execute(f"PRAGMA busy_timeout = {int(1000 * self._patience)}")
+        self._long_log = self._watch.log_size + _LONG_LOG if busy else _LONG_LOG
+        return not busy
+
+    def _look_between(self, driver: sqlite3.Connection) -> None:
+        since = self._watch.number
+        driver.execute("BEGIN")
+        try:
+            self._watch.look(driver, lambda: _revision(driver), since)
+        finally:
+            driver.execute("ROLLBACK")
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
@@ -114,6 +207,8 @@ class Store:
     def reading(self) -> Iterator[Session]:
         """One consistent view of the store; what is written meanwhile is not seen."""
         with explained(self.path), Session(self._engine, autoflush=False) as session:
+            since = self._begin()
+            self._look(session.connection(), since)
             yield session
 
     def setting(self, name: str) -> str | None:
@@ -129,8 +224,46 @@ class Store:
             )
 
     def close(self) -> None:
-        """Give back the connections; a closed store opens new ones when used again."""
+        """Give back the connections; a closed store opens new ones when used again.
+
+        The last one to close a store moves its log into the file. Where that is another one now,
+        all stay open to the end of the process.
+        """
+        with suppress(StoreError, SQLAlchemyError):
+            if self._watch.number and not self._watch.stopped:
+                with self.reading():
+                    pass
         self._engine.dispose()
+        if not self._watch.stopped:
+            self._watch.forget()
+
+
+def check_log(path: Path) -> None:
+    """Raise `ReplacedError` where the log beside a store is not of the same moment as its file.
+
+    Before it is opened: SQLite would read both as one, and close them as one.
+    """
+    for wait in _PAUSES:  # others may be moving the log at this moment
+        if file_and_log_belong(path):
+            return
+        time.sleep(wait)
+    raise ReplacedError(
+        f"{path} and {log_of(path).name} beside it are not of the same moment: the folder was "
+        "copied while the app was open, or one of the two was put there alone. Copy it again with "
+        "the app closed, restore a backup (labeler backup makes one while the app is open), or use "
+        "the file without its log: labeler doctor --repair"
+    )
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
+def _revision(driver: sqlite3.Connection) -> str | None:
+    row = driver.execute("SELECT version_num FROM alembic_version").fetchone()
+    return row and str(row[0])
 
 
 def _remove_killed(path: Path) -> None:
@@ -160,6 +293,7 @@ def _prepare(path: Path) -> None:
     with explained(path), closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {new_lineage()}")
         connection.execute("PRAGMA journal_mode = WAL")
 
 

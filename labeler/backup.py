@@ -26,7 +26,7 @@ from labeler import adding
 from labeler.errors import BadInput, LabelerError
 from labeler.progress import Progress, silent
 from labeler.project import STORE_FILE, Project
-from labeler.whole_files import is_scratch, scratch_beside, whole_file
+from labeler.whole_files import is_scratch, refuse_store, scratch_beside, whole_file
 
 TAR, STORE = ".tar", ".sqlite"
 # What else in the project's folder can't be made again: heads, and pictures that came as bytes.
@@ -134,6 +134,9 @@ def _check_place(project: Project, place: Path, force: bool) -> None:
     taken = [store, *(store.with_name(f"{store.name}{end}") for end in ("-wal", "-shm"))]
     if os.path.realpath(place) in {os.path.realpath(each) for each in taken}:
         raise BadInput(f"{place} is the store itself; choose another place.")
+    if place.exists() and place.samefile(store):  # by a second name; opening it drops its locks
+        raise BadInput(f"{place} is the store itself; choose another place.")
+    refuse_store(place)
     if place.suffix.lower() not in (TAR, STORE):
         raise BadInput(
             f"A backup is a .tar (the project) or a .sqlite (the store alone) and is not packed: "
@@ -251,16 +254,11 @@ class _Watched:
 
 
 def _restoring(project: Project, place: Path) -> str:
+    """How this backup becomes a project again."""
+    restored = f"To restore it, close the app and run: labeler --project {project.folder} restore"
     if _is_tar(place):
-        return (
-            f"To restore it: tar -xf {place.name} makes the folder {_dated_name(project)}, which "
-            "is the project; open it with: labeler --project FOLDER app"
-        )
-    store = project.store.path
-    return (
-        f"To restore it: close the app, remove {store.name}-wal and {store.name}-shm in "
-        f"{store.parent} if they are there, and copy {place.name} over {store.name}."
-    )
+        return f"{restored} {place} (or labeler restore {place} NEWFOLDER)"
+    return f"{restored} {place}"
 
 
 def _remember(project: Project, done: BackedUp) -> None:

@@ -213,6 +213,7 @@ for command in (
     cli_export.export,
     cli_model.card,
     cli_care.backup,
+    cli_care.restore,
     cli_care.doctor,
     cli_share.app,
     cli_share.demo,

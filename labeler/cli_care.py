@@ -1,4 +1,4 @@
-"""Commands that look after a project: backup and doctor."""
+"""Commands that look after a project: backup, restore and doctor."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ def backup(place: Path, force: bool) -> None:
     again and are left out. The copy is read again before it gets its name. Pictures of sources are
     in no backup.
 
-    To restore one, close the app, remove labeler.sqlite-wal and labeler.sqlite-shm from the project
-    folder if they are there, and copy FILE over its labeler.sqlite. A .tar unpacks (tar -xf) into a
-    new folder that is the project.
+    Restore one with labeler restore. A store in use is never replaced, with or without --force.
     """
     from labeler.backup import back_up
 
@@ -34,6 +32,27 @@ def backup(place: Path, force: bool) -> None:
             done = back_up(project, place, force=force, progress=progress)
         for line in done.sentences().splitlines():
             say(line)
+
+
+@click.command()
+@click.argument("backup", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+def restore(backup: Path, folder: Path | None) -> None:
+    """Make the project what it was when FILE was written by labeler backup.
+
+    DIR is the project's folder, made if needed; without it --project or the current folder. Close
+    the app first. FILE is checked before anything changes; the store that is there is kept beside
+    the restored one, and so are other files of the same names. Pictures of sources are in no
+    backup, previews are made again.
+    """
+    from labeler.project import find_folder
+    from labeler.restoring import restore as restore_project
+
+    give_way()
+    place = folder or find_folder(click.get_current_context().find_object(Path), lost=True)
+    with progress_bar() as progress:
+        done = restore_project(backup, place, progress=progress)
+    say(done.sentence())
 
 
 @click.command()

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from db.backups import problems_of
+from db.errors import ReplacedError
+from db.store import check_log
 from labeler.backup import back_up
 from labeler.checkups import EXAMPLES, Finding, findings, row_findings
 from labeler.progress import Progress, silent
 from labeler.project import STORE_FILE, Project, check_folders
+from labeler.restoring import drop_log
 from labeler.salvage import salvage
 
 
@@ -51,6 +54,10 @@ def examine(folder: Path, *, repair: bool = False, progress: Progress = silent) 
     path = folder / STORE_FILE
     looking = "checking the file of the store"
     progress(0, 0, looking)
+    try:
+        check_log(path)
+    except ReplacedError as error:
+        return _strange_log(folder, str(error), repair, progress)
     problems = problems_of(path, lambda *_: progress(0, 0, looking))
     if problems:
         return _damaged(folder, problems, repair, progress)
@@ -108,6 +115,26 @@ def _damaged(folder: Path, problems: list[str], repair: bool, progress: Progress
         found.advice = saved.sentence()
         after = examine(folder, repair=True, progress=progress)
         report.findings += after.findings
+    return report
+
+
+def _strange_log(folder: Path, why: str, repair: bool, progress: Progress) -> Report:
+    """Without its log the file is a store of an earlier moment, if it is whole."""
+    path = folder / STORE_FILE
+    advice = (
+        "Best is a backup (labeler restore FILE), or the folder copied again with the app closed. "
+        "Without one, close the app and run labeler doctor --repair: it puts the log aside, and "
+        "what is in the log alone is not in the store then."
+    )
+    found = Finding("log", "log is not of the same moment as its store", 1, [why], advice)
+    report = Report(folder, [found])
+    if repair:
+        aside = dated(path, "damaged")
+        drop_log(path, aside)
+        found.mended = True
+        report.backup = aside
+        found.advice = f"Both are kept as {aside.name} and its log."
+        report.findings += examine(folder, repair=True, progress=progress).findings
     return report
 
 

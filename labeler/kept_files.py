@@ -111,10 +111,10 @@ def make_small_copies(project: Project, hashes: list[str], watch: Watch) -> list
 def removable(project: Project, paths: list[Path]) -> list[Path]:
     """Those of `paths` that may go now.
 
-    After a repair, with the store as it was before beside it, small copies may not: one of an image
-    whose row is lost may be all that is left of the picture.
+    After a repair or a restoring, with the store as it was before beside it, small copies may not:
+    one of an image whose row is lost may be all that is left of the picture.
     """
-    names = (f"{STORE_FILE}.damaged-", f"{STORE_FILE}.before-repair-")
+    names = tuple(f"{STORE_FILE}.{why}-" for why in ("damaged", "before-repair", "before-restore"))
     if not any(name.startswith(names) for name in _files_in(project.folder)):
         return [path for path in paths if _is_old(path)]
     kept = (project.previews, project.thumbnails)
@@ -159,6 +159,12 @@ def heads_of_no_version(project: Project) -> list[Path]:
     named = {Path(version.file).stem for version in db.versions.history(project.store)}
     paths = (project.models / name for name in _files_in(project.models))
     return [path for path in paths if path.suffix == ".safetensors" and path.stem not in named]
+
+
+def remove_sketches(project: Project) -> None:
+    """Have those of another store made anew when they are needed."""
+    names = () if project.sketches.is_symlink() else _files_in(project.sketches)
+    remove([project.sketches / name for name in names if name.endswith(".npy")])
 
 
 def remove(paths: list[Path]) -> None:

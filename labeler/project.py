@@ -186,10 +186,11 @@ def is_project(folder: Path) -> bool:
     return (folder / STORE_FILE).is_file()
 
 
-def find_folder(given: Path | None = None) -> Path:
+def find_folder(given: Path | None = None, *, lost: bool = False) -> Path:
     """The project's folder: `given` (--project), else LABELER_PROJECT, else the current one.
 
-    Raises `NoProject` if there is none; the store is not opened.
+    Raises `NoProject` if there is none; the store is not opened. A folder that was named may have
+    `lost` its store.
     """
     named = given or (Path(env) if (env := os.environ.get("LABELER_PROJECT")) else None)
     if named is None and not is_project(Path.cwd()):
@@ -198,7 +199,14 @@ def find_folder(given: Path | None = None) -> Path:
             "or make one with: labeler init DIR"
         )
     folder = (named or Path.cwd()).expanduser().resolve()
+    if lost and named is not None:
+        return folder
     if not is_project(folder):
+        if (folder / f"{STORE_FILE}-wal").exists():
+            raise NoProject(
+                f"{folder} has lost its {STORE_FILE}, only the log of it is left; restore a backup "
+                f"with: labeler restore FILE {folder}"
+            )
         raise NoProject(f"{folder} is not a project; make one with: labeler init {folder}")
     return folder
 

@@ -26,13 +26,15 @@ from db.plain_files import (
     make_folders,
     opened_or_created,
 )
+from labeler.errors import BadInput
 from labeler.file_locks import LOCKS, is_held, lock
-from labeler.project import STORE_FILE
+from labeler.project import STORE_FILE, STORE_FILES
 
 _PREFIX, _SUFFIX = ".labeler-", ".part"
 _SCRATCH = re.compile(r"\.labeler-[0-9a-z]{2,16}(-[0-9a-f]{8})?\.part")
 _OPENED = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _USUAL = 0o666  # less what the person's umask takes away
+_IN_USE = ("-wal", "-shm", "-journal")  # what SQLite puts beside a file that it has open
 _FORGOTTEN_SECONDS = 24 * 3600.0  # where there are no locks to tell
 
 
@@ -48,6 +50,7 @@ def whole_file(
     folder no link is followed, and who may open its store may open the file; elsewhere it is as
     others are there, or its owner's alone if `private`.
     """
+    refuse_store(path)
     if within is not None and not within.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(within))
     handle, scratch = _beside(path, private=private)
@@ -74,6 +77,26 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a file as `whole_file` does."""
     with whole_file(path) as scratch:
         scratch.write_bytes(data)
+
+
+def refuse_store(path: Path) -> None:
+    """Raise `BadInput` where `path` is a project's store, or a file of one that is in use.
+
+    Told by names alone: whoever opens a store's file drops the locks of its process on it.
+    """
+    places = {path, Path(os.path.realpath(path))}
+    for place in places:
+        name = place.name.lower()
+        if name in STORE_FILES:
+            raise BadInput(f"{path} is the store of a project; choose another name.")
+        if name.startswith(f"{STORE_FILE}.") and os.path.lexists(place):
+            raise BadInput(f"{path} is a copy that the program keeps; choose another name.")
+        beside = (place.with_name(f"{place.name}{end}") for end in _IN_USE)
+        if (used := next((file for file in beside if os.path.lexists(file)), None)) is not None:
+            raise BadInput(
+                f"{path} is in use by another program ({used.name} lies beside it); close that one "
+                "or choose another name."
+            )
 
 
 @contextmanager

@@ -271,10 +271,11 @@ def test_an_old_store_is_migrated_with_all_it_holds_and_a_copy_beside_it(
     (image_id,) = add_images(store, 1)
     score(store, image_id, 0)
     scripts = later_scripts(tmp_path)
+    store.close()
     bring_up_to_date(store.path, 1, scripts)
-    with store.reading() as session:
-        new = session.connection().exec_driver_sql("SELECT id, stars, hand_score FROM images")
-        assert new.all() == [(image_id, None, 0.0)]
+    with closing(sqlite3.connect(store.path)) as connection:
+        new = connection.execute("SELECT id, stars, hand_score FROM images")
+        assert new.fetchall() == [(image_id, None, 0.0)]
     with closing(Store.open(tmp_path / "labeler.sqlite.before-later")) as copy:
         assert scores.distribution(copy)[0] == 1
     bring_up_to_date(store.path, 1, scripts)  # Nothing is left to do.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import streamlit as st
 
 from labeler import runs
@@ -26,6 +28,7 @@ def backup_part(project: Project) -> None:
         told = f"with {last.hand_scores:,} scored images: {shown_name(last.place)}"
         st.caption(f"The last one is of {at}, {words.plain(told)}")
     write(project)
+    restoring(project)
     st.divider()
     check(project)
 
@@ -44,6 +47,17 @@ def write(project: Project) -> None:
         st.session_state["backup-run"] = runs.start_run(project, "backup", params).id
         st.rerun()
     _watched(project, "backup")
+
+
+def restoring(project: Project) -> None:
+    """How a backup becomes the project again; the app has the store open, so it can't be here."""
+    with st.expander("Restore a backup"):
+        st.markdown(
+            "Close the app and run this in a terminal, with the backup's file for FILE. It is "
+            "checked first, and what is here now is kept beside it. Never copy a backup over "
+            "labeler.sqlite while the app is open: the app stops then, and takes no scores."
+        )
+        st.code(f"labeler --project {shlex.quote(shown_name(str(project.folder)))} restore FILE")
 
 
 def check(project: Project) -> None:

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from labeler.errors import LabelerError, NoProject
 from labeler.failures import sentence
+from labeler.log_keeping import keep_log_short
 from labeler.project import STORE_FILE, Project
 
 # A page asks again by itself, and should say why before its browser gives up.
 PATIENCE_SECONDS = 10.0
 _naming = threading.Lock()
 _opening = threading.Lock()
-_served: set[Path] = set()  # a folder of these that is gone is no place for a new project
+# Folders by their inodes and those of their stores. One that is gone is no place for a new project.
+_served: dict[Path, tuple[int, int]] = {}
 
 
 def current_project() -> Project | None:
@@ -27,9 +29,17 @@ def current_project() -> Project | None:
     """
     folder = Path(os.environ.get("LABELER_PROJECT") or Path.cwd()).expanduser().resolve()
     try:
-        store_file = (folder / STORE_FILE).stat()
+        inodes = folder.stat().st_ino, (folder / STORE_FILE).stat().st_ino
+        served = _served.get(folder, inodes)
+        if served[0] == inodes[0] and served != inodes:
+            # Opened beside what is open still, the two would write to one log.
+            raise LabelerError(
+                f"{folder / STORE_FILE} was replaced by another file while it was open. Close the "
+                "app and start it again; scores that are not saved stay in the browser. A backup "
+                "is put in place, with the app closed, by: labeler restore FILE"
+            )
         with _opening:  # else those who come first, at once, would each open it
-            return _opened(folder, store_file.st_ino)
+            return _opened(folder, inodes)
     except (FileNotFoundError, NotADirectoryError, NoProject):
         if folder not in _served:
             return None
@@ -42,10 +52,11 @@ def current_project() -> Project | None:
 
 
 @lru_cache(maxsize=2)
-def _opened(folder: Path, _inode: int) -> Project:
-    """One open project per folder; the file's inode tells a project made anew from the old one."""
+def _opened(folder: Path, inodes: tuple[int, int]) -> Project:
+    """One open project per folder; its inode tells a project made anew from the old one."""
     project = Project.open(folder, PATIENCE_SECONDS)
-    _served.add(folder)
+    _served[folder] = inodes
+    keep_log_short(project.store)
     return project
 
 
