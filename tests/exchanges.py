@@ -20,7 +20,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from store_rows import NOON, add_images, event
+from store_rows import NOON, add_images, empty_store, event
 
 from db import scores
 from db.backups import copy_store
@@ -116,11 +116,14 @@ def start_writer(path: Path, first: int = 0, most: int = 100_000, pause: float =
     return Writer(subprocess.Popen(command, text=True, env=environment, **pipes))  # type: ignore[call-overload]
 
 
-def make_store(folder: Path, first: str = "first", number: int = 300) -> Path:
-    """A store with some hand scores, closed."""
+def make_store(folder: Path, first: str = "first", number: int = 300, filler: int = 0) -> Path:
+    """A store with some hand scores and so many bytes of something else, closed."""
     folder.mkdir(parents=True)
-    with closing(Store.create(folder / NAME, {"encoder": "lite"})) as store:
+    (folder / NAME).write_bytes(empty_store())
+    with closing(Store.open(folder / NAME)) as store:
         add_images(store, IMAGES)
+        if filler:
+            store.set_setting("filler", "x" * filler)
         told = [
             event(f"{first}{n}", "score", 1 + n % IMAGES, value=n % 11, at=NOON)
             for n in range(number)
@@ -237,16 +240,20 @@ def play(folder: Path, way: str, rng: random.Random, *, kill: bool, most: int = 
     )
 
 
-def copy_while(path: Path, to: Path, rng: random.Random) -> None:
+def copy_while(path: Path, to: Path, rng: random.Random, pause: float = 0) -> None:
     """As copying tools do: one file after the other, in any order, piece by piece."""
     to.mkdir()
     names = [name for name in FILES if path.with_name(name).exists()]
     rng.shuffle(names)
     for name in names:
-        with suppress(FileNotFoundError), path.with_name(name).open("rb") as source:
-            with (to / name).open("wb") as target:
-                while data := source.read(1 << 17):
-                    target.write(data)
+        with (
+            suppress(FileNotFoundError),
+            path.with_name(name).open("rb") as source,
+            (to / name).open("wb") as target,
+        ):
+            while data := source.read(1 << 17):
+                target.write(data)
+                time.sleep(pause)
 
 
 WHOLE, FEWER, TOLD, BROKEN = "whole", "without some scores", "refused with a sentence", "broken"

@@ -47,13 +47,13 @@ def test_exchanges(tmp_path: Path, seed: int, way: str, figures: Figures) -> Non
 
 def test_copies_of_an_open_store(tmp_path: Path, seed: int, figures: Figures) -> None:
     rng = random.Random(f"{seed} copies")
-    path = make_store(tmp_path / "project")
+    path = make_store(tmp_path / "project", filler=30_000_000)
     writer = start_writer(path)
     found: Counter[str] = Counter()
     for number in range(COPIES):
         writer.read(rng.randrange(5, 60))
         begun, copy = time.monotonic_ns(), tmp_path / f"copy {number}"
-        copy_while(path, copy, rng)
+        copy_while(path, copy, rng, pause=0.003)
         writer.read(20)
         found[state_of_copy(copy / NAME, {e for e, at in writer.kept.items() if at < begun})] += 1
         shutil.rmtree(copy)
