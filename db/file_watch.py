@@ -133,8 +133,8 @@ class FileWatch:
         try:
             told = read_log(self._path, self._log)
             now = self._path.stat()
-        except FileNotFoundError:
-            return f"{self._path} is not there any more. {_RESTART}"
+        except FileNotFoundError:  # it may come back, as a folder that was moved away does
+            raise ReplacedError(f"{self._path} is not there any more. {_RESTART}") from None
         except OSError as error:
             raise StoreError(
                 f"{self._path} can't be read ({error.strerror}); check its disk."

@@ -11,19 +11,35 @@ import random
 import shutil
 import sqlite3
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from exchanges import FILES, NAME, WAYS, event_ids, play, start_writer, what_is_there
+from exchanges import (
+    FILES,
+    NAME,
+    WAYS,
+    event_ids,
+    instead,
+    over_it,
+    play,
+    start_writer,
+    what_is_there,
+)
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 from store_rows import add_images, new_store, score
 
 from db.backups import copy_store
 from db.commit_numbers import ahead, belong, file_and_log_belong, following, new_lineage
 from db.errors import ReplacedError, StoreError
 from db.store import Store
+from labeler.app.serving import middleware, routes
 from labeler.log_keeping import LogKeeper
+
+HOST = "http://127.0.0.1:8501"
+OURS = {"X-Labeler": "1", "Origin": HOST}
 
 
 @pytest.fixture
@@ -71,6 +87,39 @@ def test_a_writer_of_its_own_process_stops(tmp_path: Path, way: str, kill: bool)
     played = play(tmp_path, way, random.Random(way), kill=kill, most=20)
     assert (played.lost, played.whole) == (0, True), played
     assert "labeler restore" in played.refusal
+
+
+def test_a_file_that_is_moved_away_and_back_goes_on(store: Store, tmp_path: Path) -> None:
+    score(store, 1, 1)
+    store.path.rename(tmp_path / "away")
+    with pytest.raises(ReplacedError, match="not there any more"):
+        score(store, 1, 2)
+    (tmp_path / "away").rename(store.path)
+    assert score(store, 1, 3).accepted
+
+
+@pytest.mark.parametrize("how", [over_it, instead])
+def test_the_app_refuses_scores_with_a_sentence(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Callable[[Path, Path], None]
+) -> None:
+    """So the browser keeps them; and a page says why."""
+    copy_store(store.path, tmp_path / "backup.sqlite")
+    monkeypatch.setenv("LABELER_PROJECT", str(store.path.parent))
+    app = Starlette(routes=routes(), middleware=middleware(["127.0.0.1"]))
+    with TestClient(app, base_url=HOST) as client:
+
+        def answered(event_id: str) -> tuple[int, str]:
+            one = {"event": event_id, "kind": "score", "image": 1, "score": 7}
+            answer = client.post("/api/events", json={"events": [one]}, headers=OURS)
+            return answer.status_code, answer.text
+
+        assert answered("e1")[0] == 200
+        how(tmp_path / "backup.sqlite", store.path)
+        for name in ("e2", "e3"):
+            status, text = answered(name)
+            assert status == 503 and "labeler restore" in text, text
+        shown = client.get("/api/stats", headers=OURS)
+        assert shown.status_code == 503 and "labeler restore" in shown.text
 
 
 def test_an_idle_store_notices_it_too(store: Store, tmp_path: Path) -> None:

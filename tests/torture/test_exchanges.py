@@ -1,8 +1,8 @@
 """Open stores whose files are copied, replaced, overwritten and removed at any moment.
 
 What is acknowledged after an exchange must be in the store that lies there, and no store is broken
-by it without a word. A copy of the folder is whole, or says that it is not; a moment after the last
-score it is always whole, also the file alone.
+by it without a word. A copy of the folder is whole, or is told from a whole one by its numbers or
+its check; a moment after the last score it is always whole, also the file alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from exchanges import (
-    BROKEN,
+    FEWER,
     NAME,
     WAYS,
     WHOLE,
@@ -59,7 +59,7 @@ def test_copies_of_an_open_store(tmp_path: Path, seed: int, figures: Figures) ->
         shutil.rmtree(copy)
     writer.end(kill=False)
     figures(f"{COPIES} copies while scores poured in", told(found))
-    assert not found[BROKEN]
+    assert not found[FEWER], "what opens and passes its check holds all that was acknowledged"
 
 
 def test_copies_a_moment_after_the_last_score(tmp_path: Path, seed: int, figures: Figures) -> None:
