@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import db.restoring
 import db.scores
 from db.commit_numbers import log_of
 from db.errors import StoreError
+from db.plain_files import PRIVATE, check_store_files, created
 from labeler.backup import KEPT_FOLDERS
 from labeler.errors import BadInput, LabelerError
 from labeler.kept_files import remove_sketches
@@ -71,6 +73,7 @@ def restore(backup: Path, folder: Path, *, progress: Progress = silent) -> Resto
     if not backup.is_file():
         raise BadInput(f"{backup} is not there, or no file; name a backup (.sqlite or .tar).")
     _refuse_used(backup, store)
+    check_store_files(store)
     try:
         for name in SUBFOLDERS:
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -83,6 +86,7 @@ def restore(backup: Path, folder: Path, *, progress: Progress = silent) -> Resto
             members = _members(file, backup)
             _check_room(folder, sum(member.size for member in members.values()))
             told = _Told(sum(member.size for member in members.values()), progress)
+            os.close(created(new, _mode_of(store)))
             _copy(file, members.pop(STORE_FILE), new, told)
             progress(0, 0, CHECKING)
             db.restoring.check_backup(new, str(backup))
@@ -103,6 +107,8 @@ def drop_log(store: Path, keep_as: Path) -> None:
         new = held.with_name(f"{held.name}.sqlite")
         _remove(new)
         try:
+            check_store_files(store)
+            os.close(created(new, _mode_of(store)))
             shutil.copyfile(store, new)
             with suppress(StoreError):  # a damaged one is read later, by who can
                 db.restoring.mark_anew(new)
@@ -151,6 +157,11 @@ def _refuse_used(backup: Path, store: Path) -> None:
             f"{backup} is open in a program, or was copied while it was ({log.name} lies beside "
             "it), so alone it is not whole; take a backup of that project with: labeler backup FILE"
         )
+
+
+def _mode_of(store: Path) -> int:
+    """The permissions for a store in the place of this one."""
+    return stat.S_IMODE(store.stat().st_mode) if store.is_file() else PRIVATE
 
 
 def _remove(store: Path) -> None:
