@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -255,10 +256,11 @@ class _Watched:
 
 def _restoring(project: Project, place: Path) -> str:
     """How this backup becomes a project again."""
-    restored = f"To restore it, close the app and run: labeler --project {project.folder} restore"
+    quoted, folder = shlex.quote(str(place)), shlex.quote(str(project.folder))
+    restored = f"To restore it, close the app and run: labeler --project {folder} restore"
     if _is_tar(place):
-        return f"{restored} {place} (or labeler restore {place} NEWFOLDER)"
-    return f"{restored} {place}"
+        return f"{restored} {quoted} (or labeler restore {quoted} NEWFOLDER)"
+    return f"{restored} {quoted}"
 
 
 def _remember(project: Project, done: BackedUp) -> None:

@@ -8,6 +8,7 @@ standard library are imported here; what needs more imports it when it runs, so 
 from __future__ import annotations
 
 import io
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ from labeler.cli_edge import (
     PATHS,
     Band,
     Commands,
+    TypedPath,
     give_way,
     opened_project,
 )
@@ -59,7 +61,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> N
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--project",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=TypedPath(path_type=Path, file_okay=False),
     metavar="DIR",
     help="The project folder; without it LABELER_PROJECT, else the current folder.",
 )
@@ -87,7 +89,7 @@ def labeler(ctx: click.Context, project: Path | None) -> None:
 
 
 @labeler.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=TypedPath(path_type=Path))
 @click.option(
     "--encoder",
     default="clip-l14",
@@ -104,7 +106,7 @@ def init(folder: Path, encoder: str) -> None:
 
     project = Project.create(folder, encoder)
     say(f"Made a project in {project.folder} with the encoder {project.encoder}.")
-    say(f"Next: labeler --project {folder} import FOLDER")
+    say(f"Next: labeler --project {shlex.quote(str(folder))} import FOLDER")
     project.close()
 
 
@@ -119,7 +121,7 @@ def init(folder: Path, encoder: str) -> None:
 )
 @click.option(
     "--tags",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=TypedPath(path_type=Path, dir_okay=False),
     metavar="FILE.csv",
     help="Tags for these images, as in: labeler tag",
 )

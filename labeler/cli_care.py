@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from labeler.cli_edge import give_way, opened_project
+from labeler.cli_edge import TypedPath, give_way, opened_project
 from labeler.cli_output import progress_bar, say, show_json
 from labeler.cli_versions import AS_JSON
 
 
 @click.command()
-@click.argument("place", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("place", metavar="FILE", type=TypedPath(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace FILE if it is a backup that is there already.")
 def backup(place: Path, force: bool) -> None:
     """Write a backup to FILE; the app may go on.
@@ -35,8 +35,8 @@ def backup(place: Path, force: bool) -> None:
 
 
 @click.command()
-@click.argument("backup", metavar="FILE", type=click.Path(path_type=Path))
-@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.argument("backup", metavar="FILE", type=TypedPath(path_type=Path))
+@click.argument("folder", metavar="[DIR]", required=False, type=TypedPath(path_type=Path))
 def restore(backup: Path, folder: Path | None) -> None:
     """Make the project what it was when FILE was written by labeler backup.
 

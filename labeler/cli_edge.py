@@ -17,9 +17,25 @@ from labeler.failures import STOPPED, sentence
 if TYPE_CHECKING:
     from labeler.project import Project
 
+
+class TypedPath(click.Path):
+    """A path as `labeler.typed_paths` reads it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str):
+            from labeler.errors import BadInput
+            from labeler.typed_paths import typed_path
+
+            try:
+                value = str(typed_path(value))
+            except BadInput as error:
+                self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
+
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 PATHS = click.argument(
-    "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
+    "paths", metavar="PATH...", nargs=-1, required=True, type=TypedPath(path_type=Path)
 )
 FOLLOW_LINKS = click.option(
     "--follow-links",
@@ -31,7 +47,7 @@ _EMBEDDING_COLUMNS = (
     click.option(
         "--paths",
         "listed",
-        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        type=TypedPath(path_type=Path, dir_okay=False, exists=True),
         metavar="FILE",
         help="The image of each row of a .npy file: .txt (a path a line), .csv or .parquet.",
     ),

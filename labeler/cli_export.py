@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli_edge import give_way, opened_project
+from labeler.cli_edge import TypedPath, give_way, opened_project
 from labeler.cli_output import counted, progress_bar, say, some, tell
 
 if TYPE_CHECKING:
     from labeler.exports.plan import Exported
 
 Command = Callable[..., None]
-OUT = click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+OUT = click.argument("out", metavar="OUT", type=TypedPath(path_type=Path))
 SCOPE = click.option(
     "--scored-only/--all",
     default=None,
     help="Only images with a hand score, or unscored ones, too.",
+)
+FORCE = click.option(
+    "--force", is_flag=True, help="Replace also files that are not as an export left them."
 )
 LINK = click.option(
     "--link",
@@ -64,7 +67,8 @@ def export() -> None:
 
     Beside every dataset lies a data card that says what is in it and how it came about. A folder
     must be new, empty, or hold an earlier export of the same kind: what is there already is not
-    copied again, and what is no part of it any more is removed.
+    copied again, and what is no part of it any more is removed. A file that was not written by an
+    export, or was edited since, stays as it is unless --force is given.
     """
 
 
@@ -75,13 +79,14 @@ def export() -> None:
 @LINK
 @SCOPE
 @splitting
+@FORCE
 def export_dataset(out: Path, **chosen: Any) -> None:
     """Write a table with one row per image.
 
     It holds path, hash, source, hand score, prediction, split, tags and more, and the history of
     all hand scores: in a column (Parquet, JSON lines) or a second file (CSV). OUT is the file if it
     ends with .csv, .parquet or .jsonl; any other OUT is a folder that gets dataset.csv (or the
-    like). A file that is there already is replaced.
+    like).
     """
     _export("dataset", out, chosen)
 
@@ -92,6 +97,7 @@ def export_dataset(out: Path, **chosen: Any) -> None:
 @LINK
 @SCOPE
 @splitting
+@FORCE
 def export_imagefolder(out: Path, **chosen: Any) -> None:
     """Write images as a Hugging Face imagefolder.
 
@@ -106,6 +112,7 @@ def export_imagefolder(out: Path, **chosen: Any) -> None:
 @NAME
 @LINK
 @splitting
+@FORCE
 def export_score_folders(out: Path, **chosen: Any) -> None:
     """Write scored images into a folder per score.
 
@@ -118,6 +125,7 @@ def export_score_folders(out: Path, **chosen: Any) -> None:
 @OUT
 @NAME
 @splitting
+@FORCE
 def export_cityclassifiers(out: Path, **chosen: Any) -> None:
     """Write embeddings as CityClassifiers trains on.
 
@@ -131,6 +139,7 @@ def export_cityclassifiers(out: Path, **chosen: Any) -> None:
 @OUT
 @SCOPE
 @splitting
+@FORCE
 def export_clip_retrieval(out: Path, **chosen: Any) -> None:
     """Write embeddings in the layout of clip-retrieval.
 
@@ -156,6 +165,7 @@ def export_clip_retrieval(out: Path, **chosen: Any) -> None:
 )
 @SCOPE
 @splitting
+@FORCE
 def export_label_studio(out: Path, accounts: tuple[str, ...], **chosen: Any) -> None:
     """Write tasks for Label Studio with all scores.
 
@@ -177,7 +187,8 @@ def export_label_studio(out: Path, accounts: tuple[str, ...], **chosen: Any) -> 
 )
 @SCOPE
 @splitting
-def export_data_card(out: Path, said: tuple[str, ...], **chosen: Any) -> None:
+@FORCE
+def export_data_card(out: Path, said: tuple[str, ...], force: bool, **chosen: Any) -> None:
     """Write the data card alone.
 
     Counts, distribution, sources with what was expected of them, licences, versions and rounds,
@@ -190,7 +201,7 @@ def export_data_card(out: Path, said: tuple[str, ...], **chosen: Any) -> None:
     with opened_project() as project:
         for text in said:
             take_licence(project, text)
-        say(f"Wrote {write_card(project, out, Plan(**chosen))}")
+        say(f"Wrote {write_card(project, out, Plan(**chosen), force=force)}")
 
 
 def _export(kind: str, out: Path, chosen: dict[str, Any]) -> None:
@@ -198,10 +209,11 @@ def _export(kind: str, out: Path, chosen: dict[str, Any]) -> None:
     from labeler.exports.plan import Plan
 
     give_way()
+    force = chosen.pop("force")
     plan = Plan(**chosen)
     with opened_project() as project:
         with progress_bar() as progress:
-            done = write(project, kind, out, plan, progress)
+            done = write(project, kind, out, plan, progress, force=force)
         _tell(done)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli_edge import Failure, Scale, opened_project
+from labeler.cli_edge import Failure, Scale, TypedPath, opened_project
 from labeler.cli_output import LONGEST_LIST, counted, progress_bar, say, show_json, tell
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ OF_FILES = ("kind", "path_column", "score_column", "scorer_column", "group_colum
 @click.option(
     "--from",
     "file",
-    type=click.Path(path_type=Path),
+    type=TypedPath(path_type=Path),
     metavar="FILE",
     help="Take the scores from a CSV, Parquet, JSON lines or Label Studio file, or a folder.",
 )
@@ -90,9 +91,17 @@ def _label_one(project: Project, image: str, score: str, scorer: str | None) -> 
         value = read_score(score)
     except BadInput as error:
         raise click.BadParameter(str(error), param_hint="SCORE") from error
-    labelled = label_one(project, image, value, scorer)
+    labelled = label_one(project, _meant(image), value, scorer)
     before = "" if labelled.before is None else f" (was {labelled.before:g})"
     say(f"{labelled.image.path}: {labelled.score:g}{before}")
+
+
+def _meant(image: str) -> str:
+    """The path that was typed; what is an id, or a path as it stands, stays as it is."""
+    from labeler.typed_paths import typed_path
+
+    typed = str(typed_path(image))
+    return image if typed == os.path.normpath(image) else typed
 
 
 def _label_from(

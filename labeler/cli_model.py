@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from labeler.cli_edge import opened_project
-from labeler.cli_export import OUT, export
+from labeler.cli_edge import TypedPath, opened_project
+from labeler.cli_export import FORCE, OUT, export
 from labeler.cli_output import say
 
 _SECTIONS = ("goals", "biases", "out-of-scope", "licence", "notes")
@@ -15,55 +15,59 @@ _SECTIONS = ("goals", "biases", "out-of-scope", "licence", "notes")
 
 @export.command("model")
 @OUT
-def export_model(out: Path) -> None:
+@FORCE
+def export_model(out: Path, force: bool) -> None:
     """Write the active version: weights and config.
 
     OUT is the weights' file if it ends with .safetensors; any other OUT is a folder. The pair loads
     wherever CityAesthetics files do.
     """
-    _write("model", out)
+    _write("model", out, force=force)
 
 
 @export.command("onnx")
 @OUT
-def export_onnx(out: Path) -> None:
+@FORCE
+def export_onnx(out: Path, force: bool) -> None:
     """Write the active version as ONNX.
 
     It takes raw embeddings (B, width) and gives scores (B, 1) from 0 to 1, and is tried on stored
     embeddings before it is written. OUT is the file if it ends with .onnx, else a folder. Needs:
     pip install 'taste-labeler[onnx]'
     """
-    _write("onnx", out)
+    _write("onnx", out, force=force)
 
 
 @export.command("python")
 @OUT
-def export_python(out: Path) -> None:
+@FORCE
+def export_python(out: Path, force: bool) -> None:
     """Write a script that scores images.
 
-    One readable Python file with the weights beside it: it runs without this program. OUT is the
-    script if it ends with .py, else a folder.
+    One readable Python file with the weights and their config beside it: it runs without this
+    program. OUT is the script if it ends with .py, else a folder.
     """
-    _write("python", out)
+    _write("python", out, force=force)
 
 
 @export.command("model-card")
 @OUT
-def export_model_card(out: Path) -> None:
+@FORCE
+def export_model_card(out: Path, force: bool) -> None:
     """Write the model card and its pictures.
 
     What the active version is for, how it came about and how good it is, with the loss curve and
     its best images. OUT is the card if it ends with .md, else a folder that gets model-card.md.
     Your own words in it are edited with: labeler card set
     """
-    _write("model-card", out)
+    _write("model-card", out, force=force)
 
 
-def _write(kind: str, out: Path) -> None:
+def _write(kind: str, out: Path, *, force: bool) -> None:
     from labeler.exports.model_kinds import export_as
 
     with opened_project() as project:
-        for file in export_as(project, kind, out):
+        for file in export_as(project, kind, out, force=force):
             say(f"Wrote {file}")
 
 
@@ -77,7 +81,7 @@ def card() -> None:
 @click.argument("text", required=False)
 @click.option(
     "--file",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    type=TypedPath(path_type=Path, dir_okay=False, exists=True),
     help="Take the text from a file.",
 )
 def set_section(section: str, text: str | None, file: Path | None) -> None:

@@ -15,6 +15,7 @@ from labeler.cli_edge import (
     PATHS,
     Failure,
     Fraction,
+    TypedPath,
     embedding_columns,
     opened_project,
 )
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from labeler.tables import Write
     from model.encoders import Encoder
 
-LIST = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
+LIST = TypedPath(path_type=Path, dir_okay=False)
+FOLDER = TypedPath(path_type=Path, file_okay=False)
 
 
 @click.command()
@@ -63,6 +64,9 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     "--out", type=LIST, metavar="FILE", help="Write the list to a file: .csv, .parquet or .jsonl."
 )
 @FOLLOW_LINKS
+@click.option(
+    "--force", is_flag=True, help="With --out: replace a file that is not as it was written."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--encoder", metavar="NAME", help="What made the embeddings, where PATH holds such.")
 @embedding_columns
@@ -79,6 +83,7 @@ def predict(
     sidecar: str | None,
     out: Path | None,
     follow_links: bool,
+    force: bool,
     as_json: bool,
     encoder: str | None,
     listed: Path | None,
@@ -109,7 +114,7 @@ def predict(
     from labeler.filtering import Filter
 
     destination = Destination(copy_to, link or "copy", flat, sidecar) if copy_to else None
-    wanted = Filter(low, high, top, version, destination, out, follow_links)
+    wanted = Filter(low, high, top, version, destination, out, follow_links, force)
     columns = Columns(listed, path_column, vector_column)
     _check_columns(columns, paths, embedded=embedded)
     if embedded:
@@ -129,9 +134,6 @@ def _table_format(out: Path | None) -> str:
         raise click.BadParameter(
             f"{out} must end with .csv, .parquet or .jsonl.", param_hint="--out"
         )
-    from labeler.selecting import check_list
-
-    check_list(out, named)
     return named
 
 
@@ -208,15 +210,18 @@ def _predict_embeddings(
 ) -> None:
     """Nothing is collected but what --json prints: the rows go out as they come."""
     from labeler.embedding_predictions import predict_embeddings
+    from labeler.export_writer import ExportWriter
     from labeler.selecting import COLUMNS
     from labeler.tables import growing_table
 
     out = wanted.out
     listed: list[Sequence[Any]] = []
     with opened_project() as project, ExitStack() as opened:
+        writer = ExportWriter.of(project, force=wanted.force)
         sinks: list[Write] = [listed.extend] if as_json else []
         if out is not None:
-            sinks.append(opened.enter_context(growing_table(out, COLUMNS, file_format)))
+            table = growing_table(out, COLUMNS, file_format, writer.whole)
+            sinks.append(opened.enter_context(table))
         # Without either the lines that go past show progress, and a bar would break them.
         progress = opened.enter_context(progress_bar()) if sinks else silent
         result = predict_embeddings(

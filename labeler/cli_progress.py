@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli_edge import Failure, opened_project
+from labeler.cli_edge import Failure, TypedPath, opened_project
 from labeler.cli_output import counted, say, show_json, tell
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _slice_lines(report: SliceReport) -> Iterator[str]:
 
 
 @click.command()
-@click.argument("file", metavar="FILE.csv", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", metavar="FILE.csv", type=TypedPath(path_type=Path, dir_okay=False))
 def tag(file: Path) -> None:
     """Give images tags from a CSV file.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli_edge import give_way, opened_project
+from labeler.cli_edge import TypedPath, give_way, opened_project
 from labeler.cli_output import progress_bar, say, tell
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _serve(folder: Path | None, host: str, port: int | None, browser: bool) -> N
 
 
 @click.command()
-@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default="demo-project")
+@click.argument("folder", metavar="[DIR]", type=TypedPath(path_type=Path), default="demo-project")
 @HOST
 @PORT
 @BROWSER

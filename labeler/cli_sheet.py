@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labeler.cli_edge import FractionBand, give_way, opened_project
-from labeler.cli_export import OUT
+from labeler.cli_export import FORCE, OUT
 from labeler.cli_output import counted, progress_bar, say, tell
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @click.option(
     "--tile", type=click.IntRange(32, 1024), default=160, show_default=True, help="Pixels an image."
 )
+@FORCE
 def contact_sheet(
     *,
     out: Path,
@@ -49,6 +50,7 @@ def contact_sheet(
     version: str | None,
     columns: int,
     tile: int,
+    force: bool,
 ) -> None:
     """Draw the best images as one picture.
 
@@ -59,12 +61,21 @@ def contact_sheet(
     if number is not None and (top or band or version):
         raise click.UsageError("--round shows a round's corrections; leave out the other choices.")
     give_way()
+    from labeler.export_writer import ExportWriter
     from labeler.exports.contact_sheets import write_sheets
     from labeler.sheet_choices import MOST
 
     with opened_project() as project, progress_bar() as progress:
         shown = _shown(project, top, band, number, version)
-        written = write_sheets(project, shown, out, columns=columns, tile=tile, progress=progress)
+        written = write_sheets(
+            project,
+            shown,
+            out,
+            writer=ExportWriter.of(project, force=force),
+            columns=columns,
+            tile=tile,
+            progress=progress,
+        )
     for file in written:
         say(f"Wrote {file}")
     say(f"It shows {counted(len(shown), 'image')}.")

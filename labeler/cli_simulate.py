@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli_edge import Fraction
+from labeler.cli_edge import Fraction, TypedPath
 from labeler.cli_output import progress_bar, say, show_json, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PROJECT = "project"  # the folder in OUT that keeps the embeddings
 STRATEGIES = ("review", "random", "highest-score", "nearest-threshold", "greedy-sampling")
 
 
 @click.command()
-@click.argument("labels", metavar="LABELS.csv", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("labels", metavar="LABELS.csv", type=TypedPath(path_type=Path, dir_okay=False))
 @click.option(
     "--images",
     "images_folder",
     metavar="DIR",
     required=True,
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=TypedPath(path_type=Path, file_okay=False, exists=True),
     help="The folder that the paths in LABELS.csv are relative to.",
 )
 @click.option(
@@ -75,8 +76,11 @@ STRATEGIES = ("review", "random", "highest-score", "nearest-threshold", "greedy-
 @click.option(
     "--out",
     metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=TypedPath(path_type=Path, file_okay=False),
     help="Keep results.json, table.md, plot.svg and the embeddings, for another run, here.",
+)
+@click.option(
+    "--force", is_flag=True, help="With --out: replace files that are not as they were written."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def simulate(
@@ -86,6 +90,7 @@ def simulate(
     strategies: tuple[str, ...],
     encoder: str,
     out: Path | None,
+    force: bool,
     as_json: bool,
     **numbers: float,
 ) -> None:
@@ -96,21 +101,22 @@ def simulate(
     """
     from labeler.labelled import read_labelled
     from labeler.simulating import Plan, simulate
-    from labeler.simulation_report import summary, table, write
+    from labeler.simulation_report import summary, table
 
     chosen = tuple(dict.fromkeys(strategies)) or STRATEGIES
     plan = Plan(strategies=chosen, **numbers)  # type: ignore[arg-type]
     with _kept(out) as folder, progress_bar() as progress:
+        _check(folder, force)
         data = read_labelled(
             labels,
             images_folder,
             encoder=encoder,
-            folder=folder / "project",
+            folder=folder / PROJECT,
             progress=progress,
             tell=tell,
         )
         document = summary(simulate(data, plan, progress), plan)
-    files = write(document, out) if out else []
+        files = _write(document, out, force) if out else []
     if as_json:
         show_json(document)
     else:
@@ -118,6 +124,28 @@ def simulate(
             say(line)
     for file in files:
         tell(f"Written: {file}")
+
+
+def _check(folder: Path, force: bool) -> None:
+    """Refuse what would be replaced before hours of playing."""
+    from labeler.export_writer import ExportWriter, NoneYet
+    from labeler.project import Project, is_project
+    from labeler.simulation_report import files_in
+
+    if not is_project(folder / PROJECT):
+        ExportWriter(NoneYet(), force=force).check(*files_in(folder))
+        return
+    with closing(Project.open(folder / PROJECT)) as project:
+        ExportWriter.of(project, force=force).check(*files_in(folder))
+
+
+def _write(document: dict[str, Any], folder: Path, force: bool) -> list[Path]:
+    from labeler.export_writer import ExportWriter
+    from labeler.project import Project
+    from labeler.simulation_report import write
+
+    with closing(Project.open(folder / PROJECT)) as project:
+        return write(document, folder, ExportWriter.of(project, force=force))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli_edge import Scale, give_way, opened_project
+from labeler.cli_edge import Scale, TypedPath, give_way, opened_project
 from labeler.cli_output import counted, progress_bar, say, show_json, tell
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def activate(name: str) -> None:
 
 
 @versions.command("add")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE", type=TypedPath(path_type=Path))
 @click.option("--name", metavar="NAME", help="What to call the version; without it as the file.")
 @click.option(
     "--encoder",

@@ -14,16 +14,18 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from labeler.archives import read_member, through
+from labeler.archives import UNKNOWN_SIZE, read_member, through
 from labeler.errors import BadInput, UnreadableImage
 from labeler.finding import texts_beside
 from labeler.image_copies import blocks, keep_times, linked
+from labeler.originals import check_known
 from labeler.pictures import open_regular
 from labeler.predicting import PredictedImage
 from labeler.progress import Progress, silent
 from labeler.sidecars import write_sidecar
 from labeler.whole_files import remove_scratch, whole_file
 
+_CHANGED = "The file has changed since it was predicted; run the same command again."
 _LONGEST_NAME = 255  # bytes, on the usual file systems
 
 
@@ -91,7 +93,7 @@ def copy_images(
         target = destination.place_of(image)
         texts = texts_beside(image.path, _root_of(image.path, roots))
         try:
-            place = _put(Path(image.path), target, destination.link, texts, copies)
+            place = _put(image, target, destination.link, texts, copies)
         except UnreadableImage as error:
             copies.lost.append((image.path, str(error)))
             continue
@@ -168,14 +170,22 @@ def _root_of(image: str, roots: Sequence[Path]) -> Path:
     return next((one for one in roots if real.is_relative_to(os.path.realpath(one))), real.parent)
 
 
-def _put(source: Path, target: Path, link: str, texts: Sequence[str], copies: Copies) -> Path:
+def _put(
+    image: PredictedImage, target: Path, link: str, texts: Sequence[str], copies: Copies
+) -> Path:
     """Have the image at `target` or beside it; returns where it is.
 
-    A name is taken also where a text would come to lie on another image's.
+    A name is taken also where a text would come to lie on another image's. Raises `UnreadableImage`
+    where the file is not what was predicted any more.
     """
-    inside = through(source) is not None
+    source = Path(image.path)
+    archive = through(source)
+    inside = archive is not None
     real = source if inside else Path(os.path.realpath(source))
     with open_regular(source) as original:
+        _check_unchanged(image, Path(archive[0]) if archive else real)
+        if image.content_hash is not None:
+            check_known(original, image.content_hash)
         number, place = 1, target
         while _is_taken(place, str(source), texts):
             if _serves(place, original, None if inside else real):
@@ -241,6 +251,19 @@ def _put_texts(image: str, place: Path, link: str, texts: Sequence[str], copies:
                 copies.lost.append((text, str(error)))
                 continue
         copies.texts += 1
+
+
+def _check_unchanged(image: PredictedImage, holder: Path) -> None:
+    """`holder` is the image's file, or the archive that it is in."""
+    if image.file is None:
+        return
+    found = holder.stat()
+    # Of what is packed only the archive's time is known for sure.
+    size = UNKNOWN_SIZE if str(holder) != image.file.path else found.st_size
+    if not (
+        image.file.mtime_ns == found.st_mtime_ns and size in (UNKNOWN_SIZE, image.file.size_bytes)
+    ):
+        raise UnreadableImage(_CHANGED)
 
 
 def _numbered(target: Path, number: int) -> str:

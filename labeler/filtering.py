@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from labeler.copying import Copies, Destination, check_folder, copy_images
 from labeler.errors import BadInput
-from labeler.predicting import PredictedImage, PredictedImages, predict_paths
+from labeler.export_writer import ExportWriter
+from labeler.predicting import PredictedImage, PredictedImages, predict_paths, with_contents
 from labeler.progress import Progress, silent
 from labeler.project import Project
-from labeler.selecting import as_table, check_list, select
+from labeler.selecting import as_table, select
 from labeler.tables import format_of, write_table
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which predictions pass, 0–1 with both ends, the first `top` of them, by which version (None:
-    the active one); where their images go, and the file of their list. With `follow_links` what
-    links lead to elsewhere is predicted, too.
+    the active one); where their images go, and the file of their list, which replaces one that is
+    not as it was written only by `force`. With `follow_links` what links lead to elsewhere is
+    predicted, too.
     """
 
     low: float = 0.0
@@ -33,6 +35,7 @@ class Filter:
     destination: Destination | None = None
     out: Path | None = None
     follow_links: bool = False
+    force: bool = False
 
     def as_values(self) -> dict[str, Any]:
         """Plain values, so that a run's row can hold them."""
@@ -84,6 +87,9 @@ def filter_images(
     anything is written, and `OSError` where it can't be written.
     """
     file_format = _checked(paths, wanted)
+    writer = ExportWriter.of(project, force=wanted.force)
+    if wanted.out is not None:
+        writer.check(wanted.out)
     where = wanted.destination
     result = predict_paths(
         project,
@@ -97,10 +103,15 @@ def filter_images(
     done = Filtered(result, select(result.images, wanted.low, wanted.high, wanted.top))
     if where is not None:
         done.copies = copy_images(
-            done.chosen, where, result.version, sources=paths, progress=progress
+            with_contents(project, done.chosen),
+            where,
+            result.version,
+            sources=paths,
+            progress=progress,
         )
     if wanted.out is not None:
-        write_table(wanted.out, as_table(done.chosen, result.version), file_format)
+        table = as_table(done.chosen, result.version)
+        write_table(wanted.out, table, file_format, writer.whole)
     return done
 
 
@@ -113,5 +124,4 @@ def _checked(paths: Sequence[Path], wanted: Filter) -> str:
     file_format = format_of(wanted.out)
     if file_format is None:
         raise BadInput(f"{wanted.out} must end with .csv, .parquet or .jsonl.")
-    check_list(wanted.out, file_format)
     return file_format

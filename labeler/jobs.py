@@ -89,7 +89,8 @@ def _export(project: Project, params: dict[str, Any], heart: Heart, _encoder: An
     from labeler.exports.plan import Plan
 
     plan = Plan.read(params["plan"])
-    done = export(project, params["kind"], Path(params["out"]), plan, heart.progress)
+    force = bool(params.get("force"))
+    done = export(project, params["kind"], Path(params["out"]), plan, heart.progress, force=force)
     return done.sentences(), None
 
 

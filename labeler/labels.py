@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,7 +63,9 @@ def _find_by_path(project: Project, named: str) -> Image:
             return found
     if not os.path.exists(named):  # noqa: PTH110 - also answers for names too long for the system
         raise BadInput(f"{named} does not exist; check the path.")
-    raise BadInput(f"{named} is not in this project yet; add it with: labeler import {named}")
+    raise BadInput(
+        f"{named} is not in this project yet; add it with: labeler import {shlex.quote(named)}"
+    )
 
 
 def _spellings(folder: Path, named: str) -> list[str]:

@@ -15,7 +15,16 @@ _SETTING = "licences"
 
 def licences(project: Project) -> dict[str, str]:
     """What was said, by the name of the source; `ALL` for what holds where nothing else is said."""
-    return dict(json.loads(project.store.setting(_SETTING) or "{}"))
+    try:
+        known = json.loads(project.store.setting(_SETTING) or "{}")
+    except (ValueError, RecursionError):
+        known = None
+    if not isinstance(known, dict) or not all(isinstance(text, str) for text in known.values()):
+        raise BadInput(
+            f"The licences of images that {project.folder} keeps can't be read; look at them with: "
+            "labeler doctor"
+        )
+    return known
 
 
 def set_licence(project: Project, licence: str, source: str = ALL) -> None:

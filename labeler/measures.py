@@ -71,20 +71,29 @@ MEASURES = [
 ]
 
 
+BY_KEY = {measure.key: measure for measure in MEASURES}
+_LARGEST = 1e12  # of a figure; a project of somebody else's may hold anything
 Bounds = tuple[float | None, float | None, float | None]
 
 
-def bounds(metrics: dict[str, Any], measure: Measure) -> Bounds:
+def number(value: Any) -> float | None:
+    """A figure as a project keeps it; None for what is no number, not finite or absurdly large."""
+    fine = type(value) in (int, float) and abs(value) <= _LARGEST
+    return float(value) if fine else None
+
+
+def bounds(metrics: Any, measure: Measure) -> Bounds:
     """Value, low and high end of its interval, in the measure's scale; None where there is none."""
-    entry = metrics.get(measure.key) or {}
+    entry = metrics.get(measure.key) if isinstance(metrics, dict) else None
+    known = entry if isinstance(entry, dict) else {}
     value, low, high = (
-        None if (found := entry.get(part)) is None else found * measure.scale
+        None if (found := number(known.get(part))) is None else found * measure.scale
         for part in ("value", "low", "high")
     )
     return value, low, high
 
 
-def written(metrics: dict[str, Any], measure: Measure) -> str:
+def written(metrics: Any, measure: Measure) -> str:
     """`82 %  (75 % – 88 %)`; a dash where there is nothing."""
     value, low, high = bounds(metrics, measure)
     if value is None:

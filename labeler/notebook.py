@@ -73,8 +73,9 @@ class Project:
         """One row for each image that was ever readable, with `id` as index.
 
         The columns are those of `labeler export dataset`: among them path, score (the hand score
-        that counts, 0–10, NaN where unscored), prediction (0–1), version, source, group, tags and
-        split.
+        that counts, 0–10, NaN where unscored), prediction (0–1, which knows the scores that the
+        version was trained on), out_of_fold_prediction (of scored images, by a head that has not
+        seen their scores: the one to judge by), version, source, group, tags and split.
         """
         from labeler.exports.rows import COLUMNS
 
@@ -233,7 +234,9 @@ class Predictor:
                 f"{path.name} doesn't say whose embeddings it reads; name the encoder, such as "
                 'Predictor.load(file, encoder="clip-l14-336").'
             )
-        threshold = float(loaded.metadata.get("threshold") or folders.DEFAULT_THRESHOLD)
+        threshold = loaded.metadata.get("threshold")
+        if type(threshold) is not float or not 0 < threshold < 1:
+            threshold = folders.DEFAULT_THRESHOLD
         return cls(Scorer(loaded.head), canonical(str(named)), path.stem, threshold)
 
     def predict(self, paths: Paths) -> pd.DataFrame:

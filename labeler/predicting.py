@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,11 +38,17 @@ _STORED_BATCH = 8192
 
 @dataclass(frozen=True, slots=True)
 class PredictedImage:
-    """`path` as the person would write it; `relative` to the folder that was given; 0–1."""
+    """`path` as the person would write it; `relative` to the folder that was given; 0–1.
+
+    `file` is what was predicted: the file as it was then, and the content that the project knows at
+    its place, if it was taken for that.
+    """
 
     path: str
     relative: str
     prediction: float
+    file: FoundFile | None = None
+    content_hash: str | None = None
 
     @property
     def bracket(self) -> Bracket:
@@ -91,7 +97,7 @@ def predict_paths(
     run = _Run(project, chosen, wanted.files, progress, result.unreadable)
     made = run.predictions(encoder)
     result.images = [
-        PredictedImage(one.shown, one.relative, round(value, 6))
+        PredictedImage(one.shown, one.relative, round(value, 6), one.file)
         for one, value in zip(wanted.files, made, strict=True)
         if value is not None
     ]
@@ -179,6 +185,20 @@ class _Run:
                     yield batch.items, head(batch.vectors).tolist()
                 done += len(batch.items) + len(batch.failed)
                 self.progress(done, total, "predicting")
+
+
+def with_contents(project: Project, predicted: Sequence[PredictedImage]) -> list[PredictedImage]:
+    """The same with the content of those that were taken, by place, time and size, for what the
+    project knows: their prediction is of that content.
+    """
+    known = images.known_locations(project.store, None) if predicted else {}
+
+    def content(one: PredictedImage) -> str | None:
+        at = known.get(one.file.path) if one.file else None
+        taken = at and one.file and one.file.is_as_it_was(at.mtime_ns, at.size_bytes)
+        return at.content_hash if at and taken else None
+
+    return [replace(one, content_hash=content(one)) for one in predicted]
 
 
 def _known_images(

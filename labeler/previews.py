@@ -19,11 +19,10 @@ from PIL import Image
 
 from db.plain_files import is_plain
 from labeler import formats
-from labeler.errors import LabelerError, UnreadableImage
-from labeler.fingerprints import content_hash as digest_of
+from labeler.errors import LabelerError
 from labeler.jpeg_files import END, without_metadata
+from labeler.originals import check_known
 from labeler.pictures import (
-    CHANGED,
     Picture,
     decode,
     open_in_memory,
@@ -72,8 +71,7 @@ def preview_of(project: Project, content_hash: str, original: Path) -> Path:
     if not has_preview(project, content_hash):
         with open_in_memory(original) as file:
             header = read_header(file, original)
-            if digest_of(file) != content_hash:
-                raise UnreadableImage(CHANGED)
+            check_known(file, content_hash)
             make_previews(project, content_hash, header, file)
     return preview_path(project, content_hash)
 
@@ -103,8 +101,7 @@ def passing(content_hash: str, original: Path, *, small: bool = False) -> Image.
     """
     with open_in_memory(original) as file:
         header = read_header(file, original)
-        if digest_of(file) != content_hash:
-            raise UnreadableImage(CHANGED)
+        check_known(file, content_hash)
         picture = decode(header, longer=PREVIEW_LEAST)
     shown = fit(picture.image, PREVIEW_LEAST, PREVIEW_SIDE)
     return _smaller(shown) if small else shown

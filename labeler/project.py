@@ -7,6 +7,7 @@ that only look for its folder answer at once.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from db.plain_files import NotPlain, check_folder, make_folders
 from labeler.errors import BadInput, LabelerError, NoProject
+from labeler.typed_paths import typed_path
 
 if TYPE_CHECKING:
     from db.store import Store
@@ -53,7 +55,9 @@ class Project:
         folder = folder.expanduser().resolve()
         identity = canonical(encoder)
         if (folder / STORE_FILE).exists():
-            raise LabelerError(f"{folder} is a project already; use it with --project {folder}.")
+            raise LabelerError(
+                f"{folder} is a project already; use it with --project {shlex.quote(str(folder))}"
+            )
         try:
             _make_private(folder)
             for name in SUBFOLDERS:
@@ -192,7 +196,7 @@ def find_folder(given: Path | None = None, *, lost: bool = False) -> Path:
     Raises `NoProject` if there is none; the store is not opened. A folder that was named may have
     `lost` its store.
     """
-    named = given or (Path(env) if (env := os.environ.get("LABELER_PROJECT")) else None)
+    named = given or (typed_path(env) if (env := os.environ.get("LABELER_PROJECT")) else None)
     if named is None and not is_project(Path.cwd()):
         raise NoProject(
             "The current folder is not a project; name one with --project DIR or LABELER_PROJECT, "
@@ -205,9 +209,11 @@ def find_folder(given: Path | None = None, *, lost: bool = False) -> Path:
         if (folder / f"{STORE_FILE}-wal").exists():
             raise NoProject(
                 f"{folder} has lost its {STORE_FILE}, only the log of it is left; restore a backup "
-                f"with: labeler restore FILE {folder}"
+                f"with: labeler restore FILE {shlex.quote(str(folder))}"
             )
-        raise NoProject(f"{folder} is not a project; make one with: labeler init {folder}")
+        raise NoProject(
+            f"{folder} is not a project; make one with: labeler init {shlex.quote(str(folder))}"
+        )
     return folder
 
 

@@ -6,21 +6,17 @@ they may be too many to hold.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
-from pathlib import Path
 
 import numpy as np
 
 from labeler.brackets import spans_of
 from labeler.embedding_predictions import PredictedBlock
-from labeler.errors import BadInput
 from labeler.predicting import PredictedImage
 from labeler.tables import Table
 
 COLUMNS: dict[str, type] = {"path": str, "prediction": float, "version": str, "bracket": str}
-_LONGEST_LINE = 1 << 20
 
 
 def select(
@@ -72,30 +68,3 @@ def rows_of(block: PredictedBlock, version: str) -> Iterator[tuple[str, float, s
     return zip(
         block.names.to_pylist(), shown.tolist(), repeat(version), spans_of(shown), strict=False
     )
-
-
-def check_list(out: Path, file_format: str) -> None:
-    """Raise `BadInput` if `out` is a file that is no earlier list, such as a table of the sources.
-
-    An earlier list is replaced by the new one.
-    """
-    if not out.is_file() or out.stat().st_size == 0:
-        return
-    if _columns(out, file_format)[:2] != list(COLUMNS)[:2]:
-        raise BadInput(
-            f"{out} is there already and is no list of predictions; choose another name for --out."
-        )
-
-
-def _columns(file: Path, file_format: str) -> list[str]:
-    """The names of a table's columns; none where it can't be read as one."""
-    try:
-        if file_format == "parquet":
-            from pyarrow import parquet
-
-            return list(parquet.read_schema(file).names)
-        with file.open(encoding="utf-8") as opened:
-            first = opened.readline(_LONGEST_LINE)
-        return list(json.loads(first)) if file_format == "jsonl" else first.strip().split(",")
-    except (ValueError, TypeError, RecursionError, OSError):  # pyarrow's errors are of these kinds
-        return []

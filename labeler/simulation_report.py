@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
+from labeler.export_writer import ExportWriter
 from labeler.simulating import FIGURES, Plan, Played, Turn
-from labeler.whole_files import whole_file
 
 # The figures of a round, in the order of the table, with their words.
 WORDS = {
@@ -60,20 +60,19 @@ def table(document: dict[str, Any]) -> list[str]:
     return [_line(row, widths) for row in [head, ["-" * w for w in widths], *rows]]
 
 
-def write(document: dict[str, Any], folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
+    """The files that `write` makes."""
+    return [folder / name for name in ("results.json", "table.md", "plot.svg")]
+
+
+def write(document: dict[str, Any], folder: Path, writer: ExportWriter) -> list[Path]:
     """Write results.json, table.md and plot.svg into `folder`; returns the files."""
     import json
 
-    texts = {
-        "results.json": json.dumps(document, indent=1),
-        "table.md": "\n".join(table(document)) + "\n",
-        "plot.svg": plot(document),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        with whole_file(folder / name) as part:
-            part.write_text(text, encoding="utf-8")
-    return [folder / name for name in texts]
+    files = files_in(folder)
+    texts = (json.dumps(document, indent=1), "\n".join(table(document)) + "\n", plot(document))
+    writer.write_all(dict(zip(files, (text.encode() for text in texts), strict=True)))
+    return files
 
 
 def plot(document: dict[str, Any]) -> str:

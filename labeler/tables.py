@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ Kind = Any
 Kinds = Mapping[str, Kind]
 Rows = Iterable[Sequence[Any]]
 Write = Callable[[Rows], None]
+Whole = Callable[[Path], AbstractContextManager[Path]]  # as `whole_file`
 
 
 @dataclass(frozen=True)
@@ -40,24 +41,26 @@ def format_of(path: Path, formats: Sequence[str] = FORMATS) -> str | None:
     return suffix if suffix in formats else None
 
 
-def write_table(path: Path, table: Table, file_format: str) -> None:
+def write_table(path: Path, table: Table, file_format: str, whole: Whole = whole_file) -> None:
     """Write or replace the file; raises `BadInput` if `path` is a folder, else `OSError`."""
-    with growing_table(path, table.kinds, file_format) as write:
+    with growing_table(path, table.kinds, file_format, whole) as write:
         write(table.rows)
 
 
 @contextmanager
-def growing_table(path: Path, kinds: Kinds, file_format: str) -> Iterator[Write]:
+def growing_table(
+    path: Path, kinds: Kinds, file_format: str, whole: Whole = whole_file
+) -> Iterator[Write]:
     """Hands out what writes more rows, and only holds those of one call in memory.
 
-    The file appears whole or not at all. In a CSV file a list of texts is one cell with commas, and
-    texts are guarded against table programs (`labeler.csv_cells`); parts with names have no place
-    there. Raises as `write_table` does.
+    The file appears whole or not at all, by way of `whole`. In a CSV file a list of texts is one
+    cell with commas, and texts are guarded against table programs (`labeler.csv_cells`); parts with
+    names have no place there. Raises as `write_table` does.
     """
     if path.is_dir():
         raise BadInput(f"{path} is a folder; name a file in it, such as {path / 'table.csv'}")
     opened = {"csv": _csv, "parquet": _parquet, "jsonl": _json_lines}[file_format]
-    with whole_file(path) as scratch, opened(scratch, kinds) as write:
+    with whole(path) as scratch, opened(scratch, kinds) as write:
         yield write
 
 

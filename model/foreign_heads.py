@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -112,7 +112,9 @@ def built(params: Any) -> ForeignHead:
 
 def checked_scale(scale: Sequence[Any]) -> Scale:
     """(low, high) of finite numbers; raises `ValueError` for anything else."""
-    numbers = [float(end) for end in scale if type(end) in (int, float) and math.isfinite(end)]
+    # Compared, not asked whether it is finite: a whole number may be too large for that.
+    most = sys.float_info.max
+    numbers = [float(end) for end in scale if type(end) in (int, float) and abs(end) <= most]
     if len(scale) != 2 or len(numbers) != 2 or not numbers[0] < numbers[1]:
         raise ValueError("a scale is two numbers, the lower first")
     return numbers[0], numbers[1]

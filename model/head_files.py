@@ -80,17 +80,39 @@ def save_head(
     The config comes first, so that weights that are there can be read. `metadata` must be JSON;
     `write` puts bytes into a file.
     """
+    made = head_bytes(head, name=name, rev=rev, metadata=metadata, strict=False)
+    written = [config_path(path), weights_path(path)]
+    for file, data in zip(written, made, strict=True):
+        write(file, data)
+    return written
+
+
+def head_bytes(
+    head: AnyHead,
+    *,
+    name: str,
+    rev: str,
+    metadata: dict[str, Any] | None = None,
+    strict: bool = True,
+) -> tuple[bytes, bytes]:
+    """What the pair's files hold: the config, and the weights as safetensors.
+
+    Raises `ValueError` where `metadata` holds what JSON has no place for (NaN), if `strict`.
+    """
     metadata = metadata or {}
     config: dict[str, Any] = {"name": name, "rev": rev, **_shape(head)}
     if metadata:
         config["labeler"] = metadata
     weights = {key: value.detach().cpu().contiguous() for key, value in head.state_dict().items()}
-    header = {key: json.dumps(value, ensure_ascii=False) for key, value in metadata.items()}
-    written = [config_path(path), weights_path(path)]
-    write(written[0], json.dumps(config, indent=2, ensure_ascii=False).encode("utf-8"))
+    header = {key: _json(value, strict=strict) for key, value in metadata.items()}
     # Not by save_file: what is wrong with the disk would be no OSError any more.
-    write(written[1], save(weights, header or None))
-    return written
+    return _json(config, indent=2, strict=strict).encode(), save(weights, header or None)
+
+
+def _json(value: Any, *, indent: int | None = None, strict: bool) -> str:
+    """JSON that every reader takes; the bytes of a name that is no UTF-8 stay as escapes."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=not strict)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _shape(head: AnyHead) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Grey(Brightness):
 
     def __init__(self) -> None:
         super().__init__()
-        told = {"resize": "squash", "interpolation": "bicubic", "mean": [0.5], "std": [0.5]}
+        told = {"resize": "squash", "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3}
         self.preprocessing = {"size": SIDE, **told}
 
 

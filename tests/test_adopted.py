@@ -33,7 +33,7 @@ from labeler import comparing, explore, moving, scoring
 from labeler.adopting import adopt
 from labeler.auditing import audit_report
 from labeler.embedding_predictions import predict_embeddings
-from labeler.exports.model_pair import export_model
+from labeler.exports.model_kinds import export_as
 from labeler.figures import figures, with_figures
 from labeler.project import Project
 from labeler.review import note_shown, review_cards, review_page
@@ -214,7 +214,7 @@ def test_it_audits_the_random_sample(project: Project, laion: Version) -> None:
 def test_it_exports_as_a_pair_that_can_be_added_elsewhere(
     project: Project, made: Path, laion: Version, tmp_path: Path
 ) -> None:
-    export_model(project, tmp_path / "out")
+    export_as(project, "model", tmp_path / "out")
     shutil.copytree(made / "project", tmp_path / "other")
     other = Project.open(tmp_path / "other")
     [file] = (tmp_path / "out").glob("*.safetensors")

@@ -133,7 +133,7 @@ def test_flat_links_from_a_folder_and_copies_from_a_tar(made: Path, tmp_path: Pa
         (["--sidecar", "txt"], 2, "--copy-to DIR"),
         (["--link", "soft", "--copy-to", "x"], 2, "'soft'"),
         (["--sidecar", "xml", "--copy-to", "x"], 2, "'xml'"),
-        (["--out", "{made}/notes.csv"], 1, "no list of predictions"),
+        (["--out", "{made}/notes.csv"], 1, "is there already"),
         (["--copy-to", "{made}/new"], 1, "another folder"),
     ],
 )

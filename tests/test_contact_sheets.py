@@ -25,6 +25,7 @@ from labeler.cli import labeler
 from labeler.contact_sheet import Shown
 from labeler.errors import BadInput
 from labeler.explore import Band, browse
+from labeler.export_writer import ExportWriter
 from labeler.exports.contact_sheets import rows_on_a_page, write_sheets
 from labeler.project import Project
 from labeler.sheet_choices import corrections, in_band
@@ -125,7 +126,9 @@ def test_what_is_too_large_for_one_picture_becomes_pages(project: Project, tmp_p
     assert rows_on_a_page(10, 160) == 50
     shown = in_band(project, Band(version="v1.0"))
     ten = [shown[n % len(shown)] for n in range(101)]
-    written = write_sheets(project, ten, tmp_path / "p.png", columns=1, tile=32)
+    written = write_sheets(
+        project, ten, tmp_path / "p.png", writer=ExportWriter.of(project), columns=1, tile=32
+    )
     assert [file.name for file in written] == ["p-1.png", "p-2.png", "p-3.png"]
     assert not (tmp_path / "p.png").exists()
 

@@ -20,7 +20,6 @@ from labeler.errors import BadInput
 from labeler.failures import sentence
 from labeler.finding import find_images
 from labeler.predicting import PredictedImage
-from labeler.selecting import check_list
 from labeler.tags import _tags_in
 
 BRIGHT = {"a/dark.png": 10, "a/b/bright.png": 250, "grey.jpg": 120}
@@ -330,24 +329,6 @@ def test_our_sidecars_are_no_tags_when_the_copies_are_imported(
 def test_sidecars_of_earlier_releases_are_no_tags_either(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("labeler predict\nfile: a.png\nprediction: 0.5\n")
     assert _tags_in(str(tmp_path / "a.txt")) == []
-
-
-def test_a_list_replaces_an_earlier_one_and_no_other_table(tmp_path: Path) -> None:
-    contents = {
-        "csv": ("path,prediction,version,bracket\n", "path,score\na.png,7\n"),
-        "jsonl": ('{"path": "a", "prediction": 0.5, "version": "v1.0"}\n', '{"path": "a"}\n'),
-    }
-    for file_format, (ours, other) in contents.items():
-        out = tmp_path / f"list.{file_format}"
-        check_list(out, file_format)
-        out.write_text(ours)
-        check_list(out, file_format)
-        out.write_text(other)
-        with pytest.raises(BadInput, match="no list of predictions"):
-            check_list(out, file_format)
-    (tmp_path / "list.parquet").write_bytes(b"no parquet")
-    with pytest.raises(BadInput, match="no list of predictions"):
-        check_list(tmp_path / "list.parquet", "parquet")
 
 
 @pytest.mark.parametrize(

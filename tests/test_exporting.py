@@ -9,13 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from collection import add_version, copied, make_collection
+import torch
+from collection import WIDTH, add_version, copied, make_collection
+from safetensors.torch import load_file
 
 from db import versions
 from labeler.errors import BadInput
+from labeler.export_writer import ExportWriter
 from labeler.exports.model_pair import export_model
 from labeler.project import Project
 from labeler.whole_files import whole_file
+from model.head import Head
+from model.head_files import save_head
 
 
 @pytest.fixture(scope="module")
@@ -33,48 +38,68 @@ def project(made: Path, tmp_path: Path) -> Iterator[Project]:
     yield from copied(made / "project", tmp_path / "project")
 
 
-def fake_model(project: Project, name: str) -> None:
-    (project.models / f"{name}.safetensors").write_bytes(b"weights of " + name.encode())
-    (project.models / f"{name}.config.json").write_text(json.dumps({"name": name}))
+def keep_model(project: Project, name: str, seed: int) -> Head:
+    """A head as the version's files; there is no training behind it."""
+    torch.manual_seed(seed)
+    head = Head(WIDTH, 16)
+    save_head(project.models / f"{name}.safetensors", head, name="taste", rev=name)
+    return head
+
+
+def exported(project: Project, out: Path) -> list[Path]:
+    return export_model(project, out, ExportWriter.of(project))
+
+
+def first_layer(file: Path) -> torch.Tensor:
+    return load_file(file)["up.0.weight"]
 
 
 def test_the_model_of_the_active_version_is_written_as_a_pair(
     project: Project, tmp_path: Path
 ) -> None:
-    fake_model(project, "v1.0")
-    into_folder = export_model(project, tmp_path / "folder")
-    named = export_model(project, tmp_path / "mine.safetensors")
+    head = keep_model(project, "v1.0", 1)
+    into_folder = exported(project, tmp_path / "folder")
+    named = exported(project, tmp_path / "mine.safetensors")
     assert {path.name for path in into_folder} == {
         "project-v1.0.config.json",
         "project-v1.0.safetensors",
     }
     assert {path.name for path in named} == {"mine.config.json", "mine.safetensors"}
-    assert (tmp_path / "mine.safetensors").read_bytes() == b"weights of v1.0"
+    assert torch.equal(first_layer(tmp_path / "mine.safetensors"), head.first.weight)
+    config = json.loads((tmp_path / "mine.config.json").read_text(encoding="utf-8"))
+    assert (config["rev"], config["arch"], config["labeler"]["encoder"]) == (
+        "v1.0",
+        "score",
+        "lite",
+    )
+    assert config["labeler"]["metrics"]["mae"]["value"] > 0
 
 
 def test_going_back_to_a_version_exports_that_one(project: Project, tmp_path: Path) -> None:
     add_version(project, noise=0.01)
-    fake_model(project, "v1.0")
+    head = keep_model(project, "v1.0", 1)
+    keep_model(project, "v1.1", 2)
     versions.activate(project.store, "v1.0")
-    export_model(project, tmp_path / "mine.safetensors")
-    assert (tmp_path / "mine.safetensors").read_bytes() == b"weights of v1.0"
+    exported(project, tmp_path / "mine.safetensors")
+    assert torch.equal(first_layer(tmp_path / "mine.safetensors"), head.first.weight)
 
 
 def test_a_model_without_its_files_is_named_and_nothing_is_written(
     project: Project, tmp_path: Path
 ) -> None:
     with pytest.raises(BadInput, match=r"v1\.0"):
-        export_model(project, tmp_path / "folder")
+        exported(project, tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
 
 
 def test_a_version_is_never_written_over_another(project: Project) -> None:
     add_version(project, noise=0.01)
-    fake_model(project, "v1.0")
-    fake_model(project, "v1.1")
+    keep_model(project, "v1.0", 1)
+    keep_model(project, "v1.1", 2)
+    before = (project.models / "v1.0.safetensors").read_bytes()
     with pytest.raises(BadInput, match="another folder"):
-        export_model(project, project.models / "v1.0.safetensors")
-    assert (project.models / "v1.0.safetensors").read_bytes() == b"weights of v1.0"
+        exported(project, project.models / "v1.0.safetensors")
+    assert (project.models / "v1.0.safetensors").read_bytes() == before
 
 
 def test_a_whole_file_appears_at_the_end_or_not_at_all(tmp_path: Path) -> None:

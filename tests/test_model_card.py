@@ -25,7 +25,8 @@ from db.records import Event, Version
 from labeler.auditing import audit_report
 from labeler.cli import labeler
 from labeler.errors import BadInput
-from labeler.exports.model_card import export_model_card, model_card
+from labeler.exports.model_card import model_card
+from labeler.exports.model_kinds import export_as
 from labeler.importing import import_paths
 from labeler.measures import MEASURES, written
 from labeler.model_prose import SECTIONS, prose, set_prose
@@ -82,7 +83,7 @@ def test_a_card_needs_a_version(project: Project, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="labeler train"):
         model_card(project)
     with pytest.raises(BadInput, match="labeler train"):
-        export_model_card(project, tmp_path / "out")
+        export_as(project, "model-card", tmp_path / "out")
 
 
 def test_it_says_what_the_version_is_and_how_good(project: Project) -> None:
@@ -233,7 +234,7 @@ def test_what_a_person_wrote_stays_over_new_versions(project: Project) -> None:
 
 def test_the_file_has_its_pictures_beside_it(project: Project, tmp_path: Path) -> None:
     version = add_version(project, noise=0.2)
-    card, *pictures = export_model_card(project, tmp_path / "out")
+    card, *pictures = export_as(project, "model-card", tmp_path / "out")
     assert [file.name for file in pictures] == ["model-card-top.png"]  # no curve was drawn
     with Image.open(pictures[0]) as top:
         assert top.width > 1000
@@ -242,7 +243,7 @@ def test_the_file_has_its_pictures_beside_it(project: Project, tmp_path: Path) -
     project.store.set_setting("threshold", "0.4")
     with_curve = tmp_path / "my card.md"
     draw_curve(project, version)
-    written_files = export_model_card(project, with_curve)
+    written_files = export_as(project, "model-card", with_curve)
     assert [file.name for file in written_files] == [
         "my card.md",
         "my card-loss.png",

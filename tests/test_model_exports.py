@@ -84,7 +84,7 @@ def test_what_disagrees_is_not_written(
     file.write_bytes(b"an older one")
     monkeypatch.setattr(onnx_export, "AGREEMENT", -1)
     with pytest.raises(ModelError, match="was not written"):
-        export_as(project, "onnx", file)
+        export_as(project, "onnx", file, force=True)
     assert file.read_bytes() == b"an older one"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["mine.onnx", "pictures", "project"]
 
@@ -139,10 +139,12 @@ def test_what_loads_torch_is_done_by_another_process(
     asked: list[tuple[str, ...]] = []
     monkeypatch.setattr(own_process, "run_command", lambda _, *words: asked.append(words))
     export_aside(project, "onnx", tmp_path / "out")
-    assert asked == [("export", "onnx", str(tmp_path / "out"))]
-    export_aside(project, "model", tmp_path / "out")
-    assert len(asked) == 1
-    assert (tmp_path / "out" / "project-v1.0.safetensors").is_file()
+    export_aside(project, "model", tmp_path / "out", force=True)
+    out = ("--", str(tmp_path / "out"))
+    assert asked == [("export", "onnx", *out), ("export", "model", "--force", *out)]
+    export_aside(project, "model-card", tmp_path / "out")
+    assert len(asked) == 2
+    assert (tmp_path / "out" / "model-card.md").is_file()
 
 
 def test_another_process_says_why_it_could_not(empty: Project, tmp_path: Path) -> None:

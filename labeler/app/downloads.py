@@ -32,7 +32,7 @@ from labeler.project import Project
 from labeler.tables import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 MEDIA_TYPES = {
     "csv": "text/csv",
@@ -75,8 +75,8 @@ def _answer(project: Project, request: Request, folder: Path) -> Response:
         raise BadInput(f"There is no download {what}; there are {known}.")
     if what == DATASET and "format" in asked:
         return _table(project, asked, name, folder)
-    export(project, what, folder, read_plan(asked))
-    return zip_answer(folder, f"{name}-{what}.zip")
+    done = export(project, what, folder, read_plan(asked))
+    return zip_answer(folder, f"{name}-{what}.zip", done.contents)
 
 
 def _table(project: Project, asked: dict[str, str], name: str, folder: Path) -> Response:
@@ -99,12 +99,12 @@ def file_answer(file: Path, media_type: str, name: str) -> Response:
     )
 
 
-def zip_answer(folder: Path, name: str) -> Response:
-    """All files below `folder`, which is removed once they are sent."""
+def zip_answer(folder: Path, name: str, contents: Mapping[str, str] | None = None) -> Response:
+    """All files below `folder`, which is removed once they are sent; `contents` as for `zipped`."""
 
     def sent() -> Iterator[bytes]:
         try:
-            yield from zipped(folder)
+            yield from zipped(folder, contents)
         finally:  # also where the person has changed their mind half-way
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from labeler.app.folders import given_path
 from labeler.errors import BadInput
 from labeler.project import Project
+from labeler.typed_paths import typed_path
 
 DOWNLOAD = """
 <style>
@@ -31,9 +31,19 @@ def folder_field(project: Project, name: str) -> str:
     return st.text_input("Folder", value=default, key=f"folder-{name}") or ""
 
 
+def replace_field(name: str) -> bool:
+    """Whether also files may be replaced that are not as an export left them."""
+    return st.checkbox(
+        "Replace files that are there",
+        help="What an earlier export left there is replaced in any case; your own files and what "
+        "was edited since only with this.",
+        key=f"replace-{name}",
+    )
+
+
 def checked(text: str) -> Path:
     """The folder that was typed; raises `BadInput` for what is no whole path."""
-    folder = given_path(text)
+    folder = typed_path(text)
     if not text.strip() or not folder.is_absolute():
         raise BadInput(f"{text or 'Nothing'} is not a whole path; write it from its first /.")
     return folder

@@ -8,7 +8,7 @@ import streamlit as st
 
 from labeler import runs
 from labeler.app import running, words
-from labeler.app.export_places import checked
+from labeler.app.export_places import checked, replace_field
 from labeler.app.folders import look
 from labeler.copying import Destination
 from labeler.errors import BadInput
@@ -40,6 +40,7 @@ def filter_part(project: Project, version: str) -> None:
         top = st.number_input("Only the highest", min_value=1, value=None, placeholder="all")
         usual = str(project.folder / "exports" / "filtered")
         target = st.text_input("Write to", value=usual, key="filter-target") or ""
+        replace = replace_field("filter")
         form = str(st.selectbox("List", FORMATS, format_func=lambda each: f"predictions.{each}"))
     with right:
         put = str(st.selectbox("Image files", list(PUT), format_func=PUT.__getitem__))
@@ -53,7 +54,7 @@ def filter_part(project: Project, version: str) -> None:
         source, folder = _looked_at(given), checked(target)
         where = None if put == "none" else Destination(folder, put, flat, sidecar)
         out = folder / f"predictions.{form}"
-        wanted = Filter(low / 100, high / 100, top, version, where, out, follow)
+        wanted = Filter(low / 100, high / 100, top, version, where, out, follow, replace)
         params = {"paths": [str(source)], "filter": wanted.as_values()}
         st.session_state["filter-run"] = runs.start_run(project, "predict", params).id
         st.rerun()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labeler.archives import look_into
+from labeler.errors import BadInput
+from labeler.typed_paths import typed_path
 
 ENOUGH = 50_000  # files counted at most, so that the look stays quick on a whole disk
 
@@ -19,15 +21,12 @@ class Look:
     problem: str | None  # why it can't be imported, as one sentence
 
 
-def given_path(text: str) -> Path:
-    """The path meant by `text`: quotes from a file manager and a `file://` are taken off."""
-    text = text.strip().strip("\"'").removeprefix("file://")
-    return Path(text).expanduser()
-
-
 def look(text: str) -> Look:
     """What is at the path in `text`."""
-    path = given_path(text)
+    try:
+        path = typed_path(text)
+    except BadInput as error:
+        return Look(Path(), 0, False, str(error))
     if not path.is_absolute():
         return Look(path, 0, False, f"{path} is not a whole path; paste it from its first /.")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pandas as pd
@@ -12,13 +13,16 @@ import db.versions
 from db.records import Version
 from labeler import measures
 from labeler.app import words
-from labeler.app.export_places import checked, download, folder_field
+from labeler.app.export_places import checked, download, folder_field, replace_field
 from labeler.app.items import shown_name
+from labeler.errors import BadInput
 from labeler.exports.model_kinds import MODEL_KINDS, export_aside, model_kind
 from labeler.exports.model_pair import own_files
 from labeler.figures import with_figures
 from labeler.model_prose import LONGEST, SECTIONS, prose, set_prose
 from labeler.project import Project
+
+_LARGEST = 1 << 20  # characters of a config
 
 
 def model_part(project: Project) -> None:
@@ -51,9 +55,10 @@ def model_part(project: Project) -> None:
 
 def to_folder(project: Project, name: str) -> None:
     folder = folder_field(project, name)
+    replace = replace_field(name)
     if st.button("Write", icon=":material/save:", key="write-model"):
         with st.spinner("Writing"):
-            export_aside(project, name, checked(folder))
+            export_aside(project, name, checked(folder), force=replace)
         st.success(words.plain(f"Wrote the {MODEL_KINDS[name].label} to {folder}."))
 
 
@@ -70,7 +75,15 @@ def config_of(project: Project, version: Version) -> dict[str, Any]:
     """What the exported config says, and what it was made with."""
     made_with = {"encoder": version.encoder, "recipe": version.recipe}
     _, config = own_files(project)
-    return json.loads(config.read_text(encoding="utf-8")) | made_with
+    try:
+        with config.open(encoding="utf-8") as file:
+            told = json.loads(file.read(_LARGEST))
+        return dict(told) | made_with
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadInput(
+            f"{config} can't be read as the config of a head; put it back from a backup, or train "
+            "again with: labeler train"
+        ) from error
 
 
 def _legible(value: Any) -> Any:
@@ -90,7 +103,8 @@ def card(project: Project) -> None:
     with write:
         prose_form(project)
     with read:
-        st.markdown(model_card(project))
+        # Whose words these are is not known: what a card shows of the web is not fetched here.
+        st.markdown(re.sub(r"!(?=\[)", r"\\!", model_card(project)))
 
 
 def prose_form(project: Project) -> None:

@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response
 import db.images
 from db.records import Image
 from labeler.errors import UnreadableImage
-from labeler.fingerprints import content_hash
-from labeler.pictures import CHANGED, open_regular, read_picture
+from labeler.originals import open_known
+from labeler.pictures import read_picture
 from labeler.previews import Unkept, passing, preview_of, thumbnail_of
 from labeler.project import Project
 
@@ -62,9 +62,7 @@ def _full(image: Image) -> Response:
     """
     path = Path(image.path)
     as_it_is = SHOWN_AS_THEY_ARE.get(image.format or "")
-    with open_regular(path) as opened:
-        if content_hash(opened) != image.content_hash:
-            raise UnreadableImage(CHANGED)
+    with open_known(path, image.content_hash) as opened:
         data = opened.read(_LARGEST + 1) if as_it_is else b""
         if as_it_is and len(data) <= _LARGEST:
             headers = {"Cache-Control": FOR_A_WHILE}

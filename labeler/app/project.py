@@ -12,6 +12,7 @@ from labeler.errors import LabelerError, NoProject
 from labeler.failures import sentence
 from labeler.log_keeping import keep_log_short
 from labeler.project import STORE_FILE, Project
+from labeler.typed_paths import typed_path
 
 # A page asks again by itself, and should say why before its browser gives up.
 PATIENCE_SECONDS = 10.0
@@ -27,7 +28,8 @@ def current_project() -> Project | None:
     Raises `StoreError` for a store that can't be used, and `LabelerError` for a folder that was
     served and is not there any more, or can't be looked into.
     """
-    folder = Path(os.environ.get("LABELER_PROJECT") or Path.cwd()).expanduser().resolve()
+    named = os.environ.get("LABELER_PROJECT")
+    folder = (typed_path(named) if named else Path.cwd()).resolve()
     try:
         inodes = folder.stat().st_ino, (folder / STORE_FILE).stat().st_ino
         served = _served.get(folder, inodes)

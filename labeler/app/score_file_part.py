@@ -10,7 +10,6 @@ import pandas as pd
 import streamlit as st
 
 from labeler.app import words
-from labeler.app.folders import given_path
 from labeler.app.items import shown_name
 from labeler.app.shell import friendly
 from labeler.project import Project
@@ -19,6 +18,7 @@ from labeler.score_files.outcome import LabelSummary
 from labeler.score_files.statements import Reading
 from labeler.scorers import account_name
 from labeler.taking import label_from
+from labeler.typed_paths import typed_path
 
 UPLOADS = ("csv", "tsv", "parquet", "jsonl", "ndjson", "json")
 GUESSED = "by its name"
@@ -47,7 +47,8 @@ def score_file_part(project: Project) -> None:
                 named = f"uploaded:{uploaded.name}"
                 _look(project, file, replace(reading, by_name=True, identity=named), add_images)
         elif pasted and pasted.strip():
-            _look(project, given_path(pasted), reading, add_images)
+            with friendly():
+                _look(project, typed_path(pasted), reading, add_images)
 
 
 def _reading_fields() -> tuple[Reading, bool]:

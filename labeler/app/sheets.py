@@ -17,6 +17,7 @@ from labeler.app.items import shown_name
 from labeler.contact_sheet import Shown
 from labeler.errors import BadInput
 from labeler.explore import Band
+from labeler.export_writer import ExportWriter
 from labeler.exports.contact_sheets import write_sheets
 from labeler.project import Project
 from labeler.sheet_choices import corrections, in_band
@@ -54,7 +55,7 @@ def sheet(request: Request) -> Response:
 def _drawn(project: Project, request: Request, folder: Path) -> Response:
     name = f"{shown_name(project.folder.name)}-sheet"
     shown = _asked(project, dict(request.query_params))
-    written = write_sheets(project, shown, folder / "sheet.png")
+    written = write_sheets(project, shown, folder / "sheet.png", writer=ExportWriter.of(project))
     if len(written) > 1:
         return zip_answer(folder, f"{name}.zip")
     return file_answer(written[0], "image/png", f"{name}.png")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from labeler.markdown import escaped
+from labeler.markdown import wholly_escaped
 from labeler.percentages import whole_percent
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def plain(text: str) -> str:
     fetch: every character that markdown could take for its own is escaped. Addresses of the web and
     of mail become links without any such character, so something invisible stands in them.
     """
-    return _ADDRESS.sub(lambda found: f"{found[0]}{_NOTHING}", escaped(text))
+    return _ADDRESS.sub(lambda found: f"{found[0]}{_NOTHING}", wholly_escaped(text))
 
 
 def percent(prediction: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from db.records import Version
 from labeler.collection import images_now
-from labeler.exports.model_facts import has_curve
+from labeler.exports.model_facts import curve_points, has_curve
 from labeler.percentages import whole_percent
 from labeler.predicted import by_score
 from labeler.project import Project
@@ -22,16 +22,15 @@ def loss_picture(version: Version) -> bytes | None:
         return None
     import vl_convert
 
-    made: bytes = vl_convert.vegalite_to_png(_chart(version.curve), scale=2)
+    made: bytes = vl_convert.vegalite_to_png(_chart(curve_points(version)), scale=2)
     return made
 
 
-def _chart(curve: list[dict[str, Any]]) -> dict[str, Any]:
+def _chart(curve: list[tuple[float, dict[str, float]]]) -> dict[str, Any]:
     points = [
-        {"step": point["step"], "line": name, "loss": point[key]}
-        for point in curve
-        for key, name in _LINES.items()
-        if point.get(key) is not None
+        {"step": step, "line": _LINES[name], "loss": loss}
+        for step, losses in curve
+        for name, loss in losses.items()
     ]
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",

@@ -25,7 +25,6 @@ from labeler.exports.rows import COLUMNS, Dataset, Row
 from labeler.exports.score_folders import folder_name, rounded
 from labeler.exports.table_files import write_rows
 from labeler.progress import Progress
-from labeler.whole_files import whole_file
 from model.encoders import SHORT_NAMES
 
 KINDS: dict[str, Any] = {"file_name": str, **COLUMNS}
@@ -52,17 +51,18 @@ def write_cityclassifiers(
         for row, vector in zip(rows, vectors, strict=True):
             progress(len(lines), len(dataset), "writing embeddings")
             place = f"{_DATA}/{rounded(row)}_{name}/{file_name(row.image, '.npy')}"
-            made = _write(folder.file(place), vector[None])
+            made = folder.write(place, as_npy(vector[None]))
             exported.made += made
             exported.there += not made
             lines.append((row.image.id, [place, *row.cells()]))
             tried.offer(row, vector)
     if tried.vector is not None:
-        _write(folder.file(f"{_DATA}/test.npy"), tried.vector[None])
+        folder.write(f"{_DATA}/test.npy", as_npy(tried.vector[None]))
     exported.images = len(lines)
-    write_rows(folder.file("metadata.csv"), "csv", KINDS, (cells for _, cells in lines))
+    told = (cells for _, cells in lines)
+    write_rows(folder.path / "metadata.csv", "csv", KINDS, told, folder.whole)
     ids = np.array([image_id for image_id, _ in lines], dtype=np.int64)
-    write_history(dataset, folder.file("history.csv"), ids)
+    write_history(dataset, folder.path / "history.csv", folder.whole, ids)
     exported.notes += notes({rounded_of(cells) for _, cells in lines}, encoder)
 
 
@@ -101,12 +101,8 @@ class _Tried:
             self.vector, self._is_test = vector, row.split == "test"
 
 
-def _write(file: Path, array: NDArray[np.float32]) -> bool:
-    """Save the array, unless the very same lies there; returns whether it came now."""
+def as_npy(array: NDArray[np.float32]) -> bytes:
+    """The array as a .npy file, little-endian float32."""
     buffer = io.BytesIO()
     np.save(buffer, array.astype("<f4"), allow_pickle=False)
-    if file.is_file() and file.read_bytes() == buffer.getvalue():
-        return False
-    with whole_file(file) as scratch:
-        scratch.write_bytes(buffer.getvalue())
-    return True
+    return buffer.getvalue()

@@ -17,7 +17,6 @@ from labeler.exports.plan import Exported
 from labeler.exports.rows import NESTED, Dataset
 from labeler.exports.table_files import write_rows
 from labeler.progress import Progress
-from labeler.whole_files import whole_file
 
 KINDS: dict[str, Any] = {"image_path": str, **NESTED}
 BLOCK = 50_000  # rows of one file
@@ -36,14 +35,15 @@ def write_clip_retrieval(
     for number, (rows, vectors) in enumerate(embedded_rows(dataset, encoder, exported, block)):
         progress(number * block, len(dataset), "writing embeddings")
         named = f"{number:0{digits}d}"
-        array = folder.file(f"img_emb/img_emb_{named}.npy")
-        with whole_file(array) as scratch, scratch.open("wb") as file:
+        array = folder.path / f"img_emb/img_emb_{named}.npy"
+        with folder.whole(array) as scratch, scratch.open("wb") as file:
             np.save(file, unit_length(vectors), allow_pickle=False)
         write_rows(
-            folder.file(f"metadata/metadata_{named}.parquet"),
+            folder.path / f"metadata/metadata_{named}.parquet",
             "parquet",
             KINDS,
             ([row.image.path, *row.nested()] for row in rows),
+            folder.whole,
         )
         exported.images += len(rows)
     progress(len(dataset), len(dataset), "writing embeddings")

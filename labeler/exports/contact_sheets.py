@@ -7,9 +7,9 @@ from pathlib import Path
 
 from labeler.contact_sheet import COLUMNS, ROWS, TILE, Shown, pages
 from labeler.errors import BadInput
+from labeler.export_writer import ExportWriter
 from labeler.progress import Progress, silent
 from labeler.project import Project
-from labeler.whole_files import whole_file
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 COLUMNS_RANGE, TILE_RANGE = (1, 40), (32, 1024)
@@ -21,6 +21,7 @@ def write_sheets(
     shown: Sequence[Shown],
     out: Path,
     *,
+    writer: ExportWriter,
     columns: int = COLUMNS,
     tile: int = TILE,
     progress: Progress = silent,
@@ -36,15 +37,16 @@ def write_sheets(
         raise BadInput("No image with a picture is in there; choose a wider band.")
     rows = rows_on_a_page(columns, tile)
     count = -(-len(shown) // (columns * rows))
-    written: list[Path] = []
-    for number, page in enumerate(pages(project, shown, columns, tile, rows), start=1):
-        progress(number - 1, count, "drawing")
-        place = out if count == 1 else out.with_name(_numbered(out, number, count))
-        with whole_file(place) as scratch:
+    places = [
+        out if count == 1 else out.with_name(_numbered(out, k + 1, count)) for k in range(count)
+    ]
+    writer.check(*places)
+    for number, page in enumerate(pages(project, shown, columns, tile, rows)):
+        progress(number, count, "drawing")
+        with writer.whole(places[number]) as scratch:
             page.save(scratch, kind, quality=90)
-        written.append(place)
     progress(count, count, "drawing")
-    return written
+    return places
 
 
 def rows_on_a_page(columns: int, tile: int) -> int:

@@ -28,6 +28,7 @@ from labeler.exports.rows import BATCH, Dataset
 from labeler.exports.splits import SPLITS, read_shares
 from labeler.licences import ALL, licences
 from labeler.markdown import escaped, table
+from labeler.measures import BY_KEY, bounds
 from labeler.scorers import shown_name
 from labeler.text_bars import bars
 from model.shares import share_of
@@ -47,6 +48,7 @@ def data_card(dataset: Dataset, exported: Exported | None = None) -> str:
         [f"# {escaped(dataset.project.folder.name)}: images scored by hand", *_WHAT],
         ["## Counts", *_counts(facts, exported)],
         ["## Hand scores", *_distribution(facts)],
+        ["## Predictions", *_predictions(facts)],
         ["## What the scores mean", *_brackets(facts)],
         ["## Sources", *_sources(facts)],
         ["## Licence", *_licence(facts)],
@@ -71,10 +73,12 @@ class _Facts:
         self.levels = np.floor(self.scores[self.scored] + 0.5).astype(np.int64)
         self.versions = db.versions.history(self.store)
         version = dataset.version
-        self.predicted = 0
+        self.predicted = self.trained = 0
         if version is not None:
             predicted = db.versions.predictions(self.store, version.id).image_ids
             self.predicted = int(np.isin(dataset.ids, predicted).sum())
+            trained, _ = db.versions.trained_on(self.store, version.id)
+            self.trained = int(np.isin(dataset.ids[self.scored], trained).sum())
 
     def events(self) -> Iterator[HandScore]:
         """Every hand score of the images, undone ones too."""
@@ -128,6 +132,31 @@ def _distribution(facts: _Facts) -> list[str]:
     unscored = int((~facts.scored).sum())
     told = "Fractions are counted with the nearest whole score, halves upwards."
     return ["", told, "", "```text", *bars(labels, [*counts, unscored], max(counts)), "```"]
+
+
+def _predictions(facts: _Facts) -> list[str]:
+    """Which column is honest about which images."""
+    version = facts.dataset.version
+    if version is None:
+        return ["", "There are none: no version has been trained yet."]
+    name, scored = _named(version.name), int(facts.scored.sum())
+    learnt = (
+        f"{name} was trained on {facts.trained:,} of the {scored:,} scored images"
+        if facts.trained
+        else f"{name} was trained on none of the {scored:,} scored images"
+    )
+    return [
+        "",
+        f"- `prediction` is what {name} says of every image. {learnt}: there it knows the score, "
+        "so `prediction` is in-sample and says nothing of how good it is.",
+        "- `out_of_fold_prediction` is for scored images alone: what a head says that has not seen "
+        "the image's score. For images that the version was trained on it comes from "
+        "cross-validation, in folds that keep groups and near-duplicates together; for those that "
+        "were scored since it is `prediction`. It is empty where neither is known.",
+        "",
+        "To judge the model, or to look for wrong scores (label errors), use "
+        "`out_of_fold_prediction`; to choose among unscored images, `prediction`.",
+    ]
 
 
 def _brackets(facts: _Facts) -> list[str]:
@@ -213,20 +242,16 @@ def _refined(facts: _Facts) -> list[str]:
 
 
 def _version(version: Version) -> list[str]:
-    error = version.metrics.get("mae") or {}
-    guess = (version.metrics.get("baseline") or {}).get("mae") or {}
+    error, low, high = bounds(version.metrics, BY_KEY["mae"])
+    guess, _, _ = bounds(version.metrics.get("baseline"), BY_KEY["mae"])
     return [
         _named(version.name) + (" (active)" if version.active else ""),
         f"{version.created_at:%Y-%m-%d}",
         _named(version.parent or "–"),
         f"{version.scored_count:,}",
-        _points(error.get("value"))
-        + (
-            f" ({_points(error['low'])} to {_points(error['high'])})"
-            if error.get("low") is not None and error.get("high") is not None
-            else ""
-        ),
-        _points(guess.get("value")),
+        _points(error)
+        + ("" if low is None or high is None else f" ({_points(low)} to {_points(high)})"),
+        _points(guess),
         escaped(version.note) or "–",
     ]
 
@@ -236,8 +261,8 @@ def _named(version: str) -> str:
     return version if re.fullmatch(r"v\d+\.\d+|open|–", version) else escaped(version)
 
 
-def _points(share: float | None) -> str:
-    return "–" if share is None else f"{10 * share:.2f}"
+def _points(points: float | None) -> str:
+    return "–" if points is None else f"{points:.2f}"
 
 
 def _hit_rate(hits: int, trials: int) -> str:
@@ -277,7 +302,7 @@ def _scorers(facts: _Facts) -> list[str]:
         ]
         for who, count in given.most_common()
     ]
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in why.most_common())
+    reasons = ", ".join(f"{count:,} {escaped(reason)}" for reason, count in why.most_common())
     return [
         "",
         *table(["scorer", "images", "scores given", "undone", "when"], rows),

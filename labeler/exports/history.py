@@ -9,15 +9,15 @@ from typing import Any
 import db.images
 import db.scores
 from labeler.exports.rows import BATCH, HISTORY, Dataset, Ids, event_cells
-from labeler.tables import growing_table
+from labeler.tables import Whole, growing_table
 
 COLUMNS: dict[str, Any] = {"hash": str, "path": str, **HISTORY}
 
 
-def write_history(dataset: Dataset, file: Path, only: Ids | None = None) -> None:
+def write_history(dataset: Dataset, file: Path, whole: Whole, only: Ids | None = None) -> None:
     """A CSV file with a line for each hand score of the dataset's images (of `only` these)."""
     ids = dataset.ids if only is None else only
-    with growing_table(file, COLUMNS, "csv") as write:
+    with growing_table(file, COLUMNS, "csv", whole) as write:
         for start in range(0, len(ids), BATCH):
             write(_lines(dataset, ids[start : start + BATCH]))
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import re
 from pathlib import Path
 
 from db.records import Image
-from labeler.errors import UnreadableImage
+from labeler.errors import BadInput, UnreadableImage
+from labeler.export_writer import file_fingerprint, fingerprint, may_replace, refusal
 from labeler.file_names import plain_stem, usual_ending
-from labeler.image_copies import blocks, keep_times, linked
+from labeler.image_copies import keep_times, linked
+from labeler.originals import copy_known, open_known
 from labeler.pictures import open_regular
 from labeler.whole_files import whole_file
 
 _MISSING = "The file is not there any more; import the folder that it lies in now."
-_CHANGED = "The file has changed since it was imported; import its folder again."
 
 
 def file_name(image: Image, suffix: str | None = None) -> str:
@@ -24,7 +25,7 @@ def file_name(image: Image, suffix: str | None = None) -> str:
     becomes `_`. `suffix` replaces that of the picture.
     """
     stem = plain_stem(Path(image.path).stem, "image")
-    known = (image.content_hash or f"id{image.id}")[:16]
+    known = re.sub(r"[^0-9a-z]", "_", (image.content_hash or f"id{image.id}")[:16])
     return f"{stem}-{known}{suffix or _suffix(image)}"
 
 
@@ -39,13 +40,14 @@ def _suffix(image: Image) -> str:
     return usual_ending(held)
 
 
-def place(image: Image, target: Path, link: str) -> tuple[bool, bool]:
+def place(image: Image, target: Path, link: str, *, force: bool = False) -> tuple[bool, bool]:
     """Put the image's file at `target`; returns whether it came now, and whether it was linked.
 
     `link` is copy, hard or sym; where a link can't be made (another disk, a picture within an
-    archive) it is copied. A copy has the very bytes that were imported, and one that lies there
-    stays, also where the original is gone. Raises `UnreadableImage` for what is wrong with the
-    image's file, `OSError` for what is wrong where it is to be.
+    archive) it is copied. Copies and links have the very bytes that were imported, and a copy that
+    lies there stays, also where the original is gone. Raises `UnreadableImage` for what is wrong
+    with the image's file, `BadInput` where another file lies at `target` (unless by `force`), and
+    `OSError` for what is wrong where it is to be.
     """
     source = Path(image.path)
     plain = source.is_file()
@@ -53,27 +55,65 @@ def place(image: Image, target: Path, link: str) -> tuple[bool, bool]:
         return False, target.is_symlink() or _is_same(source, target)
     if image.state != "fine":
         raise UnreadableImage(_MISSING)
+    _check_replaceable(source, image, target, force=force)
     if link == "copy" or not plain:
         _copy(image, source, target)
         return True, False
-    if source.stat().st_size != image.size_bytes:
-        raise UnreadableImage(_CHANGED)
+    open_known(source, image.content_hash).close()
     return True, _link(image, source, target, link)
+
+
+def placed_fingerprint(image: Image, target: Path) -> str:
+    """What `labeler.export_writer.fingerprint` says of what `place` has put at `target`."""
+    if target.is_symlink():
+        return fingerprint(target)
+    return file_fingerprint(image.size_bytes, image.content_hash or "")
 
 
 def _is_there(source: Path, image: Image, target: Path, link: str) -> bool:
     if link == "sym":
-        here = target.is_symlink() and target.is_file()
-        return here and os.readlink(target) == str(source)  # noqa: PTH115
+        return _leads_to(source, target) and target.is_file() and _is_known(target, image)
     if target.is_symlink() or not target.is_file():
         return False
-    if link == "copy" and _is_same(source, target):
-        return False
+    if _is_same(source, target):  # one file under two names: what is done to one is in the other
+        return link == "hard" and _is_known(target, image)
     return target.stat().st_size == image.size_bytes
 
 
 def _is_same(source: Path, target: Path) -> bool:
     return source.is_file() and target.exists() and source.samefile(target)
+
+
+def _leads_to(source: Path, target: Path) -> bool:
+    return target.is_symlink() and os.readlink(target) == str(source)  # noqa: PTH115
+
+
+def _is_known(file: Path, image: Image) -> bool:
+    try:
+        open_known(file, image.content_hash).close()
+    except UnreadableImage:
+        return False
+    return True
+
+
+def _check_replaceable(source: Path, image: Image, target: Path, *, force: bool) -> None:
+    """Raise `BadInput` unless `target` holds this image and nothing else, which loses nothing."""
+    own = _leads_to(source, target) or _is_same(source, target)
+    if own or may_replace(target, _Bytes(image), force=force):
+        return
+    raise BadInput(refusal(target))
+
+
+class _Bytes:
+    """A file with the image's own bytes is known, whoever has put it there."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+
+    def knows(self, file: Path) -> bool:
+        return not file.is_symlink() and _is_known(file, self._image)
+
+    def keep(self, written: str) -> None: ...
 
 
 def _link(image: Image, source: Path, target: Path, link: str) -> bool:
@@ -86,12 +126,7 @@ def _link(image: Image, source: Path, target: Path, link: str) -> bool:
 
 def _copy(image: Image, source: Path, target: Path) -> None:
     with open_regular(source) as original, whole_file(target) as scratch:
-        digest = hashlib.sha256()
         with scratch.open("wb") as written:
-            for block in blocks(original):
-                digest.update(block)
-                written.write(block)
-        if digest.hexdigest() != image.content_hash:
-            raise UnreadableImage(_CHANGED)
+            copy_known(original, image.content_hash, written)
         if source.is_file():
             keep_times(source, scratch)

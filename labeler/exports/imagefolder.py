@@ -47,13 +47,15 @@ def write_imagefolder(
     kept = [True] * len(kinds) if nests else _steady(list(kinds.values()), filled.values(), chosen)
     for split, rows in filled.items():
         write_rows(
-            folder.file(f"{split}/metadata.{chosen}"),
+            folder.path / f"{split}/metadata.{chosen}",
             chosen,
             {name: kind for (name, kind), keep in zip(kinds.items(), kept, strict=True) if keep},
             (_written(row, kept, chosen) for row in rows),
+            folder.whole,
         )
     if not nests:
-        write_history(dataset, folder.file("history.csv"), np.array(ids, dtype=np.int64))
+        history = folder.path / "history.csv"
+        write_history(dataset, history, folder.whole, np.array(ids, dtype=np.int64))
     if not all(kept):
         dropped = [name for name, keep in zip(kinds, kept, strict=True) if not keep]
         exported.notes.append(

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labeler.errors import BadInput
+from labeler.export_writer import ExportWriter
 from labeler.exports.plan import Exported, Plan
 from labeler.exports.rows import Dataset, dataset_of
 from labeler.progress import Progress, silent
 from labeler.project import Project
-from labeler.whole_files import whole_file
 
 DATASET = "dataset"
 CARD_KIND = "data-card"
@@ -103,54 +103,77 @@ def settled(kind: Kind, plan: Plan) -> Plan:
 
 
 def export(
-    project: Project, name: str, out: Path, plan: Plan, progress: Progress = silent
+    project: Project,
+    name: str,
+    out: Path,
+    plan: Plan,
+    progress: Progress = silent,
+    *,
+    force: bool = False,
 ) -> Exported:
     """Write the dataset in the format `name` to OUT, with its data card.
 
     OUT of a table is a file or a folder, of the others a folder: new, empty, or of an earlier
-    export of the same kind, which is gone on with and brought up to date. Raises `BadInput`, and
-    `OSError` where it can't be written.
+    export of the same kind, which is gone on with and brought up to date. Files that are not as an
+    earlier export left them are replaced only by `force`. Raises `BadInput`, and `OSError` where it
+    can't be written.
     """
     kind = kind_named(name)
-    dataset = dataset_of(project, settled(kind, plan), progress)
+    plan = settled(kind, plan)
     if kind.name == DATASET:
-        return _table(dataset, out, progress)
+        return _table(project, plan, out, progress, force=force)
+    dataset = dataset_of(project, plan, progress)
     if not len(dataset):
         wanted = "has a hand score" if dataset.plan.scored_only else "could be read"
         raise BadInput(f"There is nothing to export: no image of {project.folder} {wanted}.")
-    return _folder(kind, dataset, out, progress)
+    return _folder(kind, dataset, out, progress, force=force)
 
 
-def write_card(project: Project, out: Path, plan: Plan, progress: Progress = silent) -> Path:
+def write_card(
+    project: Project, out: Path, plan: Plan, progress: Progress = silent, *, force: bool = False
+) -> Path:
     """The data card alone: into the file OUT if it ends with .md, else into the folder OUT."""
     from labeler.exports.data_card import data_card
 
     file = out if out.suffix.lower() == ".md" and not out.is_dir() else out / CARD
     if file.is_dir():
         raise BadInput(f"{file} is a folder; name a file for the card.")
-    _write(file, data_card(dataset_of(project, plan, progress)))
+    writer = ExportWriter.of(project, force=force)
+    writer.check(file)
+    writer.write(file, data_card(dataset_of(project, plan, progress)).encode())
     return file
 
 
-def _table(dataset: Dataset, out: Path, progress: Progress) -> Exported:
+def _table(project: Project, plan: Plan, out: Path, progress: Progress, *, force: bool) -> Exported:
     from labeler.exports.data_card import data_card
-    from labeler.exports.table_files import write_dataset
+    from labeler.exports.table_files import history_file, table_file, write_dataset
 
-    exported = write_dataset(dataset, out, progress)
-    file = exported.place
-    _write(file.with_name(f"{file.stem}.{CARD}"), data_card(dataset, exported))
+    file, chosen = table_file(out, plan.file_format)
+    card = file.with_name(f"{file.stem}.{CARD}")
+    writer = ExportWriter.of(project, force=force)
+    writer.check(file, card, *([history_file(file)] if chosen == "csv" else []))
+    dataset = dataset_of(project, plan, progress)
+    exported = write_dataset(dataset, out, writer, progress)
+    writer.write(card, data_card(dataset, exported).encode())
     return exported
 
 
-def _folder(kind: Kind, dataset: Dataset, out: Path, progress: Progress) -> Exported:
+def _folder(
+    kind: Kind, dataset: Dataset, out: Path, progress: Progress, *, force: bool
+) -> Exported:
     from labeler.exports.data_card import data_card
     from labeler.exports.folder import export_folder
 
     exported = Exported(out)
-    with export_folder(out, kind.name) as folder:
+    with export_folder(out, kind.name, force=force) as folder:
         _writer(kind.name)(dataset, folder, exported, progress)
-        _write(folder.file(kind.card), data_card(dataset, exported))
-        exported.removed = folder.finish()
+        folder.write(kind.card, data_card(dataset, exported).encode())
+        exported.removed, stayed = folder.finish()
+    if stayed:
+        exported.notes.append(
+            f"{stayed:,} files of an earlier export were changed since and stay where they are; "
+            "remove them by hand."
+        )
     return exported
 
 
@@ -163,8 +186,3 @@ def _writer(name: str) -> Callable[..., None]:
         import_module(f"labeler.exports.{module}"), f"write_{module}"
     )
     return found
-
-
-def _write(file: Path, text: str) -> None:
-    with whole_file(file) as scratch:
-        scratch.write_text(text, encoding="utf-8")

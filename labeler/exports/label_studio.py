@@ -18,12 +18,11 @@ from db.records import HandScore
 from labeler.archives import through
 from labeler.errors import BadInput, UnreadableImage
 from labeler.exports.folder import ExportFolder
-from labeler.exports.image_files import file_name, place
+from labeler.exports.image_files import file_name
 from labeler.exports.plan import Exported
 from labeler.exports.rows import COLUMNS, Dataset, Row
 from labeler.progress import Progress
 from labeler.tables import plain_text
-from labeler.whole_files import whole_file
 
 # Label Studio serves what lies below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT there; here that is /.
 IMAGES = "images"  # the folder of the copies
@@ -43,8 +42,8 @@ def write_label_studio(
     prefix = dataset.plan.image_url or LOCAL_FILES
     accounts = read_accounts(dataset.plan.completed_by)
     scorers: set[str] = set()
-    tasks = folder.file("tasks.json")
-    with whole_file(tasks) as scratch, scratch.open("w", encoding="utf-8") as file:
+    tasks = folder.path / "tasks.json"
+    with folder.whole(tasks) as scratch, scratch.open("w", encoding="utf-8") as file:
         for done, row in enumerate(dataset.rows()):
             progress(done, len(dataset), "writing tasks")
             if (picture := _picture(row, folder, exported)) is None:
@@ -55,8 +54,7 @@ def write_label_studio(
             exported.images += 1
             scorers |= {scorer or "" for scorer in row.latest_by_scorer()}
         file.write("\n]\n" if exported.images else "[]\n")
-    with whole_file(folder.file("config.xml")) as scratch:
-        scratch.write_text(CONFIG, encoding="utf-8")
+    folder.write("config.xml", CONFIG.encode())
     exported.notes.append(_how_images_are_found(prefix))
     if len(scorers) > 1:
         exported.notes.append(_whose_scores(accounts))
@@ -85,16 +83,15 @@ def _picture(row: Row, folder: ExportFolder, exported: Exported) -> str | None:
     if through(row.image.path) is None:
         return row.image.path
     relative = f"{IMAGES}/{file_name(row.image)}"
-    target = folder.file(relative)
     try:
-        made, _ = place(row.image, target, "copy")
+        made, _ = folder.place(row.image, relative, "copy")
     except UnreadableImage as problem:
-        folder.forget(relative)
         exported.left_out.append((row.image.path, str(problem)))
         return None
     exported.made += made
     exported.there += not made
-    return str(target.absolute())
+    exported.contents[relative] = row.image.content_hash or ""
+    return str((folder.path / relative).absolute())
 
 
 def task(row: Row, image: str, accounts: Mapping[str, int | str]) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from urllib.parse import quote
 
 from db.records import Version
 from labeler.errors import BadInput
+from labeler.export_writer import ExportWriter
 from labeler.exports import model_facts as facts
 from labeler.exports import model_story as story
 from labeler.exports.model_place import active_version
 from labeler.markdown import escaped
 from labeler.model_prose import SECTIONS, prose
 from labeler.project import Project
-from labeler.whole_files import whole_file
 
 CARD = "model-card.md"
 _LATER = "*The picture comes with the file.*"
@@ -61,7 +61,7 @@ def model_card(project: Project, pictures: Pictures | None = None) -> str:
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
-def export_model_card(project: Project, out: Path) -> list[Path]:
+def export_model_card(project: Project, out: Path, writer: ExportWriter) -> list[Path]:
     """Write the card to OUT if that ends with .md, else into the folder OUT, and its pictures
     beside it; returns what was written, the card first. Raises `BadInput` without a version.
     """
@@ -78,16 +78,10 @@ def export_model_card(project: Project, out: Path) -> list[Path]:
     beside = {
         what: file.with_name(f"{file.stem}-{what}.png") for what, data in made.items() if data
     }
-    for what, place in beside.items():
-        _write(place, made[what] or b"")
     names = Pictures(*(beside[what].name if what in beside else None for what in made))
-    _write(file, model_card(project, names).encode())
-    return [file, *beside.values()]
-
-
-def _write(file: Path, data: bytes) -> None:
-    with whole_file(file) as scratch:
-        scratch.write_bytes(data)
+    files = {place: made[what] or b"" for what, place in beside.items()}
+    writer.write_all(files | {file: model_card(project, names).encode()})
+    return [file, *files]
 
 
 def _said(written: dict[str, str], name: str, otherwise: str = "") -> list[str]:

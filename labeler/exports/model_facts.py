@@ -15,16 +15,20 @@ from labeler import predicted
 from labeler.auditing import VersionAudit, audit_report
 from labeler.brackets import BRACKETS, to_others
 from labeler.collection import images_now
+from labeler.exports.model_pair import checked_threshold
 from labeler.exports.model_place import encoder_record, shown_encoder
 from labeler.exports.model_story import named
 from labeler.figures import figures
 from labeler.licences import ALL, licences
-from labeler.markdown import escaped, table
-from labeler.measures import MEASURES, written
+from labeler.markdown import code, escaped, table
+from labeler.measures import MEASURES, number, written
 from labeler.project import Project
 from labeler.slices import KINDS, slice_report
 from labeler.text_bars import bars
 from model.auditing import Estimate
+from model.stored_preprocessing import checked_preprocessing
+
+LOSSES = ("train", "held_out")
 
 
 def what(version: Version) -> list[str]:
@@ -39,7 +43,7 @@ def what(version: Version) -> list[str]:
         )
     return [
         "",
-        f"A small network on the embeddings of `{_plain(version)}`. From an image's "
+        f"A small network on the embeddings of {_encoder(version)}. From an image's "
         f"embedding it predicts a score from 0 to 1; version of {made}, {origin}.",
     ]
 
@@ -47,7 +51,7 @@ def what(version: Version) -> list[str]:
 def use(project: Project, version: Version) -> list[str]:
     """What goes in, what comes out, and how to filter with it."""
     record = encoder_record(project, version)
-    seen = record.preprocessing
+    seen = checked_preprocessing(record.preprocessing, shown_encoder(record.identity))
     pictures = f"{seen['size']} × {seen['size']} pixels" if "size" in seen else "as the encoder's"
     if seen.get("resize"):
         whole = "the whole picture, resized to that"
@@ -55,18 +59,20 @@ def use(project: Project, version: Version) -> list[str]:
         way = middle if seen["resize"] == "shortest" else whole
         pictures += f": {way} ({seen.get('interpolation', 'bicubic')})"
     rows = [
-        ["encoder", f"`{_plain(version)}`"],
+        ["encoder", _encoder(version)],
         ["pictures", escaped(pictures)],
         [
             "embeddings",
-            f"{record.width} values, " + ("length 1" if record.normalised else "not normalised"),
+            f"{escaped(str(record.width))} values, "
+            + ("length 1" if record.normalised else "not normalised"),
         ],
         ["gives", "a score from 0 to 1, higher is better"],
-        ["threshold", f"{project.threshold:g}"],
+        ["threshold", f"{checked_threshold(project):g}"],
     ]
-    if version.is_foreign and version.settings.get("scale"):
-        low, high = version.settings["scale"]
-        rows.append(["its own scale", f"{low:g} to {high:g}, told as 0 to 1"])
+    scale = version.settings.get("scale") if version.is_foreign else None
+    ends = [number(end) for end in scale] if isinstance(scale, list) else []
+    if len(ends) == 2 and None not in ends:
+        rows.append(["its own scale", f"{ends[0]:g} to {ends[1]:g}, told as 0 to 1"])
     return [
         "",
         *table(["", ""], rows),
@@ -76,9 +82,8 @@ def use(project: Project, version: Version) -> list[str]:
     ]
 
 
-def _plain(version: Version) -> str:
-    """The encoder's name for a place in code marks."""
-    return shown_encoder(version.encoder).replace("`", "'")
+def _encoder(version: Version) -> str:
+    return code(shown_encoder(version.encoder))
 
 
 def biases(project: Project, version: Version) -> list[str]:
@@ -246,6 +251,18 @@ def training(project: Project, version: Version) -> list[str]:
     ]
 
 
+def curve_points(version: Version) -> list[tuple[float, dict[str, float]]]:
+    """The loss curve as it can be drawn: steps, and losses by name, as far as they are numbers."""
+    points = []
+    for point in version.curve if isinstance(version.curve, list) else []:
+        known = point if isinstance(point, dict) else {}
+        losses = {name: number(known.get(name)) for name in LOSSES}
+        step, finite = number(known.get("step")), {k: v for k, v in losses.items() if v is not None}
+        if step is not None and finite:
+            points.append((step, finite))
+    return points
+
+
 def has_curve(version: Version) -> bool:
     """Whether there is a loss curve to draw."""
-    return len(version.curve) > 1
+    return len({step for step, _ in curve_points(version)}) > 1

@@ -8,13 +8,14 @@ from importlib import import_module
 from pathlib import Path
 
 from labeler.errors import BadInput
+from labeler.export_writer import ExportWriter
 from labeler.project import Project
 
 
 @dataclass(frozen=True, slots=True)
 class ModelKind:
-    """`maker` is module:function of (project, OUT) → the files written; `is_heavy`: it loads torch,
-    which a page must not.
+    """`maker` is module:function of (project, OUT, writer) → the files written; `is_heavy`: it
+    loads torch, which a page must not.
     """
 
     name: str
@@ -32,6 +33,7 @@ MODEL_KINDS = {
             "Weights and config",
             "The weights as safetensors and the config beside them: what CityAesthetics reads.",
             "labeler.exports.model_pair:export_model",
+            is_heavy=True,
         ),
         ModelKind(
             "onnx",
@@ -46,7 +48,8 @@ MODEL_KINDS = {
             "Python script",
             "A short script that scores images, and the weights beside it: it runs without this "
             "program and is there to be read and changed.",
-            "labeler.exports.python_example:export_python",
+            "labeler.exports.python_script:export_python",
+            is_heavy=True,
         ),
         ModelKind(
             "model-card",
@@ -66,21 +69,24 @@ def model_kind(name: str) -> ModelKind:
     return MODEL_KINDS[name]
 
 
-def export_as(project: Project, name: str, out: Path) -> list[Path]:
+def export_as(project: Project, name: str, out: Path, *, force: bool = False) -> list[Path]:
     """Write the active version as the kind `name` to OUT; returns the files that were written.
 
-    Raises `BadInput` without a version, and `OSError` where it can't be written.
+    Files that are not as an earlier export left them are replaced only by `force`. Raises
+    `BadInput` for others and without a version, `ModelError` for a version that can't be loaded,
+    and `OSError` where it can't be written.
     """
     module, _, function = model_kind(name).maker.partition(":")
-    make: Callable[[Project, Path], list[Path]] = getattr(import_module(module), function)
-    return make(project, out)
+    make: Callable[[Project, Path, ExportWriter], list[Path]]
+    make = getattr(import_module(module), function)
+    return make(project, out, ExportWriter.of(project, force=force))
 
 
-def export_aside(project: Project, name: str, out: Path) -> None:
+def export_aside(project: Project, name: str, out: Path, *, force: bool = False) -> None:
     """As `export_as` for the folder OUT, what is heavy by a process of its own."""
     if not model_kind(name).is_heavy:
-        export_as(project, name, out)
+        export_as(project, name, out, force=force)
         return
     from labeler.own_process import run_command
 
-    run_command(project, "export", name, str(out))
+    run_command(project, "export", name, *(["--force"] if force else []), "--", str(out))

@@ -10,12 +10,11 @@ from db.records import Version
 from labeler.comparing import Change
 from labeler.figures import with_figures
 from labeler.markdown import escaped, table
-from labeler.measures import MEASURES, bounds
+from labeler.measures import BY_KEY, bounds
 from labeler.project import Project
 from labeler.rounds import JUDGED_BY, RoundReport, round_reports
 
 _OWN = re.compile(r"v\d+\.\d+")
-_BY_KEY = {measure.key: measure for measure in MEASURES}
 
 
 def named(version: Version | str) -> str:
@@ -55,7 +54,7 @@ def versions(project: Project) -> list[str]:
 
 
 def _name(key: str) -> str:
-    return _BY_KEY[key].name.lower()
+    return BY_KEY[key].name.lower()
 
 
 def _version(version: Version) -> list[str]:
@@ -72,7 +71,7 @@ def _version(version: Version) -> list[str]:
 
 
 def _figure(version: Version, key: str) -> str:
-    measure = _BY_KEY[key]
+    measure = BY_KEY[key]
     value, low, high = bounds(version.metrics, measure)
     if value is None:
         return "–"
@@ -99,6 +98,6 @@ def _changed(change: Change | None) -> str:
     """`1.31 → 1.18, better`; a dash without a change that could be judged."""
     if change is None:
         return "–"
-    measure = _BY_KEY[change.measure]
+    measure = BY_KEY[change.measure]
     old, new = (measure.figure(value * measure.scale) for value in (change.old, change.new))
     return f"{old} → {new}" + (f", {change.verdict}" if change.verdict else "")

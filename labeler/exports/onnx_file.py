@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 import db.embeddings
 import db.versions
 from db.records import EncoderRecord, Version
+from labeler.export_writer import ExportWriter
+from labeler.exports.model_pair import checked_threshold
 from labeler.exports.model_place import active_version, encoder_record, shown_encoder, target
 from labeler.opinions import head_path
 from labeler.project import Project
-from labeler.whole_files import whole_file
+from labeler.tables import plain_text
+from model.stored_preprocessing import checked_preprocessing
 
 SUFFIX = ".onnx"
 TRIED_ON = 256  # embeddings
 
 
-def export_onnx(project: Project, out: Path) -> list[Path]:
+def export_onnx(project: Project, out: Path, writer: ExportWriter) -> list[Path]:
     """Write the head to OUT if that ends with .onnx, else into the folder OUT; returns its path.
 
     Raises `BadInput` without a version; `ModelError` where a package is missing, or where the
@@ -32,10 +35,10 @@ def export_onnx(project: Project, out: Path) -> list[Path]:
     version = active_version(project)
     record = encoder_record(project, version)
     file = target(project, version, out, SUFFIX)
+    writer.check(file)
+    about = _facts(project, version, record)
     head = load_head(head_path(project, version), record.width).head
-    made = onnx_bytes(head, _sample(project, version, record), _facts(project, version, record))
-    with whole_file(file) as scratch:
-        scratch.write_bytes(made)
+    writer.write(file, onnx_bytes(head, _sample(project, version, record), about))
     return [file]
 
 
@@ -52,13 +55,14 @@ def _sample(project: Project, version: Version, record: EncoderRecord) -> NDArra
 
 def _facts(project: Project, version: Version, record: EncoderRecord) -> dict[str, str]:
     """What the file says of itself besides its shape."""
-    return {
-        "name": project.folder.name.encode("utf-8", "replace").decode(),
+    told = {
+        "name": project.folder.name,
         "version": version.name,
         "encoder": shown_encoder(record.identity),
         "width": str(record.width),
         "normalised": json.dumps(record.normalised),  # of the embeddings that it takes
-        "preprocessing": json.dumps(record.preprocessing),
-        "threshold": f"{project.threshold:g}",
+        "preprocessing": json.dumps(checked_preprocessing(record.preprocessing, record.identity)),
+        "threshold": f"{checked_threshold(project):g}",
         "recipe": version.recipe,
     }
+    return {name: plain_text(value) for name, value in told.items()}

@@ -55,6 +55,7 @@ class Exported:
     `place` is its folder, or the file of a table; `images` is how many it holds. `made` files of
     images came now, `there` ones lay there from an earlier time; `removed` files of an earlier
     export are no part of it any more. `left_out` are (path, reason); `notes` sentences to know.
+    `contents` has the SHA-256 of image files by their places.
     """
 
     place: Path
@@ -64,6 +65,7 @@ class Exported:
     removed: int = 0
     left_out: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    contents: dict[str, str] = field(default_factory=dict)
 
     def sentences(self, most: int = 20) -> str:
         """What became of it, as lines of text; of what was left out the first few."""

@@ -20,6 +20,7 @@ from labeler.exports.plan import Plan
 from labeler.exports.splits import SPLITS, read_shares, splits_of
 from labeler.progress import Progress, silent
 from labeler.project import Project
+from labeler.unseen import unseen_predictions
 
 Ids = NDArray[np.int64]
 BATCH = 1000
@@ -29,7 +30,10 @@ COLUMNS: dict[str, Any] = {
     "source": str,
     "score": float,  # the hand score that counts, 0–10; empty where unscored
     "history_count": int,  # how many hand scores the image was given, undone ones left out
-    "prediction": float,  # 0–1, of the active version
+    # 0–1, of the active version. It has learnt from the scores of images that it was trained on,
+    # so that there it says little; what it said of them without having seen them stands beside it.
+    "prediction": float,
+    "out_of_fold_prediction": float,  # of scored images; empty where nothing honest is known
     "version": str,
     "state": str,
     "group": str,
@@ -57,13 +61,18 @@ NESTED = COLUMNS | {"history": [HISTORY]}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One image; `prediction` (0–1) is by `version`, both None where there is none."""
+    """One image; `prediction` (0–1) is by `version`, both None where there is none.
+
+    `out_of_fold` (0–1) is what a head says of a scored image that has not seen its score: that of
+    its fold or, where the version was not trained on the image, the version's own.
+    """
 
     image: Image
     split: str
     tags: list[str]
     history: list[HandScore]
     prediction: float | None
+    out_of_fold: float | None
     version: str | None
 
     def latest_by_scorer(self) -> dict[str | None, HandScore]:
@@ -80,6 +89,7 @@ class Row:
             image.hand_score,
             sum(one.undone_at is None for one in self.history),
             self.prediction,
+            self.out_of_fold,
             self.version,
             image.state,
             image.group,
@@ -131,6 +141,7 @@ class Dataset:
                     tags=tags.get(image.id, []),
                     history=histories[image.id],
                     prediction=said,
+                    out_of_fold=self._out_of_fold.get(image.id),
                     version=None if said is None else name,
                 )
 
@@ -143,8 +154,22 @@ class Dataset:
         if self.version is None:
             return {}
         found = db.versions.predictions(self.project.store, self.version.id)
-        rounded = np.round(found.scores.astype(np.float64), 6).tolist()
-        return dict(zip(found.image_ids.tolist(), rounded, strict=True))
+        return _by_id(found.image_ids, found.scores)
+
+    @cached_property
+    def _out_of_fold(self) -> dict[int, float]:
+        if self.version is None:
+            return {}
+        scored, _ = db.scores.effective(self.project.store)
+        scored = scored[np.isin(scored, self.ids)]
+        held_out, stored = unseen_predictions(self.project, self.version, scored)
+        unseen = np.fmax(held_out, stored)  # at most one of the two is a number
+        known = ~np.isnan(unseen)
+        return _by_id(scored[known], unseen[known])
+
+
+def _by_id(ids: Ids, scores: NDArray[np.floating]) -> dict[int, float]:
+    return dict(zip(ids.tolist(), np.round(scores.astype(np.float64), 6).tolist(), strict=True))
 
 
 def dataset_of(project: Project, plan: Plan, progress: Progress = silent) -> Dataset:

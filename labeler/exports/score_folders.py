@@ -27,9 +27,10 @@ def write_score_folders(
         dataset, folder, exported, lambda row: f"{rounded(row):02d}_{name}", progress
     )
     rows = [(row.image.id, [place, *row.cells()]) for row, place in placed]
-    write_rows(folder.file("metadata.csv"), "csv", KINDS, (cells for _, cells in rows))
+    lines = (cells for _, cells in rows)
+    write_rows(folder.path / "metadata.csv", "csv", KINDS, lines, folder.whole)
     ids = np.array([image_id for image_id, _ in rows], dtype=np.int64)
-    write_history(dataset, folder.file("history.csv"), ids)
+    write_history(dataset, folder.path / "history.csv", folder.whole, ids)
 
 
 def rounded(row: Row) -> int:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from labeler.errors import BadInput, UnreadableImage
+from labeler.export_writer import ExportWriter
 from labeler.exports.history import write_history
 from labeler.exports.image_files import file_name, place
 from labeler.exports.plan import Exported
 from labeler.exports.rows import BATCH, COLUMNS, NESTED, Dataset, Row
 from labeler.progress import Progress
-from labeler.tables import FORMATS, Kinds, format_of, growing_table
+from labeler.tables import FORMATS, Kinds, Whole, format_of, growing_table
 
 FILE_COLUMN = "file"  # the copied image, relative to the table
 
@@ -40,8 +41,15 @@ def table_file(out: Path, file_format: str | None) -> tuple[Path, str]:
     return file, chosen
 
 
-def write_dataset(dataset: Dataset, out: Path, progress: Progress) -> Exported:
-    """Write one row per image, replacing a table that is there already.
+def history_file(table: Path) -> Path:
+    """Where the history lies of a table that can't nest it."""
+    return table.with_name(f"{table.stem}.history.csv")
+
+
+def write_dataset(
+    dataset: Dataset, out: Path, writer: ExportWriter, progress: Progress
+) -> Exported:
+    """Write one row per image, replacing a table that an earlier export has left there.
 
     `with_images` of the plan also puts the image files into the folder `images` beside it and adds
     the column `file`. Raises `BadInput`, and `OSError` where it can't be written.
@@ -55,31 +63,38 @@ def write_dataset(dataset: Dataset, out: Path, progress: Progress) -> Exported:
         for done, row in enumerate(dataset.rows()):
             progress(done, len(dataset), "writing")
             cells = row.cells() if chosen == "csv" else row.nested()
-            yield [*cells, _placed(dataset, row, file, exported)] if with_images else cells
+            if with_images:
+                cells = [*cells, _placed(dataset, row, file, exported, force=writer.force)]
+            yield cells
 
-    write_rows(file, chosen, kinds, rows())
+    write_rows(file, chosen, kinds, rows(), writer.whole)
     if chosen == "csv":
-        write_history(dataset, file.with_name(f"{file.stem}.history.csv"))
+        write_history(dataset, history_file(file), writer.whole)
     progress(len(dataset), len(dataset), "writing")
     return exported
 
 
-def write_rows(file: Path, file_format: str, kinds: Kinds, rows: Iterable[Sequence[Any]]) -> None:
+def write_rows(
+    file: Path, file_format: str, kinds: Kinds, rows: Iterable[Sequence[Any]], whole: Whole
+) -> None:
     """A whole table, held a thousand rows at a time."""
     rows = iter(rows)
-    with growing_table(file, kinds, file_format) as write:
+    with growing_table(file, kinds, file_format, whole) as write:
         while some := list(islice(rows, BATCH)):
             write(some)
 
 
-def _placed(dataset: Dataset, row: Row, table: Path, exported: Exported) -> str | None:
+def _placed(
+    dataset: Dataset, row: Row, table: Path, exported: Exported, *, force: bool
+) -> str | None:
     """The image file's place beside the table; None where it can't be had."""
     relative = f"images/{file_name(row.image)}"
     try:
-        made, _ = place(row.image, table.parent / relative, dataset.plan.link)
+        made, _ = place(row.image, table.parent / relative, dataset.plan.link, force=force)
     except UnreadableImage as problem:
         exported.left_out.append((row.image.path, str(problem)))
         return None
+    exported.contents[relative] = row.image.content_hash or ""
     exported.made += made
     exported.there += not made
     return relative

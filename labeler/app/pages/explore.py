@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -161,7 +163,7 @@ def heading(image: Image) -> None:
 
 def picture(image: Image) -> None:
     """The preview by id from the app's own route; only numbers and a hash go into the HTML."""
-    query = f"?h={image.content_hash}" if image.content_hash else ""
+    query = f"?h={quote(image.content_hash)}" if image.content_hash else ""
     st.html(
         f'<a href="/img/{image.id}/full{query}" target="_blank" title="Full size">'
         f'<img src="/img/{image.id}/preview{query}" alt="Image {image.id}" style="display:block;'

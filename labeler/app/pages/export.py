@@ -13,7 +13,7 @@ from labeler.app import running, words
 from labeler.app.backup_part import backup_part
 from labeler.app.export_form import asked_plan, card_form
 from labeler.app.export_links import plan_address
-from labeler.app.export_places import checked, download, folder_field
+from labeler.app.export_places import checked, download, folder_field, replace_field
 from labeler.app.items import shown_name
 from labeler.app.model_export import model_part
 from labeler.app.shell import friendly, opened_project
@@ -80,10 +80,16 @@ def looked_at(project: Project, kind: Kind, plan: Plan) -> None:
 def to_folder(project: Project, kind: Kind, plan: Plan) -> None:
     """Start the writing as a run of its own, or show how far it is and what became of it."""
     folder = folder_field(project, kind.name)
+    replace = replace_field(kind.name)
     busy = running.active(project, "export")
     if st.button("Write", icon=":material/save:", key="write-dataset", disabled=busy):
         target = checked(folder)
-        params = {"kind": kind.name, "out": str(target), "plan": plan.as_values()}
+        params = {
+            "kind": kind.name,
+            "out": str(target),
+            "plan": plan.as_values(),
+            "force": replace,
+        }
         if kind.name == DATASET:
             target.mkdir(parents=True, exist_ok=True)
         st.session_state["export-run"] = runs.start_run(project, "export", params).id

@@ -15,14 +15,16 @@ import db.embeddings
 import db.images
 from labeler import runs
 from labeler.app import running, words
-from labeler.app.folders import Look, given_path, look
+from labeler.app.folders import Look, look
 from labeler.app.items import shown_name
 from labeler.app.navigation import go_to
 from labeler.app.score_file_part import score_file_part
 from labeler.app.serving import current_project
 from labeler.app.shell import friendly
+from labeler.errors import BadInput
 from labeler.project import Project
 from labeler.status import Status, read_status
+from labeler.typed_paths import typed_path
 from model.encoders import canonical
 
 FORM_WIDTH = 820
@@ -142,7 +144,11 @@ def project_field() -> Path | None:
         help="Scores, embeddings, models and previews are kept here. It is made if needed.",
         key="project-folder",
     )
-    folder = given_path(text or "")
+    try:
+        folder = typed_path(text or "")
+    except BadInput as error:
+        st.warning(words.plain(str(error)), icon=":material/folder_off:")
+        return None
     return folder if text and folder.is_absolute() else None
 
 

@@ -4,12 +4,13 @@ of every sort of picture, and holds the head, the encoder and its pictures' way 
 
 from __future__ import annotations
 
-import importlib.util
+import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ from heads import add_version_of, spread_head
 from pictures import make_halves, make_jpeg, noise_image, with_orientation
 from PIL import Image
 
-from db.records import EncoderRecord
+import db.embeddings
 from labeler.embedding import prepare_file, register
 from labeler.errors import BadInput
-from labeler.exports.python_example import export_python, script
+from labeler.exports import score
+from labeler.exports.model_kinds import export_as
 from labeler.predicting import predict_paths
 from labeler.project import Project
 from model.encoders import load_encoder
@@ -115,12 +117,13 @@ def test_the_script_says_what_predict_says_with_lite(tmp_path: Path) -> None:
     files, encoder = make_pictures(tmp_path / "pictures"), load_encoder("lite", precision="float32")
     project = project_of(tmp_path, encoder, files)
     out = tmp_path / "out" / "score images.py"
-    written = export_python(project, out)
+    written = export_as(project, "python", out)
     assert [file.name for file in written] == [
         "score images.py",
         "score images.config.json",
         "score images.safetensors",
     ]
+    assert out.read_bytes() == Path(score.__file__).read_bytes()
     agrees_with_predict(project, encoder, files, run_alone(out, *files))
     (tmp_path / "text.jpg").write_text("no picture")
     done = run_alone(out, tmp_path / "text.jpg", files[0], "--min", "0")
@@ -141,32 +144,17 @@ def test_the_script_says_what_predict_says_with_a_checkpoint(tmp_path: Path) -> 
     files = make_pictures(tmp_path / "pictures")
     project = project_of(tmp_path, encoder, files)
     out = tmp_path / "out.py"
-    export_python(project, out)
+    export_as(project, "python", out)
     assert str(tmp_path) not in out.read_text(encoding="utf-8")
     done = run_alone(out, *files, "--checkpoint", checkpoint)
     agrees_with_predict(project, encoder, files, done)
     assert done.stderr == ""
 
 
-def loaded(file: Path) -> ModuleType:
-    """The script as a module, its `main` not run."""
-    spec = importlib.util.spec_from_file_location("example", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def written(folder: Path, head: Any, record: EncoderRecord) -> ModuleType:
-    """The script for `head`, with its weights beside it, as a module."""
-    import json
-
-    config, _ = save_head(folder / "example.safetensors", head, name="x", rev="v1.0")
-    document = json.loads(config.read_text(encoding="utf-8"))
-    text = script(document, record, name="x", file="example.py", threshold=0.4)
-    (folder / "example.py").write_text(text, encoding="utf-8")
-    return loaded(folder / "example.py")
+def head_of(folder: Path, head: Any) -> Any:
+    """What the script makes of the files of `head`."""
+    config, weights = save_head(folder / "example.safetensors", head, name="x", rev="v1.0")
+    return score.load_head(json.loads(config.read_text(encoding="utf-8")), weights)
 
 
 def heads() -> dict[str, Any]:
@@ -184,9 +172,8 @@ def heads() -> dict[str, Any]:
 @pytest.mark.parametrize("kind", heads())
 def test_its_head_says_what_ours_says(tmp_path: Path, kind: str) -> None:
     head = heads()[kind].eval().requires_grad_(False)
-    module = written(tmp_path, head, EncoderRecord(1, "lite", 12, False, FRAMING))
     x = np.random.default_rng(1).normal(0, 2, (50, 12)).astype(np.float32)
-    said = module.load_head()(torch.from_numpy(x)).detach().numpy()
+    said = head_of(tmp_path, head)(torch.from_numpy(x)).detach().numpy()
     assert said.shape == (50, 1)
     np.testing.assert_allclose(said[:, 0], predict(head, x), atol=1e-6)
     assert said.std() > 0.001
@@ -197,63 +184,42 @@ def test_its_pixels_are_those_that_our_encoders_see(tmp_path: Path, resize: str)
     # Where torch can't resize bytes quickly our encoders leave it to Pillow: rounded otherwise.
     quick = torch.backends.cpu.get_cpu_capability() in QUICK_ON
     seen = FRAMING | {"resize": resize}
-    module = written(tmp_path, heads()["own"], EncoderRecord(1, "lite", 12, False, seen))
     framing = Framing(**(seen | {"mean": tuple(seen["mean"]), "std": tuple(seen["std"])}))
     for file in make_pictures(tmp_path / "pictures"):
         if resize == "squash" and file.name == "long.png":
             continue  # ours leaves strips to Pillow; this one squeezes them like all others
-        picture = module.open_picture(file)
+        picture = score.open_picture(file, seen["size"])
         mean, std = (np.array(seen[key]).reshape(3, 1, 1) for key in ("mean", "std"))
         expected = (framing.frame(picture) / 255 - mean) / std
         np.testing.assert_allclose(
-            module.pixels(picture)[0].numpy(), expected, atol=1e-5 if quick else 0.04
+            score.pixels(file, seen)[0].numpy(), expected, atol=1e-5 if quick else 0.04
         )
 
 
-def test_a_published_encoder_is_asked_for_by_its_tag(tmp_path: Path, monkeypatch) -> None:
+def test_a_published_encoder_is_asked_for_by_its_tag(monkeypatch) -> None:
     asked: list[Any] = []
 
     def create_model(*words: Any, **more: Any) -> Any:
         asked.append((*words, more))
         return torch.nn.Identity()
 
-    seen = FRAMING | {"quick_gelu": True}
-    record = EncoderRecord(1, "open_clip:ViT-L-14-quickgelu/openai", 12, False, seen)
-    module = written(tmp_path, heads()["own"], record)
+    about = {
+        "encoder": "open_clip:ViT-L-14-quickgelu/openai/normalised",
+        "normalised": True,
+        "preprocessing": FRAMING | {"quick_gelu": True},
+    }
     monkeypatch.setitem(sys.modules, "open_clip", SimpleNamespace(create_model=create_model))
-    monkeypatch.setattr(module, "import_torchvision", lambda: None)
-    module.load_encoder(None)
+    monkeypatch.setattr(score, "import_torchvision", lambda: None)
+    assert isinstance(score.load_encoder(about, None), score.Unit)
     assert asked == [("ViT-L-14-quickgelu", "openai", {"force_quick_gelu": True})]
 
 
-@pytest.mark.parametrize("name", ['""" + exit() #', "@NAME@ @FOO@", "猫\n\\", "\udce9"])
-def test_a_name_in_it_stays_a_name(tmp_path: Path, name: str) -> None:
-    record = EncoderRecord(1, "lite", 12, False, FRAMING)
-    shape = {"features": 12, "hidden": 16, "outputs": 1}
-    text = script(
-        {"arch": "score", "model_params": shape},
-        record,
-        name=name,
-        file=f"{name}.py",
-        threshold=0.5,
-    )
-    assert text.isascii()
-    module: dict[str, Any] = {"__file__": "example.py", "__name__": "example"}
-    exec(compile(text, "example.py", "exec"), module)
-    assert module["NAME"] == name
-
-
 def test_without_a_version_or_a_known_way_of_pictures_nothing_is_written(tmp_path: Path) -> None:
-    project = Project.create(tmp_path / "taste", encoder="lite")
-    with pytest.raises(BadInput, match="labeler train"):
-        export_python(project, tmp_path / "out")
-    shape = {"features": 12, "hidden": 16, "outputs": 1}
-    with pytest.raises(BadInput, match="labeler embed"):
-        script(
-            {"arch": "score", "model_params": shape},
-            EncoderRecord(1, "lite", 12, False, {"size": 224}),
-            name="x",
-            file="x.py",
-            threshold=0.5,
-        )
+    with closing(Project.create(tmp_path / "taste", encoder="lite")) as project:
+        with pytest.raises(BadInput, match="labeler train"):
+            export_as(project, "python", tmp_path / "out")
+        record = db.embeddings.register_encoder(project.store, "lite", 12, False, {"size": 224})
+        add_version_of(project, Head(12, 16), record)
+        with pytest.raises(BadInput, match="labeler embed"):
+            export_as(project, "python", tmp_path / "out")
     assert not (tmp_path / "out").exists()

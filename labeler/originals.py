@@ -1,0 +1,50 @@
+"""The files of images as they were imported: the one place that says whether one still is.
+
+Anything may lie at an image's path by now: another picture, or a link to what is none of the
+program's business. Whatever gives an image's bytes away asks here first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import BinaryIO
+
+from labeler.errors import UnreadableImage
+from labeler.fingerprints import content_hash as digest_of
+from labeler.image_copies import blocks
+from labeler.pictures import CHANGED, open_regular
+
+
+def check_known(opened: BinaryIO, content_hash: str | None) -> None:
+    """Raise `UnreadableImage` where an open file is not what the store knows by this hash; its
+    position stays what it was.
+    """
+    if content_hash is None or digest_of(opened) != content_hash:
+        raise UnreadableImage(CHANGED)
+
+
+def open_known(path: Path, content_hash: str | None) -> BinaryIO:
+    """Open an image's file, if it is still what the store knows; the caller closes it.
+
+    Raises `UnreadableImage` for that and as `open_regular` does.
+    """
+    opened = open_regular(path)
+    try:
+        check_known(opened, content_hash)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def copy_known(original: BinaryIO, content_hash: str | None, written: BinaryIO) -> None:
+    """Copy the rest of an open file, read once; raises `UnreadableImage` at its end where it is not
+    what the store knows: then `written` must be thrown away.
+    """
+    digest = hashlib.sha256()
+    for block in blocks(original):
+        digest.update(block)
+        written.write(block)
+    if digest.hexdigest() != content_hash:
+        raise UnreadableImage(CHANGED)
