@@ -6,7 +6,7 @@ import numpy as np
 from sqlalchemy import func, select
 
 from db.embeddings import VECTOR
-from db.rows import id_array, plain_rows
+from db.rows import id_array, packed, plain_rows
 from db.schema import EmbeddingRow
 from db.store import Store
 
@@ -38,5 +38,6 @@ def kept_since(
     with store.reading() as session:
         rows = plain_rows(session, query)
     joined = b"".join(row[2] for row in rows)
-    vectors = np.frombuffer(joined, dtype=VECTOR).reshape(len(rows), -1 if rows else 0)
+    width = len(rows[0][2]) // VECTOR.itemsize if rows else 0
+    vectors = packed(joined, len(rows), width, VECTOR)
     return id_array([row[0] for row in rows]), id_array([row[1] for row in rows]), vectors

@@ -13,15 +13,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from db.commit_numbers import new_lineage
-from db.engine import PATIENCE_SECONDS, as_it_lies, explained
+from db.connecting import Guarded, connect
+from db.engine import PATIENCE_SECONDS, as_it_lies, explained, primary_code
 from db.plain_files import check_store_files, opened_or_created
+from db.strangers import APPLICATION_ID, strangers_in
 
 # Called now and then with the pages done and all pages; may raise to stop the work.
 Watch = Callable[[int, int], None]
 
 _PAGES_AT_ONCE = 1024
 _SYNCED_BYTES = 32 << 20  # so much is written before the disk is given time to take it
-_LOOKS = 100_000  # steps of SQLite's own between two looks at whether to stop
 MOST_PROBLEMS = 100
 _CHECK_KIB = 256 * 1024  # with SQLite's usual 2 MB the check takes a multiple of the time
 
@@ -42,12 +43,12 @@ def copy_store(path: Path, to: Path, watch: Watch = _unwatched) -> None:
     os.close(emptied)
     with (
         explained(path),
-        closing(sqlite3.connect(path, timeout=PATIENCE_SECONDS)) as source,
+        closing(connect(path, timeout=PATIENCE_SECONDS)) as source,
     ):
         # Held to the end: a store that changes under the copy would let it begin anew each time.
         source.execute("BEGIN")
         source.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        with explained(to), closing(sqlite3.connect(to)) as target:
+        with explained(to), closing(connect(to)) as target:
             # Nobody reads it before it is whole, so it needs no way back.
             target.execute("PRAGMA journal_mode = OFF")
             target.execute("PRAGMA synchronous = OFF")
@@ -89,39 +90,53 @@ def problems_of(path: Path, watch: Watch = _unwatched, *, resting: bool = False)
     can't be read at all.
     """
     with explained(path), closing(_opened(path, resting)) as connection:
-        connection.execute(f"PRAGMA cache_size = {-_CHECK_KIB}")
         try:
+            connection.execute(f"PRAGMA cache_size = {-_CHECK_KIB}")
             with _watched(connection, watch):
                 rows = connection.execute(f"PRAGMA integrity_check({MOST_PROBLEMS})").fetchall()
         except sqlite3.DatabaseError as error:
             # Some damage it tells, over other damage it stumbles.
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CORRUPT:
+            if primary_code(error) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_INTERRUPT):
                 raise
             return [str(error)]
     return [str(row[0]) for row in rows if row[0] != "ok"]
 
 
-def _opened(path: Path, resting: bool) -> sqlite3.Connection:
+def strangers_of(path: Path) -> list[str]:
+    """What lies in the file's schema that this program never makes, each in some words.
+
+    None of it is run. Raises `StoreError` for a file that can't be read at all; one that is damaged
+    so that its schema can't be told has none.
+    """
     check_store_files(path)
-    if not resting:
-        return sqlite3.connect(path, timeout=PATIENCE_SECONDS)
-    return sqlite3.connect(as_it_lies(path), uri=True)
+    with explained(path), closing(connect(path, timeout=PATIENCE_SECONDS)) as connection:
+        try:
+            (ours,) = connection.execute("PRAGMA application_id").fetchone()
+            return strangers_in(connection) if ours == APPLICATION_ID else []
+        except sqlite3.DatabaseError as error:
+            if primary_code(error) == sqlite3.SQLITE_CORRUPT:
+                return []
+            raise
+
+
+def _opened(path: Path, resting: bool) -> Guarded:
+    check_store_files(path)
+    return connect(path, as_it_lies(path) if resting else None, timeout=PATIENCE_SECONDS)
 
 
 @contextmanager
-def _watched(connection: sqlite3.Connection, watch: Watch) -> Iterator[None]:
+def _watched(connection: Guarded, watch: Watch) -> Iterator[None]:
     """Let `watch` look in while one long statement runs, and raise what it raises."""
     raised: list[BaseException] = []
 
-    def look() -> int:
+    def look() -> bool:
         try:
             watch(0, 0)
         except BaseException as error:
             raised.append(error)
-            return 1
-        return 0
+        return bool(raised)
 
-    connection.set_progress_handler(look, _LOOKS)
+    connection.watch(look)
     try:
         yield
     except sqlite3.OperationalError:
@@ -129,4 +144,4 @@ def _watched(connection: sqlite3.Connection, watch: Watch) -> Iterator[None]:
             raise raised[0] from None
         raise
     finally:
-        connection.set_progress_handler(None, 0)
+        connection.unwatch()

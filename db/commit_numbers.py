@@ -22,6 +22,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from db.connecting import connect
+
 _SEQUENCE_BITS, _LINEAGE_BITS = 20, 11
 _SEQUENCES = 1 << _SEQUENCE_BITS
 _HEADER, _FRAME = 32, 24  # bytes of the log's header, and of the one before each page
@@ -80,7 +82,7 @@ def number_in(path: Path) -> int | None:
     """The number in the file itself, whatever its log holds; None where it is no store."""
     address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     try:
-        with closing(sqlite3.connect(address, uri=True)) as connection:
+        with closing(connect(path, address)) as connection:
             return int(connection.execute("PRAGMA user_version").fetchone()[0])
     except sqlite3.DatabaseError:
         return None

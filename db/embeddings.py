@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.errors import StoreError
 from db.records import EncoderRecord
-from db.rows import Ids, first_path, id_array, is_among, numbers, plain_columns, plain_ids
+from db.rows import Ids, first_path, id_array, is_among, numbers, packed, plain_columns, plain_ids
 from db.schema import EmbeddingRow, EncoderRow, ImageRow
 from db.store import Store
 
@@ -234,11 +234,9 @@ def _read(
         .order_by(EmbeddingRow.image_id)
         .limit(limit)
     )
-    ids, vectors = plain_columns(session, query)
-    assert not isinstance(vectors, str)
-    # Over a bytearray the array is writable, which torch asks for.
-    values = np.frombuffer(bytearray(vectors or b""), dtype=VECTOR)
-    return numbers(ids, np.int64), values.reshape(-1, width) if width else values.reshape(0, 0)
+    listed, vectors = plain_columns(session, query)
+    ids = numbers(listed, np.int64)
+    return ids, packed(vectors, len(ids), width, VECTOR)
 
 
 def _joined(

@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError
 
+from db.connecting import Guarded, connect
 from db.errors import ReplacedError, StoreError
 from db.file_watch import FileWatch, never_close
 from db.plain_files import check_store_files
 
 PATIENCE_SECONDS = 30.0
-_Kind = TypeVar("_Kind", bound=sqlite3.Connection)
+_Kind = TypeVar("_Kind", bound=Guarded)
 _CACHE_KIB = 32 * 1024
 # With less room than this SQLite can't make the files that it needs beside a store.
 _LITTLE_ROOM = 128 * 1024
@@ -57,25 +58,33 @@ def open_engine(
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         mode = connection.get_execution_options().get("begin", "DEFERRED")
+        driver_of(connection).begin_counting()
         connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine
 
 
-class _Resting(sqlite3.Connection):
+def driver_of(connection: Connection) -> Guarded:
+    """SQLite's own connection below SQLAlchemy's."""
+    driven = connection.connection.driver_connection
+    assert isinstance(driven, Guarded)
+    return driven
+
+
+class _Resting(Guarded):
     """To a store that nobody can be writing in: nothing is put beside it."""
 
 
-class _Watched(sqlite3.Connection):
+class _Watched(Guarded):
     """To a store that is looked at; closed only while that is the one that was opened.
 
     As the last one to be closed it would move the log into whatever lies there now.
     """
 
-    watch: FileWatch | None = None
+    file_watch: FileWatch | None = None
 
     def close(self) -> None:
-        if self.watch is None or not self.watch.stopped:
+        if self.file_watch is None or not self.file_watch.stopped:
             super().close()
         elif self.in_transaction:
             self.rollback()
@@ -93,18 +102,18 @@ def _connection(path: Path, patience: float, watch: FileWatch | None) -> sqlite3
         watch.refuse_stopped()
     try:
         before = path.stat().st_ino
-        connection = _opened(_address(path, "mode=rw"), patience, _Watched)
+        connection = _opened(path, _address(path, "mode=rw"), patience, _Watched)
         if path.stat().st_ino != before:
             never_close(connection)
             raise ReplacedError(f"{path} was replaced while it was opened; try again.")
         if watch is not None:
-            connection.watch = watch
+            connection.file_watch = watch
             watch.connected(connection)
         return connection
     except sqlite3.OperationalError as error:
         if not is_unwritten(error) or not _rests(path):
             raise
-        return _opened(as_it_lies(path), patience, _Resting)
+        return _opened(path, as_it_lies(path), patience, _Resting)
 
 
 def as_it_lies(path: Path) -> str:
@@ -116,14 +125,15 @@ def _address(path: Path, how: str) -> str:
     return f"{path.absolute().as_uri()}?{how}"
 
 
-def _opened(address: str, patience: float, kind: type[_Kind]) -> _Kind:
-    connection = sqlite3.connect(
+def _opened(path: Path, address: str, patience: float, kind: type[_Kind]) -> _Kind:
+    connection = connect(
+        path,
         address,
-        uri=True,
+        kind=kind,
         timeout=patience,
         check_same_thread=False,  # the pool gives it to one thread at a time
-        factory=kind,
     )
+    assert isinstance(connection, kind)
     try:
         connection.execute("PRAGMA schema_version").fetchone()
     except BaseException:
@@ -171,6 +181,12 @@ _SENTENCES = {
     sqlite3.SQLITE_CANTOPEN: "{path} can't be opened; check that it and its folder are there and "
     "yours to write.",
     sqlite3.SQLITE_IOERR: "{path} can't be read or written; check its disk.",
+    sqlite3.SQLITE_INTERRUPT: "{path} is damaged: reading it comes to no end; restore a backup of "
+    "it, or run: labeler doctor",
+    sqlite3.SQLITE_TOOBIG: "{path} holds a value that is too large to be one of this program's; "
+    "run: labeler doctor --repair",
+    sqlite3.SQLITE_NOMEM: "There is not enough memory for what {path} holds; close other programs, "
+    "and if that is not it, run: labeler doctor",
 }
 
 
@@ -181,7 +197,7 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except (DatabaseError, sqlite3.DatabaseError) as error:
         cause = error.orig if isinstance(error, DatabaseError) else error
-        code = _primary(cause)
+        code = primary_code(cause)
         # On a full disk SQLite tells of one only where it writes the store or its log.
         sentence = _FULL if is_unwritten(cause) and _is_full(path) else _SENTENCES.get(code)
         if sentence is None:
@@ -192,9 +208,9 @@ def explained(path: Path) -> Iterator[None]:
 def is_unwritten(error: BaseException | None) -> bool:
     """Whether SQLite could not write, or not make the files that it needs beside a store."""
     cause = error.orig if isinstance(error, DatabaseError) else error
-    return _primary(cause) in _UNWRITTEN
+    return primary_code(cause) in _UNWRITTEN
 
 
-def _primary(error: BaseException | None) -> int:
+def primary_code(error: BaseException | None) -> int:
     """SQLite's code for what went wrong, without its details; 0 for what is none of SQLite's."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF

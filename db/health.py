@@ -14,7 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, func, literal_column, select, text
 from sqlalchemy.orm import Session
 
+import db.cells
 import db.references
+from db.engine import driver_of
 from db.errors import StoreError
 from db.rounds import MISTOLD, tell_outcomes
 from db.rules import SETTING, Rule, apply_rule, misjudged, read_rule, rule_in
@@ -168,7 +170,26 @@ def _after(session: Session, connection: Connection) -> None:
         apply_rule(session, rule)
 
 
+def _unreadable(session: Session) -> Cases:
+    count = 0
+    examples: list[str] = []
+    for each in db.cells.odd_cells(driver_of(session.connection())):
+        count += len(each.columns)
+        if len(examples) < EXAMPLES:
+            examples += each.told()
+    return Cases(count, examples[:EXAMPLES])
+
+
+def _make_readable(session: Session, folder: Path) -> None:
+    connection = session.connection()
+    db.cells.mend(connection, driver_of(connection))
+    # What was unreadable may have been a reference, or what others refer to.
+    _mend_references(session, folder)
+
+
 AILMENTS = (
+    # First: the others read the values.
+    Ailment("values", "values can't be read", _unreadable, _make_readable),
     Ailment("references", "rows refer to rows that are gone", _dangling, _mend_references),
     Ailment(
         "places",

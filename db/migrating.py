@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
 
 from db.backups import copy_store
-from db.engine import explained, open_engine
-from db.errors import StoreError
+from db.engine import driver_of, explained, open_engine, primary_code
+from db.errors import NotMigrated, StoreError
 from db.plain_files import created_anew
+from db.strangers import check, revision_of
 
+_LEFT = (
+    "{path} can't be brought up to date and was left as it was ({why}); restore a backup of it, or "
+    "close the app and run: labeler doctor --repair"
+)
 SCRIPTS = Path(__file__).parent / "migrations"
-
-
-def revision_of(connection: Connection) -> str | None:
-    """The schema revision that the store was last brought to; `None` for an empty file."""
-    tables = connection.exec_driver_sql(
-        "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
-    )
-    if not tables.scalar():
-        return None
-    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
 
 def known_revisions() -> set[str]:
@@ -61,7 +58,10 @@ def _migrate(connection: Connection, path: Path, scripts: Path) -> None:
     config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     directory = ScriptDirectory.from_config(config)
-    revision, newest = revision_of(connection), directory.get_current_head()
+    driven = driver_of(connection)
+    # What a stranger has put there would act on what a migration moves.
+    check(driven, path)
+    revision, newest = revision_of(driven), directory.get_current_head()
     known = {script.revision for script in directory.walk_revisions()}
     if revision is not None and revision not in known:
         raise StoreError(
@@ -72,12 +72,15 @@ def _migrate(connection: Connection, path: Path, scripts: Path) -> None:
         return
     if revision is not None:
         _copy(path, path.with_name(f"{path.name}.before-{newest}"))
-    upgrade(config, "head")
+    try:
+        upgrade(config, "head")
+    except DatabaseError as error:
+        if primary_code(error.orig) in (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_ERROR):
+            raise NotMigrated(_LEFT.format(path=path, why=error.orig)) from error
+        raise
     broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
     if broken is not None:
-        raise StoreError(
-            f"{path} was left as it was: a row of {broken[0]} refers to nothing; restore a copy."
-        )
+        raise NotMigrated(_LEFT.format(path=path, why=f"a row of {broken[0]} refers to nothing"))
 
 
 def _copy(path: Path, to: Path) -> None:

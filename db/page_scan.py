@@ -6,8 +6,10 @@ page that is not in use any more may hold rows as they once were, so these come 
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,11 +29,30 @@ def rows_of(path: Path, columns: int) -> Iterator[tuple[int, list[Value]]]:
     """(row's number, its values) of every row with so many columns; many tables' may have them."""
     with path.open("rb") as file:
         page_size = _page_size(file.read(_HEADER))
-        free = _free_pages(file, page_size)
         pages = range(1, -(-path.stat().st_size // page_size) + 1)
-        for number in (*(each for each in pages if each not in free), *sorted(free)):
+        free = _free_pages(file, page_size, len(pages))
+        used = (each for each in _written(file, pages, page_size) if each not in free)
+        for number in chain(used, sorted(free)):
             page = _page(file, number, page_size)
             yield from _rows_on(page, _HEADER if number == 1 else 0, columns)
+
+
+def _written(file: BinaryIO, pages: range, page_size: int) -> Iterator[int]:
+    """The pages but for the file's holes, which may be terabytes."""
+    number = pages.start
+    while number in pages:
+        start = (number - 1) * page_size
+        try:
+            there = os.lseek(file.fileno(), start, os.SEEK_DATA)
+            hole = os.lseek(file.fileno(), there, os.SEEK_HOLE)
+        except AttributeError:  # not on every system
+            there, hole = start, start + page_size
+        except OSError:  # no data behind this
+            return
+        number = there // page_size + 1
+        end = min(-(-hole // page_size) + 1, pages.stop)
+        yield from range(number, end)
+        number = max(end, number + 1)
 
 
 def _page_size(header: bytes) -> int:
@@ -47,30 +68,33 @@ def _page(file: BinaryIO, number: int, size: int) -> bytes:
     return file.read(size)
 
 
-def _free_pages(file: BinaryIO, page_size: int) -> set[int]:
+def _free_pages(file: BinaryIO, page_size: int, pages: int) -> set[int]:
     """The pages that the file lists as unused, as far as its list can be followed."""
     file.seek(_FREE_LIST)
     trunk = int.from_bytes(file.read(4), "big")
     free: set[int] = set()
     trunks: set[int] = set()
-    while trunk and trunk not in trunks:
+    while 0 < trunk <= pages and trunk not in trunks:
         trunks.add(trunk)
         page = _page(file, trunk, page_size)
         if len(page) < page_size:
             break
         trunk, count = struct.unpack_from(">II", page)
         count = min(count, page_size // 4 - 2)
-        free.update(struct.unpack_from(f">{count}I", page, 8))
-    return free - {0}
+        listed = struct.unpack_from(f">{count}I", page, 8)
+        free.update(each for each in listed if 0 < each <= pages)
+    return free
 
 
 def _rows_on(page: bytes, at: int, columns: int) -> Iterator[tuple[int, list[Value]]]:
     if len(page) < at + 8 or page[at] != _LEAF:
         return
     cells = int.from_bytes(page[at + 3 : at + 5], "big")
-    for place in range(at + 8, min(at + 8 + 2 * cells, len(page) - 1), 2):
+    places = range(at + 8, min(at + 8 + 2 * cells, len(page) - 1), 2)
+    # Each cell once, and each of its own bytes: more names of one are no more rows.
+    for start in dict.fromkeys(int.from_bytes(page[each : each + 2], "big") for each in places):
         try:
-            row = _row(page, int.from_bytes(page[place : place + 2], "big"), columns)
+            row = _row(page, start, columns)
         except (_Unreadable, IndexError, struct.error, UnicodeDecodeError):
             continue
         yield row
@@ -82,8 +106,9 @@ def _row(page: bytes, at: int, columns: int) -> tuple[int, list[Value]]:
     if length > len(page) - 35 or at + length > len(page):  # goes on on another page, or nowhere
         raise _Unreadable
     header, behind = _number(page, at)
-    body, kinds = at + header, []
-    while behind < body:
+    kinds: list[int] = []
+    body = at + header
+    while behind < body and len(kinds) <= columns:
         kind, behind = _number(page, behind)
         kinds.append(kind)
     if len(kinds) != columns:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from db.connecting import connect
 from db.engine import PATIENCE_SECONDS, explained, is_unwritten
 from db.errors import StoreError
 from db.plain_files import check_folder, check_store_files, created
@@ -85,7 +86,7 @@ def predicted_before(path: Path, key: bytes) -> bool:
     with suppress(StoreError, sqlite3.DatabaseError):
         check_store_files(path)
         if path.is_file():
-            with closing(sqlite3.connect(path, timeout=PATIENCE_SECONDS)) as kept:
+            with closing(connect(path, timeout=PATIENCE_SECONDS)) as kept:
                 return kept.execute(query, (key,)).fetchone() is not None
     return False
 
@@ -138,7 +139,7 @@ def _whole(path: Path) -> sqlite3.Connection:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=PATIENCE_SECONDS, isolation_level=None)
+    connection = connect(path, timeout=PATIENCE_SECONDS, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")

@@ -18,6 +18,7 @@ from db.rows import (
     id_array,
     is_among,
     numbers,
+    packed,
     plain_columns,
     plain_ids,
     plain_rows,
@@ -120,11 +121,10 @@ def _all(store: Store, version_id: int) -> Predictions:
     with store.reading() as session:
         found = plain_columns(session, _of_version(query, version_id))
     ids, made = numbers(found[0], np.int64), numbers(found[1], np.float32)
-    assert not isinstance(found[2], str)
-    packed = np.frombuffer(found[2] or b"", dtype=EXCEED).reshape(len(ids), BRACKETS)
-    if np.isnan(packed[:, 0]).all():
+    exceeds = packed(found[2], len(ids), BRACKETS, EXCEED)
+    if np.isnan(exceeds[:, 0]).all():
         return Predictions(ids, made)
-    return Predictions(ids, made, packed.astype(np.float32))
+    return Predictions(ids, made, exceeds.astype(np.float32))
 
 
 def _of_version(query: Query, version_id: int) -> Query:
@@ -216,5 +216,5 @@ def _arrays(rows: Sequence[tuple[Any, ...]]) -> Predictions:
     if not any(row[2] is not None for row in rows):
         return Predictions(ids, scores)
     joined = b"".join(row[2] or _UNKNOWN for row in rows)
-    exceed = np.frombuffer(joined, dtype=EXCEED).reshape(len(rows), BRACKETS)
+    exceed = packed(joined, len(rows), BRACKETS, EXCEED)
     return Predictions(ids, scores, exceed.astype(np.float32))

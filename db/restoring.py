@@ -10,12 +10,14 @@ from pathlib import Path
 
 from db.backups import problems_of
 from db.commit_numbers import file_and_log_belong, new_lineage
+from db.connecting import connect
 from db.engine import as_it_lies, explained
 from db.errors import StoreError
 from db.file_watch import never_close
 from db.migrating import known_revisions
 from db.migrations import HEAD
-from db.store import APPLICATION_ID, Store
+from db.store import Store
+from db.strangers import APPLICATION_ID, check, revision_of
 
 BESIDE = ("-wal", "-shm")
 
@@ -24,16 +26,16 @@ def check_backup(copy: Path, name: str) -> None:
     """Raise `StoreError` unless the file `copy`, called `name` by the person, is a whole store of
     this program, of a schema that it knows."""
     try:
-        with closing(sqlite3.connect(as_it_lies(copy), uri=True)) as connection:
+        with closing(connect(copy, as_it_lies(copy))) as connection:
             (ours,) = connection.execute("PRAGMA application_id").fetchone()
             if ours != APPLICATION_ID:
                 raise StoreError(f"{name} is no backup of this program; nothing was restored.")
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            check(connection, name)
+            revision = revision_of(connection)
     except sqlite3.DatabaseError as error:
         raise StoreError(
             f"{name} is damaged or no backup of this program ({error}); nothing was restored."
         ) from error
-    revision = row[0] if row else None
     if revision not in known_revisions():
         raise StoreError(
             f"{name} was written by a newer version of this program (schema {revision}); update "
@@ -49,7 +51,7 @@ def check_backup(copy: Path, name: str) -> None:
 
 def mark_anew(copy: Path) -> None:
     """Have a copied store numbered anew, so that it is told from all others with its past."""
-    with explained(copy), closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+    with explained(copy), closing(connect(copy, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA user_version = {new_lineage()}")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -93,7 +95,7 @@ def _move_logs(path: Path, keep_as: Path) -> None:
 def _nobody_else(path: Path) -> Iterator[None]:
     """Hold the store alone, its log moved into it if the two belong together and can be read."""
     together = file_and_log_belong(path)
-    connection = sqlite3.connect(path, timeout=1, isolation_level=None)
+    connection = connect(path, timeout=1, isolation_level=None)
     try:
         _take(connection, path, together)
         yield

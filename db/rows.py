@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from operator import itemgetter
+from types import NoneType
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -23,6 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
+from db.columns import Checked, FileText, Packed
+from db.errors import StoreError, UnreadableValue
 from db.records import Image
 from db.schema import HandScoreRow, ImageRow, LocationRow, SourceRow, VersionRow
 
@@ -57,26 +61,73 @@ def is_among(attribute: InstrumentedAttribute[Any], values: Iterable[Any]) -> Co
 def plain_rows(session: Session, query: Query) -> Sequence[tuple[Any, ...]]:
     """The driver's own tuples, several times as quick where a million are read.
 
-    Only for columns that are kept as they are meant: integers, reals, blobs.
+    Only for columns that are kept as they are meant: integers, reals, blobs, text.
+    Their kind is checked, and names of files are put into text. Raises `UnreadableValue`.
     """
     with closing(session.connection().execute(query)) as result:
-        return result.cursor.fetchall()
+        rows: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
+    for place, column_type in _checked(query):
+        odd = set(map(type, map(itemgetter(place), rows))) - column_type.kinds - {NoneType}
+        if odd and isinstance(column_type, FileText):
+            shown = column_type.shown
+            rows = [(*row[:place], shown(row[place]), *row[place + 1 :]) for row in rows]
+        elif odd:
+            value = next(row[place] for row in rows if type(row[place]) in odd)
+            raise UnreadableValue(column_type.place, value)
+    return rows
+
+
+def _checked(query: Query) -> list[tuple[int, Checked]]:
+    """The columns, by their place, whose values are of a kind of ours."""
+    types = [column.type for column in query.selected_columns]
+    return [(place, each) for place, each in enumerate(types) if isinstance(each, Checked)]
 
 
 def plain_columns(session: Session, query: Query) -> list[str | bytes | None]:
     """Each column of `query` as one text with commas, or the bytes of its blobs joined.
 
     Twice as quick as rows where a million are read, and without a Python object for each value.
-    None of what a column holds may be NULL; `None` for a query without rows.
+    None of what a column holds may be NULL, and blobs are all as long; `None` for a query without
+    rows. Raises `UnreadableValue` where that is not so.
     """
     rows = query.subquery()
-    joined = [
-        cast(func.group_concat(column, ""), LargeBinary)
-        if isinstance(column.type, LargeBinary)
-        else func.group_concat(column)
-        for column in rows.c
-    ]
-    return list(session.execute(select(*joined)).one())
+    asked: list[ColumnElement[Any]] = []
+    odd: ColumnElement[bool]
+    for each in rows.c:
+        if _is_blob(each):
+            asked.append(cast(func.group_concat(each, ""), LargeBinary))
+            lengths = func.min(func.length(each)) != func.max(func.length(each))
+            odd = (func.count() != func.sum(func.typeof(each) == "blob")) | lengths
+        else:
+            asked.append(func.group_concat(each))
+            odd = func.count() != func.sum(func.typeof(each).in_(("integer", "real")))
+        asked.append(odd)
+    found = list(session.execute(select(*asked)).one())
+    for each, is_odd in zip(rows.c, found[1::2], strict=True):
+        if is_odd:
+            kind = "of another length" if _is_blob(each) else "no number"
+            raise UnreadableValue(getattr(each.type, "place", "") or each.name, kind)
+    return found[::2]
+
+
+def _is_blob(each: ColumnElement[Any]) -> bool:
+    return isinstance(each.type, (LargeBinary, Packed))
+
+
+def packed(blobs: bytes | str | None, rows: int, width: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """The blobs of a column as `plain_columns` gives it, of `width` numbers each (rows, width).
+
+    Raises `StoreError` where they are of another length.
+    """
+    joined = blobs or b""
+    assert not isinstance(joined, str)
+    if len(joined) != rows * width * dtype.itemsize:
+        raise StoreError(
+            f"The store holds what can't be read: of {rows} blobs some are not of {width} numbers; "
+            "see which with: labeler doctor, which mends it with --repair."
+        )
+    # Over a bytearray the array is writable, which torch asks for.
+    return np.frombuffer(bytearray(joined), dtype=dtype).reshape(rows, width)
 
 
 def numbers(text: str | bytes | None, dtype: DTypeLike) -> np.ndarray:
@@ -86,8 +137,13 @@ def numbers(text: str | bytes | None, dtype: DTypeLike) -> np.ndarray:
 
 def plain_stream(session: Session, query: Query) -> Iterator[tuple[Any, ...]]:
     """As `plain_rows`, but read one by one: for whoever stops early."""
+    checked = _checked(query)
     with closing(session.connection().execute(query)) as result:
-        yield from iter(result.cursor.fetchone, None)
+        for row in iter(result.cursor.fetchone, None):
+            for place, column_type in checked:
+                if type(row[place]) not in column_type.kinds and row[place] is not None:
+                    raise UnreadableValue(column_type.place, row[place])
+            yield row
 
 
 def id_array(ids: Sequence[int]) -> np.ndarray:

@@ -14,13 +14,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Table
+
+import db.cells
 import db.health
+from db.cells import Row as OwnRow
+from db.connecting import Guarded, connect
 from db.engine import explained
 from db.errors import StoreError
-from db.page_scan import Value, rows_of
+from db.page_scan import rows_of
 from db.plain_files import check_store_files
-from db.records import REASONS_TO_SCORE
-from db.schema import Base, HandScoreRow
+from db.schema import Base
 from db.store import Store
 
 Row = tuple[Any, ...]
@@ -32,6 +36,11 @@ _AT_ONCE = 2000
 _LONGEST_SKIP = 1 << 40
 # Ids looked up one by one in a stretch that can't be read at once, and behind the last one known.
 _MOST_PROBED, _MOST_BEHIND = 2_000_000, 50_000
+_LONGEST = 64 << 20  # bytes of a row: none that the store ever took has more
+_SMALLEST = 4  # bytes of a row
+_SCORES = "hand_scores"
+_MOST_TABLES = 10_000
+_NUMBERS = {"rowid", "oid", "_rowid_"}  # what a row's own number is asked for by
 _MADE_ANEW = "image_counts"  # by the triggers
 
 
@@ -60,18 +69,21 @@ def salvage(path: Path, to: Path, watch: Watch = lambda _: None) -> Salvaged:
         with (
             closing(_opened_alone(path)) as damaged,
             explained(to),
-            closing(sqlite3.connect(to)) as new,
+            closing(connect(to)) as new,
         ):
             new.execute("PRAGMA foreign_keys = OFF")
+            there = _tables_in(damaged)
             for table in Base.metadata.sorted_tables:
                 if table.name != _MADE_ANEW:
                     watch(table.name)
-                    _take(damaged, new, table.name, found)
+                    _take(damaged, new, table, there, found)
             new.commit()
             found.state = _settled(damaged, path)
         # SQLite passes over rows without a word where a page leads to a wrong one.
-        watch("hand_scores page by page")
-        found.from_pages = _scores_from_pages(path, to)
+        # A table of a stranger's with as many columns may hold others than were ever given.
+        if there <= Base.metadata.tables.keys() | {"alembic_version"} or _SCORES in found.cut:
+            watch("hand_scores page by page")
+            found.from_pages = _scores_from_pages(path, to)
         found.kept["hand_scores"] = found.kept.get("hand_scores", 0) + found.from_pages
         watch("what follows from them")
         for ailment in db.health.AILMENTS:
@@ -104,11 +116,14 @@ def _state(path: Path) -> FileState:
     return told.st_ino, told.st_size, told.st_mtime_ns, waiting
 
 
-def _opened_alone(path: Path) -> sqlite3.Connection:
+def _opened_alone(path: Path) -> Guarded:
     """A connection beside which there is none, in this or another process."""
     check_store_files(path)
-    connection = sqlite3.connect(path, timeout=1, isolation_level=None)
+    connection = connect(path, timeout=1, isolation_level=None)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
     try:
+        # Has SQLite pass over what in the schema makes no sense. Nothing is written.
+        connection.execute("PRAGMA writable_schema = ON")
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -125,53 +140,90 @@ def _opened_alone(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _tables_in(damaged: sqlite3.Connection) -> set[str]:
+    """The names of what are tables, and neither views nor what a module makes up."""
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%VIRTUAL%TABLE%'"
+    found: set[str] = set()
+    with suppress(sqlite3.DatabaseError):
+        for (name,) in islice(damaged.execute(query), _MOST_TABLES):
+            found.add(name)
+    return found
+
+
 def _take(
-    damaged: sqlite3.Connection, new: sqlite3.Connection, table: str, found: Salvaged
+    damaged: Guarded, new: sqlite3.Connection, table: Table, there: set[str], found: Salvaged
 ) -> None:
-    columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
-    try:
-        there = {row[1] for row in damaged.execute(f"PRAGMA table_info({table})")}
-    except sqlite3.DatabaseError:
-        there = set()
-    columns = [name for name in columns if name in there]
+    columns = _columns_of(damaged, table) if table.name in there else []
     if not columns:
-        found.cut.append(table)
+        found.cut.append(table.name)
         return
-    marks = ", ".join("?" * len(columns))
-    # What breaks a constraint is no row that the store ever took.
-    put = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({marks})"
-    keyed = Base.metadata.tables[table].dialect_options["sqlite"]["with_rowid"]
-    reading = _Reading(damaged, table, columns)
+    damaged.begin_counting()
+    keyed = table.dialect_options["sqlite"]["with_rowid"]
+    reading = _Reading(damaged, table.name, columns)
     rows = reading.by_number() if keyed else reading.from_both_ends()
-    found.kept[table] = 0
-    while batch := list(islice(rows, _AT_ONCE)):
-        found.kept[table] += new.executemany(put, batch).rowcount
-    if reading.cut:
-        found.cut.append(table)
+    most = damaged.size() // _SMALLEST  # else some are read again and again
+    found.kept[table.name] = 0
+    batches = islice(rows, most)
+    lacking = dict.fromkeys(_needed(table) - set(columns))
+    while batch := [
+        dict(zip(columns, row, strict=True)) | lacking for row in islice(batches, _AT_ONCE)
+    ]:
+        found.kept[table.name] += _put(damaged, new, table, batch)
+    if reading.cut or next(rows, None) is not None:
+        found.cut.append(table.name)
+
+
+def _columns_of(damaged: sqlite3.Connection, table: Table) -> list[str]:
+    """Those of ours that are there, and are kept rather than worked out."""
+    try:
+        told = damaged.execute(f"PRAGMA table_xinfo({table.name})").fetchall()
+    except sqlite3.DatabaseError:
+        return []
+    kept = {name for _, name, *_, hidden in told if not hidden}
+    return [] if kept & _NUMBERS else [each.name for each in table.columns if each.name in kept]
+
+
+def _needed(table: Table) -> set[str]:
+    """The columns without which there is no row."""
+    return {
+        each.name
+        for each in table.columns
+        if not (each.nullable or each.server_default or each.primary_key)
+    }
+
+
+def _put(damaged: Guarded, new: sqlite3.Connection, table: Table, rows: list[OwnRow]) -> int:
+    """Add the rows, those with odd values as `db.cells` mends them; returns how many."""
+    names = list(rows[0])
+    marks = ", ".join("?" * len(names))
+    put = f"INSERT OR IGNORE INTO {table.name} ({', '.join(names)}) VALUES ({marks})"
+    sound = [row for row in rows if db.cells.is_sound(table, row)]
+    added = new.executemany(put, [tuple(row.values()) for row in sound]).rowcount if sound else 0
+    for row in rows:
+        if not db.cells.is_sound(table, row):
+            mended = db.cells.cured(damaged, table, row)
+            added += mended is not None and db.cells.put(new, table, mended)
+    return added
 
 
 def _scores_from_pages(path: Path, to: Path) -> int:
     """Add the hand scores that only their own pages still tell; returns how many."""
-    table = HandScoreRow.__table__
+    table = Base.metadata.tables[_SCORES]
     names = [column.name for column in table.columns]
     put = f"INSERT OR IGNORE INTO hand_scores VALUES ({', '.join('?' * len(names))})"
     rows = (
         (number, *values[1:])
         for number, values in rows_of(path, len(names))
-        if _is_hand_score(values)
+        if db.cells.is_sound(table, dict(zip(names, (number, *values[1:]), strict=True)))
     )
-    with explained(to), closing(sqlite3.connect(to)) as new:
+    with explained(to), closing(connect(to)) as new:
         added = new.executemany(put, rows).rowcount
         new.commit()
     return added
 
 
-def _is_hand_score(values: list[Value]) -> bool:
-    """Whether these are a row of hand_scores, by what each column holds."""
-    _, event_id, image_id, value, why, scorer, at = values[:7]
-    texts = isinstance(event_id, str) and isinstance(at, str) and at[4:5] == at[7:8] == "-"
-    numbers = isinstance(image_id, int) and isinstance(value, (int, float)) and 0 <= value <= 10
-    return texts and numbers and why in REASONS_TO_SCORE and isinstance(scorer, str | None)
+class _LeadsBack(Exception):
+    """A page leads to rows that came already."""
 
 
 class _Reading:
@@ -180,13 +232,17 @@ class _Reading:
     def __init__(self, connection: sqlite3.Connection, table: str, columns: list[str]) -> None:
         self._connection = connection
         self._listed, self._table, self.cut = ", ".join(columns), table, False
+        self._probes = _MOST_PROBED
 
     def by_number(self) -> Iterator[Row]:
         """The rows by rising id. Behind a place that can't be read it goes on further and further
         on, and then looks up one by one what was skipped.
         """
-        last, skip, skipping = 0, 1, False
-        query = f"SELECT id, {self._listed} FROM {self._table} WHERE id >= ? ORDER BY id"
+        last, skip, skipping, first = 0, 1, False, True
+        query = (
+            f"SELECT rowid, {self._listed} FROM {self._table} NOT INDEXED"
+            " WHERE rowid >= ? ORDER BY rowid"
+        )
         if self._table == "settings" or not self._has_ids():
             yield from self.from_both_ends()
             return
@@ -194,12 +250,18 @@ class _Reading:
         while skip < _LONGEST_SKIP:
             try:
                 for row in self._connection.execute(query, (start,)):
+                    if not first and row[0] <= last:
+                        raise _LeadsBack
+                    first = False
                     if skipping:
                         yield from self._one_by_one(last + 1, row[0])
                         skipping = False
                     yield row[1:]
                     last, skip = row[0], 1
-            except sqlite3.DatabaseError:
+            except (sqlite3.DatabaseError, _LeadsBack) as error:
+                if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR and first:
+                    yield from self.from_both_ends()  # no row has a number of its own
+                    return
                 self.cut = skipping = True
                 start, skip = last + 1 + skip, skip * 2
             else:
@@ -208,8 +270,9 @@ class _Reading:
             yield from self._one_by_one(last + 1, min(start, last + _MOST_BEHIND))
 
     def _one_by_one(self, first: int, end: int) -> Iterator[Row]:
-        query = f"SELECT {self._listed} FROM {self._table} WHERE id = ?"
-        for number in range(first, min(end, first + _MOST_PROBED)):
+        query = f"SELECT {self._listed} FROM {self._table} NOT INDEXED WHERE rowid = ?"
+        for number in range(first, min(end, first + self._probes)):
+            self._probes -= 1
             with suppress(sqlite3.DatabaseError):
                 yield from self._connection.execute(query, (number,)).fetchall()
 
@@ -221,7 +284,7 @@ class _Reading:
         key = ", ".join(column.name for column in Base.metadata.tables[self._table].primary_key)
         back = ", ".join(f"{name} DESC" for name in key.split(", "))
         for order in (key, back):
-            query = f"SELECT {self._listed} FROM {self._table} ORDER BY {order}"
+            query = f"SELECT {self._listed} FROM {self._table} NOT INDEXED ORDER BY {order}"
             try:
                 yield from self._connection.execute(query)
             except sqlite3.DatabaseError:

@@ -7,26 +7,40 @@ from typing import Any
 
 from sqlalchemy import (
     DDL,
-    JSON,
-    REAL,
-    BigInteger,
     CheckConstraint,
     ForeignKey,
     Index,
-    LargeBinary,
     MetaData,
-    Text,
     UniqueConstraint,
     event,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from db.columns import FileText, Fingerprint, UtcTime
+from db.columns import (
+    Big,
+    Checked,
+    Document,
+    FilePath,
+    FileText,
+    Fingerprint,
+    Hash,
+    OneOf,
+    Packed,
+    Real,
+    Truth,
+    UtcTime,
+    Whole,
+    Words,
+)
+from db.documents import are_figures, is_curve, is_preprocessing, is_setting_up
+from db.records import QUEUES, REASONS_TO_SCORE, REVIEW_QUEUES
 
 # Partial indexes serve only queries that spell the very same condition, without parameters.
 WAITING = "hand_score IS NULL AND state = 'fine'"
 ELSEWHERE = "state != 'fine'"
+_LONGEST_SIDE = 1 << 31  # pixels
+_WIDEST = 1_000_000  # values of an embedding
 TYPED = "undone_at IS NULL AND why != 'import'"
 
 
@@ -42,9 +56,11 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {  # noqa: RUF012 (SQLAlchemy reads it)
         datetime: UtcTime,
-        float: REAL,
-        str: Text,
-        bytes: LargeBinary,
+        float: Real,
+        str: Words,
+        bytes: Packed,
+        int: Whole,
+        bool: Truth,
     }
 
 
@@ -65,9 +81,9 @@ class SourceRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(FileText, unique=True)
-    root: Mapped[str | None] = mapped_column(FileText)
-    expect_low: Mapped[float | None]
-    expect_high: Mapped[float | None]
+    root: Mapped[str | None] = mapped_column(FilePath)
+    expect_low: Mapped[float | None] = mapped_column(Real(0, 10))
+    expect_high: Mapped[float | None] = mapped_column(Real(0, 10))
     created_at: Mapped[datetime]
 
 
@@ -91,16 +107,16 @@ class ImageRow(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    content_hash: Mapped[str | None] = mapped_column(unique=True)
-    fingerprint: Mapped[int | None] = mapped_column(Fingerprint)
-    format: Mapped[str | None]
-    width: Mapped[int | None]
-    height: Mapped[int | None]
-    size_bytes: Mapped[int] = mapped_column(BigInteger)
-    state: Mapped[str]
+    content_hash: Mapped[str | None] = mapped_column(Hash(lenient=True), unique=True)
+    fingerprint: Mapped[int | None] = mapped_column(Fingerprint(lenient=True))
+    format: Mapped[str | None] = mapped_column(Words(lenient=True))
+    width: Mapped[int | None] = mapped_column(Whole(0, _LONGEST_SIDE, lenient=True))
+    height: Mapped[int | None] = mapped_column(Whole(0, _LONGEST_SIDE, lenient=True))
+    size_bytes: Mapped[int] = mapped_column(Big(0))
+    state: Mapped[str] = mapped_column(OneOf("fine", "unreadable", "missing"))
     reason: Mapped[str | None] = mapped_column(FileText)
     group_name: Mapped[str | None] = mapped_column(FileText)
-    hand_score: Mapped[float | None]
+    hand_score: Mapped[float | None] = mapped_column(Real(0, 10))
     source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"))
     # Drawn once per image: ordering by it is a random order that an index serves.
     shuffle: Mapped[int]
@@ -119,9 +135,9 @@ class ImageCountRow(Base):
 
     source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"), primary_key=True)
     state: Mapped[str] = mapped_column(primary_key=True)
-    hand_score: Mapped[float] = mapped_column(primary_key=True)
+    hand_score: Mapped[float] = mapped_column(Real(-1, 10), primary_key=True)
     images: Mapped[int]
-    id_sum: Mapped[int] = mapped_column(BigInteger)
+    id_sum: Mapped[int] = mapped_column(Big)
 
 
 _COUNT_IN = """INSERT INTO image_counts (source_id, state, hand_score, images, id_sum)
@@ -151,7 +167,7 @@ class ImageTagRow(Base):
     )
 
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
-    origin: Mapped[str] = mapped_column(primary_key=True)
+    origin: Mapped[str] = mapped_column(OneOf("beside", "table"), primary_key=True)
     tag: Mapped[str] = mapped_column(primary_key=True, index=True)
 
 
@@ -167,9 +183,9 @@ class LocationRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
     source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"))
-    path: Mapped[str] = mapped_column(FileText)
-    mtime_ns: Mapped[int] = mapped_column(BigInteger)
-    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    path: Mapped[str] = mapped_column(FilePath)
+    mtime_ns: Mapped[int] = mapped_column(Big)
+    size_bytes: Mapped[int] = mapped_column(Big(0))
     present: Mapped[bool]
 
 
@@ -191,14 +207,14 @@ class HandScoreRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     event_id: Mapped[str] = mapped_column(unique=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
-    value: Mapped[float]
-    why: Mapped[str]
+    value: Mapped[float] = mapped_column(Real(0, 10))
+    why: Mapped[str] = mapped_column(OneOf(*REASONS_TO_SCORE))
     scorer: Mapped[str | None]
     at: Mapped[datetime] = mapped_column(index=True)
     shown_prediction: Mapped[float | None]
     shown_version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
     round_id: Mapped[int | None] = mapped_column(ForeignKey("rounds.id"))
-    queue: Mapped[str | None]
+    queue: Mapped[str | None] = mapped_column(OneOf(*QUEUES))
     undone_at: Mapped[datetime | None]
 
 
@@ -221,7 +237,7 @@ class SkipRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     event_id: Mapped[str] = mapped_column(unique=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
-    queue: Mapped[str]
+    queue: Mapped[str] = mapped_column(OneOf(*QUEUES))
     at: Mapped[datetime]
     round_id: Mapped[int | None] = mapped_column(ForeignKey("rounds.id"))
     undone_at: Mapped[datetime | None]
@@ -232,9 +248,9 @@ class EncoderRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     identity: Mapped[str] = mapped_column(unique=True)
-    width: Mapped[int]
+    width: Mapped[int] = mapped_column(Whole(1, _WIDEST))
     normalised: Mapped[bool]
-    preprocessing: Mapped[dict[str, Any]] = mapped_column(JSON)
+    preprocessing: Mapped[dict[str, Any]] = mapped_column(Document(dict, is_preprocessing))
     created_at: Mapped[datetime]
 
 
@@ -261,11 +277,11 @@ class VersionRow(Base):
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
     encoder_id: Mapped[int] = mapped_column(ForeignKey("encoders.id"))
     recipe: Mapped[str]
-    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
-    threshold: Mapped[float]
-    note: Mapped[str]
-    metrics: Mapped[dict[str, Any]] = mapped_column(JSON)
-    curve: Mapped[list[Any]] = mapped_column(JSON)
+    settings: Mapped[dict[str, Any]] = mapped_column(Document(dict, is_setting_up))
+    threshold: Mapped[float] = mapped_column(Real(0, 1))
+    note: Mapped[str] = mapped_column(FileText)
+    metrics: Mapped[dict[str, Any]] = mapped_column(Document(dict, are_figures))
+    curve: Mapped[list[Any]] = mapped_column(Document(list, is_curve))
     file: Mapped[str]
     active: Mapped[bool]
     created_at: Mapped[datetime]
@@ -317,8 +333,8 @@ class RunRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str]
-    state: Mapped[str]
-    params: Mapped[dict[str, Any]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(OneOf("active", "done", "failed", "stopped"))
+    params: Mapped[dict[str, Any]] = mapped_column(Document)
     pid: Mapped[int | None]
     started_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
@@ -326,7 +342,7 @@ class RunRow(Base):
     done: Mapped[int]
     total: Mapped[int]
     what: Mapped[str] = mapped_column(FileText)
-    curve: Mapped[list[Any]] = mapped_column(JSON)
+    curve: Mapped[list[Any]] = mapped_column(Document(list, is_curve))
     message: Mapped[str | None] = mapped_column(FileText)
     stop_requested: Mapped[bool]
     version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
@@ -346,7 +362,7 @@ class RoundRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     from_version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"))
     to_version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
-    threshold: Mapped[float]
+    threshold: Mapped[float] = mapped_column(Real(0, 1))
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
 
@@ -363,8 +379,15 @@ class RoundImageRow(Base):
 
     round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id"), primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
-    queue: Mapped[str] = mapped_column(primary_key=True)
+    queue: Mapped[str] = mapped_column(OneOf(*REVIEW_QUEUES), primary_key=True)
     prediction: Mapped[float | None]
     shown_at: Mapped[datetime]
-    outcome: Mapped[str | None]
+    outcome: Mapped[str | None] = mapped_column(OneOf("corrected", "confirmed", "skipped"))
     evidence: Mapped[str | None]
+
+
+for _table in Base.metadata.tables.values():
+    for _column in _table.columns:
+        if isinstance(_column.type, Checked):
+            _column.type = _column.type.copy()  # else one serves several columns
+            _column.type.place = f"{_table.name}.{_column.name}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -183,7 +183,7 @@ def tempo(store: Store, now: datetime) -> Tempo:
     count = select(func.count()).where(*typed)
     latest = select(HandScoreRow.at).where(*typed).order_by(HandScoreRow.at.desc()).limit(_SITTING)
     with store.reading() as session:
-        sitting = _sitting(plain_stream(session, latest), now)
+        sitting = _sitting(session.scalars(latest), now)
         return Tempo(
             today=session.scalars(count.where(HandScoreRow.at >= midnight)).one(),
             last_hour=session.scalars(count.where(HandScoreRow.at > now - _HOUR)).one(),
@@ -191,11 +191,10 @@ def tempo(store: Store, now: datetime) -> Tempo:
         )
 
 
-def _sitting(rows: Iterator[tuple[str]], now: datetime) -> list[datetime]:
+def _sitting(times: Iterable[datetime], now: datetime) -> list[datetime]:
     """The times of the last scores, latest first, with no pause between them or since."""
     sitting: list[datetime] = []
-    for (kept,) in rows:
-        at = datetime.fromisoformat(kept)
+    for at in times:
         if (sitting[-1] if sitting else now) - at > _PAUSE:
             break
         sitting.append(at)

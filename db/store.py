@@ -17,16 +17,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db.commit_numbers import file_and_log_belong, following, log_of, new_lineage
-from db.engine import PATIENCE_SECONDS, explained, is_watched, open_engine
-from db.errors import ReplacedError, StoreError
+from db.connecting import connect
+from db.engine import PATIENCE_SECONDS, driver_of, explained, is_watched, open_engine
+from db.errors import ReplacedError, StoreError, UnreadableValue
 from db.file_watch import FileWatch
-from db.migrating import bring_up_to_date, revision_of
+from db.migrating import bring_up_to_date
 from db.migrations import HEAD
 from db.plain_files import check_store_files, created_anew
 from db.schema import SettingRow
+from db.strangers import APPLICATION_ID, check, revision_of
 
-# Kept in the file's header, so that another program's SQLite file is never taken for a store.
-APPLICATION_ID = 0x5461_7374
 PAGE_SIZE = 8192
 # Between two looks at what others may be moving.
 # With so much in it the log is moved into the file: what SQLite takes for its default, 1000 pages.
@@ -111,10 +111,11 @@ class Store:
             Session(self._writer, autoflush=False) as session,
         ):
             since = self._begin()
-            driver = _driver(session.connection())  # Takes the write lock before the first read.
+            driver = driver_of(session.connection())  # Takes the write lock before the first read.
             number, changes = self._look(session.connection(), since), driver.total_changes
-            yield session
-            session.flush()
+            with _rows_named(session):
+                yield session
+                session.flush()
             changed = driver.total_changes != changes
             if changed:
                 number = following(number)
@@ -136,10 +137,10 @@ class Store:
 
     def _look(self, connection: Connection, since: int) -> int:
         """See to it that the store is the one that was opened; the number of its last commit."""
-        driver = _driver(connection)
+        driver = driver_of(connection)
         if not is_watched(driver):
             return 0
-        return self._watch.look(driver, lambda: revision_of(connection), since)
+        return self._watch.look(driver, lambda: revision_of(driver), since)
 
     def _latest(self) -> int:
         with self._engine.connect() as connection:
@@ -188,7 +189,7 @@ class Store:
         since = self._watch.number
         driver.execute("BEGIN")
         try:
-            self._watch.look(driver, lambda: _revision(driver), since)
+            self._watch.look(driver, lambda: revision_of(driver), since)
         finally:
             driver.execute("ROLLBACK")
 
@@ -206,7 +207,11 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """One consistent view of the store; what is written meanwhile is not seen."""
-        with explained(self.path), Session(self._engine, autoflush=False) as session:
+        with (
+            explained(self.path),
+            Session(self._engine, autoflush=False) as session,
+            _rows_named(session),
+        ):
             since = self._begin()
             self._look(session.connection(), since)
             yield session
@@ -255,15 +260,16 @@ def check_log(path: Path) -> None:
     )
 
 
-def _driver(connection: Connection) -> sqlite3.Connection:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    return driver
+@contextmanager
+def _rows_named(session: Session) -> Iterator[None]:
+    """Have a value that can't be read told with the row that it is of."""
+    try:
+        yield
+    except UnreadableValue as error:
+        from db.cells import odd_row
 
-
-def _revision(driver: sqlite3.Connection) -> str | None:
-    row = driver.execute("SELECT version_num FROM alembic_version").fetchone()
-    return row and str(row[0])
+        row = odd_row(driver_of(session.connection()), error.place)
+        raise UnreadableValue(error.place, error.value, row) from error
 
 
 def _remove_killed(path: Path) -> None:
@@ -290,7 +296,7 @@ def _runs(pid: int) -> bool:
 
 def _prepare(path: Path) -> None:
     """What is fixed for the life of the file; the page size only while it is empty."""
-    with explained(path), closing(sqlite3.connect(path)) as connection:
+    with explained(path), closing(connect(path)) as connection:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {new_lineage()}")
@@ -300,4 +306,6 @@ def _prepare(path: Path) -> None:
 def _revision_of_a_store(connection: Connection, path: Path) -> str | None:
     if connection.exec_driver_sql("PRAGMA application_id").scalar() != APPLICATION_ID:
         raise StoreError(f"{path} is not a store of this program; choose another project folder.")
-    return revision_of(connection)
+    driven = driver_of(connection)
+    check(driven, path)
+    return revision_of(driven)

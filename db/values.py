@@ -107,6 +107,17 @@ def bad_predictions(
         watch(len(ids))
 
 
+def version_with_bad_predictions(store: Store) -> str | None:
+    """The name of a version that has any; `None` if there is none."""
+    with store.reading() as session:
+        known = session.execute(select(VersionRow.id, VersionRow.name)).all()
+    for version_id, name in known:
+        for unseen in (False, True):
+            if len(bad_predictions(store, version_id, out_of_fold=unseen)):
+                return str(name)
+    return None
+
+
 def _outside(
     store: Store, table: type[PredictionRow | OutOfFoldRow], version_id: int
 ) -> np.ndarray:

@@ -65,6 +65,15 @@ class Finding:
         yield f"  {self.advice}"
 
 
+_WORKED_OUT = "It follows from what was given, and is worked out again."
+VALUES = "values"  # the ailment that keeps others from being looked for
+_ADVICE = {
+    VALUES: "They are replaced by what the rest of their row tells, else by what is usual; a row "
+    "that means nothing without them goes. Better is a backup: labeler backup --help says how one "
+    "is restored.",
+}
+
+
 def findings(project: Project, progress: Progress) -> Iterator[Finding]:
     yield from row_findings(project, progress)
     yield from _dead_runs(project)
@@ -83,7 +92,7 @@ def row_findings(project: Project, progress: Progress) -> Iterator[Finding]:
         progress(done, number, "checking rows")
         if cases := db.health.find(project.store, ailment):
             mend = partial(_mend_rows, ailment)
-            advice = "It follows from what was given, and is worked out again."
+            advice = _ADVICE.get(ailment.name, _WORKED_OUT)
             yield Finding(ailment.name, ailment.what, cases.count, cases.examples, advice, mend)
     progress(number, number, "checking rows")
 

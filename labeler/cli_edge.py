@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from labeler.cli_output import printable, tell
+from labeler.diagnosis import diagnosed
 from labeler.failures import STOPPED, sentence
 
 if TYPE_CHECKING:
@@ -126,7 +127,8 @@ def opened_project() -> Iterator[Project]:
 
     project = find_project(click.get_current_context().find_object(Path))
     try:
-        yield project
+        with diagnosed(project):
+            yield project
     finally:
         project.close()
 

@@ -8,15 +8,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from db.backups import problems_of
-from db.errors import ReplacedError
+from db.backups import copy_store, problems_of, strangers_of
+from db.errors import NotMigrated, ReplacedError
 from db.store import check_log
-from labeler.backup import back_up
-from labeler.checkups import EXAMPLES, Finding, findings, row_findings
+from labeler.backup import COPYING
+from labeler.checkups import EXAMPLES, VALUES, Finding, findings, row_findings
 from labeler.progress import Progress, silent
 from labeler.project import STORE_FILE, Project, check_folders
 from labeler.restoring import drop_log
 from labeler.salvage import salvage
+from labeler.whole_files import whole_file
 
 
 @dataclass
@@ -58,12 +59,17 @@ def examine(folder: Path, *, repair: bool = False, progress: Progress = silent) 
         check_log(path)
     except ReplacedError as error:
         return _strange_log(folder, str(error), repair, progress)
+    if strangers := strangers_of(path):
+        return _made_anew(folder, _strange(path, strangers), repair, progress)
     problems = problems_of(path, lambda *_: progress(0, 0, looking))
     if problems:
-        return _damaged(folder, problems, repair, progress)
-    project = Project.open(folder)
+        return _made_anew(folder, _damaged(path, problems), repair, progress)
     try:
-        report = Report(folder, list(findings(project, progress)))
+        project = Project.open(folder)
+    except NotMigrated as error:
+        return _made_anew(folder, _too_old(path, error), repair, progress)
+    try:
+        report = Report(folder, list(_found(project, progress)))
         if repair:
             _repair(project, report, progress)
         return report
@@ -71,23 +77,51 @@ def examine(folder: Path, *, repair: bool = False, progress: Progress = silent) 
         project.close()
 
 
+def _found(project: Project, progress: Progress) -> Iterator[Finding]:
+    """What there is to find; over values that can't be read some checks stumble, and end it."""
+    unreadable = False
+    try:
+        for finding in findings(project, progress):
+            yield finding
+            unreadable = unreadable or finding.name == VALUES
+    except Exception:
+        if not unreadable:
+            raise
+        yield Finding(
+            "unchecked",
+            "part was not looked at, for the values that can't be read",
+            1,
+            [],
+            "It is when these are mended.",
+            note=True,
+        )
+
+
 def _repair(project: Project, report: Report, progress: Progress) -> None:
-    mendable = [finding for finding in report.findings if finding.mend is not None]
-    if any(finding.in_store for finding in mendable):
+    if any(finding.mend is not None and finding.in_store for finding in report.findings):
         report.backup = dated(project.store.path, "before-repair")
-        back_up(project, report.backup, progress=progress, remembered=False)
-    for finding in mendable:
-        assert finding.mend is not None
-        finding.left = finding.mend(project, progress)
-        finding.mended = not finding.left
+        with whole_file(report.backup) as scratch:
+            copy_store(project.store.path, scratch, lambda *_: progress(0, 0, COPYING))
+    unreadable = [finding for finding in report.findings if finding.name == VALUES]
+    if unreadable:
+        # All others are looked for again, in values that can be read.
+        _mend(unreadable[0], project, progress)
+        report.findings = unreadable + list(_found(project, progress))
+    for finding in report.findings[len(unreadable) :]:
+        _mend(finding, project, progress)
     # What one mended may have shown in another.
     for again in row_findings(project, progress):
         known = next((each for each in report.findings if each.name == again.name), again)
-        assert again.mend is not None
-        known.left = again.mend(project, progress)
-        known.mended = not known.left
+        known.mend = again.mend
+        _mend(known, project, progress)
         if known is again:
             report.findings.append(again)
+
+
+def _mend(finding: Finding, project: Project, progress: Progress) -> None:
+    if finding.mend is not None:
+        finding.left = finding.mend(project, progress)
+        finding.mended = not finding.left
 
 
 def dated(path: Path, what: str) -> Path:
@@ -96,18 +130,37 @@ def dated(path: Path, what: str) -> Path:
     return path.with_name(f"{path.name}.{what}-{now:%Y%m%d-%H%M%S}{path.suffix}")
 
 
-def _damaged(folder: Path, problems: list[str], repair: bool, progress: Progress) -> Report:
-    path = folder / STORE_FILE
-    found = Finding(
-        "damage",
-        f"places in {path} are damaged",
-        len(problems),
-        problems[:EXAMPLES],
-        "Best is a backup; how one is restored says labeler backup --help. Without one, close "
-        "the app and run labeler doctor --repair: it reads what can be read, the hand scores above "
-        "all, into a new store, and keeps the damaged one beside it.",
-        in_store=False,
+_INTO_A_NEW_ONE = (
+    "close the app and run labeler doctor --repair: it reads what can be read, the hand scores "
+    "above all, into a new store, and keeps this one beside it."
+)
+
+
+def _damaged(path: Path, problems: list[str]) -> Finding:
+    advice = (
+        "Best is a backup; how one is restored says labeler backup --help. Without one, "
+        f"{_INTO_A_NEW_ONE}"
     )
+    what = f"places in {path} are damaged"
+    return Finding("damage", what, len(problems), problems[:EXAMPLES], advice, in_store=False)
+
+
+def _strange(path: Path, strangers: list[str]) -> Finding:
+    """They could turn one score into another, or keep everybody waiting."""
+    what = f"things in {path} are none of this program's, so it is not used"
+    advice = f"To go on without them, {_INTO_A_NEW_ONE}"
+    return Finding("strangers", what, len(strangers), strangers[:EXAMPLES], advice, in_store=False)
+
+
+def _too_old(path: Path, error: NotMigrated) -> Finding:
+    advice = f"Best is a backup. Without one, {_INTO_A_NEW_ONE}"
+    what = f"store can't be brought up to date: {path}"
+    return Finding("schema", what, 1, [str(error)], advice, in_store=False)
+
+
+def _made_anew(folder: Path, found: Finding, repair: bool, progress: Progress) -> Report:
+    """The report on a store that can't be used as it lies; with `repair` its rows are saved."""
+    path = folder / STORE_FILE
     report = Report(folder, [found])
     if repair:
         saved = salvage(path, dated(path, "damaged"), progress)

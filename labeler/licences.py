@@ -7,24 +7,15 @@ import json
 import db.images
 from labeler.errors import BadInput
 from labeler.project import Project
+from labeler.settings import LICENCES
 
 ALL = ""  # the source's name in the setting where the licence is of all of them
 LONGEST = 300
-_SETTING = "licences"
 
 
 def licences(project: Project) -> dict[str, str]:
     """What was said, by the name of the source; `ALL` for what holds where nothing else is said."""
-    try:
-        known = json.loads(project.store.setting(_SETTING) or "{}")
-    except (ValueError, RecursionError):
-        known = None
-    if not isinstance(known, dict) or not all(isinstance(text, str) for text in known.values()):
-        raise BadInput(
-            f"The licences of images that {project.folder} keeps can't be read; look at them with: "
-            "labeler doctor"
-        )
-    return known
+    return dict(LICENCES.read(project.store))
 
 
 def set_licence(project: Project, licence: str, source: str = ALL) -> None:
@@ -41,7 +32,7 @@ def set_licence(project: Project, licence: str, source: str = ALL) -> None:
     known.pop(source, None)
     if text:
         known[source] = text
-    project.store.set_setting(_SETTING, json.dumps(known))
+    project.store.set_setting(LICENCES.name, json.dumps(known))
 
 
 def take_licence(project: Project, said: str) -> None:

@@ -73,6 +73,19 @@ MEASURES = [
 
 BY_KEY = {measure.key: measure for measure in MEASURES}
 _LARGEST = 1e12  # of a figure; a project of somebody else's may hold anything
+
+
+def figures_named(metrics: dict[str, Any], name: str) -> dict[str, Any]:
+    """The figures of that name, none where there is but a number."""
+    found = metrics.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def points(curve: list[Any]) -> list[dict[str, Any]]:
+    """The points of a loss curve that say after which step they are."""
+    return [point for point in curve if isinstance(point, dict) and point.get("step") is not None]
+
+
 Bounds = tuple[float | None, float | None, float | None]
 
 
@@ -105,7 +118,11 @@ def written(metrics: Any, measure: Measure) -> str:
 
 def judged(version: Version) -> int:
     """On how many images its figures rest: it had a hand score of each, or was made elsewhere."""
-    return int(version.metrics.get("judged", 0)) if version.is_foreign else version.scored_count
+    return _number(version.metrics.get("judged")) if version.is_foreign else version.scored_count
+
+
+def _number(found: Any) -> int:
+    return int(found) if isinstance(found, int | float) else 0
 
 
 def rows(version: Version, parent: Version | None) -> list[dict[str, str]]:
@@ -115,7 +132,7 @@ def rows(version: Version, parent: Version | None) -> list[dict[str, str]]:
         row = {"measure": measure.name, version.name: written(version.metrics, measure)}
         if parent is not None:
             row[parent.name] = written(parent.metrics, measure)
-        row["baseline"] = written(version.metrics.get("baseline") or {}, measure)
+        row["baseline"] = written(figures_named(version.metrics, "baseline"), measure)
         told.append(row | {"meaning": measure.meaning})
     return told
 
@@ -126,11 +143,11 @@ def verdict(comparison: Comparison, parent: Version) -> str:
         return f"Too few images were judged by both to say how this differs from {parent.name}."
     images = f"{comparison.shared:,} image{'' if comparison.shared == 1 else 's'}"
     on = f"on the {images} that both were judged on without seeing them"
-    named = {measure.key: measure for measure in MEASURES}
+    known = {measure.key: measure for measure in MEASURES}
     clear = [each for each in comparison.changes if each.verdict is not None]
     if not clear:
         return f"No clear difference from {parent.name} {on}."
-    said = "; ".join(_said(change, named[change.measure]) for change in clear)
+    said = "; ".join(_said(change, known[change.measure]) for change in clear)
     rest = "" if len(clear) == len(comparison.changes) else "; no clear change in the rest"
     return f"Compared with {parent.name} {on}: {said}{rest}."
 

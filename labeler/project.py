@@ -93,7 +93,9 @@ class Project:
     @property
     def threshold(self) -> float:
         """The prediction, 0–1, from which an image passes."""
-        return float(self.store.setting("threshold") or DEFAULT_THRESHOLD)
+        from labeler.settings import THRESHOLD
+
+        return THRESHOLD.read(self.store)
 
     def set_threshold(self, threshold: float) -> None:
         """Keep `threshold` for every page and command; raises `BadInput` outside 0–1."""
@@ -104,7 +106,9 @@ class Project:
     @property
     def audit_every(self) -> int:
         """One in so many images that are shown for scoring is drawn at random; 0 is never."""
-        return int(self.store.setting("audit_every") or DEFAULT_AUDIT_EVERY)
+        from labeler.settings import AUDIT_EVERY
+
+        return AUDIT_EVERY.read(self.store)
 
     def set_audit_every(self, number: int) -> None:
         """Keep how often a random check is mixed in; raises `BadInput` outside 0–1000."""

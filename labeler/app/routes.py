@@ -29,6 +29,7 @@ from labeler.app.handing_out import hands_of
 from labeler.app.items import image_items, moving_item, review_item
 from labeler.app.pictures import picture
 from labeler.app.project import current_project, project_id
+from labeler.diagnosis import diagnosed
 from labeler.errors import BadInput, LabelerError, NoProject
 from labeler.failures import sentence
 from labeler.project import Project
@@ -71,7 +72,9 @@ def _answered(ask: Callable[[Project, Request], Response]) -> Callable[[Request]
     @wraps(ask)
     def respond(request: Request) -> Response:
         try:
-            return ask(_project(), request)
+            project = _project()
+            with diagnosed(project):
+                return ask(project, request)
         except BadInput as error:
             return _problem(400, error)
         except (LabelerError, StoreError) as error:  # Not 404, which says that one thing is gone.

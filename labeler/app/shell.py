@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import streamlit as st
 
 from db.errors import StoreError
 from labeler.app.serving import current_project
 from labeler.app.words import plain
+from labeler.diagnosis import diagnosed
 from labeler.errors import LabelerError, NoProject
 from labeler.failures import sentence
 from labeler.project import Project
@@ -29,11 +30,23 @@ def friendly(*, waits: bool = True) -> Iterator[None]:
     A page `waits` for a project that can't be read to be there again, and is then made anew.
     """
     try:
-        yield
+        with _diagnosed():
+            yield
     except PRESENTABLE as error:
         st.error(plain(sentence(error) or str(error)), icon=":material/info:")
         if waits and not _can_be_read():
             _look_again()
+
+
+@contextmanager
+def _diagnosed() -> Iterator[None]:
+    """What breaks over the store that is served is told by what is wrong there."""
+    try:
+        project = current_project()
+    except PRESENTABLE:
+        project = None  # The page says why, and none of it is read.
+    with nullcontext() if project is None else diagnosed(project):
+        yield
 
 
 def _can_be_read() -> bool:

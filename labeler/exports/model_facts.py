@@ -21,7 +21,7 @@ from labeler.exports.model_story import named
 from labeler.figures import figures
 from labeler.licences import ALL, licences
 from labeler.markdown import code, escaped, table
-from labeler.measures import MEASURES, number, written
+from labeler.measures import MEASURES, figures_named, number, written
 from labeler.project import Project
 from labeler.slices import KINDS, slice_report
 from labeler.text_bars import bars
@@ -168,7 +168,7 @@ def figures_of(project: Project, version: Version) -> list[str]:
         how = "all that have a hand score: it has seen none of them"
     told = ["", "Nothing can be said yet: no image has both a hand score and a prediction."]
     if found.judged:
-        guess = found.metrics.get("baseline") or {}
+        guess = figures_named(found.metrics, "baseline")
         rows = [
             [
                 each.name,

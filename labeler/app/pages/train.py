@@ -89,8 +89,8 @@ def button_label(version: Version | None, new: int, scored: int) -> str:
 
 
 def live_loss(run: Run) -> None:
-    if len(run.curve) > 1:
-        st.altair_chart(charts.loss_curve(run.curve), width="stretch")
+    if len(curve := measures.points(run.curve)) > 1:
+        st.altair_chart(charts.loss_curve(curve), width="stretch")
 
 
 def result(project: Project, versions: list[Version]) -> None:
@@ -187,8 +187,8 @@ def hand_scores(project: Project, _version: Version, _parent: Version | None) ->
 
 
 def loss(_project: Project, version: Version, _parent: Version | None) -> None:
-    if len(version.curve) > 1:
-        st.altair_chart(charts.loss_curve(version.curve), width="stretch")
+    if len(curve := measures.points(version.curve)) > 1:
+        st.altair_chart(charts.loss_curve(curve), width="stretch")
     else:
         st.caption("No loss was kept for this version.")
 
