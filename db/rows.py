@@ -36,6 +36,7 @@ Value = TypeVar("Value")
 Query: TypeAlias = "Select[*tuple[Any, ...]]"
 
 
+_DIGITS = b"0123456789.,-+e"
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -64,8 +65,7 @@ def plain_rows(session: Session, query: Query) -> Sequence[tuple[Any, ...]]:
     Only for columns that are kept as they are meant: integers, reals, blobs, text.
     Their kind is checked, and names of files are put into text. Raises `UnreadableValue`.
     """
-    with closing(session.connection().execute(query)) as result:
-        rows: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
+    rows = rows_as_they_lie(session, query)
     for place, column_type in _checked(query):
         odd = set(map(type, map(itemgetter(place), rows))) - column_type.kinds - {NoneType}
         if odd and isinstance(column_type, FileText):
@@ -74,6 +74,13 @@ def plain_rows(session: Session, query: Query) -> Sequence[tuple[Any, ...]]:
         elif odd:
             value = next(row[place] for row in rows if type(row[place]) in odd)
             raise UnreadableValue(column_type.place, value)
+    return rows
+
+
+def rows_as_they_lie(session: Session, query: Query) -> Sequence[tuple[Any, ...]]:
+    """As `plain_rows`, of whatever kind their values are."""
+    with closing(session.connection().execute(query)) as result:
+        rows: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
     return rows
 
 
@@ -91,23 +98,41 @@ def plain_columns(session: Session, query: Query) -> list[str | bytes | None]:
     rows. Raises `UnreadableValue` where that is not so.
     """
     rows = query.subquery()
-    asked: list[ColumnElement[Any]] = []
-    odd: ColumnElement[bool]
+    asked: list[ColumnElement[Any]] = [func.count()]
     for each in rows.c:
         if _is_blob(each):
             asked.append(cast(func.group_concat(each, ""), LargeBinary))
-            lengths = func.min(func.length(each)) != func.max(func.length(each))
-            odd = (func.count() != func.sum(func.typeof(each) == "blob")) | lengths
+            asked.append(func.total(func.typeof(each) != "blob"))
+            asked.append(func.max(func.length(each)))
         else:
             asked.append(func.group_concat(each))
-            odd = func.count() != func.sum(func.typeof(each).in_(("integer", "real")))
-        asked.append(odd)
-    found = list(session.execute(select(*asked)).one())
-    for each, is_odd in zip(rows.c, found[1::2], strict=True):
-        if is_odd:
-            kind = "of another length" if _is_blob(each) else "no number"
-            raise UnreadableValue(getattr(each.type, "place", "") or each.name, kind)
-    return found[::2]
+    count, *found = session.execute(select(*asked)).one()
+    columns: list[str | bytes | None] = []
+    for each in rows.c:
+        column = found.pop(0)
+        sound = (
+            _are_blobs(column, count, others=found.pop(0), longest=found.pop(0))
+            if _is_blob(each)
+            else _are_numbers(column, count)
+        )
+        if count and not sound:
+            raise UnreadableValue(getattr(each.type, "place", "") or each.name, "of another kind")
+        columns.append(column)
+    return columns
+
+
+def _are_blobs(joined: bytes | None, count: int, *, others: float, longest: int | None) -> bool:
+    """Whether so many blobs, all as long, were joined."""
+    return not others and len(joined or b"") == count * (longest or 0)
+
+
+def _are_numbers(listed: Any, count: int) -> bool:
+    """Whether so many numbers are listed: an empty one would be no number."""
+    if not isinstance(listed, str) or listed.count(",") != count - 1:
+        return False
+    return not listed.encode("utf-8", "replace").translate(None, _DIGITS) and not (
+        ",," in listed or listed.startswith(",") or listed.endswith(",")
+    )
 
 
 def _is_blob(each: ColumnElement[Any]) -> bool:

@@ -28,21 +28,21 @@ _LONGEST_NAME = 60
 _LONGEST_SQL = 20_000  # ours are a tenth of that
 _QUERY = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 _WORDS = re.compile(
-    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^]]*\]|--[^\n]*|/\*.*?\*/|\w+|\s+|.""", re.DOTALL
+    r"""\w+|\s+|'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^]]*\]|--[^\n]*|/\*.*?\*/|.""", re.DOTALL
 )
 _PLAIN_NAME = re.compile(r'"([a-z_][a-z0-9_]*)"')
 
 Described = dict[str, str]
 
 
-def revision_of(connection: sqlite3.Connection) -> str | None:
+def revision_of(connection: sqlite3.Connection, found: Described | None = None) -> str | None:
     """The schema revision that the store was last brought to; `None` for an empty file.
 
-    Raises `StoreError` where it can't be told.
+    `found` is what it holds, where that is known. Raises `StoreError` where it can't be told.
     """
     table = "alembic_version"
-    found = described(connection).get(f"table {table}")
-    if found != next(iter(KNOWN.values()))[f"table {table}"]:
+    found = described(connection) if found is None else found
+    if found.get(f"table {table}") != next(iter(KNOWN.values()))[f"table {table}"]:
         return None
     rows = connection.execute(f"SELECT version_num FROM {table} LIMIT 2").fetchall()
     if not rows:
@@ -73,7 +73,7 @@ def strangers_in(connection: sqlite3.Connection) -> list[str]:
     """What no store of its schema has, each in some words; nothing of a newer program's store."""
     found = described(connection)
     try:
-        revision = revision_of(connection)
+        revision = revision_of(connection, found)
     except StoreError:
         return ["several revisions in alembic_version"]
     if revision is not None and revision not in KNOWN:
@@ -93,7 +93,8 @@ def described(connection: sqlite3.Connection) -> Described:
     return found
 
 
-def summed(table: object, sql: object) -> str:
+@cache
+def summed(table: str, sql: object) -> str:
     """Of how an object was made, but for its white space and the quotes around plain names."""
     return hashlib.sha256(f"{table}\n{_normal(sql)}".encode("utf-8", "replace")).hexdigest()[:16]
 
@@ -102,8 +103,8 @@ def _normal(sql: object) -> str:
     """Quotes stay around what is no small word: there they may make a name of a keyword."""
     if not isinstance(sql, str) or len(sql) > _LONGEST_SQL:
         return repr(sql)
-    words = (_PLAIN_NAME.sub(r"\1", word) for word in _WORDS.findall(sql) if not word.isspace())
-    return " ".join(words)
+    words = [word for word in _WORDS.findall(sql) if not word.isspace()]
+    return " ".join(_PLAIN_NAME.sub(r"\1", each) if each[0] == '"' else each for each in words)
 
 
 @cache

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.embeddings import VECTOR
 from db.predictions import BRACKETS, EXCEED
-from db.rows import id_array, is_among, numbers, plain_columns, plain_rows
+from db.rows import id_array, is_among, numbers, plain_columns, rows_as_they_lie
 from db.schema import EmbeddingRow, EncoderRow, OutOfFoldRow, PredictionRow, VersionRow
 from db.store import Store
 
@@ -41,7 +41,7 @@ def totals(store: Store) -> tuple[int, int]:
 def bad_embeddings(store: Store, watch: Watch = unwatched) -> Iterator[tuple[int, int]]:
     """(encoder id, image id) of embeddings that are not of their encoder's width, or not finite."""
     with store.reading() as session:
-        widths = dict(plain_rows(session, select(EncoderRow.id, EncoderRow.width)))
+        widths = dict(rows_as_they_lie(session, select(EncoderRow.id, EncoderRow.width)))
     query = select(
         EmbeddingRow.id, EmbeddingRow.encoder_id, EmbeddingRow.image_id, EmbeddingRow.vector
     ).order_by(EmbeddingRow.id)
@@ -49,7 +49,7 @@ def bad_embeddings(store: Store, watch: Watch = unwatched) -> Iterator[tuple[int
     while True:
         with store.reading() as session:
             piece = query.where(EmbeddingRow.id > last).limit(_VECTORS_AT_ONCE)
-            rows = plain_rows(session, piece)
+            rows = rows_as_they_lie(session, piece)
         if not rows:
             return
         last = rows[-1][0]
@@ -126,7 +126,7 @@ def _outside(
     broken = table.exceed.is_not(None) & ~_is_whole(table)
     query = select(table.image_id).where(table.version_id == version_id, wrong | broken)
     with store.reading() as session:
-        return id_array([row[0] for row in plain_rows(session, query)])
+        return id_array([row[0] for row in rows_as_they_lie(session, query)])
 
 
 def _piece(

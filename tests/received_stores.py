@@ -5,7 +5,6 @@ All follows from seeds, so a store that broke something can be made again by its
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import random
@@ -29,6 +28,7 @@ from db.schema import Base
 from labeler.app import project as app_project
 from labeler.app.serving import current_project, middleware, routes
 from labeler.cli import labeler
+from labeler.doctor import examine
 from labeler.project import STORE_FILE
 
 HOST = "http://127.0.0.1:8501"
@@ -300,11 +300,22 @@ def look(folder: Path, pages: tuple[str, ...] = PAGES) -> list[str]:
     return broken
 
 
-def readable_scores(path: Path) -> dict[str, tuple[int, float]]:
-    """Of every hand score whose event, image and value can still be read: these."""
+def repaired(folder: Path, usual: set[str]) -> list[str]:
+    """Have the doctor mend it; says what it left but for findings that are `usual`."""
+    broken = run(folder, ["doctor", "--repair"])
+    if broken is not None:
+        return [broken]
+    left = [each for each in examine(folder).findings if each.is_open]
+    return [str(each) for each in left if each.name not in usual]
+
+
+def readable_scores(path: Path) -> dict[int, tuple[int, float]]:
+    """The image and value of every hand score, by its id, that can still be read."""
     with closing(sqlite3.connect(path)) as connection:
-        connection.text_factory = bytes
-        rows = connection.execute("SELECT id, image_id, value FROM hand_scores").fetchall()
+        try:
+            rows = connection.execute("SELECT id, image_id, value FROM hand_scores").fetchall()
+        except sqlite3.DatabaseError:
+            return {}
     return {
         row[0]: row[1:]
         for row in rows
@@ -315,7 +326,3 @@ def readable_scores(path: Path) -> dict[str, tuple[int, float]]:
 def copied(made: Path, to: Path) -> Path:
     shutil.copytree(made, to)
     return to
-
-
-def as_json(text: str) -> Any:
-    return json.loads(text)

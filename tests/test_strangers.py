@@ -1,4 +1,4 @@
-"""A store that holds triggers, views or other things of a stranger's is refused, and its rows saved.
+"""A store that holds triggers, views or the like of a stranger's is refused, and its rows saved.
 
 Protects whoever opens a project that was handed on: nothing in its schema acts on what they score,
 runs without end or hides what is there; and `labeler doctor --repair` leads to a store of ours.
@@ -226,7 +226,6 @@ def test_a_file_whose_pages_lead_in_circles_comes_to_an_end(
     data = bytearray(path.read_bytes())
     pages = len(data) // size
     for level in range(5):  # root, then pages at the end of the file
-        number = root if level == 0 else pages + level
         child = pages + level + 1
         cells = 1000
         page = bytearray(size)
