@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from db.connecting import connect
-from db.engine import PATIENCE_SECONDS, explained, is_unwritten
+from db.engine import PATIENCE_SECONDS, explained, is_unwritten, primary_code
 from db.errors import StoreError
 from db.plain_files import check_folder, check_store_files, created
 
@@ -65,7 +65,8 @@ class PredictedFiles:
                 f"SELECT file, prediction FROM predicted WHERE version = ? AND file IN ({marks})"
             )
             with explained(self._path):
-                found |= self._connection.execute(query, (self._version, *part)).fetchall()
+                rows = self._connection.execute(query, (self._version, *part)).fetchall()
+            found |= {key: each for key, each in rows if type(each) is float and 0 <= each <= 1}
         return found
 
     def keep(self, new: Mapping[bytes, float]) -> None:
@@ -130,8 +131,7 @@ def _whole(path: Path) -> sqlite3.Connection:
     try:
         return _connected(path)
     except (sqlite3.DatabaseError, _Strange) as error:
-        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
-        if not damaged and not isinstance(error, _Strange):
+        if not isinstance(error, _Strange) and primary_code(error) not in _DAMAGED:
             raise
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)

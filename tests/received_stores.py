@@ -199,7 +199,7 @@ def spoil(folder: Path, seed: int) -> list[str]:
     path = folder / STORE_FILE
     if rng.random() < 0.3:
         return flip_bits(path, rng, rng.choice((1, 2, 8, 40)))
-    return spoil_cells(path, rng, rng.choice((1, 1, 1, 2, 5)))
+    return spoil_cells(path, rng, rng.choice((1, 1, 1, 2, 5))) or ["nothing"]
 
 
 def commands(folder: Path, out: Path) -> list[list[str]]:
