@@ -74,7 +74,8 @@ def activate(name: str) -> None:
     "--scale",
     type=Scale(),
     metavar="LOW:HIGH",
-    help="What of its own scale is 0 here and what 10; without it 1:10, for CityAesthetics 0:1.",
+    help="What of its own scale is 0 here and what 10; without it 1:10, for CityAesthetics 0:1; "
+    "waifu-scorer needs it.",
 )
 @click.option(
     "--label", metavar="CLASS", help="The class whose share is the score, where there are several."
@@ -90,9 +91,9 @@ def add(file: Path, as_json: bool, **given: Any) -> None:
     """Use a head that somebody else has published.
 
     FILE is a .safetensors file of CityAesthetics (its config beside it) or a .pth file of LAION's
-    aesthetic predictors or of aesthetic-predictor-v2.5. It is read without running code, kept as a
-    file of ours, and predicts all embedded images. It must read embeddings of the project's
-    encoder.
+    aesthetic predictors, of aesthetic-predictor-v2.5 or of waifu-scorer, or a whole checkpoint with
+    such a head in it. It is read without running code, kept as a file of ours, and predicts all
+    embedded images. It must read embeddings of the project's encoder.
     """
     from labeler.adopting import adopt
 

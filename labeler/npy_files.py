@@ -18,16 +18,14 @@ from numpy.typing import NDArray
 
 from labeler.embedding_files import BLOCK, Block, Unusable
 from labeler.finding import readable_name
+from model.array_files import read_array_header
+from model.bounded_files import open_plain
 from model.sampling import evenly
 
 if TYPE_CHECKING:
     import pyarrow
 
 _SCORED = re.compile(r"(\d+(?:\.\d+)?)(?:_.*)?")
-_READERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +59,13 @@ def read_header(path: Path) -> Header:
 def _said(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     """Shape, number format and where the numbers begin."""
     try:
-        with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            if version not in _READERS:
-                raise ValueError(f"version {version} of the format")
-            shape, by_columns, number_format = _READERS[version](file)
+        with open_plain(path) as file:
+            shape, by_columns, number_format = read_array_header(file)
             offset = file.tell()
     except OSError as error:
         raise Unusable(f"It can't be opened ({error.strerror}); check its permissions.") from error
-    except Exception as error:  # numpy reads a header as Python's own text, with all its errors
+    except ValueError as error:
         raise Unusable(f"It is not an array as numpy saves it ({error}); get it again.") from error
-    if number_format.hasobject:
-        raise Unusable("It holds Python objects, which are never opened; save it as float16.")
     if by_columns and len(shape) > 1 and 1 not in shape:
         raise Unusable("It is stored by columns; save it again with numpy.ascontiguousarray.")
     return shape, number_format, offset

@@ -30,6 +30,8 @@ from db.records import EncoderRecord
 from db.store import Store
 from labeler.project import Project
 from labeler.whole_files import remove_scratch, whole_file
+from model.array_files import read_array_header
+from model.bounded_files import open_plain
 
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -218,10 +220,11 @@ def _chain(folder: Path, encoder: EncoderRecord) -> list[Records]:
 def _loaded(path: Path, width: int) -> Records:
     """Raises `OSError` or `ValueError` for what is no such file."""
     check_file(path)
-    records = np.load(path, mmap_mode="r", allow_pickle=False)
-    if records.dtype != _kind(width) or records.ndim != 1 or not len(records):
-        raise ValueError(f"{path} holds no sketches of {width} values")
-    return np.asarray(records)
+    with open_plain(path, follow=False) as file:
+        shape, _, kind = read_array_header(file)
+        if kind != _kind(width) or len(shape) != 1 or not shape[0]:
+            raise ValueError(f"{path} holds no sketches of {width} values")
+        return np.asarray(np.memmap(file, kind, "r", offset=file.tell(), shape=shape))
 
 
 def _tidy(folder: Path, encoder_id: int, parts: Sequence[Records] | None) -> None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Any
 import torch
 
 from model import torchvision_guard  # noqa: F401  (before open_clip)
+from model.bounded_files import read_bounded
 from model.checkpoints import Checkpoint, content_digest, read_checkpoint
 from model.encoders import QUICK_GELU, Precision, is_local, split
 from model.errors import ModelError
@@ -146,16 +149,29 @@ def _entry_beside(path: Path) -> dict[str, Any]:
     """From the config that the model hub keeps beside a checkpoint; {} without one."""
     config = path.parent / CONFIG
     try:
-        held = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+        held = json.loads(read_bounded(config)) if os.path.lexists(config) else {}
         scaling = held.get("preprocess_cfg", {})
-        known = {key: scaling[key] for key in SCALING if scaling.get(key) is not None}
+        told = {key: scaling[key] for key in SCALING if scaling.get(key) is not None}
+        known = {key: _scaling(key, value) for key, value in told.items()}
         quick_gelu = held["model_cfg"].get("quick_gelu", False) if held else False
-    except (ValueError, KeyError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise ModelError(
             f"{config}, which describes {path.name}, can't be read; download it again or move "
             "the checkpoint to a folder of its own."
         ) from error
     return {**OPENAI_ENTRY, **known, "quick_gelu": bool(quick_gelu)} if held else {}
+
+
+def _scaling(key: str, value: Any) -> Any:
+    """What a config says of the scaling, as what it must be; raises `ValueError`, `TypeError`."""
+    if key not in ("mean", "std"):
+        if not isinstance(value, str):
+            raise TypeError(f"{key} is no text")
+        return value
+    values = tuple(float(each) for each in value)
+    if len(values) != 3 or not all(map(math.isfinite, values)) or (key == "std" and 0 in values):
+        raise ValueError(f"{key} is not three numbers")
+    return values
 
 
 def _entry_of_path(architecture: str, path: Path) -> dict[str, Any]:
@@ -180,7 +196,7 @@ def _tower(architecture: str, source: Source) -> tuple[ImageTower, bool]:
     """The image tower with the checkpoint's weights, every one of them, and its activation."""
     quick_gelu = _activation(architecture, source)
     image = {
-        name.removeprefix("visual."): tensor.float() if tensor.is_floating_point() else tensor
+        name.removeprefix("visual."): tensor
         for name, tensor in source.checkpoint.tensors.items()
         if name.startswith("visual.")
     }
@@ -192,15 +208,23 @@ def _tower(architecture: str, source: Source) -> tuple[ImageTower, bool]:
     tower = _empty_tower(architecture, quick_gelu)
     if source.checkpoint.archive:  # archives also list constants that are no weights
         image = {name: tensor for name, tensor in image.items() if name in tower.state_dict()}
-    try:
-        tower.load_state_dict(image, strict=True, assign=True)
-    except RuntimeError as error:
+    # Before any is converted: many may be views of the same few numbers.
+    if _shapes(image) != _shapes(tower.state_dict()):
         raise ModelError(
             f"The weights in {source.path} are not those of a {architecture}; name the "
             "architecture that they were saved from: open_clip:MODEL/…"
-        ) from error
+        )
+    plain = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in image.items()
+    }
+    tower.load_state_dict(plain, strict=True, assign=True)
     shorten(tower)
     return ImageTower(tower), quick_gelu
+
+
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _activation(architecture: str, source: Source) -> bool:

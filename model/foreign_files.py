@@ -1,7 +1,7 @@
 """Files of heads that others have published, read without running anything that is in them.
 
-Known are pairs of CityAesthetics (the config may be lacking), both programs of LAION and
-aesthetic-predictor-v2.5, as .safetensors, .pth or .pt; what is in a file decides, not its name.
+Known are pairs of CityAesthetics (the config may be lacking), both programs of LAION,
+aesthetic-predictor-v2.5 and waifu-scorer, by themselves or within a whole checkpoint, as .safetensors, .pth or .pt; what is in a file decides, not its name.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ from pathlib import Path
 
 import torch
 
-from model.checkpoints import read_checkpoint
+from model.checkpoints import StoredWeights, open_weights
 from model.errors import ModelError
 from model.foreign_heads import (
-    KINDS,
     AnyHead,
     Chain,
     ForeignHead,
+    Layout,
     Scale,
     Tensors,
     checked_scale,
     city_head,
+    filled,
+    layouts,
+    oddity,
 )
 from model.head import Head
 from model.head_files import LoadedHead, config_path, load_head, weights_path
@@ -30,7 +33,6 @@ CITY = "CityAesthetics"
 # Without a config of ours the newer encoder: all but the first versions were trained with it.
 _CITY_ENCODERS = {768: "clip-l14-336"}
 _WHOLE = (0.0, 1.0)
-_LARGEST = 1 << 30  # bytes
 _MOST = 1 << 25  # values; a published head has some million
 
 
@@ -39,15 +41,15 @@ class PublishedHead:
     """A head as its file has it, and how it is meant.
 
     `encoder` is the name of the encoder whose embeddings it reads, None where the file doesn't
-    imply any; `scale` what it says from worst to best; `labels` are the names of its outputs where
-    there are several, of which one must be chosen as the score.
+    imply any; `scale` what it says from worst to best, None where that must be said; `labels` are
+    the names of its outputs where there are several, of which one must be chosen as the score.
     """
 
     file: str
     kind: str
     body: Head | Chain
     normalise: bool
-    scale: Scale
+    scale: Scale | None
     encoder: str | None
     labels: list[str] = field(default_factory=list)
     column: int = 0
@@ -59,12 +61,18 @@ class PublishedHead:
     def head(self, scale: Scale | None = None, label: str | None = None) -> AnyHead:
         """The head with its score on 0–1; a score of CityAesthetics stays what it is.
 
-        Raises `ModelError` for a scale that is none, and unless `label` is one of `labels` where
-        there are any.
+        Raises `ModelError` for a scale that is none or must be said, and unless `label` is one of
+        `labels` where there are any.
         """
         column = self._column(label)
+        scale = scale or self.scale
+        if scale is None:
+            raise ModelError(
+                f"{self.file} doesn't tell what its worst and its best are; say so with --scale "
+                "LOW:HIGH, such as 0:10 or 0:1."
+            )
         try:
-            scale = checked_scale(scale or self.scale)
+            scale = checked_scale(scale)
         except ValueError as error:
             raise ModelError(f"{scale} is no scale: {error}; such as 1:10.") from error
         if isinstance(self.body, Head) and self.body.outputs == 1 and scale == _WHOLE:
@@ -91,25 +99,49 @@ def read_published(path: Path) -> PublishedHead:
     weights = weights_path(path)
     if weights.is_file() and config_path(path).is_file():
         return _of_pair(weights, load_head(path))
-    tensors = _tensors(path)
-    for kind in KINDS:
-        chain = kind.chain(tensors)
-        if chain is not None:
-            return PublishedHead(
-                path.name,
-                kind.name,
-                chain,
-                True,
-                kind.scale,
-                kind.encoders.get(chain.features),
+    if path.is_dir() or not path.exists():
+        what = "is a folder; name the file in it" if path.is_dir() else "is not there; check it"
+        raise ModelError(f"{path} {what}.")
+    with open_weights(path) as stored:
+        shapes = stored.shapes()
+        found = layouts(shapes)
+        if len(found) == 1:
+            return _of_layout(path, stored, found[0])
+        if found:
+            places = ", ".join(layout.layers[0].removesuffix(".") for layout in found[:5])
+            raise ModelError(
+                f"{path} holds several heads ({places}); save the one that is meant by itself."
             )
-    head = city_head(tensors)
-    if head is None:
-        raise ModelError(
-            f"{path} is no head that is known here: those of CityAesthetics, LAION and "
-            "aesthetic-predictor-v2.5 are. Choose another file."
-        )
+        head = city_head(shapes)
+        if head is None:
+            odd = oddity(shapes)
+            raise ModelError(
+                f"{path} is no head that is known here{': ' if odd else ''}{odd}; those of "
+                "CityAesthetics, LAION, aesthetic-predictor-v2.5 and waifu-scorer are. Choose "
+                "another file."
+            )
+        filled(head, _tensors(path, stored, list(shapes)))
     return _of_city(path.name, head, [str(place) for place in range(head.outputs)])
+
+
+def _of_layout(path: Path, stored: StoredWeights, layout: Layout) -> PublishedHead:
+    """The chain, which may be a part of a whole checkpoint: all else in it is left alone."""
+    shapes, kind = stored.shapes(), layout.kind
+    names = layout.names(shapes)
+    chain = layout.chain(_tensors(path, stored, names))
+    if chain is None:
+        raise ModelError(f"{path} has layers that don't fit one another; get the file again.")
+    others = [
+        name for name in shapes if name not in names and not name.endswith("num_batches_tracked")
+    ]
+    return PublishedHead(
+        path.name,
+        f"{kind.name}, cut out of a checkpoint" if others else kind.name,
+        chain,
+        True,
+        kind.scale,
+        kind.encoders.get(chain.features),
+    )
 
 
 def _of_pair(path: Path, loaded: LoadedHead) -> PublishedHead:
@@ -145,21 +177,18 @@ def _of_city(file: str, head: Head, labels: list[str], encoder: str | None = Non
     )
 
 
-def _tensors(path: Path) -> Tensors:
-    """Raises `ModelError`; nothing that a head can't be is converted or kept."""
-    if path.is_dir() or not path.exists():
-        what = "is a folder; name the file in it" if path.is_dir() else "is not there; check it"
-        raise ModelError(f"{path} {what}.")
-    if path.stat().st_size > _LARGEST:
-        raise ModelError(f"{path} is far too large for a head; choose another file.")
-    tensors = read_checkpoint(path).tensors
-    if sum(value.numel() for value in tensors.values()) > _MOST:
+def _tensors(path: Path, stored: StoredWeights, names: list[str]) -> Tensors:
+    """Raises `ModelError`; nothing that a head can't be is read, converted or kept."""
+    described = {name: stored.described[name] for name in names}
+    if sum(each.numel for each in described.values()) > _MOST:
         raise ModelError(f"{path} has far too many weights for a head; choose another file.")
-    for name, value in tensors.items():
-        usable = value.is_floating_point() and value.layout == torch.strided
-        if not usable or not bool(torch.isfinite(value).all()):
+    tensors = {}
+    for name, told in described.items():
+        value = stored.tensor(name).float() if told.dtype.is_floating_point else None
+        if value is None or not bool(torch.isfinite(value).all()):
             raise ModelError(
                 f"{path} has no weights of a head in {name} (they must be finite numbers); "
                 "get the file again."
             )
+        tensors[name] = value
     return tensors

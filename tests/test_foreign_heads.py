@@ -209,7 +209,7 @@ def test_files_that_are_no_head_are_refused_with_a_sentence(tmp_path: Path) -> N
 )
 def test_weights_that_no_head_has_are_refused(tmp_path: Path, weight: torch.Tensor) -> None:
     torch.save({"weight": weight, "bias": torch.ones(1)}, tmp_path / "odd.pth")
-    with pytest.raises(ModelError, match=r"weights of a head in weight|more weights than it"):
+    with pytest.raises(ModelError, match=r"weights of a head in weight|more (weights )?than"):
         read_published(tmp_path / "odd.pth")
 
 
@@ -250,3 +250,65 @@ def test_weights_that_do_not_fit_their_config_are_refused(tmp_path: Path) -> Non
     save_file(dict(nn.Linear(768, 1).state_dict()), tmp_path / "kept.safetensors")
     with pytest.raises(ModelError, match="not a head"):
         load_head(tmp_path / "kept")
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_batch_norms_are_folded_into_the_layers_beside_them(tmp_path: Path, behind: bool) -> None:
+    module = published.lived(published.drawn(published.waifu(behind=behind)))
+    found = read_published(published.save(module, tmp_path / "waifu.pth"))
+    assert (found.kind, found.encoder, found.features) == ("waifu-scorer", "clip-l14", 768)
+    with pytest.raises(ModelError, match="--scale"):
+        found.head()
+    x = published.embeddings()
+    truth = published.said_of_unit(module, x)
+    low, high = float(truth.min()), float(truth.max())
+    assert high - low > 0.5
+    save_head(tmp_path / "kept", found.head((low, high)), name="x", rev="1")
+    expected = (truth - low) / (high - low)
+    for head in (found.head((low, high)), load_head(tmp_path / "kept", 768).head):
+        np.testing.assert_allclose(Scorer(head, CPU)(x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["", "model.", "module.net.", "state_dict"], ids=lambda prefix: prefix or "bare"
+)
+@pytest.mark.parametrize("kind", ["laion", "laion_relu", "siglip", "waifu", "predictor"])
+def test_a_head_is_cut_out_of_a_whole_checkpoint(tmp_path: Path, prefix: str, kind: str) -> None:
+    """As simple-aesthetics-predictor keeps LAION's layers beside a vision tower."""
+    if kind == "predictor":
+        module: nn.Module = published.drawn(published.linear())
+        head = {f"predictor.{name}": value for name, value in module.state_dict().items()}
+    else:
+        module = published.drawn(getattr(published, kind)())
+        head = dict(module.state_dict())
+    tower = {
+        "vision_model.encoder.layers.0.mlp.fc1.weight": torch.ones(8, 4),
+        "vision_model.embeddings.patch_embedding.weight": torch.ones(4, 3, 2, 2),
+        "vision_model.embeddings.position_ids": torch.arange(5),
+        "visual_projection.weight": torch.ones(4, 4),
+    }
+    inside = "" if prefix == "state_dict" else prefix
+    whole = {f"{inside}{name}": value for name, value in {**tower, **head}.items()}
+    torch.save({"state_dict": whole} if prefix == "state_dict" else whole, tmp_path / "a.pth")
+    found = read_published(tmp_path / "a.pth")
+    assert found.kind.endswith(", cut out of a checkpoint")
+    x = published.embeddings(width=found.features)
+    expected = np.clip((published.said_of_unit(module, x) - 1) / 9, 0, 1)
+    np.testing.assert_allclose(Scorer(found.head((1, 10)), CPU)(x), expected, atol=1e-5)
+
+
+def test_what_is_no_plain_head_is_told_as_what_it_is(tmp_path: Path) -> None:
+    two = {**published.laion().state_dict()}
+    both = {f"{place}.{name}": value for place in ("ema", "model") for name, value in two.items()}
+    normed = nn.Sequential(nn.Linear(768, 8), nn.LayerNorm(8), nn.Linear(8, 1))
+    lonely = nn.Sequential(nn.BatchNorm1d(768), nn.Linear(768, 8), nn.Linear(8, 1))
+    convolved = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(4, 1))
+    for held, reason in (
+        (both, r"several heads \(ema.layers.0, model.layers.0\)"),
+        (published.Holder("layers", normed).state_dict(), "LayerNorm"),
+        (published.Holder("layers", lonely).state_dict(), "BatchNorm layers that can't be folded"),
+        (convolved.state_dict(), "a whole network"),
+    ):
+        torch.save(dict(held), tmp_path / "a.pth")
+        with pytest.raises(ModelError, match=reason):
+            read_published(tmp_path / "a.pth")

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from odd_files import npy
 from safetensors.torch import save
+from weight_bombs import packed_arrays, saved, weight_bombs, weights
 
+from model.array_files import array_in
 from model.checkpoints import read_checkpoint
 from model.errors import ModelError
 from model.foreign_files import read_published
 from model.head import Head
-from model.torchscript import tensors_of
+from model.head_files import load_head
+from model.opinion import Opinion, fit
 
 _FIELDS = b"c__torch__\nM\n)\x81"
 _SIZES = {"features": 8, "hidden": 4, "outputs": 1}
@@ -61,14 +68,14 @@ def test_fields_held_by_many_are_gone_through_once(tmp_path: Path) -> None:
         before = b"h" + bytes([number - 1])
         both = text("a") + before + text("b") + before
         made += b"0" + _FIELDS + b"q" + bytes([number]) + b"}(" + both + b"ub"
-    assert len(tensors_of(script(tmp_path / "a.pt", made, bytes(16)))) == 1
+    assert len(read_checkpoint(script(tmp_path / "a.pt", made, bytes(16))).tensors) == 1
 
 
 def test_a_storage_named_often_is_held_once(tmp_path: Path) -> None:
     names = "abcdefgh"
     views = b"".join(text(name) + tensor(4, 4, 1) for name in names)
     path = script(tmp_path / "a.pt", _FIELDS + b"}(" + views + b"ub", bytes(16))
-    found = tensors_of(path)
+    found = read_checkpoint(path).tensors
     assert list(found) == list(names)
     assert len({each.untyped_storage().data_ptr() for each in found.values()}) == 1
 
@@ -91,7 +98,7 @@ def test_one_storage_under_many_names_is_no_head(tmp_path: Path) -> None:
     size = 1 << 20
     views = b"".join(text(f"w{k}") + tensor(size, size, 1) for k in range(40))
     path = script(tmp_path / "a.pt", _FIELDS + b"}(" + views + b"ub", bytes(4 * size))
-    with pytest.raises(ModelError, match="far too many weights"):
+    with pytest.raises(ModelError, match="no head that is known"):
         read_published(path)
 
 
@@ -121,3 +128,131 @@ def _beside(folder: Path, more: dict[str, object], outputs: int = 1) -> Path:
     (folder / "a.config.json").write_text(json.dumps(config))
     (folder / "a.safetensors").write_bytes(save(dict(Head(**sizes).state_dict())))
     return folder / "a.safetensors"
+
+
+MOST = 100 << 20  # bytes of Python's and numpy's own while one file is read
+
+
+@pytest.mark.parametrize("name", sorted(weight_bombs()))
+def test_weights_that_ask_for_gigabytes_get_none(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(weight_bombs()[name])
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            ModelError, match=r"not opened|not a whole|tells of more|no head|get it"
+        ):
+            read_published(path)
+        assert tracemalloc.get_traced_memory()[1] < MOST
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_a_pickle_is_made_of_stays_what_it_is(tmp_path: Path) -> None:
+    """Were a name looked up, what is put into it would be there for all files after it."""
+    changed = b"ccollections\nOrderedDict\n}" + text("update") + b"Nsb"
+    for pickled in (changed, b"c__torch__\nM\n}" + text("w") + b"Nsb"):
+        path = tmp_path / "bad.pth"
+        path.write_bytes(saved(weights(pickled)))
+        with pytest.raises(ModelError, match="holds more than weights"):
+            read_checkpoint(path)
+        with pytest.raises(ModelError, match="holds more than weights"):
+            read_checkpoint(script(tmp_path / "bad.pt", pickled))
+    good = script(
+        tmp_path / "a.pt", _FIELDS + b"}(" + text("w") + tensor(4, 4, 1) + b"ub", bytes(16)
+    )
+    other = script(tmp_path / "b.pt", _FIELDS)
+    assert list(read_checkpoint(good).tensors) == ["w"]
+    assert read_checkpoint(other).tensors == {}
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_weights_are_read_as_torch_reads_them(tmp_path: Path, old: bool) -> None:
+    """Views, shared numbers, parameters, and all that a training keeps beside them."""
+    base = torch.arange(24, dtype=torch.float32)
+    held = {
+        "a": base.view(4, 6).t(),
+        "b": base[6:12],
+        "half": torch.arange(5).half(),
+        "bf": torch.arange(5).bfloat16(),
+        "yes": torch.tensor([True, False]),
+        "scalar": torch.tensor(7),
+        "none": torch.empty(0, 3),
+        "parameter": torch.nn.Parameter(torch.ones(2, 2)),
+    }
+    optimiser = torch.optim.Adam([torch.nn.Parameter(torch.ones(3))])
+    optimiser.param_groups[0]["params"][0].sum().backward()
+    optimiser.step()
+    whole = {"epoch": 3, "state_dict": held, "optimizer": optimiser.state_dict(), "x": (1, [2.5])}
+    path = tmp_path / "a.pth"
+    torch.save(whole, path, _use_new_zipfile_serialization=not old)
+    found = read_checkpoint(path).tensors
+    assert found.keys() == held.keys()
+    for name, tensor in held.items():
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name], tensor.detach()), name
+
+
+def test_a_second_opinion_unpacks_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "opinion.npz"
+    path.write_bytes(packed_arrays())
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelError, match="is not a second opinion"):
+            Opinion.load(path)
+        assert tracemalloc.get_traced_memory()[1] < MOST
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", ["1099511627776,", "-1,", "True,", "4, 4"])
+def test_an_array_is_as_large_as_its_bytes(shape: str) -> None:
+    told = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}"
+    with pytest.raises(ValueError, match=r"another size|has the shape"):
+        array_in(npy(told, bytes(4)))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "huge"])
+def test_what_lies_beside_a_head_is_neither_waited_for_nor_read_without_end(
+    tmp_path: Path, kind: str
+) -> None:
+    head = _beside(tmp_path, {})
+    config = tmp_path / "a.config.json"
+    config.unlink()
+    if kind == "pipe":
+        os.mkfifo(config)
+    elif kind == "device":
+        config.symlink_to("/dev/zero")
+    else:
+        with config.open("wb") as file:
+            file.truncate(1 << 40)  # no room is taken by it
+    with pytest.raises(ModelError, match="can't be read as JSON"):
+        load_head(head)
+
+
+@pytest.mark.parametrize("what", ["weights", "opinion"])
+def test_pipes_and_links_are_no_weights(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "a.safetensors"
+    if what == "opinion":
+        rng = np.random.default_rng(1)
+        fit(rng.normal(size=(20, 4)), rng.integers(0, 11, 20)).save(tmp_path / "real.npz")
+        path.symlink_to(tmp_path / "real.npz")  # one of ours is never a link
+        with pytest.raises(ModelError, match="is not a second opinion"):
+            Opinion.load(path)
+        path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ModelError, match=r"can't be opened|is not a second opinion"):
+        Opinion.load(path) if what == "opinion" else read_checkpoint(path)
+
+
+def test_a_config_is_made_of_what_its_values_must_be(tmp_path: Path) -> None:
+    odd = {"name": ["__import__('os')"], "rev": "v1\n\x1b[2J" + "x" * 500, "labels": {"0": [1]}}
+    loaded = load_head(_beside(tmp_path, odd))
+    assert loaded.config["name"] == ""
+    assert loaded.config["rev"].startswith("v1") and len(loaded.config["rev"]) == 200
+    assert loaded.config["rev"].isprintable()
+    assert loaded.config["model_params"] == _SIZES
+    for value in (1e3, "8", [8], 8.0, 1 << 70, None, True):
+        sizes = _SIZES | {"features": value}
+        with pytest.raises(ModelError, match="needs whole numbers"):
+            load_head(_beside(tmp_path, {"model_params": sizes}))

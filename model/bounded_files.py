@@ -1,0 +1,65 @@
+"""Files that somebody else may have put there: opened and read without waiting and without end.
+
+A pipe or a device under a file's name is never waited for, and nothing is read beyond a limit. Both
+refusals are `OSError`s whose `strerror` says which, so that whoever tells why a file can't be
+opened tells these too.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+MOST_TEXT = 16 << 20  # bytes of a document that describes something, such as a config
+_OPENED = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def open_plain(path: str | os.PathLike[str], *, follow: bool = True) -> BinaryIO:
+    """Open a regular file for reading; `follow` False refuses a link in its place.
+
+    Raises `OSError`, also for what is no regular file: a pipe that nobody writes to would be waited
+    for without end.
+    """
+    path = os.fspath(path)
+    handle = os.open(path, _OPENED | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", path)
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is a pipe, socket or device, not a file", path)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def open_plain_text(
+    path: str | os.PathLike[str], encoding: str = "utf-8-sig", newline: str | None = None
+) -> TextIO:
+    """As `open_plain`, for text."""
+    return io.TextIOWrapper(open_plain(path), encoding=encoding, newline=newline)
+
+
+def read_bounded(
+    path: str | os.PathLike[str], limit: int = MOST_TEXT, *, follow: bool = True
+) -> bytes:
+    """Read all of a regular file of at most `limit` bytes; raises `OSError` for any other."""
+    with open_plain(path, follow=follow) as file:
+        # A file may grow while it is read, and some system files say that they are empty.
+        data = file.read(limit + 1) if os.fstat(file.fileno()).st_size <= limit else None
+    if data is None or len(data) > limit:
+        problem = f"it is larger than {limit:,} bytes"
+        raise OSError(errno.EFBIG, problem, os.fspath(Path(path)))
+    return data
+
+
+def read_bounded_text(
+    path: str | os.PathLike[str], limit: int = MOST_TEXT, encoding: str = "utf-8"
+) -> str:
+    """As `read_bounded`, decoded; raises `UnicodeDecodeError` too."""
+    return read_bounded(path, limit).decode(encoding)
