@@ -1,4 +1,4 @@
-"""Pictures inside archives: a path may lead through a tar or Parquet file as through a folder.
+"""Pictures inside archives: a path may lead through a tar, zip or Parquet file as through a folder.
 
 `/data/00000.tar/000000001.jpg` is the file 000000001.jpg in that tar. Nothing is unpacked: an
 archive is looked through once per process, and its files are then read where they lie. Names that
@@ -10,57 +10,31 @@ from __future__ import annotations
 import io
 import os
 import re
-import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
+from labeler.archive import (
+    HEAD,
+    MOST_BYTES,
+    UNKNOWN_SIZE,
+    Archive,
+    Listing,
+    check_plain,
+    check_size,
+    listed,
+    stays_inside,
+)
 from labeler.errors import UnreadableImage
-from labeler.formats import begins_like_image, image_extensions
 from labeler.tar_files import Member, TarIndex, index_tar
+from labeler.zip_archive import ZipArchive
 
-UNKNOWN_SIZE = -1  # of a file in an archive that doesn't tell sizes without being read
-MOST_BYTES = 512 << 20  # of one file in an archive
-TEXTS = (".txt", ".caption", ".json")
 _LARGE = 16 << 20  # bytes of a file that is not read as a whole
 _MOST_NAMES = 300_000  # that are kept in memory, of all archives together
-_LONGEST_NAME = 1024
-_THROUGH = re.compile(rf"\.(?:tar|parquet){re.escape(os.sep)}", re.IGNORECASE)
+_THROUGH = re.compile(rf"\.(?:tar|parquet|zip|cbz){re.escape(os.sep)}", re.IGNORECASE)
 _GONE = "It is not in its archive any more; import the archive again."
-
-
-@dataclass(slots=True)
-class Listing:
-    """The pictures of an archive (name → bytes, or UNKNOWN_SIZE) in its order.
-
-    `texts` are the names of those that lie beside a picture, `others` is how many files are neither
-    one nor the other. `problem` says why it could not be read to its end, `note` what was left out.
-    """
-
-    pictures: dict[str, int] = field(default_factory=dict)
-    texts: dict[str, list[str]] = field(default_factory=dict)
-    others: int = 0
-    problem: str | None = None
-    note: str | None = None
-
-
-class Archive(Protocol):
-    """An archive that was looked through; safe to share between threads."""
-
-    listing: Listing
-
-    def __len__(self) -> int:
-        """How many names it keeps in memory."""
-        ...
-
-    def read(self, name: str, most: int = MOST_BYTES) -> bytes:
-        """A file's bytes, refused (`UnreadableImage`) if they are more than MOST_BYTES; of fewer
-        than that the first `most`. Raises `KeyError`, `OSError`.
-        """
-        ...
 
 
 def may_be_archive(path: Path) -> bool:
@@ -82,6 +56,15 @@ def look_into(path: Path) -> Listing | None:
     except OSError as error:
         return Listing(problem=f"It can't be read ({error.strerror or 'damaged'}); get it again.")
     return None if archive is None else archive.listing
+
+
+def names_of_rows(path: Path) -> dict[int, str]:
+    """What the picture of each row of a Parquet file is called; empty for one without pictures."""
+    try:
+        archive = _opened(str(path)) if path.suffix.lower() == ".parquet" else None
+    except (UnreadableImage, OSError):
+        return {}
+    return {} if archive is None else archive.rows()
 
 
 def through(path: str | Path) -> tuple[str, str] | None:
@@ -140,17 +123,6 @@ def lies_there(path: str) -> bool:
         return os.path.lexists(path)
     listing = look_into(Path(inside[0]))
     return listing is not None and inside[1] in listing.pictures
-
-
-def stays_inside(name: str) -> bool:
-    """False for a name that leads out of its archive, or that no file could have."""
-    parts = name.replace("\\", "/").split("/")
-    return (
-        0 < len(name) <= _LONGEST_NAME
-        and "\0" not in name
-        and not any(part in ("", ".", "..") for part in parts)
-        and not (len(parts[0]) == 2 and parts[0][1] == ":")
-    )
 
 
 class _Part(io.RawIOBase):
@@ -216,33 +188,16 @@ class TarArchive:
 
     def read(self, name: str, most: int = MOST_BYTES) -> bytes:
         place = self._members[name]
-        if place.size > MOST_BYTES:
-            raise UnreadableImage(
-                f"It takes {place.size:,} bytes, more than the limit of {MOST_BYTES:,} within an "
-                "archive; unpack it."
-            )
+        check_size(place.size)
         with open(self._path, "rb") as file:  # noqa: PTH123
             return os.pread(file.fileno(), min(place.size, most), place.offset)
 
+    def rows(self) -> dict[int, str]:
+        return {}
+
     def _listed(self, descriptor: int) -> Listing:
-        listing, texts = Listing(), 0
-        beside: dict[str, list[str]] = {}
-        extensions = image_extensions()
-        for name, place in self._members.items():
-            stem, suffix = os.path.splitext(name)  # noqa: PTH122
-            suffix = suffix.lower()
-            if os.path.basename(name).startswith("._"):  # noqa: PTH119
-                listing.others += 1
-            elif suffix in TEXTS:
-                beside.setdefault(stem, []).append(name)
-                texts += 1
-            elif suffix in extensions or begins_like_image(os.pread(descriptor, 32, place.offset)):
-                listing.pictures[name] = place.size
-            else:
-                listing.others += 1
-        listing.texts = paired(listing.pictures, beside)
-        listing.others += texts - len({one for each in listing.texts.values() for one in each})
-        return listing
+        sizes = ((name, place.size) for name, place in self._members.items())
+        return listed(sizes, lambda name: os.pread(descriptor, HEAD, self._members[name].offset))
 
 
 def _is_archive(name: str) -> bool:
@@ -262,28 +217,18 @@ def _left_out(index: TarIndex, outside: int, inner: int) -> str | None:
     return f"{'; '.join(told)}; these are left out." if told else None
 
 
-def paired(pictures: Sequence[str] | dict[str, int], beside: dict[str, list[str]]) -> dict:
-    """The texts of each picture that has some; `beside` has them by their names without suffix.
-
-    NAME.txt, NAME.caption and NAME.json are about NAME.png, NAME.png.txt is about that picture
-    alone.
-    """
-    found = {}
-    for name in pictures:
-        stem = os.path.splitext(name)[0]  # noqa: PTH122
-        texts = [*beside.get(name, ()), *(beside.get(stem, ()) if stem != name else ())]
-        if texts:
-            found[name] = texts
-    return found
-
-
 def _parquet(path: str) -> Archive | None:
-    from labeler.parquet_pictures import parquet_archive
+    from labeler.parquet_pictures import parquet_archive  # takes long to load
 
     return parquet_archive(path)
 
 
-_KINDS: dict[str, Callable[[str], Archive | None]] = {".tar": TarArchive, ".parquet": _parquet}
+_KINDS: dict[str, Callable[[str], Archive | None]] = {
+    ".tar": TarArchive,
+    ".parquet": _parquet,
+    ".zip": ZipArchive,
+    ".cbz": ZipArchive,
+}
 _Stamp = tuple[str, int, int]
 _kept: OrderedDict[_Stamp, Archive | None] = OrderedDict()
 _lock = threading.Lock()
@@ -294,9 +239,7 @@ def _opened(path: str) -> Archive | None:
 
     None for one without pictures. Raises `OSError`, `UnreadableImage`.
     """
-    status = os.stat(path)  # noqa: PTH116
-    if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
-        raise UnreadableImage("It is no plain file, so it can't be an archive.")
+    status = check_plain(path)
     key = path, status.st_mtime_ns, status.st_size
     with _lock:
         if key in _kept:

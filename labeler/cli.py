@@ -135,7 +135,7 @@ def import_(
 ) -> None:
     """Take in images: folders, archives or files.
 
-    Folders are searched to the bottom, and so are tar and Parquet files, of which nothing is
+    Folders are searched to the bottom, and so are tar, zip and Parquet files, of which nothing is
     unpacked. The files stay where they are. Importing again takes only what is new, and finds moved
     files. A text beside an image (NAME.txt or NAME.jpg.txt, with commas between the tags, or
     NAME.json with a caption or keywords) is read for its tags.
@@ -168,7 +168,8 @@ def _show_import(summary: ImportSummary) -> None:
         "unreadable": len(summary.unreadable),
     }
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    say(f"Found {counted(summary.found, 'image file')}: {told or 'nothing to take'}.")
+    inside = f" ({summary.in_archives:,} in archives)" if summary.in_archives else ""
+    say(f"Found {counted(summary.found, 'image file')}{inside}: {told or 'nothing to take'}.")
     if summary.missing:
         say(f"Missing now: {counted(summary.missing, 'image')} whose last file is gone.")
     if summary.tagged:

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 from labeler.csv_cells import unguarded
 from labeler.errors import BadInput
+from model.bounded_files import open_plain
 
 _LONGEST_HEADER = 1 << 20
 _LONGEST_LINE = 1 << 24
@@ -91,7 +92,7 @@ def spreadsheet_problem(file: Path) -> str:
 def _opened(file: Path) -> Iterator[TextIO]:
     """The file as text; raises `BadInput` if it can't be read or is a spreadsheet."""
     try:
-        with file.open("rb") as opened:
+        with open_plain(file) as opened:
             begins = opened.peek(8)
             if begins.startswith(_SPREADSHEET_BEGINS):
                 raise BadInput(spreadsheet_problem(file))

@@ -3,8 +3,8 @@
 Used by the import and by predicting over folders. Hidden folders, the thumbnails that systems keep
 beside the pictures, and what projects keep for themselves are not entered. A link to a file is
 followed while it stays inside the folder, one that leads out and links to folders only as
-labeler/outside_links.py says; a folder is entered once, so there are no cycles. Tar and Parquet
-files with pictures are looked through like folders.
+labeler/outside_links.py says; a folder is entered once, so there are no cycles. Tar, zip and
+Parquet files with pictures are looked through like folders.
 """
 
 from __future__ import annotations
@@ -14,15 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from labeler.archives import (
-    TEXTS,
-    UNKNOWN_SIZE,
-    Listing,
-    look_into,
-    may_be_archive,
-    paired,
-    through,
-)
+from labeler.archive import TEXTS, UNKNOWN_SIZE, Listing, paired
+from labeler.archives import look_into, may_be_archive, through
 from labeler.formats import looks_like_image
 from labeler.img2dataset import failed_keys
 from labeler.outside_links import OutsideLinks
@@ -80,6 +73,7 @@ class Found:
     files: list[FoundFile] = field(default_factory=list)
     texts: dict[str, list[str]] = field(default_factory=dict)
     other_files: int = 0
+    in_archives: int = 0  # of the files
     closed: list[tuple[str, str]] = field(default_factory=list)
     noted: list[tuple[str, str]] = field(default_factory=list)
 
@@ -163,6 +157,7 @@ def _take_archive(found: Found, path: Path, root: Path, links: OutsideLinks) -> 
 
 def _take_pictures(found: Found, archive: Path, listing: Listing) -> None:
     mtime_ns = archive.stat().st_mtime_ns
+    found.in_archives += len(listing.pictures)
 
     def inside(name: str) -> str:
         return f"{archive}{os.sep}{name}"

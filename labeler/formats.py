@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
 
 from labeler.errors import UnreadableImage
 from labeler.project import STORE_FILES
@@ -36,6 +36,8 @@ LONGEST = 3.0  # seconds
 MOST_READS_AFTERWARDS = 1_000_000
 _MOST_EXIF = 4 << 20  # bytes
 _MOST_PROFILES = 100
+_LONGEST_ASIDE = 64 << 20  # bytes of a profile or text in a PNG, as it is stored
+_MOST_TEXTS = 16 << 20  # of its texts together, unpacked
 _LAST_OF_TIFF = 1023  # of its own tags; the others are other programs'
 _BYTES = (1, 2, 6, 7)  # kinds of values in TIFF that are taken as they are
 # No distinctive first bytes: tried only where the extension says so.
@@ -44,6 +46,7 @@ _BY_EXTENSION = ("TGA", "DIB", "PCD", "IM")
 # scientific data start like one.
 _SURE_OF = frozenset({"JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "JPEG2000", "PSD", "QOI"})
 
+_MUCH_ASIDE = "It carries a profile or text of more than 64 MB; save it without its metadata."
 DAMAGED = "The picture is damaged or breaks off early; copy it again from its original."
 _BOMB = "It unpacks to far more pixels than are read here; make a smaller copy of it."
 _WEB_PAGE = "A web page saved under an image's name; download the image again."
@@ -241,9 +244,40 @@ def _head(file: BinaryIO) -> bytes:
         raise UnreadableImage("The file can't be read; check the disk and import again.") from error
 
 
+class _PixelsFirst(PngImagePlugin.PngStream):
+    """A PNG whose profiles and texts, which nobody needs here, never cost its pixels.
+
+    Pillow gives up a picture whose profile or text unpacks to more than a megabyte.
+    """
+
+    def chunk_iCCP(self, pos: int, length: int) -> bytes:  # noqa: N802
+        return self._aside(super().chunk_iCCP, pos, length)
+
+    def chunk_tEXt(self, pos: int, length: int) -> bytes:  # noqa: N802
+        return self._aside(super().chunk_tEXt, pos, length)
+
+    def chunk_zTXt(self, pos: int, length: int) -> bytes:  # noqa: N802
+        return self._aside(super().chunk_zTXt, pos, length)
+
+    def chunk_iTXt(self, pos: int, length: int) -> bytes:  # noqa: N802
+        return self._aside(super().chunk_iTXt, pos, length)
+
+    def _aside(self, read: Callable[[int, int], bytes], pos: int, length: int) -> bytes:
+        assert self.fp is not None
+        if length > _LONGEST_ASIDE:
+            raise UnreadableImage(_MUCH_ASIDE)
+        try:
+            if length <= PngImagePlugin.MAX_TEXT_CHUNK and self.text_memory <= _MOST_TEXTS:
+                return read(pos, length)
+        except (ValueError, SyntaxError, IndexError):
+            self.fp.seek(pos)
+        return ImageFile._safe_read(self.fp, length)
+
+
 @functools.cache
 def _load_plugins() -> None:
     Image.init()
+    PngImagePlugin.PngStream = _PixelsFirst  # type: ignore[misc]
     try:
         from pillow_heif import register_heif_opener
     except ImportError:

@@ -15,12 +15,13 @@ def failed_keys(table: Path) -> frozenset[str]:
     import pyarrow
     from pyarrow import compute
 
-    from labeler.parquet_texts import open_texts, plain
+    from labeler.parquet_files import check_columns, open_texts, plain
 
     try:
         with open_texts(table) as file:
             if not {"key", "status"} <= set(file.schema_arrow.names):
                 return frozenset()
+            check_columns(file, table, ["key", "status"])
             noted = file.read(["key", "status"])
         failed = compute.not_equal(plain(noted.column("status")).cast(pyarrow.string()), SUCCESS)
         keys = plain(noted.column("key")).filter(compute.fill_null(failed, True))

@@ -33,9 +33,9 @@ class ImportSummary:
     """What became of every file: `found` is the sum of the counts up to `unreadable`.
 
     `unreadable` holds (path, reason), `closed` the same for folders that were not entered and
-    archives of which something was left out.
-    `missing` are images whose last file is gone, `tagged` those with tags in a text file beside
-    them; `other_files` were neither pictures nor such texts.
+    archives of which something was left out. `in_archives` are those of the found that lie in
+    archives, `missing` images whose last file is gone, `tagged` those with tags in a text file
+    beside them; `other_files` were neither pictures nor such texts.
     """
 
     found: int = 0
@@ -49,6 +49,7 @@ class ImportSummary:
     tagged: int = 0
     other_files: int = 0
     closed: list[tuple[str, str]] = field(default_factory=list)
+    in_archives: int = 0
 
 
 def import_paths(
@@ -107,6 +108,7 @@ class _Import:
         """
         found = find_images(path, self.links)
         self.summary.other_files += found.other_files
+        self.summary.in_archives += found.in_archives
         self.summary.closed += [*found.closed, *found.noted]
         self.texts |= found.texts
         for file in found.files:

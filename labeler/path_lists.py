@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from labeler.csv_files import read_lines
 from labeler.embedding_files import BLOCK, Columns, Unusable
 from labeler.errors import BadInput
+from model.bounded_files import open_plain
 
 if TYPE_CHECKING:
     import pyarrow
@@ -46,7 +47,7 @@ def names_in(table: Path, column: str | None, shown: str) -> Iterator[pyarrow.Ar
     import pyarrow
     from pyarrow import compute
 
-    from labeler.parquet_texts import open_texts, plain
+    from labeler.parquet_files import check_columns, open_texts, plain
 
     start = 0
     try:
@@ -58,11 +59,12 @@ def names_in(table: Path, column: str | None, shown: str) -> Iterator[pyarrow.Ar
                 start += len(part)
             return
         with open_texts(table) as opened:
+            check_columns(opened, table, [str(column)])
             for batch in opened.iter_batches(BLOCK, columns=[column]):
                 named = plain(batch.column(0)).cast(pyarrow.string())
                 yield compute.coalesce(named, numbered(shown, start, len(named)))
                 start += len(named)
-    except (pyarrow.ArrowException, ValueError) as error:
+    except (pyarrow.ArrowException, ValueError, OSError) as error:
         raise BadInput(f"{table} can't be read ({error}); get it again.") from error
 
 
@@ -85,10 +87,11 @@ def name_column(names: list[str], wanted: str | None) -> str | None:
 
 def _parquet(table: Path, columns: Columns) -> tuple[int, str | None]:
     import pyarrow
-    from pyarrow import parquet
+
+    from labeler.parquet_files import open_parquet
 
     try:
-        with parquet.ParquetFile(table) as opened:
+        with open_parquet(table) as opened:
             names = opened.schema_arrow.names
             return opened.metadata.num_rows, name_column(names, columns.path)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
@@ -107,7 +110,7 @@ def _listed(table: Path, column: str | None) -> Iterator[str]:
         wanted = (column.lower(),) if column else NAMES
         yield from (line.cell(*wanted) for line in read_lines(table, (wanted,)))
         return
-    with table.open("rb") as lines:
+    with open_plain(table) as lines:
         line = lines.readline(_LONGEST).removeprefix(b"\xef\xbb\xbf")
         yield _name(table, line)  # without any line there is one without a name
         while line := lines.readline(_LONGEST):

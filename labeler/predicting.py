@@ -17,7 +17,7 @@ import numpy as np
 from db import embeddings, images, versions
 from db.predicted_files import file_key, predicted_files
 from db.records import Version
-from labeler.archives import UNKNOWN_SIZE
+from labeler.archive import UNKNOWN_SIZE
 from labeler.brackets import Bracket, bracket_of
 from labeler.embedding import BATCH_SIZE, prepare_file, register
 from labeler.encoding import encoded

@@ -16,7 +16,7 @@ from pyarrow import compute, parquet, types
 from labeler.embedding_files import BLOCK, Block, Columns, Unusable
 from labeler.errors import BadInput
 from labeler.finding import readable_name
-from labeler.parquet_texts import open_texts, plain
+from labeler.parquet_files import check_columns, open_parquet, open_texts, plain
 from labeler.path_lists import name_column, numbered
 from model.sampling import evenly
 
@@ -44,7 +44,7 @@ class VectorTable:
 
     def sample(self, count: int) -> NDArray[np.floating]:
         """From the beginnings of some row groups."""
-        with _explained(self.shown), parquet.ParquetFile(self.path) as file:
+        with _explained(self.shown), open_parquet(self.path) as file:
             groups = evenly(file.metadata.num_row_groups, _SAMPLED_GROUPS)
             share = -(-count // max(len(groups), 1))
             parts = []
@@ -57,6 +57,7 @@ class VectorTable:
         columns = [self.vectors, *([self.names] if self.names else [])]
         start = 0
         with _explained(self.shown), open_texts(self.path) as file:
+            check_columns(file, self.path, columns)
             for batch in file.iter_batches(_at_once(self.width), columns=columns):
                 names = numbered(self.shown, start, len(batch))
                 if self.names is not None:
@@ -70,14 +71,14 @@ class VectorTable:
 def _explained(shown: str) -> Iterator[None]:
     try:
         yield
-    except (pyarrow.ArrowException, ValueError) as error:  # also of names that aren't UTF-8
+    except (pyarrow.ArrowException, ValueError, OSError) as error:  # also of names not in UTF-8
         raise BadInput(f"{shown} can't be read ({error}); get it again.") from error
 
 
 def has_vectors(path: Path) -> bool:
     """Whether it is a Parquet file with a column of vectors; reads its description only."""
     try:
-        with parquet.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             return bool(_vector_columns(file.schema_arrow))
     except (pyarrow.ArrowException, OSError, ValueError):
         return False
@@ -86,10 +87,10 @@ def has_vectors(path: Path) -> bool:
 def vector_table(path: Path, columns: Columns) -> VectorTable:
     """The file, checked as far as its first rows; raises `Unusable`."""
     try:
-        with parquet.ParquetFile(path, pre_buffer=False) as file:
+        with open_parquet(path) as file:
             column = _vector_column(file.schema_arrow, columns.vector)
             names = name_column(file.schema_arrow.names, columns.path)
-            rows, width = file.metadata.num_rows, _width(file, column)
+            rows, width = file.metadata.num_rows, _width(file, path, column)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise Unusable(f"It can't be read as Parquet ({error}); get it again.") from error
     return VectorTable(path, readable_name(path), column, names, rows, width)
@@ -118,8 +119,8 @@ def _vector_column(schema: pyarrow.Schema, wanted: str | None) -> str:
     return usual or found[0]
 
 
-def _width(file: parquet.ParquetFile, column: str) -> int:
-    _check_lengths(file, column)
+def _width(file: parquet.ParquetFile, path: Path, column: str) -> int:
+    _check_lengths(file, path, column)
     kind = file.schema_arrow.field(column).type
     width = kind.list_size if types.is_fixed_size_list(kind) else 0
     for batch in () if width else file.iter_batches(1, columns=[column]):
@@ -132,10 +133,11 @@ def _width(file: parquet.ParquetFile, column: str) -> int:
     return int(width)
 
 
-def _check_lengths(file: parquet.ParquetFile, column: str) -> None:
+def _check_lengths(file: parquet.ParquetFile, path: Path, column: str) -> None:
     """Raise `Unusable` for lists that are far too long, or of which some are: a few bytes may stand
     for millions of equal numbers.
     """
+    check_columns(file, path, [column])
     for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
         held = [
             part.num_values

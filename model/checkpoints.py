@@ -113,7 +113,9 @@ class StoredWeights:
         stored = told.storage.count * told.storage.dtype.itemsize
         if told.numel == 0:
             return True
-        last = told.offset + sum((n - 1) * step for n, step in zip(told.shape, told.stride))
+        last = told.offset + sum(
+            (n - 1) * step for n, step in zip(told.shape, told.stride, strict=True)
+        )
         return (
             size is not None
             and stored <= size

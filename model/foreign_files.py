@@ -1,7 +1,8 @@
 """Files of heads that others have published, read without running anything that is in them.
 
 Known are pairs of CityAesthetics (the config may be lacking), both programs of LAION,
-aesthetic-predictor-v2.5 and waifu-scorer, by themselves or within a whole checkpoint, as .safetensors, .pth or .pt; what is in a file decides, not its name.
+aesthetic-predictor-v2.5 and waifu-scorer, by themselves or within a whole checkpoint, as
+.safetensors, .pth or .pt; what is in a file decides, not its name.
 """
 
 from __future__ import annotations

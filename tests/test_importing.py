@@ -33,7 +33,7 @@ def brief(summary: ImportSummary) -> dict[str, int]:
     """The counts that are not zero, lists as their lengths."""
     values = {name: getattr(summary, name) for name in ImportSummary.__slots__}
     counts = {name: v if isinstance(v, int) else len(v) for name, v in values.items()}
-    return {name: count for name, count in counts.items() if count}
+    return {name: n for name, n in counts.items() if n and name != "in_archives"}
 
 
 def image_at(project: Project, path: Path) -> records.Image:

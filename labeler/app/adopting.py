@@ -18,7 +18,8 @@ WHAT = (
     "A head that somebody else has published orders your first images, and is reviewed and "
     "compared like a version of your own. Known are files of CityAesthetics (.safetensors, its "
     ".config.json beside it), of LAION's aesthetic predictors, aesthetic-predictor-v2.5 and "
-    "waifu-scorer (.pth), also within a whole checkpoint. They are read without running anything that is in them."
+    "waifu-scorer (.pth), also within a whole checkpoint. They are read without running anything "
+    "that is in them."
 )
 HELP_SCALE = (
     "What of its own scale is 0 here, and what 10. Left empty it is 1 and 10, and 0 and 1 for "

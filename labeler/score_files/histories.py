@@ -20,6 +20,7 @@ from labeler.score_files.statements import (
     Statements,
     Told,
     read_score,
+    short,
 )
 from labeler.score_files.tables import Row, table_rows
 
@@ -79,7 +80,7 @@ def _statement(row: Row, path: str, cells: Mapping[str, Any]) -> Statement:
         raise NotTaken(NO_NUMBER, "a history has no line without a score.")
     at = _time(cells["at"])
     if at is None:
-        raise NotTaken(BROKEN, f"{cells['at']!r} is no time; export the history again.")
+        raise NotTaken(BROKEN, f"{short(cells['at'])} is no time; export the history again.")
     prediction = _prediction(cells.get("shown_prediction"))
     return Statement(
         place=row.number,
@@ -100,7 +101,7 @@ def _statement(row: Row, path: str, cells: Mapping[str, Any]) -> Statement:
 
 def _text(told: Any) -> str | None:
     if told is not None and not isinstance(told, str):
-        raise NotTaken(BROKEN, f"{told!r} is no text; export the history again.")
+        raise NotTaken(BROKEN, f"{short(told)} is no text; export the history again.")
     return told or None
 
 
@@ -108,7 +109,9 @@ def _prediction(told: Any) -> float | None:
     try:
         return float(told) if told not in (None, "") else None
     except (TypeError, ValueError, OverflowError):
-        raise NotTaken(BROKEN, f"{told!r} is no prediction; export the history again.") from None
+        raise NotTaken(
+            BROKEN, f"{short(told)} is no prediction; export the history again."
+        ) from None
 
 
 def _time(told: Any) -> datetime | None:
@@ -117,5 +120,5 @@ def _time(told: Any) -> datetime | None:
     try:
         at = told if isinstance(told, datetime) else datetime.fromisoformat(str(told))
     except ValueError:
-        raise NotTaken(BROKEN, f"{told!r} is no time; export the history again.") from None
+        raise NotTaken(BROKEN, f"{short(told)} is no time; export the history again.") from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -18,6 +18,8 @@ from labeler.score_files.statements import (
     uploaded_name,
 )
 
+_SHOWN = 1000  # characters of a path
+
 
 class Meant:
     """What the images of one batch of statements are; `folder` is what relative paths begin at."""
@@ -76,12 +78,13 @@ class Meant:
 
     def _problem(self, statement: Statement) -> NotTaken:
         given = statement.images[0]
+        shown = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}…"
         if statement.doubt is not None:
             return NotTaken(NO_FILE, statement.doubt)
         if (there := self.file(statement)) is not None:
             return NotTaken(NOT_IMPORTED, f"{there} is not in this project; import it first.")
         return NotTaken(
-            NO_FILE, f"{given} does not exist; paths are absolute or relative to the file."
+            NO_FILE, f"{shown} does not exist; paths are absolute or relative to the file."
         )
 
     def _called(self, statement: Statement) -> set[int]:

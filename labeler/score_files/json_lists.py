@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from labeler.errors import BadInput
+from model.bounded_files import open_plain_text
 
 _CHUNK = 1 << 20
 _LONGEST = 1 << 26  # characters of one element
@@ -19,7 +20,7 @@ def read_list(file: Path) -> Iterator[Any]:
     Raises `BadInput` where the file is no such list, at the element where that shows.
     """
     try:
-        with file.open(encoding="utf-8-sig") as text:
+        with open_plain_text(file) as text:
             yield from _elements(text)
     except UnicodeDecodeError:
         raise BadInput(f"{file} is not UTF-8 text; export it again.") from None

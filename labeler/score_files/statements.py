@@ -30,6 +30,7 @@ REFUSED = "refused by the store"
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 _GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 _NOT_IN_UPLOADS = re.compile(r"[^-\w.]")
+_SHOWN = 100  # characters of what can't be taken
 _NOTHING = frozenset({"", "nan", "na", "n/a", "none", "null"})  # table programs' words for it
 
 
@@ -132,6 +133,17 @@ class Told:
 Statements: TypeAlias = "Iterator[Statement | Refused]"
 
 
+def short(value: Any, *, quoted: bool = True) -> str:
+    """A value as it is told to people: of a long one its beginning."""
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    if isinstance(value, str):
+        begun = value[:_SHOWN]
+        return (repr(begun) if quoted else begun) + ("…" if len(value) > _SHOWN else "")
+    shown = repr(value)
+    return f"{shown[:_SHOWN]}…" if len(shown) > _SHOWN else shown
+
+
 def read_score(value: Any, scale: Scale = OURS) -> float | None:
     """A hand score 0–10 from a number or its text on `scale`; `None` where there is none.
 
@@ -145,14 +157,15 @@ def read_score(value: Any, scale: Scale = OURS) -> float | None:
         number = _with_comma(text, scale) if isinstance(text, str) and "," in text else _plain(text)
     except (TypeError, ValueError, OverflowError):
         raise NotTaken(
-            NO_NUMBER, f"{value!r} is not a score; give a number from {low:g} to {high:g}."
+            NO_NUMBER, f"{short(value)} is not a score; give a number from {low:g} to {high:g}."
         ) from None
     if isinstance(text, float) and math.isnan(text):
         return None
     if not low <= number <= high:  # also refuses NaN
         raise NotTaken(
             OUTSIDE,
-            f"A score of {value} is outside the scale; give a number from {low:g} to {high:g}.",
+            f"A score of {short(value, quoted=False)} is outside the scale; give a number from "
+            f"{low:g} to {high:g}.",
         )
     # 0.57 of 1 is 5.7, whatever its last bits; and -0 is 0.
     return number + 0.0 if scale == OURS else round((number - low) / (high - low) * 10, 9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -21,14 +22,15 @@ from labeler.score_files.statements import (
     Statements,
     Told,
     read_score,
+    short,
 )
+from model.bounded_files import open_plain
 
 PATH_COLUMNS = ("path", "file_name")
 SCORE_COLUMNS = ("score",)
 GROUP_COLUMNS = ("split_group", "group")
 _BATCH = 4096
 _LONGEST_LINE = 1 << 24  # bytes
-_BUFFER = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +38,27 @@ class Row:
     """One row: its number in the file, its cells by the column's name in lower case.
 
     `problem` says why the row can't be trusted, `doubt` what may be wrong if it means nothing.
+    `picture` is the path of the picture that the row itself holds.
     """
 
     number: int
     cells: Mapping[str, Any]
     problem: str | None = None
     doubt: str | None = None
+    picture: str | None = None
 
     def text(self, names: tuple[str, ...]) -> str:
-        """The cell of the first of these columns that the table has, empty without any."""
+        """The cell of the first of these columns that the table has, empty without any.
+
+        Raises `NotTaken` for a cell that is no text, such as bytes or a list.
+        """
         value = next((self.cells[name] for name in names if name in self.cells), None)
+        if isinstance(value, dict) and "path" in value:
+            value = value["path"]  # of a picture that has its path beside it
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return ""
+        if isinstance(value, bytes | list | dict):
+            raise NotTaken(BROKEN, f"{short(value)} is no text, where a path or name is expected.")
         return str(value)
 
     def score(self, names: tuple[str, ...]) -> Any:
@@ -106,15 +117,17 @@ def _statement(row: Row, columns: Columns, reading: Reading) -> Statement:
     if row.problem is not None:
         raise NotTaken(BROKEN, row.problem)
     path = row.text(columns.path)
-    if not path.strip():
+    named = (path, path.strip(), row.picture or "")
+    images = tuple(dict.fromkeys(each for each in named if each.strip()))
+    if not images:
         raise NotTaken(NO_PATH, "there is no path in this line; fill in its path column.")
     return Statement(
         place=row.number,
-        images=tuple(dict.fromkeys((path, path.strip()))),
+        images=images,
         score=read_score(row.score(columns.score), reading.bounds),
         scorer=row.text(columns.scorer).strip() or NAMELESS if columns.scorer else None,
         group=row.text(columns.group).strip(),
-        file_name=PurePath(path.strip()).name if reading.by_name else None,
+        file_name=PurePath(path.strip()).name or None if reading.by_name else None,
         doubt=row.doubt,
     )
 
@@ -131,32 +144,58 @@ def _csv_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
 def _parquet_rows(file: Path, needed: list[tuple[str, ...]], also: Sequence[str]) -> Iterator[Row]:
     import pyarrow
 
-    from labeler.parquet_texts import check_sizes, open_texts, plain_batch
+    from labeler.archives import names_of_rows
+    from labeler.parquet_files import check_columns, open_texts, plain_batch
 
     number = 0
     try:
         with open_texts(file) as table:
+            pictures = names_of_rows(file)
             names = table.schema_arrow.names
-            _check(file, [name.lower() for name in names], needed)
+            present = [*(name.lower() for name in names), *(PATH_COLUMNS if pictures else ())]
+            _check(file, present, needed)
             wanted = {name for each in needed for name in each} | set(also)
-            read = [name for name in names if name.lower() in wanted]
-            check_sizes(table, read)
+            read = _without_bytes(
+                table.schema_arrow, [name for name in names if name.lower() in wanted]
+            )
+            check_columns(table, file, read)
             for batch in table.iter_batches(batch_size=_BATCH, columns=read):
-                for cells in plain_batch(batch).to_pylist():
+                lines = plain_batch(batch).to_pylist() if read else [{}] * len(batch)
+                for cells in lines:
+                    named = pictures.get(number)
                     number += 1
-                    yield Row(number, _lower(cells))
+                    picture = f"{file.absolute()}{os.sep}{named}" if named else None
+                    yield Row(number, _lower(cells), picture=picture)
     # Also of names that aren't UTF-8, and of times beyond Python's.
     except (pyarrow.ArrowException, ValueError, OverflowError) as error:
-        raise BadInput(f"{file} is not a Parquet file that can be read; write it anew.") from error
+        raise BadInput(
+            f"{file} is not a Parquet file that can be read ({error}); write it anew."
+        ) from error
     except OSError as error:
         raise BadInput(
             f"Can't read {file}: {error.strerror or 'it is no Parquet file'}."
         ) from error
 
 
+def _without_bytes(schema: Any, names: list[str]) -> list[str]:
+    """The columns without those of bytes; of pictures with a path beside them the path alone."""
+    from pyarrow import types
+
+    read = []
+    for name in names:
+        kind = schema.field(name).type
+        parts = {part.name for part in kind} if types.is_struct(kind) else set()
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        if parts:
+            read += [f"{name}.path"] if "path" in parts else []
+        elif not (types.is_binary(kind) or types.is_large_binary(kind)):
+            read.append(name)
+    return read
+
+
 def _json_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
     try:
-        with file.open("rb", buffering=_BUFFER) as lines:
+        with open_plain(file) as lines:
             _check_lines(file, lines, needed)
             lines.seek(0)
             for number, line in enumerate(_short_lines(lines), start=1):

@@ -75,7 +75,7 @@ def choose(project: Project | None, images: int) -> None:
         pasted = st.text_input(
             "Folder with pictures",
             placeholder="/home/me/Pictures",
-            help="Its folders are searched too. A single file works as well, and so does a tar or "
+            help="Its folders are searched too. A single file works as well, and so does a tar, zip or "
             "Parquet file of pictures.",
             key="pictures",
         )
