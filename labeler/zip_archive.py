@@ -21,6 +21,7 @@ from model.zip_members import BadZip, Member, read_member, read_members
 # archive likewise.
 _FREELY_UNPACKED, _UNPACKED_OF_A_BYTE = 64 << 20, 50
 _ALL_FREELY_UNPACKED, _ALL_UNPACKED_OF_A_BYTE = 4 << 30, 20
+_ARCHIVES = (".zip", ".cbz", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
 class ZipArchive:
@@ -98,11 +99,15 @@ def _note(found: list[Member]) -> str | None:
     outside = sum(not stays_inside(each.name.removeprefix("./")) for each in files)
     locked = sum(each.is_encrypted for each in files)
     packed = sum(not each.is_readable and not each.is_encrypted for each in files)
+    inner = sum(each.name.lower().endswith(_ARCHIVES) for each in files)
     told = [
         f"{outside:,} names in it lead out of it; these are left out." if outside else "",
         f"Left out as encrypted: {locked:,}; unpack it with its password." if locked else "",
         f"Left out, as packed in a way that is not read here: {packed:,}; unpack it."
         if packed
+        else "",
+        f"Archives in it, which would have to be unpacked, are left out: {inner:,}."
+        if inner
         else "",
     ]
     return " ".join(filter(None, told)) or None

@@ -11,7 +11,6 @@ import errno
 import io
 import os
 import stat
-from pathlib import Path
 from typing import BinaryIO, TextIO
 
 MOST_TEXT = 16 << 20  # bytes of a document that describes something, such as a config
@@ -25,17 +24,23 @@ def open_plain(path: str | os.PathLike[str], *, follow: bool = True) -> BinaryIO
     for without end.
     """
     path = os.fspath(path)
+    _check(os.stat(path, follow_symlinks=follow).st_mode, path)  # opening is felt by some devices
     handle = os.open(path, _OPENED | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
     try:
-        mode = os.fstat(handle).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, "it is a folder", path)
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "it is a pipe, socket or device, not a file", path)
+        _check(os.fstat(handle).st_mode, path)
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
         raise
+
+
+def _check(mode: int, path: str) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", path)
+    if stat.S_ISLNK(mode):
+        raise OSError(errno.ELOOP, "it is a link", path)
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a pipe, socket or device, not a file", path)
 
 
 def open_plain_text(
@@ -54,7 +59,7 @@ def read_bounded(
         data = file.read(limit + 1) if os.fstat(file.fileno()).st_size <= limit else None
     if data is None or len(data) > limit:
         problem = f"it is larger than {limit:,} bytes"
-        raise OSError(errno.EFBIG, problem, os.fspath(Path(path)))
+        raise OSError(errno.EFBIG, problem, os.fspath(path))
     return data
 
 
