@@ -11,20 +11,22 @@ import errno
 import io
 import os
 import stat
-from typing import BinaryIO, TextIO
+from pathlib import Path
+from typing import TextIO
 
 MOST_TEXT = 16 << 20  # bytes of a document that describes something, such as a config
 _OPENED = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-def open_plain(path: str | os.PathLike[str], *, follow: bool = True) -> BinaryIO:
+def open_plain(path: str | os.PathLike[str], *, follow: bool = True) -> io.BufferedReader:
     """Open a regular file for reading; `follow` False refuses a link in its place.
 
     Raises `OSError`, also for what is no regular file: a pipe that nobody writes to would be waited
     for without end.
     """
     path = os.fspath(path)
-    _check(os.stat(path, follow_symlinks=follow).st_mode, path)  # opening is felt by some devices
+    found = Path(path).stat(follow_symlinks=follow)
+    _check(found.st_mode, path)  # opening is felt by some devices
     handle = os.open(path, _OPENED | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
     try:
         _check(os.fstat(handle).st_mode, path)

@@ -175,7 +175,7 @@ def readers(path: Path) -> list[list[str | Path]]:
         return [["import-embeddings", path, "--encoder", "lite"], ["import", path]]
     if name.endswith((".pth", ".pt", ".safetensors", ".config.json")):
         return [["versions", "add", path]]
-    if name.endswith(".tar"):
+    if name.endswith((".tar", ".zip")):
         return [["import", path]]
     taking: list[list[str | Path]] = [["label", "--from", path, "--dry-run"]]
     if name.endswith(".parquet"):

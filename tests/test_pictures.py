@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from all_bombs import asides
 from pictures import (
     BLUE,
     RED,
@@ -338,3 +340,24 @@ def test_look_tells_pictures_apart_and_survives_saving(tmp_path: Path) -> None:
     saved = look(open_picture(tmp_path / "a.jpg"))
     assert 0 <= look(first) < 2**64
     assert (saved ^ look(first)).bit_count() <= 6 < (look(second) ^ look(first)).bit_count()
+
+
+@pytest.mark.parametrize("name", sorted(asides()))
+@pytest.mark.parametrize("place", ["before the pixels", "behind them"])
+def test_what_a_png_says_beside_its_pixels_never_costs_them(
+    tmp_path: Path, name: str, place: str
+) -> None:
+    """Profiles and texts above a megabyte, and broken ones: neither is needed, nor unpacked."""
+    data, path = asides()[name], tmp_path / "a.png"
+    if place == "behind them":
+        pixels, end = data.index(b"IDAT") - 4, data.index(b"IEND") - 4
+        data = data[:33] + data[pixels:end] + data[33:pixels] + data[end:]
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        picture = open_picture(path)
+        assert tracemalloc.get_traced_memory()[1] < 80 << 20
+    finally:
+        tracemalloc.stop()
+    assert picture.size == (8, 8)
+    assert picture.getpixel((3, 3)) == (64, 64, 64)

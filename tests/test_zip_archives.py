@@ -103,9 +103,10 @@ def test_names_of_other_systems_and_links(project: Project, tmp_path: Path) -> N
     taken = sorted(images.ids_by_path(project.store))
     inside = ["folder/fine.jpg", "gr\u00fc\u00dfe.jpg", "picture without extension"]
     assert taken == [f"{path}/{name}" for name in inside]
-    assert summary.closed == [
-        (str(path), f"{len(names)} names in it lead out of it; these are left out.")
-    ]
+    [(named, why)] = summary.closed
+    assert named == str(path)
+    assert f"{len(names)} names in it lead out of it" in why
+    assert "Archives in it, which would have to be unpacked, are left out: 1." in why
     chosen = [PredictedImage(name, str(Path(name).relative_to(path.parent)), 0.9) for name in taken]
     copies = copy_images(chosen, Destination(tmp_path / "out"), "v1.0")
     assert copies.made == len(taken)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from all_bombs import asides, file_bombs
 from bad_input import MOST_MB, MOST_SECONDS, child, command, make_project, states, write_all
 from bombs import at_the_limit, huge_sizes, odd_metadata
 from mutations import mutated
@@ -64,7 +65,7 @@ def _look(made: Path, folder: Path, scratch: Path, what: str, figures: Figures) 
 
 
 def test_small_files_that_promise_the_earth(made: Path, tmp_path: Path, figures: Figures) -> None:
-    files = huge_sizes() | odd_metadata()
+    files = huge_sizes() | odd_metadata() | asides()
     write_all(tmp_path / "bombs", files.items())
     ended = command(made, "import", tmp_path / "bombs")
     assert ended.code == 0, ended.output[-2000:]
@@ -88,7 +89,7 @@ def test_pictures_of_the_largest_size_at_once(made: Path, tmp_path: Path, figure
     _look(made, tmp_path / "large", tmp_path, "149 megapixels", figures)
 
 
-@pytest.mark.parametrize("what", ["mutated", "odd", "wide"])
+@pytest.mark.parametrize("what", ["mutated", "odd", "wide", "bombs"])
 def test_tables_arrays_heads_and_archives(
     made: Path, tmp_path: Path, seed: int, what: str, figures: Figures
 ) -> None:
@@ -102,7 +103,8 @@ def test_tables_arrays_heads_and_archives(
         odd = odd_tables(tmp_path) | odd_arrays() | odd_weights() | odd_archives()
         write_all(folder, odd.items())
     else:
-        write_all(folder, wide_tables(tmp_path).items())
+        made_of = {"wide": wide_tables, "bombs": file_bombs}[what]
+        write_all(folder, made_of(tmp_path).items())
     count = len(list(folder.iterdir()))
     ended = child("read", made, folder, tmp_path / "read.json")
     assert ended.code == 0, ended.output[-2000:]

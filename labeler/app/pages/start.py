@@ -75,8 +75,8 @@ def choose(project: Project | None, images: int) -> None:
         pasted = st.text_input(
             "Folder with pictures",
             placeholder="/home/me/Pictures",
-            help="Its folders are searched too. A single file works as well, and so does a tar, zip or "
-            "Parquet file of pictures.",
+            help="Its folders are searched too. A single file works as well, and so does a tar, "
+            "zip or Parquet file of pictures.",
             key="pictures",
         )
         seen = look(pasted) if pasted and pasted.strip() else None
