@@ -11,7 +11,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ from model.bounded_files import open_plain
 
 _LONGEST_HEADER = 1 << 20
 _LONGEST_LINE = 1 << 24
+_MOST_COLUMNS = 20_000
+_SHOWN_COLUMNS, _SHOWN_NAME = 20, 50  # in a message
 _DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?[\r\n]*', re.IGNORECASE)  # Excel's hint
 SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
@@ -39,7 +41,7 @@ class Line:
 
     number: int
     last: int
-    cells: dict[str, str]
+    cells: Mapping[str, str]
     is_overfull: bool
 
     def cell(self, *names: str) -> str:
@@ -122,13 +124,14 @@ def _check(file: Path, text: TextIO, needed: Sequence[Sequence[str]]) -> None:
 def _lines(text: TextIO) -> Iterator[Line]:
     before, reader = _rows(text)
     header = _header(reader)
+    places = dict(reversed([(name, place) for place, name in enumerate(header)]))
     line = reader.line_num + 1
     for cells in reader:
         if any(cell.strip() for cell in cells):
             yield Line(
                 number=before + line,
                 last=before + reader.line_num,
-                cells=_named(header, cells),
+                cells=_Cells(places, cells),
                 is_overfull=any(cell.strip() for cell in cells[len(header) :]),
             )
         line = reader.line_num + 1
@@ -159,21 +162,45 @@ def _no_text(file: Path) -> BadInput:
 
 
 def _header(reader: Iterator[list[str]]) -> list[str]:
-    return [name.strip().lower() for name in next(reader, [])]
+    names = next(reader, [])
+    if len(names) > _MOST_COLUMNS:
+        raise csv.Error(f"it names {len(names):,} columns, more than {_MOST_COLUMNS:,}")
+    return [name.strip().lower() for name in names]
 
 
 def _check_header(file: Path, header: list[str], needed: Sequence[Sequence[str]]) -> None:
     columns = [" or ".join(names) for names in needed]
     for names, column in zip(needed, columns, strict=True):
         if not any(name in header for name in names):
-            present = f" (it names {', '.join(header)})" if any(header) else ""
+            present = f" (it names {told_columns(header)})" if any(header) else ""
             raise BadInput(
                 f"{file} has no column {column}; its first line{present} must name the columns "
                 f"{' and '.join(columns)}."
             )
 
 
-def _named(header: list[str], cells: list[str]) -> dict[str, str]:
-    """Of columns with the same name the first counts; cells that are missing are empty."""
-    filled = [*map(unguarded, cells), *[""] * (len(header) - len(cells))]
-    return dict(reversed(list(zip(header, filled, strict=False))))
+class _Cells(Mapping[str, str]):
+    """A line's cells by their columns; costs what the line takes, however many columns there are.
+
+    Of columns with the same name the first counts; cells that are missing are empty.
+    """
+
+    def __init__(self, places: Mapping[str, int], cells: list[str]) -> None:
+        self._places, self._cells = places, cells
+
+    def __getitem__(self, name: str) -> str:
+        place = self._places[name]
+        return unguarded(self._cells[place]) if place < len(self._cells) else ""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def told_columns(names: Sequence[str]) -> str:
+    """The names of columns for a message, which has room for some."""
+    shown = [name[:_SHOWN_NAME] for name in names[:_SHOWN_COLUMNS]]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,9 @@ from pyarrow import parquet
 from db import images
 from labeler.cli import labeler
 from labeler.copying import Destination, copy_images
+from labeler.csv_files import read_lines
 from labeler.embedding_files import Columns, find_embeddings, holds_embeddings
+from labeler.errors import BadInput
 from labeler.importing import import_paths
 from labeler.predicting import PredictedImage
 from labeler.project import Project
@@ -255,3 +258,25 @@ def test_a_list_of_paths_is_read_a_part_at_a_time(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"x" * (2 << 20))
     [(_, why)] = find_embeddings(tmp_path / "a.npy", Columns(paths=tmp_path / "a.txt")).unusable
     assert "no list of paths" in why
+
+
+def test_columns_without_number_cost_no_line_anything(tmp_path: Path) -> None:
+    """Were all columns gone through for each line, a short file would take hours."""
+    path = tmp_path / "a.csv"
+    path.write_text("path,score" + ",c" * 15_000 + "\n" + "a.jpg,5\n" * 300)
+    lines = read_lines(path, [("path",)])
+    assert next(lines).cell("score") == "5"
+    tracemalloc.start()
+    try:
+        rest = list(lines)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20  # a dictionary each takes 400 MB
+    finally:
+        tracemalloc.stop()
+    assert {(line.cell("score"), line.cell("c"), line.cell("d")) for line in rest} == {
+        ("5", "", "")
+    }
+    for columns in (1_000_000, 15_000):
+        path.write_text("path," * columns + "\na.jpg\n")
+        with pytest.raises(BadInput) as told:
+            list(read_lines(path, [("score",)]))
+        assert len(str(told.value)) < 3_000

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
-from labeler.csv_files import read_lines
+from labeler.csv_files import read_lines, told_columns
 from labeler.errors import BadInput
 from labeler.score_files.statements import (
     BROKEN,
@@ -250,5 +250,6 @@ def _check(file: Path, present: list[str], needed: list[tuple[str, ...]]) -> Non
     for names in needed:
         if not any(name in present for name in names):
             raise BadInput(
-                f"{file} has no column {' or '.join(names)}; it has {', '.join(present) or 'none'}."
+                f"{file} has no column {' or '.join(names)}; it has "
+                f"{told_columns(present) or 'none'}."
             )
