@@ -19,8 +19,8 @@ from model.zip_members import BadZip, Member, read_member, read_members
 
 # What a file may unpack to whatever it takes, and beyond that for each of its bytes; the whole
 # archive likewise.
-_FREELY_UNPACKED, _UNPACKED_OF_A_BYTE = 64 << 20, 50
-_ALL_FREELY_UNPACKED, _ALL_UNPACKED_OF_A_BYTE = 4 << 30, 20
+_FREELY_UNPACKED, _UNPACKED_OF_A_BYTE = 16 << 20, 50
+_ALL_FREELY_UNPACKED, _ALL_UNPACKED_OF_A_BYTE = 1 << 30, 20
 _ARCHIVES = (".zip", ".cbz", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 

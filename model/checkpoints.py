@@ -100,6 +100,11 @@ class StoredWeights:
                 self._held[storage.key] = self._places.read(self._descriptor, storage.key)
             except BadZip as error:
                 raise _not_whole(self._path) from error
+            except MemoryError as error:
+                raise ModelError(
+                    f"{self._path} needs more memory than there is; close other programs, or name "
+                    "a smaller checkpoint."
+                ) from error
         held = self._held[storage.key]
         count = len(held) // told.dtype.itemsize
         flat = torch.frombuffer(held, dtype=told.dtype, count=count)

@@ -181,7 +181,10 @@ def _of_city(file: str, head: Head, labels: list[str], encoder: str | None = Non
 def _tensors(path: Path, stored: StoredWeights, names: list[str]) -> Tensors:
     """Raises `ModelError`; nothing that a head can't be is read, converted or kept."""
     described = {name: stored.described[name] for name in names}
-    if sum(each.numel for each in described.values()) > _MOST:
+    # A small view may be of a storage without end, all of which would be read.
+    storages = {each.storage for each in described.values() if each.storage}
+    behind = sum(each.count for each in storages)
+    if max(behind, sum(each.numel for each in described.values())) > _MOST:
         raise ModelError(f"{path} has far too many weights for a head; choose another file.")
     tensors = {}
     for name, told in described.items():

@@ -24,7 +24,8 @@ def file_bombs(folder: Path) -> dict[str, bytes]:
         file.unlink()
     found["overlap.zip"] = many_members()
     found["packed.npz"] = packed_arrays()
-    found["pictures.zip"] = _zip({f"{k}.jpg": jpeg_bytes(k) + bytes(60 << 20) for k in range(40)})
+    found["pictures.zip"] = _zip({f"{k}.jpg": jpeg_bytes(k) + bytes(15 << 20) for k in range(20)})
+    found["too much.zip"] = _zip({f"{k}.jpg": jpeg_bytes(k) + bytes(60 << 20) for k in range(20)})
     inner = _zip({"a.jpg": jpeg_bytes(1) + bytes(60 << 20)})
     for level in range(5):
         inner = _zip({f"{level}-{k}.zip": inner for k in range(10)})

@@ -256,3 +256,21 @@ def test_a_config_is_made_of_what_its_values_must_be(tmp_path: Path) -> None:
         sizes = _SIZES | {"features": value}
         with pytest.raises(ModelError, match="needs whole numbers"):
             load_head(_beside(tmp_path, {"model_params": sizes}))
+
+
+def test_a_small_part_of_numbers_without_end_is_no_head(tmp_path: Path) -> None:
+    """A file with a hole in it takes no room, and what it says it has would take all memory."""
+    path = tmp_path / "a.safetensors"
+    size = 1 << 36
+    told = {
+        "weight": {"dtype": "F32", "shape": [1, 768], "data_offsets": [0, 3072]},
+        "bias": {"dtype": "F32", "shape": [1], "data_offsets": [3072, 3076]},
+        "tower": {"dtype": "U8", "shape": [size], "data_offsets": [3076, 3076 + size]},
+    }
+    header = json.dumps({f"predictor.{name}": each for name, each in told.items()}).encode()
+    header = header.replace(b"predictor.tower", b"tower")
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + 3076 + size)
+    found = read_published(path)  # the head alone is read
+    assert found.kind.startswith("LAION aesthetic-predictor, cut out")
