@@ -38,7 +38,7 @@ _MOST_REPEATED = 16 << 20  # bytes that one value, told again and again, may tak
 # What is unpacked of a column at all, so that few bytes don't keep anybody busy for hours.
 _FREELY_UNPACKED = 1 << 30
 _UNPACKED_OF_A_BYTE = 100
-_FEW_PICTURES = 10_000
+_FEW_PICTURES = 1_000
 _SMALLEST = 32  # bytes of a picture
 _TEXTS_AT_ONCE = 4096  # rows
 _LONGEST_TEXT = 1 << 16  # bytes
