@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Predictor", "Project"]
 
+# What processes of ours are started with. Kept before anything else is imported: what comes into
+# `os.environ` later may be a library's doing (Streamlit puts secrets there), not the person's.
+STARTED_WITH = dict(os.environ)
+
 # One thread for numpy's matrices: its waiting threads spin, which costs more than they bring as
 # soon as anything else runs. Set before anything imports numpy (see model/__init__.py).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

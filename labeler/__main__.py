@@ -1,7 +1,18 @@
-"""`python -m labeler` is the `labeler` command; background runs are started this way."""
+"""`python -m labeler` is the `labeler` command; background runs are started this way.
+
+Python looks for modules in the current folder first when it is started like that. It may be a
+received one, with a torch.py in it, so it is left out as soon as this program is found.
+"""
 
 from __future__ import annotations
 
-from labeler.cli import main
+import sys
+from pathlib import Path
+
+CODE = Path(__file__).resolve().parent.parent
+if not sys.flags.safe_path and sys.path and Path(sys.path[0]).resolve() != CODE:
+    del sys.path[0]
+
+from labeler.cli import main  # noqa: E402  (after the current folder is out of the way)
 
 main()

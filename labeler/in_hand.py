@@ -11,14 +11,13 @@ import contextlib
 import os
 import re
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from types import TracebackType
 
 from db.plain_files import created_anew, read_up_to
 from labeler.errors import UnreadableImage
-from labeler.own_process import environment
+from labeler.own_process import python, run
 from labeler.whole_files import make_way, write_whole
 
 CRASHED = (
@@ -102,14 +101,12 @@ class InHand:
 def kills(path: str) -> bool:
     """Whether reading the file ends a process, or doesn't end at all."""
     try:
-        ended = subprocess.run(
-            [sys.executable, "-c", _LOOK, path],
-            check=False,
+        ended = run(
+            python("-c", _LOOK, path),
             timeout=PATIENCE,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=environment(),
         )
     except subprocess.TimeoutExpired:
         return True

@@ -26,7 +26,7 @@ from labeler.failures import sentence
 from labeler.heartbeat import Heart
 from labeler.jobs import JOBS
 from labeler.living import alive_now, mark_dead
-from labeler.own_process import command, environment
+from labeler.own_process import command, start
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.whole_files import opened_log
@@ -105,13 +105,12 @@ def log_file(project: Project, run_id: int) -> Path:
 def _spawn(project: Project, run_id: int) -> subprocess.Popen[bytes]:
     """A process in a session of its own: closing the page or the terminal doesn't end it."""
     with os.fdopen(opened_log(log_file(project, run_id)), "ab") as log:
-        return subprocess.Popen(
+        return start(
             command(project, "_run", str(run_id)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env=environment(),
         )
 
 

@@ -7,16 +7,16 @@ same version.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labeler import own_process
 from labeler.errors import BadInput
 from labeler.progress import Progress, silent
 from labeler.scoring import FEWEST_TO_TRAIN
@@ -93,17 +93,13 @@ def simulate(data: Labelled, plan: Plan, progress: Progress = silent) -> list[Pl
     check(data, plan)
     wanted = [(seed, name) for seed in range(plan.seeds) for name in plan.strategies]
     progress(0, len(wanted), "simulating")
-    context = multiprocessing.get_context("spawn")
     workers = min(os.cpu_count() or 1, len(wanted))
-    pool = ProcessPoolExecutor(workers, context, _prepare, (data, plan))
-    try:
+    played = []
+    with own_process.pool(workers, _prepare, (data, plan)) as pool:
         waiting = {pool.submit(_play, *each) for each in wanted}
-        played = []
         for done, future in enumerate(as_completed(waiting), start=1):
             played.append(future.result())
             progress(done, len(wanted), "simulating")
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
     order = {each: place for place, each in enumerate(wanted)}
     return sorted(played, key=lambda each: order[each.seed, each.strategy])
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any, BinaryIO, Protocol
 
 from labeler.messages import receive, send
-from labeler.own_process import command, environment
+from labeler.own_process import command, start
 from labeler.project import Project
 from labeler.whole_files import opened_log
 
@@ -161,13 +161,12 @@ def _tryer(project: Project) -> Tryer:
 def _spawn(project: Project) -> Helper:
     """In a session of its own: Ctrl-C in the app's terminal reaches it as the end of its input."""
     with os.fdopen(opened_log(project.runs_folder / LOG, anew=True), "wb") as log:
-        process = subprocess.Popen(
+        process = start(
             command(project, "_try"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             start_new_session=True,
-            env=environment(),
         )
     assert process.stdin is not None
     assert process.stdout is not None
