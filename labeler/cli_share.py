@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,36 +16,71 @@ from labeler.cli_output import progress_bar, say, tell
 if TYPE_CHECKING:
     from labeler.heartbeat import Heart
 
-HOST = click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    help="Where to listen; with 0.0.0.0 whoever has the token gets in from the network.",
+Command = TypeVar("Command", bound=Callable[..., Any])
+# A command takes them as the fields of `labeler.launching.Wanted`.
+_SERVED = (
+    click.option(
+        "--host",
+        default="127.0.0.1",
+        show_default=True,
+        help="Where to listen; with 0.0.0.0 whoever has the token gets in from the network.",
+    ),
+    click.option(
+        "--port",
+        type=click.IntRange(1, 65535),
+        help="Without it the first free one from 8501 on.",
+    ),
+    click.option(
+        "--browser/--no-browser", default=True, help="Open the page, where there is a desktop."
+    ),
+    click.option(
+        "--token/--no-token",
+        default=True,
+        help="--no-token lets in all accounts and programs of this machine without being asked.",
+    ),
+    click.option(
+        "--allow-host",
+        "names",
+        multiple=True,
+        metavar="NAME",
+        help="Answer under this name, too: one of this machine, or of a server in front.",
+    ),
+    click.option(
+        "--base-path",
+        "base",
+        default="",
+        metavar="PATH",
+        help="Where a server in front shows the app, such as /taste.",
+    ),
+    click.option(
+        "--secrets",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE.toml",
+        help="Streamlit's login, in place of ~/.streamlit/secrets.toml.",
+    ),
 )
-PORT = click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    help="Without it the first free one from 8501 on.",
-)
-BROWSER = click.option(
-    "--browser/--no-browser", default=True, help="Open the page, where there is a desktop."
-)
+
+
+def served(command: Command) -> Command:
+    """Gives a command the options that say how the app is served."""
+    for option in reversed(_SERVED):
+        command = option(command)
+    return command
 
 
 @click.command()
-@HOST
-@PORT
-@BROWSER
-def app(host: str, port: int | None, browser: bool) -> None:
+@served
+def app(**options: Any) -> None:
     """Serve the app and open it in the browser.
 
     Its pages are for scoring, reviewing, training, exploring and exporting. Where there is no
     project yet, its first page makes one.
 
-    With another --host than this machine's own, the app asks everybody for a token. It is printed
-    as part of the address and made anew at each start, unless the environment variable
-    LABELER_TOKEN states one of 16 characters or more. Nothing is encrypted on the way: use it in a
-    network that you trust, or leave --host out and come through a tunnel (ssh -L).
+    The app asks everybody for a token, also on this machine, where others may have accounts. It is
+    printed as part of the address and made anew at each start, unless the environment variable
+    LABELER_TOKEN states one of 16 characters or more; the browser that is opened here gets in
+    without being asked. From other machines nothing is encrypted on the way: use --host in a
+    network that you trust, or leave it out and come through a tunnel (ssh -L).
     """
     from labeler.errors import NoProject
     from labeler.project import find_folder, open_to_others
@@ -57,7 +93,7 @@ def app(host: str, port: int | None, browser: bool) -> None:
     except NoProject:
         if _is_named():
             raise
-    _serve(folder, host, port, browser)
+    _serve(folder, options)
 
 
 def _is_named() -> bool:
@@ -68,30 +104,43 @@ def _is_named() -> bool:
     return named is not None or bool(os.environ.get("LABELER_PROJECT"))
 
 
-def _serve(folder: Path | None, host: str, port: int | None, browser: bool) -> None:
+def _serve(folder: Path | None, options: dict[str, Any]) -> None:
     from labeler import launching
+    from labeler.app.base_path import as_base
+    from labeler.app.hosts import as_name
 
-    if not launching.is_private(host):
+    options |= {
+        "names": tuple(map(as_name, options["names"])),
+        "base": as_base(options["base"]),
+        "secrets": options["secrets"] and options["secrets"].expanduser().absolute(),
+    }
+    wanted = launching.Wanted(**options)
+    launching.token_for(wanted)
+    if not launching.is_private(wanted.host):
         tell(
-            f"With --host {host} whoever has the token gets in from the network. Nothing is "
+            f"With --host {wanted.host} whoever has the token gets in from the network. Nothing is "
             "encrypted on the way: others in it can read along. Through a tunnel (ssh -L) nobody "
             "can; then leave --host out."
         )
-    port = launching.choose_port(host, port)
+    if wanted.secrets is None and (passed_over := launching.secrets_here()) is not None:
+        tell(
+            f"{passed_over} is not read, since a folder may be somebody else's; if the login there "
+            f"is yours, name it: --secrets {passed_over}"
+        )
+    if not wanted.token:
+        tell("With --no-token all accounts and programs of this machine get in.")
     announce = "The app is open at {}  (Ctrl-C ends it)"
     # Streamlit turns the one into the other; neither comes where a script ignores Ctrl-C.
     with suppress(KeyboardInterrupt, click.Abort):
-        launching.serve(folder, host, port, lambda at: say(announce.format(at)), browser=browser)
+        launching.serve(folder, wanted, lambda at: say(announce.format(at)))
     tell("The app has ended; every score is kept.")
 
 
 @click.command()
 @click.argument("folder", metavar="[DIR]", type=TypedPath(path_type=Path), default="demo-project")
-@HOST
-@PORT
-@BROWSER
+@served
 @click.option("--app/--no-app", "open_app", default=True, hidden=True)
-def demo(folder: Path, host: str, port: int | None, browser: bool, open_app: bool) -> None:
+def demo(folder: Path, open_app: bool, **options: Any) -> None:
     """Make a demo project and open the app on it.
 
     Its pictures are drawn by the program. Without DIR it is demo-project in the current folder. One
@@ -104,7 +153,7 @@ def demo(folder: Path, host: str, port: int | None, browser: bool, open_app: boo
     project.close()
     say(f"The demo project is in {project.folder}")
     if open_app:
-        _serve(project.folder, host, port, browser)
+        _serve(project.folder, options)
 
 
 @click.command("_run", hidden=True)

@@ -1,28 +1,30 @@
 """Starting the app's server: on which address and port, and with which of Streamlit's settings.
 
 The server listens for this machine only unless another host is asked for, answers only to names
-that it is meant to have, and asks nothing of the network.
+that it is meant to have and to who shows the token, and asks nothing of the network.
 """
 
 from __future__ import annotations
 
 import errno
-import importlib.util
 import logging
 import os
 import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import labeler
+from labeler.app import tickets
 from labeler.app.hosts import is_private
-from labeler.app.tokens import VARIABLE, chosen_token, fresh_token
+from labeler.app.tokens import chosen_token, fresh_token
 from labeler.errors import LabelerError
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8501
 PORTS_TRIED = 20
 EVERYWHERE = ("0.0.0.0", "::")
-WAITING = 128  # connections that may wait while the app starts
+WAITING = 2048  # connections that may wait until they are taken
 USUAL_OPEN = 10_240  # files, more than which macOS gives nobody who asks for all
 LARGEST_MESSAGE = 200 * 2**20  # bytes, as Streamlit allows by default
 LIVELINESS = 30.0  # seconds between two signs of life on a page's socket, as Streamlit has it
@@ -49,8 +51,30 @@ SETTINGS = {
 }
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """How the app is to be served: what the options of `labeler app` say."""
+
+    host: str = DEFAULT_HOST
+    port: int | None = None  # None: the first that is free
+    browser: bool = False
+    token: bool = True
+    names: tuple[str, ...] = ()  # that it answers to besides its own
+    base: str = ""  # as `labeler.app.base_path.as_base` gives it
+    secrets: Path | None = None  # the file with the login, in place of the one at home
+
+
 def script() -> Path:
     return Path(labeler.__file__).resolve().parent.parent / "streamlit_app.py"
+
+
+def secrets_here() -> Path | None:
+    """A file of secrets in the current folder, where Streamlit by itself would take it from."""
+    try:
+        found = Path.cwd() / ".streamlit" / "secrets.toml"
+        return found if found.is_file() and found.parent.parent != Path.home() else None
+    except (OSError, RuntimeError):
+        return None
 
 
 def choose_port(host: str, port: int | None) -> int:
@@ -114,29 +138,43 @@ def _own_addresses() -> list[str]:
     return found
 
 
-def settings(host: str, port: int) -> dict[str, Any]:
+def settings(host: str, port: int, names: Sequence[str] = ()) -> dict[str, Any]:
     """What Streamlit is told, by the names of its options."""
+    hosts = [*allowed_hosts(host), *names]
     theme = Path(labeler.__file__).resolve().parent / "app" / "assets" / "theme.toml"
     return SETTINGS | {
         "server.address": host,
         "server.port": port,
         # Every address of this machine, more than it knows itself; our own guard stands before it.
-        "server.allowedHosts": ["*"] if host in EVERYWHERE else allowed_hosts(host),
+        "server.allowedHosts": ["*"] if host in EVERYWHERE else hosts,
         "theme.base": str(theme),
     }
 
 
-def url(host: str, port: int) -> str:
+def url(host: str, port: int, base: str = "") -> str:
     shown = (_own_addresses() or ["127.0.0.1"])[0] if host in EVERYWHERE else host
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    shown = f"[{shown}]" if ":" in shown else shown
+    return f"http://{shown}:{port}{quote(base)}"
 
 
-def token_for(host: str) -> str | None:
-    """What visitors must show: always one where others can reach `host`, else the chosen one.
+def token_for(wanted: Wanted) -> str | None:
+    """What visitors must show: the chosen token, else a fresh one; None lets in this machine.
 
-    Raises `LabelerError` for one that is too short.
+    Raises `LabelerError` for one that is too short, and where nothing would keep out strangers.
     """
-    return chosen_token() or (None if is_private(host) else fresh_token())
+    if wanted.token:
+        return chosen_token() or fresh_token()
+    if not is_private(wanted.host):
+        raise LabelerError(
+            f"--no-token would let in everybody who reaches {wanted.host}; leave out one of "
+            "--no-token and --host."
+        )
+    if "*" in wanted.names:
+        raise LabelerError(
+            "With --no-token and --allow-host '*' any web page could read everything here; name "
+            "the host, or leave out --no-token."
+        )
+    return None
 
 
 def entrance(address: str, token: str | None) -> str:
@@ -144,9 +182,21 @@ def entrance(address: str, token: str | None) -> str:
     return address if token is None or chosen_token() else f"{address}/?token={token}"
 
 
-def serve(
-    folder: Path | None, host: str, port: int, announce: Callable[[str], None], *, browser: bool
-) -> None:
+def for_the_browser(address: str, token: str | None, ticket: tickets.Ticket | None) -> str:
+    """The address that the browser is started with.
+
+    Never with the token where others could read it: what a program is started with, everybody on
+    the machine sees. macOS hands an address to the browser in another way.
+    """
+    if token is None:
+        return address
+    if ticket is not None:
+        return f"{address}/?{tickets.FIELD}={ticket.word}"
+    handed_over = sys.platform == "darwin" and "BROWSER" not in os.environ
+    return f"{address}/?token={quote(token)}" if handed_over else address
+
+
+def serve(folder: Path | None, wanted: Wanted, announce: Callable[[str], None]) -> None:
     """Serve the project in `folder` until Ctrl-C or a signal; None serves the first-run page.
 
     The browser, where it is wanted and there is a desktop to open it on, is opened at once;
@@ -155,27 +205,45 @@ def serve(
     import uvicorn
 
     from labeler.app.opening import Opening
+    from labeler.app.patience import TAKEN_AT_ONCE, patient_protocol
     from labeler.app.security import guarded
 
     open_many()
-    token, address = token_for(host), url(host, port)
-    shown = entrance(address, token)
+    token = token_for(wanted)
+    port = choose_port(wanted.host, wanted.port)
+    address = url(wanted.host, port, wanted.base)
+    ticket = tickets.Ticket() if token is not None and tickets.are_checked() else None
     if folder is not None:
         os.environ["LABELER_PROJECT"] = str(folder)
-    if token is not None:
-        os.environ[VARIABLE] = token  # The app itself, loaded below, has the same door.
-    with _listening(host, port) as listening:
-        if browser and _has_desktop():
-            # Without the token: what a program is started with, everybody on the machine can read.
-            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    with _listening(wanted.host, port) as listening:
+        if wanted.browser and _has_desktop():
+            first = for_the_browser(address, token, ticket)
+            threading.Thread(target=webbrowser.open, args=(first,), daemon=True).start()
+
+        def opened() -> None:
+            listening.listen(WAITING)  # The server has set it to what it takes at once.
+            announce(entrance(address, token))
+
         opening = Opening(
-            partial(_load, settings(host, port)),
-            opened=lambda: announce(shown),
+            partial(_load, wanted, port),
+            opened=opened,
             failed=lambda: setattr(server, "should_exit", True),
+        )
+        behind_guards = guarded(
+            opening,
+            [*allowed_hosts(wanted.host), *wanted.names],
+            token,
+            opening.settled,
+            everywhere=not is_private(wanted.host),
+            proxied=wanted.names,
+            base=wanted.base,
+            ticket=ticket,
         )
         server = uvicorn.Server(
             uvicorn.Config(
-                guarded(opening, allowed_hosts(host), token, opening.settled),
+                behind_guards,
+                http=patient_protocol(),
+                backlog=TAKEN_AT_ONCE,
                 ws="websockets-sansio",
                 ws_ping_interval=LIVELINESS,
                 ws_ping_timeout=LIVELINESS,
@@ -219,27 +287,25 @@ def _listening(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _load(told: dict[str, Any]) -> ASGIApp:
+def _load(wanted: Wanted, port: int) -> ASGIApp:
     """Streamlit with its settings, and the app; the store is opened, so that what ails it is told.
 
-    By its path: another program's streamlit_app.py, where this one was started, is not ours.
+    What stands before the app does so already, from the first moment on.
     """
-    from streamlit.web import bootstrap
+    from labeler.app import streamlit_files
 
-    bootstrap.load_config_options(told)
+    streamlit_files.load(settings(wanted.host, port, wanted.names), wanted.secrets)
     for name in ("uvicorn", "uvicorn.access", "uvicorn.asgi", "uvicorn.error"):
         # Streamlit turns them up as it is imported; a line for each request tells nobody anything.
         logging.getLogger(name).setLevel(logging.WARNING)
-    found = importlib.util.spec_from_file_location("streamlit_app", script())
-    if found is None or found.loader is None:
-        raise LabelerError(f"{script()} is missing; install the program again.")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
 
-    from labeler.app.project import current_project
+    from labeler.app import serving
 
-    current_project()
-    return module.app
+    if wanted.token:
+        serving.tell_of_login()
+    app = serving.make_app(serving.behind_the_door())
+    serving.current_project()
+    return app
 
 
 def _has_desktop() -> bool:

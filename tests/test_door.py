@@ -58,10 +58,12 @@ def settings(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting
 
 
 @pytest.fixture
-def home(settings: Settings) -> Iterator[TestClient]:
-    """The app on this machine alone."""
+def home(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """The app on this machine alone, for somebody who is in."""
     settings("127.0.0.1", ["127.0.0.1", "localhost"])
-    with TestClient(the_app(), HOME, raise_server_exceptions=False) as client:
+    monkeypatch.setenv("LABELER_TOKEN", TOKEN)
+    cookies = {"labeler-8501": pass_for(TOKEN)}
+    with TestClient(the_app(), HOME, raise_server_exceptions=False, cookies=cookies) as client:
         yield client
 
 
@@ -140,6 +142,12 @@ def test_no_route_answers_without_the_token(away: TestClient) -> None:
     ours = {"Origin": AWAY, "X-Labeler": "1", "Content-Type": "application/json"}
     assert set(statuses(away, **ours).values()) == {401}
     assert set(statuses(away, **ours, Cookie="labeler-8501=guessed").values()) == {401}
+
+
+def test_no_route_answers_without_the_token_on_this_machine_either(home: TestClient) -> None:
+    home.cookies.clear()
+    ours = {"Origin": HOME, "X-Labeler": "1", "Content-Type": "application/json"}
+    assert set(statuses(home, **ours).values()) == {401}
 
 
 def test_with_the_cookie_all_routes_are_there(away: TestClient) -> None:
@@ -277,13 +285,17 @@ def test_the_form_opened_as_an_address_leads_to_the_first_page(away: TestClient)
     assert 'name="onwards" value="/"' in away.get("/token").text
 
 
-def test_an_app_for_this_machine_answers_nobody_elsewhere(settings: Settings) -> None:
+@pytest.mark.parametrize(("arguments", "status"), [([], 401), (["--no-token"], 403)])
+def test_an_app_for_this_machine_answers_nobody_elsewhere(
+    arguments: list[str], status: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Another server than ours may listen elsewhere than Streamlit's settings say.
     settings("127.0.0.1", ["127.0.0.1", "localhost"])
+    monkeypatch.setattr("sys.argv", ["streamlit_app.py", *arguments])
     with TestClient(the_app(), AWAY) as client:
         for path in ("/", "/api/queue", "/_stcore/health"):
             answer = client.get(path, headers={"Host": "localhost"})
-            assert answer.status_code == 403
+            assert answer.status_code == status
 
 
 def test_two_hosts_in_one_request_are_none(home: TestClient) -> None:
@@ -338,12 +350,13 @@ def test_what_streamlit_keeps_is_counted(home: TestClient) -> None:
     assert kept_bytes() == 0
 
 
+@pytest.mark.parametrize(("address", "there"), [("0.0.0.0", AWAY), ("127.0.0.1", HOME)])
 def test_started_by_streamlit_the_token_is_told(
-    settings: Settings, capsys: pytest.CaptureFixture[str]
+    address: str, there: str, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings("0.0.0.0", [])
-    with TestClient(the_app(), AWAY) as client:
-        told = re.search(r"/\?token=(\S+)", capsys.readouterr().err)
+    settings(address, [])
+    with TestClient(the_app(), there) as client:
+        told = re.search(r"http://[^ ]+:8501/\?token=(\S+)", capsys.readouterr().err)
         assert told is not None
         assert client.get("/api/stats").status_code == 401
         assert client.get("/", params={"token": told[1]}).status_code == 200

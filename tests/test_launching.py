@@ -104,8 +104,8 @@ def test_the_app_answers_on_its_port_to_its_names_and_ends_on_ctrl_c(tmp_path: P
     )
     try:
         assert server.stdout is not None
-        assert f"http://127.0.0.1:{port} " in server.stdout.readline()
-        assert status_of(port, f"localhost:{port}") == 200
+        assert f"http://127.0.0.1:{port}/?token=" in server.stdout.readline()
+        assert status_of(port, f"localhost:{port}") == 401
         assert status_of(port, "evil.example") == 400
     finally:
         server.send_signal(signal.SIGINT)

@@ -49,14 +49,18 @@ def test_a_short_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen_token() is None
 
 
-@pytest.mark.parametrize(
-    ("host", "asks"),
-    [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("::", True)],
-)
-def test_other_hosts_get_a_fresh_token(host: str, asks: bool) -> None:
-    first, second = launching.token_for(host), launching.token_for(host)
-    assert (first is not None, first != second) == (asks, asks)
-    assert first is None or len(first) > 30
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "0.0.0.0", "::"])
+def test_everybody_is_asked_for_a_token_that_is_new_at_each_start(host: str) -> None:
+    first, second = (launching.token_for(launching.Wanted(host)) for _ in range(2))
+    assert first is not None and first != second and len(first) > 30
+
+
+def test_without_a_token_this_machine_alone_is_let_in() -> None:
+    assert launching.token_for(launching.Wanted("127.0.0.1", token=False)) is None
+    with pytest.raises(LabelerError, match="--no-token and --host"):
+        launching.token_for(launching.Wanted("0.0.0.0", token=False))
+    with pytest.raises(LabelerError, match="name the host"):
+        launching.token_for(launching.Wanted(token=False, names=("*",)))
 
 
 def test_the_address_that_is_shown_lets_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,8 +68,7 @@ def test_the_address_that_is_shown_lets_in(monkeypatch: pytest.MonkeyPatch) -> N
     assert launching.entrance(AWAY, "fresh") == f"{AWAY}/?token=fresh"
     monkeypatch.setenv("LABELER_TOKEN", TOKEN)
     assert launching.entrance(AWAY, TOKEN) == AWAY
-    # A chosen one holds on this machine too: others may have accounts there, or a tunnel to it.
-    assert launching.token_for("127.0.0.1") == TOKEN
+    assert launching.token_for(launching.Wanted()) == TOKEN
 
 
 def test_the_app_may_open_as_many_files_as_the_system_allows() -> None:

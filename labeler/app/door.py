@@ -1,7 +1,8 @@
-"""The door: where others can reach the app, everything behind it needs the token of this start.
+"""The door: everything behind it needs the token of this start, on this machine as elsewhere.
 
 Shown once, in the address or in the form of our page, it is exchanged for a cookie, and the address
-that stays in the browser is without it. Streamlit's own login opens it too, where it is configured.
+that stays in the browser is without it. Streamlit's own login opens it too, where it is configured,
+and the browser that this program starts brings a ticket (`labeler.app.tickets`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from labeler.app import logins
+from labeler.app import logins, tickets
+from labeler.app.base_path import outside
 from labeler.app.hosts import is_private, name_and_port
 from labeler.app.refusals import is_page, refuse
 from labeler.app.tokens import UNGUESSABLE, Guesses, is_right, pass_for
@@ -33,6 +35,7 @@ FORM = "/token"  # where the form is sent
 LARGEST_FORM = 8000  # bytes
 FORM_SECONDS = 10.0  # that it may take to arrive
 WANTED = "The token is missing: open the address that the terminal showed when the app started."
+USED = "That address opened the app once; now take the one that the terminal shows."
 WRONG = "That is not the token."
 ELSEWHERE = "The app was started for its own machine alone; labeler app --host lets others in."
 
@@ -43,10 +46,17 @@ class Door:
     Others wait until `ready`: the login is Streamlit's, which may be loading in another thread.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, ready: Ready | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        token: str | None,
+        ready: Ready | None = None,
+        ticket: tickets.Ticket | None = None,
+    ) -> None:
         self.app = app
         self.token = token
         self.ready = ready
+        self.ticket = ticket
         self.guesses = Guesses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,9 +65,9 @@ class Door:
         elif self.token is None:
             await self._at_home(scope, receive, send)
         else:
-            await self._from_elsewhere(scope, receive, send, self.token)
+            await self._with_token(scope, receive, send, self.token)
 
-    async def _from_elsewhere(self, scope: Scope, receive: Receive, send: Send, token: str) -> None:
+    async def _with_token(self, scope: Scope, receive: Receive, send: Send, token: str) -> None:
         shown = _shows(scope, token)
         if not shown and self.ready is not None:
             await self.ready()
@@ -80,18 +90,23 @@ class Door:
             await refuse(scope, receive, send, 403, ELSEWHERE)
 
     async def _exchanged(self, scope: Scope, receive: Receive, token: str) -> Response | None:
-        """The cookie for the token, or our page again; None where none was shown."""
+        """The cookie for a token or a ticket, or our page again; None where none was shown."""
         if scope["type"] != "http":
             return None
         asked = Request(scope, receive)
         if asked.method == "POST" and scope["path"] == FORM:
-            shown, onwards = await _filled_in(asked)
-        elif asked.method == "GET" and FIELD in asked.query_params:
-            shown, onwards = asked.query_params[FIELD], _without_token(asked)
-        else:
-            return None
+            return self._shown_token(asked, token, *(await _filled_in(asked)))
+        if asked.method == "GET" and tickets.FIELD in asked.query_params:
+            return self._shown_ticket(asked, token)
+        if asked.method == "GET" and FIELD in asked.query_params:
+            onwards = _without_token(asked)
+            return self._shown_token(asked, token, asked.query_params[FIELD], onwards)
+        return None
+
+    def _shown_token(self, asked: Request, token: str, shown: str, onwards: str) -> Response:
+        scope = asked.scope
         if _shows(scope, token):  # An old address, in a browser that is in already.
-            return RedirectResponse(onwards, 303)
+            return RedirectResponse(outside(scope, onwards), 303)
         address = asked.client.host if asked.client else ""
         wait = self.guesses.wait(address) if len(token) < UNGUESSABLE else 0.0
         if wait:
@@ -100,6 +115,17 @@ class Door:
             return _let_in(scope, onwards, token)
         self.guesses.note(address)
         return _asking(scope, 401, WRONG, onwards)
+
+    def _shown_ticket(self, asked: Request, token: str) -> Response:
+        scope, onwards = asked.scope, _without_token(asked)
+        if _shows(scope, token):
+            return RedirectResponse(outside(scope, onwards), 303)
+        shown = asked.query_params[tickets.FIELD]
+        if self.ticket is not None and self.ticket.opens(
+            shown, scope.get("client"), scope.get("server")
+        ):
+            return _let_in(scope, onwards, token)
+        return _asking(scope, 401, USED, onwards)
 
 
 async def _filled_in(asked: Request) -> tuple[str, str]:
@@ -118,7 +144,8 @@ async def _filled_in(asked: Request) -> tuple[str, str]:
 
 
 def _without_token(asked: Request) -> str:
-    rest = [(name, value) for name, value in asked.query_params.multi_items() if name != FIELD]
+    ours = (FIELD, tickets.FIELD)
+    rest = [pair for pair in asked.query_params.multi_items() if pair[0] not in ours]
     # Nobody can look at where the form is sent.
     path = "/" if asked.scope["path"] == FORM else _on_this_site(quote(asked.scope["path"]))
     return f"{path}?{urlencode(rest)}" if rest else path
@@ -131,7 +158,8 @@ def _on_this_site(address: str) -> str:
 
 
 def _let_in(scope: Scope, onwards: str, token: str) -> Response:
-    answer = RedirectResponse(onwards, 303, headers={"Cache-Control": "no-store"})
+    there = outside(scope, onwards)
+    answer = RedirectResponse(there, 303, headers={"Cache-Control": "no-store"})
     answer.set_cookie(
         _cookie_name(scope),
         pass_for(token),
@@ -171,11 +199,12 @@ def _asking(
     where it stands.
     """
     offered = (
-        f'<a href="{html.escape(address)}">{html.escape(label)}</a>'
+        f'<a href="{html.escape(outside(scope, address))}">{html.escape(label)}</a>'
         for label, address in logins.ways()
     )
     page = _template().substitute(
-        form=FORM,
+        form=html.escape(outside(scope, FORM)),
+        base=html.escape(outside(scope, "")),
         problem=html.escape(problem),
         ways="".join(offered),
         onwards=html.escape(onwards or _without_token(Request(scope))),

@@ -19,7 +19,7 @@ def plan_address(kind: Kind, plan: Plan) -> str:
         for name, value in plan.as_values().items()
         if value is not None and name != "link"
     }
-    return f"/api/download/{kind.name}?{urlencode(values)}"
+    return f"api/download/{kind.name}?{urlencode(values)}"
 
 
 def read_plan(asked: dict[str, str]) -> Plan:

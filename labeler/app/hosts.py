@@ -14,7 +14,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from labeler.app.refusals import refuse
+from labeler.errors import LabelerError
 
+LONGEST_NAME = 253  # characters, by RFC 1035
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
 
 
@@ -52,24 +54,34 @@ def _is_number(name: str) -> bool:
         return False
 
 
+class Names:
+    """Names of hosts; `*.example.org` stands for all names below example.org, and `*` for any."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = {_same_form(name.strip().lower().strip("[]")) for name in names}
+
+    def __contains__(self, name: str) -> bool:
+        below = (f"*{name[at:]}" for at, letter in enumerate(name) if letter == ".")
+        return not self._names.isdisjoint({name, "*", *below})
+
+
 class KnownHosts:
     """Middleware that answers nothing under other names than `names`.
 
-    `*.example.org` stands for all names below example.org, and `*` for any. Where the app can be
-    reached from `everywhere`, any number is fine as well: nobody can give that another meaning, and
-    a machine doesn't know all of those by which it is reached.
+    Where the app can be reached from `everywhere`, any number is fine as well: nobody can give that
+    another meaning, and a machine doesn't know all of those by which it is reached.
     """
 
     def __init__(self, app: ASGIApp, names: Sequence[str], everywhere: bool) -> None:
         self.app = app
-        self.names = {_same_form(name.strip().lower().strip("[]")) for name in names}
+        self.names = Names(names)
         self.everywhere = everywhere
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or self._known(scope):
             await self.app(scope, receive, send)
             return
-        await refuse(scope, receive, send, 400, "The app doesn't answer under this host.")
+        await refuse(scope, receive, send, 400, _unknown(scope))
 
     def _known(self, scope: Scope) -> bool:
         said = Headers(scope=scope).getlist("host")
@@ -77,8 +89,32 @@ class KnownHosts:
         # A whole address in place of the path names another host beside the header's.
         if named is None or not scope["path"].startswith("/"):
             return False
-        return (self.everywhere and _is_number(named[0])) or self._listed(named[0])
+        return (self.everywhere and _is_number(named[0])) or named[0] in self.names
 
-    def _listed(self, name: str) -> bool:
-        below = (f"*{name[at:]}" for at, letter in enumerate(name) if letter == ".")
-        return not self.names.isdisjoint({name, "*", *below})
+
+def _unknown(scope: Scope) -> str:
+    said = Headers(scope=scope).getlist("host")
+    named = name_and_port(said[0]) if len(said) == 1 else None
+    if named is None or len(named[0]) > LONGEST_NAME:
+        return "The app doesn't answer under this host."
+    return (
+        f"The app doesn't answer under the name {named[0]}. If that is a name of yours for it, "
+        f"start it with: labeler app --allow-host {named[0]}"
+    )
+
+
+def as_name(text: str) -> str:
+    """The host in what was given as --allow-host: a name, or an address that holds it.
+
+    Raises `LabelerError` for what is none.
+    """
+    host = text.strip().lower()
+    host = host.partition("://")[2] or host
+    host = host.partition("/")[0]
+    below = "*." if host.startswith("*.") else ""
+    named = name_and_port(host.removeprefix(below))
+    if host == "*":
+        return host
+    if named is None:
+        raise LabelerError(f"--allow-host {text} is no host; write a name such as nas.local.")
+    return below + named[0]

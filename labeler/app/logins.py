@@ -1,6 +1,7 @@
 """Streamlit's own login in the token's place, for the people whom the owner has named.
 
-It is configured as Streamlit's documentation says, by [auth] in secrets.toml, and there beside it
+It is configured as Streamlit's documentation says, by [auth] in the file of secrets (which one:
+`labeler.app.streamlit_files`), and there beside it
 
     [labeler]
     people = ["ann@example.org"]
@@ -18,6 +19,8 @@ from typing import Any
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
+
+from labeler.app.streamlit_files import secrets_in_force
 
 # What logging in consists of; Streamlit checks by itself what is brought there.
 WAY = ("/auth/login", "/auth/logout", "/oauth2callback")
@@ -56,7 +59,19 @@ def unused() -> str | None:
     """Why a login that is configured is not used, as a sentence."""
     auth, people = _settings()
     lacking = _lacking(auth, people)
-    return f"The login in secrets.toml is not used: {lacking}" if auth and lacking else None
+    return f"The login in {_file()} is not used: {lacking}" if auth and lacking else None
+
+
+def in_force() -> str | None:
+    """Whose login lets in whom besides the token, as a sentence; None where there is none."""
+    auth, people = _settings()
+    if _lacking(auth, people):
+        return None
+    return f"The login in {_file()} lets in: {', '.join(sorted(people))}."
+
+
+def _file() -> str:
+    return " and ".join(secrets_in_force()) or "secrets.toml"
 
 
 def _lacking(auth: Mapping[str, Any], people: frozenset[str]) -> str | None:

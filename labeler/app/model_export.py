@@ -44,7 +44,7 @@ def model_part(project: Project) -> None:
     )
     kind = model_kind(str(name))
     st.markdown(kind.purpose)
-    download("Download", f"/api/download/{kind.name}")
+    download("Download", f"api/download/{kind.name}")
     with st.expander("Write to a folder instead"):
         to_folder(project, kind.name)
     if kind.name == "model-card":

@@ -2,23 +2,26 @@
 
 The app listens on the person's machine, next to every web page they have open. Whatever comes in,
 for Streamlit's routes and its web socket as for ours, passes the same guards: a known Host, nothing
-that another site's page asks for, writes only from the app's own Origin, and where others can reach
-the app, the token. Ours take JSON with a header of ours besides.
+that another site's page asks for, writes only from the app's own Origin, and the token. Ours take
+JSON with a header of ours besides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from labeler.app.base_path import BasePath
 from labeler.app.door import Door, Ready
-from labeler.app.hosts import KnownHosts, name_and_port
+from labeler.app.hosts import KnownHosts, Names, name_and_port
 from labeler.app.page_files import PageFiles
 from labeler.app.refusals import OURS, is_page, refuse
+from labeler.app.tickets import Ticket
 
 OUR_HEADER = "x-labeler"
 LARGEST_BODY = 1_000_000  # bytes; a batch of events is some 30 KB
@@ -42,26 +45,42 @@ CONTENT_POLICY = "; ".join(
 
 
 def middleware(
-    allowed_hosts: Sequence[str], token: str | None = None, ready: Ready | None = None
+    allowed_hosts: Sequence[str],
+    token: str | None = None,
+    ready: Ready | None = None,
+    *,
+    everywhere: bool | None = None,
+    proxied: Sequence[str] = (),
+    base: str = "",
+    ticket: Ticket | None = None,
 ) -> list[Middleware]:
     """The app's middleware, outermost first; `allowed_hosts` are names without a port.
 
-    With a `token` the app can be reached from elsewhere, and whoever comes must have shown it.
+    Whoever comes must show the `token`, or bring the `ticket`; where there is none, whoever is on
+    this machine gets in. Where the app can be reached from `everywhere` (by default where there is
+    a token), any number is fine as a host. `proxied` are names that another server in front may be
+    called by, and `base` is the path there. For `ready` see `Door`.
     """
+    everywhere = token is not None if everywhere is None else everywhere
     return [
         Middleware(Protected),
-        Middleware(KnownHosts, names=allowed_hosts, everywhere=token is not None),
-        Middleware(OwnPagesOnly),
-        Middleware(Door, token=token, ready=ready),
+        Middleware(BasePath, base=base),
+        Middleware(KnownHosts, names=allowed_hosts, everywhere=everywhere),
+        Middleware(OwnPagesOnly, proxied=proxied),
+        Middleware(Door, token=token, ready=ready, ticket=ticket),
         Middleware(PageFiles),
     ]
 
 
 def guarded(
-    app: ASGIApp, allowed_hosts: Sequence[str], token: str | None, ready: Ready | None = None
+    app: ASGIApp,
+    allowed_hosts: Sequence[str],
+    token: str | None,
+    ready: Ready | None = None,
+    **more: Any,
 ) -> ASGIApp:
     """`app` behind that middleware."""
-    for each in reversed(middleware(allowed_hosts, token, ready)):
+    for each in reversed(middleware(allowed_hosts, token, ready, **more)):
         app = each.cls(app, *each.args, **each.kwargs)
     return app
 
@@ -97,12 +116,18 @@ class Protected:
 
 
 class OwnPagesOnly:
-    """Refuses what did not come from the app's own pages."""
+    """Refuses what did not come from the app's own pages.
 
-    def __init__(self, app: ASGIApp) -> None:
+    A server in front, called by one of `proxied`, may ask under another host than the page's.
+    """
+
+    def __init__(self, app: ASGIApp, proxied: Sequence[str] = ()) -> None:
         self.app = app
+        self.proxied = Names(proxied)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan" and _is_from(self.proxied, Headers(scope=scope)):
+            scope = _as_asked(scope)
         problem = None if scope["type"] == "lifespan" else _problem(scope, Headers(scope=scope))
         if problem is None:
             await self.app(scope, receive, send)
@@ -143,6 +168,20 @@ def _same_origin(headers: Headers) -> bool:
         return False
     asking = name_and_port(origin.netloc)
     return asking is not None and asking == name_and_port(headers.get("host", ""))
+
+
+def _is_from(proxied: Names, headers: Headers) -> bool:
+    """Whether the page that asks is one that a server in front shows, on its usual port."""
+    origins = headers.getlist("origin")
+    asking = name_and_port(urlsplit(origins[0]).netloc) if len(origins) == 1 else None
+    return asking is not None and not asking[1] and asking[0] in proxied
+
+
+def _as_asked(scope: Scope) -> Scope:
+    """The request as from a page of the host that it names: Streamlit compares the two as well."""
+    host = Headers(scope=scope).get("host", "").encode("latin-1")
+    others = [(name, value) for name, value in scope["headers"] if name != b"origin"]
+    return dict(scope, headers=[*others, (b"origin", b"http://" + host)])
 
 
 def _write_problem(headers: Headers) -> tuple[int, str] | None:

@@ -2,36 +2,86 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from starlette.middleware import Middleware
 
+import labeler.app
 from labeler import launching
-from labeler.app import logins
+from labeler.app import logins, streamlit_files
 from labeler.app.hosts import is_private
 from labeler.app.project import current_project
 from labeler.app.routes import routes
 from labeler.app.security import middleware
 from labeler.app.sockets import answering_at_once
-from labeler.app.tokens import VARIABLE, chosen_token, fresh_token
+from labeler.app.tokens import VARIABLE
 from labeler.app.uploads import Uploads
+from labeler.errors import LabelerError
 
 __all__ = ["answering_at_once", "current_project", "guards", "middleware", "routes"]
 
+# It lies in a folder of its own: beside a folder called `pages`, Streamlit would take every file in
+# there for a page and never run the frame around them.
+PAGE = Path(labeler.app.__file__).parent / "frame" / "main.py"
+NO_TOKEN = "--no-token"
 
-def guards(address: str | None, allowed_hosts: Sequence[str]) -> list[Middleware]:
-    """What stands before the app that listens on `address`, by Streamlit's settings.
 
-    `labeler app` has stated the token already; started otherwise, a fresh one is told here.
+def all_routes() -> list[Any]:
+    """The first match answers, and the last of the others takes whatever is left of /api/."""
+    from labeler.app import downloads, sheets
+
+    return [*downloads.routes(), *sheets.routes(), *routes()]
+
+
+def make_app(before: Sequence[Middleware]) -> Any:
+    """The app with `before` in front of it; a `streamlit.App`."""
+    import streamlit as st
+
+    return st.App(PAGE, routes=all_routes(), middleware=list(before), lifespan=answering_at_once)
+
+
+def behind_the_door() -> list[Middleware]:
+    """What stands before the app besides the guards."""
+    return [Middleware(Uploads)]
+
+
+def streamlit_guards() -> list[Middleware]:
+    """What stands before the app where Streamlit itself was started, by its settings.
+
+    The address that lets in is told here. What speaks against starting ends the program.
     """
+    import streamlit as st
+
+    try:
+        streamlit_files.refuse_others(launching.script())
+        options = ("server.address", "server.port", "server.allowedHosts")
+        return guards(*(st.get_option(name) for name in options))
+    except LabelerError as error:
+        sys.exit(str(error))
+
+
+def guards(address: str | None, port: int, allowed_hosts: Sequence[str]) -> list[Middleware]:
+    """Those guards for these settings; `address` None is every address of this machine."""
     from labeler.cli_output import tell
 
-    token = chosen_token()
-    if token is None and not is_private(address):
-        token = fresh_token()
-        tell(f"Others can reach this app. Add this to its address: /?token={token}")
-        tell(f"({VARIABLE} would state a token of your own.)")
-    if token is not None and (why := logins.unused()) is not None:
-        tell(why)
-    names = list(allowed_hosts) or launching.allowed_hosts(address or "0.0.0.0")
-    return [*middleware(names, token), Middleware(Uploads)]
+    wanted = launching.Wanted(host=address or "0.0.0.0", token=NO_TOKEN not in sys.argv[1:])
+    token = launching.token_for(wanted)
+    if token is not None:
+        shown = launching.entrance(launching.url(wanted.host, port), token)
+        tell(f"The app is open at {shown}")
+        tell(f"({VARIABLE} would state a token of your own; -- {NO_TOKEN} asks for none here.)")
+        tell_of_login()
+    names = list(allowed_hosts) or launching.allowed_hosts(wanted.host)
+    before = middleware(names, token, everywhere=not is_private(wanted.host))
+    return [*before, *behind_the_door()]
+
+
+def tell_of_login() -> None:
+    """Say whose login is in force, and whom it lets in."""
+    from labeler.cli_output import tell
+
+    for said in filter(None, (logins.in_force(), logins.unused())):
+        tell(said)

@@ -28,7 +28,7 @@ def offer_band(place: DeltaGenerator, band: Band, total: int) -> None:
 def offer_corrections(rounds: Sequence[RoundReport]) -> None:
     """The same of what was corrected in each of the last rounds."""
     links = [
-        _LINK.format(f"/api/sheet?round={number}", escape(f"{each.of}, {each.corrected}"))
+        _LINK.format(f"api/sheet?round={number}", escape(f"{each.of}, {each.corrected}"))
         for number, each in enumerate(rounds, start=1)
         if each.corrected
     ]
@@ -43,4 +43,4 @@ def band_address(band: Band) -> str:
         for name, value in asdict(band).items()
         if value is not None
     }
-    return f"/api/sheet?{urlencode(values)}"
+    return f"api/sheet?{urlencode(values)}"

@@ -31,13 +31,14 @@ class App:
     def start(self, *, ours: bool = False, wait: bool = True) -> None:
         """By `streamlit run`, or by `labeler app` if `ours`; `wait` until it is all there.
 
+        It asks nobody for a token: what that is like, `test_token_page.py` tries.
         Without `wait` it listens: a page can be opened, and is what is measured or tested.
         """
         port = str(self.port)
         command = ["streamlit", "run", "streamlit_app.py", "--server.port", port]
-        command += ["--server.headless", "true"]
+        command += ["--server.headless", "true", "--", "--no-token"]
         if ours:
-            command = ["labeler", "app", "--no-browser", "--port", port]
+            command = ["labeler", "app", "--no-browser", "--no-token", "--port", port]
         environment = os.environ | {"LABELER_PROJECT": str(self.project), "PYTHONPATH": str(ROOT)}
         with self.logs.open("ab") as log:
             self.process = subprocess.Popen(

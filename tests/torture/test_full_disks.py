@@ -126,7 +126,8 @@ class SmallApp(App):
         mount = (
             'mount -t tmpfs -o size=8m none "$0" && cp -r "$1" "$0/project" && shift && exec "$@"'
         )
-        app = [sys.executable, "-m", "labeler", "app", "--no-browser", "--port", str(self.port)]
+        app = [sys.executable, "-m", "labeler", "app", "--no-browser", "--no-token"]
+        app += ["--port", str(self.port)]
         environment = os.environ | {"LABELER_PROJECT": str(self.project), "PYTHONPATH": str(ROOT)}
         with self.logs.open("ab") as log:
             self.process = subprocess.Popen(

@@ -91,7 +91,7 @@ class Deck {
   async ask() {
     if (this.asking) return;
     const round = this.round;
-    this.asking = getJson("/api/queue", { ...this.query, limit: BATCH, exclude: this.exclude().join() });
+    this.asking = getJson("api/queue", { ...this.query, limit: BATCH, exclude: this.exclude().join() });
     try {
       const body = await this.asking;
       if (round === this.round) this.take(body);

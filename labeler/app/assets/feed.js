@@ -19,7 +19,7 @@ class Feed {
     const query = { queue: this.queue, limit: PAGE, exclude: unsent.join(), scorer: scorer() };
     if (first !== null) query.first = first;
     if (ahead) query.ahead = 1;
-    const page = await getJson("/api/review", query);
+    const page = await getJson("api/review", query);
     this.used = page.cards.length === 0;
     return { ...page, cards: page.cards.map((item) => this.make(item, page)) };
   }
@@ -33,7 +33,7 @@ class Feed {
   async fetchAhead(shown, unsent) {
     const dealing = this.dealing;
     const query = { queue: this.queue, limit: PAGE, shown: shown.join(), exclude: unsent.join(), ahead: 1 };
-    const page = await getJson("/api/review", query);
+    const page = await getJson("api/review", query);
     const cards = page.cards.map((item) => this.make(item, page));
     await Promise.all(cards.map((card) => card.decoded()));
     if (dealing !== this.dealing) return; // made before what is on the screen now
@@ -45,7 +45,7 @@ class Feed {
   // pictures are decoded. What was made ready before is out of date then.
   async deal(shown, unsent, limit) {
     const query = { queue: this.queue, limit, shown: shown.join(), exclude: unsent.join() };
-    const page = await getJson("/api/review", query);
+    const page = await getJson("api/review", query);
     const cards = page.cards.map((item) => this.make(item, page));
     await Promise.all(cards.map((card) => card.decoded()));
     this.ready = null;

@@ -119,7 +119,7 @@ class Outbox {
   }
 
   async post(events) {
-    const response = await fetch("/api/events", {
+    const response = await fetch("api/events", {
       method: "POST",
       keepalive: true,
       headers: { "Content-Type": "application/json", "X-Labeler": "1" },

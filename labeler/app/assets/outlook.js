@@ -20,7 +20,7 @@ class Outlook {
   async fetch(cards, asked) {
     try {
       const ids = cards().map((card) => card.item.id).join();
-      const answer = await getJson("/api/review/moved", { ids });
+      const answer = await getJson("api/review/moved", { ids });
       if (asked === this.asked) this.show(answer, cards());
     } catch {
       // The cards are right without it; the next score asks again.

@@ -59,7 +59,7 @@ class ScorePage {
   async sitting(beginning) {
     for (let tries = 0; beginning === this.beginning; tries++) {
       try {
-        return sittingOf(await getJson("/api/recent", { queue: "score", scorer: scorer() }));
+        return sittingOf(await getJson("api/recent", { queue: "score", scorer: scorer() }));
       } catch (error) {
         this.deck.explanation = error.status ? error.message : "The server doesn't answer; trying again …";
         this.render();

@@ -21,9 +21,11 @@ function nameOf(item) {
   return item.gone ? `${item.name} (missing)` : item.name;
 }
 
+// Addresses of ours begin with no slash: a server in front may show the app below a path of its own,
+// and every page lies directly there.
 function imageUrl(item, kind) {
   const version = item.hash ? `?h=${encodeURIComponent(item.hash)}` : "";
-  return `/img/${Number(item.id)}/${kind}${version}`;
+  return `img/${Number(item.id)}/${kind}${version}`;
 }
 
 async function getJson(path, query = {}) {

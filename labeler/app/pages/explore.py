@@ -165,8 +165,8 @@ def picture(image: Image) -> None:
     """The preview by id from the app's own route; only numbers and a hash go into the HTML."""
     query = f"?h={quote(image.content_hash)}" if image.content_hash else ""
     st.html(
-        f'<a href="/img/{image.id}/full{query}" target="_blank" title="Full size">'
-        f'<img src="/img/{image.id}/preview{query}" alt="Image {image.id}" style="display:block;'
+        f'<a href="img/{image.id}/full{query}" target="_blank" title="Full size">'
+        f'<img src="img/{image.id}/preview{query}" alt="Image {image.id}" style="display:block;'
         'max-width:100%;max-height:420px;margin:auto;border-radius:8px"></a>'
     )
 
