@@ -44,7 +44,7 @@ def environment() -> dict[str, str]:
     given = {name: value for name, value in labeler.STARTED_WITH.items() if name not in KEPT_BACK}
     code = str(Path(labeler.__file__).resolve().parent.parent)
     folders = given.get("PYTHONPATH", "").split(os.pathsep)
-    path = os.pathsep.join([code, *filter(os.path.isabs, folders)])
+    path = os.pathsep.join(dict.fromkeys([code, *filter(os.path.isabs, folders)]))
     # The second for processes that these start in turn.
     return given | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from labeler import launching
-from labeler.app.hosts import name_and_port
+from labeler.app.base_path import as_base
+from labeler.app.hosts import as_name, name_and_port
 from labeler.app.security import guarded
 from labeler.app.tokens import MOST_ADDRESSES, MOST_WRONG, WINDOW, Guesses, chosen_token
 from labeler.errors import LabelerError
@@ -146,3 +149,81 @@ def test_a_mistake_of_ours_is_said_with_the_same_headers() -> None:
         assert answer.status_code == 500
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "a mistake" not in answer.text
+
+
+def test_another_name_is_named_with_what_to_do() -> None:
+    client = TestClient(guarded(None, ["127.0.0.1"], TOKEN), HOME)  # type: ignore[arg-type]
+    told = client.get("/", headers={"Host": "Label.example.org:8501"})
+    assert told.status_code == 400
+    assert "labeler app --allow-host label.example.org" in told.text
+    assert "<" not in client.get("/", headers={"Host": "<b>"}).text
+    assert len(client.get("/", headers={"Host": "a." * 2000}).text) < 100
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("NAS.local", "nas.local"),
+        ("https://label.example.org:8443/taste", "label.example.org"),
+        (" label.example.org. ", "label.example.org"),
+        ("[2001:DB8::1]:80", "2001:db8::1"),
+        ("*.example.org", "*.example.org"),
+        ("*", "*"),
+    ],
+)
+def test_a_name_is_taken_as_people_write_it(given: str, name: str) -> None:
+    assert as_name(given) == name
+
+
+@pytest.mark.parametrize("given", ["", "a b", "http://", "ann@host", "*.*.org", "höst"])
+def test_what_is_no_name_is_told(given: str) -> None:
+    with pytest.raises(LabelerError, match="--allow-host"):
+        as_name(given)
+
+
+async def tells_its_path(scope: Any, receive: Any, send: Any) -> None:
+    told = [scope["path"], Headers(scope=scope).get("origin", "")]
+    await PlainTextResponse(" ".join(told))(scope, receive, send)
+
+
+def test_a_server_in_front_may_ask_for_its_own_pages() -> None:
+    names = ["127.0.0.1", "label.example.org"]
+    app = guarded(tells_its_path, names, None, proxied=["label.example.org"])
+    write = {"X-Labeler": "1", "Content-Type": "application/json"}
+    theirs = write | {"Origin": "https://label.example.org"}
+    for host in ("127.0.0.1:8501", "label.example.org"):
+        answer = TestClient(app, HOME).post("/api/x", headers=theirs | {"Host": host}, json={})
+        # Streamlit compares the two as well.
+        assert answer.text == f"/api/x http://{host}" or host == "label.example.org"
+        assert answer.status_code == 200
+    for origin in ("https://label.example.org:9000", "https://evil.example", "null"):
+        answer = TestClient(app, HOME).post("/api/x", headers=theirs | {"Origin": origin}, json={})
+        assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("given", "base"), [("", ""), ("/", ""), ("taste", "/taste"), ("/a/b/", "/a/b")]
+)
+def test_a_base_path_is_taken_as_people_write_it(given: str, base: str) -> None:
+    assert as_base(given) == base
+
+
+@pytest.mark.parametrize("given", ["/a/../b", "/a?b", "/a b", "/<b>", "http://x"])
+def test_what_is_no_base_path_is_told(given: str) -> None:
+    with pytest.raises(LabelerError, match="--base-path"):
+        as_base(given)
+
+
+def test_below_a_base_path_everything_is_where_the_browser_looks() -> None:
+    app = guarded(tells_its_path, ["127.0.0.1"], TOKEN, base="/taste")
+    client = TestClient(app, HOME, follow_redirects=False)
+    assert client.get("/taste?a=1").headers["location"] == "/taste/?a=1"
+    page = client.get("/taste/review")
+    assert (page.status_code, 'action="/taste/token"' in page.text) == (401, True)
+    # As a server in front hands it on that takes the path away.
+    assert 'action="/taste/token"' in client.get("/review").text
+    answer = client.get("/taste/review", params={"token": TOKEN})
+    assert answer.headers["location"] == "/taste/review"
+    assert client.get("/taste/api/x").text.strip() == "/api/x"
+    assert client.get("/api/x").text.strip() == "/api/x"
+    assert client.get("/tasteless/api").text.strip() == "/tasteless/api"

@@ -1,0 +1,133 @@
+"""Protects the person from connections that never say what they want, by the thousand.
+
+Headers that trickle in end the connection after a while; many such give way to each new one, and
+who asks at once is answered. On real sockets, by the server that serves the app.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import uvicorn
+
+from labeler.app.patience import TAKEN_AT_ONCE, patient_protocol
+
+FOR_EVER = 3600.0  # seconds
+ASKED = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    if scope["path"] == "/slow":
+        await receive()  # the body, which takes its time
+    length = (b"content-length", b"5")
+    await send({"type": "http.response.start", "status": 200, "headers": [length]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+@asynccontextmanager
+async def served(most: int, seconds: float = FOR_EVER) -> Any:
+    """A server with these limits."""
+    patient_protocol.cache_clear()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config = uvicorn.Config(
+            hello, http=patient_protocol(most, seconds), backlog=TAKEN_AT_ONCE, lifespan="off"
+        )
+        server = uvicorn.Server(config)
+        running = asyncio.create_task(server.serve(sockets=[listening]))
+        there = Served(listening.getsockname()[1])
+        try:
+            yield there
+        finally:
+            for _, writer in there.opened:
+                writer.transport.abort()
+            server.should_exit = server.force_exit = True
+            await running
+
+
+@dataclass
+class Served:
+    port: int
+    opened: list[Connection] = field(default_factory=list)
+
+    async def connect(self) -> Connection:
+        self.opened.append(await asyncio.open_connection("127.0.0.1", self.port))
+        return self.opened[-1]
+
+    async def trickle(self) -> Connection:
+        """A connection on which a request has begun, and doesn't go on."""
+        connection = await self.connect()
+        connection[1].write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: ")
+        return connection
+
+
+async def answer(connection: Connection, said: bytes = ASKED) -> bytes:
+    connection[1].write(said)
+    head = await connection[0].readuntil(b"\r\n\r\n")
+    return head.split(b"\r\n")[0] + await connection[0].readexactly(5)
+
+
+async def has_ended(connection: Connection) -> bool:
+    try:
+        return await connection[0].read(1) == b""
+    except ConnectionError:
+        return True
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    with ThreadPoolExecutor(1) as pool:  # The browser tests keep a loop running in this thread.
+        pool.submit(asyncio.run, asyncio.wait_for(work, 60)).result()
+
+
+def test_those_who_wait_longest_give_way_and_the_others_are_answered() -> None:
+    async def play() -> None:
+        async with served(most=20) as there:
+            slow = [await there.trickle() for _ in range(100)]
+            for connection in slow[:70]:
+                assert await has_ended(connection)
+            for _ in range(5):
+                new = await there.connect()
+                assert await answer(new) == b"HTTP/1.1 200 OKhello"
+                assert await answer(new) == b"HTTP/1.1 200 OKhello"  # on the same connection
+            assert await answer(slow[-1], b"b\r\n\r\n") == b"HTTP/1.1 200 OKhello"
+
+    run(play())
+
+
+@pytest.mark.parametrize("first", [b"", ASKED])
+def test_headers_that_never_end_end_the_connection(first: bytes) -> None:
+    """Also those of a second request, which keeps the server from ending an idle connection."""
+
+    async def play() -> None:
+        async with served(most=20, seconds=0.05) as there:
+            connection = await there.connect()
+            if first:
+                assert await answer(connection) == b"HTTP/1.1 200 OKhello"
+            ended = asyncio.create_task(has_ended(connection))
+            connection[1].write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: ")
+            while not ended.done():
+                connection[1].write(b"b")
+                await asyncio.sleep(0.01)  # the pace of the trickle; nothing depends on it
+            assert ended.result()
+
+    run(play())
+
+
+def test_what_is_being_answered_is_waited_for() -> None:
+    async def play() -> None:
+        async with served(most=1, seconds=0.05) as there:
+            said = b"POST /slow HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\n\r\n"
+            slow = await there.connect()
+            slow[1].write(said)
+            others = [await there.trickle() for _ in range(5)]
+            assert all([await has_ended(other) for other in others])
+            assert await answer(slow, b"x") == b"HTTP/1.1 200 OKhello"
+
+    run(play())

@@ -1,0 +1,108 @@
+"""Protects the way in of the browser that the app opens: its address lies open to the machine.
+
+What stands there is taken once, soon, and only from this account; the token never stands there.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
+
+from labeler import launching
+from labeler.app import tickets
+from labeler.app.security import guarded
+from labeler.app.tickets import SECONDS, Ticket, owner
+
+TOKEN = "a token of sixteen or more"
+HOME = "http://127.0.0.1:8501"
+CLIENT, SERVER = ("127.0.0.1", 40000), ("127.0.0.1", 8501)
+LINE = "   0: 0100007F:9C40 0100007F:2135 01 00000000:00000000 00:00000000 00000000 {} 0 1 1\n"
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    return table(tmp_path / "mine", os.getuid())
+
+
+def table(path: Path, user: int) -> Path:
+    path.write_text(f"  sl  local_address rem_address   st …\n{LINE.format(user)}".replace("…", ""))
+    return path
+
+
+def test_a_ticket_opens_once(mine: Path) -> None:
+    ticket = Ticket(connections=[mine])
+    assert not ticket.opens("wrong", CLIENT, SERVER)
+    assert not ticket.opens("w\udcffrong", CLIENT, SERVER)
+    assert ticket.opens(ticket.word, CLIENT, SERVER)
+    assert not ticket.opens(ticket.word, CLIENT, SERVER)
+
+
+def test_nobody_elses_connection_opens_and_it_is_not_used_up(tmp_path: Path, mine: Path) -> None:
+    theirs = table(tmp_path / "theirs", os.getuid() + 1)
+    ticket = Ticket(connections=[theirs])
+    assert not ticket.opens(ticket.word, CLIENT, SERVER)
+    ticket._connections = [mine]
+    assert not ticket.opens(ticket.word, ("127.0.0.1", 40001), SERVER)  # another connection
+    assert not ticket.opens(ticket.word, ("192.0.2.1", 40000), SERVER)
+    assert not ticket.opens(ticket.word, None, SERVER)
+    assert ticket.opens(ticket.word, CLIENT, SERVER)
+
+
+def test_it_is_good_for_a_while(mine: Path) -> None:
+    now = 0.0
+    ticket = Ticket(lambda: now, [mine])
+    now = SECONDS + 1
+    assert not ticket.opens(ticket.word, CLIENT, SERVER)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Others don't tell whose a connection is.")
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_the_machine_tells_whose_a_connection_is(family: socket.AddressFamily) -> None:
+    host = "127.0.0.1" if family == socket.AF_INET else "::1"
+    try:
+        server = socket.create_server((host, 0), family=family)
+    except OSError:
+        pytest.skip("This machine has no such addresses.")
+    with server, socket.create_connection(server.getsockname()[:2]) as client:
+        there, here = client.getsockname()[:2], server.getsockname()[:2]
+        assert owner(there, here) == os.getuid()
+        assert owner((there[0], 1), here) is None
+    assert tickets.are_checked()
+
+
+def test_the_browser_comes_in_with_it_and_the_token_is_not_in_its_address(mine: Path) -> None:
+    async def inside(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("inside")(scope, receive, send)
+
+    ticket = Ticket(connections=[mine])
+    first = launching.for_the_browser(HOME, TOKEN, ticket)
+    assert TOKEN.replace(" ", "%20") not in first and TOKEN not in first
+    app = guarded(inside, ["127.0.0.1"], TOKEN, ticket=ticket)
+    stranger = TestClient(app, HOME, client=("127.0.0.1", 9))
+    assert stranger.get(first).status_code == 401
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        await app(dict(scope, server=SERVER), receive, send)
+
+    person = TestClient(served, HOME, client=CLIENT)
+    answer = person.get(first, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert person.get("/api/x").text == "inside"
+    assert (
+        person.get(first).status_code == 200
+    )  # in once more by what the history of the browser has
+    late = TestClient(served, HOME, client=CLIENT).get(first)
+    assert (late.status_code, "terminal" in late.text) == (401, True)
+
+
+def test_where_nobody_tells_the_address_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert launching.for_the_browser(HOME, TOKEN, None) == HOME
+    assert launching.for_the_browser(HOME, None, None) == HOME
