@@ -1,4 +1,4 @@
-"""The token that others must show where the app can be reached from elsewhere.
+"""The token that everybody must show; which, and how guesses at it are slowed down.
 
 It is the one in LABELER_TOKEN, else a fresh one for each start. A browser that has shown it keeps a
 cookie which says so, and which is worth nothing after the app has ended.

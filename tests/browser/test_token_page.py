@@ -1,17 +1,19 @@
-"""The app as others reach it: our page asks for the token, and behind it everything works."""
+"""The app as it is by itself, and as others reach it: the token, and what works behind it."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from collection import make_collection
 from live import PATIENCE, ROOT, App, until
 from playwright.sync_api import Page, expect
-from score_page import WATCH, kept, opened, seen, stored
+from score_page import WATCH, current, kept, opened, seen, stored, wait_ready
 
 from labeler.app.door import WRONG
 from labeler.project import Project
@@ -27,26 +29,37 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return make_collection(tmp_path_factory.mktemp("token"), images=30, scored=0)
 
 
-class Reachable(App):
-    """The app with --host 0.0.0.0."""
+class Asking(App):
+    """`labeler app` as it is by itself, with more `options`, and the token stated or its own."""
+
+    def __init__(self, project: Path, logs: Path, *options: str, token: str = "") -> None:
+        super().__init__(project, logs)
+        self.options, self.token = options, token
 
     def start(self, *, ours: bool = True, wait: bool = False) -> None:
-        command = ["labeler", "app", "--no-browser", "--host", "0.0.0.0", "--port", str(self.port)]
+        command = ["labeler", "app", "--no-browser", "--port", str(self.port), *self.options]
         told = {"LABELER_PROJECT": str(self.project), "PYTHONPATH": str(ROOT)}
+        self.logs.write_text("")
         with self.logs.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *command],
-                env=os.environ | told | {"LABELER_TOKEN": TOKEN},
+                env=os.environ | told | {"LABELER_TOKEN": self.token},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         until(self.listens, f"the app did not start: {self.logs}")
 
+    def shown(self) -> str:
+        """The address that the terminal shows."""
+        found = until(lambda: re.search(r"open at (\S+)", self.logs.read_text()), "no address")
+        return str(found[1])
+
 
 @pytest.fixture(scope="module")
 def reachable(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    app = Reachable(project.folder, tmp_path_factory.mktemp("app") / "log.txt")
+    log = tmp_path_factory.mktemp("app") / "log.txt"
+    app = Asking(project.folder, log, "--host", "0.0.0.0", token=TOKEN)
     app.start()
     yield app
     app.kill()
@@ -90,3 +103,58 @@ def test_a_link_on_another_site_leads_who_is_in_past_the_form(page: Page, reacha
     page.goto("http://elsewhere.example/")
     page.get_by_text("there").click()
     expect(page.get_by_role("heading", name="Explore")).to_be_visible(timeout=SOON)
+
+
+def test_a_page_left_open_over_a_new_start_loses_nothing(
+    page: Page, project: Project, tmp_path: Path
+) -> None:
+    """Also on this machine the token is another one then."""
+    app = Asking(project.folder, tmp_path / "log.txt")
+    app.start()
+    try:
+        page.goto(app.shown())
+        wait_ready(page)
+        before = app.shown()
+        app.kill()
+        app.start()
+        assert app.shown() != before
+        given = {current(page): 9.0}
+        page.keyboard.press("9")
+        badge = page.locator(".saving")
+        expect(badge).to_contain_text("not yet saved", timeout=SOON)
+        expect(badge).to_contain_text("The token is missing", timeout=SOON)
+        page.goto(app.url)
+        expect(page.get_by_text("1 score is not yet saved.")).to_be_visible(timeout=SOON)
+        page.goto(app.shown())
+        assert kept(project, given)
+    finally:
+        app.kill()
+
+
+def test_below_a_path_of_another_server_everything_is_found(
+    page: Page, project: Project, tmp_path: Path
+) -> None:
+    app = Asking(project.folder, tmp_path / "log.txt", "--base-path", "taste/")
+    app.start()
+    failed: list[str] = []
+    page.on("response", lambda got: failed.append(got.url) if got.status >= 400 else None)
+    try:
+        page.goto(app.shown())
+        wait_ready(page)
+        assert page.url.startswith(f"{app.url}/taste/")
+        given = {current(page): 8.0}
+        page.keyboard.press("8")
+        assert kept(project, given)
+        for name in ("Explore", "Review", "Export"):
+            page.get_by_role("link", name=name).click()
+            expect(page.get_by_role("heading", name=name).first).to_be_visible(timeout=SOON)
+            page.wait_for_load_state("networkidle")
+            assert page.url.startswith(f"{app.url}/taste/")
+        for link in page.locator("a[download]").all():
+            assert link.evaluate("link => link.href").startswith(f"{app.url}/taste/api/")
+        page.reload()
+        expect(page.get_by_role("heading", name="Export").first).to_be_visible(timeout=SOON)
+        # Streamlit finds out by trying where its own parts lie.
+        assert [url for url in failed if "/_stcore/" not in url] == []
+    finally:
+        app.kill()
