@@ -5,9 +5,13 @@ What may hold a slash does; names of files do what they can without one.
 
 from __future__ import annotations
 
+import io
+import json
+import tarfile
 from datetime import timedelta
 from pathlib import Path
 
+import published
 from collection import START
 from shades import SIDE, Brightness, draw_shades
 from sqlalchemy import update
@@ -68,6 +72,10 @@ NAMES = (
 )
 
 
+# Inside of an archive a name may hold slashes.
+MEMBERS = (f"{PICTURE} {HTML}.png", f"{LINK}/{MARKUP}.png")
+
+
 class Grey(Brightness):
     """Tells all that an export asks of an encoder."""
 
@@ -91,8 +99,40 @@ def make_hostile(folder: Path) -> Project:
     import_paths(project, [pictures, folder / "broken"], source=PICTURE, expect=(0, 1), workers=1)
     for path, source in zip(drawn[len(NAMES) :], SOURCES, strict=True):
         import_paths(project, [path], source=source, workers=1)
+    import_paths(project, [make_tar(folder / f"{HTML}.tar")], workers=1)
     _fill(project)
     return project
+
+
+def make_tar(path: Path) -> Path:
+    """An archive with members of such names: two pictures, a text with tags, and what is none."""
+    drawn = draw_shades(path.parent / "packed", 2, seed=7)
+    with tarfile.open(path, "w") as archive:
+        for name, inside in zip(MEMBERS, drawn, strict=True):
+            archive.add(inside, name)
+        for name, text in ((f"{MEMBERS[0][:-4]}.txt", HTML), (f"{HTML}/no.png", "no picture")):
+            told = tarfile.TarInfo(name)
+            told.size = len(text)
+            archive.addfile(told, io.BytesIO(text.encode()))
+    return path
+
+
+def make_head(folder: Path) -> Path:
+    """Somebody's head of several classes, all of which have such names, as has its file."""
+    module = published.City(SIDE * SIDE, outputs=3)
+    return published.save_city(module, folder / f"{HTML}{LATEX[0]}", [HTML, PICTURE, LATEX])
+
+
+def make_label_studio(path: Path) -> Path:
+    """What Label Studio exports, with such texts wherever it has one."""
+    control = {"from_name": HTML, "to_name": PICTURE, "type": "number", "value": {"number": HTML}}
+    given = {"completed_by": {"email": HTML}, "result": [control, control | {"type": HTML}]}
+    tasks = [
+        {"id": HTML, "data": {"image": name, HTML: PICTURE}, "annotations": [given]}
+        for name in (HTML, PICTURE, MEMBERS[0])
+    ]
+    path.write_text(json.dumps(tasks), encoding="utf-8")
+    return path
 
 
 def _fill(project: Project) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import FORMULA, HTML, LATEX, PICTURE, make_hostile
+from hostile import FORMULA, HTML, LATEX, PICTURE, make_head, make_hostile, make_label_studio
 from live import PATIENCE, App, until
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -210,3 +210,44 @@ def test_adding_pictures_and_scores(watch: Watch, tmp_path: Path) -> None:
     watch.settled()
     expect(watch.page.get_by_text("Not taken: the first few of each reason")).to_be_visible()
     watch.says(HTML)
+
+
+def test_what_cannot_be_done_is_said_as_text(watch: Watch, tmp_path: Path) -> None:
+    """Sentences name what was typed, and what a file said of itself."""
+    nowhere = f"/nowhere/{PICTURE}{HTML}"
+    for page, part, label in (
+        ("start", None, "Folder with pictures"),
+        ("train", "Use somebody else's head", "File"),
+        ("try", "A folder", "Folder with pictures"),
+        ("start", "Bring in scores from a file", "or its path on this machine"),
+    ):
+        watch.opened(page)
+        if part is not None:
+            watch.page.get_by_text(part).first.click()
+        typed = watch.page.get_by_label(label, exact=True).first
+        typed.fill(nowhere)
+        typed.press("Enter")
+        watch.settled()
+        watch.says("/nowhere", PICTURE, HTML)
+
+
+def test_the_head_of_a_stranger(watch: Watch, tmp_path: Path) -> None:
+    watch.opened("train")
+    watch.page.get_by_text("Use somebody else's head").click()
+    head = make_head(tmp_path)
+    watch.page.get_by_label("File", exact=True).fill(str(head))
+    watch.page.get_by_label("File", exact=True).press("Enter")
+    watch.settled()
+    watch.page.get_by_text("It was trained on embeddings of this project's encoder").click()
+    watch.page.get_by_role("button", name="Add the head").click()
+    # It tells classes apart, and the sentence names the file and each class.
+    watch.says(head.name, PICTURE, LATEX)
+
+
+def test_scores_of_label_studio(watch: Watch, tmp_path: Path) -> None:
+    watch.opened("start")
+    watch.page.get_by_text("Bring in scores from a file").click()
+    watch.page.locator("input[type=file]").set_input_files(make_label_studio(tmp_path / "ls.json"))
+    watch.page.get_by_role("button", name="Look at it").click()
+    watch.settled()
+    watch.says()
