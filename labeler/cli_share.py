@@ -54,7 +54,7 @@ _SERVED = (
     ),
     click.option(
         "--secrets",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=TypedPath(path_type=Path, dir_okay=False),
         metavar="FILE.toml",
         help="Streamlit's login, in place of ~/.streamlit/secrets.toml.",
     ),

@@ -45,6 +45,8 @@ def test_a_busy_port_is_named_with_the_flag(taken: int) -> None:
 def test_without_a_port_a_free_one_is_found() -> None:
     port = launching.choose_port("127.0.0.1", None)
     with socket.socket() as probe:
+        # As the server does: an app that has just ended leaves its port free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", port))
 
 
