@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.event_parts import is_usable_id, number_of, problem_of, queue_of, value_of
 from db.merging import as_merged
+from db.pixels import images_of_contents
 from db.records import REVIEW_QUEUES, Event, Receipt
 from db.rows import is_among
 from db.rules import apply_rule, rule_in
@@ -77,6 +78,7 @@ class _Ledger:
             )
         )
         self._hashes: dict[int, str | None] = dict(rows.all())
+        self._shown = {e.shown_hash for e in events if isinstance(e.shown_hash, str)}
         self._scorers: dict[int, set[str | None]] = {image_id: set() for image_id in self._hashes}
         self._note_scorers(self._scorers)
         named = {event.event_id for event in events} | {e.undoes for e in events if e.undoes}
@@ -92,7 +94,7 @@ class _Ledger:
             return self._undo(event)
         if event.event_id in self._entries:
             return self._repeated(event)
-        if event.shown_hash not in (None, self._hashes[int(event.image_id)]):
+        if not self._is_what_was_shown(event):
             # An older copy of the store was restored: the id went to another image meanwhile.
             return Receipt(event.event_id, accepted=False, problem=_ANOTHER)
         if event.kind == "score":
@@ -100,6 +102,17 @@ class _Ledger:
         else:
             self._skip(event)
         return Receipt(event.event_id, accepted=True)
+
+    def _is_what_was_shown(self, event: Event) -> bool:
+        image_id, shown = int(event.image_id), event.shown_hash
+        if shown in (None, self._hashes[image_id]):
+            return True
+        return isinstance(shown, str) and self._others.get(shown) == image_id
+
+    @cached_property
+    def _others(self) -> Mapping[str, int]:
+        """The image of each content that was shown, where that is not the image's own any more."""
+        return images_of_contents(self._session, self._shown)
 
     def write(self) -> None:
         """Write the scores taken so far, all at once: one by one takes three times as long."""

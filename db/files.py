@@ -15,13 +15,14 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.merging import merge
+from db.pixels import ADD_LOCATION, ARRIVE, absorb, forget_content, note_content
+from db.pixels import keep as keep_pixels
 from db.records import FileOutcome, ImportedFile, KnownLocation, Location
-from db.rows import is_among
-from db.schema import ImageRow, LocationRow, SourceRow
+from db.rows import is_among, pixel_hash_of
+from db.schema import ImageRow, LocationRow, OtherContentRow, SourceRow
 from db.states import is_here, settle
 from db.store import Store
 
@@ -38,6 +39,7 @@ def known_locations(store: Store, source_id: int | None = None) -> dict[str, Kno
         LocationRow.size_bytes,
         ImageRow.state,
         ImageRow.content_hash,
+        pixel_hash_of(),
     ).join(ImageRow)
     if source_id is not None:
         query = query.where(LocationRow.source_id == source_id)
@@ -77,9 +79,12 @@ def record_files(store: Store, files: Sequence[ImportedFile]) -> list[FileOutcom
     - duplicate: another present file of a known image;
     - moved: a known image whose other files are gone (`mark_missing` them first);
     - changed: the path held another image before; that one is missing if it has no other file;
+    - rewritten: the path holds the picture that it held before, in other bytes;
+    - turned: the path holds that picture turned, as an image of its own which takes over from it;
     - unreadable: recorded with its reason, whatever it was before.
 
-    An image known by this path alone is merged into the one that the file turns out to hold.
+    An image known by this path alone is merged into the one that the file turns out to hold, and so
+    is one into another that shows the same picture: the younger into the older.
     """
     touched: set[int] = set()
     merged: list[tuple[int, int]] = []
@@ -89,9 +94,17 @@ def record_files(store: Store, files: Sequence[ImportedFile]) -> list[FileOutcom
         outcomes = [
             FileOutcome(file.path, "new", fresh[number])
             if number in fresh
-            else _record(connection, file, touched, merged)
+            else _record(session, file, touched, merged)
             for number, file in enumerate(files)
         ]
+        keep_pixels(
+            connection,
+            {
+                told.image_id: file.pixels
+                for told, file in zip(outcomes, files, strict=True)
+                if file.pixels is not None
+            },
+        )
         settle(connection, touched)
         merge(session, merged)
         return outcomes
@@ -103,11 +116,13 @@ def _add_fresh(connection: Connection, files: Sequence[ImportedFile]) -> dict[in
     Nearly all files of a first import are; nothing about them has to be looked up one by one.
     """
     paths = _among(connection, LocationRow.path, [file.path for file in files])
-    hashes = _among(connection, ImageRow.content_hash, [file.content_hash for file in files])
+    contents = [file.content_hash for file in files]
+    hashes = _among(connection, ImageRow.content_hash, contents)
+    hashes |= _among(connection, OtherContentRow.content_hash, contents)
     fresh = []
     for number, file in enumerate(files):
         known = file.path in paths or file.content_hash is None or file.content_hash in hashes
-        if not known and file.reason is None:
+        if not known and file.reason is None and file.same_as is None:
             fresh.append(number)
         paths.add(file.path)  # what comes again in this batch is a duplicate, or a change
         hashes.add(file.content_hash)
@@ -120,7 +135,7 @@ def _add_fresh(connection: Connection, files: Sequence[ImportedFile]) -> dict[in
     ids = dict(connection.execute(added).all())
     found = {number: ids[files[number].content_hash] for number in fresh}
     connection.execute(
-        _ADD_LOCATION, [_location_values(files[number], id_) for number, id_ in found.items()]
+        ADD_LOCATION, [_location_values(files[number], id_) for number, id_ in found.items()]
     )
     return found
 
@@ -167,6 +182,10 @@ _AT_PATH = (
 )
 _IMAGE = select(ImageRow.id, ImageRow.content_hash, ImageRow.reason, is_here().label("here"))
 _BY_HASH = _IMAGE.where(ImageRow.content_hash == bindparam("hash"))
+_BY_ID = _IMAGE.where(ImageRow.id == bindparam("image"))
+_BY_OTHER = _IMAGE.join_from(
+    ImageRow, OtherContentRow, OtherContentRow.image_id == ImageRow.id
+).where(OtherContentRow.content_hash == bindparam("hash"))
 _UNREAD = _IMAGE.where(ImageRow.id == bindparam("image"), ImageRow.content_hash.is_(None))
 _ADD_IMAGES = insert(ImageRow.__table__)  # type: ignore[arg-type]
 _ADD_IMAGE = _ADD_IMAGES.returning(ImageRow.id)
@@ -175,38 +194,55 @@ _LEAVE = (
     .where(LocationRow.id == bindparam("left"))
     .values(present=False)
 )
-_ADD_LOCATION = upsert(LocationRow.__table__)  # type: ignore[arg-type]
-_ARRIVE = _ADD_LOCATION.on_conflict_do_update(
-    index_elements=["path", "image_id"],
-    set_={
-        name: _ADD_LOCATION.excluded[name]
-        for name in ("source_id", "mtime_ns", "size_bytes", "present")
-    },
-)
+_FIRST_PATH = select(LocationRow.path).where(LocationRow.image_id == bindparam("image"))
+_FIRST_PATH = _FIRST_PATH.order_by(LocationRow.present.desc(), LocationRow.id).limit(1)
 
 
 def _record(
-    connection: Connection,
+    session: Session,
     file: ImportedFile,
     touched: set[int],
     merged: list[tuple[int, int]],
 ) -> FileOutcome:
+    connection = session.connection()
     place = connection.execute(_AT_PATH, {"path": file.path}).first()
-    image = _image_of(connection, file, place)
+    image, former = _image_of(connection, file, place), None
+    if file.same_as is not None and (other := _other_half(connection, file)) is not None:
+        kept, left = sorted((file.same_as, other))
+        former = next(iter(absorb(session, [(left, kept)])), None)
+        image = connection.execute(_BY_ID, {"image": kept}).first()
+        place = connection.execute(_AT_PATH, {"path": file.path}).first()
     outcome = _outcome(file, place, image)
     if image is None:
         image_id = _add_image(connection, file)
     else:
         image_id = image.id
-        _refresh(connection, file, image)
+        former = _refresh(connection, file, image) or former
     touched.add(image_id)
     if place is not None and place.image_id != image_id:
         connection.execute(_LEAVE, {"left": place.id})
         touched.add(place.image_id)
         if _unread_at(connection, file, place) is not None:
             merged.append((place.image_id, image_id))
-    connection.execute(_ARRIVE, _location_values(file, image_id))
-    return FileOutcome(file.path, outcome, image_id)
+    connection.execute(ARRIVE, _location_values(file, image_id))
+    if _takes_over(connection, file, image_id):
+        former = next(iter(absorb(session, [(int(file.instead_of or 0), image_id)])), former)
+        outcome = "turned"
+    return FileOutcome(file.path, outcome, image_id, former)
+
+
+def _takes_over(connection: Connection, file: ImportedFile, image_id: int) -> bool:
+    """Not from an image of which another file is still as it was."""
+    if file.instead_of in (None, image_id):
+        return False
+    before = connection.execute(_BY_ID, {"image": file.instead_of}).first()
+    return before is not None and not before.here
+
+
+def _other_half(connection: Connection, file: ImportedFile) -> int | None:
+    """An image that has the file's content as its own though it is to be the same as another."""
+    known = connection.execute(_BY_HASH, {"hash": file.content_hash}).first()
+    return None if known is None or known.id == file.same_as else int(known.id)
 
 
 def _image_of(connection: Connection, file: ImportedFile, place: Any) -> Any:
@@ -215,10 +251,13 @@ def _image_of(connection: Connection, file: ImportedFile, place: Any) -> Any:
     A file that could not even be read has no hash: it stays the image of its path as long as that
     has none either, and becomes the image that it turns out to be.
     """
+    if file.same_as is not None:
+        return connection.execute(_BY_ID, {"image": file.same_as}).first()
     if file.content_hash is not None:
-        known = connection.execute(_BY_HASH, {"hash": file.content_hash}).first()
-        if known is not None:
-            return known
+        for query in (_BY_HASH, _BY_OTHER):
+            known = connection.execute(query, {"hash": file.content_hash}).first()
+            if known is not None:
+                return known
     return None if place is None else _unread_at(connection, file, place)
 
 
@@ -239,7 +278,9 @@ def _outcome(file: ImportedFile, place: Any, image: Any) -> str:
     if file.reason is not None:
         return "unreadable"
     if place is not None and image is not None and place.image_id == image.id:
-        return "known" if image.content_hash is not None and image.reason is None else "new"
+        if image.content_hash is None or image.reason is not None:
+            return "new"
+        return "known" if image.content_hash == file.content_hash else "rewritten"
     if place is not None and place.present:
         return "changed"
     if image is None:
@@ -261,12 +302,26 @@ def _image_values(file: ImportedFile) -> dict[str, object]:
     }
 
 
-def _refresh(connection: Connection, file: ImportedFile, image: Any) -> None:
-    """Same content: only what could not be told before is told now, or the other way round."""
+def _refresh(connection: Connection, file: ImportedFile, image: Any) -> str | None:
+    """Same picture: only what could not be told before is told now, or the other way round.
+
+    Returns the content that was the image's own, if that is another one now.
+    """
     if image.reason == file.reason and image.content_hash == file.content_hash:
-        return
+        return None
     values = _described(file) | {"content_hash": file.content_hash or image.content_hash}
+    former = None
+    if file.reason is None and image.content_hash not in (None, file.content_hash):
+        first = connection.scalar(_FIRST_PATH, {"image": image.id}) if image.here else file.path
+        if first != file.path:  # which stays as it is
+            note_content(connection, str(file.content_hash), image.id)
+            return None
+        former = image.content_hash
+        note_content(connection, former, image.id)
+    if file.content_hash is not None:
+        forget_content(connection, file.content_hash)
     connection.execute(update(ImageRow).where(ImageRow.id == image.id).values(values))
+    return former
 
 
 def _described(file: ImportedFile) -> dict[str, object]:

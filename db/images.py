@@ -14,11 +14,19 @@ from sqlalchemy import bindparam, func, select, text, update
 from db.counts import by_state as count_by_state
 from db.counts import not_embedded
 from db.files import ids_by_path, known_locations, locations, mark_missing, record_files
+from db.pixels import images_of_contents
 from db.queues import last_scored, scored_by_others, unscored
 from db.records import Image
 from db.rows import Ids, id_array, images_in_order, is_among, plain_ids, plain_rows
 from db.schema import ELSEWHERE, ImageRow, LocationRow
-from db.sources import add_source, counts_by_source, sources, update_source
+from db.sources import (
+    add_source,
+    counts_by_source,
+    remove_empty_sources,
+    sources,
+    sources_below,
+    update_source,
+)
 from db.store import Store
 
 __all__ = [
@@ -39,9 +47,11 @@ __all__ = [
     "mark_missing",
     "not_embedded",
     "record_files",
+    "remove_empty_sources",
     "scored_by_others",
     "set_groups",
     "sources",
+    "sources_below",
     "unreadable",
     "unscored",
     "update_source",
@@ -72,10 +82,12 @@ def find_by_path(store: Store, path: str) -> Image | None:
 
 
 def find_by_content(store: Store, content_hash: str) -> Image | None:
-    """The image whose files hold exactly this."""
+    """The image whose files hold, or were found to hold, exactly this."""
     query = select(ImageRow.id).where(ImageRow.content_hash == content_hash)
     with store.reading() as session:
         image_id = session.scalars(query).first()
+        if image_id is None:
+            image_id = images_of_contents(session, [content_hash]).get(content_hash)
         return None if image_id is None else images_in_order(session, [image_id])[0]
 
 

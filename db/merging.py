@@ -1,8 +1,9 @@
-"""An image known by its path alone that turns out to be another one that is known by its content.
+"""An image that turns out to be another one.
 
 So it goes where a file could not be read, or only its embedding was known, and then its picture
-comes and is a duplicate. What was done to the one was done to the other: it counts there from now
-on. The row stays, as an image whose file is missing, for versions that were trained on it.
+comes and is a duplicate; and where two contents show the same picture. What was done to the one was
+done to the other: it counts there from now on. The row stays, as an image without content whose
+file is missing, for versions that were trained on it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from db.states import is_here
 
 # In the settings, for there are few: merged:IMAGE holds the id of what it was merged into.
 _NOTED = "merged:"
+_LONGEST_CHAIN = 10  # of images each merged into the next; nobody merges in circles
 _MOVES = (
     "UPDATE hand_scores SET image_id = :to WHERE image_id = :left",
     "UPDATE skips SET image_id = :to WHERE image_id = :left",
@@ -57,8 +59,13 @@ def as_merged(session: Session, events: Sequence[Event]) -> list[Event]:
 
     A page that was open meanwhile still sends what it knows.
     """
-    became = _became(session, {int(event.image_id) for event in events})
-    return [_moved(event, became) for event in events] if became else list(events)
+    events = list(events)
+    for _ in range(_LONGEST_CHAIN):
+        became = _became(session, {int(event.image_id) for event in events})
+        if not became:
+            break
+        events = [_moved(event, became) for event in events]
+    return events
 
 
 def _moved(event: Event, became: dict[int, int]) -> Event:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from sqlalchemy import select
 
+from db.pixels import images_of_contents
 from db.rows import is_among
 from db.schema import ImageRow, LocationRow
 from db.store import Store
@@ -25,15 +26,29 @@ def ids_of_paths(store: Store, paths: Iterable[str]) -> dict[str, int]:
         return dict(rows.all())
 
 
+def ids_of_pictures(store: Store) -> dict[str, int]:
+    """The image of every known path, but for images of which no file was ever seen."""
+    query = (
+        select(LocationRow.path, LocationRow.image_id)
+        .join(ImageRow)
+        .where(ImageRow.content_hash.is_not(None) | ImageRow.reason.is_not(None))
+        .order_by(LocationRow.present, LocationRow.id)
+    )
+    with store.reading() as session:
+        rows = session.execute(query)
+        return dict(rows.all())
+
+
 def ids_of_hashes(store: Store, hashes: Collection[str]) -> dict[str, int]:
-    """The image of each of these content hashes that is known."""
+    """The image of each of these content hashes that is known, also as a former one of it."""
     if not hashes:
         return {}
     query = select(ImageRow.content_hash, ImageRow.id).where(
         is_among(ImageRow.content_hash, hashes)
     )
     with store.reading() as session:
-        return {content: image_id for content, image_id in session.execute(query) if content}
+        own = {content: image_id for content, image_id in session.execute(query) if content}
+        return {**images_of_contents(session, hashes), **own}
 
 
 def ids_of_names(

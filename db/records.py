@@ -62,7 +62,8 @@ class Image:
 
     `state` is fine, unreadable (then `reason` says why) or missing (no file is left). `path` and
     `source` are those of its first present file, or of its first file when none is present.
-    `fingerprint` is the unsigned 64-bit difference hash.
+    `fingerprint` is the unsigned 64-bit difference hash. A file of it may have other bytes than
+    `content_hash` tells, as long as it has the same `pixel_hash` (None: never looked at).
     """
 
     id: int
@@ -79,6 +80,15 @@ class Image:
     source_id: int
     source: str
     path: str
+    pixel_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """What an image shows: equal hashes mean the same picture, near glimpses nearly the same."""
+
+    pixel_hash: str
+    glimpse: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,7 @@ class KnownLocation:
     size_bytes: int
     state: str
     content_hash: str | None
+    pixel_hash: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,8 @@ class ImportedFile:
     """A file as the import found it; `reason` says why it can't be taken as an image.
 
     `content_hash` may be `None` only together with a `reason` (the file could not even be read).
+    `same_as` is the image whose picture it shows, whatever its bytes; `instead_of` one that it
+    takes over from, hand scores and all, since it is that picture turned.
     """
 
     path: str
@@ -109,15 +122,22 @@ class ImportedFile:
     width: int | None = None
     height: int | None = None
     reason: str | None = None
+    pixels: Pixels | None = None
+    same_as: int | None = None
+    instead_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
-    """`outcome` is new, duplicate, moved, changed, known or unreadable."""
+    """`outcome` is new, duplicate, moved, changed, rewritten, turned, known or unreadable.
+
+    `former` is the content of whose small copies nothing is in need any more.
+    """
 
     path: str
     outcome: str
     image_id: int
+    former: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

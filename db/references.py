@@ -18,7 +18,8 @@ from db.schema import Base
 # Embeddings without their encoder stay, for a backup's sake: some can't be made again.
 _MAY_GO = frozenset(
     {
-        *("image_counts", "image_tags", "locations", "draws", "skips", "round_images", "rounds"),
+        *("image_counts", "image_tags", "image_pixels", "other_contents"),
+        *("locations", "draws", "skips", "round_images", "rounds"),
         *("embeddings", "predictions", "out_of_fold", "version_scores"),
     }
 )

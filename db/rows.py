@@ -28,7 +28,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from db.columns import Checked, FileText, Packed
 from db.errors import StoreError, UnreadableValue
 from db.records import Image
-from db.schema import HandScoreRow, ImageRow, LocationRow, SourceRow, VersionRow
+from db.schema import HandScoreRow, ImageRow, LocationRow, PixelsRow, SourceRow, VersionRow
 
 Ids = Iterable[int] | np.ndarray
 Value = TypeVar("Value")
@@ -180,6 +180,12 @@ def first_path() -> ScalarSelect[str]:
     return first_located(LocationRow.path)
 
 
+def pixel_hash_of() -> ScalarSelect[str]:
+    """What the image shows, as a hash; NULL where it was never looked at."""
+    query = select(PixelsRow.pixel_hash).where(PixelsRow.image_id == ImageRow.id)
+    return query.correlate(ImageRow).scalar_subquery()
+
+
 def first_located(column: InstrumentedAttribute[Value]) -> ScalarSelect[Value]:
     """A column of the image's first present location, else of its first one."""
     return (
@@ -220,6 +226,7 @@ def image_select() -> Query:
         ImageRow.source_id,
         SourceRow.name.label("source"),
         first_path().label("path"),
+        pixel_hash_of().label("pixel_hash"),
     ).join_from(ImageRow, SourceRow)
 
 

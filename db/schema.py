@@ -157,6 +157,29 @@ for _trigger in (
     event.listen(ImageRow.__table__, "after_create", DDL(_trigger))
 
 
+class PixelsRow(Base):
+    """What an image shows, by which its files are recognised once their bytes are others.
+
+    An image that was imported before there was this has no row until a file of it is read again.
+    """
+
+    __tablename__ = "image_pixels"
+
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    pixel_hash: Mapped[str] = mapped_column(index=True)
+    glimpse: Mapped[bytes]
+
+
+class OtherContentRow(Base):
+    """A content, other than its image's own, that was found to show the same picture."""
+
+    __tablename__ = "other_contents"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 (SQLAlchemy reads it)
+
+    content_hash: Mapped[str] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"))
+
+
 class ImageTagRow(Base):
     """`origin` says who gave the tag: a text file beside the image, or a table of tags."""
 

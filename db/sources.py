@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, union, update
 from sqlalchemy.orm import Session
 
 from db.errors import StoreError
 from db.records import Source, SourceCount
-from db.schema import ImageCountRow, SourceRow
+from db.schema import ImageCountRow, ImageRow, LocationRow, SourceRow
 from db.store import Store
 
 Band = tuple[float, float]
@@ -49,6 +49,39 @@ def update_source(store: Store, source_id: int, expect: Band | None) -> Source:
         _check(found[0].name, expect)
         _expect(session, source_id, expect)
         return _all(session, SourceRow.id == source_id)[0]
+
+
+def sources_below(store: Store, path: str) -> dict[int, bool]:
+    """The sources of the present files at or below a path, and whether all theirs lie there."""
+    # By the index of paths: what begins with PATH/ comes before PATH0.
+    inside = (LocationRow.path == path) | (
+        (LocationRow.path >= f"{path.rstrip('/')}/") & (LocationRow.path < f"{path.rstrip('/')}0")
+    )
+    present = text("present = 1")
+    with store.reading() as session:
+        found = session.scalars(select(LocationRow.source_id).where(inside, present).distinct())
+        return {
+            source_id: session.scalar(
+                select(LocationRow.id)
+                .where(LocationRow.source_id == source_id, present, ~inside)
+                .limit(1)
+            )
+            is None
+            for source_id in found.all()
+        }
+
+
+def remove_empty_sources(store: Store) -> int:
+    """Remove sources of which there is neither an image nor a file; returns how many."""
+    with store.transaction() as session:
+        connection = session.connection()
+        # A count of none would keep its source as a row in use.
+        connection.execute(delete(ImageCountRow).where(ImageCountRow.images == 0))
+        return connection.execute(delete(SourceRow).where(SourceRow.id.not_in(_used()))).rowcount
+
+
+def _used() -> Any:
+    return union(select(ImageRow.source_id), select(LocationRow.source_id))
 
 
 def counts_by_source(store: Store) -> list[SourceCount]:

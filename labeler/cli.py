@@ -17,6 +17,7 @@ import click
 
 from labeler import (
     cli_care,
+    cli_carry,
     cli_embeddings,
     cli_export,
     cli_label,
@@ -30,6 +31,7 @@ from labeler import (
     cli_simulate,
     cli_versions,
 )
+from labeler.cli_carry import carry_all_near
 from labeler.cli_edge import (
     FOLLOW_LINKS,
     OWN_PROCESS,
@@ -40,7 +42,7 @@ from labeler.cli_edge import (
     give_way,
     opened_project,
 )
-from labeler.cli_output import counted, progress_bar, say, some, tell, tell_unreadable
+from labeler.cli_output import counted, progress_bar, say, show_json, some, tell, tell_unreadable
 
 if TYPE_CHECKING:
     from labeler.importing import ImportSummary
@@ -126,19 +128,29 @@ def init(folder: Path, encoder: str) -> None:
     help="Tags for these images, as in: labeler tag",
 )
 @FOLLOW_LINKS
+@click.option(
+    "--carry-over",
+    is_flag=True,
+    help="Also carry scores over to what took a scored picture's place and looks like it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Show what became of the files as JSON.")
 def import_(
+    *,
     paths: tuple[Path, ...],
     source: str | None,
     expect: tuple[float, float] | None,
     tags: Path | None,
     follow_links: bool,
+    carry_over: bool,
+    as_json: bool,
 ) -> None:
     """Take in images: folders, archives or files.
 
     Folders are searched to the bottom, and so are tar, zip and Parquet files, of which nothing is
     unpacked. The files stay where they are. Importing again takes only what is new, and finds moved
-    files. A text beside an image (NAME.txt or NAME.jpg.txt, with commas between the tags, or
-    NAME.json with a caption or keywords) is read for its tags.
+    files. A file that was written anew but shows the same picture (other metadata, packed or turned
+    without loss) keeps its scores. A text beside an image (NAME.txt or NAME.jpg.txt, with commas
+    between the tags, or NAME.json with a caption or keywords) is read for its tags.
     """
     from labeler.importing import import_paths
 
@@ -153,31 +165,20 @@ def import_(
                 follow_links=follow_links,
                 progress=progress,
             )
-        _show_import(summary)
+        if as_json:
+            show_json(summary.as_document())
+        else:
+            _show_import(summary)
+        if carry_over:
+            carry_all_near(project, told=not as_json)
         if tags is not None:
             cli_progress.take_tags(project, tags)
 
 
 def _show_import(summary: ImportSummary) -> None:
-    counts = {
-        "new": summary.new,
-        "known": summary.known,
-        "duplicates": summary.duplicates,
-        "moved": summary.moved,
-        "changed": summary.changed,
-        "unreadable": len(summary.unreadable),
-    }
-    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    inside = f" ({summary.in_archives:,} in archives)" if summary.in_archives else ""
-    say(f"Found {counted(summary.found, 'image file')}{inside}: {told or 'nothing to take'}.")
-    if summary.missing:
-        say(f"Missing now: {counted(summary.missing, 'image')} whose last file is gone.")
-    if summary.tagged:
-        say(f"Tagged {counted(summary.tagged, 'image')} from the text beside.")
-    if summary.other_files:
-        say(f"Passed over {counted(summary.other_files, 'file')} of other kinds.")
-    left_out = [f"{path}: {reason}" for path, reason in [*summary.unreadable, *summary.closed]]
-    for line in some(left_out, "all of them: labeler status --json"):
+    for sentence in summary.sentences():
+        say(sentence)
+    for line in some(summary.left_out(), "all of them: labeler status --json"):
         tell(line)
 
 
@@ -211,6 +212,7 @@ for command in (
     cli_progress.tag,
     cli_simulate.simulate,
     cli_embeddings.import_embeddings,
+    cli_embeddings.phantoms_,
     cli_predict.predict,
     cli_predict.try_pictures,
     cli_export.export,
@@ -218,6 +220,7 @@ for command in (
     cli_care.backup,
     cli_care.restore,
     cli_care.doctor,
+    cli_carry.carry_over,
     cli_share.app,
     cli_share.demo,
     cli_share.run_in_background,

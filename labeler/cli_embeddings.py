@@ -88,5 +88,38 @@ def _show(summary: EmbeddingSummary, *, with_scores: bool) -> None:
         )
     if summary.images:
         say(f"Images known by their embedding alone: {summary.images} more.")
+        if not summary.matched:
+            tell(
+                "None of the names is that of a picture in this project. If they mean pictures "
+                "that are here, try --by-name, or name their paths with --paths; these images go "
+                "again with: labeler phantoms --remove"
+            )
     if with_scores:
         say(f"Scored {counted(summary.scored, 'image')} by their folders.")
+
+
+@click.command("phantoms")
+@click.option("--remove", is_flag=True, help="Remove those that nobody scored or trained on.")
+def phantoms_(*, remove: bool) -> None:
+    """Show or remove images known by an embedding alone.
+
+    They come with embeddings whose names are no path that the project knows. Those whose names mean
+    a picture that is here by now become that picture, with all that was done to them.
+    """
+    from db.phantoms import phantoms
+    from db.phantoms import remove as take_away
+    from labeler.ghosts import match_phantoms
+
+    with opened_project() as project:
+        if met := match_phantoms(project):
+            say(f"{counted(met, 'embedding')} met their pictures.")
+        left = phantoms(project.store)
+        if not remove:
+            for line in some([one.path for one in left], "remove them with: --remove"):
+                say(line)
+            say(f"{counted(len(left), 'image')} known by their embedding alone.")
+            return
+        gone = take_away(project.store, {one.image_id for one in left})
+        kept = len({one.image_id for one in left}) - gone
+        more = f" {counted(kept, 'scored one')} stay." if kept else ""
+        say(f"Removed {counted(gone, 'image')} known by their embedding alone.{more}")

@@ -16,8 +16,9 @@ import db.images
 from db.records import Image as ImageRecord
 from labeler.errors import LabelerError
 from labeler.pictures import open_picture
-from labeler.previews import OWN_THUMBNAIL_SIDE, Unkept, passing, preview_of, thumbnail_of
+from labeler.previews import Unkept, passing, preview_of, thumbnail_of
 from labeler.project import Project
+from labeler.shrinking import OWN_THUMBNAIL_SIDE
 
 COLUMNS, TILE, ROWS = 10, 160, 50
 MOST_PIXELS = 100_000_000  # of one sheet
@@ -91,12 +92,12 @@ def _small(project: Project, image: ImageRecord | None, tile: int) -> Image.Imag
     if image is None or image.content_hash is None:
         return None
     copy_of = thumbnail_of if tile <= OWN_THUMBNAIL_SIDE // 2 else preview_of
-    original = Path(image.path)
+    known = image.content_hash, Path(image.path), image.pixel_hash
     try:
         try:
-            small = open_picture(copy_of(project, image.content_hash, original))
+            small = open_picture(copy_of(project, *known))
         except Unkept:
-            small = passing(image.content_hash, original)
+            small = passing(*known)
     except LabelerError:
         return None
     small.thumbnail((tile, tile), Image.Resampling.LANCZOS)

@@ -23,6 +23,7 @@ from labeler.errors import UnreadableImage
 from labeler.pictures import CHANGED, decode, open_regular, read_header
 from labeler.progress import Progress, silent
 from labeler.project import Project
+from labeler.sameness import is_still
 
 if TYPE_CHECKING:
     from model.encoders import Encoder
@@ -164,11 +165,14 @@ def _prepare(encoder: Encoder, known: dict[str, KnownLocation], one: Wanted) -> 
 def _check_unchanged(path: str, imported: KnownLocation | None) -> None:
     """Another picture under an old path must not pass for the image that was imported from it."""
     try:
-        same = imported is None or is_unchanged(path, imported.mtime_ns, imported.size_bytes)
+        if imported is None or is_unchanged(path, imported.mtime_ns, imported.size_bytes):
+            return
     except OSError:
         return  # opening it says why
-    if not same:
-        raise UnreadableImage(CHANGED)
+    place = Path(path)
+    with open_regular(place) as opened:
+        if not is_still(opened, place, imported.content_hash, imported.pixel_hash):
+            raise UnreadableImage(CHANGED)
 
 
 def predict_new(project: Project, record: EncoderRecord | None, progress: Progress) -> None:

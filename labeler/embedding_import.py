@@ -20,13 +20,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from db import embedded_rows, embeddings, images, scores
+from db import embedded_rows, embeddings, images, paths, scores
 from db.records import EncoderRecord, Event
 from labeler.embedding import predict_new
 from labeler.embedding_checks import Wanted, lengths, sample_of
 from labeler.embedding_files import Block, Columns, EmbeddingFile, find_embeddings
 from labeler.errors import BadInput
 from labeler.finding import readable_name
+from labeler.lookup import Lookup, folded
 from labeler.named_images import NamedImages, absolute
 from labeler.npy_files import ArrayFile
 from labeler.progress import Progress, silent
@@ -42,8 +43,8 @@ class EmbeddingSummary:
     or `unusable`; the list has (file, reason). `unnamed` are files that don't say whose rows they
     have.
 
-    `images` came with them, known by their embeddings alone; `scored` got a hand score. `rate` is
-    rows a second, all included.
+    `images` came with them, known by their embeddings alone; `matched` rows found theirs; `scored`
+    got a hand score. `rate` is rows a second, all included.
     """
 
     rows: int = 0
@@ -51,6 +52,7 @@ class EmbeddingSummary:
     kept: int = 0
     left_out: int = 0
     images: int = 0
+    matched: int = 0
     scored: int = 0
     unusable: list[tuple[str, str]] = field(default_factory=list)
     unnamed: list[str] = field(default_factory=list)
@@ -152,10 +154,11 @@ def _wanted(identity: str, record: EncoderRecord | None, files: Sequence[Embeddi
 @dataclass(frozen=True, slots=True)
 class _Part:
     """Those of some `rows` that hold an embedding: where their images are, vectors (n, width) and,
-    if they come with them, hand scores (n,).
+    if they come with them, hand scores (n,). `names` are the paths as they are written.
     """
 
     rows: int
+    names: list[str]
     paths: list[str]
     vectors: NDArray[np.float32]
     scores: NDArray[np.float64] | None
@@ -179,7 +182,7 @@ def _part(block: Block, base: Path) -> _Part:
     if len(fine) < len(names):
         vectors, names = vectors[fine], [names[place] for place in fine]
         scored = None if scored is None else scored[fine]
-    return _Part(len(block), absolute(base, names), vectors, scored)
+    return _Part(len(block), names, absolute(base, names), vectors, scored)
 
 
 class _Taking:
@@ -190,6 +193,7 @@ class _Taking:
     ) -> None:
         self.project, self.record, self.how, self.summary = project, record, how, summary
         self.named = NamedImages(images.ids_by_path(project.store)) if how.by_name else None
+        self.lookup = Lookup(lambda: paths.ids_of_pictures(project.store))
         self.scores: dict[int, float] = {}
         if how.with_scores:
             ids, values = scores.effective(project.store)
@@ -207,7 +211,7 @@ class _Taking:
         started, total = time.perf_counter(), sum(file.rows for _, file in files)
         progress(0, total, "taking in embeddings")
         for path, file in files:
-            source = source_for(self.project.store, path, together, self.how.source, None)
+            source, _ = source_for(self.project.store, path, together, self.how.source, None)
             left_out = 0
             with closing(_ahead(file)) as parts:
                 for part in parts:
@@ -227,7 +231,7 @@ class _Taking:
             source_id,
             part.paths,
             part.vectors,
-            known=[self.named.image(path) for path in part.paths] if self.named else (),
+            known=self._known(part),
             replace=self.how.replace,
         )
         self.summary.images += taken.images
@@ -235,6 +239,18 @@ class _Taking:
         self.summary.kept += len(part.paths) - taken.embedded
         if self.how.with_scores and part.scores is not None:
             self._score(taken.ids, part.paths, part.scores)
+
+    def _known(self, part: _Part) -> list[int | None]:
+        """The images of names that are not their paths as they stand."""
+        here = paths.ids_of_paths(self.project.store, part.paths)
+        found: list[int | None] = []
+        for name, path in zip(part.names, part.paths, strict=True):
+            meant = self.named.image(path) if self.named is not None else None
+            if meant is None and path not in here:
+                meant = self.lookup.find(name, (path, folded(path)))
+            found.append(meant)
+            self.summary.matched += meant is not None or path in here
+        return found
 
     def _score(
         self, ids: NDArray[np.int64], paths: Sequence[str], values: NDArray[np.float64]

@@ -1,10 +1,10 @@
 """Which files under a folder are pictures: walks it once and opens next to nothing.
 
-Used by the import and by predicting over folders. Hidden folders, the thumbnails that systems keep
-beside the pictures, and what projects keep for themselves are not entered. A link to a file is
-followed while it stays inside the folder, one that leads out and links to folders only as
-labeler/outside_links.py says; a folder is entered once, so there are no cycles. Tar, zip and
-Parquet files with pictures are looked through like folders.
+Used by the import and by predicting over folders. Hidden folders and the thumbnails that systems
+keep beside the pictures are not entered, and a project's own small copies are no pictures. A link
+to a file is followed while it stays inside the folder, one that leads out and links to folders only
+as labeler/outside_links.py says; a folder is entered once, so there are no cycles. Tar, zip
+and Parquet files with pictures are looked through like folders.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 
 from labeler.archive import TEXTS, UNKNOWN_SIZE, Listing, paired
 from labeler.archives import look_into, may_be_archive, through
-from labeler.formats import looks_like_image
+from labeler.formats import image_extensions, looks_like_image
 from labeler.img2dataset import failed_keys
 from labeler.outside_links import OutsideLinks
-from labeler.project import STORE_FILE, SUBFOLDERS
+from labeler.project import OF_SMALL_COPIES, STORE_FILE, is_small_copy
 
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN"})
 LEADS_OUT = "A link to a file outside the imported folder; import the folder that holds the file."
@@ -34,6 +34,12 @@ _NO_PICTURES = (
     "There are no pictures in it. Embeddings are taken with: labeler import-embeddings; scores "
     "with: labeler label --from"
 )
+_HIDDEN = "A hidden folder is not entered; import that folder itself if you want what is in it."
+_SYSTEMS = (
+    "A system keeps thumbnails or deleted files in it, so it is not entered; import that folder "
+    "itself if you want what is in it."
+)
+_BESIDE = "What macOS notes beside a file; it holds no picture."
 _FAILED = "img2dataset notes that its download failed; download it again."
 _TABLES = (".parquet", ".npy", ".csv", ".jsonl")  # which people name by mistake
 _PACKED_SUFFIXES = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -64,7 +70,8 @@ class FoundFile:
 @dataclass(slots=True)
 class Found:
     """What a walk saw. `closed` are the folders and archives that could not be listed to their end
-    or were not followed, `noted` the archives of which something was left out: (path, reason).
+    or were not followed, `noted` the archives of which something was left out, `passed_over` what
+    is never looked at unless it is named itself: (path, reason).
 
     `texts` has, by the path of an image, those of the text files beside it: NAME.txt,
     NAME.caption, NAME.json or NAME.png.txt.
@@ -76,6 +83,7 @@ class Found:
     in_archives: int = 0  # of the files
     closed: list[tuple[str, str]] = field(default_factory=list)
     noted: list[tuple[str, str]] = field(default_factory=list)
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
 
 
 def find_images(root: Path, links: OutsideLinks | None = None) -> Found:
@@ -92,7 +100,11 @@ def find_images(root: Path, links: OutsideLinks | None = None) -> Found:
     texts: list[Path] = []
     tables: list[Path] = []
     for path in _files(root, found, links):
-        if not path.name.startswith("._") and looks_like_image(path):
+        if path.name.startswith("._"):
+            found.other_files += 1
+            if path.suffix.lower() in image_extensions():
+                found.passed_over.append((readable_name(path), _BESIDE))
+        elif looks_like_image(path):
             found.files.append(_found(path, root, links))
         elif path.suffix.lower() in TEXTS:
             texts.append(path)
@@ -202,6 +214,7 @@ def readable_name(path: str | Path) -> str:
 
 def _files(root: Path, found: Found, links: OutsideLinks) -> Iterator[Path]:
     waiting = [root]
+    own: set[Path] = set()  # folders in which a project keeps its small copies
     while waiting:
         folder = waiting.pop()
         try:
@@ -211,15 +224,19 @@ def _files(root: Path, found: Found, links: OutsideLinks) -> Iterator[Path]:
             reason = f"The folder can't be listed ({error.strerror}); check its permissions."
             found.closed.append((readable_name(folder), reason))
             continue
-        own = SUBFOLDERS if any(entry.name == STORE_FILE for entry in entries) else ()
+        if any(entry.name == STORE_FILE for entry in entries):
+            own |= {folder / name for name in OF_SMALL_COPIES}
         folders = []
         for entry in entries:
             if not _is_folder(entry):
-                yield Path(entry.path)
+                if folder.parent not in own or not is_small_copy(folder.name, entry.name):
+                    yield Path(entry.path)
             elif entry.is_symlink() and not _is_entered(Path(entry.path), root, links):
                 why = _LINKED_AGAIN if links.follow else _LINKED_FOLDER
                 found.closed.append((readable_name(entry.path), why))
-            elif not _passed_over(entry.name, own):
+            elif passed := _why_passed_over(entry.name):
+                found.passed_over.append((readable_name(entry.path), passed))
+            else:
                 folders.append(Path(entry.path))
         waiting.extend(reversed(folders))
 
@@ -238,8 +255,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _passed_over(name: str, own: tuple[str, ...]) -> bool:
-    return name.startswith(".") or name in _SYSTEM_FOLDERS or name in own
+def _why_passed_over(name: str) -> str | None:
+    if name in _SYSTEM_FOLDERS:
+        return _SYSTEMS
+    return _HIDDEN if name.startswith(".") else None
 
 
 def _found(path: Path, root: Path, links: OutsideLinks) -> FoundFile:

@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from db import images
-from db.records import ImportedFile
+from db.records import FileOutcome, ImportedFile
+from labeler.absence import NO_DISK, Absence
 from labeler.archives import lies_there, may_be_archive
+from labeler.carrying import COMMAND as CARRY_OVER
+from labeler.carrying import offers
 from labeler.errors import BadInput
-from labeler.finding import Found, FoundFile, find_images, readable_name
+from labeler.finding import FoundFile, find_images, readable_name
+from labeler.ghosts import match_phantoms
 from labeler.intake import Intake, Known
 from labeler.outside_links import links_for
+from labeler.previews import forget_small_copies
 from labeler.progress import Progress, silent
 from labeler.project import Project
+from labeler.recognising import recognised
 from labeler.sourcing import source_for
 from labeler.tags import tag_from_texts
 
 BATCH = 500
+MOST_TOLD = 5
 
 
 @dataclass(slots=True)
@@ -33,23 +40,95 @@ class ImportSummary:
     """What became of every file: `found` is the sum of the counts up to `unreadable`.
 
     `unreadable` holds (path, reason), `closed` the same for folders that were not entered and
-    archives of which something was left out. `in_archives` are those of the found that lie in
-    archives, `missing` images whose last file is gone, `tagged` those with tags in a text file
-    beside them; `other_files` were neither pictures nor such texts.
+    archives of which something was left out, `passed_over` for what is taken only if named itself.
+    `in_archives` are those of the found that lie in archives.
+    `rewritten` files show what they showed in other bytes, `turned` ones that another way up; both
+    keep hand scores. Of the `changed` ones `replaced` had a hand score and hold another picture
+    now, which is `near` the old one for some: labeler.carrying. `met` are embeddings whose pictures
+    came, `missing` images whose last file is gone, `tagged` those with tags in a text file beside
+    them; `other_files` were neither pictures nor such texts.
     """
 
     found: int = 0
     new: int = 0
     known: int = 0
+    rewritten: int = 0
+    turned: int = 0
     duplicates: int = 0
     moved: int = 0
     changed: int = 0
     unreadable: list[tuple[str, str]] = field(default_factory=list)
+    replaced: int = 0
+    near: int = 0
+    met: int = 0
     missing: int = 0
     tagged: int = 0
     other_files: int = 0
     closed: list[tuple[str, str]] = field(default_factory=list)
     in_archives: int = 0
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
+
+    def parts(self) -> dict[str, int]:
+        """What the found files came to, in the words that people read; together they are `found`.
+
+        Parts without a file are left out.
+        """
+        counts = {
+            "new": self.new,
+            "known": self.known,
+            "rewritten, showing what they showed": self.rewritten,
+            "turned": self.turned,
+            "here already under another name": self.duplicates,
+            "moved": self.moved,
+            "changed": self.changed,
+            "unreadable": len(self.unreadable),
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    def sentences(self) -> list[str]:
+        """What became of the files: the parts in the first sentence add up to what was found."""
+        parts = ", ".join(f"{count} {name}" for name, count in self.parts().items())
+        inside = f" ({self.in_archives:,} in archives)" if self.in_archives else ""
+        told = [
+            f"Found {_counted(self.found, 'image file')}{inside}: {parts or 'nothing to take'}."
+        ]
+        if self.missing:
+            told.append(f"Missing now: {_counted(self.missing, 'image')} whose last file is gone.")
+        if self.replaced:
+            told.append(
+                f"{_counted(self.replaced, 'scored picture')} replaced in place, {self.near} by "
+                "what looks the same (compressed anew, resized, touched up). Their scores are kept "
+                f"with the old ones; to carry them over: {CARRY_OVER}"
+            )
+        if self.met:
+            told.append(f"{_counted(self.met, 'embedding')} met their pictures.")
+        if self.tagged:
+            told.append(f"Tagged {_counted(self.tagged, 'image')} from the text beside.")
+        if self.other_files:
+            told.append(f"Passed over {_counted(self.other_files, 'file')} of other kinds.")
+        return told
+
+    def left_out(self) -> list[str]:
+        """Every file and folder that was not taken, with its reason; alike ones at once."""
+        alone = [f"{path}: {reason}" for path, reason in [*self.unreadable, *self.closed]]
+        by_reason: dict[str, list[str]] = {}
+        for path, reason in self.passed_over:
+            by_reason.setdefault(reason, []).append(path)
+        return alone + [
+            f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}: {reason}"
+            for reason, paths in by_reason.items()
+        ]
+
+    def left_out_briefly(self) -> Iterator[str]:
+        """Which folders were passed over, in a sentence; files that can't be read have a list."""
+        yield from self.left_out()[len(self.unreadable) :][:MOST_TOLD]
+
+    def as_document(self) -> dict[str, object]:
+        """All of it, for programs."""
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        for name in ("unreadable", "closed", "passed_over"):
+            plain[name] = [{"path": path, "reason": reason} for path, reason in plain[name]]
+        return plain
 
 
 def import_paths(
@@ -76,11 +155,20 @@ def import_paths(
     _check_band(expect)
     run = _Import(project, _known(project), follow_links=follow_links)
     for path in resolved:
-        owner = source_for(project.store, path, resolved, source, expect)
-        run.look_through(path, owner.id, forced=source is not None)
+        owner, moves = source_for(project.store, path, resolved, source, expect)
+        run.look_through(path, owner.id, forced=moves)
+    run.summary.closed += [(readable_name(root), NO_DISK) for root in sorted(run.absence.away)]
     run.take(progress, workers)
+    run.notice_replaced()
+    if run.summary.new:
+        run.summary.met = match_phantoms(project)
+    images.remove_empty_sources(project.store)
     run.tag(progress)
     return run.summary
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 class _Import:
@@ -94,12 +182,19 @@ class _Import:
         self.links = links_for(project, follow=follow_links, known=self._knows)
         self.summary = ImportSummary()
         self.seen: set[str] = set()
-        self.left: set[str | None] = set()  # content of the files that turned out gone
+        self.absence = Absence(
+            source.root for source in images.sources(project.store) if source.root
+        )
+        self.left: set[int] = set()  # the images of files that turned out gone
         self.waiting: list[tuple[FoundFile, int]] = []
+        self.unseen: list[tuple[FoundFile, int]] = []  # of which it isn't known what they show
+        self.changed: set[int] = set()
         self.texts: dict[str, list[str]] = {}  # text files beside images, by the image's path
         self.paths_by_hash: dict[str | None, list[str]] = defaultdict(list)
+        self.paths_by_image: dict[int, list[str]] = defaultdict(list)
         for path, place in known.items():
             self.paths_by_hash[place.content_hash].append(path)
+            self.paths_by_image[place.image_id].append(path)
 
     def look_through(self, path: Path, source_id: int, *, forced: bool) -> None:
         """Queue what is under `path`, and mark missing what is not there any more.
@@ -110,6 +205,7 @@ class _Import:
         self.summary.other_files += found.other_files
         self.summary.in_archives += found.in_archives
         self.summary.closed += [*found.closed, *found.noted]
+        self.summary.passed_over += found.passed_over
         self.texts |= found.texts
         for file in found.files:
             if file.path in self.seen:
@@ -121,41 +217,45 @@ class _Import:
             if not file.storable:
                 self.summary.unreadable.append((readable_name(file.path), file.problem or ""))
             elif place is not None and place.source_id == kept and place.is_still(file):
-                self.summary.known += 1
+                if place.pixel_hash is None:
+                    self.unseen.append((file, kept))
+                else:
+                    self.summary.known += 1
             else:
                 self.waiting.append((file, kept))
         if path.is_dir() or may_be_archive(path):
-            self._mark_vanished(path, found)
+            self._mark_vanished(path)
 
     def _knows(self, path: str, mtime_ns: int, size: int) -> bool:
         """Whether this very file was imported, or tried to, before."""
         place = self.known.get(path)
         return place is not None and (place.mtime_ns, place.size_bytes) == (mtime_ns, size)
 
-    def _mark_vanished(self, folder: Path, found: Found) -> None:
+    def _mark_vanished(self, folder: Path) -> None:
         inside = f"{folder}{os.sep}".replace(os.sep * 2, os.sep)
-        closed = tuple(f"{name}{os.sep}" for name, _ in found.closed)
-        gone = [
-            path
-            for path in self.known
-            if path.startswith(inside) and path not in self.seen and not path.startswith(closed)
-        ]
-        self._mark_missing(gone)
+        unseen = [path for path in self.known if path.startswith(inside) and path not in self.seen]
+        self._mark_missing([path for path in unseen if self.absence.is_gone(path, self.seen)])
 
     def _mark_missing(self, gone: list[str]) -> None:
         if gone:
-            self.left.update(self.known[path].content_hash for path in gone)
+            self.left.update(self.known[path].image_id for path in gone)
             self.summary.missing += images.mark_missing(self.project.store, None, gone)
 
     def take(self, progress: Progress, workers: int | None) -> None:
         """Read the queued files in parallel and record them in batches, in the order found."""
-        fine = {place.content_hash for place in self.known.values() if place.state == "fine"}
+        fine = {
+            place.content_hash
+            for place in self.known.values()
+            if place.state == "fine" and place.pixel_hash is not None
+        }
         intake = Intake(self.project, fine)
         batch: list[ImportedFile] = []
-        total = len(self.waiting)
+        # Once, after an upgrade, what every picture shows; whoever is in a hurry may stop it.
+        waiting = [*self.waiting, *self.unseen]
+        total = len(waiting)
         progress(0, total, "importing")
         try:
-            for done, file in enumerate(intake.files(self.waiting, workers), start=1):
+            for done, file in enumerate(intake.files(waiting, workers), start=1):
                 batch.append(file)
                 if len(batch) >= BATCH:
                     full, batch = batch, []
@@ -164,46 +264,93 @@ class _Import:
         finally:
             self._record(batch)
 
+    def notice_replaced(self) -> None:
+        """Count the hand scores whose files hold another picture since this import."""
+        if self.changed:
+            lost = [each for each in offers(self.project) if each.new.id in self.changed]
+            self.summary.replaced = len(lost)
+            self.summary.near = sum(each.near for each in lost)
+
     def tag(self, progress: Progress) -> None:
         """Take the tags from the text files beside the images."""
         if self.texts:
             self.summary.tagged = tag_from_texts(self.project, self.texts, progress)
 
     def _record(self, batch: list[ImportedFile]) -> None:
-        if not batch:
-            return
-        self._notice_moves(batch)
-        for file, outcome in zip(
-            batch, images.record_files(self.project.store, batch), strict=True
-        ):
-            self._count(file, outcome.outcome)
+        for part in _apart(batch):
+            files = self._recognised(part)
+            self._notice_moves(files)
+            for file, outcome in zip(
+                files, images.record_files(self.project.store, files), strict=True
+            ):
+                self._count(file, outcome)
+                if outcome.outcome == "changed":
+                    self.changed.add(outcome.image_id)
+                if outcome.former is not None:
+                    forget_small_copies(self.project, outcome.former)
+
+    def _recognised(self, batch: list[ImportedFile]) -> list[ImportedFile]:
+        return recognised(
+            self.project.store,
+            batch,
+            {
+                file.path: place.image_id
+                for file in batch
+                if (place := self.known.get(file.path)) is not None
+            },
+        )
 
     def _notice_moves(self, batch: list[ImportedFile]) -> None:
         """A picture known elsewhere may have been moved out of a folder not looked through now."""
         elsewhere = {
             path
             for file in batch
-            if file.content_hash is not None
-            for path in self.paths_by_hash.get(file.content_hash, ())
+            for path in (
+                *(self.paths_by_hash.get(file.content_hash, ()) if file.content_hash else ()),
+                *(self.paths_by_image.get(file.same_as, ()) if file.same_as else ()),
+            )
             if path not in self.seen
         }
         self._mark_missing(sorted(path for path in elsewhere if not lies_there(path)))
 
-    def _count(self, file: ImportedFile, outcome: str) -> None:
-        if outcome == "unreadable":
+    def _count(self, file: ImportedFile, told: FileOutcome) -> None:
+        if told.outcome == "unreadable":
             self.summary.unreadable.append((file.path, file.reason or ""))
-        elif outcome == "duplicate":
+        elif told.outcome == "duplicate":
             self.summary.duplicates += 1
         else:
-            if outcome == "moved" and file.content_hash in self.left:
+            if told.outcome == "moved" and told.image_id in self.left:
                 self.summary.missing -= 1  # Gone from its old place, and found at the new one.
-            setattr(self.summary, outcome, getattr(self.summary, outcome) + 1)
+                self.left.discard(told.image_id)
+            setattr(self.summary, told.outcome, getattr(self.summary, told.outcome) + 1)
+
+
+def _apart(batch: list[ImportedFile]) -> Iterator[list[ImportedFile]]:
+    """The batch in parts, in each of which what shows the same picture has the same bytes too."""
+    part: list[ImportedFile] = []
+    shown: dict[str, str | None] = {}
+    for file in batch:
+        pixels = file.pixels.pixel_hash if file.pixels else ""
+        if pixels and shown.setdefault(pixels, file.content_hash) != file.content_hash:
+            yield part
+            part, shown = [], {pixels: file.content_hash}
+        part.append(file)
+    if part:
+        yield part
 
 
 def _known(project: Project) -> dict[str, Known]:
     """What the store knows of every file, by path."""
     return {
-        path: Known(source.id, place.mtime_ns, place.size_bytes, place.state, place.content_hash)
+        path: Known(
+            source.id,
+            place.image_id,
+            place.mtime_ns,
+            place.size_bytes,
+            place.state,
+            place.content_hash,
+            place.pixel_hash,
+        )
         for source in images.sources(project.store)
         for path, place in images.known_locations(project.store, source.id).items()
     }

@@ -16,14 +16,16 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from db.records import ImportedFile
+from db.records import ImportedFile, Pixels
 from labeler.errors import UnreadableImage
 from labeler.finding import FoundFile
 from labeler.fingerprints import content_hash, look
 from labeler.in_hand import InHand
-from labeler.pictures import decode, open_in_memory, quiet_pillow, read_header
-from labeler.previews import THUMBNAIL_LEAST, make_previews, wanted_at_once
+from labeler.pictures import open_in_memory, quiet_pillow, read_header
+from labeler.previews import make_previews
 from labeler.project import Project
+from labeler.sameness import pixels_of
+from labeler.shrinking import seen_small, wanted_at_once
 
 MOST_WORKERS = 8
 # Files are handed to the threads in groups, closed by either: a small picture takes little longer
@@ -40,13 +42,15 @@ class Known:
     """What the store knows of a file: as it was when last imported."""
 
     source_id: int
+    image_id: int
     mtime_ns: int
     size_bytes: int
     state: str
     content_hash: str | None
+    pixel_hash: str | None
 
     def is_still(self, file: FoundFile) -> bool:
-        """True if the file need not be opened; one that could not be read is always tried again."""
+        """True if it was fine and seems to be what it was."""
         return self.state == "fine" and file.is_as_it_was(self.mtime_ns, self.size_bytes)
 
 
@@ -107,7 +111,8 @@ class Intake:
             if wanted_at_once(header):
                 picture = make_previews(self.project, digest, header, opened)
             else:
-                picture = decode(header, longer=THUMBNAIL_LEAST, grey=header.mode in ("RGB", "L"))
+                picture = seen_small(header, opened)
+            pixels = pixels_of(header, picture)
         return _record(
             file,
             source_id,
@@ -116,6 +121,7 @@ class Intake:
             format=picture.format,
             width=picture.width,
             height=picture.height,
+            pixels=pixels,
         )
 
 
@@ -134,7 +140,9 @@ def _groups(
         yield group
 
 
-def _record(file: FoundFile, source_id: int, **described: str | int | None) -> ImportedFile:
+def _record(
+    file: FoundFile, source_id: int, **described: str | int | Pixels | None
+) -> ImportedFile:
     return ImportedFile(
         path=file.path,
         source_id=source_id,

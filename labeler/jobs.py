@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labeler.errors import LabelerError, Stopped
 from labeler.heartbeat import Heart
 from labeler.project import Project
 from model.errors import ModelError
+
+if TYPE_CHECKING:
+    from labeler.importing import ImportSummary
 
 # (the sentence for the run's row, the id of the version that it made)
 Outcome = tuple[str, int | None]
@@ -29,8 +32,8 @@ def _import(project: Project, params: dict[str, Any], heart: Heart, encoder: Any
         follow_links=bool(params.get("follow_links")),
         progress=heart.progress,
     )
-    told = f"Found {summary.found} image files, {summary.new} of them new"
-    told += f", {len(summary.unreadable)} unreadable." if summary.unreadable else "."
+    # All pictures first: the rest is what a person may want to do something about.
+    told = " ".join([_found(summary), *summary.sentences()[1:], *summary.left_out_briefly()])
     if not params.get("embed", True):
         return told, None
     try:
@@ -40,6 +43,11 @@ def _import(project: Project, params: dict[str, Any], heart: Heart, encoder: Any
             raise
         raise LabelerError(f"{told} They are not embedded yet: {error}") from error
     return f"{told} {embedded}", None
+
+
+def _found(summary: ImportSummary) -> str:
+    others = "".join(f", {n} {name}" for name, n in summary.parts().items() if name != "new")
+    return f"Found {summary.found} image files, {summary.new} of them new{others}."
 
 
 def _embed(project: Project, params: dict[str, Any], heart: Heart, encoder: Any) -> Outcome:

@@ -24,8 +24,9 @@ from labeler.errors import LabelerError, UnreadableImage
 from labeler.file_locks import is_held
 from labeler.opinions import head_path, load_opinion
 from labeler.pictures import preview_path, thumbnail_path
-from labeler.previews import OWN_THUMBNAIL_SIDE, preview_of, thumbnail_of
+from labeler.previews import preview_of, thumbnail_of
 from labeler.project import STORE_FILE, Project
+from labeler.shrinking import OWN_THUMBNAIL_SIDE
 from labeler.sketches import broken_files
 from labeler.whole_files import is_scratch
 from model.errors import ModelError
@@ -98,8 +99,9 @@ def make_small_copies(project: Project, hashes: list[str], watch: Watch) -> list
             for path in (preview_path(project, digest), thumbnail_path(project, digest)):
                 if is_plain(path, project.folder) and not path.stat().st_size:
                     path.unlink()
-            preview_of(project, digest, Path(image.path))
-            thumbnail_of(project, digest, Path(image.path))
+            known = digest, Path(image.path), image.pixel_hash
+            preview_of(project, *known)
+            thumbnail_of(project, *known)
         except UnreadableImage as error:
             failed += 1
             if len(problems) < MOST_PROBLEMS:

@@ -18,6 +18,7 @@ from labeler.embedding import embed
 from labeler.errors import BadInput
 from labeler.importing import import_paths
 from labeler.labels import read_score
+from labeler.lookup import on_disk
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.simulating import Labelled
@@ -82,7 +83,8 @@ def _project(folder: Path, encoder: str) -> Project:
 def _read(labels: Path, images_folder: Path, tell: Tell) -> _Answers:
     answers = _Answers()
     for line in read_lines(labels, [("path",), ("score",)]):
-        path, score = (images_folder / line.cell("path")).resolve(), _score(line)
+        found, score = on_disk(images_folder, line.cell("path")), _score(line)
+        path = (found or images_folder / line.cell("path")).resolve()
         if score is None:
             tell(f"{labels}, line {line.number}: {line.cell('score')!r} is no score from 0 to 10.")
         elif not path.is_file():

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from db import images, scores
+from db import images, paths, scores
 from db.records import Event, Image
 from labeler.csv_files import Line
 from labeler.errors import BadInput
+from labeler.lookup import Lookup, folded
 from labeler.project import Project
 from labeler.score_files import statements
 from labeler.scorers import account_name, clean_name
@@ -61,6 +62,10 @@ def _find_by_path(project: Project, named: str) -> Image:
     for path in _spellings(Path.cwd(), named):
         if found := images.find_by_path(project.store, path):
             return found
+    lookup = Lookup(lambda: paths.ids_of_pictures(project.store))
+    meant = lookup.find(named, _spellings(Path.cwd(), folded(named)))
+    if meant is not None and (found := images.get(project.store, meant)):
+        return found
     if not os.path.exists(named):  # noqa: PTH110 - also answers for names too long for the system
         raise BadInput(f"{named} does not exist; check the path.")
     raise BadInput(
@@ -96,16 +101,19 @@ def label_one(project: Project, named: str, score: float, scorer: str | None = N
     return Labelled(image, score, image.hand_score)
 
 
-def image_on_line(ids: dict[str, int], folder: Path, line: Line) -> int:
+def image_on_line(ids: dict[str, int], folder: Path, line: Line, lookup: Lookup) -> int:
     """The id of the image that the line's column `path` names, absolute or seen from `folder`.
 
-    `ids` are of all known paths; raises `BadInput`.
+    `ids` are of all known paths, `lookup` knows other ways to write them; raises `BadInput`.
     """
     given = line.cell("path")
     for named in (given, given.strip()):
         for path in _spellings(folder, named):
             if path in ids:
                 return ids[path]
+        found = lookup.find(named, _spellings(folder, folded(named)))
+        if found is not None:
+            return found
     if not given.strip():
         raise BadInput("there is no path in this line; fill in its path column.")
     if line.doubt is not None:

@@ -122,7 +122,10 @@ class Project:
         from labeler.importing import import_paths
 
         found = import_paths(self._project, _listed(paths), source=source)
-        counted = ("found", "new", "known", "duplicates", "moved", "changed", "missing", "tagged")
+        counted = (
+            *("found", "new", "known", "rewritten", "turned", "duplicates", "moved", "changed"),
+            *("replaced", "missing", "tagged"),
+        )
         counts = {name: getattr(found, name) for name in counted}
         counts["unreadable"] = len(found.unreadable)
         return pd.Series(counts, name="images")

@@ -11,27 +11,32 @@ from pathlib import Path
 from typing import BinaryIO
 
 from labeler.errors import UnreadableImage
-from labeler.fingerprints import content_hash as digest_of
 from labeler.image_copies import blocks
 from labeler.pictures import CHANGED, open_regular
+from labeler.sameness import is_still
 
 
-def check_known(opened: BinaryIO, content_hash: str | None) -> None:
-    """Raise `UnreadableImage` where an open file is not what the store knows by this hash; its
-    position stays what it was.
+def check_known(
+    opened: BinaryIO,
+    content_hash: str | None,
+    path: Path = Path(),
+    pixel_hash: str | None = None,
+) -> None:
+    """Raise `UnreadableImage` where an open file is not what the store knows by this hash, and does
+    not show what it knows by `pixel_hash` either; its position stays what it was.
     """
-    if content_hash is None or digest_of(opened) != content_hash:
+    if content_hash is None or not is_still(opened, path, content_hash, pixel_hash):
         raise UnreadableImage(CHANGED)
 
 
-def open_known(path: Path, content_hash: str | None) -> BinaryIO:
+def open_known(path: Path, content_hash: str | None, pixel_hash: str | None = None) -> BinaryIO:
     """Open an image's file, if it is still what the store knows; the caller closes it.
 
     Raises `UnreadableImage` for that and as `open_regular` does.
     """
     opened = open_regular(path)
     try:
-        check_known(opened, content_hash)
+        check_known(opened, content_hash, path, pixel_hash)
     except BaseException:
         opened.close()
         raise

@@ -82,17 +82,13 @@ def decode(
     *,
     shorter: int | None = None,
     longer: int | None = None,
-    grey: bool = False,
 ) -> Picture:
-    """The rest of `read_picture`, for a file whose header has been read and which is still open.
-
-    `grey` leaves the colours of a JPEG undecoded, if all that is wanted is its brightness.
-    """
+    """The rest of `read_picture`, for a file whose header has been read and still is open."""
     with quiet_pillow():
         width, height = image.size
         wanted = _enough(image.size, shorter, longer)
         if shorter or longer or wanted != image.size:  # does nothing but for JPEG
-            image.draft("L" if grey else None, wanted)
+            image.draft(None, wanted)
         with unpacking.ROOM_FOR_ALL.taken(unpacking.needed(image, (width, height))):
             picture, turned = _decode(image)
     if turned:

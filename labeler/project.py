@@ -7,6 +7,7 @@ that only look for its folder answer at once.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import stat
 from contextlib import suppress
@@ -29,10 +30,18 @@ DEFAULT_ENCODER = "clip-l14"
 DEFAULT_THRESHOLD = 0.5
 DEFAULT_AUDIT_EVERY = 10
 MOST_AUDIT_EVERY = 1000
-SUBFOLDERS = ("models", "previews", "thumbnails", "runs")
+OF_SMALL_COPIES = ("previews", "thumbnails")  # in folders named by the first two digits
+SUBFOLDERS = ("models", *OF_SMALL_COPIES, "runs")
 OWN_FOLDERS = (*SUBFOLDERS, "sketches", "added")
 _PRIVATE = 0o700
-_BY_HASH = ("previews", "thumbnails")  # in folders named by the first two digits
+_SMALL_COPY = re.compile(r"([0-9a-f]{2})[0-9a-f]{62}\.jpg")
+
+
+def is_small_copy(folder: str, name: str) -> bool:
+    """Whether a file in such a folder of previews or thumbnails is one: others may lie there, too,
+    where a project was made among somebody's pictures."""
+    named = _SMALL_COPY.fullmatch(name)
+    return named is not None and named[1] == folder
 
 
 @dataclass(frozen=True)
@@ -151,8 +160,9 @@ def check_folders(folder: Path) -> None:
     in these folders would be a person's own files.
     """
     found = [folder / name for name in OWN_FOLDERS]
+    found += [inner for name in OF_SMALL_COPIES for inner in _links_in(folder / name)]
     try:
-        for each in [*found, *(inner for name in _BY_HASH for inner in _links_in(folder / name))]:
+        for each in found:
             check_folder(each)
     except NotPlain as error:
         raise LabelerError(

@@ -9,31 +9,62 @@ from pathlib import Path
 from db import images
 from db.records import Source
 from db.store import Store
+from labeler.errors import BadInput
+from labeler.finding import readable_name
 
 Band = tuple[float, float]
 
 
 def source_for(
     store: Store, path: Path, together: Sequence[Path], name: str | None, expect: Band | None
-) -> Source:
+) -> tuple[Source, bool]:
     """The source of `path`, made if needed; a given `expect` is set on it.
 
     Named, it is the source of that name, its root what the paths imported `together` share. Not
-    named, it is the source whose root the path is, or (when nothing is expected of this part
-    alone) lies in; else a new one called after the folder.
+    named, it is the source whose root the path is, or lies in; else a new one called after the
+    folder. What is expected reaches the pictures: it goes to the source that those below the path
+    are of, and a part of a source becomes one of its own. The second value is whether pictures that
+    are known change over to the source. Raises `BadInput` where it can't be told which is meant.
     """
     if name is not None:
         shared = os.path.commonpath([_folder(each) for each in together])
-        return images.add_source(store, name, shared, expect)
+        return images.add_source(store, name, shared, expect), True
     folder = _folder(path)
     known = images.sources(store)
-    found = _with_root(known, folder) or (None if expect else _around(known, folder))
+    own = _with_root(known, folder)
+    if expect is None:
+        found = own or _around(known, folder)
+        return found or _new(store, known, folder, None), False
+    found, moves = _expected_of(store, known, own, path)
     if found is None:
-        taken = {source.name for source in known}
-        return images.add_source(
-            store, _free_name(folder.name or "images", taken), str(folder), expect
+        return _new(store, known, folder, expect), moves
+    return images.add_source(store, found.name, found.root, expect), moves
+
+
+def _expected_of(
+    store: Store, known: list[Source], own: Source | None, path: Path
+) -> tuple[Source | None, bool]:
+    """Which source an expectation of `path` is about (None: one to be made), and whether the known
+    pictures there have to change over to it."""
+    below = images.sources_below(store, str(path))
+    if not below or (own is not None and own.id in below):
+        return own, False
+    if len(below) > 1:
+        names = ", ".join(source.name for source in known if source.id in below)
+        raise BadInput(
+            f"The pictures in {readable_name(path)} are of several sources ({names}), so it can't "
+            "be told of which --expect speaks; name the source that they are all to be: --source "
+            "NAME."
         )
-    return images.add_source(store, found.name, found.root, expect) if expect else found
+    ((source_id, is_whole),) = below.items()
+    if not is_whole:
+        return own, True
+    return next(source for source in known if source.id == source_id), False
+
+
+def _new(store: Store, known: list[Source], folder: Path, expect: Band | None) -> Source:
+    name = _free_name(folder.name or "images", {source.name for source in known})
+    return images.add_source(store, name, str(folder), expect)
 
 
 def _folder(path: Path) -> Path:

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import db.images
+import db.paths
 import db.tags
 from labeler.archives import read_member, through
 from labeler.csv_files import Line, read_lines
 from labeler.errors import BadInput, UnreadableImage
 from labeler.labels import BadLine, image_on_line
+from labeler.lookup import Lookup
 from labeler.pictures import open_regular
 from labeler.progress import Progress, silent
 from labeler.project import Project
@@ -175,11 +177,12 @@ def tag_from_table(project: Project, file: Path) -> TagSummary:
     """
     summary = TagSummary()
     ids = db.images.ids_by_path(project.store)
+    lookup = Lookup(lambda: db.paths.ids_of_pictures(project.store))
     tags_of: dict[int, list[str]] = defaultdict(list)
     for line in read_lines(file, (("path",), ("tags", "tag"))):
         try:
             tags = _tags_on(line)
-            tags_of[image_on_line(ids, file.absolute().parent, line)] += tags
+            tags_of[image_on_line(ids, file.absolute().parent, line, lookup)] += tags
         except BadInput as error:
             summary.bad.append(BadLine(line.number, str(error)))
     db.tags.put(project.store, db.tags.TABLE, tags_of)

@@ -15,11 +15,12 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from db import images, scores
+from db import images, paths, scores
 from db.records import Event, HandScore
 from db.scratch import FirstSaid
 from labeler.errors import BadInput
 from labeler.importing import ImportSummary, import_paths
+from labeler.lookup import Lookup
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.score_files.images_meant import Meant
@@ -87,7 +88,7 @@ def _add_images(
         taking = _Taking(project, kind, path, reading, said)
         for batch in taking.batches():
             statements = [each for each in batch if isinstance(each, Statement)]
-            meant = Meant(project.store, taking.folder, statements)
+            meant = Meant(project.store, taking.folder, statements, taking.lookup)
             for statement in statements:
                 try:
                     meant.image(statement)
@@ -105,6 +106,7 @@ class _Taking:
     def __init__(
         self, project: Project, kind: Kind, path: Path, reading: Reading, said: FirstSaid
     ) -> None:
+        self.lookup = Lookup(lambda: paths.ids_of_pictures(project.store))
         self.project, self.kind, self.path, self.reading = project, kind, path, reading
         self.summary = LabelSummary(kind.name)
         self.folder = (reading.folder or (path if path.is_dir() else path.parent)).absolute()
@@ -122,7 +124,7 @@ class _Taking:
 
     def take(self, batch: Sequence[Statement | Refused]) -> None:
         statements = [each for each in batch if isinstance(each, Statement)]
-        meant = Meant(self.project.store, self.folder, statements)
+        meant = Meant(self.project.store, self.folder, statements, self.lookup)
         understood: list[tuple[Statement, int]] = []
         for each in batch:
             try:

@@ -54,10 +54,28 @@ def _images(store: Store) -> list[int]:
             picture(73, fingerprint=2**64 - 1, path="/pictures/caf\xe9 \U0001f431.png"),
         ],
     )
+    _pixels(store, ids)
     images.mark_missing(store, 1, ["/pictures/5.png", "/pictures/6.png"])
     images.record_files(store, [picture(6, path="/elsewhere/6.png")])
     images.set_groups(store, {ids[0]: "pair", ids[1]: "pair", ids[12]: "\u65e5\u672c"})
     return ids
+
+
+def _pixels(store: Store, ids: list[int]) -> None:
+    """What two of them show; and a file of one of these that has other bytes."""
+    try:
+        from db.records import Pixels
+    except ImportError:  # before pixels were kept
+        return
+    shown = Pixels("ab" * 16, bytes(range(203)))
+    images.record_files(
+        store,
+        [
+            picture(1, source_id=1, pixels=shown),
+            picture(2, source_id=1, pixels=Pixels("cd" * 16, bytes(203))),
+            picture(90, path="/pictures/written anew.png", pixels=shown, same_as=ids[1]),
+        ],
+    )
 
 
 def _history(store: Store, ids: list[int]) -> None:

@@ -157,6 +157,8 @@ def test_a_picture_in_an_archive_is_read_in_its_place_by_all(
     known = images.known_locations(project.store, None)
     assert _prepare(_Encoder(), known, (image.id, str(path))).shape == (48, 64, 3)
     os.utime(archive, ns=(5, 5))
+    assert _prepare(_Encoder(), known, (image.id, str(path))).shape == (48, 64, 3)
+    shard(archive, 3, jpg=jpeg_bytes(7))
     with pytest.raises(UnreadableImage, match="changed since"):
         _prepare(_Encoder(), known, (image.id, str(path)))
 

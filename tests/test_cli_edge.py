@@ -95,6 +95,7 @@ def test_the_promised_commands_are_there_and_no_others() -> None:
     promised = {"init", "import", "embed", "label", "train", "versions", "review", "status"}
     promised |= {"audit", "rounds", "slices", "tag", "simulate", "predict", "export", "app", "demo"}
     promised |= {"card", "scorers", "import-embeddings", "backup", "doctor"}
+    promised |= {"carry-over", "phantoms"}
     shown = [name for name, command in labeler.commands.items() if not command.hidden]
     assert set(shown) == promised
     export = labeler.commands["export"]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from exported import image_ids, images, make_exported, score
+from pictures import noise_image
 
 from labeler.errors import BadInput, Stopped
 from labeler.exports import image_files
@@ -174,7 +175,7 @@ def test_what_is_missing_changed_or_unreadable_is_named_and_left_out(
 ) -> None:
     gone, changed, closed, *_ = images(project)
     Path(gone.path).unlink()
-    Path(changed.path).write_bytes(Path(changed.path).read_bytes() + b"more")
+    noise_image(77, (70, 50)).save(changed.path)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "broken.png").write_bytes(b"not a picture")
     import_paths(project, [tmp_path / "broken"], workers=1)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from collection import add_version, draw_pictures, give_scores, make_collection
+from PIL import Image as PicturesImage
 from streamlit.testing.v1 import AppTest
 
 import db.images
@@ -69,6 +70,21 @@ def test_without_a_project_the_start_page_waits_for_a_folder(
     page.text_input(key="pictures").set_value(f'"{tmp_path / "holidays"}"').run()
     assert "3 files" in page.caption[0].value
     assert not button(page, "Import").disabled
+
+
+def test_scores_of_replaced_pictures_are_carried_over_by_a_click(served: Project) -> None:
+    first, second = sorted((served.folder.parent / "pictures").iterdir())[:2]
+    for path, picture in ((first, PicturesImage.open(first)), (second, None)):
+        (picture or PicturesImage.new("RGB", (50, 50), "red")).convert("RGB").save(path, "JPEG")
+    import_paths(served, [first.parent])
+    page = opened("start")
+    assert "2 scored pictures with another in its place" in all_markdown(page)
+    button(page, "Carry over 1 score of those").click().run()
+    carried = db.images.find_by_path(served.store, str(first))
+    assert carried is not None and carried.hand_score == 0
+    assert "1 scored picture with another in its place" in all_markdown(page)
+    button(page, "Carry over all 1").click().run()
+    assert "in its place" not in all_markdown(page)
 
 
 def test_a_page_without_a_project_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

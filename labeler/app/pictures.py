@@ -13,9 +13,10 @@ import db.images
 from db.records import Image
 from labeler.errors import UnreadableImage
 from labeler.originals import open_known
-from labeler.pictures import read_picture
+from labeler.pictures import read_header, read_picture
 from labeler.previews import Unkept, passing, preview_of, thumbnail_of
 from labeler.project import Project
+from labeler.standing import made_to_stand, stands_as_ours
 
 SMALL = {"thumbnail": thumbnail_of, "preview": preview_of}
 KINDS = (*SMALL, "full")
@@ -45,10 +46,11 @@ def picture(project: Project, request: Request) -> Response:
 
 
 def _small(project: Project, image: Image, kind: str, asked_hash: str | None) -> Response:
+    known = image.content_hash or "", Path(image.path), image.pixel_hash
     try:
-        path = SMALL[kind](project, image.content_hash or "", Path(image.path))
+        path = SMALL[kind](project, *known)
     except Unkept:  # The disk is full, or not ours to write: people can look all the same.
-        return _drawn(passing(image.content_hash or "", Path(image.path), small=kind != "preview"))
+        return _drawn(passing(*known, small=kind != "preview"))
     # The content named by its hash never changes; without it the browser asks again.
     kept = FOR_EVER if asked_hash == image.content_hash else FOR_A_WHILE
     # A page asks for hundreds: some ten KB are sent quicker whole than as a stream.
@@ -58,17 +60,24 @@ def _small(project: Project, image: Image, kind: str, asked_hash: str | None) ->
 def _full(image: Image) -> Response:
     """Its file, if that is still what was imported: anything may lie at its path by now, also a
     link to what is none of the app's business. A very large one is drawn anew, as are formats that
-    browsers don't show.
+    browsers don't show, or may show another way up than the preview stands.
     """
     path = Path(image.path)
     as_it_is = SHOWN_AS_THEY_ARE.get(image.format or "")
-    with open_known(path, image.content_hash) as opened:
+    with open_known(path, image.content_hash, image.pixel_hash) as opened:
         data = opened.read(_LARGEST + 1) if as_it_is else b""
-        if as_it_is and len(data) <= _LARGEST:
+        sent = _standing(data, path) if as_it_is and len(data) <= _LARGEST else None
+        if sent is not None:
             headers = {"Cache-Control": FOR_A_WHILE}
-            return Response(data, media_type=as_it_is, headers=headers)
+            return Response(sent, media_type=as_it_is, headers=headers)
         opened.seek(0)
         return _drawn(read_picture(opened, path).image)
+
+
+def _standing(data: bytes, path: Path) -> bytes | None:
+    """The file if browsers show it as the preview stands, made so if that costs nothing."""
+    header = read_header(io.BytesIO(data), path)
+    return data if stands_as_ours(header) else made_to_stand(header, data)
 
 
 def _drawn(picture: Pixels) -> Response:

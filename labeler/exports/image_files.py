@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 from db.records import Image
 from labeler.errors import BadInput, UnreadableImage
 from labeler.export_writer import file_fingerprint, fingerprint, may_replace, refusal
 from labeler.file_names import plain_stem, usual_ending
+from labeler.fingerprints import content_hash
 from labeler.image_copies import keep_times, linked
-from labeler.originals import copy_known, open_known
+from labeler.originals import check_known, copy_known, open_known
 from labeler.pictures import open_regular
 from labeler.whole_files import whole_file
 
@@ -59,7 +61,7 @@ def place(image: Image, target: Path, link: str, *, force: bool = False) -> tupl
     if link == "copy" or not plain:
         _copy(image, source, target)
         return True, False
-    open_known(source, image.content_hash).close()
+    open_known(source, image.content_hash, image.pixel_hash).close()
     return True, _link(image, source, target, link)
 
 
@@ -67,6 +69,9 @@ def placed_fingerprint(image: Image, target: Path) -> str:
     """What `labeler.export_writer.fingerprint` says of what `place` has put at `target`."""
     if target.is_symlink():
         return fingerprint(target)
+    if target.stat().st_size != image.size_bytes:  # the same picture in other bytes
+        with target.open("rb") as placed:
+            return file_fingerprint(target.stat().st_size, content_hash(placed))
     return file_fingerprint(image.size_bytes, image.content_hash or "")
 
 
@@ -90,7 +95,7 @@ def _leads_to(source: Path, target: Path) -> bool:
 
 def _is_known(file: Path, image: Image) -> bool:
     try:
-        open_known(file, image.content_hash).close()
+        open_known(file, image.content_hash, image.pixel_hash).close()
     except UnreadableImage:
         return False
     return True
@@ -127,6 +132,20 @@ def _link(image: Image, source: Path, target: Path, link: str) -> bool:
 def _copy(image: Image, source: Path, target: Path) -> None:
     with open_regular(source) as original, whole_file(target) as scratch:
         with scratch.open("wb") as written:
-            copy_known(original, image.content_hash, written)
+            known = _copied_as_known(original, image, written)
+        if not known:
+            with scratch.open("rb") as copied:
+                check_known(copied, image.content_hash, source, image.pixel_hash)
         if source.is_file():
             keep_times(source, scratch)
+
+
+def _copied_as_known(original: BinaryIO, image: Image, written: BinaryIO) -> bool:
+    """Whether the very bytes were copied that the store knows; else it has to be looked at."""
+    try:
+        copy_known(original, image.content_hash, written)
+    except UnreadableImage:
+        if image.pixel_hash is None:
+            raise
+        return False
+    return True

@@ -9,6 +9,7 @@ from pathlib import Path
 from db import paths
 from db.store import Store
 from labeler.archives import lies_there, through
+from labeler.lookup import Lookup, folded, on_disk
 from labeler.score_files.statements import (
     NO_FILE,
     NOT_IMPORTED,
@@ -24,8 +25,15 @@ _SHOWN = 1000  # characters of a path
 class Meant:
     """What the images of one batch of statements are; `folder` is what relative paths begin at."""
 
-    def __init__(self, store: Store, folder: Path, statements: Sequence[Statement]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        statements: Sequence[Statement],
+        lookup: Lookup | None = None,
+    ) -> None:
         self._folder = folder
+        self._lookup = lookup or Lookup(lambda: paths.ids_of_pictures(store))
         self._real_folders: dict[str, str] = {}
         plain = {each: _absolute(folder, each.images) for each in _distinct(statements)}
         self._ids = paths.ids_of_paths(store, {path for each in plain.values() for path in each})
@@ -54,6 +62,10 @@ class Meant:
             return found
         if statement.content_hash in self._by_hash:
             return self._by_hash[statement.content_hash]
+        for given in statement.images:
+            found = self._lookup.find(given, _absolute(self._folder, (given, folded(given))))
+            if found is not None:
+                return found
         named = self._called(statement)
         if len(named) == 1:
             self.by_name += 1
@@ -74,6 +86,9 @@ class Meant:
                 return inside[0]
             if os.path.exists(path):  # noqa: PTH110 - also answers for names too long
                 return path
+        for given in statement.images:
+            if spelled := on_disk(self._folder, given):
+                return self._real(os.path.abspath(spelled))  # noqa: PTH100
         return None
 
     def _problem(self, statement: Statement) -> NotTaken:

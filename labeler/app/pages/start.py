@@ -15,6 +15,7 @@ import db.embeddings
 import db.images
 from labeler import runs
 from labeler.app import running, words
+from labeler.app.carry_part import carry_part
 from labeler.app.folders import Look, look
 from labeler.app.items import shown_name
 from labeler.app.navigation import go_to
@@ -55,6 +56,7 @@ def show() -> None:
         return
     if project is not None:
         outcome(project)
+        carry_part(project)
     choose(project, images)
     if project is not None and images:
         score_file_part(project)
