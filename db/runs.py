@@ -131,6 +131,13 @@ def latest(store: Store, kind: str) -> Run | None:
         return _first(session, RunRow.kind == kind)
 
 
+def last_training(store: Store, recipe: str) -> Run | None:
+    """The training by that recipe that came to its end last."""
+    of_recipe = RunRow.params["recipe"].as_string() == recipe
+    with store.reading() as session:
+        return _first(session, RunRow.kind == "train", RunRow.state == "done", of_recipe)
+
+
 def ids(store: Store) -> set[int]:
     """The ids of all runs that there ever were."""
     with store.reading() as session:

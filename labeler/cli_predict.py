@@ -42,8 +42,17 @@ FOLDER = TypedPath(path_type=Path, file_okay=False)
 
 @click.command()
 @PATHS
-@click.option("--min", "low", type=Fraction(), default=0.0, metavar="F", help="From this, 0–1.")
-@click.option("--max", "high", type=Fraction(), default=1.0, metavar="F", help="Up to this, 0–1.")
+@click.option(
+    "--min", "low", type=Fraction(), default=0.0, metavar="F", help="From this, 0–1, as printed."
+)
+@click.option(
+    "--max",
+    "high",
+    type=Fraction(),
+    default=1.0,
+    metavar="F",
+    help="Up to this, 0–1, as printed: 0.7 takes what shows 70%.",
+)
 @click.option("--top", type=click.IntRange(0), metavar="N", help="Only the N highest.")
 @click.option("--version", metavar="NAME", help="By this version; without it the active one.")
 @click.option("--copy-to", type=FOLDER, metavar="DIR", help="Copy these images there.")

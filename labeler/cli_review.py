@@ -26,7 +26,7 @@ QUEUES = ("mistake", "false-positive", "false-negative", "hand-score")
     type=click.Choice(["quick", "original"]),
     default="quick",
     show_default=True,
-    help="quick: seconds; original: CityAesthetics' own recipe, about an hour.",
+    help="quick: seconds; original: CityAesthetics' own recipe, minutes.",
 )
 @click.option("--note", metavar="TEXT", default="", help="What this version is about.")
 @AS_JSON

@@ -13,6 +13,7 @@ import db.candidates
 import db.versions
 from db.store import Store
 from labeler.collection import Ids
+from labeler.percentages import band_ends
 
 Scores = NDArray[np.float32]
 
@@ -25,10 +26,11 @@ class Predicted:
     scores: Scores
 
     def within(self, low: float, high: float) -> Predicted:
-        """The part whose predictions lie in the band, both ends included, if these rise."""
+        """The part whose predictions lie in the band (`band_ends`), if these rise."""
+        least, most = band_ends(low, high)
         # As Python's numbers: the nearest float32 to a bound may lie beyond it.
-        start = bisect_left(self.scores, low, key=float)
-        end = bisect_right(self.scores, high, lo=start, key=float)
+        start = bisect_left(self.scores, least, key=float)
+        end = bisect_right(self.scores, most, lo=start, key=float)
         return Predicted(self.ids[start:end], self.scores[start:end])
 
 

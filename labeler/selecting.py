@@ -13,6 +13,7 @@ import numpy as np
 
 from labeler.brackets import spans_of
 from labeler.embedding_predictions import PredictedBlock
+from labeler.percentages import band_ends
 from labeler.predicting import PredictedImage
 from labeler.tables import Table
 
@@ -25,8 +26,9 @@ def select(
     high: float = 1.0,
     top: int | None = None,
 ) -> list[PredictedImage]:
-    """Those from `low` to `high`, both included (0–1); of these the first `top`."""
-    chosen = [image for image in predicted if low <= image.prediction <= high]
+    """Those from `low` to `high` (0–1) as they are printed (`band_ends`); of these the first `top`."""
+    least, most = band_ends(low, high)
+    chosen = [image for image in predicted if least <= image.prediction <= most]
     return chosen if top is None else chosen[:top]
 
 
@@ -43,7 +45,8 @@ def select_blocks(
     top: int | None = None,
 ) -> Iterator[PredictedBlock]:
     """As `select`, in the order in which they come; the first `top` are the highest, in order."""
-    inside = (block.take((low <= block.shown) & (block.shown <= high)) for block in predicted)
+    least, most = band_ends(low, high)
+    inside = (block.take((least <= block.shown) & (block.shown <= most)) for block in predicted)
     filled = (block for block in inside if len(block))
     return filled if top is None else _highest(filled, top)
 

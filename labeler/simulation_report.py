@@ -24,7 +24,15 @@ WORDS = {
     "mae": "error",
     "rank_correlation": "rank correlation",
 }
-
+# What a figure can be at all: an interval around the mean of few seeds would go beyond.
+LIMITS = {
+    "precision": (0.0, 1.0),
+    "recall": (0.0, 1.0),
+    "average_precision": (0.0, 1.0),
+    "mae": (0.0, 1.0),
+    "rank_correlation": (-1.0, 1.0),
+}
+_COUNT = (0.0, math.inf)
 
 # One for each strategy; ours first.
 COLOURS = ("#c2185b", "#6b7280", "#d97706", "#2563eb", "#059669")
@@ -32,7 +40,7 @@ COLOURS = ("#c2185b", "#6b7280", "#d97706", "#2563eb", "#059669")
 
 def summary(played: Sequence[Played], plan: Plan) -> dict[str, Any]:
     """All of it as plain values: `rounds` has, per strategy and round, the mean of every figure
-    over the seeds with its 95 % interval (Student's t); `turns` every single figure.
+    over the seeds with its 95 % interval (Student's t, cut where no figure can be); `turns` every single figure.
     """
     turns = [turn for each in played for turn in each.turns]
     return {
@@ -125,7 +133,10 @@ def _round(turns: Sequence[Turn], strategy: str, number: int) -> dict[str, Any]:
         "round": number,
         "seeds": len(mine),
         "scored": float(np.mean([turn.scored for turn in mine])),
-        "figures": {name: _mean([_flat(turn)[name] for turn in mine]) for name in WORDS},
+        "figures": {
+            name: _mean([_flat(turn)[name] for turn in mine], LIMITS.get(name, _COUNT))
+            for name in WORDS
+        },
     }
 
 
@@ -133,8 +144,8 @@ def _flat(turn: Turn) -> dict[str, Any]:
     return {k: v for k, v in asdict(turn).items() if k != "figures"} | turn.figures
 
 
-def _mean(values: Sequence[float | None]) -> dict[str, float | None]:
-    """Mean and 95 % interval over the seeds, which are what is random here."""
+def _mean(values: Sequence[float | None], limits: tuple[float, float]) -> dict[str, float | None]:
+    """Mean and 95 % interval over the seeds, which are what is random here; within `limits`."""
     known = np.array([value for value in values if value is not None], dtype=np.float64)
     if not len(known):
         return {"mean": None, "low": None, "high": None}
@@ -143,7 +154,8 @@ def _mean(values: Sequence[float | None]) -> dict[str, float | None]:
         return {"mean": mean, "low": None, "high": None}
     error = float(known.std(ddof=1)) / math.sqrt(len(known))
     half = float(student.ppf(0.975, len(known) - 1)) * error
-    return {"mean": mean, "low": mean - half, "high": mean + half}
+    low, high = max(mean - half, limits[0]), min(mean + half, limits[1])
+    return {"mean": mean, "low": low, "high": high}
 
 
 def _calibration(played: Sequence[Played], strategy: str) -> list[dict[str, float]]:
@@ -170,7 +182,8 @@ def _cell(figure: dict[str, float | None], name: str) -> str:
         return "–"
     if figure["low"] is None or figure["high"] is None:
         return f"{figure['mean']:.{digits}f}"
-    return f"{figure['mean']:.{digits}f} ± {(figure['high'] - figure['low']) / 2:.{digits}f}"
+    low, high = (f"{figure[end]:.{digits}f}" for end in ("low", "high"))
+    return f"{figure['mean']:.{digits}f} ({low} to {high})"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

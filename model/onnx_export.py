@@ -1,8 +1,7 @@
 """A head as ONNX: made by torch's exporter, and held against the head before anybody gets it.
 
-Its last layers add up in float64. A regression that was written into a head (model/ordinal_head.py)
-cancels numbers there that are a thousand times its result: in float32 every runtime would round to
-other scores, by 0.0002 and more. All before them is in float32, so the file stays as small.
+All of it computes in float32. Only a head that cancels large numbers in its last layers, as `quick`
+once wrote them, has those in float64: any runtime would round them to other scores.
 """
 
 from __future__ import annotations
@@ -34,7 +33,23 @@ def onnx_bytes(head: AnyHead, embeddings: NDArray[np.floating], facts: Mapping[s
     `ModelError` where a package is missing, or the scores differ by more than `AGREEMENT`.
     """
     onnx = _packages()
-    model = _exported(head)
+    try:
+        return _made(onnx, head, head, embeddings, facts)
+    except ModelError:
+        if not (steady := _steady(head)):
+            raise
+        return _made(onnx, steady, head, embeddings, facts)
+
+
+def _made(
+    onnx: Any,
+    module: nn.Module,
+    head: AnyHead,
+    embeddings: NDArray[np.floating],
+    facts: Mapping[str, str],
+) -> bytes:
+    """`module` as ONNX, held against `head`."""
+    model = _exported(module, head.features)
     for kind in (model.graph.node, model.graph.value_info, model.graph.input, model.graph.output):
         for part in kind:
             for trace in _TRACES:
@@ -78,13 +93,13 @@ def _packages() -> Any:
     return onnx
 
 
-def _exported(head: AnyHead) -> Any:
+def _exported(module: nn.Module, width: int) -> Any:
     """The model as onnx holds it, its weights inside."""
-    example = torch.zeros(2, head.features)  # of 1 the exporter would take the batch for fixed
+    example = torch.zeros(2, width)  # of 1 the exporter would take the batch for fixed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's exporter about torch's own innards
         program = torch.onnx.export(
-            _steady(head),
+            copy.deepcopy(module).eval(),
             (example,),
             dynamo=True,
             verbose=False,
@@ -107,11 +122,12 @@ class _Float64(nn.Module):
         return self.layers(x.double()).float()
 
 
-def _steady(head: AnyHead) -> nn.Module:
-    """A copy of `head` whose last layers are in float64."""
-    copied = copy.deepcopy(head).eval()
+def _steady(head: AnyHead) -> nn.Module | None:
+    """A copy of `head` whose last layers are in float64; `None` for one of another kind."""
+    copied = copy.deepcopy(head)
     body = copied if isinstance(copied, Head) else copied.body
-    if isinstance(body, Head):
-        layers = list(body.down)
-        body.down = nn.Sequential(*layers[:4], _Float64(nn.Sequential(*layers[4:])))
+    if not isinstance(body, Head):
+        return None
+    layers = list(body.down)
+    body.down = nn.Sequential(*layers[:4], _Float64(nn.Sequential(*layers[4:])))
     return copied

@@ -32,11 +32,19 @@ SHARPEST, DULLEST = 0.02, 5.0  # limits of the temperature
 # `sharpened` and `as_scores`: levels are sharpened (1 gives the mean score, towards 0 the median,
 # which errs less); the one at the threshold a little less, and it counts for many. Both trade the
 # error in points against the order around the threshold; figures change little at half or twice.
-SHARPENING = 0.5
+SHARPENING = 0.4
 THRESHOLD_SHARPENING = 0.6
 THRESHOLD_WEIGHT = 20.0
+# So much of a level's weight is doubt, which only log odds of this size dispel, and so much a faint
+# one, which hardly any do. Without it all clear cases would get one and the same score.
+DOUBT, DOUBT_SCALE = 0.03, 2.0
+FAINT, FARTHEST = 0.01, 100.0
 # A score that just reaches the threshold stands so far above it, of 10: on its side for sure.
 CLEARANCE = 0.2
+# What doubt leaves of a clear 0 or 10 is taken back within so much of the ends (`_to_the_ends`).
+END_REACH = 0.05
+NEAREST_END = 5e-4  # a score of exactly 0 or 1 would be an infinite logit
+NEAREST_ONE = 1e-8  # float32 rounds what is that close to 1
 
 # seen(step, weights and, last, bias (k + 1, 10)): called after every step of the optimiser.
 Seen = Callable[[int, Floats], None]
@@ -184,10 +192,16 @@ def as_scores(logits: Floats, threshold: float) -> Floats:
 
 
 def sharpened(logits: Floats, level: int, threshold: float) -> Floats:
-    """What one level (1–10) adds to the sum, from its log odds (n,): between 0 and its weight."""
+    """What one level (1–10) adds to the sum, from its log odds (n,): between 0 and its weight.
+
+    It rises up to `FARTHEST`, so that of two clear cases the clearer one is further up.
+    """
+    weight, scale = 1.0, SHARPENING
     if level == threshold_level(threshold):
-        return THRESHOLD_WEIGHT * expit(logits / THRESHOLD_SHARPENING)
-    return np.asarray(expit(logits / SHARPENING))
+        weight, scale = THRESHOLD_WEIGHT, THRESHOLD_SHARPENING
+    far = np.clip(np.arcsinh(logits) / np.arcsinh(FARTHEST), -1, 1)
+    sure = (weight - DOUBT - FAINT) * expit(logits / scale)
+    return np.asarray(sure + DOUBT * expit(logits / DOUBT_SCALE) + FAINT * (far + 1) / 2)
 
 
 def stretched(total: Floats, threshold: float) -> Floats:
@@ -202,7 +216,25 @@ def stretched(total: Floats, threshold: float) -> Floats:
     knots |= {full: max(level, min(10.0, cut + CLEARANCE)), 9 + THRESHOLD_WEIGHT: 10.0}
     knots |= {full + 1: level + 1.0} if level < LEVELS else {}
     places = sorted(knots)
-    return np.asarray(np.interp(total, places, [knots[place] for place in places])) / 10
+    plain = np.interp(total, places, [knots[place] for place in places]) / 10
+    return _to_the_ends(plain, threshold)
+
+
+def _to_the_ends(scores: Floats, threshold: float) -> Floats:
+    """Scores (n,) 0–1 → the same but for those nearest to 0 and 1, whose logits go on evenly to
+    those of the nearest score to 0 or 1 that there is. The threshold and what just passes stay.
+    """
+    low = min(END_REACH, threshold)
+    high = min(END_REACH, max(0.0, 1 - threshold - CLEARANCE / 10))
+    least = min(NEAREST_END, max(threshold / 2, NEAREST_ONE))
+    most = 1 - NEAREST_END if threshold <= 1 - NEAREST_END else 1.0
+    found = scores.clip(least, most)
+    for reach, end in ((low, least), (high, 1 - most)):
+        if reach > end:
+            share = (1 - scores.clip(0, reach) / reach) * (logit(end) - logit(reach))
+            found = np.where(scores < reach, expit(logit(reach) + share), found)
+        scores, found = 1 - scores, 1 - found
+    return np.asarray(found)
 
 
 def threshold_level(threshold: float) -> int:

@@ -1,7 +1,7 @@
 """What a recipe is: settings that make a head out of scored embeddings.
 
 `quick` (model/quick.py) is the default, `original` (model/original.py) that of CityAesthetics, and
-`plain` the latter in batches, seconds instead of an hour: what others are measured against.
+`plain` the latter in batches, seconds instead of minutes: what others are measured against.
 """
 
 from __future__ import annotations

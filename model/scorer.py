@@ -24,7 +24,7 @@ _SAMPLE_AGREEMENT = AGREEMENT / 2
 SAMPLE = 512
 # A head of fewer multiplications for an embedding is quick in any format: it gets the exactest one,
 # in which an embedding's prediction doesn't depend on what else is in its batch.
-_SMALL = 400_000
+_SMALL = 600_000
 _ROWS = {"cpu": 1024, "cuda": 16_384}  # at a time: what they become must stay in the caches
 SHARE = 8192  # embeddings that a thread takes at a time
 Floats = NDArray[np.floating]

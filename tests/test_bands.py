@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +44,16 @@ def test_predictions_rise_and_equal_ones_are_by_age(store: Store) -> None:
     assert said.tolist() == [0.5, 0.5, 0.75, 1.0]
 
 
-def test_the_ends_of_a_band_belong_to_it_as_written(store: Store) -> None:
-    ids = add_images(store, 2)
-    version_id = predict(store, ids, [0.7, 0.1])
-    # The float32 next to 0.7 lies below it, that next to 0.1 above.
-    assert len(bands.by_prediction(store, version_id, 0.7, 1.0, **ANY)[0]) == 0
-    assert bands.by_prediction(store, version_id, 0.1, 0.7, **ANY)[0].tolist() == [2, 1]
+def test_the_ends_of_a_band_go_by_what_is_printed(store: Store) -> None:
+    ids = add_images(store, 5)
+    # The float32 next to 0.7 lies below it, that next to 0.1 above; 0.7098 shows 70 %.
+    version_id = predict(store, ids, [0.7, 0.1, 0.7098, 0.71, 0.6998])
+    within = partial(bands.by_prediction, store, version_id, **ANY)
+    assert within(0.7, 1.0)[0].tolist() == [ids[0], ids[2], ids[3]]
+    assert within(0.1, 0.7)[0].tolist() == [ids[1], ids[4], ids[0], ids[2]]
+    assert within(0.7, 0.7)[0].tolist() == [ids[0], ids[2]]
+    # A finer end than what is printed is taken as it is.
+    assert within(0.7, 0.7095)[0].tolist() == [ids[0]]
 
 
 def test_a_source_and_what_is_scored_narrow_it(store: Store) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import expit, logit
+from scipy.stats import spearmanr
 
 from model import ordinal
 from model.ordinal import Inputs, Ordinal
@@ -151,7 +152,7 @@ def test_a_certain_score_is_that_score_and_on_its_side(threshold: float) -> None
     # Only the score that just passes is lifted off the threshold.
     level = ordinal.threshold_level(threshold)
     expected[level] = min(1.0, max(level / 10, threshold + 0.02))
-    np.testing.assert_allclose(found, expected, atol=1e-9)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
     assert ((found >= threshold) == (np.arange(11) / 10 >= threshold - 1e-9)).all()
 
 
@@ -160,7 +161,7 @@ def test_even_odds_are_exactly_the_threshold(threshold: float) -> None:
     level = ordinal.threshold_level(threshold)
     logits = certain(level)
     logits[0, level - 1] = 0.0
-    assert ordinal.as_scores(logits, threshold)[0] == pytest.approx(threshold, abs=1e-12)
+    assert ordinal.as_scores(logits, threshold)[0] == pytest.approx(threshold, abs=2e-4)
     logits[0, level - 1] = -0.1
     assert ordinal.as_scores(logits, threshold)[0] < threshold
     logits[0, level - 1] = 0.1
@@ -176,6 +177,20 @@ def test_no_level_that_is_likelier_lowers_a_score(threshold: float) -> None:
         raised = logits.copy()
         raised[:, level] += 0.3
         assert (ordinal.as_scores(raised, threshold) > before).all()
+
+
+@pytest.mark.parametrize("spread", [3.0, 8.0, 15.0])
+def test_clear_cases_are_not_heaped_on_whole_tenths(spread: float) -> None:
+    """Within a few 1e-6 of a tenth the smallest rounding changes the percent that is printed."""
+    draw = np.random.default_rng(9)
+    scores = draw.integers(0, 11, 4000)
+    sides = np.where(np.arange(1, 11) <= scores[:, None], 1.0, -1.0)
+    found = ordinal.as_scores(sides * (spread + np.abs(draw.normal(0, spread, (4000, 10)))), 0.5)
+    assert (np.abs(found - np.round(found, 1)) < 1e-5).mean() < 0.02
+    assert len(np.unique(found.round(6))) > 1500
+    # The clearer is further up, and all are where their score is.
+    assert np.abs(found - scores / 10).max() < 0.04
+    assert spearmanr(found, scores).statistic > 0.99
 
 
 def test_around_the_threshold_the_chance_to_pass_decides() -> None:

@@ -69,7 +69,7 @@ def test_quick_writes_the_regression_and_its_features_into_the_head() -> None:
     )
     said = predict(Quick().train(taught).head, new)
     np.testing.assert_allclose(said, predict(ordinal_head(fitted, 0.5), new), atol=1e-5)
-    np.testing.assert_allclose(said, ordinal.as_scores(fitted.logits(new), 0.5), atol=0.004)
+    np.testing.assert_allclose(said, ordinal.as_scores(fitted.logits(new), 0.5), atol=0.012)
 
 
 def test_features_learn_what_interacts_and_a_regression_is_blind_to() -> None:

@@ -12,7 +12,8 @@ import pytest
 from scipy.special import expit
 
 from labeler.errors import BadInput
-from labeler.simulating import FIGURES, Labelled, Plan, Played, check, simulate
+from labeler.simulating import FIGURES, Labelled, Plan, Played, Turn, check, simulate
+from labeler.simulation_report import summary, table
 from labeler.strategies import AT_ONCE, STRATEGIES, Standing, Trained
 from model import mixing, opinion
 from model.ranking import Weighing
@@ -276,3 +277,26 @@ def test_answers_of_the_round_are_minded_at_once() -> None:
     np.testing.assert_allclose(now.chance_of_passing() - before, moved)
     now.answers = {46: 4.0}
     assert (now.chance_of_passing() - before)[now.left.tolist().index(46)] < 0
+
+
+def test_intervals_of_shares_hold_only_what_a_share_can_be() -> None:
+    figures = dict.fromkeys(FIGURES, 0.99)
+    turns = [
+        Turn(
+            seed=seed,
+            strategy="review",
+            round=0,
+            asked=0,
+            found=seed,
+            left=seed,
+            scored=40,
+            figures=figures | {"precision": share},
+        )
+        for seed, share in enumerate([1.0, 0.9])
+    ]
+    played = [Played("review", each.seed, [each], np.zeros((0, 2))) for each in turns]
+    told = summary(played, replace(PLAN, rounds=0, strategies=("review",)))
+    found = told["rounds"][0]["figures"]
+    assert found["precision"]["high"] == 1.0 and 0 <= found["precision"]["low"] < 0.95
+    assert found["found"]["low"] == 0 and found["found"]["high"] > 1
+    assert "0.950 (0.315 to 1.000)" in "\n".join(table(told))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 
+import db.runs
 import db.scores
 import db.versions
 from db.records import Run, Version
@@ -23,9 +25,10 @@ from labeler.project import Project
 from labeler.scoring import FEWEST_TO_TRAIN
 from labeler.status import trained_before
 
+# How each is called, and how long it takes where it has not been used yet.
 RECIPES = {
-    "quick": "Quick · seconds",
-    "original": "Original · the published recipe, about an hour",
+    "quick": ("Quick", "seconds"),
+    "original": ("Original · the published recipe", "minutes"),
 }
 MOVED = 24
 BASELINE = "What predicting the mean score for every image would give."
@@ -73,12 +76,23 @@ def start_form(project: Project, scored: int) -> None:
     note = row[0].text_input(
         "Note", max_chars=300, placeholder="what is new this time", key="train-note"
     )
-    recipe = row[1].selectbox("Recipe", list(RECIPES), format_func=RECIPES.__getitem__)
+    recipe = row[1].selectbox("Recipe", list(RECIPES), format_func=partial(recipe_label, project))
     if row[2].button(button_label(version, new, scored), type="primary", width="stretch"):
         runs.start_run(project, "train", {"recipe": recipe, "note": (note or "").strip()})
         st.rerun()
     if version and not new:
         st.caption(f"No score has changed since {words.plain(version.name)}.")
+
+
+def recipe_label(project: Project, recipe: str) -> str:
+    """The recipe and how long it takes: the last time here, if there was one."""
+    name, time = RECIPES[recipe]
+    last = db.runs.last_training(project.store, recipe)
+    if last is not None and last.finished_at is not None:
+        seconds = max(1, round((last.finished_at - last.started_at).total_seconds()))
+        time = f"{seconds} s" if seconds < 90 else f"{round(seconds / 60)} min"
+        time += " the last time"
+    return f"{name} · {time}"
 
 
 def button_label(version: Version | None, new: int, scored: int) -> str:
