@@ -28,9 +28,9 @@ from labeler.sketches import Ids, sketch_files
 class Band:
     """What to show, both ends included.
 
-    With a version, `low` and `high` are 0–1 and of its predictions as they are printed: images that it never predicted
-    are not in any band. Without one they are hand scores, 0–10, and `scored=False` gives the
-    unscored images whatever the band.
+    With a version, `low` and `high` are 0–1 and of its predictions as they are printed: images
+    that it never predicted are not in any band. Without one they are hand scores, 0–10, and
+    `scored=False` gives the unscored images whatever the band.
     """
 
     version: str | None = None

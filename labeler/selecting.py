@@ -26,7 +26,7 @@ def select(
     high: float = 1.0,
     top: int | None = None,
 ) -> list[PredictedImage]:
-    """Those from `low` to `high` (0–1) as they are printed (`band_ends`); of these the first `top`."""
+    """Those from `low` to `high` (0–1) as printed (`band_ends`); of these the first `top`."""
     least, most = band_ends(low, high)
     chosen = [image for image in predicted if least <= image.prediction <= most]
     return chosen if top is None else chosen[:top]

@@ -40,7 +40,8 @@ COLOURS = ("#c2185b", "#6b7280", "#d97706", "#2563eb", "#059669")
 
 def summary(played: Sequence[Played], plan: Plan) -> dict[str, Any]:
     """All of it as plain values: `rounds` has, per strategy and round, the mean of every figure
-    over the seeds with its 95 % interval (Student's t, cut where no figure can be); `turns` every single figure.
+    over the seeds with its 95 % interval (Student's t, cut where no figure can be); `turns` every
+    single figure.
     """
     turns = [turn for each in played for turn in each.turns]
     return {

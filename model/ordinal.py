@@ -32,13 +32,13 @@ SHARPEST, DULLEST = 0.02, 5.0  # limits of the temperature
 # `sharpened` and `as_scores`: levels are sharpened (1 gives the mean score, towards 0 the median,
 # which errs less); the one at the threshold a little less, and it counts for many. Both trade the
 # error in points against the order around the threshold; figures change little at half or twice.
-SHARPENING = 0.4
+SHARPENING = 0.45
 THRESHOLD_SHARPENING = 0.6
 THRESHOLD_WEIGHT = 20.0
 # So much of a level's weight is doubt, which only log odds of this size dispel, and so much a faint
 # one, which hardly any do. Without it all clear cases would get one and the same score.
-DOUBT, DOUBT_SCALE = 0.03, 2.0
-FAINT, FARTHEST = 0.01, 100.0
+DOUBT, DOUBT_SCALE = 0.02, 2.0
+FAINT, FARTHEST = 0.008, 100.0
 # A score that just reaches the threshold stands so far above it, of 10: on its side for sure.
 CLEARANCE = 0.2
 # What doubt leaves of a clear 0 or 10 is taken back within so much of the ends (`_to_the_ends`).

@@ -45,8 +45,9 @@ _SLOPE = 0.01  # of LeakyReLU below zero, in `down`
 _BENDS = 62  # of the 64 units in `down` that bend the sum; the other two carry it unbent
 _SHARES = LEVELS + 1  # of the ramps: the level at the threshold gets what is left of two
 _MOST_CORNERS = 11  # of a level; more are rounded more often
-_MOST_PAIRS = 120  # of units for corners of the level at the threshold, which counts for many
+_MOST_PAIRS = 150  # of units for corners of the level at the threshold, which counts for many
 _MANTISSAS = 5 * np.arange(26, 52)  # of bfloat16 numbers, 8 bits, of which a tenth has 8 bits, too
+_FEW_CORNERS, _REACH_OF_FEW = 7, 3.0
 _FINE = 4.0  # how close to even odds the places begin among which edges of ramps are chosen
 _EVENLY = 0.3  # the share of ramps that are spread over all sizes of log odds, bent or not
 
@@ -55,7 +56,7 @@ def ordinal_head(ordinal: Ordinal, threshold: float, hidden: int = 1024) -> Head
     """A head that reads raw embeddings and says what `ordinal.as_scores` says at `threshold`.
 
     It agrees within about 0.01 with 1024 hidden units and 128 features, mostly within 0.002. Raises
-    `ModelError` where `hidden` units don't hold the features, the lines and two ramps for each level.
+    `ModelError` where `hidden` units don't hold features, lines and two ramps for each level.
     """
     with torch.device("meta"):  # no random numbers are drawn
         head = Head(ordinal.weights.shape[0], hidden)
@@ -124,7 +125,9 @@ def _odd(count: int) -> int:
 
 def _edges(level: int, threshold: float, count: int) -> Floats:
     """Where `count` pairs of ramps meet (count + 1,): close together where the curve bends."""
-    fine = np.sinh(np.linspace(0, np.arcsinh(_FINE * FARTHEST), 4001)) / _FINE
+    # A few ramps have none to spare for log odds where hardly anything changes.
+    reach = FARTHEST if count >= _FEW_CORNERS else _REACH_OF_FEW
+    fine = np.sinh(np.linspace(0, np.arcsinh(_FINE * reach), 4001)) / _FINE
     slope = np.gradient(sharpened(fine, level, threshold), fine)
     bend = np.sqrt(np.abs(np.gradient(slope, fine))) * np.gradient(fine)
     even = bend / bend.sum() + _EVENLY / len(fine)

@@ -21,6 +21,7 @@ from db.records import Event
 from labeler import cli_predicted
 from labeler.cli import labeler
 from labeler.importing import import_paths
+from labeler.percentages import whole_percent
 from labeler.project import Project
 from labeler.training import train
 from model.quick import Quick
@@ -74,11 +75,19 @@ def test_high_pass_band_pass_and_the_best(made: Path) -> None:
     assert everything == sorted(everything, reverse=True)
     assert listed(made, "--min", "0.5") == [one for one in everything if one >= 0.5]
     band = listed(made, "--min", "0.3", "--max", "0.6")
-    assert band == [one for one in everything if 0.3 <= one <= 0.6]
+    assert band == [one for one in everything if 30 <= whole_percent(one) <= 60]
     assert 0 < len(band) < PICTURES
     assert (
-        listed(made, "--max", "0.6", "--top", "2") == [one for one in everything if one <= 0.6][:2]
+        listed(made, "--max", "0.6", "--top", "2")
+        == [one for one in everything if whole_percent(one) <= 60][:2]
     )
+
+
+def test_an_end_takes_all_that_is_printed_as_it(made: Path) -> None:
+    """As the original's folder tool has it: min <= int(100 * score) <= max."""
+    for one in listed(made):
+        end = whole_percent(one) / 100
+        assert one in listed(made, "--min", end, "--max", end)
 
 
 def test_brackets_are_told(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:

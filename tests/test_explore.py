@@ -18,6 +18,7 @@ from labeler.app import words
 from labeler.errors import BadInput
 from labeler.explore import Band
 from labeler.nearest import cosine
+from labeler.percentages import whole_percent
 from labeler.project import Project
 
 
@@ -36,7 +37,7 @@ def test_a_band_of_predictions_takes_what_lies_in_it_best_first(project: Project
     predictions = [each.prediction for each in shelf.shown]
     assert shelf.total == len(predictions) > 0
     assert predictions == sorted(predictions, reverse=True)
-    assert all(0.4 <= prediction <= 0.8 for prediction in predictions)
+    assert all(40 <= whole_percent(prediction) <= 80 for prediction in predictions)
 
 
 def test_pages_follow_each_other_and_top_n_cuts_across_them(project: Project) -> None:
