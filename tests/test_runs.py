@@ -181,3 +181,14 @@ def test_a_run_that_ended_is_not_worked_on_again(
 def test_only_known_kinds_of_work_are_started(project: Project) -> None:
     with pytest.raises(BadInput, match="import, embed, train"):
         runs.start_run(project, "rm -rf", {})
+
+
+def test_the_last_training_of_a_recipe_is_the_one_that_came_to_its_end(project: Project) -> None:
+    store = project.store
+    assert run_rows.last_training(store, "quick") is None
+    for recipe, state in (("quick", "done"), ("original", "done"), ("quick", "failed")):
+        run, new = run_rows.start(store, "train", {"recipe": recipe, "note": ""})
+        assert new
+        run_rows.finish(store, run.id, state)
+    last = run_rows.last_training(store, "quick")
+    assert last is not None and (last.params["recipe"], last.state) == ("quick", "done")

@@ -310,7 +310,7 @@ def main() -> int:
     unreadable = 0
     for path in args.images:
         try:
-            value = score(path)
+            value = round(score(path), 4)  # what is printed is what --min goes by
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             print(f"{shown(path)}: {error}", file=sys.stderr)
             unreadable += 1
