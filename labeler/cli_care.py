@@ -38,7 +38,7 @@ def backup(place: Path, force: bool) -> None:
 @click.argument("backup", metavar="FILE", type=TypedPath(path_type=Path))
 @click.argument("folder", metavar="[DIR]", required=False, type=TypedPath(path_type=Path))
 def restore(backup: Path, folder: Path | None) -> None:
-    """Make the project what it was when FILE was written by labeler backup.
+    """Make the project what it was when FILE was written.
 
     DIR is the project's folder, made if needed; without it --project or the current folder. Close
     the app first. FILE is checked before anything changes; the store that is there is kept beside

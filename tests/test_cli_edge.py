@@ -94,7 +94,7 @@ def test_every_command_explains_itself_and_its_options(
 def test_the_promised_commands_are_there_and_no_others() -> None:
     promised = {"init", "import", "embed", "label", "train", "versions", "review", "status"}
     promised |= {"audit", "rounds", "slices", "tag", "simulate", "predict", "export", "app", "demo"}
-    promised |= {"card", "scorers", "import-embeddings", "backup", "doctor"}
+    promised |= {"card", "scorers", "import-embeddings", "backup", "restore", "doctor"}
     promised |= {"carry-over", "phantoms"}
     shown = [name for name, command in labeler.commands.items() if not command.hidden]
     assert set(shown) == promised

@@ -379,7 +379,9 @@ def test_filtering_a_folder_as_a_run_writes_copies_and_the_list(
         assert "of 3 images pass by v1.0" in (done.message or "")
         assert told in (done.message or "")
     assert (out / "bright.png").samefile(strangers / "a" / "b" / "bright.png")
-    assert {"bright.png", "bright.json", "list.csv"} <= {file.name for file in out.iterdir()}
+    assert {"bright.png", "bright.png.prediction.json", "list.csv"} <= {
+        file.name for file in out.iterdir()
+    }
 
 
 def test_a_filter_that_cannot_be_is_refused_before_anything_is_done(
