@@ -159,11 +159,12 @@ def check_folders(folder: Path) -> None:
     A project may have come from somebody else, and lead anywhere: what is made, read and removed
     in these folders would be a person's own files.
     """
-    found = [folder / name for name in OWN_FOLDERS]
-    found += [inner for name in OF_SMALL_COPIES for inner in _links_in(folder / name)]
     try:
-        for each in found:
-            check_folder(each)
+        for name in OWN_FOLDERS:
+            check_folder(folder / name)
+        for name in OF_SMALL_COPIES:
+            for inner in _links_in(folder / name):
+                check_folder(inner)
     except NotPlain as error:
         raise LabelerError(
             f"{error.sentence()} To keep a project on another disk, move all of its folder there."

@@ -38,6 +38,7 @@ from received import (
 import db.images
 import db.versions
 from db.errors import StoreError
+from db.migrations import HEAD
 from db.plain_files import NotPlain, make_folders
 from db.predicted_files import predicted_files
 from db.store import Store
@@ -132,10 +133,10 @@ def test_a_journal_that_names_a_file_removes_nothing(box: Sandbox) -> None:
 @pytest.mark.parametrize("end", ["", ".partial", ".partial-journal"])
 def test_the_copy_before_a_migration_goes_through_no_link(box: Sandbox, end: str) -> None:
     shutil.copy(ASSETS / "store-0003.sqlite", box.project / STORE_FILE)
-    link(box, f"{STORE_FILE}.before-0004{end}", "thesis.txt")
+    link(box, f"{STORE_FILE}.before-{HEAD}{end}", "thesis.txt")
     assert run(box, ["status"]) is None
     if end != ".partial-journal":
-        copy = box.project / f"{STORE_FILE}.before-0004"
+        copy = box.project / f"{STORE_FILE}.before-{HEAD}"
         assert not copy.is_symlink()
         assert copy.read_bytes().startswith(b"SQLite format 3")
 

@@ -123,7 +123,7 @@ def _unflattened(row: Mapping[str, Any], reading: Reading, told: Told) -> dict[s
     is_annotated = row["annotation_id"] not in (None, "")
     if is_annotated and not results:
         told.note("There are annotations without a number; name their column: --score-column NAME.")
-    return {"data": row, "annotations": [annotation] if is_annotated else []}
+    return {"data": dict(row), "annotations": [annotation] if is_annotated else []}
 
 
 def _flat_results(cell: Any) -> Iterator[tuple[str, Any]]:
