@@ -41,9 +41,9 @@ def restore(backup: Path, folder: Path | None) -> None:
     """Make the project what it was when FILE was written.
 
     DIR is the project's folder, made if needed; without it --project or the current folder. Close
-    the app first. FILE is by labeler backup, and checked before anything changes; the store that is there is kept beside
-    the restored one, and so are other files of the same names. Pictures of sources are in no
-    backup, previews are made again.
+    the app first. FILE is by labeler backup, and checked before anything changes; the store that is
+    there is kept beside the restored one, and so are other files of the same names. Pictures of
+    sources are in no backup, previews are made again.
     """
     from labeler.project import find_folder
     from labeler.restoring import restore as restore_project
