@@ -68,4 +68,9 @@ KNOWN: dict[str, dict[str, str]] = {
         "index ix_images_counts": "",
         "index ix_images_waiting_by_source": "",
     },
+    "0005": {
+        "index ix_image_pixels_pixel_hash": "c2c25acfa0a57e57",
+        "table image_pixels": "c7f5582bffbab00a",
+        "table other_contents": "4a7f024221d6bcc0",
+    },
 }
