@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +129,10 @@ def _mend(finding: Finding, project: Project, progress: Progress) -> None:
 def dated(path: Path, what: str) -> Path:
     """A name beside `path` that nothing has yet."""
     now = datetime.now().astimezone()
-    return path.with_name(f"{path.name}.{what}-{now:%Y%m%d-%H%M%S}{path.suffix}")
+    stem = f"{path.name}.{what}-{now:%Y%m%d-%H%M%S}"
+    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+    places = (path.with_name(f"{name}{path.suffix}") for name in names)
+    return next(place for place in places if not os.path.lexists(place))
 
 
 _INTO_A_NEW_ONE = (
