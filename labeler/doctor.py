@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from db.errors import NotMigrated, ReplacedError
 from db.store import check_log
 from labeler.backup import COPYING
 from labeler.checkups import EXAMPLES, VALUES, Finding, findings, row_findings
+from labeler.file_names import dated
 from labeler.progress import Progress, silent
 from labeler.project import STORE_FILE, Project, check_folders
 from labeler.restoring import drop_log
@@ -124,15 +122,6 @@ def _mend(finding: Finding, project: Project, progress: Progress) -> None:
     if finding.mend is not None:
         finding.left = finding.mend(project, progress)
         finding.mended = not finding.left
-
-
-def dated(path: Path, what: str) -> Path:
-    """A name beside `path` that nothing has yet."""
-    now = datetime.now().astimezone()
-    stem = f"{path.name}.{what}-{now:%Y%m%d-%H%M%S}"
-    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
-    places = (path.with_name(f"{name}{path.suffix}") for name in names)
-    return next(place for place in places if not os.path.lexists(place))
 
 
 _INTO_A_NEW_ONE = (

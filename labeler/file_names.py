@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
+from datetime import datetime
+from itertools import chain, count
+from pathlib import Path
 
 _LONGEST = 120  # bytes that are kept
 _KEPT = frozenset(" ._-()")
@@ -22,3 +26,12 @@ def plain_stem(name: str, otherwise: str) -> str:
 def usual_ending(form: str) -> str:
     """`.jpg` for JPEG: how files of this format, as Pillow names it, are called."""
     return _USUAL.get(form, f".{form.lower()}" if form.isalnum() else ".bin")
+
+
+def dated(path: Path, what: str) -> Path:
+    """A name beside `path` that nothing has yet."""
+    now = datetime.now().astimezone()
+    stem = f"{path.name}.{what}-{now:%Y%m%d-%H%M%S}"
+    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+    places = (path.with_name(f"{name}{path.suffix}") for name in names)
+    return next(place for place in places if not os.path.lexists(place))

@@ -24,6 +24,7 @@ from db.errors import StoreError
 from db.plain_files import PRIVATE, check_store_files, created
 from labeler.backup import KEPT_FOLDERS
 from labeler.errors import BadInput, LabelerError
+from labeler.file_names import dated
 from labeler.kept_files import remove_sketches
 from labeler.progress import Progress, silent
 from labeler.project import STORE_FILE, SUBFOLDERS, Project
@@ -129,7 +130,7 @@ def _exchange(
             _put(file, member, place, told)
         elif not _is_same(file, member, place):
             others[name] = member
-    keep_as = store.with_name(f"{STORE_FILE}.before-restore-{now}.sqlite")
+    keep_as = dated(store, "before-restore")
     was_there = db.restoring.exchange(store, new, keep_as)
     aside = []
     for name, member in others.items():
