@@ -175,6 +175,58 @@ def test_arrows_choose_the_card_that_keys_mean(review_page: Page, project: Proje
     assert latest(project, first) is None
 
 
+def test_keys_mean_the_card_that_has_the_browsers_focus(
+    review_page: Page, project: Project
+) -> None:
+    first = focused(review_page)
+    ids = [int(c.get_attribute("data-image") or 0) for c in review_page.locator(".card").all()[:4]]
+    third = review_page.locator(f".card[data-image='{ids[2]}']")
+    # As by Tab: nothing is pressed, the focus alone comes to a button of another card.
+    third.get_by_role("button", name="9", exact=True).focus()
+    assert focused(review_page) == ids[2]
+    review_page.keyboard.press("2")
+    scored(project, ids[2], 2, "correction-false-positive")
+    assert latest(project, first) is None
+    # The next card has both, so that Enter is for it, and Tab goes on from it.
+    assert focused(review_page) == ids[3]
+    assert has_focus(review_page, ids[3])
+    review_page.keyboard.press("ArrowLeft")
+    assert focused(review_page) == ids[1]
+    assert has_focus(review_page, ids[1])
+    review_page.keyboard.press("Shift+Tab")  # to the last button of the card before
+    assert focused(review_page) == first
+    review_page.keyboard.press("Space")  # which is its own skip
+    expect(review_page.locator(f".card[data-image='{first}']")).to_have_count(0)
+    assert latest(project, first) is None
+    assert latest(project, ids[1]) is None
+    assert has_focus(review_page, ids[1])
+
+
+def test_a_button_above_the_cards_keeps_the_focus_that_it_has(
+    review_page: Page, project: Project
+) -> None:
+    handled = []
+    for key in "01":
+        handled.append(focused(review_page))
+        review_page.keyboard.press(key)
+    undo = review_page.get_by_role("button", name="undo")
+    undo.focus()
+    review_page.keyboard.press("Enter")
+    assert focused(review_page) == handled[1]
+    review_page.keyboard.press("Enter")  # takes the other one back, and confirms nothing
+    assert focused(review_page) == handled[0]
+    until(lambda: not any(latest(project, each) for each in handled), "a score is still there")
+    review_page.keyboard.press("3")  # which is for the card, and takes the focus there
+    scored(project, handled[0], 3, "correction-false-positive")
+    assert has_focus(review_page, handled[1])
+
+
+def has_focus(page: Page, image_id: int) -> bool:
+    """Whether the browser's own focus is on this image's card, or on something in it."""
+    card = page.locator(f".card[data-image='{image_id}']:not(.leaving)")
+    return bool(card.evaluate("(card) => card.contains(card.getRootNode().activeElement)"))
+
+
 def test_everything_can_be_clicked(review_page: Page, project: Project) -> None:
     cards = review_page.locator(".card")
     chosen = cards.nth(2)

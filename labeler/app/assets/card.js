@@ -6,10 +6,13 @@ class Card {
     this.root = element("article", "card");
     this.root.dataset.image = item.id;
     this.root.tabIndex = -1;
+    this.root.setAttribute("aria-label", nameOf(item));
     this.threshold = data.threshold;
     this.twins = new Twins(item.together, this, acts);
     this.root.append(this.frame(acts), this.body(data, acts));
-    this.root.addEventListener("mousedown", () => acts.focus(this));
+    // However the focus comes here (Tab, a click, a screen reader): the keys mean this card then. In
+    // the capturing phase: before a button of the card does what it is for.
+    for (const way of ["focusin", "mousedown", "click"]) this.root.addEventListener(way, () => acts.focus(this), true);
   }
 
   frame(acts) {
@@ -114,14 +117,27 @@ class Card {
     return row;
   }
 
+  // Marks it as the one that the keys mean; Tab comes to it and its buttons, past no other card itself.
   focus(on) {
     this.root.classList.toggle("focused", on);
+    this.root.tabIndex = on ? 0 : -1;
     if (on) this.root.scrollIntoView({ block: "nearest" });
+  }
+
+  // Gives it the browser's focus; one of its buttons that has it keeps it.
+  takeFocus() {
+    if (!this.root.contains(this.root.getRootNode().activeElement)) this.root.focus({ preventScroll: true });
+  }
+
+  // What is looked at: the near-duplicate whose tile has the focus, else the card's own image.
+  lookedAt() {
+    return this.twins.focused() ?? this.item;
   }
 
   // Leaves with a mark of what was taken.
   leave(mark) {
     this.root.classList.add("leaving");
+    this.root.inert = true; // neither Tab nor a click comes back to it
     this.root.append(element("div", "mark", mark));
     const away = [{ opacity: 1, scale: 1 }, { opacity: 1, scale: 1, offset: 0.45 }, { opacity: 0, scale: 0.94 }];
     return this.root.animate(away, { duration: 230, easing: "ease-in" }).finished.catch(() => {});

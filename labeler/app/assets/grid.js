@@ -10,7 +10,9 @@ class Grid {
   }
 
   update(data) {
+    const focused = this.root.getRootNode().activeElement?.closest(".tile")?.dataset.image;
     this.root.replaceChildren(...data.items.map((item) => this.tile(item)));
+    if (focused) this.root.querySelector(`[data-image="${focused}"]`)?.focus({ preventScroll: true });
     this.mark(data.items.some((item) => item.id === this.chosen) ? this.chosen : null);
   }
 

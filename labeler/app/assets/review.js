@@ -1,5 +1,6 @@
 // The Review page: cards of likely mistakes, handled by one key each. What the keys do belongs to
-// the focused card, which always is one that can be seen.
+// the focused card, which always is one that can be seen. There is one focus: a card that gets the
+// browser's is the focused one, and where a key moves the focus to another card the browser's follows.
 
 const AT_ONCE = 8; // after so many answers the cards out of sight are dealt anew
 const LOW = 14; // with fewer cards than this on the screen the next page joins them
@@ -184,6 +185,7 @@ class ReviewPage {
     if (!act) return;
     event.preventDefault();
     act();
+    if (!this.zoom.open) this.focused?.takeFocus();
   }
 
   actOf(event) {
@@ -194,7 +196,7 @@ class ReviewPage {
     if (score !== null) return () => this.score(card, score);
     const letters = {
       s: () => this.skip(card),
-      z: () => this.zoom.show(card.item),
+      z: () => this.zoom.show(card.lookedAt()),
       k: () => this.keep(card),
       n: () => card.twins.toggleAll(),
     };
@@ -296,7 +298,16 @@ class ReviewPage {
     this.focused?.focus(false);
     this.focused = card;
     card?.focus(true);
+    if (this.mayTakeFocus()) card?.takeFocus();
     this.root.dataset.focused = card ? card.item.id : "";
+  }
+
+  // Whether the browser's focus is on a card or nowhere; what else has it (a field, a button above the
+  // cards that is pressed again and again) keeps it until a key is meant for a card.
+  mayTakeFocus() {
+    const inside = this.root.getRootNode().activeElement;
+    if (inside) return this.grid.contains(inside);
+    return document.activeElement === document.body || !document.activeElement;
   }
 
   moveFocus(step) {

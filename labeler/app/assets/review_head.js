@@ -20,6 +20,7 @@ class ReviewHead {
     this.tabs.append(this.saving);
     this.row = element("div", "head");
     this.row.append((this.round = element("div", "round")), (this.hints = element("div", "hints")));
+    this.hints.append(this.undoButton()); // stays as it is: it may have the focus
   }
 
   tab(queue, words, more, choose) {
@@ -39,7 +40,8 @@ class ReviewHead {
     const hints = [["← ↑ ↓ →", "move"], ["0–9 t", "score it"], ["⏎", byHand ? "take the model's" : "the model is right"]];
     if (byHand) hints.push(["k", "keep mine"]);
     hints.push(["s", "skip"], ["z", "full size"]);
-    this.hints.replaceChildren(...hints.map(([key, words]) => hint(key, words)), this.undoButton());
+    for (const old of this.hints.querySelectorAll("span.hint")) old.remove();
+    this.hints.prepend(...hints.map(([key, words]) => hint(key, words)));
   }
 
   undoButton() {

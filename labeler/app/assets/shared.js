@@ -7,11 +7,13 @@ function element(tag, className = "", text = null) {
   return made;
 }
 
-// A button that never takes the focus from a mouse: after a click the keys still mean scores.
+// A button that never takes the focus from a mouse: after a click the keys still mean scores. A held
+// Enter presses it once, as a held key scores once.
 function button(className, text, act) {
   const made = element("button", className, text);
   made.type = "button";
   made.addEventListener("mousedown", (event) => event.preventDefault());
+  made.addEventListener("keydown", (event) => event.repeat && event.key === "Enter" && event.preventDefault());
   made.addEventListener("click", (event) => act(event));
   return made;
 }

@@ -43,6 +43,12 @@ class Twins {
     this.leaveOut(this.leftOut.size ? [] : this.items.map((item) => item.id));
   }
 
+  // The one whose tile has the browser's focus.
+  focused() {
+    const tile = this.root.getRootNode().activeElement?.closest(".twin");
+    return this.items.find((item) => item.id === Number(tile?.dataset.image)) ?? null;
+  }
+
   // Those that get what the card gets.
   chosen() {
     return this.items.filter((item) => !this.leftOut.has(item.id));

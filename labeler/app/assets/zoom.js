@@ -96,7 +96,9 @@ class Zoom {
     return true;
   }
 
+  // The focus goes back to where it was.
   close() {
+    if (this.layer?.open) this.layer.close();
     this.layer?.remove();
     this.open = false;
   }
