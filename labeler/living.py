@@ -1,7 +1,8 @@
 """Which runs are alive: each keeps a file locked while it works, until its process ends.
 
-So a run that was killed is known to be dead at once. Where locks tell nothing (another system, no
-such file yet) the silent heartbeat in the run's row does, some seconds later.
+So a run that was killed is known to be dead at once, and one whose process takes long to start is
+not. Where locks tell nothing (another system, no such file yet) the silent heartbeat in the run's
+row does, some seconds later.
 """
 
 from __future__ import annotations
@@ -35,6 +36,15 @@ def alive(project: Project, run_id: int) -> Iterator[None]:
             with suppress(OSError):
                 sign.unlink()
             os.close(handle)
+
+
+def locked_sign(project: Project, run_id: int) -> int | None:
+    """The handle of the run's sign of life: the run lives while any process has it open.
+
+    For a process that is only being started: on a busy machine that takes longer than silence is
+    borne. None where nothing can be locked.
+    """
+    return _locked(_sign(project, run_id))
 
 
 def is_dead(project: Project, run: Run) -> bool:

@@ -25,7 +25,7 @@ from labeler.errors import BadInput, LabelerError, Stopped
 from labeler.failures import sentence
 from labeler.heartbeat import Heart
 from labeler.jobs import JOBS
-from labeler.living import alive_now, mark_dead
+from labeler.living import alive_now, locked_sign, mark_dead
 from labeler.own_process import command, start
 from labeler.progress import Progress, silent
 from labeler.project import Project
@@ -55,12 +55,16 @@ def start_run(project: Project, kind: str, params: dict[str, Any]) -> Run:
             called = CALLED.get(kind, kind)
             raise BadInput(f"Another {called} is running; start this one when it is through.")
         return run
+    sign = locked_sign(project, run.id)
     try:
-        process = _spawn(project, run.id)
+        process = _spawn(project, run.id, sign)
     except OSError as error:
         message = f"The {kind} run could not be started: {error.strerror}; try again."
         runs.finish(project.store, run.id, "failed", message)
         raise LabelerError(message) from error
+    finally:
+        if sign is not None:
+            os.close(sign)
     runs.set_pid(project.store, run.id, process.pid)
     threading.Thread(target=_reap, args=(project, run.id, process), daemon=True).start()
     return runs.get(project.store, run.id) or run
@@ -102,8 +106,11 @@ def log_file(project: Project, run_id: int) -> Path:
     return project.runs_folder / f"{run_id}.log"
 
 
-def _spawn(project: Project, run_id: int) -> subprocess.Popen[bytes]:
-    """A process in a session of its own: closing the page or the terminal doesn't end it."""
+def _spawn(project: Project, run_id: int, sign: int | None) -> subprocess.Popen[bytes]:
+    """A process in a session of its own: closing the page or the terminal doesn't end it.
+
+    It has the run's `sign` of life from its first moment on.
+    """
     with os.fdopen(opened_log(log_file(project, run_id)), "ab") as log:
         return start(
             command(project, "_run", str(run_id)),
@@ -111,6 +118,7 @@ def _spawn(project: Project, run_id: int) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            pass_fds=() if sign is None else (sign,),
         )
 
 

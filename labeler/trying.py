@@ -72,6 +72,12 @@ class Tryer:
         self._pending: dict[int, Trial] = {}
         self._line: queue.Queue[tuple[int, Trial] | None] | None = None
         self._state = "off"
+        self._settled = 0
+
+    @property
+    def settled(self) -> int:
+        """How many pictures were answered so far, with what was found or with a problem."""
+        return self._settled
 
     @property
     def state(self) -> str:
@@ -100,7 +106,8 @@ class Tryer:
             except OSError as error:
                 self._state = "off"
                 why = f"can't be started: {error.strerror}; try again."
-                self._pending.pop(number).settle(problem=f"What looks at pictures {why}")
+                problem = f"What looks at pictures {why}"
+                self._settle(self._pending.pop(number), problem=problem)
                 return
             self._line = queue.Queue()
             for work in (self._send, self._hear):
@@ -135,7 +142,7 @@ class Tryer:
                     self._pending[number] = trial
                     self._pass_on(number, trial)
                 else:
-                    trial.settle(problem=_ENDED)
+                    self._settle(trial, problem=_ENDED)
         helper.stdout.close()
         helper.wait()
 
@@ -145,7 +152,13 @@ class Tryer:
                 self._state = message["state"]
                 return
             trial = self._pending.pop(message["id"])
-        trial.settle(message.get("found"), message.get("problem"))
+        self._settle(trial, message.get("found"), message.get("problem"))
+
+    def _settle(
+        self, trial: Trial, found: dict[str, Any] | None = None, problem: str | None = None
+    ) -> None:
+        trial.settle(found, problem)
+        self._settled += 1
 
 
 def tryer(project: Project) -> Tryer:

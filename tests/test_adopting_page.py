@@ -11,7 +11,7 @@ from pathlib import Path
 import published
 import pytest
 from collection import add_version, give_scores, make_collection
-from test_pages import all_markdown, button, opened, words_of_errors
+from test_pages import all_markdown, button, opened, watched, words_of_errors
 
 import db.images
 import db.runs
@@ -87,10 +87,7 @@ def test_while_it_is_added_the_page_shows_how_far_it_is(served: Project) -> None
     db.runs.beat(served.store, run.id, 30, 40, "predicting")
     page = opened("train")
     assert "head-file" not in [each.key for each in page.text_input]
-    button(page, "Stop").click().run()
-    stopped = db.runs.get(served.store, run.id)
-    assert stopped is not None
-    assert stopped.stop_requested
+    assert {"kind": "adopt", "run": run.id} in watched(page)
 
 
 def test_a_head_that_does_not_fit_is_told_on_the_page(served: Project, tmp_path: Path) -> None:

@@ -6,16 +6,20 @@ of waits for its heartbeat to go stale.
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from db import runs as rows
+from db.schema import RunRow
 from labeler import runs
 from labeler.app.running import latest
 from labeler.heartbeat import Heart
@@ -91,3 +95,24 @@ def test_a_run_without_a_sign_waits_for_its_heartbeat(project: Project) -> None:
     again = rows.get(project.store, run.id)
     assert again is not None
     assert again.state == "active"
+
+
+def test_a_run_whose_process_is_slow_to_start_is_alive(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = [sys.executable, "-c", "import signal; signal.pause()"]
+    monkeypatch.setattr(runs, "command", lambda *_: waiting)
+    run = runs.start_run(project, "import", {"paths": []})
+    assert run.pid is not None
+    try:
+        with project.store.transaction() as session:
+            long_ago = {"heartbeat_at": datetime.now(UTC) - timedelta(minutes=2)}
+            session.execute(update(RunRow).where(RunRow.id == run.id).values(long_ago))
+        mark_dead(project)
+        shown = latest(project, "import")
+        assert shown is not None
+        assert (shown.id, shown.state) == (run.id, "active")
+    finally:
+        os.kill(run.pid, signal.SIGKILL)
+    ended = runs.follow(project, run.id, pause=lambda: None)
+    assert ended.state == "failed"

@@ -35,6 +35,9 @@ _review = st.components.v2.component(
 _grid = st.components.v2.component(
     "labeler_grid", js=_read("shared.js", "grid.js"), css=_read("shared.css", "grid.css")
 )
+_watch = st.components.v2.component(
+    "labeler_watch", js=_read("shared.js", "watch.js"), css=_read("shared.css", "watch.css")
+)
 
 
 def score(data: dict[str, Any]) -> None:
@@ -55,6 +58,27 @@ def grid(items: Sequence[dict[str, Any]], key: str) -> int | None:
     """
     chosen = _grid(data={"items": tuple(items)}, key=key, on_selected_change=_nothing).selected
     return chosen if any(item["id"] == chosen for item in items) else None
+
+
+def watch(
+    what: str,
+    query: dict[str, Any],
+    key: str,
+    *,
+    offer: str | None = None,
+    more: str = "",
+    every: int | None = None,
+) -> bool:
+    """Show how far it is, as GET /api/watch/`what` tells, and run the page again when it has ended.
+
+    `more` stands behind what is told; it is asked for `every` so many milliseconds. Whether the
+    person took the `offer`, a button that is there as soon as there is an image.
+    """
+    data: dict[str, Any] = {"address": f"api/watch/{what}", "query": query, "more": more}
+    data |= {} if offer is None else {"offer": offer}
+    data |= {} if every is None else {"every": every}
+    told = _watch(data=data, key=key, on_ended_change=_nothing, on_taken_change=_nothing)
+    return bool(told.taken)
 
 
 def plain(data: dict[str, Any]) -> dict[str, Any]:

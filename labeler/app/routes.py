@@ -25,6 +25,7 @@ from db.errors import StoreError
 from db.records import MISTAKES, Receipt
 from db.sittings import Act
 from labeler import scoring
+from labeler.app import watching
 from labeler.app.handing_out import hands_of
 from labeler.app.items import image_items, moving_item, review_item
 from labeler.app.pictures import picture
@@ -40,26 +41,31 @@ MOST_EVENTS = 2000
 MOST_UNDONE = 60  # acts that a page can take back after it was opened anew
 
 
-class _ImageId(IntegerConvertor):
-    """What may be the id of an image, in an address: no number longer than an id can be."""
+class _RowId(IntegerConvertor):
+    """What may be a row's id, in an address: no number longer than an id can be."""
 
     regex = "[0-9]{1,18}"
 
 
-register_url_convertor("image", _ImageId())
+register_url_convertor("row", _RowId())
 
 
 def routes() -> list[Route]:
     """The app's own routes, to be served beside Streamlit's."""
     return [
-        Route("/img/{image_id:image}/{kind}", _answered(picture), methods=["GET"]),
+        Route("/img/{image_id:row}/{kind}", _answered(picture), methods=["GET"]),
         Route("/api/queue", _answered(queue), methods=["GET"]),
         Route("/api/recent", _answered(recent), methods=["GET"]),
         Route("/api/review", _answered(cards), methods=["GET"]),
         Route("/api/review/moved", _answered(moved), methods=["GET"]),
         Route("/api/stats", _answered(stats), methods=["GET"]),
-        Route("/api/image/{image_id:image}", _answered(one_image), methods=["GET"]),
+        Route("/api/image/{image_id:row}", _answered(one_image), methods=["GET"]),
         Route("/api/events", events, methods=["POST"]),
+        Route("/api/watch/run", _answered(watching.run), methods=["GET"]),
+        Route("/api/watch/begun", _answered(watching.begun), methods=["GET"]),
+        Route("/api/watch/trials", _answered(watching.trials), methods=["GET"]),
+        Route("/api/watch/project", _answered(watching.readable), methods=["GET"]),
+        Route("/api/runs/{run_id:row}/stop", _answered(watching.stop), methods=["POST"]),
         # Else Streamlit would answer a mistyped path with its page and status 200.
         Route("/api/{rest:path}", unknown),
         Route("/img/{rest:path}", unknown),

@@ -1,25 +1,29 @@
 """A background run on a page: its progress while it goes, what became of it afterwards.
 
 The run lives in its own process and its row in the store; the page only looks. So a reload, a
-second tab or a closed laptop lid changes nothing, and a page asks again only while a run is active.
+second tab or a closed laptop lid changes nothing. A page asks again only while a run is active, by
+its own code (`labeler.app.watching` answers); its script runs again when the run has ended.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
 
 import streamlit as st
 
 import db.runs
 from db.records import Run
-from labeler.app import words
-from labeler.app.shell import friendly
+from labeler.app import components, words
 from labeler.living import is_dead, mark_dead
 from labeler.progress import Pace
 from labeler.project import Project
 
-ASK_AGAIN = 0.7  # seconds between two looks at an active run
+LONG_WORK = ("import", "embed")
+PACES = 8  # runs whose pace is remembered
 NEXT_STEP = {
     "import": "Start the import again: it goes on where it stopped.",
     "embed": "Start the embedding again: it goes on where it stopped.",
@@ -48,6 +52,8 @@ DOING = {
     "backup": "Backing up",
     "doctor": "Checking",
 }
+_paces: OrderedDict[tuple[Path, int], Pace] = OrderedDict()
+_looking = threading.Lock()
 
 
 def latest(project: Project, kind: str) -> Run | None:
@@ -70,47 +76,28 @@ def active(project: Project, kind: str) -> bool:
     return run is not None and run.state == "active"
 
 
-def watch(project: Project, kind: str, also: Callable[[Run], None] | None = None) -> None:
+def watch(project: Project, kind: str, offer: str | None = None) -> bool:
     """Show the active run of `kind`, if there is one, and run the whole page once when it ends.
 
-    `also` draws more of the run (a loss curve) below its progress.
+    Whether the person took the `offer` (see `components.watch`).
     """
-    if not active(project, kind):
-        return
-
-    @st.fragment(run_every=ASK_AGAIN)
-    def look() -> None:
-        with friendly(waits=False):
-            run = latest(project, kind)
-            if run is None or run.state != "active":
-                st.rerun()
-            show_progress(project, run)
-            if also is not None:
-                also(run)
-
-    look()
+    run = latest(project, kind)
+    if run is None or run.state != "active":
+        return False
+    return components.watch("run", {"kind": kind, "run": run.id}, f"watch-{kind}", offer=offer)
 
 
-def show_progress(project: Project, run: Run) -> None:
+def progress_now(project: Project, run: Run) -> str:
+    """How far the run is, and how long its phase will take at the pace that was seen of it."""
     done = run.done or 0
-    share = min(1.0, done / run.total) if run.total else 0.0
-    pace = _pace(run.id)
-    pace.seen(done, run.what or "", time.monotonic())
-    left = pace.left(run.total) if run.total else None
-    with st.container(border=True):
-        row = st.container(horizontal=True, vertical_alignment="center")
-        row.markdown(f"**{DOING[run.kind]}**", width="stretch")
-        stopping = run.stop_requested
-        if row.button(
-            "Stopping …" if stopping else "Stop",
-            key=f"stop-{run.kind}",
-            icon=":material/stop_circle:",
-            disabled=stopping,
-            help="What is finished so far is kept.",
-        ):
-            db.runs.request_stop(project.store, run.id)
-            st.rerun(scope="fragment")
-        st.progress(share, text=words.plain(progress_line(run, left)))
+    with _looking:
+        pace = _paces.setdefault((project.folder, run.id), Pace())
+        _paces.move_to_end((project.folder, run.id))
+        while len(_paces) > PACES:
+            _paces.popitem(last=False)
+        pace.seen(done, run.what or "", time.monotonic())
+        left = pace.left(run.total) if run.total else None
+    return progress_line(run, left)
 
 
 def progress_line(run: Run, left: float | None) -> str:
@@ -140,11 +127,3 @@ def show_outcome(run: Run | None) -> None:
     else:
         reason = run.message or "The process ended before it was finished."
         st.error(words.plain(reason) + "  \n" + NEXT_STEP[run.kind], icon=":material/info:")
-
-
-def _pace(run_id: int) -> Pace:
-    """What this session has seen of the run's pace."""
-    kept = st.session_state.get("pace")
-    if kept is None or kept[0] != run_id:
-        kept = st.session_state["pace"] = (run_id, Pace())
-    return kept[1]

@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 import streamlit as st
 
 from db.errors import StoreError
+from labeler.app import components
 from labeler.app.serving import current_project
 from labeler.app.words import plain
 from labeler.diagnosis import diagnosed
@@ -20,22 +21,22 @@ from model.errors import ModelError
 PRESENTABLE = (LabelerError, ModelError, StoreError, OSError)
 
 
-LOOK_AGAIN = 3.0  # seconds
+LOOK_AGAIN = 3000  # milliseconds
 
 
 @contextmanager
-def friendly(*, waits: bool = True) -> Iterator[None]:
+def friendly() -> Iterator[None]:
     """Show what a person can do something about as one sentence instead of a traceback.
 
-    A page `waits` for a project that can't be read to be there again, and is then made anew.
+    A page waits for a project that can't be read to be there again, and is then made anew.
     """
     try:
         with _diagnosed():
             yield
     except PRESENTABLE as error:
         st.error(plain(sentence(error) or str(error)), icon=":material/info:")
-        if waits and not _can_be_read():
-            _look_again()
+        if not _can_be_read():
+            components.watch("project", {}, "project-again", every=LOOK_AGAIN)
 
 
 @contextmanager
@@ -55,15 +56,6 @@ def _can_be_read() -> bool:
         return project is None or project.store.setting("encoder") is not None
     except PRESENTABLE:
         return False
-
-
-def _look_again() -> None:
-    @st.fragment(run_every=LOOK_AGAIN)
-    def look() -> None:
-        if _can_be_read():
-            st.rerun()
-
-    look()
 
 
 def opened_project() -> Project:

@@ -15,6 +15,8 @@ from live import App, until
 from playwright.sync_api import Page, expect
 
 import db.images
+import db.runs
+from labeler.heartbeat import Heart
 from labeler.importing import import_paths
 from labeler.project import Project
 
@@ -56,6 +58,30 @@ def test_the_first_run_takes_a_folder_to_the_first_score(
     expect(page.get_by_text("0 of 8 images scored")).to_be_visible()
     counts = db.images.count_by_state(Project.open(target).store)
     assert counts == {"fine": 8, "unreadable": 1, "missing": 0}
+
+
+def test_scoring_starts_while_an_import_runs_whenever_it_is_asked_for(
+    page: Page, app: App, project: Project
+) -> None:
+    page.goto(f"{app.url}/start")
+    expect(page.get_by_role("button", name="Import")).to_be_visible()
+    run, _ = db.runs.start(project.store, "import", {})
+    with Heart(project, run.id) as heart:
+        heart.progress(3, 12, "importing")
+        # An open form gives way to the import, by itself.
+        expect(page.get_by_text("importing: 3 of 12")).to_be_visible()
+        expect(page.get_by_role("button", name="Import")).to_be_hidden()
+        for link in ("Train", "Review", "Add pictures") * 2:
+            page.get_by_role("button", name="Start scoring meanwhile").click()
+            page.locator(".labeler.score[data-state=ready]").wait_for()
+            page.get_by_role("link", name=link).click()
+            page.get_by_role("link", name="Add pictures").click()
+        page.get_by_role("button", name="Stop").click()
+        expect(page.get_by_role("button", name="Stopping")).to_be_disabled()
+        until(lambda: db.runs.get(project.store, run.id).stop_requested, "it was not asked to stop")
+    db.runs.finish(project.store, run.id, "stopped", "Stopped.")
+    expect(page.get_by_role("button", name="Import")).to_be_visible()
+    expect(page.get_by_text("Start the import again")).to_be_visible()
 
 
 def test_a_clicked_image_tells_its_story_and_leads_to_its_neighbours(app: App, page: Page) -> None:

@@ -38,6 +38,16 @@ async function getJson(path, query = {}) {
   return answer(response);
 }
 
+async function postJson(path, body = {}) {
+  const response = await fetch(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-Labeler": "1" },
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(15000),
+  });
+  return answer(response);
+}
+
 // The body of a response of ours; throws an Error with the server's own sentence otherwise.
 async function answer(response) {
   const json = (response.headers.get("content-type") || "").startsWith("application/json");
@@ -154,11 +164,11 @@ function releaseFocus() {
 // mount still there: only one that is gone from the document a moment later is closed.
 function mounted(Page) {
   const pages = new WeakMap();
-  return function ({ parentElement, data, setStateValue }) {
+  return function ({ parentElement, data, setStateValue, setTriggerValue }) {
     let page = pages.get(parentElement);
     if (page) page.update(data);
     else {
-      page = new Page(parentElement, data, setStateValue);
+      page = new Page(parentElement, data, setStateValue, setTriggerValue);
       pages.set(parentElement, page);
     }
     return () =>

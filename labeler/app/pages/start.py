@@ -14,11 +14,12 @@ import streamlit as st
 import db.embeddings
 import db.images
 from labeler import runs
-from labeler.app import running, words
+from labeler.app import components, running, words
 from labeler.app.carry_part import carry_part
 from labeler.app.folders import Look, look
 from labeler.app.items import shown_name
 from labeler.app.navigation import go_to
+from labeler.app.running import LONG_WORK
 from labeler.app.score_file_part import score_file_part
 from labeler.app.serving import current_project
 from labeler.app.shell import friendly
@@ -29,7 +30,7 @@ from labeler.typed_paths import typed_path
 from model.encoders import canonical
 
 FORM_WIDTH = 820
-LONG_WORK = ("import", "embed")
+LOOK_AGAIN = 2000  # milliseconds
 
 # What each choice means: what it costs once, and how well it tells pictures apart.
 ENCODERS = {
@@ -51,9 +52,12 @@ def show() -> None:
     else:
         welcome()
     if project is not None and busy:
-        for kind in LONG_WORK:
-            running.watch(project, kind, lambda _run: offer_scoring(project))
+        # Scoring needs no embeddings: whoever is in a hurry starts with what is imported.
+        offers = [running.watch(project, kind, "Start scoring meanwhile") for kind in LONG_WORK]
+        if any(offers):
+            go_to("score")
         return
+    follow_others(project)
     if project is not None:
         outcome(project)
         carry_part(project)
@@ -61,6 +65,13 @@ def show() -> None:
     if project is not None and images:
         score_file_part(project)
         unreadable(read_status(project))
+
+
+def follow_others(project: Project | None) -> None:
+    """Show the import in the form's place as soon as one begins: in another tab, by a command."""
+    newest = running.newest(project, LONG_WORK) if project else None
+    query = {"after": newest.id if newest else 0}
+    components.watch("begun", query, "watch-begun", every=LOOK_AGAIN)
 
 
 def welcome() -> None:
@@ -217,14 +228,6 @@ def outcome(project: Project) -> None:
     if waiting and row.button(f"Embed {words.count(waiting, 'image')}", icon=":material/memory:"):
         runs.start_run(project, "embed", {})
         st.rerun()
-
-
-def offer_scoring(project: Project) -> None:
-    """Scoring needs no embeddings: whoever is in a hurry starts with what is imported."""
-    if db.images.count_by_state(project.store)["fine"] and st.button(
-        "Start scoring meanwhile", icon=":material/touch_app:"
-    ):
-        go_to("score")
 
 
 def waiting_for_embedding(project: Project) -> int:

@@ -12,7 +12,7 @@ import streamlit as st
 import db.runs
 import db.scores
 import db.versions
-from db.records import Run, Version
+from db.records import Version
 from labeler import comparing, measures, runs
 from labeler.app import adopting, charts, running, words
 from labeler.app.gallery import pick, tile
@@ -48,7 +48,7 @@ def show() -> None:
 
 def training(project: Project) -> None:
     if running.active(project, "train"):
-        running.watch(project, "train", live_loss)
+        running.watch(project, "train")
         return
     running.show_outcome(running.latest(project, "train"))
     scored = db.scores.scored_count(project.store)
@@ -100,11 +100,6 @@ def button_label(version: Version | None, new: int, scored: int) -> str:
     if version is None:
         return f"Train with {words.count(scored, 'score')}"
     return f"Retrain with {words.count(new, 'new score')}" if new else "Retrain"
-
-
-def live_loss(run: Run) -> None:
-    if len(curve := measures.points(run.curve)) > 1:
-        st.altair_chart(charts.loss_curve(curve), width="stretch")
 
 
 def result(project: Project, versions: list[Version]) -> None:

@@ -10,7 +10,7 @@ import db.images
 import db.versions
 from db.records import Image
 from labeler.adding import add_pictures
-from labeler.app import running, words
+from labeler.app import components, running, words
 from labeler.app.filter_part import filter_part
 from labeler.app.gallery import pick, tile
 from labeler.app.items import shown_name
@@ -20,13 +20,7 @@ from labeler.brackets import bracket_of
 from labeler.project import Project
 from labeler.trying import MOST_AT_ONCE, Trial, tryer
 
-ASK_AGAIN = 0.4  # seconds between two looks while an answer is awaited
-WAITING = {
-    "off": "Starting …",
-    "starting": "Starting …",
-    "loading": "Loading the encoder … The first picture waits for it, the next ones don't.",
-    "looking": "Looking …",
-}
+ASK_AGAIN = 400  # milliseconds between two looks while an answer is awaited
 Dropped = dict[str, Any]  # what the browser sent, by an id of its own
 
 
@@ -50,10 +44,9 @@ def try_pictures(project: Project, version: str) -> None:
         "unless you add them to the project."
     )
     dropped = drop_zone()
+    settled = tryer(project).settled  # before it is looked at which are answered
     trials = asked(project, dropped, version)
-    waiting = [trial for trial in trials.values() if not trial.answered]
-    if waiting:
-        wait(project, trials)
+    wait(trials, settled)
     new = [key for key, trial in trials.items() if trial.found and not known(project, trial)]
     if len(new) > 1:
         add_button(project, dropped, trials, new, f"Add these {len(new)} to the project")
@@ -95,18 +88,13 @@ def asked(project: Project, dropped: Dropped, version: str) -> dict[str, Trial]:
     return {key: trial for (key, _), trial in now.items()}
 
 
-def wait(project: Project, trials: dict[str, Trial]) -> None:
-    """Say what is going on, and run the whole page again as soon as there is an answer."""
+def wait(trials: dict[str, Trial], settled: int) -> None:
+    """Say what is going on, and run the whole page again as soon as there is another answer."""
     answered = sum(trial.answered for trial in trials.values())
-
-    @st.fragment(run_every=ASK_AGAIN)
-    def look() -> None:
-        if sum(trial.answered for trial in trials.values()) > answered:
-            st.rerun()
+    if answered < len(trials):
         how_far = f" {answered} of {len(trials)} done." if len(trials) > 1 else ""
-        st.info(WAITING[tryer(project).state] + how_far, icon=":material/hourglass_top:")
-
-    look()
+        query = {"settled": settled}
+        components.watch("trials", query, "watch-trials", more=how_far, every=ASK_AGAIN)
 
 
 def result(project: Project, dropped: Dropped, trials: dict[str, Trial], key: str) -> None:
