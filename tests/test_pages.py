@@ -184,6 +184,20 @@ def test_a_failed_run_shows_its_message_and_the_next_step(served: Project) -> No
     assert button(page, "Train with")
 
 
+@pytest.mark.parametrize("kind", ["train", "adopt"])
+def test_a_stopped_run_speaks_of_the_list_of_versions_only_where_there_is_one(
+    served: Project, kind: str
+) -> None:
+    run, _ = db.runs.start(served.store, kind, {})
+    db.runs.finish(served.store, run.id, "stopped", "Stopped.")
+    told = opened("train").info[0].value
+    assert told.startswith("Stopped. ")
+    assert "below" not in told
+    add_version(served, noise=0.3)
+    add_version(served, noise=0.2)
+    assert "list below already can be made active" in opened("train").info[0].value
+
+
 def test_an_older_version_can_be_made_active_again(served: Project) -> None:
     first, second = add_version(served, noise=0.3), add_version(served, noise=0.2)
     page = opened("train")

@@ -32,7 +32,7 @@ def adopting(project: Project) -> None:
     if running.active(project, "adopt"):
         running.watch(project, "adopt")
         return
-    running.show_outcome(running.latest(project, "adopt"))
+    running.show_outcome(running.latest(project, "adopt"), running.made_already(project))
     with st.expander("Use somebody else's head", icon=":material/group_add:"):
         form(project)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import streamlit as st
 
 import db.runs
+import db.versions
 from db.records import Run
 from labeler.app import components, words
 from labeler.living import is_dead, mark_dead
@@ -27,13 +28,14 @@ PACES = 8  # runs whose pace is remembered
 NEXT_STEP = {
     "import": "Start the import again: it goes on where it stopped.",
     "embed": "Start the embedding again: it goes on where it stopped.",
-    "train": "Train again; a version that is in the list below already can be made active there.",
+    "train": "Train again.",
     "export": "Write again: what lies there already is not copied anew.",
-    "adopt": "Add it again, or make it active below if it is there already.",
+    "adopt": "Add it again.",
     "predict": "Filter again: what was predicted and copied is not done anew.",
     "backup": "Back up again; nothing is left of the one that was begun.",
     "doctor": "Check again; nothing was changed.",
 }
+MADE_ALREADY = "A version that is in the list below already can be made active there."
 # What the phases of a run are called to a person; others say it themselves.
 PHASES = {"training": "learning from all, and without a part to be judged on it"}
 # What a run does, in order; the time left is told of the phase that it is in.
@@ -118,12 +120,21 @@ def _following(run: Run) -> str:
     return " and ".join(phases[phases.index(run.what) + 1 :]) if run.what in phases else ""
 
 
-def show_outcome(run: Run | None) -> None:
-    """What became of the last run when it didn't finish: its message and the next step."""
+def show_outcome(run: Run | None, also: str = "") -> None:
+    """What became of the last run when it didn't finish: its message and the next step, `also` what
+    else there is to do.
+    """
     if run is None or run.state not in ("failed", "stopped"):
         return
+    step = f"{NEXT_STEP[run.kind]} {also}".rstrip()
     if run.state == "stopped":
-        st.info("Stopped. " + NEXT_STEP[run.kind], icon=":material/stop_circle:")
+        st.info(f"Stopped. {step}", icon=":material/stop_circle:")
     else:
         reason = run.message or "The process ended before it was finished."
-        st.error(words.plain(reason) + "  \n" + NEXT_STEP[run.kind], icon=":material/info:")
+        st.error(f"{words.plain(reason)}  \n{step}", icon=":material/info:")
+
+
+def made_already(project: Project) -> str:
+    """Where a version can be made active: what made it may have ended before that was done."""
+    versions = db.versions.history(project.store)
+    return "" if all(version.active for version in versions) else MADE_ALREADY

@@ -50,7 +50,7 @@ def training(project: Project) -> None:
     if running.active(project, "train"):
         running.watch(project, "train")
         return
-    running.show_outcome(running.latest(project, "train"))
+    running.show_outcome(running.latest(project, "train"), running.made_already(project))
     scored = db.scores.scored_count(project.store)
     if scored < FEWEST_TO_TRAIN:
         refuse(scored)
