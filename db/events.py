@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -47,7 +47,7 @@ def record(store: Store, events: Sequence[Event]) -> list[Receipt]:
         receipts = [ledger.take(event) for event in events]
         ledger.write()
         apply_rule(session, rule_in(session), ledger.touched)
-        return receipts
+        return ledger.with_outcome(receipts)
 
 
 @dataclass
@@ -73,11 +73,13 @@ class _Ledger:
         self._drawn: list[dict[str, str]] = []
         # The images that exist, what each holds, and who has scored it.
         rows = session.execute(
-            select(ImageRow.id, ImageRow.content_hash).where(
+            select(ImageRow.id, ImageRow.content_hash, ImageRow.hand_score).where(
                 is_among(ImageRow.id, {int(event.image_id) for event in events})
             )
-        )
-        self._hashes: dict[int, str | None] = dict(rows.all())
+        ).all()
+        self._hashes: dict[int, str | None] = {row.id: row.content_hash for row in rows}
+        self._standing: dict[int, float | None] = {row.id: row.hand_score for row in rows}
+        self._taken: dict[str, int] = {}  # of the events that are new: the image
         self._shown = {e.shown_hash for e in events if isinstance(e.shown_hash, str)}
         self._scorers: dict[int, set[str | None]] = {image_id: set() for image_id in self._hashes}
         self._note_scorers(self._scorers)
@@ -97,11 +99,30 @@ class _Ledger:
         if not self._is_what_was_shown(event):
             # An older copy of the store was restored: the id went to another image meanwhile.
             return Receipt(event.event_id, accepted=False, problem=_ANOTHER)
+        image_id = int(event.image_id)
+        before = self._standing[image_id]
         if event.kind == "score":
             self._score(event)
+            if event.undone_at is None:
+                self._standing[image_id] = value_of(event)
         else:
             self._skip(event)
-        return Receipt(event.event_id, accepted=True)
+        self._taken[event.event_id] = image_id
+        return Receipt(event.event_id, accepted=True, before=before)
+
+    def with_outcome(self, receipts: list[Receipt]) -> list[Receipt]:
+        """The receipts with what counts now, once everything is written."""
+        ids = set(self._taken.values())
+        found = self._session.execute(
+            select(ImageRow.id, ImageRow.hand_score).where(is_among(ImageRow.id, ids))
+        )
+        now: dict[int, float | None] = dict(found.all())
+        return [
+            replace(each, after=now.get(self._taken[each.event_id]))
+            if each.accepted and not each.repeated and each.event_id in self._taken
+            else each
+            for each in receipts
+        ]
 
     def _is_what_was_shown(self, event: Event) -> bool:
         image_id, shown = int(event.image_id), event.shown_hash
@@ -194,7 +215,20 @@ class _Ledger:
             self.touched.add(entry.image_id)
             self._note_scorers([entry.image_id])
         self._settle_round(entry, event)
-        return Receipt(event.event_id, accepted=True)
+        self._taken[event.event_id] = entry.image_id
+        before = self._standing.get(entry.image_id)
+        if entry.table is HandScoreRow:
+            self._standing[entry.image_id] = self._latest_value(entry.image_id)
+        return Receipt(event.event_id, accepted=True, before=before)
+
+    def _latest_value(self, image_id: int) -> float | None:
+        """The last score of the image that is not undone."""
+        latest = (
+            select(HandScoreRow.value)
+            .where(HandScoreRow.image_id == image_id, HandScoreRow.undone_at.is_(None))
+            .order_by(HandScoreRow.id.desc())
+        )
+        return self._session.scalar(latest.limit(1))
 
     def _note_scorers(self, image_ids: Iterable[int]) -> None:
         """Who has a score of each of these images that is not undone."""

@@ -172,13 +172,17 @@ class Event:
 class Receipt:
     """What became of an event: `accepted` ones may be forgotten by the sender.
 
-    `problem` says why one was not accepted; sending it again unchanged won't help.
+    `problem` says why one was not accepted; sending it again unchanged won't help. Of what was
+    taken now, `before` is the hand score that its image had until then, and `after` the one that
+    it has when all events that came with it are taken: the sender may not know of others' acts.
     """
 
     event_id: str
     accepted: bool
     repeated: bool = False
     problem: str | None = None
+    before: float | None = None
+    after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

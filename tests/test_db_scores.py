@@ -86,6 +86,35 @@ def test_the_same_event_again_changes_nothing(store: Store) -> None:
     assert len(scores.history(store, image_id)) == 2
 
 
+def test_a_receipt_tells_what_counted_before_and_what_counts_now(store: Store) -> None:
+    image_id, other = add_images(store, 2)
+    assert (score(store, image_id, 7).before, score(store, other, 1).after) == (None, 1)
+    # Of somebody who takes it for unscored still, all in one batch.
+    told = scores.record(
+        store,
+        [
+            event("mine", "score", image_id, value=3),
+            event("back", "undo", image_id, undoes="mine"),
+            event("again", "score", image_id, value=4),
+            event("past", "skip", other),
+            event("mine", "score", image_id, value=3),
+            event("gone", "undo", undoes="nothing"),
+        ],
+    )
+    assert [(each.before, each.after) for each in told] == [
+        (7, 4),
+        (3, 4),
+        (7, 4),
+        (1, 1),
+        (None, None),  # a repetition
+        (None, None),  # refused
+    ]
+    [undone] = scores.record(store, [event("last", "undo", image_id, undoes="again")])
+    assert (undone.before, undone.after) == (4, 7)
+    rules.set_effective_rule(store, Rule("mean"))
+    assert score(store, image_id, 2, scorer="bob").after == 4.5
+
+
 def test_an_event_sent_again_after_it_was_undone_stays_undone(store: Store) -> None:
     (image_id,) = add_images(store, 1)
     five, undo = event("five", "score", image_id, value=5), event("undo", "undo", undoes="five")

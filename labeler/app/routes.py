@@ -243,6 +243,8 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
         "accepted": receipt.accepted,
         "repeated": receipt.repeated,
         "problem": receipt.problem,
+        "before": receipt.before,
+        "after": receipt.after,
     }
 
 

@@ -224,6 +224,20 @@ def test_missing_pictures_are_passed_over_and_scoring_goes_on(
     assert not {image.id for image in gone} & stored(project).keys()
 
 
+def test_small_pictures_wait_for_an_app_that_is_away(page: Page, app: App) -> None:
+    page.route("**/img/*/thumbnail*", lambda route: route.abort())
+    page.goto(f"{app.url}/review")
+    place = page.locator(".card .frame .broken")
+    expect(place.first).to_have_text("The app doesn't answer.")
+    assert "missing" not in "".join(place.all_text_contents())
+    page.unroute_all()
+    expect(place).to_have_count(0)  # by itself
+    until(
+        lambda: page.locator(".card .frame img").first.evaluate("i => i.naturalWidth"),
+        "there is no picture",
+    )
+
+
 def test_missing_pictures_are_marked_in_explore_and_review(
     page: Page, app: App, project: Project
 ) -> None:

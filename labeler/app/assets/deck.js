@@ -163,10 +163,11 @@ class Deck {
     const settled = async (state) => {
       if (item.element !== picture) return;
       item.state = state;
-      const why = state === "broken" ? await whyMissing(item, "preview") : "";
+      const why = state === "broken" ? await whyNoPicture(item, "preview") : {};
       if (item.element !== picture) return; // tried again meanwhile
-      item.missing = why; // in a sentence
-      if (state === "broken" && !why) this.retryLater(item);
+      item.missing = why.missing ?? ""; // in a sentence
+      item.away = why.away ?? "";
+      if (state === "broken" && !item.missing) this.retryLater(item);
       this.changed();
     };
     picture.src = imageUrl(item, "preview");

@@ -3,7 +3,6 @@
 // a closed tab or a dead server loses none; sending one twice is harmless (the id is unique).
 
 const CHUNK_BYTES = 24000; // a keepalive request and the one before it together stay under 64 KB
-const RETRY_MS = [400, 800, 1500, 3000, 5000];
 
 class Outbox {
   constructor(project) {
@@ -19,7 +18,7 @@ class Outbox {
     this.adopt();
     addEventListener("pagehide", () => this.sendLast());
     addEventListener("online", () => this.flush());
-    addEventListener("storage", (event) => this.dropElsewhereSaved(event));
+    addEventListener("storage", (event) => this.heardElsewhere(event));
     addEventListener("beforeunload", (event) => {
       if (!this.keeps && this.pending.length) event.preventDefault();
     });
@@ -51,7 +50,8 @@ class Outbox {
     }
   }
 
-  // Takes an event and returns it with its id; it is kept before this returns.
+  // Takes an event and returns it with its id; it is kept before this returns. What its page takes for
+  // the image's score until then, and after an undo, is `known`: others may have done more meanwhile.
   add(event) {
     return this.addTogether([event])[0];
   }
@@ -110,7 +110,7 @@ class Outbox {
         this.failures = 0;
         if (!this.pending.length) this.tell("saved", body.stats);
       } catch (error) {
-        this.problem = error.status ? error.message : "The server doesn't answer.";
+        this.problem = error.status ? error.message : NO_ANSWER;
         const wait = RETRY_MS[Math.min(this.failures++, RETRY_MS.length - 1)];
         this.timer = setTimeout(() => this.flush(), wait);
         return;
@@ -137,7 +137,9 @@ class Outbox {
 
   settle(receipts) {
     for (const receipt of receipts) {
+      const event = this.pending.find((waiting) => waiting.event === receipt.event);
       this.forget(receipt.event);
+      if (event && receipt.accepted && !receipt.repeated) this.tell("taken", { ...receipt, event });
       if (!receipt.accepted) this.refused.push(receipt.problem);
     }
     this.changed();
@@ -157,12 +159,21 @@ class Outbox {
     if (this.pending.length) this.post(this.firstChunk()).catch(() => {});
   }
 
-  // Another tab had it acknowledged; the copy here needs no sending.
-  dropElsewhereSaved(event) {
-    if (!event.key?.startsWith(this.prefix) || event.newValue !== null) return;
+  // What another tab does: an event that it keeps tells this page what an image's score is by now; one
+  // that it had acknowledged needs no sending here.
+  heardElsewhere(event) {
+    if (!event.key?.startsWith(this.prefix)) return;
+    const added = parsed(event.newValue);
+    if (added) this.tell("elsewhere", added);
+    if (event.newValue !== null) return;
     const id = event.key.slice(this.prefix.length);
     this.pending = this.pending.filter((waiting) => waiting.event !== id);
     this.changed();
+  }
+
+  // Whether more was done with the image since.
+  waitsFor(image) {
+    return this.pending.some((event) => event.image === image);
   }
 
   imageIds() {

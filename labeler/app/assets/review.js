@@ -44,13 +44,38 @@ class ReviewPage {
     this.data = data;
     this.stopListening?.();
     this.outbox = Outbox.of(data.project);
-    this.stopListening = this.outbox.listen((what) => this.heard(what));
+    this.stopListening = this.outbox.listen((what, body) => this.heard(what, body));
     this.choose(queue);
   }
 
-  heard(what) {
+  heard(what, body) {
+    if (what === "elsewhere") this.elsewhere(body);
+    if (what === "taken") this.taken(body);
     this.outbox.describe(this.head.saving);
     if (what === "saved") this.rested();
+  }
+
+  // Another window scored an image: its card leaves here, too, and no near-duplicate is scored again
+  // together with another card.
+  elsewhere(event) {
+    if (!["score", "confirm"].includes(event.kind)) return;
+    const card = this.cards.find((one) => one.item.id === event.image);
+    this.others.clear();
+    if (card) {
+      this.handled.add(event.image);
+      this.letGo(card, String(event.score));
+      this.left = Math.max(0, this.left - 1);
+      this.head.news.say(`${card.item.name} is scored ${event.score} by now, in another window.`);
+      this.settle();
+    }
+    for (const one of this.cards) one.twins.scoredElsewhere(event.image, event.score);
+  }
+
+  // The server took it: says so where that replaced a score that this page didn't know of.
+  taken({ event, before }) {
+    if (!["score", "confirm"].includes(event.kind) || before === (event.known ?? null) || before === event.score) return;
+    const item = this.undoable.map((done) => done.card?.item).find((one) => one?.id === event.image);
+    this.head.news.say(replacedWords(item ?? { name: "A near-duplicate" }, before, event.score));
   }
 
   // Opens a queue; `first` is an image that should stand at its head.
@@ -242,11 +267,20 @@ class ReviewPage {
     this.undoable.push({ image: card.item.id, events: this.outbox.addTogether(events), card, place, counts: { ...this.counts }, left: this.left });
     items.forEach((item, k) => this.tally(item, events[k]));
     for (const item of items) this.handled.add(item.id);
+    this.letGo(card, mark);
+    this.root.dataset.handled = Number(this.root.dataset.handled ?? 0) + 1;
+    this.settle();
+  }
+
+  letGo(card, mark) {
+    const place = this.cards.indexOf(card);
     this.cards.splice(place, 1);
     this.peek.show(null);
     if (this.focused === card) this.focusOn(this.cards[place] ?? this.cards[place - 1] ?? null);
     card.leave(mark).then(() => card.root.classList.contains("leaving") && card.root.remove());
-    this.root.dataset.handled = Number(this.root.dataset.handled ?? 0) + 1;
+  }
+
+  settle() {
     if (!this.cards.length) this.words.textContent = "Nothing left here: train again to find more.";
     this.mark();
     this.refill();
@@ -254,7 +288,8 @@ class ReviewPage {
 
   eventOf(lead, item, what) {
     const { version, threshold } = lead;
-    return { ...what, image: item.id, hash: item.hash, queue: item.queue, prediction: item.prediction, version, threshold };
+    const known = item.score;
+    return { ...what, image: item.id, known, hash: item.hash, queue: item.queue, prediction: item.prediction, version, threshold };
   }
 
   // Whether an image belongs to the queue on the screen.
@@ -276,7 +311,7 @@ class ReviewPage {
       return;
     }
     this.others.clear();
-    this.outbox.addTogether(last.events.map(({ event, image }) => ({ kind: "undo", image, undoes: event })));
+    this.outbox.addTogether(last.events.map(({ event, image, known }) => ({ kind: "undo", image, undoes: event, known })));
     if (!last.card) {
       this.choose(this.queue, last.image);
       return;

@@ -17,7 +17,8 @@ class ReviewHead {
     for (const [queue, words, more] of REVIEW_QUEUES) this.tabs.append(this.tab(queue, words, more, choose));
     this.saving = element("div", "saving");
     this.saving.setAttribute("role", "status");
-    this.tabs.append(this.saving);
+    this.news = new News();
+    this.tabs.append(this.news.root, this.saving);
     this.row = element("div", "head");
     this.row.append((this.round = element("div", "round")), (this.hints = element("div", "hints")));
     this.hints.append(this.undoButton()); // stays as it is: it may have the focus

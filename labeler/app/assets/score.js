@@ -31,7 +31,7 @@ class ScorePage {
     releaseFocus(); // else digits would be typed into the control that was just used
     this.stopListening?.();
     this.outbox = Outbox.of(data.project);
-    this.stopListening = this.outbox.listen((what, stats) => this.heard(what, stats));
+    this.stopListening = this.outbox.listen((what, body) => this.heard(what, body));
     const kept = remembered(`labeler:order:${data.project}`);
     const known = [...this.view.order.querySelectorAll("option")].some((choice) => choice.value === kept);
     this.view.order.value = known ? kept : data.orders[0][0];
@@ -95,7 +95,8 @@ class ScorePage {
       this.view.showFlash(item?.state === "broken" ? "no picture to score: s skips it" : "not loaded yet");
       return;
     }
-    const event = this.outbox.add({ kind: "score", image: item.id, score, ...this.shown(item) });
+    const known = this.isBlind() ? {} : { known: item.score };
+    const event = this.outbox.add({ kind: "score", image: item.id, score, ...known, ...this.shown(item) });
     this.undoable.push({ event: event.event, item, before: item.score });
     this.count(item.score, score);
     item.score = score;
@@ -121,7 +122,7 @@ class ScorePage {
   undo() {
     const last = this.undoable.pop();
     if (!last) return this.view.showFlash("nothing to undo");
-    this.outbox.add({ kind: "undo", image: last.item.id, undoes: last.event });
+    this.outbox.add({ kind: "undo", image: last.item.id, undoes: last.event, known: last.before });
     if (last.item.score !== last.before) this.count(last.item.score, last.before);
     last.item.score = last.before;
     this.deck.goTo(last.item);
@@ -134,13 +135,47 @@ class ScorePage {
     if (this.deck.move(step)) this.render();
   }
 
-  // On to the next picture; those that are known to be gone are passed over.
+  // On to the next picture; those that are known to be gone are passed over, and those that another
+  // window has scored meanwhile.
   advance() {
     this.deck.move(1);
     let gone = 0;
-    while (this.deck.current?.missing && this.deck.move(1)) gone += 1;
+    const done = (item) => item.elsewhere && !SCORED_ORDERS.includes(this.view.order.value);
+    for (let item = this.deck.current; item && (item.missing || done(item)) && this.deck.move(1); item = this.deck.current) {
+      if (item.missing) gone += 1;
+    }
     if (gone) this.view.showFlash(gone === 1 ? "passed over a missing picture" : `passed over ${gone} missing pictures`);
     this.render();
+  }
+
+  // Whether the scores of others, and so one's own before, stay hidden.
+  isBlind() {
+    return this.view.order.value === "others";
+  }
+
+  // Another window did something with an image that may be shown here.
+  elsewhere(event) {
+    const item = this.deck.find(event.image);
+    if (!item || event.kind === "skip" || this.isBlind()) return;
+    const score = event.kind === "undo" ? (event.known ?? null) : event.score;
+    item.elsewhere = score !== null;
+    item.score = score;
+    if (item === this.deck.current && score !== null) this.view.news.say(`${item.name} is scored ${score} by now, in another window.`);
+    this.render();
+  }
+
+  // The server took it: whether that replaced what this page didn't know of, and what undo leaves.
+  taken({ event, before, after }) {
+    if (event.known === undefined) return;
+    const item = this.deck.find(event.image);
+    if (event.kind === "undo" && item && !this.isBlind() && !this.outbox.waitsFor(event.image) && item.score !== after) {
+      item.score = after;
+      this.render();
+    }
+    if (event.kind !== "score" || before === event.known) return;
+    const done = this.undoable.find((one) => one.event === event.event);
+    if (done) done.before = before;
+    if (before !== event.score) this.view.news.say(replacedWords(item ?? done?.item ?? { name: "A picture" }, before, event.score));
   }
 
   zoomIn() {
@@ -170,7 +205,10 @@ class ScorePage {
     stats.today = Math.max(0, stats.today + (after === null ? -1 : before === null ? 1 : 0));
   }
 
-  heard(what, stats) {
+  heard(what, body) {
+    if (what === "elsewhere") return this.elsewhere(body);
+    if (what === "taken") return this.taken(body);
+    const stats = body;
     if (this.outbox.problem) this.wasAway = true;
     else if (what === "saved" && this.wasAway) {
       this.wasAway = false;
@@ -181,6 +219,7 @@ class ScorePage {
       this.view.showStats(stats);
     }
     this.outbox.describe(this.view.saving);
+    return null;
   }
 
   render() {
@@ -210,7 +249,7 @@ class ScorePage {
   // What stands where the picture would be.
   instead(item) {
     if (item?.missing) return words("This picture is missing and can't be shown.", `${item.name}: ${item.missing} Its scores are kept. Press s to skip it.`);
-    if (item?.state === "broken") return words("This picture can't be shown.", `${item.name} can't be had just now and is tried again. Press s to skip it.`);
+    if (item?.state === "broken") return words("This picture can't be shown.", `${item.name} can't be had just now and is tried again. ${item.away} Press s to skip it.`);
     if (item) return words("loading …");
     if (!this.deck.done) return words(this.deck.explanation ?? "loading …");
     if (this.deck.explanation) return words(this.deck.explanation);
@@ -218,8 +257,11 @@ class ScorePage {
   }
 
   allDone() {
-    const passed = this.deck.items.filter((item) => item.score === null);
+    const unscored = this.deck.items.filter((item) => item.score === null);
+    const passed = unscored.filter((item) => !item.missing);
+    const gone = unscored.length - passed.length;
     const made = words("Every image here has been seen.", "Choose another order above, or look at your scores again.");
+    if (gone) made.push(element("span", "", `${gone === 1 ? "One file is" : `${gone} files are`} missing: import the folder that ${gone === 1 ? "it lies" : "they lie"} in now.`));
     if (passed.length) {
       const again = button("plain", `Back to ${passed.length} left without a score`, () => {
         this.deck.goTo(passed[0]);

@@ -38,7 +38,8 @@ class ScoreView {
     this.guess = element("div", "guess");
     this.saving = element("div", "saving");
     this.saving.setAttribute("role", "status");
-    row.append(this.order, this.name, this.check, this.guess, this.saving);
+    this.news = new News();
+    row.append(this.order, this.name, this.check, this.guess, this.news.root, this.saving);
     return row;
   }
 

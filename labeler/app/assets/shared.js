@@ -1,5 +1,10 @@
 // What every part of the pages uses. Text from the outside goes into a page by textContent only.
 
+const RETRY_MS = [400, 800, 1500, 3000, 5000];
+const NO_ANSWER = "The app doesn't answer.";
+const NEWS_MS = 12000;
+const TRIES_UNSEEN = 4;
+
 function element(tag, className = "", text = null) {
   const made = document.createElement(tag);
   if (className) made.className = className;
@@ -60,8 +65,9 @@ async function answer(response) {
   return body;
 }
 
-// Why a picture is missing, as the server says it; "" where it isn't, or can't be had just now.
-async function whyMissing(item, kind) {
+// Why a picture can't be shown, as the server says it. Only `missing` is for good: `away` says why it
+// can't be had just now ("" where it can be by now).
+async function whyNoPicture(item, kind) {
   try {
     const response = await fetch(imageUrl(item, kind), {
       headers: { "X-Labeler": "1" },
@@ -69,20 +75,49 @@ async function whyMissing(item, kind) {
     });
     if (!response.ok) await answer(response);
   } catch (error) {
-    if (error.status === 404) return error.message;
+    if (error.status === 404) return { missing: error.message, away: "" };
+    return { missing: "", away: error.status ? error.message : NO_ANSWER };
   }
-  return "";
+  return { missing: "", away: "" };
 }
 
-// Has words stand where a picture can't be shown: its file may be gone.
+// Has words stand where a picture can't be shown: its file may be gone. One that can't be had just
+// now, the app being away for one thing, is tried again for as long as its place is on the page, and
+// a few times where it is not there yet.
 function orWords(picture, item, kind = "thumbnail") {
+  const place = element("div", "broken");
+  let tries = 0;
+  picture.addEventListener("load", () => place.parentNode && place.replaceWith(picture));
   picture.addEventListener("error", async () => {
-    const place = element("div", "broken", "missing");
-    picture.replaceWith(place);
-    const why = await whyMissing(item, kind);
-    place.title = why;
-    if (why && place.parentElement?.clientWidth > 180) place.textContent = `missing: ${why}`;
+    const { missing, away } = await whyNoPicture(item, kind);
+    if (picture.parentNode) picture.replaceWith(place);
+    const room = place.parentElement?.clientWidth > 180;
+    place.title = missing || away;
+    place.textContent = missing ? (room ? `missing: ${missing}` : "missing") : room ? away || "loading …" : "…";
+    if (missing) return;
+    await pause(RETRY_MS[Math.min(tries++, RETRY_MS.length - 1)]);
+    if (place.isConnected || tries < TRIES_UNSEEN) picture.src = imageUrl(item, kind);
   });
+}
+
+// A sentence about what happened elsewhere; it stands for a while, or until the next one.
+class News {
+  constructor() {
+    this.root = element("div", "news");
+    this.root.setAttribute("role", "status");
+  }
+
+  say(text) {
+    clearTimeout(this.timer);
+    this.root.textContent = this.root.title = text;
+    this.timer = setTimeout(() => (this.root.textContent = ""), NEWS_MS);
+  }
+}
+
+// What to say where a score replaced one that its page didn't know of.
+function replacedWords(item, before, now) {
+  const was = before === null ? "was left without a score" : `was scored ${shownScore(before)}`;
+  return `${item.name} ${was} meanwhile, in another window or by somebody else; it is ${shownScore(now)} now. Undo brings back what was.`;
 }
 
 function pause(milliseconds) {

@@ -38,6 +38,14 @@ class Twins {
     this.mark();
   }
 
+  // Has a score of its own by now: it gets no other one unless it is ticked again.
+  scoredElsewhere(image, score) {
+    const item = this.items.find((one) => one.id === image);
+    if (!item) return;
+    item.score = score;
+    this.leaveOut([...this.leftOut, image]);
+  }
+
   // All in or all out.
   toggleAll() {
     this.leaveOut(this.leftOut.size ? [] : this.items.map((item) => item.id));

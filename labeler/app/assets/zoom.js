@@ -17,9 +17,9 @@ class Zoom {
     this.layer.append(this.picture, this.words);
     this.picture.addEventListener("load", () => this.fit());
     this.picture.addEventListener("error", async () => {
-      this.words.textContent = "The file can't be shown. Esc closes.";
-      const why = await whyMissing(item, "full");
-      if (why) this.words.textContent = `${item.name} is missing. ${why} Esc closes.`;
+      const { missing, away } = await whyNoPicture(item, "full");
+      const why = missing ? `${item.name} is missing. ${missing}` : away || "The file can't be shown.";
+      this.words.textContent = `${why} Esc closes.`;
     });
     this.picture.src = imageUrl(item, "full");
     this.listen();
