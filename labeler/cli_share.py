@@ -83,12 +83,14 @@ def app(**options: Any) -> None:
     network that you trust, or leave it out and come through a tunnel (ssh -L).
     """
     from labeler.errors import NoProject
-    from labeler.project import find_folder, open_to_others
+    from labeler.project import find_folder, is_project, open_to_others
 
     folder = None
     try:
-        folder = find_folder(click.get_current_context().find_object(Path))
-        if may := open_to_others(folder):
+        folder = find_folder(click.get_current_context().find_object(Path), may_be_new=True)
+        if not is_project(folder):
+            tell(f"There is no project in {folder} yet; the app's first page makes one there.")
+        elif may := open_to_others(folder):
             tell(f"Others on this machine can {may} {folder}; how to end that: labeler doctor")
     except NoProject:
         if _is_named():

@@ -205,11 +205,11 @@ def is_project(folder: Path) -> bool:
     return (folder / STORE_FILE).is_file()
 
 
-def find_folder(given: Path | None = None, *, lost: bool = False) -> Path:
+def find_folder(given: Path | None = None, *, lost: bool = False, may_be_new: bool = False) -> Path:
     """The project's folder: `given` (--project), else LABELER_PROJECT, else the current one.
 
     Raises `NoProject` if there is none; the store is not opened. A folder that was named may have
-    `lost` its store.
+    `lost` its store; with `may_be_new` it may hold no project yet, if one can be made there.
     """
     named = given or (typed_path(env) if (env := os.environ.get("LABELER_PROJECT")) else None)
     if named is None and not is_project(Path.cwd()):
@@ -226,10 +226,25 @@ def find_folder(given: Path | None = None, *, lost: bool = False) -> Path:
                 f"{folder} has lost its {STORE_FILE}, only the log of it is left; restore a backup "
                 f"with: labeler restore FILE {shlex.quote(str(folder))}"
             )
+        if may_be_new and named is not None:
+            _check_place(folder)
+            return folder
         raise NoProject(
             f"{folder} is not a project; make one with: labeler init {shlex.quote(str(folder))}"
         )
     return folder
+
+
+def _check_place(folder: Path) -> None:
+    """Raise `LabelerError` where no project can be made."""
+    there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    if not there.is_dir():
+        raise LabelerError(f"{there} is a file, not a folder; name a folder with --project DIR.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise LabelerError(
+            f"Can't make a project in {folder}: {there} may not be written; choose a folder that "
+            "you own."
+        )
 
 
 def find_project(given: Path | None = None) -> Project:

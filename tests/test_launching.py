@@ -88,9 +88,55 @@ def test_letting_the_network_in_comes_with_a_word_about_it(tmp_path: Path, taken
     assert "read along" in public.stderr
 
 
-def test_a_named_project_that_is_none_is_not_served(tmp_path: Path) -> None:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path | None]:
+    """The folders that were to be served."""
+    folders: list[Path | None] = []
+    monkeypatch.setattr(launching, "serve", lambda folder, *_: folders.append(folder))
+    return folders
+
+
+@pytest.mark.parametrize("name", ["", "new", "new/deeper"])
+def test_where_there_is_no_project_yet_the_first_page_is_served(
+    tmp_path: Path, asked: list[Path | None], name: str
+) -> None:
+    folder = tmp_path / name
+    told = CliRunner().invoke(labeler, ["--project", str(folder), "app"])
+    assert (told.exit_code, asked) == (0, [folder])
+    assert f"There is no project in {folder} yet; the app's first page makes one" in told.stderr
+    by_name = CliRunner().invoke(labeler, ["app"], env={"LABELER_PROJECT": str(folder)})
+    assert (by_name.exit_code, asked) == (0, [folder, folder])
+    assert not list(tmp_path.iterdir()), "nothing is made before the page is asked to"
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "notes.txt/new"])
+def test_a_file_is_no_place_for_a_project(
+    tmp_path: Path, asked: list[Path | None], name: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    told = CliRunner().invoke(labeler, ["app"], env={"LABELER_PROJECT": str(tmp_path / name)})
+    assert (told.exit_code, asked) == (1, [])
+    assert told.stderr.strip().endswith(
+        "notes.txt is a file, not a folder; name a folder with --project DIR."
+    )
+
+
+def test_a_folder_of_somebody_elses_is_no_place_for_a_project(
+    tmp_path: Path, asked: list[Path | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != tmp_path)
+    told = CliRunner().invoke(labeler, ["--project", str(tmp_path / "new"), "app"])
+    assert (told.exit_code, asked) == (1, [])
+    assert f"{tmp_path} may not be written; choose a folder that you own." in told.stderr
+
+
+def test_a_project_that_lost_its_store_is_restored_not_begun_anew(
+    tmp_path: Path, asked: list[Path | None]
+) -> None:
+    (tmp_path / "labeler.sqlite-wal").write_bytes(b"")
     told = CliRunner().invoke(labeler, ["--project", str(tmp_path), "app"])
-    assert (told.exit_code, str(tmp_path) in told.stderr) == (1, True)
+    assert (told.exit_code, asked) == (1, [])
+    assert "labeler restore FILE" in told.stderr
 
 
 def test_the_app_answers_on_its_port_to_its_names_and_ends_on_ctrl_c(tmp_path: Path) -> None:

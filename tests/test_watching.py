@@ -54,21 +54,15 @@ def told(client: TestClient, what: str, **query: Any) -> dict[str, Any]:
 
 def test_a_run_is_told_until_it_ends(client: TestClient, project: Project) -> None:
     run, _ = db.runs.start(project.store, "import", {})
-    db.runs.beat(project.store, run.id, 3, 12, "importing")
+    curve = [{"step": 1, "train": 0.5}, {"step": 2, "train": 0.25}]
+    db.runs.beat(project.store, run.id, 3, 12, "importing", curve=curve)
     seen = told(client, "run", kind="import", run=run.id)
     assert seen["title"] == "Importing"
     assert seen["line"] == "importing: 3 of 12, then embedding and predicting"
     assert (seen["share"], seen["fine"], seen["ended"]) == (0.25, 5, False)
+    assert seen["curve"] == curve
     db.runs.finish(project.store, run.id, "done", "Found 12.")
     assert told(client, "run", kind="import", run=run.id) == {"ended": True}
-
-
-def test_a_curve_is_told_as_far_as_it_is_one(client: TestClient, project: Project) -> None:
-    run, _ = db.runs.start(project.store, "train", {})
-    curve = [{"step": 1, "train": 0.5}, {"step": 2, "train": float("inf")}, {"train": 1}, "x"]
-    db.runs.beat(project.store, run.id, 1, 2, "training", curve=curve)
-    seen = told(client, "run", kind="train", run=run.id)
-    assert seen["curve"] == [{"step": 1, "train": 0.5}, {"step": 2}]
 
 
 def test_another_run_of_the_kind_is_not_the_watched_one(
@@ -128,6 +122,26 @@ def test_a_project_that_can_be_read_again_is_told(
     assert client.get("/api/watch/project").status_code == 503
     away.rename(project.folder)
     assert told(client, "project")["ended"]
+
+
+def test_a_page_waits_once_however_many_of_its_parts_can_not_be_read() -> None:
+    def script() -> None:
+        from unittest.mock import patch
+
+        import streamlit as st
+
+        from labeler.app import shell
+
+        with patch.object(shell, "_can_be_read", lambda: False):
+            for _ in range(3):
+                with shell.friendly():
+                    raise OSError(28, "No space left on device")
+        st.write("through")
+
+    page = AppTest.from_function(script, default_timeout=30).run()
+    assert not page.exception
+    assert (len(page.error), len(page.get("bidi_component"))) == (3, 1)
+    assert page.markdown[0].value == "through"
 
 
 def test_what_is_no_run_is_refused(client: TestClient) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 import streamlit as st
+from streamlit.errors import StreamlitDuplicateElementKey
 
 from db.errors import StoreError
 from labeler.app import components
@@ -36,7 +37,9 @@ def friendly() -> Iterator[None]:
     except PRESENTABLE as error:
         st.error(plain(sentence(error) or str(error)), icon=":material/info:")
         if not _can_be_read():
-            components.watch("project", {}, "project-again", every=LOOK_AGAIN)
+            # Once on a page, however many of its parts say so.
+            with suppress(StreamlitDuplicateElementKey):
+                components.watch("project", {}, "project-again", every=LOOK_AGAIN)
 
 
 @contextmanager

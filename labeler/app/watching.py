@@ -48,20 +48,11 @@ def run(project: Project, request: Request) -> Response:
         "line": running.progress_now(project, latest),
         "share": min(1.0, latest.done / latest.total) if latest.total else None,
         "stopping": latest.stop_requested,
-        "curve": _curve(latest.curve),
+        "curve": measures.points(latest.curve),
     }
     if kind in running.LONG_WORK:
         told["fine"] = db.images.count_by_state(project.store)["fine"]
     return JSONResponse(told)
-
-
-def _curve(kept: list[Any]) -> list[dict[str, float]]:
-    """The losses, of which a project that comes from elsewhere may hold anything."""
-    points = [
-        {str(name): value for name in point if (value := measures.number(point[name])) is not None}
-        for point in measures.points(kept)
-    ]
-    return [point for point in points if "step" in point]
 
 
 def begun(project: Project, request: Request) -> Response:
