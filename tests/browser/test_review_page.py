@@ -221,6 +221,23 @@ def test_a_button_above_the_cards_keeps_the_focus_that_it_has(
     assert has_focus(review_page, handled[1])
 
 
+def test_a_card_that_another_tab_scores_leaves_here_too(
+    review_page: Page, app: App, project: Project
+) -> None:
+    other = review_page.context.new_page()
+    other.goto(f"{app.url}/review")
+    card(other).wait_for()
+    open_queue(other, "false-positive")
+    image_id = focused(review_page)
+    there = other.locator(f".card[data-image='{image_id}']")
+    there.wait_for()
+    review_page.keyboard.press("2")
+    scored(project, image_id, 2, "correction-false-positive")
+    expect(there).to_have_count(0)
+    expect(other.locator(".news")).to_contain_text("is scored 2 by now, in another window")
+    assert has_focus(other, focused(other))
+
+
 def has_focus(page: Page, image_id: int) -> bool:
     """Whether the browser's own focus is on this image's card, or on something in it."""
     card = page.locator(f".card[data-image='{image_id}']:not(.leaving)")
