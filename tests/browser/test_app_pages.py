@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from collection import add_version, draw_pictures, make_collection
-from live import App, until
+from live import PATIENCE, App, until
 from playwright.sync_api import Page, expect
 
 import db.images
@@ -21,6 +21,8 @@ from labeler.importing import import_paths
 from labeler.project import Project
 
 pytestmark = pytest.mark.browser
+
+SOON = PATIENCE * 1000  # milliseconds, at most: the machine may be busy
 
 HOSTILE = "![x](http:%2f%2fevil.example%2fa.png) <img src=http:evil.example>"
 
@@ -64,24 +66,24 @@ def test_scoring_starts_while_an_import_runs_whenever_it_is_asked_for(
     page: Page, app: App, project: Project
 ) -> None:
     page.goto(f"{app.url}/start")
-    expect(page.get_by_role("button", name="Import")).to_be_visible()
+    expect(page.get_by_role("button", name="Import")).to_be_visible(timeout=SOON)
     run, _ = db.runs.start(project.store, "import", {})
     with Heart(project, run.id) as heart:
         heart.progress(3, 12, "importing")
         # An open form gives way to the import, by itself.
-        expect(page.get_by_text("importing: 3 of 12")).to_be_visible()
-        expect(page.get_by_role("button", name="Import")).to_be_hidden()
+        expect(page.get_by_text("importing: 3 of 12")).to_be_visible(timeout=SOON)
+        expect(page.get_by_role("button", name="Import")).to_be_hidden(timeout=SOON)
         for link in ("Train", "Review", "Add pictures") * 2:
             page.get_by_role("button", name="Start scoring meanwhile").click()
             page.locator(".labeler.score[data-state=ready]").wait_for()
             page.get_by_role("link", name=link).click()
             page.get_by_role("link", name="Add pictures").click()
         page.get_by_role("button", name="Stop").click()
-        expect(page.get_by_role("button", name="Stopping")).to_be_disabled()
+        expect(page.get_by_role("button", name="Stopping")).to_be_disabled(timeout=SOON)
         until(lambda: db.runs.get(project.store, run.id).stop_requested, "it was not asked to stop")
     db.runs.finish(project.store, run.id, "stopped", "Stopped.")
-    expect(page.get_by_role("button", name="Import")).to_be_visible()
-    expect(page.get_by_text("Start the import again")).to_be_visible()
+    expect(page.get_by_role("button", name="Import")).to_be_visible(timeout=SOON)
+    expect(page.get_by_text("Start the import again")).to_be_visible(timeout=SOON)
 
 
 def test_a_clicked_image_tells_its_story_and_leads_to_its_neighbours(app: App, page: Page) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from collection import add_version, make_collection
-from live import App, until
+from live import PATIENCE, App, until
 from playwright.sync_api import Page, Route, expect
 from score_page import WATCH, current, kept, opened, press, seen, stored, unsaved, wait_ready
 
@@ -19,6 +19,8 @@ from db.records import Image
 from labeler.project import Project
 
 pytestmark = pytest.mark.browser
+
+SOON = PATIENCE * 1000  # milliseconds, at most: the machine may be busy
 
 
 @pytest.fixture(scope="module")
@@ -228,10 +230,10 @@ def test_small_pictures_wait_for_an_app_that_is_away(page: Page, app: App) -> No
     page.route("**/img/*/thumbnail*", lambda route: route.abort())
     page.goto(f"{app.url}/review")
     place = page.locator(".card .frame .broken")
-    expect(place.first).to_have_text("The app doesn't answer.")
+    expect(place.first).to_have_text("The app doesn't answer.", timeout=SOON)
     assert "missing" not in "".join(place.all_text_contents())
     page.unroute_all()
-    expect(place).to_have_count(0)  # by itself
+    expect(place).to_have_count(0, timeout=SOON)  # by itself
     until(
         lambda: page.locator(".card .frame img").first.evaluate("i => i.naturalWidth"),
         "there is no picture",

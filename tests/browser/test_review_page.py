@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from collection import add_version, make_collection
-from live import App, until
+from live import PATIENCE, App, until
 from playwright.sync_api import Locator, Page, expect
 
 import db.embeddings
@@ -17,6 +17,7 @@ from labeler.project import Project
 
 pytestmark = pytest.mark.browser
 IMAGES, SCORED = 240, 60
+SOON = PATIENCE * 1000  # milliseconds, at most: the machine may be busy
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +197,7 @@ def test_keys_mean_the_card_that_has_the_browsers_focus(
     review_page.keyboard.press("Shift+Tab")  # to the last button of the card before
     assert focused(review_page) == first
     review_page.keyboard.press("Space")  # which is its own skip
-    expect(review_page.locator(f".card[data-image='{first}']")).to_have_count(0)
+    expect(review_page.locator(f".card[data-image='{first}']")).to_have_count(0, timeout=SOON)
     assert latest(project, first) is None
     assert latest(project, ids[1]) is None
     assert has_focus(review_page, ids[1])
@@ -233,8 +234,10 @@ def test_a_card_that_another_tab_scores_leaves_here_too(
     there.wait_for()
     review_page.keyboard.press("2")
     scored(project, image_id, 2, "correction-false-positive")
-    expect(there).to_have_count(0)
-    expect(other.locator(".news")).to_contain_text("is scored 2 by now, in another window")
+    expect(there).to_have_count(0, timeout=SOON)
+    expect(other.locator(".news")).to_contain_text(
+        "is scored 2 by now, in another window", timeout=SOON
+    )
     assert has_focus(other, focused(other))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from collection import make_collection
-from live import App, until
+from live import PATIENCE, App, until
 from playwright.sync_api import Browser, Page, expect
 from score_page import current, kept, opened, press, stored, unsaved
 
@@ -18,6 +18,8 @@ from db.records import Event
 from labeler.project import Project
 
 pytestmark = pytest.mark.browser
+
+SOON = PATIENCE * 1000  # milliseconds, at most: the machine may be busy
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +36,18 @@ def test_a_tab_learns_what_another_one_of_the_browser_did(
     first = current(page)
     assert current(other) == first
     press(page, "7")
-    expect(other.locator(".given")).to_have_text("scored 7")
-    expect(other.locator(".news")).to_contain_text("scored 7 by now, in another window")
+    expect(other.locator(".given")).to_have_text("scored 7", timeout=SOON)
+    expect(other.locator(".news")).to_contain_text(
+        "scored 7 by now, in another window", timeout=SOON
+    )
     second = current(page)
     press(page, "6")
     press(other, "s")  # on: past what the other tab has scored meanwhile
     until(lambda: current(other) not in (first, second), "it shows what has a score")
     other.keyboard.press("ArrowLeft")
-    expect(other.locator(".given")).to_have_text("scored 6")
+    expect(other.locator(".given")).to_have_text("scored 6", timeout=SOON)
     press(page, "u")
-    expect(other.locator(".given")).to_be_hidden()
+    expect(other.locator(".given")).to_be_hidden(timeout=SOON)
     unsaved(page, 0)
     assert kept(project, {first: 7.0})
     assert second not in stored(project)
@@ -54,6 +58,7 @@ def test_a_replaced_score_is_told_and_undo_brings_it_back(
 ) -> None:
     opened(page, app, ready=3)
     elsewhere = browser.new_context(viewport={"width": 1280, "height": 800})
+    elsewhere.set_default_timeout(SOON)
     other = opened(elsewhere.new_page(), app, ready=3)
     image_id = current(page)
     assert current(other) == image_id
@@ -61,12 +66,12 @@ def test_a_replaced_score_is_told_and_undo_brings_it_back(
     assert kept(project, {image_id: 7.0})
     press(other, "3")
     assert kept(project, {image_id: 3.0})
-    expect(other.locator(".news")).to_contain_text("was scored 7 meanwhile")
-    expect(other.locator(".news")).to_contain_text("it is 3 now")
+    expect(other.locator(".news")).to_contain_text("was scored 7 meanwhile", timeout=SOON)
+    expect(other.locator(".news")).to_contain_text("it is 3 now", timeout=SOON)
     press(other, "u")
     assert kept(project, {image_id: 7.0})
     assert current(other) == image_id
-    expect(other.locator(".given")).to_have_text("scored 7")
+    expect(other.locator(".given")).to_have_text("scored 7", timeout=SOON)
     # Undo tells what the store has, also where the page itself knew of nothing before.
     press(page, "u")
     until(lambda: image_id not in stored(project), "it was not taken back")
@@ -91,5 +96,5 @@ def test_at_the_end_missing_files_are_said_to_be_missing(
     page.locator(".labeler.score[data-missing='2']").wait_for()
     press(page, "s")
     words = page.locator(".stage-words")
-    expect(words).to_contain_text("2 files are missing: import the folder")
-    expect(words).not_to_contain_text("left without a score")
+    expect(words).to_contain_text("2 files are missing: import the folder", timeout=SOON)
+    expect(words).not_to_contain_text("left without a score", timeout=SOON)
