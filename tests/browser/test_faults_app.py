@@ -233,7 +233,8 @@ def test_small_pictures_wait_for_an_app_that_is_away(page: Page, app: App) -> No
     expect(place.first).to_have_text("The app doesn't answer.", timeout=SOON)
     assert "missing" not in "".join(place.all_text_contents())
     page.unroute_all()
-    expect(place).to_have_count(0, timeout=SOON)  # by itself
+    away = place.filter(has_text="The app doesn't answer.")
+    expect(away).to_have_count(0, timeout=SOON)  # by itself
     until(
         lambda: page.locator(".card .frame img").first.evaluate("i => i.naturalWidth"),
         "there is no picture",
@@ -246,6 +247,6 @@ def test_missing_pictures_are_marked_in_explore_and_review(
     every = db.images.by_ids(project.store, list(db.images.ids_by_path(project.store).values()))
     lose(project, [image for image in every if Path(image.path).exists()])
     page.goto(f"{app.url}/explore")
-    expect(page.locator(".grid .broken").first).to_contain_text("missing")
+    expect(page.locator(".grid .broken").first).to_contain_text("missing", timeout=SOON)
     page.goto(f"{app.url}/review")
     expect(page.locator(".card .broken").first).to_contain_text("missing: The file is not there")
