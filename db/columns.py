@@ -213,6 +213,8 @@ class FileText(Checked):
     as something that can be shown: a name tells a picture from others, and does nothing else.
     """
 
+    longest = _LONGEST
+
     def process_bind_param(self, value: str | None, _dialect: Any) -> Any:
         if value is None:
             return None
@@ -230,7 +232,7 @@ class FileText(Checked):
                 value = value.decode("utf-8", "surrogateescape")
         elif type(value) is not str:
             value = str(value)
-        return value if len(value) <= _LONGEST_NAME else f"{value[:_LONGEST_NAME]}…"
+        return value if len(value) <= self.longest else f"{value[: self.longest]}…"
 
     def shown(self, value: Any) -> str | None:
         return None if value is None else self.read(value)
@@ -242,6 +244,8 @@ class FileText(Checked):
 
 class FilePath(FileText):
     """A path, in which there is no NUL."""
+
+    longest = _LONGEST_NAME
 
     def read(self, value: Any) -> str:
         return super().read(value).replace("\0", _NO_NAME)

@@ -113,7 +113,9 @@ def test_what_can_not_be_kept_can_be_looked_at_all_the_same(
     monkeypatch.setenv("LABELER_PROJECT", str(alone.folder))
     for folder in (alone.previews, alone.thumbnails):
         shutil.rmtree(folder)
-        folder.write_text("in the way")
+        folder.mkdir()
+        for digits in range(256):
+            (folder / f"{digits:02x}").write_text("in the way")
     app = Starlette(routes=routes(), middleware=middleware(["127.0.0.1", "localhost"]))
     with TestClient(app, base_url=HOST) as client:
         for kind in ("thumbnail", "preview"):

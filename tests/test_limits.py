@@ -40,14 +40,11 @@ def picture(tmp_path: Path) -> bytes:
     return draw_pictures(tmp_path / "drawn", 1)[0].read_bytes()
 
 
-def test_names_as_long_as_the_system_allows(
-    project: Project, tmp_path: Path, picture: bytes
-) -> None:
+def test_names_as_long_as_the_system_allows(project: Project, tmp_path: Path) -> None:
     folder = tmp_path / "names"
-    folder.mkdir()
-    for number, letter in enumerate(("x", "é", "絵")):
+    for path, letter in zip(draw_pictures(folder, 3), ("x", "é", "絵"), strict=True):
         name = letter * ((LONGEST_NAME - 4) // len(letter.encode())) + ".png"
-        (folder / name).write_bytes(picture + bytes([number]))
+        path.rename(folder / name)
     taken = import_paths(project, [folder], workers=1)
     assert (taken.new, taken.unreadable) == (3, [])
 
@@ -89,16 +86,17 @@ def test_more_tags_than_anybody_gives(project: Project, tmp_path: Path, picture:
     assert kept == MOST_TAGS
 
 
-def test_a_tar_of_fifty_gigabytes(project: Project, tmp_path: Path, picture: bytes) -> None:
+def test_a_tar_of_fifty_gigabytes(project: Project, tmp_path: Path) -> None:
     archive = tmp_path / "huge.tar"
+    before, behind = (path.read_bytes() for path in draw_pictures(tmp_path / "drawn", 2))
     with archive.open("wb") as file, tarfile.open(fileobj=file, mode="w") as tar:
-        add(tar, "before.png", picture)
+        add(tar, "before.png", before)
         member = tarfile.TarInfo("huge.png")
         member.size = HUGE
         file.write(member.tobuf(tarfile.GNU_FORMAT))
         file.seek(HUGE, os.SEEK_CUR)  # a hole: it takes no room on the disk
         tar.offset = file.tell()
-        add(tar, "behind.png", picture + b"2")
+        add(tar, "behind.png", behind)
     if archive.stat().st_blocks * 512 > 2**20:
         pytest.skip("files have no holes here")
     taken = import_paths(project, [archive], workers=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import httpx2
@@ -16,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 from collection import add_version, draw_pictures, make_collection
 from many_at_once import AHEAD, PEOPLE, Given, Person, all_at_once, lost_and_twice, scored_by_two
+from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -49,9 +51,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
 
 
 def draw(folder: Path, count: int) -> Path:
-    """Pictures that are in no other folder: what follows a picture's end is not looked at."""
+    """Pictures that are in no other folder: each bears its folder's colour in a corner."""
+    colour = tuple(sha256(folder.name.encode()).digest()[:3])
     for path in draw_pictures(folder, count):
-        path.write_bytes(path.read_bytes() + folder.name.encode())
+        with Image.open(path) as drawn:
+            drawn.paste(colour, (0, 0, 8, 8))
+            drawn.save(path)
     return folder
 
 

@@ -102,7 +102,7 @@ def test_a_reviewed_round_has_its_row(served: Project) -> None:
         assert db.scores.record(served.store, [event])[0].accepted
     add_version(served, noise=0.01)
     page = opened()
-    assert any('href="/api/sheet?round=1"' in link.proto.body for link in page.get("html"))
+    assert any('href="api/sheet?round=1"' in link.proto.body for link in page.get("html"))
     table = next(f.value for f in page.dataframe if "round" in f.value)
     row = table.iloc[0]
     assert (row["round"], row["reviewed"], row["corrected"]) == ("v1.0 → v1.1", 4, 1)
