@@ -188,10 +188,12 @@ def _decode(image: ImageFile.ImageFile) -> tuple[Image.Image, bool]:
         # Asked only now: TIFF turns itself while loading and then no longer says how.
         orientation = formats.orientation(image)
         flat = pixels.flatten(image, unpacking.shrinking(image.size))
+        if flat is image:
+            # The same pixels, of no format's own class: JPEG 2000 has another `reduce`.
+            flat = image._new(image.im)
         picture = pixels.upright(flat, orientation)
-        if picture is not image:
-            # Whoever has the header would hold all of it on, when its room is somebody else's.
-            image.im = None  # type: ignore[assignment]
+        # Whoever has the header would hold all of it on, when its room is somebody else's.
+        image.im = None  # type: ignore[assignment]
         picture.info = {}  # else a comment or profile would travel into what is saved from it
         return picture, orientation >= pixels.ON_ITS_SIDE
     except Image.DecompressionBombError as error:

@@ -30,7 +30,14 @@ from labeler import unpacking
 from labeler.errors import UnreadableImage
 from labeler.fingerprints import look
 from labeler.formats import image_extensions, looks_like_image
-from labeler.pictures import open_picture, open_regular, read_picture
+from labeler.pictures import (
+    open_in_memory,
+    open_picture,
+    open_regular,
+    read_header,
+    read_picture,
+)
+from labeler.shrinking import made_small
 
 
 def close(pixel: object, colour: tuple[int, int, int], within: int = 8) -> bool:
@@ -361,3 +368,17 @@ def test_what_a_png_says_beside_its_pixels_never_costs_them(
         tracemalloc.stop()
     assert picture.size == (8, 8)
     assert picture.getpixel((3, 3)) == (64, 64, 64)
+
+
+def test_a_large_jpeg_2000_is_made_small_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is unpacked to a half or a quarter, and its own class has another `reduce` then."""
+    noise_image(3, (1600, 1600)).save(tmp_path / "large.jp2")
+    with Image.open(tmp_path / "large.jp2") as header:
+        monkeypatch.setattr(unpacking, "ROOM", unpacking.needed(header) // 2)
+    with open_in_memory(tmp_path / "large.jp2") as file:
+        small = made_small(read_header(file, tmp_path / "large.jp2"), file)
+    assert type(small.picture.image) is Image.Image
+    assert max(small.picture.image.size) <= 512
+    assert (small.picture.width, small.picture.height) == (1600, 1600)
