@@ -80,11 +80,11 @@ def test_accounts_of_the_server_are_named_as_it_knows_them(
     plan = Plan(completed_by="ann=3, ben@example.org")
     export(project, "label-studio", tmp_path / "out", plan)
     accounts = {
-        (annotation["result"][0]["meta"]["scorer"], annotation["completed_by"])
+        annotation["result"][0]["meta"]["scorer"]: annotation["completed_by"]
         for task in tasks(tmp_path / "out")
         for annotation in task["annotations"]
     }
-    assert accounts == {("ann", 3), ("ben", "ben@example.org")}
+    assert accounts == {"ann": 3, "ben": {"email": "ben@example.org"}}
     for nonsense in ("ann=three", "ann=", "3,ben"):
         with pytest.raises(BadInput, match="no account"):
             export(project, "label-studio", tmp_path / "none", Plan(completed_by=nonsense))

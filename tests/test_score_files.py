@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas
 import pyarrow
 import pytest
 from click.testing import CliRunner
@@ -641,94 +640,6 @@ def test_our_own_tasks_come_back_with_their_scorers(
     summary = label_from(other, tmp_path / "studio" / "tasks.json")
     assert summary.bad == []
     assert given_by(other) == given_by(told)
-
-
-def through_a_server(tasks: list[dict[str, Any]], suffix: str, folder: Path) -> Path:
-    """What a Label Studio server exports after it has imported the tasks with account 1."""
-    served: list[dict[str, Any]] = []
-    for number, task in enumerate(tasks, start=1):
-        annotations = [
-            {
-                "id": 100 * number + place,
-                "completed_by": 1,
-                "was_cancelled": False,
-                "created_at": "2030-01-01T00:00:00Z",
-                "updated_at": "2030-01-01T00:00:00Z",
-                "result": each["result"],
-            }
-            for place, each in enumerate(task["annotations"])
-        ]
-        served.append({"id": number, "data": task["data"], "annotations": annotations})
-    file = folder / f"project-1{suffix}"
-    if suffix == ".json":
-        file.write_text(json.dumps(served))
-        return file
-    rows = [
-        task["data"]
-        | {
-            "id": task["id"],
-            "score": [result["value"] for result in each["result"]],
-            "annotator": 1,
-            "annotation_id": each["id"],
-            "created_at": each["created_at"],
-            "updated_at": each["updated_at"],
-            "lead_time": None,
-        }
-        for task in served
-        for each in task["annotations"]
-    ]
-    if suffix == ".min.json":
-        file.write_text(json.dumps(rows))
-    else:
-        cells = [row | {"score": json.dumps(row["score"]), "tags": ""} for row in rows]
-        pandas.DataFrame(cells).to_csv(file, index=False)
-    return file
-
-
-def exported_tasks(project: Project, folder: Path) -> list[dict[str, Any]]:
-    export(project, "label-studio", folder, Plan())
-    return json.loads((folder / "tasks.json").read_text())
-
-
-def test_who_scored_when_survives_a_server_that_drops_both(
-    told: Project, other: Project, tmp_path: Path
-) -> None:
-    file = through_a_server(exported_tasks(told, tmp_path / "studio"), ".json", tmp_path)
-    assert label_from(other, file).bad == []
-    assert given_by(other) == given_by(told)
-    years = {
-        row.at.year
-        for image_id in images.ids_by_path(other.store).values()
-        for row in scores.history(other.store, image_id)
-    }
-    assert 2030 not in years
-
-
-def test_a_score_that_was_corrected_on_the_server_is_its_account_s(
-    told: Project, other: Project, tmp_path: Path
-) -> None:
-    tasks = exported_tasks(told, tmp_path / "studio")
-    given = [each for task in tasks for each in task["annotations"]]
-    given[0]["result"][0]["value"]["number"] = 8
-    label_from(other, through_a_server(tasks, ".json", tmp_path))
-    assert list(given_by(other)["annotator 1"].values()) == [8]
-
-
-@pytest.mark.parametrize("suffix", [".min.json", ".csv"])
-def test_the_other_exports_of_a_server_hold_the_scores(
-    told: Project, other: Project, tmp_path: Path, suffix: str
-) -> None:
-    tasks = exported_tasks(told, tmp_path / "studio")
-    for task in tasks:  # one annotation an image: these forms keep no names
-        del task["annotations"][1:]
-    summary = label_from(other, through_a_server(tasks, suffix, tmp_path))
-    assert (summary.kind, summary.bad) == ("label-studio", [])
-    firsts = sorted(
-        task["annotations"][0]["result"][0]["value"]["number"]
-        for task in tasks
-        if task["annotations"]
-    )
-    assert sorted(given_by(other)["annotator 1"].values()) == firsts
 
 
 def test_earlier_exports_number_the_scorers(

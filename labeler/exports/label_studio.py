@@ -114,7 +114,10 @@ def _annotation(one: HandScore, account: int | str | None) -> dict[str, Any]:
     result = _number(one.value)
     noted = {"scorer": one.scorer or "", "score": result["value"]["number"], "at": at}
     written = {"was_cancelled": False, "created_at": at, "result": [result | {"meta": noted}]}
-    return written if account is None else {"completed_by": account, **written}
+    if account is None:
+        return written
+    # A number as it is, an address within an object: a plain one is refused.
+    return {"completed_by": {"email": account} if isinstance(account, str) else account, **written}
 
 
 def _prediction(row: Row) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from db import paths
@@ -16,6 +16,7 @@ from labeler.score_files.statements import (
     NOT_UNIQUE,
     NotTaken,
     Statement,
+    cut_name,
     uploaded_name,
 )
 
@@ -53,6 +54,7 @@ class Meant:
             if each.is_uploaded and each.file_name in names - self._by_name.keys()
         }
         self._uploaded = paths.ids_of_names(store, uploaded, uploaded_name)
+        self._cut = _ids_of_cut_names(store, uploaded - self._uploaded.keys())
         self.by_name = 0  # how many statements found their image by its file's name alone
 
     def image(self, statement: Statement) -> int:
@@ -106,7 +108,8 @@ class Meant:
         """The images whose files are called as the statement's is, or were before an upload."""
         name = statement.file_name or ""
         if name not in self._by_name and statement.is_uploaded:
-            return self._uploaded.get(uploaded_name(name), set())
+            spelled = uploaded_name(name)
+            return self._uploaded.get(spelled) or self._cut.get(spelled, set())
         return self._by_name.get(name, set())
 
     def _by_path(self, statement: Statement) -> int | None:
@@ -126,6 +129,19 @@ class Meant:
 
     def _candidates(self, statement: Statement) -> list[str]:
         return [self._real(path) for path in _absolute(self._folder, statement.images)]
+
+
+def _ids_of_cut_names(store: Store, names: Collection[str]) -> dict[str, set[int]]:
+    """The images whose names a server may have cut to these `names`."""
+    wanted = {cut: name for name in names if (cut := cut_name(name))}
+    lengths = {len(beginning) for beginning, _ in wanted}
+
+    def spelled(name: str) -> str:
+        stem, suffix = os.path.splitext(uploaded_name(name))  # noqa: PTH122
+        begins = ((stem[:length], suffix) for length in lengths if len(stem) > length)
+        return next((wanted[cut] for cut in begins if cut in wanted), "")
+
+    return paths.ids_of_names(store, wanted.values(), spelled)
 
 
 def _distinct(statements: Sequence[Statement]) -> Sequence[Statement]:

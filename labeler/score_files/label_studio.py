@@ -46,6 +46,10 @@ _UPLOADED = re.compile(
 # What JSON-MIN and CSV say of an annotation beside its results and the data of its task.
 _FLAT = ("annotation_id", "annotator")
 _ABOUT = frozenset({"id", *_FLAT, "created_at", "updated_at", "lead_time"})
+_OURS = "hand_score"  # in the data of the tasks that we export
+_SAYS_NOT_WHOSE = (
+    "JSON-MIN and CSV don't say who gave the scores that were in our tasks; an export as JSON does."
+)
 _SCORES = ("number", "rating", "choices")  # the controls that are read
 _STARS = (
     "Ratings were read as scores from 0 to 10; for five stars give --scale 1:5, for ten --scale "
@@ -105,24 +109,30 @@ def _tasks(file: Path, reading: Reading, told: Told) -> Iterator[tuple[Place, An
 
 
 def _unflattened(row: Mapping[str, Any], reading: Reading, told: Told) -> dict[str, Any]:
-    """The task that a row of CSV or JSON-MIN was made of, as far as it is kept there."""
-    results: list[dict[str, Any]] = [
-        {"from_name": name, "type": kind, "value": {kind: value}}
-        for name, cell in row.items()
-        if name not in _ABOUT
-        for kind, value in _flat_results(cell)
-    ]
-    named = (reading.score_column or "score").lower()
-    plain = next((cell for name, cell in row.items() if name.lower() == named), None)
-    if not results and isinstance(plain, int | float | str) and plain != "":
-        results = [
-            {"from_name": reading.score_column, "type": "number", "value": {"number": plain}}
+    """The task that a row of CSV or JSON-MIN was made of, as far as it is kept there.
+
+    The names of a CSV file's columns come in lower case.
+    """
+    control = reading.score_column or "score"
+    results: list[dict[str, Any]] = []
+    for name, cell in row.items():
+        if name in _ABOUT:
+            continue
+        is_control = name.lower() == control.lower()
+        from_name = control if is_control else name
+        found = list(_flat_results(cell))
+        if not found and is_control and isinstance(cell, int | float | str) and cell != "":
+            found = [("number", cell)]  # a lone choice stands there as it is
+        results += [
+            {"from_name": from_name, "type": kind, "value": {kind: value}} for kind, value in found
         ]
     annotation = {name: row.get(name) for name in ("created_at", "updated_at")}
     annotation |= {"id": row["annotation_id"], "completed_by": row["annotator"], "result": results}
     is_annotated = row["annotation_id"] not in (None, "")
     if is_annotated and not results:
         told.note("There are annotations without a number; name their column: --score-column NAME.")
+    if is_annotated and _OURS in row:
+        told.note(_SAYS_NOT_WHOSE)
     return {"data": dict(row), "annotations": [annotation] if is_annotated else []}
 
 
@@ -162,19 +172,20 @@ def _place(task: Any, number: int) -> str:
     return f"task {own}" if isinstance(own, int | str) else f"task number {number}"
 
 
-def _noted(annotation: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What our own export notes beside the score, where that is still the same; else nothing."""
+def _noted(annotation: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
+    """What our own export notes beside the score, and whether that is still the same."""
     results = annotation.get("result")
     for each in results if isinstance(results, list) else []:
         noted, value = (each.get("meta"), each.get("value")) if isinstance(each, dict) else ("", "")
         if isinstance(noted, dict) and isinstance(value, dict) and "scorer" in noted:
-            return noted if noted.get("score") == value.get("number") else {}
-    return {}
+            return noted, noted.get("score") == value.get("number")
+    return {}, False
 
 
 def _when(annotation: Mapping[str, Any]) -> datetime:
     """When it was made; the beginning of time where it doesn't tell."""
-    told = _noted(annotation).get("at")
+    noted, is_same = _noted(annotation)
+    told = noted.get("at") if is_same else None
     at = _time(told or annotation.get("created_at") or annotation.get("updated_at"))
     # A score that was corrected on the server was given then.
     changed = _time(annotation.get("updated_at")) if not told else _NEVER
@@ -193,11 +204,14 @@ def _scorer(
     annotation: Mapping[str, Any], data: Mapping[str, Any], reading: Reading | None = None
 ) -> str:
     """Who made an annotation: an e-mail address or name, else the number; nobody is nameless."""
-    if reading is not None and reading.scorer_column and reading.scorer_column in data:
-        return str(data[reading.scorer_column] or NAMELESS)
-    noted, who = _noted(annotation), annotation.get("completed_by")
-    if "scorer" in noted:
+    if reading is not None and (column := _key(data, reading.scorer_column)) is not None:
+        return str(data[column] or NAMELESS)
+    noted, is_same = _noted(annotation)
+    if noted and is_same:
         return str(noted["scorer"] or NAMELESS)
+    who = annotation.get("completed_by")
+    if noted:  # given by whoever corrected it, not by the account that brought it
+        who = annotation.get("updated_by") or who
     if isinstance(who, dict):
         full = " ".join(str(who.get(part) or "") for part in ("first_name", "last_name"))
         known = (who.get("email"), who.get("username"), full.strip())
@@ -278,12 +292,17 @@ def _images(task: Any, reading: Reading) -> tuple[tuple[str, ...], str | None]:
             "and save a table of another program as JSON lines (.jsonl).",
         )
     name = reading.path_column or "image"
-    told = data.get(name)
+    told = data.get(_key(data, name))
     if isinstance(told, list) and told:
         told = told[0]
     if not isinstance(told, str) or not told.strip():
         raise NotTaken(NO_PATH, f"its data has no {name}; name what has it with --path-column.")
     return image_paths(told.strip())
+
+
+def _key(data: Mapping[str, Any], name: str | None) -> str | None:
+    """A name as the data spells it, `None` where it has none; columns of CSV are in lower case."""
+    return next((each for each in (name, name.lower()) if each in data), None) if name else None
 
 
 def image_paths(told: str) -> tuple[tuple[str, ...], str | None]:

@@ -193,6 +193,18 @@ def _with_comma(text: str, scale: Scale) -> float:
     return grouped if low <= grouped <= high else number
 
 
+_CUT_NAME = re.compile(r"(.{50,})_[A-Za-z0-9]{7}(\.[^.]*)?")
+
+
+def cut_name(name: str) -> tuple[str, str] | None:
+    """Beginning and suffix of an uploaded file's name that was too long for the server.
+
+    Django cuts names so that folder and name have 100 characters, and puts seven at random there.
+    """
+    found = _CUT_NAME.fullmatch(name)
+    return (found[1], found[2] or "") if found else None
+
+
 def uploaded_name(name: str) -> str:
     """What Label Studio, like every Django server, makes of the name of a file it is sent."""
     return _NOT_IN_UPLOADS.sub("", unicodedata.normalize("NFC", name).strip().replace(" ", "_"))
