@@ -6,8 +6,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo-project
 PYTEST_ARGS ?=
+INTEROP ?= .interop
 
-.PHONY: run test torture check format browser screenshots bench clean
+.PHONY: run test torture interop check format browser screenshots bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/labeler demo $(DEMO)
@@ -18,6 +19,12 @@ test: $(VENV)/.installed-test browser
 # Kills, full disks, floods and broken files by the thousand: about an hour.
 torture: $(VENV)/.installed-test browser
 	$(BIN)/python -m pytest tests/torture $(PYTEST_ARGS)
+
+# What goes to and comes from other people's programs, each in an environment of its own below
+# $(INTEROP): the first time several GB and an hour. With PYTEST_ARGS=--keep the fast tests get what
+# they wrote, and docs/interop.md the table.
+interop: $(VENV)/.installed-test
+	LABELER_INTEROP=$(abspath $(INTEROP)) $(BIN)/python -m pytest tests/interop $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
