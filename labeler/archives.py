@@ -30,6 +30,7 @@ from labeler.archive import (
 from labeler.errors import UnreadableImage
 from labeler.tar_files import Member, TarIndex, index_tar
 from labeler.zip_archive import ZipArchive
+from model.bounded_files import open_plain
 
 _LARGE = 16 << 20  # bytes of a file that is not read as a whole
 _MOST_NAMES = 300_000  # that are kept in memory, of all archives together
@@ -167,7 +168,7 @@ class TarArchive:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        with open(path, "rb") as file:  # noqa: PTH123
+        with open_plain(path) as file:
             index = index_tar(file)
             own = {name.removeprefix("./"): place for name, place in index.members.items()}
             self._members = {name: place for name, place in own.items() if stays_inside(name)}

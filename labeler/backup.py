@@ -28,6 +28,7 @@ from labeler.errors import BadInput, LabelerError
 from labeler.progress import Progress, silent
 from labeler.project import STORE_FILE, Project
 from labeler.whole_files import is_scratch, refuse_store, scratch_beside, whole_file
+from model.bounded_files import open_plain
 
 TAR, STORE = ".tar", ".sqlite"
 # What else in the project's folder can't be made again: heads, and pictures that came as bytes.
@@ -222,7 +223,7 @@ def _pack(project: Project, copy: Path, files: list[Path], to: Path, progress: P
     told = _Told(sum(path.stat().st_size for path, _ in members), progress)
     with tarfile.open(to, "w", format=tarfile.PAX_FORMAT) as tar:
         for path, name in members:
-            with path.open("rb") as file:
+            with open_plain(path, follow=False) as file:
                 member = tar.gettarinfo(arcname=f"{top}/{name}", fileobj=file)
                 # Whoever unpacks it owns it.
                 member.uid = member.gid = 0

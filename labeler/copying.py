@@ -24,9 +24,11 @@ from labeler.predicting import PredictedImage
 from labeler.progress import Progress, silent
 from labeler.sidecars import write_sidecar
 from labeler.whole_files import remove_scratch, whole_file
+from model.bounded_files import TooLarge, open_plain
 
 _CHANGED = "The file has changed since it was predicted; run the same command again."
 _LONGEST_NAME = 255  # bytes, on the usual file systems
+_LARGEST_TEXT = 64 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +228,15 @@ def _is_text(place: Path, text: str) -> bool:
 
 
 def _opened_text(text: str) -> BinaryIO:
-    """A text, also an empty one; raises `OSError` or, for one in an archive, `UnreadableImage`."""
-    inside = through(text)
-    return io.BytesIO(read_member(*inside)) if inside else Path(text).open("rb")
+    """A text, also an empty one; raises `OSError`, and `UnreadableImage` for one that can't be read
+    in its archive or is far too large for a text.
+    """
+    if inside := through(text):
+        return io.BytesIO(read_member(*inside))
+    try:
+        return open_plain(text, limit=_LARGEST_TEXT)
+    except TooLarge as error:
+        raise UnreadableImage(f"It can't be a text, for {error.strerror}; leave it out.") from error
 
 
 def _put_texts(image: str, place: Path, link: str, texts: Sequence[str], copies: Copies) -> None:

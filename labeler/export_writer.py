@@ -21,6 +21,7 @@ from db.errors import StoreError
 from labeler.errors import BadInput
 from labeler.project import Project
 from labeler.whole_files import whole_file
+from model.bounded_files import TooLarge, open_plain
 
 MOST = 2000  # files that a project remembers, the newest
 _SETTING = "exported_files"
@@ -108,14 +109,19 @@ class ExportWriter:
 
 
 def fingerprint(file: Path) -> str:
-    """The size and content of a plain file, or where a link leads; empty for anything else."""
+    """The size and content of a plain file, or where a link leads; empty for anything else, also
+    for a file that is almost all holes, which no export has left.
+    """
     status = file.stat(follow_symlinks=False)
     if stat.S_ISLNK(status.st_mode):
         return link_fingerprint(file.readlink())
     if not stat.S_ISREG(status.st_mode):
         return ""
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    try:
+        with open_plain(file, follow=False) as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    except TooLarge:
+        return ""
     return file_fingerprint(status.st_size, digest)
 
 

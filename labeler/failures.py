@@ -8,6 +8,7 @@ import os
 from db.errors import StoreError
 from db.plain_files import NotPlain
 from labeler.errors import LabelerError, Stopped
+from model.bounded_files import TooLarge
 from model.errors import ModelError
 
 STOPPED = "Stopped; run the same command again to go on."
@@ -40,6 +41,8 @@ def sentence(error: BaseException) -> str | None:
 
 
 def _about_the_system(error: OSError) -> str:
+    if isinstance(error, TooLarge):
+        return f"{error.filename} is not read, for {error.strerror}; remove it or get it again."
     step = _NEXT_STEP.get(error.errno or 0, "put that right and run the same command again")
     # Of two names the second is where it was to be written.
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import struct
 import time
 from collections.abc import Callable
@@ -26,7 +27,9 @@ _BY_CONTENT = (
     *("ICO", "CUR", "ICNS", "PPM", "DDS", "SGI", "SUN", "PCX", "DCX", "XBM", "XPM", "MSP"),
     *("BLP", "FLI", "FTEX", "GBR", "PIXAR", "XVTHUMB", "MCIDAS"),
 )
-_MOST_COPIED = 64 << 20  # bytes
+MOST_COPIED = 64 << 20  # bytes
+# Decoders that take all of a file into memory, whatever the picture needs of it.
+_READ_WHOLE, _MOST_WHOLE = ("WEBP", "AVIF", "HEIF"), 256 << 20
 MOST_IN_ICONS = 2048 * 2048  # pixels
 MOST_TILES = 100_000
 # Reading a header, whose parts may be without number: how often it may read, and for how long (of
@@ -47,6 +50,7 @@ _BY_EXTENSION = ("TGA", "DIB", "PCD", "IM")
 _SURE_OF = frozenset({"JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "JPEG2000", "PSD", "QOI"})
 
 _MUCH_ASIDE = "It carries a profile or text of more than 64 MB; save it without its metadata."
+_MUCH_FOR_ITS_KIND = "It takes more than 256 MB, which no picture of its kind needs; save it anew."
 DAMAGED = "The picture is damaged or breaks off early; copy it again from its original."
 _BOMB = "It unpacks to far more pixels than are read here; make a smaller copy of it."
 _WEB_PAGE = "A web page saved under an image's name; download the image again."
@@ -94,9 +98,11 @@ def identify(file: BinaryIO, path: Path) -> ImageFile.ImageFile:
                 raise UnreadableImage(_BOMB)  # Pillow unpacks it at once
             if name == "TIFF" and _longest_list(file) > MOST_TILES:
                 raise UnreadableImage(DAMAGED)  # Pillow goes through it at once
+            if name in _READ_WHOLE and file.seek(0, os.SEEK_END) > _MOST_WHOLE:
+                raise UnreadableImage(_MUCH_FOR_ITS_KIND)
             file.seek(0)
             # This one closes what it is given.
-            own = io.BytesIO(file.read(_MOST_COPIED)) if name == "FTEX" else file
+            own = io.BytesIO(file.read(MOST_COPIED)) if name == "FTEX" else file
             walk = _Walk(own)
             image = factory(walk, "")
             walk.end(MOST_READS_AFTERWARDS if name == "PNG" else None)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
 
 END = b"\xff\xd9"
 _START, _SCAN = b"\xff\xd8", 0xDA
@@ -18,6 +21,86 @@ _APPLICATIONS = range(0xE0, 0xF0)
 # JFIF and Adobe say what the colours are; the other applications' segments hold EXIF, XMP,
 # profiles, small copies of the picture.
 _KEPT_APPLICATIONS = (0xE0, 0xEE)
+# What a decoder takes notice of; anything else that looks like a marker it passes over or refuses.
+_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xdd\xe0-\xef\xfe])")
+_END = 0xD9
+_NO_FRAMES = (_TABLES, 0xC8, 0xCC)
+_PROGRESSIVE_FRAMES = (0xC2, 0xC6, 0xCA, 0xCE)
+_READ_AT_ONCE = 1 << 16
+_LONGEST_HEAD = 16  # bytes from a marker to the last that is looked at
+MOST_SEGMENTS = 100_000
+
+
+class TooManySegments(Exception):
+    """A file whose segments nobody needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scans:
+    """How a JPEG is stored: `count` 1 and not `are_several` for a file that is read in one pass.
+
+    Of several a decoder keeps the whole picture's coefficients, and goes over it once for each.
+    """
+
+    are_several: bool
+    count: int = 1
+
+
+def scans_of(file: BinaryIO, most: int) -> Scans:
+    """The scans of a JPEG, counted up to one more than `most`; the file's position stays.
+
+    Raises `TooManySegments`. A progressive picture has several scans, and so has one whose first
+    does not hold all its components, whatever its header calls it; behind a first one that does,
+    nothing is decoded.
+    """
+    position = file.tell()
+    try:
+        return _counted(file, most)
+    finally:
+        file.seek(position)
+
+
+def _counted(file: BinaryIO, most: int) -> Scans:
+    components, progressive, found = 0, False, 0
+    for number, (code, head) in enumerate(_segments(file)):
+        if number >= MOST_SEGMENTS:
+            raise TooManySegments
+        if code == _SCAN:
+            found += 1
+            if found == 1 and not progressive and head[4] >= components > 0:
+                return Scans(are_several=False)
+            if found > most:
+                break
+        elif code in _FRAMES and code not in _NO_FRAMES and not found:
+            components, progressive = head[9], code in _PROGRESSIVE_FRAMES
+    return Scans(True, max(found, 1))
+
+
+def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The code and the first bytes of each segment up to the picture's end, as libjpeg sees them:
+    what lies within a segment is passed over, what lies between them looked through.
+    """
+    at = len(_START)
+    while True:
+        file.seek(at)
+        block = file.read(_READ_AT_ONCE)
+        is_last, place = len(block) < _READ_AT_ONCE, 0
+        while found := _MARKER.search(block, place):
+            head = block[found.start() : found.start() + _LONGEST_HEAD]
+            if len(head) < _LONGEST_HEAD and not is_last:
+                place = found.start()
+                break
+            code = head[1]
+            if code == _END:
+                return
+            yield code, head.ljust(_LONGEST_HEAD, b"\0")
+            place = found.end() + max(2, int.from_bytes(head[2:4], "big"))
+        else:
+            # The last byte may be the first of a marker.
+            place = max(place, len(block) - 1)
+        if is_last:
+            return
+        at += place
 
 
 def without_metadata(data: bytes) -> bytes | None:

@@ -63,7 +63,7 @@ def _said(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
             shape, by_columns, number_format = read_array_header(file)
             offset = file.tell()
     except OSError as error:
-        raise Unusable(f"It can't be opened ({error.strerror}); check its permissions.") from error
+        raise Unusable(f"It can't be opened ({error.strerror}); get it again.") from error
     except ValueError as error:
         raise Unusable(f"It is not an array as numpy saves it ({error}); get it again.") from error
     if by_columns and len(shape) > 1 and 1 not in shape:

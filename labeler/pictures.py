@@ -31,12 +31,15 @@ from labeler import formats, pixels, unpacking
 from labeler.archives import open_member, through
 from labeler.errors import LabelerError, UnreadableImage
 from labeler.project import STORE_FILES
+from model.bounded_files import TooLarge, open_plain
 
 if TYPE_CHECKING:
     from labeler.project import Project
 
 # A file up to this size is read once, into memory, to be hashed and decoded from there.
 IN_MEMORY = 16 << 20
+# No file with a picture is larger: 150 megapixels of eight bytes each fit twice.
+MOST_BYTES = 4 << 30
 TOO_MANY_OPEN = (
     "Too many files are open at once; close other programs or raise the limit with ulimit -n, and "
     "try again."
@@ -123,7 +126,8 @@ def _enough(size: tuple[int, int], shorter: int | None, longer: int | None) -> t
 def open_regular(path: Path) -> BinaryIO:
     """Open a plain file, or one within an archive, for reading; the caller closes it.
 
-    Raises `UnreadableImage` for what is missing, forbidden, empty, or not a plain file (pipes and
+    Raises `UnreadableImage` for what is missing, forbidden, empty, larger than MOST_BYTES, almost
+    all holes (a few bytes on the disk that would be read for hours), or not a plain file (pipes and
     devices are never opened: reading one may wait for ever), and `LabelerError` where the system
     can't open any file now.
     """
@@ -139,7 +143,7 @@ def open_regular(path: Path) -> BinaryIO:
             raise UnreadableImage("It is a pipe, socket or device, not a file.")
         if status.st_size == 0:
             raise UnreadableImage("The file is empty (0 bytes); copy it again from its original.")
-        return path.open("rb")
+        return open_plain(path, limit=MOST_BYTES)
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):  # It says nothing about this picture.
             raise LabelerError(TOO_MANY_OPEN) from error
@@ -173,6 +177,8 @@ def _why_not_opened(path: Path, error: OSError) -> str:
         return "The file is not there any more; import the folder that it lies in now."
     if isinstance(error, PermissionError):
         return "No permission to read the file; change its permissions and import again."
+    if isinstance(error, TooLarge):
+        return f"It can't be a picture, for {error.strerror}; copy it again from its original."
     if error.errno == errno.ELOOP:
         return "A link that leads back to itself; remove it."
     return f"The file can't be opened ({error.strerror}); check the disk and import again."

@@ -30,6 +30,7 @@ from labeler.progress import Progress, silent
 from labeler.project import STORE_FILE, SUBFOLDERS, Project
 from labeler.tar_files import Member, index_tar
 from labeler.whole_files import scratch_beside, whole_file
+from model.bounded_files import open_plain
 
 CHECKING, WRITING = "checking the backup", "MB restored"
 MOST_FILES = 200_000
@@ -83,7 +84,7 @@ def restore(backup: Path, folder: Path, *, progress: Progress = silent) -> Resto
             new = held.with_name(f"{held.name}.sqlite")
             _remove(new)  # what a killed restoring has left
             opened.callback(_remove, new)
-            file = opened.enter_context(backup.open("rb"))
+            file = opened.enter_context(open_plain(backup))
             members = _members(file, backup)
             _check_room(folder, sum(member.size for member in members.values()))
             told = _Told(sum(member.size for member in members.values()), progress)

@@ -44,9 +44,10 @@ def write_sidecar(
     place = copy.with_name(f"{copy.name}.prediction.{kind}")
     if not _may_have(place, kind, str(told["file"])):
         return None
-    if not place.exists() or place.read_text(encoding="utf-8") != text:
+    data = text.encode()
+    if not place.exists() or read_up_to(place, len(data) + 1) != data:
         with whole_file(place) as scratch:
-            scratch.write_text(text, encoding="utf-8")
+            scratch.write_bytes(data)
     return place
 
 

@@ -20,6 +20,7 @@ from PIL import Image, ImageFile
 
 from labeler import formats
 from labeler.errors import UnreadableImage
+from labeler.jpeg_files import Scans, TooManySegments, scans_of
 from labeler.pixels import is_plain
 
 # 100-megapixel cameras and 12k x 12k scans fit.
@@ -45,7 +46,7 @@ _BESIDE_ICON = 12
 _DRAFTED = ("JPEG", "MPO")
 _TURNED = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")
 _OWN = {"1": 1, "L": 1, "P": 1}  # bytes per pixel in Pillow
-_SCAN, _END = b"\xff\xda", b"\xff\xd9"
+_SCAN = b"\xff\xda"
 _FRAME = re.compile(rb"\xff[\xc0-\xc2]\x00.\x08(..)(..)", re.DOTALL)
 _DEEPEST_REDUCTION = 5
 
@@ -72,7 +73,7 @@ def check(image: ImageFile.ImageFile) -> None:
         if not most:  # its tiles, not its pixels
             raise UnreadableImage(formats.DAMAGED)
         raise _too_large(image, most, f" for {image.format} of its kind, which takes much memory")
-    if image.info.get("progressive") and _passes(image) * pixels > MOST_PASSED:
+    if _passed(image, pixels) > MOST_PASSED:
         raise UnreadableImage(
             "It is stored in more passes than any program needs, and would take very long to "
             "unpack; save it anew."
@@ -181,7 +182,7 @@ def _beside(image: ImageFile.ImageFile) -> float:
 
 def _held_whole(image: ImageFile.ImageFile, stored: tuple[int, int]) -> int:
     """Bytes that don't become fewer when less of the picture is wanted."""
-    if image.format in _DRAFTED and image.info.get("progressive"):
+    if image.format in _DRAFTED and _scans(image).are_several:
         return _coefficients(image, stored)
     if image.format == "TIFF" and not _is_raw(image):
         return _strip(image)
@@ -189,7 +190,7 @@ def _held_whole(image: ImageFile.ImageFile, stored: tuple[int, int]) -> int:
 
 
 def _coefficients(image: ImageFile.ImageFile, stored: tuple[int, int]) -> int:
-    """Of a JPEG in passes: two bytes for each, kept to the end."""
+    """Of a JPEG in several scans: two bytes for each, kept to the end."""
     layers = [(int(across), int(down)) for _, across, down, _ in getattr(image, "layer", ())]
     full = max((a for a, _ in layers), default=1) * max((d for _, d in layers), default=1)
     return int(2 * stored[0] * stored[1] * sum(a * d for a, d in layers) / max(full, 1))
@@ -223,19 +224,26 @@ def _reduce(image: ImageFile.ImageFile) -> None:
         image.reduce = image._reduce + 1  # type: ignore[attr-defined,method-assign]
 
 
-def _passes(image: ImageFile.ImageFile) -> int:
-    """How often a progressive JPEG goes over the picture."""
-    file = image.fp
-    if file is None:
-        return 1
-    position, found, before = file.tell(), 1, b""
-    while block := file.read(1 << 16):
-        end = (before + block).find(_END)
-        found += (before + block if end < 0 else (before + block)[:end]).count(_SCAN)
-        if end >= 0:
-            break
-        before = block[-1:]
-    file.seek(position)
+def _passed(image: ImageFile.ImageFile, pixels: int) -> int:
+    """Pixels that are gone through, in all passes of a JPEG, also of one within a texture."""
+    if image.format in _DRAFTED:
+        return _scans(image).count * pixels
+    if image.format == "BLP":
+        return _whole(image).count(_SCAN) * _most_in_frames(image)
+    return pixels
+
+
+def _scans(image: ImageFile.ImageFile) -> Scans:
+    """Of a JPEG whose file is open; found out once."""
+    found: Scans | None = getattr(image, "_scans", None)
+    if found is None:
+        most = MOST_PASSED // max(image.width * image.height, 1)
+        file = image.fp
+        try:
+            found = Scans(are_several=True) if file is None else scans_of(file, most)  # type: ignore[arg-type]
+        except TooManySegments:
+            raise UnreadableImage(formats.DAMAGED) from None
+        image._scans = found  # type: ignore[attr-defined]
     return found
 
 
@@ -263,11 +271,20 @@ def _pixels_of(head: bytes) -> int:
 
 
 def _most_in_frames(image: ImageFile.ImageFile) -> int:
+    found = _FRAME.findall(_whole(image))
+    sizes = [[int.from_bytes(one, "big") for one in each] for each in found]
+    return max((height * width for height, width in sizes), default=0)
+
+
+def _whole(image: ImageFile.ImageFile) -> bytes:
+    """All bytes of a file of a kind that is never large."""
     file = image.fp
     if file is None:
-        return 0
+        return b""
     position = file.tell()
     file.seek(0)
-    sizes = [[int.from_bytes(one, "big") for one in found] for found in _FRAME.findall(file.read())]
+    data = file.read(formats.MOST_COPIED + 1)
     file.seek(position)
-    return max((height * width for height, width in sizes), default=0)
+    if len(data) > formats.MOST_COPIED:
+        raise UnreadableImage(formats.DAMAGED)
+    return data

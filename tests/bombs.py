@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+import tarfile
 import zlib
 from functools import cache
+from pathlib import Path
 
 from mutations import cursor, film_of_colours, icons, mcidas, pixar, psd, runs_bmp, saved, sun
-from pictures import noise_image
+from pictures import jpeg_bytes, noise_image
 
 HUGE = 100_000
 
@@ -73,6 +75,10 @@ def huge_sizes() -> dict[str, bytes]:
         "huge.gif": b"GIF89a" + struct.pack("<HH", 65535, 65535) + saved("GIF")[10:],
         "frame.gif": b"GIF89a\x01\0\x01\0\0\0\0,\0\0\0\0\xff\xff\xff\xff\0\x02\x02D\x01\0;",
         "huge.jpg": patched(saved("JPEG"), (b"\xff\xc0", 5, ">HH", (most, most))),
+        "scans.jpg": scans(8_000, 20_000),
+        "hidden scans.jpg": scans(8_000, 20_000, b"\xff\xfe\0\x06\xff\xd9\xff\xd9"),
+        "apart.jpg": scans(12_200, 3),
+        "scans blp.png": blp(scans(2000, 20_000)),
         "huge.bmp": patched(saved("BMP"), (b"BM", 18, "<ii", size)),
         "negative.bmp": patched(saved("BMP"), (b"BM", 18, "<ii", (-5, -2147483648))),
         "huge.tif": flat_tiff(*size),
@@ -110,12 +116,48 @@ def huge_sizes() -> dict[str, bytes]:
         "huge.dib": saved("DIB")[:4] + struct.pack("<ii", *size) + saved("DIB")[12:],
         "p7.png": b"P7 332\n#END_OF_COMMENTS\n100000 100000 255\n" + bytes(64),
         "runs.bmp": patched(runs_bmp(), (b"BM", 18, "<ii", (12_000, 12_000))),
-        "blp.png": b"BLP1"
-        + struct.pack("<IIIIII", 0, 0, 8, 8, 5, 0)
-        + struct.pack("<16I16I", 160, *[0] * 15, 9000, *[0] * 15)
-        + struct.pack("<I", 0)
-        + patched(saved("JPEG"), (b"\xff\xc0", 5, ">HH", (12_000, 12_000))),
+        "blp.png": blp(patched(saved("JPEG"), (b"\xff\xc0", 5, ">HH", (12_000, 12_000)))),
     }
+
+
+def blp(jpeg: bytes) -> bytes:
+    """A texture that says it has 8 × 8 pixels, with this JPEG in it."""
+    sizes = struct.pack("<16I16I", 160, *[0] * 15, len(jpeg), *[0] * 15)
+    told = struct.pack("<IIIIII", 0, 0, 8, 8, 5, 0)
+    return b"BLP1" + told + sizes + struct.pack("<I", 0) + jpeg
+
+
+def scans(side: int, count: int, between: bytes = b"") -> bytes:
+    """A baseline JPEG in colour with so many scans, each of one component and without data."""
+
+    def segment(marker: int, data: bytes) -> bytes:
+        return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+
+    codes = bytes([1, *[0] * 15, 0])
+    parts = b"".join(bytes([number, 0x11, 0]) for number in (1, 2, 3))
+    each = [segment(0xDA, bytes([1, number, 0, 0, 63, 0])) + between for number in (1, 2, 3)]
+    return (
+        b"\xff\xd8" + segment(0xDB, bytes([0, *[1] * 64]))
+        + segment(0xC0, struct.pack(">BHHB", 8, side, side, 3) + parts)
+        + segment(0xC4, b"\0" + codes) + segment(0xC4, b"\x10" + codes)
+        + b"".join(each[k % 3] for k in range(count)) + b"\xff\xd9"
+    )  # fmt: skip
+
+
+def sparse_files(folder: Path, size: int = 8 << 40) -> list[Path]:
+    """Files that begin as a picture, take next to nothing on the disk and are said to have `size`
+    bytes, which would be read for hours; the last one is a tar with such a picture in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    made = [folder / "sparse.jpg", folder / "sparse.tar"]
+    for path in made:
+        header = tarfile.TarInfo("a.jpg")
+        header.size = 500 << 20
+        with path.open("wb") as file:
+            file.write(header.tobuf() if path.suffix == ".tar" else b"")
+            file.write(jpeg_bytes())
+            file.truncate(size)
+    return made
 
 
 def _ico(inner: bytes) -> bytes:
@@ -233,4 +275,5 @@ def at_the_limit() -> dict[str, bytes]:
         "long.png": png(10**6, 140, zeros(140 * (4 * 10**6 + 1)), (8, 6)),
         "tall.png": png(140, 10**6, zeros(10**6 * (4 * 140 + 1)), (8, 6)),
         "passes.jpg": passes(12_000, 30),
+        "apart.jpg": scans(9_600, 3),
     }

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bad_input import MOST_MB, command, states, write_all
-from bombs import chunk, flat_tiff, huge_sizes, odd_metadata, passes, png, zeros
+from bombs import chunk, flat_tiff, huge_sizes, odd_metadata, passes, png, scans, zeros
 from mutations import mutated, saved, whole_files
 from pictures import jpeg_bytes, noise_image
 from PIL import Image
@@ -94,6 +94,10 @@ def test_a_decoder_that_closes_its_file_does_not_stop_an_import(
 def test_what_takes_too_long_or_too_much_is_refused_by_its_header() -> None:
     assert "passes" in refusal("a.jpg", passes(4000, 20_000))
     assert header_of("a.jpg", passes(400, 20)) == ("JPEG", (400, 400))
+    for name in ("scans.jpg", "hidden scans.jpg", "scans blp.png"):
+        assert "passes" in refusal(name, huge_sizes()[name]), name
+    assert "takes much memory" in refusal("a.jpg", huge_sizes()["apart.jpg"])
+    assert header_of("a.jpg", scans(2000, 3)) == ("JPEG", (2000, 2000))
     assert "is read slowly" in refusal("a.qoi", huge_sizes()["slow.qoi"])
     assert "takes much memory" in refusal("a.webp", _webp(9000, 9000))
     assert header_of("a.webp", _webp(6000, 6000))[1] == (6000, 6000)

@@ -258,7 +258,7 @@ def test_a_config_is_made_of_what_its_values_must_be(tmp_path: Path) -> None:
             load_head(_beside(tmp_path, {"model_params": sizes}))
 
 
-def test_a_small_part_of_numbers_without_end_is_no_head(tmp_path: Path) -> None:
+def test_numbers_without_end_are_no_head(tmp_path: Path) -> None:
     """A file with a hole in it takes no room, and what it says it has would take all memory."""
     path = tmp_path / "a.safetensors"
     size = 1 << 36
@@ -272,5 +272,5 @@ def test_a_small_part_of_numbers_without_end_is_no_head(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(header)) + header)
         file.truncate(8 + len(header) + 3076 + size)
-    found = read_published(path)  # the head alone is read
-    assert found.kind.startswith("LAION aesthetic-predictor, cut out")
+    with pytest.raises(ModelError, match="holes"):
+        read_published(path)

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from all_bombs import asides, file_bombs
 from bad_input import MOST_MB, MOST_SECONDS, child, command, make_project, states, write_all
-from bombs import at_the_limit, huge_sizes, odd_metadata
+from bombs import at_the_limit, huge_sizes, odd_metadata, sparse_files
 from mutations import mutated
 from odd_files import odd_archives, odd_arrays, odd_tables, odd_weights, whole_tables, wide_tables
 
@@ -74,6 +75,24 @@ def test_small_files_that_promise_the_earth(made: Path, tmp_path: Path, figures:
     assert all(known[name][0] == "fine" or known[name][1] for name in files)
     figures("bombs imported", f"{len(files)}, {ended.peak} MB")
     _look(made, tmp_path / "bombs", tmp_path, "bombs", figures)
+
+
+def test_files_of_holes(made: Path, tmp_path: Path, figures: Figures) -> None:
+    files = sparse_files(tmp_path / "holes")
+    array = np.lib.format.open_memmap(
+        tmp_path / "holes" / "a.npy", "w+", "<f2", (100_000_000, 1280)
+    )
+    array[0] = 1
+    array.flush()
+    ended = command(made, "import", tmp_path / "holes")
+    assert ended.code == 0, ended.output[-2000:]
+    state, reason = states(made)["sparse.jpg"]
+    assert state == "unreadable" and "holes" in reason
+    for what in (tmp_path / "holes", tmp_path / "holes" / "a.npy"):
+        ended = command(made, "predict", what)
+        assert "Traceback" not in ended.output
+        assert ended.peak < MOST_MB
+    figures("files of 8 TB of holes imported and predicted", f"{len(files) + 1}, refused")
 
 
 def test_pictures_of_the_largest_size_at_once(made: Path, tmp_path: Path, figures: Figures) -> None:
