@@ -22,6 +22,7 @@ from labeler.errors import BadInput
 from labeler.project import Project
 from labeler.whole_files import whole_file
 from model.bounded_files import TooLarge, open_plain
+from model.bounded_json import parse_json
 
 MOST = 2000  # files that a project remembers, the newest
 _SETTING = "exported_files"
@@ -64,8 +65,8 @@ class ExportedFiles:
 
     def _kept(self) -> list[str]:
         try:
-            kept = json.loads(self._store.setting(_SETTING) or "[]")
-        except (ValueError, RecursionError):
+            kept = parse_json(self._store.setting(_SETTING) or "[]")
+        except ValueError:
             return []
         return [one for one in kept if isinstance(one, str)] if isinstance(kept, list) else []
 

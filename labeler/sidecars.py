@@ -16,6 +16,7 @@ from db.plain_files import read_up_to
 from labeler.brackets import Bracket
 from labeler.tables import plain_text
 from labeler.whole_files import whole_file
+from model.bounded_json import parse_json
 
 KINDS = ("json", "txt")
 MADE_BY = "labeler predict"  # how a text begins that holds no tags
@@ -77,7 +78,7 @@ def _may_have(place: Path, kind: str, file: str) -> bool:
         text = read_up_to(place, _LARGEST).decode("utf-8")
         if kind == "txt":
             return text.startswith(f"{MADE_BY}\nfile: {_on_a_line(file)}\n")
-        said = json.loads(text)
+        said = parse_json(text)
         return isinstance(said, dict) and (said.get("made_by"), said.get("file")) == (MADE_BY, file)
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return False

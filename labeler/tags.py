@@ -8,7 +8,6 @@ settings that a generator of images notes in such a text are none.
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ from labeler.pictures import open_regular
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.sidecars import MADE_BY
+from model.bounded_json import parse_json
 
 LONGEST_TAG = 100  # characters; what is longer is a sentence, and left out
 MOST_TAGS = 300  # of one image
@@ -100,11 +100,11 @@ def _tags_in(name: str) -> list[str] | None:
     try:
         data = _bytes_of(name)
         if name.lower().endswith(".json"):
-            return _tags_in_json(json.loads(data)) if data else []
+            return _tags_in_json(parse_json(data)) if data else []
         text = _decoded(data[:_LARGEST_TEXT])
         is_none = text.startswith(MADE_BY) or _GENERATION.search(text)
         return [] if is_none else _tags_in_text(text)
-    except (OSError, UnreadableImage, ValueError, RecursionError):
+    except (OSError, UnreadableImage, ValueError):
         return None
 
 

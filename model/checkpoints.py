@@ -8,7 +8,6 @@ checked against what it holds; only then, and only where it is wanted, are numbe
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import struct
@@ -21,6 +20,7 @@ from typing import Any
 import torch
 
 from model.bounded_files import open_plain
+from model.bounded_json import parse_json
 from model.errors import ModelError
 from model.weights_pickle import (
     Damaged,
@@ -251,7 +251,7 @@ def _safetensors(descriptor: int, length: int, size: int) -> _Described:
     if length > min(_LONGEST_HEADER, size - 8):
         raise Damaged("its header is too long")
     try:
-        header = json.loads(os.pread(descriptor, length, 8))
+        header = parse_json(os.pread(descriptor, length, 8))
         header.pop("__metadata__", None)
         ends = sorted(tuple(each["data_offsets"]) for each in header.values())
         bounds = [end for pair in ends for end in pair]

@@ -8,7 +8,6 @@ or from the entry that its path names; they are part of the encoder's `preproces
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -23,6 +22,7 @@ import torch
 
 from model import torchvision_guard  # noqa: F401  (before open_clip)
 from model.bounded_files import read_bounded
+from model.bounded_json import parse_json
 from model.checkpoints import Checkpoint, content_digest, read_checkpoint
 from model.encoders import QUICK_GELU, Precision, is_local, split
 from model.errors import ModelError
@@ -149,7 +149,7 @@ def _entry_beside(path: Path) -> dict[str, Any]:
     """From the config that the model hub keeps beside a checkpoint; {} without one."""
     config = path.parent / CONFIG
     try:
-        held = json.loads(read_bounded(config)) if os.path.lexists(config) else {}
+        held = parse_json(read_bounded(config)) if os.path.lexists(config) else {}
         scaling = held.get("preprocess_cfg", {})
         told = {key: scaling[key] for key in SCALING if scaling.get(key) is not None}
         known = {key: _scaling(key, value) for key, value in told.items()}

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save
 
 from model.bounded_files import read_bounded_text
+from model.bounded_json import parse_json
 from model.checkpoints import SAFETENSORS, open_weights
 from model.errors import ModelError
 from model.foreign_heads import WIDEST, AnyHead, ForeignHead, built
@@ -177,12 +178,12 @@ def _stem(path: Path) -> str:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(read_bounded_text(path))
+        config = parse_json(read_bounded_text(path))
     except FileNotFoundError:
         raise ModelError(
             f"{path.name} is missing in {path.parent}; put the config file beside the weights."
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError(f"{path} can't be read as JSON ({error}); get the file again.") from error
     if not isinstance(config, dict) or config.get("arch") not in ARCHITECTURES:
         raise ModelError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -21,6 +20,7 @@ from labeler.exports.model_pair import own_files
 from labeler.figures import with_figures
 from labeler.model_prose import LONGEST, SECTIONS, prose, set_prose
 from labeler.project import Project
+from model.bounded_json import parse_json
 
 _LARGEST = 1 << 20  # characters of a config
 
@@ -77,9 +77,9 @@ def config_of(project: Project, version: Version) -> dict[str, Any]:
     _, config = own_files(project)
     try:
         with config.open(encoding="utf-8") as file:
-            told = json.loads(file.read(_LARGEST))
+            told = parse_json(file.read(_LARGEST))
         return dict(told) | made_with
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise BadInput(
             f"{config} can't be read as the config of a head; put it back from a backup, or train "
             "again with: labeler train"

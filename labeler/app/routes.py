@@ -5,7 +5,6 @@ Every answer is JSON and never kept by the browser; a problem is one sentence in
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -35,6 +34,7 @@ from labeler.errors import BadInput, LabelerError, NoProject
 from labeler.failures import sentence
 from labeler.project import Project
 from labeler.scorers import account_name, clean_name
+from model.bounded_json import parse_json
 
 MOST = 200  # images or cards in one answer
 MOST_EVENTS = 2000
@@ -214,11 +214,11 @@ def one_image(project: Project, request: Request) -> Response:
 async def events(request: Request) -> Response:
     """POST /api/events {"project", "events": […]} → {"receipts": […], "stats"}."""
     try:
-        body = json.loads(await request.body())
+        body = parse_json(await request.body())
         raw = body["events"]
         if not isinstance(raw, list) or len(raw) > MOST_EVENTS:
             raise ValueError
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         return _problem(400, f'Send {{"events": […]}} with at most {MOST_EVENTS} events.')
     take = _answered(lambda project, _request: _take(project, body.get("project"), raw))
     return await run_in_threadpool(take, request)

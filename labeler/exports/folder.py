@@ -25,6 +25,7 @@ from labeler.exports.rows import Dataset, Row
 from labeler.outside_links import EXPORT_LIST
 from labeler.progress import Progress
 from labeler.whole_files import is_scratch, make_way, remove_scratch, whole_file
+from model.bounded_json import parse_json
 
 LIST = EXPORT_LIST
 _KIND = "labeler export"
@@ -225,7 +226,7 @@ def _listed(path: Path, kind: str) -> dict[str, set[str]]:
     try:
         check_file(path / LIST)
         first, *lines = (path / LIST).read_text(encoding="utf-8").splitlines()
-        former = json.loads(first)[_KIND]
+        former = parse_json(first)[_KIND]
         listed = [_read_line(line) for line in lines]
     except (OSError, ValueError, KeyError, TypeError):
         raise BadInput(
@@ -252,8 +253,8 @@ def _read_line(line: str) -> tuple[str, list[str]] | None:
     was cut short, or leads elsewhere.
     """
     try:
-        said = json.loads(line)
-    except (ValueError, RecursionError):
+        said = parse_json(line)
+    except ValueError:
         return None
     place, *written = said if isinstance(said, list) and said else [said]
     if not isinstance(place, str) or {"..", "/"} & set(PurePosixPath(place).parts):

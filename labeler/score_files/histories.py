@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from labeler.score_files.statements import (
     Told,
     read_score,
     short,
+    utc_time,
 )
 from labeler.score_files.tables import Row, table_rows
 
@@ -118,7 +119,6 @@ def _time(told: Any) -> datetime | None:
     if told in (None, ""):
         return None
     try:
-        at = told if isinstance(told, datetime) else datetime.fromisoformat(str(told))
+        return utc_time(told if isinstance(told, datetime) else str(told))
     except ValueError:
         raise NotTaken(BROKEN, f"{short(told)} is no time; export the history again.") from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)

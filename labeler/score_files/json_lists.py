@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from labeler.errors import BadInput
 from model.bounded_files import open_plain_text
+from model.bounded_json import check_size
 
 _CHUNK = 1 << 20
-_LONGEST = 1 << 26  # characters of one element
+_NO_SPACE = re.compile(r"\S")
+_DECODER = json.JSONDecoder()
 
 
 def read_list(file: Path) -> Iterator[Any]:
@@ -33,27 +36,30 @@ def read_list(file: Path) -> Iterator[Any]:
 
 
 class _Window:
-    """What has been read of a text and not yet been understood."""
+    """What has been read of a text; `at` is where what has not yet been understood begins."""
 
     def __init__(self, text: TextIO) -> None:
         self._text = text
-        self.rest = ""
+        self.read, self.at = "", 0
         self.more()
 
     def more(self) -> bool:
-        read = self._text.read(max(_CHUNK, len(self.rest)))
-        self.rest += read
-        return bool(read)
+        """Read on, dropping what was understood; raises `ValueError` where the rest is too much."""
+        check_size(self.read[self.at :])
+        more = self._text.read(_CHUNK)
+        self.read, self.at = self.read[self.at :] + more, 0
+        return bool(more)
 
     def next(self) -> str:
         """The next character that is no space, empty at the end; it stays."""
-        self.rest = self.rest.lstrip()
-        while not self.rest and self.more():
-            self.rest = self.rest.lstrip()
-        return self.rest[:1]
+        while True:
+            found = _NO_SPACE.search(self.read, self.at)
+            self.at = found.start() if found else len(self.read)
+            if found or not self.more():
+                return self.read[self.at : self.at + 1]
 
     def skip(self) -> None:
-        self.rest = self.rest[1:]
+        self.at += 1
 
 
 def _elements(text: TextIO) -> Iterator[Any]:
@@ -81,10 +87,15 @@ def _value(window: _Window) -> Any:
     """The value that the window begins with; more is read until it is whole."""
     while True:
         try:
-            value, end = json.JSONDecoder().raw_decode(window.rest)
+            value, end = _DECODER.raw_decode(window.read, window.at)
         except ValueError:
-            if len(window.rest) > _LONGEST or not window.more():
+            if not window.more():
                 raise
             continue
-        window.rest = window.rest[end:]
+        check_size(window.read[window.at : end])
+        length = end - window.at
+        # A number may go on in what was not read yet.
+        if end == len(window.read) and window.more():
+            continue
+        window.at += length
         return value

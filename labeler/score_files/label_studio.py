@@ -11,7 +11,6 @@ the score is still the one that they are said of.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -37,7 +36,10 @@ from labeler.score_files.statements import (
     Statements,
     Told,
     read_score,
+    short,
+    utc_time,
 )
+from model.bounded_json import parse_json
 
 _LOCAL = "/data/local-files"
 _UPLOADED = re.compile(
@@ -65,6 +67,7 @@ def read_label_studio(file: Path, reading: Reading, told: Told) -> Statements:
     for place, task in _tasks(file, reading, told):
         try:
             images, file_name = _images(task, reading)
+            unscored = Statement(place, images, None, file_name=file_name)
         except NotTaken as error:
             yield error.at(place)
             continue
@@ -75,7 +78,7 @@ def read_label_studio(file: Path, reading: Reading, told: Told) -> Statements:
         valid = [each for each in done if not each.get("was_cancelled")]
         told.cancelled += len(done) - len(valid)
         if not valid:
-            yield Statement(place, images, None, file_name=file_name)
+            yield unscored
         for each in _latest(valid, task["data"], told):
             try:
                 yield Statement(
@@ -140,8 +143,8 @@ def _flat_results(cell: Any) -> Iterator[tuple[str, Any]]:
     """Kind and value of each result that a cell holds; none in a cell of the task's own data."""
     if isinstance(cell, str) and cell.lstrip().startswith(("[{", "{")):
         try:
-            cell = json.loads(cell)
-        except (ValueError, RecursionError):
+            cell = parse_json(cell)
+        except ValueError:
             return
     for one in cell if isinstance(cell, list) else [cell]:
         for kind in _SCORES if isinstance(one, dict) else ():
@@ -157,19 +160,26 @@ def _latest(
     annotations: list[dict[str, Any]], data: Mapping[str, Any], told: Told
 ) -> list[dict[str, Any]]:
     """By time, and of those that one person made the last; all where the times aren't told."""
-    kept: list[dict[str, Any]] = []
+    untimed: list[dict[str, Any]] = []
+    kept: dict[str, dict[str, Any]] = {}
     for each in sorted(annotations, key=_when):
+        if _when(each) == _NEVER:
+            untimed.append(each)
+            continue
         scorer = _scorer(each, data)
-        earlier = [one for one in kept if _when(one) != _NEVER and _scorer(one, data) == scorer]
-        if earlier:
+        if kept.pop(scorer, None) is not None:
             told.note(_REVISED)
-        kept = [one for one in kept if one not in earlier] + [each]
-    return kept
+        kept[scorer] = each
+    return [*untimed, *kept.values()]
 
 
 def _place(task: Any, number: int) -> str:
     own = task.get("id") if isinstance(task, dict) else None
-    return f"task {own}" if isinstance(own, int | str) else f"task number {number}"
+    return (
+        f"task {short(own, quoted=False)}"
+        if isinstance(own, int | str)
+        else f"task number {number}"
+    )
 
 
 def _noted(annotation: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
@@ -194,10 +204,9 @@ def _when(annotation: Mapping[str, Any]) -> datetime:
 
 def _time(told: object) -> datetime:
     try:
-        at = datetime.fromisoformat(str(told))
+        return utc_time(str(told))
     except ValueError:
         return _NEVER
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _scorer(
@@ -312,7 +321,9 @@ def image_paths(told: str) -> tuple[tuple[str, ...], str | None]:
     try:
         parts = urlsplit(told)
     except ValueError:
-        raise NotTaken(NO_PATH, f"its image has the address {told!r}, which is none.") from None
+        raise NotTaken(
+            NO_PATH, f"its image has the address {short(told)}, which is none."
+        ) from None
     path = unquote(parts.path, errors="surrogateescape")
     if path.rstrip("/").endswith(_LOCAL):
         path = parse_qs(parts.query, errors="surrogateescape").get("d", [""])[0]

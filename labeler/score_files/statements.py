@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,6 +30,9 @@ REFUSED = "refused by the store"
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 _GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 _NOT_IN_UPLOADS = re.compile(r"[^-\w.]")
+_LONGEST_TEXT = 32_768  # characters of a name or path; what is longer names nothing
+_LONGEST_WORD = 200  # of what our own history says of a score
+_MOST_NOTES, _LONGEST_NOTE = 100, 1000
 _SHOWN = 100  # characters of what can't be taken
 _NOTHING = frozenset({"", "nan", "na", "n/a", "none", "null"})  # table programs' words for it
 
@@ -67,6 +70,20 @@ class Statement:
     doubt: str | None = None
     content_hash: str | None = None
     event: Recorded | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `NotTaken` for texts that can't be names; thousands of statements are held."""
+        named = (*self.images, self.group, self.file_name, self.content_hash)
+        if long := next((each for each in named if each and len(each) > _LONGEST_TEXT), None):
+            raise NotTaken(BROKEN, f"{short(long)} is too long for a name or path; shorten it.")
+        if self.scorer is not None and len(self.scorer) > _LONGEST_TEXT:
+            # No name can cost a score: of a long one the beginning is kept anyhow.
+            object.__setattr__(self, "scorer", self.scorer[:_LONGEST_TEXT])
+        if self.event is not None:
+            said = (self.event.event_id, self.event.why, self.event.queue)
+            if long := next((each for each in said if each and len(each) > _LONGEST_WORD), None):
+                problem = f"{short(long)} is too long for the history of a score; export it again."
+                raise NotTaken(BROKEN, problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +143,9 @@ class Told:
     notes: list[str] = field(default_factory=list)
 
     def note(self, sentence: str) -> None:
-        if sentence not in self.notes:
-            self.notes.append(sentence)
+        """Say it once; of very many sentences the first ones."""
+        if len(self.notes) < _MOST_NOTES and (cut := sentence[:_LONGEST_NOTE]) not in self.notes:
+            self.notes.append(cut)
 
 
 Statements: TypeAlias = "Iterator[Statement | Refused]"
@@ -203,6 +221,18 @@ def cut_name(name: str) -> tuple[str, str] | None:
     """
     found = _CUT_NAME.fullmatch(name)
     return (found[1], found[2] or "") if found else None
+
+
+def utc_time(told: str | datetime) -> datetime:
+    """A time in UTC, which is meant where no zone is told; raises `ValueError` for what is none.
+
+    Near the first and last year a time of one zone may have none of another.
+    """
+    try:
+        at = datetime.fromisoformat(told) if isinstance(told, str) else told
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError(f"{told} is beyond all times that are kept") from None
 
 
 def uploaded_name(name: str) -> str:

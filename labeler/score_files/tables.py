@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,12 +24,14 @@ from labeler.score_files.statements import (
     short,
 )
 from model.bounded_files import open_plain
+from model.bounded_json import LONGEST, parse_json
 
 PATH_COLUMNS = ("path", "file_name")
 SCORE_COLUMNS = ("score",)
 GROUP_COLUMNS = ("split_group", "group")
 _BATCH = 4096
-_LONGEST_LINE = 1 << 24  # bytes
+_LONGEST_LINE = LONGEST  # bytes
+_MOST_COLUMNS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +212,12 @@ def _json_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
 def _check_lines(file: Path, lines: BinaryIO, needed: list[tuple[str, ...]]) -> None:
     """Looks as far as the line that has the last of the columns, mostly the first."""
     present: dict[str, None] = {}
+    wanted = {name for names in needed for name in names}
     for cells in filter(None, map(_object, _short_lines(lines))):
-        present |= dict.fromkeys(cells)
+        # A line may have names of its own without end.
+        present |= dict.fromkeys(
+            name for name in cells if name in wanted or len(present) < _MOST_COLUMNS
+        )
         if all(any(name in present for name in names) for names in needed):
             return
     if present:
@@ -232,8 +237,8 @@ def _short_lines(lines: BinaryIO) -> Iterator[bytes]:
 
 def _object(line: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
+        found = parse_json(line.decode("utf-8-sig"))
+    except ValueError:
         return None
     return _lower(found) if isinstance(found, dict) else None
 
