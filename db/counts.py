@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Integer, case, cast, func, select, text
+from sqlalchemy import Integer, case, cast, func, literal_column, select, text
 
 from db.embeddings import count as embedded_count
-from db.rows import plain_rows
+from db.rows import plain_rows, whole_sum
 from db.schema import ELSEWHERE, EmbeddingRow, ImageCountRow, ImageRow
 from db.store import Store
 
 _NONE = -1  # what the store writes for no hand score
+_IMAGES, _ID_SUM = (
+    literal_column(whole_sum(f"image_counts.{name}"), Integer) for name in ("images", "id_sum")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ def by_hand_score(store: Store) -> HandScoreCounts:
         (ImageCountRow.hand_score == _NONE, _NONE),
         else_=cast(ImageCountRow.hand_score + 0.5, Integer),
     )
-    query = select(rounded, ImageCountRow.state == "fine", func.sum(ImageCountRow.images))
+    query = select(rounded, ImageCountRow.state == "fine", _IMAGES)
     with store.reading() as session:
         rows = plain_rows(session, query.group_by(rounded, ImageCountRow.state == "fine"))
     distribution, waiting = [0] * 11, 0
@@ -46,7 +49,7 @@ def by_hand_score(store: Store) -> HandScoreCounts:
 
 def by_state(store: Store) -> dict[str, int]:
     """How many images are fine, unreadable and missing; every state is a key."""
-    query = select(ImageCountRow.state, func.sum(ImageCountRow.images))
+    query = select(ImageCountRow.state, _IMAGES)
     counted = dict.fromkeys(("fine", "unreadable", "missing"), 0)
     with store.reading() as session:
         return counted | dict(plain_rows(session, query.group_by(ImageCountRow.state)))
@@ -55,7 +58,7 @@ def by_state(store: Store) -> dict[str, int]:
 def image_stamp(store: Store) -> tuple[tuple[Any, ...], ...]:
     """Changes when images come, go, or change their source or state."""
     alike = (ImageCountRow.source_id, ImageCountRow.state)
-    query = select(*alike, func.sum(ImageCountRow.images), func.sum(ImageCountRow.id_sum))
+    query = select(*alike, _IMAGES, _ID_SUM)
     with store.reading() as session:
         return tuple(plain_rows(session, query.group_by(*alike).order_by(*alike)))
 

@@ -170,6 +170,11 @@ _UNWRITTEN = (
     sqlite3.SQLITE_FULL,
 )
 _FULL = "The disk that holds {path} is full; make room on it and try again."
+_TOO_LARGE = (
+    "{path} holds a value that is too large to be one of this program's; run: labeler doctor "
+    "--repair"
+)
+_OVERFLOW = "integer overflow"  # of a sum, which has no code of its own
 _SENTENCES = {
     sqlite3.SQLITE_BUSY: "{path} is locked by another program; close that one and try again.",
     sqlite3.SQLITE_LOCKED: "{path} is locked by another program; close that one and try again.",
@@ -183,8 +188,7 @@ _SENTENCES = {
     sqlite3.SQLITE_IOERR: "{path} can't be read or written; check its disk.",
     sqlite3.SQLITE_INTERRUPT: "{path} is damaged: reading it comes to no end; restore a backup of "
     "it, or run: labeler doctor",
-    sqlite3.SQLITE_TOOBIG: "{path} holds a value that is too large to be one of this program's; "
-    "run: labeler doctor --repair",
+    sqlite3.SQLITE_TOOBIG: _TOO_LARGE,
     sqlite3.SQLITE_NOMEM: "There is not enough memory for what {path} holds; close other programs, "
     "and if that is not it, run: labeler doctor",
 }
@@ -200,6 +204,8 @@ def explained(path: Path) -> Iterator[None]:
         code = primary_code(cause)
         # On a full disk SQLite tells of one only where it writes the store or its log.
         sentence = _FULL if is_unwritten(cause) and _is_full(path) else _SENTENCES.get(code)
+        if code == sqlite3.SQLITE_ERROR and str(cause) == _OVERFLOW:
+            sentence = _TOO_LARGE
         if sentence is None:
             raise
         raise StoreError(sentence.format(path=path)) from error

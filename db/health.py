@@ -19,6 +19,7 @@ import db.references
 from db.engine import driver_of
 from db.errors import StoreError
 from db.rounds import MISTOLD, tell_outcomes
+from db.rows import whole_sum
 from db.rules import SETTING, Rule, apply_rule, misjudged, read_rule, rule_in
 from db.schema import HandScoreRow, SettingRow
 from db.states import settle_all, unsettled
@@ -58,8 +59,8 @@ def mend(store: Store, ailment: Ailment) -> None:
         ailment.mend(session, store.path.parent)
 
 
-_TRUE_COUNTS = """SELECT source_id, state, coalesce(hand_score, -1) AS hand_score,
-    count(*) AS images, sum(id) AS id_sum FROM images GROUP BY 1, 2, 3"""
+_TRUE_COUNTS = f"""SELECT source_id, state, coalesce(hand_score, -1) AS hand_score,
+    count(*) AS images, {whole_sum("id")} AS id_sum FROM images GROUP BY 1, 2, 3"""
 _KEPT_COUNTS = """SELECT source_id, state, hand_score, images, id_sum FROM image_counts
     WHERE images != 0 OR id_sum != 0"""
 _MISCOUNTED = f"""SELECT DISTINCT 'source ' || source_id || ', ' || state FROM

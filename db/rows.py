@@ -45,6 +45,12 @@ def plain_ids(ids: Ids) -> list[int]:
     return ids.tolist() if isinstance(ids, np.ndarray) else [int(i) for i in ids]
 
 
+def whole_sum(term: str) -> str:
+    """SQL for the sum of integers, modulo 2^64: SQLite's own sum fails where that is too large."""
+    low, high = f"sum(({term}) & 0xffffffff)", f"sum(({term}) >> 32)"
+    return f"(({high} + ({low} >> 32)) << 32 | ({low} & 0xffffffff))"
+
+
 def scattered(ids: np.ndarray) -> np.ndarray:
     """A number (n,) uint64 for each id, far from those of its neighbours and the same every time.
 

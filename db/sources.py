@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, text, union, update
+from sqlalchemy import Integer, delete, insert, literal_column, select, text, union, update
 from sqlalchemy.orm import Session
 
 from db.errors import StoreError
 from db.records import Source, SourceCount
+from db.rows import whole_sum
 from db.schema import ImageCountRow, ImageRow, LocationRow, SourceRow
 from db.store import Store
 
 Band = tuple[float, float]
+_SCORED = "CASE WHEN hand_score >= 0 THEN images END"
 
 
 def add_source(
@@ -90,8 +92,8 @@ def counts_by_source(store: Store) -> list[SourceCount]:
         counted = session.execute(
             select(
                 ImageCountRow.source_id,
-                func.sum(ImageCountRow.images),
-                func.sum(ImageCountRow.images).filter(ImageCountRow.hand_score >= 0),
+                literal_column(whole_sum("images"), Integer),
+                literal_column(whole_sum(_SCORED), Integer),
             ).group_by(ImageCountRow.source_id)
         )
         numbers = {source_id: (images, scored or 0) for source_id, images, scored in counted}

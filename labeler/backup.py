@@ -27,6 +27,7 @@ from labeler import adding
 from labeler.errors import BadInput, LabelerError
 from labeler.progress import Progress, silent
 from labeler.project import STORE_FILE, Project
+from labeler.settings import LAST_BACKUP, LastBackup
 from labeler.whole_files import is_scratch, refuse_store, scratch_beside, whole_file
 from model.bounded_files import open_plain
 
@@ -37,7 +38,6 @@ COPYING, PACKING, CHECKING = "MB copied", "MB packed", "checking the copy"
 _MB = 1_000_000
 # How the file of a store of ours begins, and where it says whose it is: sqlite.org/fileformat.html.
 _SQLITE, _OURS = b"SQLite format 3\0", slice(68, 72)
-_SETTING = "last_backup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,6 @@ class BackedUp:
             f"Wrote {self.place} ({size}): the store with {self.hand_scores:,} hand scores{beside},"
             f" read again and found whole.\n{self.restoring}"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class LastBackup:
-    """The newest backup; `hand_scores` images had one then."""
-
-    place: str
-    at: datetime
-    hand_scores: int
 
 
 def back_up(
@@ -110,13 +101,13 @@ def back_up(
 
 
 def last_backup(project: Project) -> LastBackup | None:
-    """The last one that was written from here, wherever it is now; `None` if there was none."""
+    """The last one that was written from here, wherever it is now.
+
+    `None` if there was none, or where what is kept of it makes no sense: the doctor tells that.
+    """
     try:
-        kept = json.loads(project.store.setting(_SETTING) or "")
-        return LastBackup(
-            str(kept["place"]), datetime.fromisoformat(kept["at"]), int(kept["hand_scores"])
-        )
-    except (ValueError, KeyError, TypeError):
+        return LAST_BACKUP.read(project.store)
+    except LabelerError:
         return None
 
 
@@ -268,6 +259,6 @@ def _remember(project: Project, done: BackedUp) -> None:
     at = datetime.now(UTC).isoformat(timespec="seconds")
     kept = {"place": str(done.place), "at": at, "hand_scores": done.hand_scores}
     try:
-        project.store.set_setting(_SETTING, json.dumps(kept))
+        project.store.set_setting(LAST_BACKUP.name, json.dumps(kept))
     except StoreError:
         return  # The backup is good, also of a store that can't be written.

@@ -119,8 +119,14 @@ def _end_runs(project: Project, _progress: Progress) -> list[str]:
 
 def _settings(project: Project) -> Iterator[Finding]:
     for odd in odd_settings(project):
-        advice = f"It is set to {odd.usual}." if odd.usual else "Write it anew on the Export page."
-        mend = partial(_set, odd) if odd.usual else None
+        advice = (
+            "Write it anew on the Export page."
+            if odd.usual is None
+            else f"It is set to {odd.usual}."
+            if odd.usual
+            else "It is forgotten."
+        )
+        mend = None if odd.usual is None else partial(_set, odd)
         what = f"setting can't be read: {odd.name}"
         yield Finding("settings", what, 1, [odd.value[:80]], advice, mend)
 

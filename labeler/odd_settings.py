@@ -14,7 +14,8 @@ from model.errors import ModelError
 
 @dataclass(frozen=True, slots=True)
 class OddSetting:
-    """`usual` is what to set instead; `None` where a person's own words would be lost by it."""
+    """`usual` is what to set instead, empty to forget it; `None` where that would lose a person's
+    own words."""
 
     name: str
     value: str
@@ -33,7 +34,7 @@ def odd_settings(project: Project) -> list[OddSetting]:
         try:
             if value:
                 read(value)
-        except (ValueError, RecursionError, ModelError):
+        except (ValueError, ModelError):
             odd.append(OddSetting(name, value or "", usual))
     return odd
 

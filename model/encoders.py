@@ -68,7 +68,10 @@ def canonical(name: str) -> str:
     """
     name = name.strip()
     if name.endswith(NORMALISED):
-        return canonical(name.removesuffix(NORMALISED)).removesuffix(NORMALISED) + NORMALISED
+        end = len(name)
+        while name.endswith(NORMALISED, 0, end):
+            end -= len(NORMALISED)
+        return canonical(name[:end]).removesuffix(NORMALISED) + NORMALISED
     if name == LITE:
         return LITE
     if name in SHORT_NAMES:

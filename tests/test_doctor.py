@@ -21,6 +21,7 @@ from collection import make_collection
 from PIL import Image
 from store_rows import event
 
+import db.counts
 import db.embeddings
 import db.images
 import db.scores
@@ -106,6 +107,8 @@ def test_a_healthy_project_has_nothing_and_says_that_there_is_no_backup(folder: 
 WRONG_ROWS = {
     "counts": "UPDATE image_counts SET images = images + 3",
     "counts lost": "DELETE FROM image_counts",
+    "counts too large": "UPDATE image_counts SET images = 9223372036854775807,"
+    " id_sum = 9223372036854775807",
     "hand scores": "UPDATE images SET hand_score = 10 WHERE id IN (1, 2, 28)",
     "hand scores lost": "UPDATE images SET hand_score = NULL",
     "states": "UPDATE images SET state = 'missing' WHERE id = 3",
@@ -122,6 +125,16 @@ WRONG_ROWS = {
     "settings": "UPDATE settings SET value = 'half' WHERE name = 'threshold'",
     "settings of checks": "INSERT INTO settings VALUES ('audit_every', '-4')",
     "settings of encoders": "UPDATE settings SET value = 'eyes' WHERE name = 'encoder'",
+    "settings of encoders nested": "UPDATE settings SET value = replace(hex(zeroblob(20000)), '0',"
+    " '/normalised') WHERE name = 'encoder'",
+    "settings of backups": 'INSERT INTO settings VALUES (\'last_backup\', \'{"place": "/x",'
+    ' "at": "2020-01-01T00:00:00", "hand_scores": 1e999}\')',
+    "settings of backups nested": "INSERT INTO settings VALUES ('last_backup',"
+    " replace(hex(zeroblob(50000)), '0', '['))",
+    "settings of backups at no time": "INSERT INTO settings VALUES ('last_backup', '{\"place\":"
+    ' "/x", "at": "0001-01-01T00:00:00+14:00", "hand_scores": 1}\')',
+    "settings of checks too long": "INSERT INTO settings VALUES ('audit_every',"
+    " replace(hex(zeroblob(50000)), '0', '9'))",
     "embeddings": "UPDATE embeddings SET vector = x'0011' WHERE image_id = 5",
     "embeddings not finite": "UPDATE embeddings SET vector = nan() WHERE image_id IN (6, 30)",
     "predictions": "UPDATE predictions SET score = 9e999 WHERE image_id = 4",
@@ -148,6 +161,31 @@ def test_rows_that_are_wrong_are_found_and_mended(folder: Path, what: str) -> No
         assert images_in(folder) == before_it
     with closing(Store.open(mended.backup)) as as_it_was:
         assert db.scores.history(as_it_was, 1)
+
+
+def test_the_largest_of_ids_is_counted_along(folder: Path) -> None:
+    """Whose sum is beyond what SQLite adds up."""
+    largest = 9223372036854775807
+    harm(
+        folder,
+        *(
+            f"UPDATE OR IGNORE {table} SET {column} = {largest} WHERE {column} = 1"
+            for table, column in (
+                ("images", "id"),
+                ("locations", "image_id"),
+                ("hand_scores", "image_id"),
+                ("embeddings", "image_id"),
+            )
+        ),
+    )
+    before = scores_in(folder)
+    assert examine(folder, repair=True).healthy
+    assert examine(folder).healthy
+    assert scores_in(folder) == before
+    project = Project.open(folder)
+    assert db.counts.by_hand_score(project.store).scored == 25
+    assert db.counts.image_stamp(project.store)
+    project.close()
 
 
 def images_in(folder: Path) -> list[tuple[object, ...]]:
