@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from sqlalchemy import func, select
 
-from db.embeddings import VECTOR
+from db.embeddings import VECTOR, rows_at_once
 from db.rows import id_array, packed, plain_rows
-from db.schema import EmbeddingRow
+from db.schema import EmbeddingRow, EncoderRow
 from db.store import Store
 
 
@@ -23,7 +23,8 @@ def newest(store: Store) -> int:
 def kept_since(
     store: Store, encoder_id: int, after: int, limit: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The next embeddings of one encoder behind the number `after`, at most `limit`.
+    """The next embeddings of one encoder behind the number `after`, at most `limit`,
+    of wide ones fewer.
 
     Their numbers (n,) int64, rising, image ids (n,) int64, and vectors (n, width) float32.
     """
@@ -33,10 +34,10 @@ def kept_since(
         select(EmbeddingRow.id, EmbeddingRow.image_id, EmbeddingRow.vector)
         .where(EmbeddingRow.id > after, its_own)
         .order_by(EmbeddingRow.id)
-        .limit(limit)
     )
     with store.reading() as session:
-        rows = plain_rows(session, query)
+        width = session.scalar(select(EncoderRow.width).where(EncoderRow.id == encoder_id))
+        rows = plain_rows(session, query.limit(rows_at_once(width or 1, limit)))
     joined = b"".join(row[2] for row in rows)
     width = len(rows[0][2]) // VECTOR.itemsize if rows else 0
     vectors = packed(joined, len(rows), width, VECTOR)

@@ -19,7 +19,8 @@ from db.schema import EmbeddingRow, EncoderRow, ImageRow
 from db.store import Store
 
 VECTOR = np.dtype("<f4")
-_PIECE = 8192  # embeddings that are read at once: SQLite puts together less than a gigabyte
+# Embeddings that are read at once, and their bytes: SQLite puts them together, and copies are made.
+_PIECE, _PIECE_BYTES = 8192, 64 << 20
 
 
 def register_encoder(
@@ -123,9 +124,10 @@ def get(store: Store, encoder_id: int, ids: Ids) -> tuple[np.ndarray, np.ndarray
     """
     wanted = id_array(plain_ids(ids))
     rising = np.unique(wanted)
-    pieces = [rising[start : start + _PIECE] for start in range(0, len(rising), _PIECE)]
     with store.reading() as session:
         width = _width(session, encoder_id)
+        size = rows_at_once(width)
+        pieces = [rising[start : start + size] for start in range(0, len(rising), size)]
         read = [_read(session, encoder_id, width, _among(piece)) for piece in pieces]
     found, vectors = _joined(read, width)
     place = np.searchsorted(found, wanted)
@@ -137,15 +139,22 @@ def get(store: Store, encoder_id: int, ids: Ids) -> tuple[np.ndarray, np.ndarray
     return found[place], vectors[place]
 
 
+def rows_at_once(width: int, most: int = _PIECE) -> int:
+    """How many embeddings of that width are read in one piece: `most`, of wide ones fewer."""
+    return max(1, min(most, _PIECE_BYTES // (VECTOR.itemsize * max(width, 1))))
+
+
 def iterate(
-    store: Store, encoder_id: int, batch: int = 8192, ids: Ids | None = None
+    store: Store, encoder_id: int, batch: int = _PIECE, ids: Ids | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All embeddings (of `ids` only) by rising id, as `get` gives them, `batch` at a time.
+    """All embeddings (of `ids` only) by rising id, as `get` gives them, at most `batch` at a time.
 
     Each batch is read on its own, so that a long walk holds nothing up.
     """
     if ids is not None:
         wanted = sorted(set(plain_ids(ids)))
+        with store.reading() as session:
+            batch = rows_at_once(_width(session, encoder_id), batch)
         for start in range(0, len(wanted), batch):
             found = get(store, encoder_id, wanted[start : start + batch])
             if len(found[0]):
@@ -155,7 +164,8 @@ def iterate(
     while True:
         with store.reading() as session:
             width = _width(session, encoder_id)
-            found = _read(session, encoder_id, width, EmbeddingRow.image_id > last, batch)
+            piece = rows_at_once(width, batch)
+            found = _read(session, encoder_id, width, EmbeddingRow.image_id > last, piece)
         if not len(found[0]):
             return
         last = int(found[0][-1])

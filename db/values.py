@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, LargeBinary, case, cast, delete, func, select
 from sqlalchemy.orm import Session
 
-from db.embeddings import VECTOR
+from db.embeddings import VECTOR, rows_at_once
 from db.predictions import BRACKETS, EXCEED
 from db.rows import id_array, is_among, numbers, plain_columns, rows_as_they_lie
 from db.schema import EmbeddingRow, EncoderRow, OutOfFoldRow, PredictionRow, VersionRow
@@ -42,13 +42,19 @@ def bad_embeddings(store: Store, watch: Watch = unwatched) -> Iterator[tuple[int
     """(encoder id, image id) of embeddings that are not of their encoder's width, or not finite."""
     with store.reading() as session:
         widths = dict(rows_as_they_lie(session, select(EncoderRow.id, EncoderRow.width)))
-    query = select(
-        EmbeddingRow.id, EmbeddingRow.encoder_id, EmbeddingRow.image_id, EmbeddingRow.vector
-    ).order_by(EmbeddingRow.id)
+    at_once = rows_at_once(max(filter(_is_width, widths.values()), default=1), _VECTORS_AT_ONCE)
+    # Of another length than its encoder's it need not be read, which may be a gigabyte.
+    length = EncoderRow.width * VECTOR.itemsize
+    fitting = case((func.length(EmbeddingRow.vector) == length, EmbeddingRow.vector))
+    query = (
+        select(EmbeddingRow.id, EmbeddingRow.encoder_id, EmbeddingRow.image_id, fitting)
+        .outerjoin(EncoderRow, EncoderRow.id == EmbeddingRow.encoder_id)
+        .order_by(EmbeddingRow.id)
+    )
     last = -(2**63)
     while True:
         with store.reading() as session:
-            piece = query.where(EmbeddingRow.id > last).limit(_VECTORS_AT_ONCE)
+            piece = query.where(EmbeddingRow.id > last).limit(at_once)
             rows = rows_as_they_lie(session, piece)
         if not rows:
             return
@@ -71,6 +77,10 @@ def _unusable(
             values = np.frombuffer(joined, dtype=VECTOR).reshape(len(fitting), width)
             finite = np.isfinite(values).all(axis=1)
             yield from (fitting[place] for place in np.flatnonzero(~finite).tolist())
+
+
+def _is_width(width: object) -> bool:
+    return isinstance(width, int) and width > 0
 
 
 def _is_vector(value: object, width: int) -> bool:

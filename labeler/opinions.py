@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+import db.embeddings
 from db.plain_files import NotPlain, check_file
 from db.records import Version
 from labeler.project import Project
@@ -40,9 +41,18 @@ def head_path(project: Project, version: Version) -> Path:
 
 
 def load_opinion(project: Project, version: Version) -> Opinion:
-    """Raises `ModelError` if the file is not there, broken or of an earlier kind."""
+    """Raises `ModelError` if the file is not there, broken, of an earlier kind, or about embeddings
+    of another width than those that are kept.
+    """
     path = opinion_path(head_path(project, version))
-    return _load(path, path.stat().st_mtime_ns if path.is_file() else 0)
+    opinion = _load(path, path.stat().st_mtime_ns if path.is_file() else 0)
+    known, width = db.embeddings.encoder(project.store, version.encoder), opinion.landmarks.shape[1]
+    if known is not None and known.width != width:
+        raise ModelError(
+            f"{path.name} reads embeddings of {width} values, but these have {known.width}; train "
+            "a version again."
+        )
+    return opinion
 
 
 @lru_cache(maxsize=2)

@@ -150,8 +150,9 @@ class _Run:
         from labeler.predictors import score_embeddings
 
         known = list(ids)
-        for start in range(0, len(known), _STORED_BATCH):
-            part = known[start : start + _STORED_BATCH]
+        size = embeddings.rows_at_once(record.width, _STORED_BATCH)
+        for start in range(0, len(known), size):
+            part = known[start : start + size]
             found, vectors = embeddings.get(
                 self.project.store, record.id, sorted({ids[at] for at in part})
             )

@@ -68,13 +68,15 @@ def predicted(
     project: Project, loaded: LoadedVersion, record: EncoderRecord, waiting: NDArray[np.int64]
 ) -> Generator[Predictions, None, None]:
     """The embeddings of `waiting` (n,) read and predicted in threads, some thousand at a time."""
-    _, sample = embeddings.get(project.store, record.id, waiting[evenly(len(waiting), SAMPLE)])
+    sampled = evenly(len(waiting), embeddings.rows_at_once(record.width, SAMPLE))
+    _, sample = embeddings.get(project.store, record.id, waiting[sampled])
     tuned = replace(loaded, head=loaded.head.tuned(sample))
 
     def work(ids: NDArray[np.int64]) -> Predictions:
         return tuned.predict(*embeddings.get(project.store, record.id, ids))
 
-    batches = (waiting[start : start + _BATCH] for start in range(0, len(waiting), _BATCH))
+    size = embeddings.rows_at_once(record.width, _BATCH)
+    batches = (waiting[start : start + size] for start in range(0, len(waiting), size))
     with closing(shared_out(work, batches)) as parts:
         yield from parts
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from store_rows import add_encoder, add_images, new_store, picture
 
-from db import embeddings, images
+from db import arrivals, embeddings, images, values
 from db.errors import StoreError
 from db.store import Store
 
@@ -170,3 +170,25 @@ def test_float64_and_strided_arrays_are_kept_as_float32(store: Store) -> None:
     wide = np.arange(24, dtype=np.float64).reshape(3, 8)
     embeddings.put(store, encoder_id, ids, wide[:, ::2])
     assert embeddings.get(store, encoder_id, ids)[1].tolist() == wide[:, ::2].tolist()
+
+
+def test_wide_embeddings_are_read_a_few_at_a_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By their bytes: a stranger's store may say that an embedding has a million values."""
+    encoder, ids = add_encoder(store), add_images(store, 10)
+    kept = vectors_of(ids)
+    embeddings.put(store, encoder, ids, kept)
+    monkeypatch.setattr(embeddings, "_PIECE_BYTES", 3 * WIDTH * 4 + 1)
+    assert [len(part) for part, _ in embeddings.iterate(store, encoder)] == [3, 3, 3, 1]
+    assert [len(part) for part, _ in embeddings.iterate(store, encoder, ids=ids)] == [3, 3, 3, 1]
+    assert len(arrivals.kept_since(store, encoder, 0, 10)[0]) == 3
+    assert np.array_equal(embeddings.get(store, encoder, ids)[1], kept)
+    assert embeddings.rows_at_once(1 << 60) == 1
+    with store.transaction() as session:
+        session.connection().exec_driver_sql(
+            "UPDATE embeddings SET vector = zeroblob(3000) WHERE image_id IN (2, 7)"
+        )
+    looked: list[int] = []
+    assert list(values.bad_embeddings(store, looked.append)) == [(encoder, 2), (encoder, 7)]
+    assert looked == [3, 3, 3, 1]

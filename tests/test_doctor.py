@@ -32,10 +32,12 @@ from labeler.checkups import Finding
 from labeler.cli import labeler
 from labeler.doctor import Report, examine
 from labeler.importing import import_paths
+from labeler.opinions import load_opinion
 from labeler.pictures import preview_path
 from labeler.predicting import predict_stored
 from labeler.project import STORE_FILE, Project
 from labeler.training import train
+from model.errors import ModelError
 
 LONG_AGO = 1_600_000_000
 NAN = np.full(8, np.nan, dtype="<f4").tobytes()
@@ -186,6 +188,24 @@ def test_the_largest_of_ids_is_counted_along(folder: Path) -> None:
     assert db.counts.by_hand_score(project.store).scored == 25
     assert db.counts.image_stamp(project.store)
     project.close()
+
+
+def test_embeddings_of_another_width_than_the_second_opinions_are_a_sentence(folder: Path) -> None:
+    harm(
+        folder,
+        "UPDATE encoders SET width = width + 1",
+        "UPDATE embeddings SET vector = zeroblob(4 + length(vector))",
+    )
+    for command in ("review", "rounds"):
+        ended = CliRunner().invoke(labeler, ["--project", str(folder), command])
+        assert isinstance(ended.exception, SystemExit | None), ended.exception
+    project = Project.open(folder)
+    version = db.versions.active(project.store)
+    assert version is not None
+    with pytest.raises(ModelError, match=r"reads embeddings of .* train a version again"):
+        load_opinion(project, version)
+    project.close()
+    assert "heads" in names(examine(folder))
 
 
 def images_in(folder: Path) -> list[tuple[object, ...]]:

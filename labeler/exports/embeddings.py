@@ -31,6 +31,7 @@ def embedded_rows(
 
     Images without one are in `exported.left_out`.
     """
+    batch = db.embeddings.rows_at_once(encoder.width, batch)
     for start in range(0, len(dataset), batch):
         wanted = dataset.ids[start : start + batch]
         found, vectors = db.embeddings.get(dataset.project.store, encoder.id, wanted)
