@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -29,7 +29,7 @@ from labeler.kept_files import remove_sketches
 from labeler.progress import Progress, silent
 from labeler.project import STORE_FILE, SUBFOLDERS, Project
 from labeler.tar_files import Member, index_tar
-from labeler.whole_files import scratch_beside, whole_file
+from labeler.whole_files import STORE_FILES, refuse_store, scratch_beside, whole_file
 from model.bounded_files import open_plain
 
 CHECKING, WRITING = "checking the backup", "MB restored"
@@ -77,15 +77,19 @@ def restore(backup: Path, folder: Path, *, progress: Progress = silent) -> Resto
     _refuse_used(backup, store)
     check_store_files(store)
     try:
-        for name in SUBFOLDERS:
-            (folder / name).mkdir(parents=True, exist_ok=True)
         with ExitStack() as opened:
+            made = opened.enter_context(_unmade())
+            for name in SUBFOLDERS:
+                place = folder / name
+                made.extend(_absent(place))
+                place.mkdir(parents=True, exist_ok=True)
             held = opened.enter_context(scratch_beside(store))
             new = held.with_name(f"{held.name}.sqlite")
             _remove(new)  # what a killed restoring has left
             opened.callback(_remove, new)
             file = opened.enter_context(open_plain(backup))
             members = _members(file, backup)
+            _check_places(folder, members)
             _check_room(folder, sum(member.size for member in members.values()))
             told = _Told(sum(member.size for member in members.values()), progress)
             os.close(created(new, _mode_of(store)))
@@ -125,14 +129,21 @@ def _exchange(
     """Files that replace nothing come first, those that do last: a kill leaves either project."""
     now = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     others: dict[str, Member] = {}
-    for name, member in members.items():
-        place = _place(store.parent, name)
-        if not place.exists():
-            _put(file, member, place, told)
-        elif not _is_same(file, member, place):
-            others[name] = member
     keep_as = dated(store, "before-restore")
-    was_there = db.restoring.exchange(store, new, keep_as)
+    with _unmade() as made:
+        for name, member in members.items():
+            place = _place(store.parent, name)
+            if not place.exists():
+                made.extend(_absent(place))
+                _put(file, member, place, told)
+            elif not _is_same(file, member, place):
+                others[name] = member
+        try:
+            was_there = db.restoring.exchange(store, new, keep_as)
+        except BaseException:
+            if not new.exists():  # it has taken the store's place, and the files are its own
+                made.clear()
+            raise
     aside = []
     for name, member in others.items():
         place = _place(store.parent, name)
@@ -148,6 +159,43 @@ def _exchange(
     finally:
         project.close()
     return Restored(store.parent, scored, len(members), keep_as if was_there else None, aside)
+
+
+@contextmanager
+def _unmade() -> Iterator[list[Path]]:
+    """Takes files and folders that are about to be made, and removes them if anything is raised.
+
+    Not after a kill: they replace nothing, and the next restoring goes on with them.
+    """
+    made: list[Path] = []
+    try:
+        yield made
+    except BaseException:
+        for each in sorted(made, reverse=True):  # what lies in a folder comes before it
+            with suppress(OSError):
+                each.rmdir() if each.is_dir() and not each.is_symlink() else each.unlink()
+        raise
+
+
+def _absent(place: Path) -> list[Path]:
+    """What is made with `place`: itself, and the folders that it lies in."""
+    return [each for each in (place, *place.parents) if not each.exists()]
+
+
+def _check_places(folder: Path, members: Iterable[str]) -> None:
+    """Raise `BadInput` for what can't be put where it belongs, before anything is."""
+    for name in members:
+        if name == STORE_FILE:
+            continue
+        place = _place(folder, name)
+        refuse_store(place)
+        if place.is_dir():
+            raise BadInput(f"{place} is a folder, and the backup has a file there; move it away.")
+        for each in place.parents:
+            if each == folder:
+                break
+            if each.exists() and not each.is_dir():
+                raise BadInput(f"{each} is no folder, and the backup has one; move it away.")
 
 
 def _refuse_used(backup: Path, store: Path) -> None:
@@ -194,6 +242,14 @@ def _members(file: BinaryIO, backup: Path) -> dict[str, Member]:
         found[inside] = member
     if STORE_FILE not in found or len(tops) != 1:
         raise BadInput(f"{backup} is no backup: it holds not one {STORE_FILE}.")
+    for name in found:
+        if both := next(
+            (str(each) for each in PurePosixPath(name).parents if str(each) in found), None
+        ):
+            raise BadInput(
+                f"{backup} holds {both!r} as a file and as a folder, which no backup does; nothing "
+                "was restored."
+            )
     return found
 
 
@@ -207,7 +263,7 @@ def _is_kept_name(name: str) -> bool:
         return False
     if folder == "models" and not name.endswith(_MODEL_FILES):
         return False
-    return all(_is_plain(part) for part in path.parts)
+    return all(_is_plain(part) for part in path.parts) and path.name.lower() not in STORE_FILES
 
 
 def _is_plain(part: str) -> bool:

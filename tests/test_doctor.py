@@ -25,6 +25,7 @@ import db.counts
 import db.embeddings
 import db.images
 import db.scores
+import db.sources
 import db.versions
 from db import rounds, runs
 from db.store import Store
@@ -187,6 +188,18 @@ def test_the_largest_of_ids_is_counted_along(folder: Path) -> None:
     project = Project.open(folder)
     assert db.counts.by_hand_score(project.store).scored == 25
     assert db.counts.image_stamp(project.store)
+    project.close()
+
+
+def test_counts_too_large_to_be_added_up_stop_nobody(folder: Path) -> None:
+    harm(folder, WRONG_ROWS["counts too large"])
+    for command in ("status", "review"):
+        ended = CliRunner().invoke(labeler, ["--project", str(folder), command])
+        assert isinstance(ended.exception, SystemExit | None), ended.exception
+    project = Project.open(folder)
+    assert set(db.counts.by_state(project.store)) == {"fine", "unreadable", "missing"}
+    assert db.counts.image_stamp(project.store)
+    assert db.sources.counts_by_source(project.store)
     project.close()
 
 

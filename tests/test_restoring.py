@@ -202,6 +202,8 @@ def packed(place: Path, members: dict[str, bytes], *, links: dict[str, str] | No
         "top/runs/1.log",
         "other/models/v1.safetensors",
         "top/models\\..\\x.safetensors",
+        "top/added/labeler.sqlite",
+        "top/added/in/Labeler.SQLite-wal",
     ],
 )
 def test_names_that_are_in_no_backup_are_refused(
@@ -215,6 +217,44 @@ def test_names_that_are_in_no_backup_are_refused(
     with pytest.raises(BadInput, match="backup"):
         restore(place, project.folder)
     assert contents(project.folder) == before and set(tmp_path.rglob("*")) == around
+
+
+def test_a_backup_that_can_not_be_placed_leaves_nothing(project: Project, tmp_path: Path) -> None:
+    """Whether that shows beforehand or while files are put; in a new folder and in an old one."""
+    back_up(project, tmp_path / "taste.sqlite")
+    project.close()
+    store = (tmp_path / "taste.sqlite").read_bytes()
+    sound = {f"top/{STORE_FILE}": store, "top/added/in/a.png": b"a"}
+    both = packed(tmp_path / "both.tar", sound | {"top/added/b": b"b", "top/added/b/c": b"c"})
+    good = packed(tmp_path / "good.tar", sound)
+    (project.folder / "added" / "in").write_bytes(b"a file")
+    before, around = contents(project.folder), set(tmp_path.rglob("*"))
+    for place, folder, why in (
+        (both, project.folder, "as a file and as a folder"),
+        (both, tmp_path / "new" / "one", "as a file and as a folder"),
+        (good, project.folder, "is no folder"),
+    ):
+        with pytest.raises(BadInput, match=why):
+            restore(place, folder)
+        assert contents(project.folder) == before and set(tmp_path.rglob("*")) == around
+
+
+def test_files_that_were_placed_go_again_where_the_next_can_not_be(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(project, tmp_path / "taste.tar")
+    put = restoring._put
+
+    def full(file: object, member: object, place: Path, told: object) -> None:
+        if place.suffix == ".safetensors":
+            raise OSError(28, "No space left on device", str(place))
+        put(file, member, place, told)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(restoring, "_put", full)
+    around = set(tmp_path.rglob("*"))
+    with pytest.raises(OSError, match="No space"):
+        restore(tmp_path / "taste.tar", tmp_path / "new")
+    assert set(tmp_path.rglob("*")) == around
 
 
 def test_links_are_not_followed(project: Project, tmp_path: Path) -> None:
