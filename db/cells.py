@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table
 
 from db.columns import (
+    LONGEST_MENDED,
     Checked,
     Document,
     FileText,
@@ -41,7 +42,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).isoformat(timespec="microseconds")
 _TIMES = ("at", "created_at", "started_at")
 _AT_ONCE = 20_000
 _NEIGHBOURS = 20
-_LONGEST = 10_000
 
 
 class OddCells:
@@ -241,7 +241,7 @@ def _words(value: Any) -> str:
     if isinstance(value, str):
         value = _as_bytes_of_any(value)
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return text[:_LONGEST]
+    return text[:LONGEST_MENDED]
 
 
 def _as_bytes_of_any(text: str) -> bytes:

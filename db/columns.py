@@ -24,6 +24,7 @@ _HASH = re.compile("[0-9a-f]{64}")
 _TIME_LENGTH = len("2025-03-01T12:00:00.000000+00:00")
 _LONGEST = 1_000_000  # characters: what is longer is nothing that a person wrote
 _LONGEST_NAME = 32_768
+LONGEST_MENDED = 10_000  # what the doctor leaves of a text; of a person's name that is plenty
 _NO_NAME = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -127,10 +128,14 @@ class Truth(Checked):
 
 
 class Words(Checked):
-    """Text that is UTF-8."""
+    """Text that is UTF-8, of at most `longest` characters."""
+
+    def __init__(self, longest: int = _LONGEST, *, lenient: bool = False) -> None:
+        super().__init__(lenient=lenient)
+        self.longest = longest
 
     def read(self, value: Any) -> str:
-        if type(value) is not str or len(value) > _LONGEST:
+        if type(value) is not str or len(value) > self.longest:
             raise ValueError
         if not value.isascii():
             value.encode()

@@ -18,6 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from db.columns import (
+    LONGEST_MENDED,
     Big,
     Checked,
     Document,
@@ -232,7 +233,7 @@ class HandScoreRow(Base):
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
     value: Mapped[float] = mapped_column(Real(0, 10))
     why: Mapped[str] = mapped_column(OneOf(*REASONS_TO_SCORE))
-    scorer: Mapped[str | None]
+    scorer: Mapped[str | None] = mapped_column(Words(LONGEST_MENDED))
     at: Mapped[datetime] = mapped_column(index=True)
     shown_prediction: Mapped[float | None]
     shown_version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))

@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 import numpy as np
 from sqlalchemy import func, select, text
 
+from db.columns import Checked
 from db.counts import by_hand_score
+from db.errors import UnreadableValue
 from db.events import record
 from db.records import HandScore, Tempo
 from db.rows import Ids, is_among, numbers, plain_ids, plain_rows, plain_stream
@@ -117,6 +119,8 @@ def by_scorer(store: Store) -> dict[str | None, tuple[np.ndarray, np.ndarray]]:
     found: dict[str | None, tuple[list[int], list[float]]] = {}
     with store.reading() as session:
         for scorer, image_id, value in plain_stream(session, query):
+            if scorer not in found:
+                _check_name(scorer)
             ids, values = found.setdefault(scorer, ([], []))
             ids.append(image_id)
             values.append(value)
@@ -124,6 +128,13 @@ def by_scorer(store: Store) -> dict[str | None, tuple[np.ndarray, np.ndarray]]:
         scorer: (np.array(ids, dtype=np.int64), np.array(values, dtype=np.float64))
         for scorer, (ids, values) in found.items()
     }
+
+
+def _check_name(scorer: str | None) -> None:
+    """Raise `UnreadableValue` for what is no name: each is shown, compared and sorted."""
+    kind = HandScoreRow.scorer.type
+    if scorer is not None and isinstance(kind, Checked) and not kind.is_sound(scorer):
+        raise UnreadableValue(kind.place, scorer)
 
 
 def scorers(store: Store) -> list[str | None]:

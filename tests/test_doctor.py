@@ -191,6 +191,21 @@ def test_the_largest_of_ids_is_counted_along(folder: Path) -> None:
     project.close()
 
 
+def test_names_without_end_are_told_and_cut(folder: Path) -> None:
+    """Listing, sorting and comparing names of a megabyte each takes minutes."""
+    harm(folder, "UPDATE hand_scores SET scorer = id || replace(hex(zeroblob(10000)), '0', 'x')")
+    before = scores_in(folder)
+    code, output = run(folder)
+    assert (code, "values can't be read" in output) == (1, True)
+    ended = CliRunner().invoke(labeler, ["--project", str(folder), "scorers"])
+    assert ended.exit_code == 1
+    assert "labeler doctor" in ended.output
+    assert examine(folder, repair=True).healthy
+    assert [row[:4] + row[5:] for row in scores_in(folder)] == [row[:4] + row[5:] for row in before]
+    ended = CliRunner().invoke(labeler, ["--project", str(folder), "scorers"])
+    assert ended.exit_code == 0
+
+
 def test_counts_too_large_to_be_added_up_stop_nobody(folder: Path) -> None:
     harm(folder, WRONG_ROWS["counts too large"])
     for command in ("status", "review"):
