@@ -193,6 +193,31 @@ def test_what_is_missing_changed_or_unreadable_is_named_and_left_out(
     assert "2 images could not be written" in (tmp_path / "out" / "data-card.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("kind", "link"),
+    [("imagefolder", "copy"), ("imagefolder", "hard"), ("score-folders", "sym")],
+)
+def test_a_folder_that_may_not_be_entered_costs_its_own_images_alone(
+    kept: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, link: str
+) -> None:
+    last = images(kept)[-6:]
+    closed, inside = Path(last[0].path).parent, {each.path for each in last}
+    score(kept, [(each.id, 7) for each in last], "ann")
+    look = os.stat
+
+    def refused(path: object, *args: object, **how: object) -> os.stat_result:
+        if isinstance(path, (str, Path)) and Path(path).is_relative_to(closed):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path, *args, **how)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(os, "stat", refused)
+    done = export(kept, kind, tmp_path / "out", Plan(link=link))
+    assert done.images == 24
+    assert dict(done.left_out).keys() == inside
+    assert all("No permission" in reason for _, reason in done.left_out)
+    assert list((tmp_path / "out").glob("*.md"))
+
+
 @pytest.mark.parametrize("link", ["copy", "sym"])
 def test_a_copy_stays_where_its_original_is_gone_and_a_dead_link_does_not(
     project: Project, tmp_path: Path, link: str

@@ -52,7 +52,7 @@ def place(image: Image, target: Path, link: str, *, force: bool = False) -> tupl
     `OSError` for what is wrong where it is to be.
     """
     source = Path(image.path)
-    plain = source.is_file()
+    plain = _is_plain(source)
     if _is_there(source, image, target, link if plain else "copy"):
         return False, target.is_symlink() or _is_same(source, target)
     if image.state != "fine":
@@ -86,7 +86,12 @@ def _is_there(source: Path, image: Image, target: Path, link: str) -> bool:
 
 
 def _is_same(source: Path, target: Path) -> bool:
-    return source.is_file() and target.exists() and source.samefile(target)
+    return _is_plain(source) and target.exists() and source.samefile(target)
+
+
+def _is_plain(source: Path) -> bool:
+    """Whether it is a file of its own; False too where nobody may look, which reading it says."""
+    return os.path.isfile(source)  # noqa: PTH113 - `Path.is_file` raises in a closed folder
 
 
 def _leads_to(source: Path, target: Path) -> bool:
@@ -136,7 +141,7 @@ def _copy(image: Image, source: Path, target: Path) -> None:
         if not known:
             with scratch.open("rb") as copied:
                 check_known(copied, image.content_hash, source, image.pixel_hash)
-        if source.is_file():
+        if _is_plain(source):
             keep_times(source, scratch)
 
 
