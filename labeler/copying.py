@@ -16,12 +16,13 @@ from typing import BinaryIO
 
 from labeler.archives import UNKNOWN_SIZE, read_member, through
 from labeler.errors import BadInput, UnreadableImage
-from labeler.finding import texts_beside
+from labeler.finding import find_images, texts_beside
 from labeler.image_copies import blocks, keep_times, linked
 from labeler.originals import check_known
 from labeler.pictures import open_regular
 from labeler.predicting import PredictedImage
 from labeler.progress import Progress, silent
+from labeler.project import OWN_FOLDERS
 from labeler.sidecars import write_sidecar
 from labeler.whole_files import remove_scratch, whole_file
 from model.bounded_files import TooLarge, open_plain
@@ -133,6 +134,42 @@ def check_folder(folder: Path, sources: Iterable[Path]) -> None:
                 f"{folder} is where the images are; copy them to another folder, such as "
                 f"{folder / 'chosen'}."
             )
+
+
+def check_own(folder: Path, project: Path) -> None:
+    """Raise `BadInput` if copies in `folder` would lie among what a project itself keeps."""
+    real, home = Path(os.path.realpath(folder)), Path(os.path.realpath(project))
+    if real == home or any(real.is_relative_to(home / name) for name in OWN_FOLDERS):
+        raise BadInput(f"{folder} is a folder of the project's own; copy to another folder.")
+
+
+def check_unmixed(
+    predicted: Sequence[PredictedImage], destination: Destination, sources: Iterable[Path]
+) -> None:
+    """Raise `BadInput` if the folder lies within one of the sources and holds pictures of theirs.
+
+    One that is empty or new is meant for copies, and so is one that has any: a picture at the place
+    of one that was `predicted`, of its size.
+    """
+    folder = destination.folder
+    real = Path(os.path.realpath(folder))
+    roots = (Path(os.path.realpath(source)) for source in sources)
+    if not real.is_dir() or not any(real.is_relative_to(root) for root in roots):
+        return
+    held = find_images(folder).files
+    if held and not any(_is_copy(each, destination) for each in predicted):
+        raise BadInput(
+            f"{folder} holds pictures that are among the images themselves, such as "
+            f"{held[0].path}; copy to a new folder, such as {folder / 'chosen'}."
+        )
+
+
+def _is_copy(image: PredictedImage, destination: Destination) -> bool:
+    try:
+        held = destination.place_of(image).stat().st_size
+    except OSError:
+        return False
+    return image.file is None or image.file.size_bytes in (UNKNOWN_SIZE, held)
 
 
 def _check_apart(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labeler.copying import Copies, Destination, check_folder, copy_images
+from labeler.copying import Copies, Destination, check_folder, check_own, check_unmixed, copy_images
 from labeler.errors import BadInput
 from labeler.export_writer import ExportWriter
 from labeler.predicting import PredictedImage, PredictedImages, predict_paths, with_contents
@@ -91,6 +91,8 @@ def filter_images(
     if wanted.out is not None:
         writer.check(wanted.out)
     where = wanted.destination
+    if where is not None:
+        check_own(where.folder, project.folder)
     result = predict_paths(
         project,
         paths,
@@ -102,6 +104,7 @@ def filter_images(
     )
     done = Filtered(result, select(result.images, wanted.low, wanted.high, wanted.top))
     if where is not None:
+        check_unmixed(result.images, where, paths)
         done.copies = copy_images(
             with_contents(project, done.chosen),
             where,

@@ -17,6 +17,7 @@ from labeler.lookup import Lookup, folded
 from labeler.project import Project
 from labeler.score_files import statements
 from labeler.scorers import account_name, clean_name
+from labeler.typed_paths import path_within
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,9 @@ def _spellings(folder: Path, named: str) -> list[str]:
     """The absolute paths that `named`, seen from `folder`, may be stored under."""
     if not named or "\0" in named:
         return []
-    absolute = os.path.abspath(folder / named)  # noqa: PTH100 - Path.resolve() follows symlinks
-    return list(dict.fromkeys([absolute, os.path.realpath(absolute)]))
+    # Path.resolve() follows symlinks.
+    ways = [os.path.abspath(folder / way) for way in (named, path_within(named))]  # noqa: PTH100
+    return list(dict.fromkeys(path for way in ways for path in (way, os.path.realpath(way))))
 
 
 def label_one(project: Project, named: str, score: float, scorer: str | None = None) -> Labelled:

@@ -1,9 +1,9 @@
 """Which picture a name means that is written otherwise than its file is called.
 
 One way to read names for everything that names pictures: letters composed or decomposed (é as one
-character or as two), backslashes between folders, drives and folders of another machine, and the
-bare keys of img2dataset and webdataset, which leave the ending out. A name that several pictures
-might have means none of them.
+character or as two), backslashes between folders, drives and folders of another machine, addresses
+of files and paths between quotes, and the bare keys of img2dataset and webdataset, which leave the
+ending out. A name that several pictures might have means none of them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from labeler.formats import image_extensions
+from labeler.typed_paths import path_within
 
 _DRIVE = re.compile(r"[A-Za-z]:(?=/)")
 _LEAST_TAIL = 2  # parts of a path that must agree where its beginning does not
@@ -50,7 +51,11 @@ class Lookup:
         For names that are not a picture's path as they stand.
         """
         candidates = list(absolute)
-        if not given or not _may_help(given, candidates):
+        plain = path_within(given)
+        if plain == given and not _may_help(given, candidates):
+            return None
+        given, candidates = plain, [*candidates, plain]
+        if not given:
             return None
         by_path = self._read()
         for path in map(folded, candidates):
@@ -110,7 +115,8 @@ def on_disk(folder: Path, given: str) -> Path | None:
 
 def spellings(given: str) -> list[str]:
     """Every way in which the name may stand in a folder, as it is given first."""
-    ways = [given, given.replace("\\", "/")]
+    named = dict.fromkeys((given, path_within(given)))
+    ways = [way for each in named for way in (each, each.replace("\\", "/"))]
     forms = [unicodedata.normalize(form, way) for way in ways for form in ("NFC", "NFD")]
     return [way for way in dict.fromkeys((*ways, *forms)) if way and "\0" not in way]
 

@@ -46,6 +46,18 @@ def typed_path(text: str) -> Path:
     return _home(max(_readings(text, bare), key=_depth))
 
 
+def path_within(text: str) -> str:
+    """The path in an address of a file or between quotes, of whatever machine it is; else `text`.
+
+    For what names a picture in a file, where nothing need be there. Never raises.
+    """
+    bare = _unquoted(text)
+    if address := _FILE.fullmatch(bare):
+        path = _percent_read(address["path"])
+        bare = path.removeprefix("/") if _DRIVE.fullmatch(path) else path
+    return bare if bare and "\0" not in bare else text
+
+
 def _unquoted(text: str) -> str:
     bare = text.strip().strip(_UNSEEN).strip()
     while len(bare) > 1 and _QUOTES.get(bare[0]) == bare[-1]:

@@ -15,7 +15,14 @@ from PIL import Image
 
 from labeler import copying
 from labeler.brackets import bracket_of, spans_of
-from labeler.copying import Copies, Destination, check_folder, copy_images
+from labeler.copying import (
+    Copies,
+    Destination,
+    check_folder,
+    check_own,
+    check_unmixed,
+    copy_images,
+)
 from labeler.errors import BadInput
 from labeler.failures import sentence
 from labeler.finding import find_images
@@ -151,6 +158,28 @@ def test_a_folder_of_its_own_within_the_sources_is_meant(
     copies = copy_images(chosen, Destination(keep), "v1.0", sources=[tmp_path / "source"])
     assert copies.made == 3
     assert files(keep) == set(BRIGHT)
+
+
+def test_a_folder_with_pictures_of_the_sources_is_none_of_its_own(
+    chosen: list[PredictedImage], tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    others = [each for each in chosen if not each.relative.startswith("a/")]
+    for flat in (False, True):
+        with pytest.raises(BadInput, match="holds pictures that are among the images"):
+            check_unmixed(others, Destination(source / "a", flat=flat), [source])
+    keep = Destination(source / "keep")
+    check_unmixed(chosen, keep, [source])
+    copy_images(chosen[:1], keep, "v1.0", sources=[source])
+    check_unmixed(chosen, keep, [source])
+    check_unmixed(others, Destination(source / "a"), [tmp_path / "elsewhere"])
+
+
+@pytest.mark.parametrize("name", ["", "models", "models/x", "runs"])
+def test_the_folders_of_a_project_take_no_copies(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput, match="the project's own"):
+        check_own(tmp_path / name, tmp_path)
+    check_own(tmp_path / "keep", tmp_path)
 
 
 def test_a_name_that_leads_out_is_refused(chosen: list[PredictedImage], tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from labeler.score_files.statements import (
     cut_name,
     uploaded_name,
 )
+from labeler.typed_paths import path_within
 
 _SHOWN = 1000  # characters of a path
 
@@ -150,7 +151,8 @@ def _distinct(statements: Sequence[Statement]) -> Sequence[Statement]:
 
 def _absolute(folder: Path, named: Sequence[str]) -> list[str]:
     """The absolute paths that these names, seen from `folder`, may be kept under."""
-    usable = [name for name in named if name and "\0" not in name and _is_text(name)]
+    names = dict.fromkeys(way for name in named for way in (name, path_within(name)))
+    usable = [name for name in names if name and "\0" not in name and _is_text(name)]
     # Path.resolve() would follow links.
     return [os.path.abspath(folder / name) for name in usable]  # noqa: PTH100
 
