@@ -8,7 +8,7 @@ from pathlib import Path
 
 from labeler.embedding_files import NPY
 from labeler.finding import readable_name
-from labeler.typed_paths import path_within
+from labeler.typed_paths import path_seen_from
 
 
 class NamedImages:
@@ -46,7 +46,7 @@ def absolute(base: Path, names: Sequence[str]) -> list[str]:
     """
     found, folders = [], {}
     for given in names:
-        name = _as_path(base, given)
+        name = path_seen_from(base, given)
         if "://" in name:
             found.append(name)
             continue
@@ -57,12 +57,6 @@ def absolute(base: Path, names: Sequence[str]) -> list[str]:
             folders[folder] = _real(os.path.join(base, folder))  # noqa: PTH118
         found.append(f"{folders[folder]}{os.sep}{last}")
     return found
-
-
-def _as_path(base: Path, given: str) -> str:
-    """The path in an address of a file or in quotes, unless that very name is there."""
-    plain = path_within(given)
-    return given if plain == given or os.path.lexists(base / given) else plain
 
 
 def _real(folder: str) -> str:

@@ -58,6 +58,12 @@ def path_within(text: str) -> str:
     return bare if bare and "\0" not in bare else text
 
 
+def path_seen_from(folder: Path, text: str) -> str:
+    """`path_within`, unless something lies in `folder` under exactly these letters."""
+    plain = path_within(text)
+    return text if plain == text or os.path.lexists(folder / text) else plain
+
+
 def _unquoted(text: str) -> str:
     bare = text.strip().strip(_UNSEEN).strip()
     while len(bare) > 1 and _QUOTES.get(bare[0]) == bare[-1]:

@@ -6,9 +6,12 @@ means, to none where several may be meant, and what came before its picture meet
 
 from __future__ import annotations
 
+import csv
+import json
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -23,7 +26,7 @@ from db import embeddings, images
 from labeler.cli import labeler
 from labeler.importing import import_paths
 from labeler.labelled import read_labelled
-from labeler.lookup import Lookup
+from labeler.lookup import Lookup, on_disk
 from labeler.project import Project
 from model.encoders import LITE_WIDTH
 
@@ -148,6 +151,57 @@ def test_scores_and_tags_find_it_too(project: Project, tmp_path: Path, named: st
     run(project, "label", str(path.with_name(DECOMPOSED)), "9")
     image = images.get(project.store, image.id)
     assert image is not None and image.hand_score == 9
+
+
+ADDRESSES = (
+    "file://{address}",
+    "file://localhost{address}",
+    "FILE://{address}",
+    "file:{address}",
+    "file:///C:/Users/ann/photos/{name}",
+    "file://nas/share/photos/{name}",
+    '"{path}"',
+    "'photos/{plain}'",
+)
+
+
+@pytest.mark.parametrize("written", ADDRESSES)
+def test_addresses_of_files_and_paths_in_quotes_are_paths(
+    project: Project, tmp_path: Path, written: str
+) -> None:
+    path = make_jpeg(tmp_path / "photos" / "a b é.jpg")
+    make_jpeg(tmp_path / "other" / "a b é.jpg", 1)
+    import_paths(project, [tmp_path / "photos", tmp_path / "other"], workers=1)
+    parts = {"address": quote(str(path)), "path": path, "name": quote(path.name)}
+    named = written.format(**parts, plain=path.name)
+    tables = [tmp_path / name for name in ("scores.csv", "tags.csv")]
+    for table, (column, value) in zip(tables, (("score", "6"), ("tags", "sky")), strict=True):
+        with table.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows((("path", column), (named, value)))
+    run(project, "label", "--from", tables[0])
+    run(project, "tag", tables[1])
+    if "nas" not in written:  # what lies outside the folder is refused
+        (tmp_path / "photos" / "metadata.jsonl").write_text(
+            json.dumps({"file_name": named.replace("'photos/", "'"), "score": 6}), encoding="utf-8"
+        )
+        assert "unchanged 1" in run(project, "label", "--from", tmp_path / "photos").output
+    image = images.find_by_path(project.store, str(path))
+    assert image is not None and image.hand_score == 6
+    assert db.tags.of_image(project.store, image.id) == ["sky"]
+    if not written.startswith("'"):  # rows of an array are named from its folder
+        take(project, tmp_path / "vectors", named)
+        record = embeddings.encoder(project.store, "lite")
+        assert record is not None
+        assert embeddings.get(project.store, record.id, np.array([image.id]))[0].tolist() == [
+            image.id
+        ]
+
+
+@pytest.mark.parametrize("written", ["file://{address}", "'{plain}'"])
+def test_a_simulation_reads_addresses_too(tmp_path: Path, written: str) -> None:
+    path = make_jpeg(tmp_path / "photos" / "a b.jpg")
+    named = written.format(address=quote(str(path)), plain=path.name)
+    assert on_disk(path.parent, named) == path
 
 
 def test_a_simulation_finds_it_on_the_disk(tmp_path: Path) -> None:

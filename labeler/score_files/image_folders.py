@@ -17,6 +17,7 @@ from labeler.score_files.statements import (
     Told,
 )
 from labeler.score_files.tables import read_table
+from labeler.typed_paths import path_seen_from
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 FILE_NAME = "file_name"
@@ -64,8 +65,9 @@ def _placed(
     """
     if isinstance(each, Refused):
         return replace(each, place=place)
-    for name in each.images:
+    images = tuple(dict.fromkeys(path_seen_from(folder, name) for name in each.images))
+    for name in images:
         if not Path(os.path.normpath(folder / name)).is_relative_to(root):
             problem = f"{name} leads out of {root}; an imagefolder's images lie within it."
             return Refused(place, NO_FILE, problem)
-    return replace(each, place=place, images=tuple(str(folder / name) for name in each.images))
+    return replace(each, place=place, images=tuple(str(folder / name) for name in images))

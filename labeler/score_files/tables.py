@@ -129,7 +129,7 @@ def _statement(row: Row, columns: Columns, reading: Reading) -> Statement:
         score=read_score(row.score(columns.score), reading.bounds),
         scorer=row.text(columns.scorer).strip() or NAMELESS if columns.scorer else None,
         group=row.text(columns.group).strip(),
-        file_name=PurePath(path_within(path)).name or None if reading.by_name else None,
+        file_name=PurePath(path_within(path).strip()).name or None if reading.by_name else None,
         doubt=row.doubt,
     )
 
