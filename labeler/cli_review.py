@@ -86,7 +86,13 @@ def review(queue: str, limit: int, as_json: bool) -> None:
 
     The surest mistake first. Correct one with: labeler label ID SCORE
     """
-    from labeler.review import review_cards
+    from labeler.review import (
+        embed_first,
+        review_cards,
+        reviewed_version,
+        why_none,
+        without_embedding,
+    )
 
     with opened_project() as project:
         cards = review_cards(project, queue, limit=limit)
@@ -94,9 +100,11 @@ def review(queue: str, limit: int, as_json: bool) -> None:
             show_json({"queue": queue, "cards": [_card_document(card) for card in cards]})
             return
         if not cards:
-            say(f"Nothing waits in the queue {queue}.")
+            say(why_none(project, reviewed_version(project, queue), queue))
         for card in cards:
             say(_card_line(card))
+        if cards and (advised := embed_first(without_embedding(project))):
+            say(advised)
 
 
 def _card_line(card: Card) -> str:

@@ -15,6 +15,8 @@ from itertools import groupby
 import numpy as np
 
 import db.candidates
+import db.counts
+import db.embeddings
 import db.images
 import db.rounds
 import db.versions
@@ -105,7 +107,7 @@ def review_page(
         version=version.name,
         threshold=now.threshold,
         round=opened,
-        explanation=None if cards or exclude else _why_none(project, version, queue),
+        explanation=None if cards or exclude else why_none(project, version, queue),
     )
 
 
@@ -192,7 +194,29 @@ def _handled(now: Standing, opened: Round | None, queue: str) -> set[int]:
     return db.rounds.handled(now.project.store, opened.id, *parts(queue))
 
 
-def _why_none(project: Project, version: Version, queue: str) -> str:
+def why_none(project: Project, version: Version, queue: str) -> str:
+    """Why the version's queue has no card, and the next step where there is one."""
+    without = without_embedding(project)
+    return " ".join(filter(None, (_no_card(project, version, queue), embed_first(without))))
+
+
+def without_embedding(project: Project) -> int:
+    """How many images can't be predicted or shown for review yet."""
+    encoder = db.embeddings.encoder(project.store, project.encoder)
+    if encoder is None:
+        return db.counts.by_state(project.store)["fine"]
+    return db.counts.not_embedded(project.store, encoder.id)
+
+
+def embed_first(without: int) -> str | None:
+    """What to do about images without an embedding, a sentence; None where there are none."""
+    if not without:
+        return None
+    have = "1 image has" if without == 1 else f"{without:,} images have"
+    return f"{have} no embedding yet, so none is shown here; make it with: labeler embed"
+
+
+def _no_card(project: Project, version: Version, queue: str) -> str:
     if queue == "hand-score":
         return f"No hand score stands out against {version.name}."
     if not db.candidates.prediction_batches(project.store, version.id):

@@ -13,7 +13,7 @@ from db.records import MISTAKES, QueueOutcome, Round, Version
 from labeler.auditing import AuditReport
 from labeler.comparing import FEWEST_SHARED, Change, judged_by_both, kept_differences
 from labeler.project import Project
-from labeler.review import review_cards
+from labeler.review import review_cards, without_embedding
 from model import stopping
 from model.shares import Share, share_of
 from model.stopping import Advice, Evidence
@@ -120,6 +120,7 @@ def advice(project: Project, rounds: Sequence[RoundReport], audit: AuditReport) 
             cards=cards,
             left=None if active is None or audit.is_dated else active.audit.left,
             change=_last_change(project),
+            without_embedding=without_embedding(project),
         )
     )
 

@@ -36,7 +36,7 @@ class Evidence:
     `found`: mistakes among the cards of the last round with enough of them. `expected`: mistakes
     that the model expects among the next `cards` (at most a page). `left`: mistakes that nobody has
     seen yet, by the random sample. `change`: what the last retraining clearly did to the held-out
-    figures, `same` if nothing clear.
+    figures, `same` if nothing clear. `without_embedding` images can't be shown yet.
     """
 
     found: Share | None
@@ -44,6 +44,7 @@ class Evidence:
     cards: int
     left: Bounds | None
     change: Literal["better", "worse", "mixed", "same"] | None
+    without_embedding: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ def _answer(evidence: Evidence) -> tuple[Answer, str]:
     if evidence.left is not None and evidence.left.high < WORTH * PAGE:
         return "no", "Use the model; a few random checks keep telling whether that stays so."
     if evidence.expected is not None and not evidence.cards:
+        if evidence.without_embedding:
+            return "unclear", "Embed them, and review goes on: labeler embed"
         return "no", "Import more images, or use the model."
     if evidence.found is None or evidence.found.trials < FEWEST_REVIEWED:
         return "unclear", _first_step(evidence)
@@ -111,6 +114,9 @@ def _expected(evidence: Evidence) -> list[str]:
     if evidence.expected is None:
         return []
     if not evidence.cards:
+        if without := evidence.without_embedding:
+            have = "1 image has" if without == 1 else f"{without:,} images have"
+            return [f"no unscored image with an embedding is left, and {have} none yet"]
         return ["no unscored image is left to review"]
     cards = "card" if evidence.cards == 1 else f"{evidence.cards} cards"
     return [f"the model expects about {evidence.expected:.0f} among the next {cards}"]

@@ -12,13 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from collection import add_version, make_collection
+from pictures import make_jpeg
 from store_rows import event
 
 import db.images
 import db.rounds
 import db.scores
 from labeler.auditing import audit_report
+from labeler.cli import labeler
+from labeler.importing import import_paths
 from labeler.project import Project
 from labeler.rounds import advice, round_reports
 from model.auditing import Bounds
@@ -45,6 +49,8 @@ QUIET = Evidence(
         (replace(BUSY, found=share_of(8, 12)), "unclear", "Review a page of cards"),
         (replace(BUSY, found=None), "unclear", "no card of a version has been reviewed"),
         (replace(BUSY, cards=0), "no", "no unscored image is left"),
+        (replace(BUSY, cards=0, without_embedding=20), "unclear", "20 images have none yet"),
+        (replace(BUSY, cards=0, without_embedding=20), "unclear", "labeler embed"),
         (QUIET, "no", "Scoring at random"),
         (replace(QUIET, expected=7.0), "unclear", "expects about 7 among the next 40 cards"),
         (replace(QUIET, left=Bounds(80, 30, 200)), "no", "More is left than the review finds"),
@@ -133,3 +139,18 @@ def test_a_small_round_after_a_large_one_does_not_count_yet(project: Project) ->
 
 def test_without_a_version_the_advice_is_to_train_one(project: Project) -> None:
     assert "Train a version first" in advice(project, [], audit_report(project)).sentence
+
+
+def test_images_without_an_embedding_are_told_where_none_is_left_to_review(tmp_path: Path) -> None:
+    made = make_collection(tmp_path, images=30, scored=30)
+    add_version(made, noise=0.05)
+    make_jpeg(tmp_path / "more" / "a.jpg", 99)
+    import_paths(made, [tmp_path / "more"], workers=1)
+    said = advice(made, round_reports(made), audit_report(made))
+    made.close()
+    assert (said.answer, "Import more" in said.sentence) == ("unclear", False)
+    for words in (["review"], ["review", "--queue", "false-positive"], ["rounds"]):
+        done = CliRunner().invoke(labeler, ["--project", str(tmp_path / "project"), *words])
+        assert done.exit_code == 0, done.output
+        assert "labeler embed" in done.output
+        assert "queue" not in done.output
