@@ -17,6 +17,7 @@ from db.records import RandomSample
 from db.rows import id_array, plain_rows
 from db.schema import (
     ELSEWHERE,
+    TYPED,
     WAITING,
     DrawRow,
     HandScoreRow,
@@ -95,7 +96,25 @@ def _next_draw(session: Session) -> int:
     behind = ImageRow.shuffle > (_BEFORE_ALL if reached is None else reached)
     waiting = select(ImageRow.shuffle).where(text(WAITING), behind, ~was_skipped())
     first = session.scalar(waiting.order_by(ImageRow.shuffle).limit(1))
-    return _BEHIND_ALL if first is None else first
+    end = _BEHIND_ALL if first is None else first
+    return end if reached is not None else min(end, _first_chosen(session))
+
+
+def _first_chosen(session: Session) -> int:
+    """The least key of an image whose scores were all brought along in files.
+
+    Where no draw is noted only what was scored here may be the random order gone through: stores
+    from before draws were noted hold such. What was brought along was chosen, and as much of it as
+    lies at the beginning of the order would be a sample of what was chosen alone.
+    """
+    scored_here = (
+        select(HandScoreRow.id).where(HandScoreRow.image_id == ImageRow.id, text(TYPED)).exists()
+    )
+    query = select(func.min(ImageRow.shuffle)).where(
+        ImageRow.hand_score.is_not(None), ImageRow.state == "fine", ~scored_here
+    )
+    found = session.scalar(query)
+    return _BEHIND_ALL if found is None else found
 
 
 def _waiting(session: Session, before: int, *, skipped: bool) -> int:

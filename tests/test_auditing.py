@@ -202,6 +202,16 @@ def test_random_scores_from_before_draws_were_noted_count(store: Store) -> None:
     assert sampled(store) == sorted(order[:6])
 
 
+def test_scores_that_were_brought_along_are_no_random_sample(store: Store) -> None:
+    add_images(store, 12)
+    order = in_random_order(store)
+    for image_id in order[:6]:
+        score(store, image_id, 5, why="import")
+    assert sampled(store) == []
+    score(store, order[6], 5, draw=True)  # now that far the order has been gone through
+    assert sampled(store) == sorted(order[:7])
+
+
 def test_a_draw_that_is_undone_is_none(store: Store) -> None:
     add_images(store, 12)
     order = in_random_order(store)
