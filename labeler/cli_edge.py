@@ -111,7 +111,10 @@ def _printable(error: click.ClickException) -> click.ClickException:
 
     Some of it is a whole help text, so its lines stay.
     """
-    vars(error)["message"] = "\n".join(map(printable, error.message.split("\n")))
+    told = "\n".join(map(printable, error.message.split("\n")))
+    if isinstance(error, click.NoSuchOption) and not error.option_name.startswith("--"):
+        told += "; for a file whose name begins with - write ./-NAME."
+    vars(error)["message"] = told
     return error
 
 
@@ -152,14 +155,24 @@ class Fraction(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        try:
-            number = float(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a number from 0 to 1.", param, ctx)
+        number = _fraction(str(value))
+        if number is None:
+            self.fail(
+                f"{value!r} is not a number from 0 to 1; for half write 0.5 or 50%.", param, ctx
+            )
         if not 0 <= number <= 1:
             hint = f" For {number:g} % write {number / 100:g}." if 1 < number <= 100 else ""
             self.fail(f"Predictions run from 0 to 1, so {value} is outside.{hint}", param, ctx)
         return number
+
+
+def _fraction(text: str) -> float | None:
+    """The number, also with a decimal comma or as a percentage; None where it is none."""
+    bare = text.strip().replace(",", ".")
+    try:
+        return float(bare[:-1]) / 100 if bare.endswith("%") else float(bare)
+    except ValueError:
+        return None
 
 
 class FractionBand(click.ParamType):

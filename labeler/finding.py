@@ -40,6 +40,8 @@ _SYSTEMS = (
     "itself if you want what is in it."
 )
 _BESIDE = "What macOS notes beside a file; it holds no picture."
+_UNREAD = "An archive of a kind that is not read; unpack it, or pack it anew as a zip or tar."
+_UNREAD_ARCHIVES = (".7z", ".rar", ".cbr", ".cb7", ".cba", ".lzh", ".lha", ".arj", ".ace")
 _FAILED = "img2dataset notes that its download failed; download it again."
 _TABLES = (".parquet", ".npy", ".csv", ".jsonl")  # which people name by mistake
 _PACKED_SUFFIXES = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -110,6 +112,8 @@ def find_images(root: Path, links: OutsideLinks | None = None) -> Found:
             texts.append(path)
         elif not _take_archive(found, path, root, links):
             found.other_files += 1
+            if path.suffix.lower() in _UNREAD_ARCHIVES:
+                found.passed_over.append((readable_name(path), _UNREAD))
             if path.suffix.lower() == ".parquet":
                 tables.append(path)
     found.other_files += _pair(found, texts, root, links)

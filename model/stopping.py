@@ -71,9 +71,7 @@ def _answer(evidence: Evidence) -> tuple[Answer, str]:
     if evidence.left is not None and evidence.left.high < WORTH * PAGE:
         return "no", "Use the model; a few random checks keep telling whether that stays so."
     if evidence.expected is not None and not evidence.cards:
-        if evidence.without_embedding:
-            return "unclear", "Embed them, and review goes on: labeler embed"
-        return "no", "Import more images, or use the model."
+        return _nothing_left(evidence)
     if evidence.found is None or evidence.found.trials < FEWEST_REVIEWED:
         return "unclear", _first_step(evidence)
     if evidence.expected is None:
@@ -82,6 +80,12 @@ def _answer(evidence: Evidence) -> tuple[Answer, str]:
     if hits != (evidence.expected >= WORTH * evidence.cards):
         return "unclear", "Another page would settle it."
     return _agreed(evidence, hits=hits)
+
+
+def _nothing_left(evidence: Evidence) -> tuple[Answer, str]:
+    if evidence.without_embedding:
+        return "unclear", "Embed them, and review goes on: labeler embed"
+    return "no", "Import more images, or use the model."
 
 
 def _agreed(evidence: Evidence, *, hits: bool) -> tuple[Answer, str]:

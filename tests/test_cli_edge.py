@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from collection import make_collection
 
 from labeler.cli import labeler
-from labeler.cli_edge import Commands
+from labeler.cli_edge import Commands, Fraction
 from labeler.cli_output import percent, printable, progress_bar
 from labeler.errors import BadInput
 from labeler.text_bars import bars
@@ -187,6 +187,23 @@ def test_a_full_disk_and_a_closed_folder_are_sentences() -> None:
 def test_a_sentence_stays_one_line_and_cannot_steer_the_terminal() -> None:
     code, told = raised_by(BadInput("a\x1b[31m\nb\u202e.png is bad."))
     assert (code, told) == (1, r"a\x1b[31m\nb\u202e.png is bad.")
+
+
+@pytest.mark.parametrize("written", ["0.5", "0,5", "50%", " 50 % "])
+def test_a_fraction_may_be_a_percentage_or_have_a_decimal_comma(written: str) -> None:
+    assert Fraction().convert(written, None, None) == 0.5
+
+
+def test_a_name_that_begins_with_a_dash_is_told_how_to_be_written() -> None:
+    done = CliRunner().invoke(labeler, ["label", "-dash.jpg", "6"])
+    assert done.exit_code == 2
+    assert "write ./-" in done.output
+
+
+@pytest.mark.parametrize("written", ["half", "%", "150%", "0.5.5"])
+def test_what_is_no_fraction_is_told(written: str) -> None:
+    with pytest.raises(click.BadParameter, match="from 0 to 1"):
+        Fraction().convert(written, None, None)
 
 
 def test_a_bug_keeps_its_traceback() -> None:

@@ -23,6 +23,7 @@ from labeler.errors import BadInput
 from labeler.exports.kinds import export
 from labeler.exports.plan import Plan
 from labeler.exports.rows import COLUMNS, NESTED
+from labeler.exports.table_files import table_file
 from labeler.project import Project
 from labeler.tables import Table, write_table
 from labeler.tags import tag_from_table
@@ -225,3 +226,11 @@ def test_a_carriage_return_in_a_name_does_not_end_its_row(tmp_path: Path) -> Non
     assert read.path.tolist() == ["a\rb.png", "c\nd.png", "e.png"]
     assert read.score.tolist()[::2] == [1, 3]
     assert read.score.isna().tolist() == [False, True, False]
+
+
+def test_a_store_or_another_file_is_no_place_for_a_table(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(BadInput, match="no table by its name"):
+        table_file(tmp_path / "notes", None)
+    with pytest.raises(BadInput, match="is the store of a project"):
+        table_file(tmp_path / "labeler.sqlite", None)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from db import images, records
 from labeler.errors import BadInput, LabelerError, Stopped, UnreadableImage
+from labeler.finding import find_images
 from labeler.fingerprints import look
 from labeler.importing import BATCH, ImportSummary, import_paths
 from labeler.pictures import preview_path, read_header, thumbnail_path
@@ -465,3 +466,12 @@ def test_wrong_input_is_refused_before_anything_happens(project: Project, tmp_pa
         with pytest.raises(BadInput, match="--expect 0:1"):
             import_paths(project, [tmp_path / "p"], expect=band)
     assert images.sources(project.store) == []
+
+
+@pytest.mark.parametrize("name", ["a.7z", "b.RAR", "c.cbr", "d.cb7"])
+def test_archives_that_are_not_read_are_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"packed")
+    found = find_images(tmp_path)
+    [(path, reason)] = found.passed_over
+    assert (Path(path).name, found.other_files) == (name, 1)
+    assert "zip or tar" in reason

@@ -125,7 +125,9 @@ def test_the_script_says_what_predict_says_with_lite(tmp_path: Path) -> None:
     ]
     assert out.read_bytes() == Path(score.__file__).read_bytes()
     agrees_with_predict(project, encoder, files, run_alone(out, *files))
-    (tmp_path / "text.jpg").write_text("no picture")
+    for other in (tmp_path / "pictures" / "notes.txt", tmp_path / "text.jpg"):
+        other.write_text("no picture")
+    agrees_with_predict(project, encoder, files, run_alone(out, tmp_path / "pictures"))
     done = run_alone(out, tmp_path / "text.jpg", files[0], "--min", "0")
     assert done.returncode == 1
     assert "text.jpg" in done.stderr

@@ -251,6 +251,26 @@ def test_bad_json_lines_are_named_and_the_rest_is_taken(
     assert [bad.place for bad in summary.bad] == [1, 2, 4, 5, 6]
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        [{"path": "b c.png", "score": "3,5"}, {"PATH": "c.png", "Score": 4}, ["no", "row"]],
+        [{"file_name": "b c.png", "score": 3.5, "note": {}}, {"file_name": "c.png", "score": 4}],
+        {"b c.png": "3,5", "c.png": 4, "gone.png": 1},
+    ],
+)
+def test_json_of_rows_or_of_scores_by_path_is_a_table(
+    project: Project, pictures: Path, tmp_path: Path, written: object
+) -> None:
+    folder = shutil.copytree(pictures, tmp_path / "beside")
+    import_paths(project, [folder], workers=1)
+    file = folder / "scores.json"
+    file.write_text(json.dumps(written), encoding="utf-8")
+    summary = label_from(project, file)
+    assert summary.kind == "table"
+    assert scored(project) == {"b c.png": 3.5, "c.png": 4}
+
+
 def test_columns_of_json_lines_are_looked_for_beyond_the_first_line(
     project: Project, pictures: Path, tmp_path: Path
 ) -> None:

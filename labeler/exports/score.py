@@ -3,9 +3,10 @@
 
     python NAME.py IMAGE...
 
-prints one line for each image, the score first. NAME.config.json and NAME.safetensors must lie
-beside this file under its own name: the config says what the head and its encoder are, the other
-holds the head's weights. The script is the same for every head and needs these packages:
+prints one line for each image, the score first; of a folder all images in it. NAME.config.json and
+NAME.safetensors must lie beside this file under its own name: the config says what the head and its
+encoder are, the other holds the head's weights. The script is the same for every head and needs
+these packages:
 
     pip install torch torchvision open_clip_torch safetensors pillow
 
@@ -20,7 +21,7 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -288,10 +289,21 @@ def scorer(config: Mapping[str, Any], checkpoint: Path | None) -> Callable[[Path
     return score
 
 
+def found(named: Iterable[Path]) -> Iterator[Path]:
+    """The files, and of folders all that are called as images are, by name."""
+    endings = Image.registered_extensions()
+    for path in named:
+        if not path.is_dir():
+            yield path
+            continue
+        inside = sorted(path.rglob("*"))
+        yield from (one for one in inside if one.suffix.lower() in endings and one.is_file())
+
+
 def main() -> int:
     config = json.loads(Path(__file__).with_suffix(".config.json").read_text(encoding="utf-8"))
     parser = argparse.ArgumentParser(description="Score images from 0 to 1.")
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="or folders")
     threshold = float(config["labeler"]["threshold"])
     parser.add_argument(
         "--min",
@@ -308,7 +320,7 @@ def main() -> int:
     args = parser.parse_args()
     score = scorer(config, args.checkpoint)
     unreadable = 0
-    for path in args.images:
+    for path in found(args.images):
         try:
             value = round(score(path), 4)  # what is printed is what --min goes by
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

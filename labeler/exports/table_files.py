@@ -19,6 +19,7 @@ from labeler.exports.plan import Exported
 from labeler.exports.rows import BATCH, COLUMNS, NESTED, Dataset, Row
 from labeler.progress import Progress
 from labeler.tables import FORMATS, Kinds, Whole, format_of, growing_table
+from labeler.whole_files import refuse_store
 
 FILE_COLUMN = "file"  # the copied image, relative to the table
 
@@ -29,7 +30,10 @@ def table_file(out: Path, file_format: str | None) -> tuple[Path, str]:
     A name that ends with .csv, .parquet or .jsonl is the file; anything else is a folder that gets
     dataset.csv or the like. Raises `BadInput` if the name and `file_format` disagree.
     """
+    refuse_store(out)
     named = None if out.is_dir() else format_of(out)
+    if named is None and out.is_file():
+        raise BadInput(f"{out} is a file, and no table by its name; name one such as data.csv.")
     if file_format is not None and file_format not in FORMATS:
         raise BadInput(f"There is no format {file_format}; choose {', '.join(FORMATS)}.")
     if named and file_format and named != file_format:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,7 +17,7 @@ _NO_SPACE = re.compile(r"\S")
 _DECODER = json.JSONDecoder()
 
 
-def read_list(file: Path) -> Iterator[Any]:
+def read_list(file: Path) -> Generator[Any, None, None]:
     """The elements of the list in a JSON file (a lone object counts as a list of one).
 
     Raises `BadInput` where the file is no such list, at the element where that shows.

@@ -13,7 +13,7 @@ from labeler.score_files.histories import has_histories, is_history, read_histor
 from labeler.score_files.image_folders import metadata_files, read_image_folder
 from labeler.score_files.label_studio import is_label_studio_table, read_label_studio
 from labeler.score_files.statements import Reading, Statements, Told
-from labeler.score_files.tables import read_table
+from labeler.score_files.tables import is_json_table, read_table
 
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson")
 
@@ -58,7 +58,7 @@ def _name(path: Path, reading: Reading) -> str:
         )
     suffix = path.suffix.lower()
     if suffix == ".json":
-        return "label-studio"
+        return "table" if is_json_table(path, reading) else "label-studio"
     if suffix in SPREADSHEETS:
         raise BadInput(spreadsheet_problem(path))
     if suffix not in TABLES:

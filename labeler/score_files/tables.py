@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 
 from labeler.csv_files import read_lines, told_columns
 from labeler.errors import BadInput
+from labeler.formats import image_extensions
+from labeler.score_files.json_lists import read_list
 from labeler.score_files.statements import (
     BROKEN,
     NAMELESS,
@@ -112,6 +114,8 @@ def table_rows(
         return _parquet_rows(file, needed, also)
     if suffix in (".jsonl", ".ndjson"):
         return _json_rows(file, needed)
+    if suffix == ".json":
+        return _list_rows(file, needed)
     return _csv_rows(file, needed)
 
 
@@ -208,6 +212,51 @@ def _json_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
                 yield Row(number, cells or {}, problem=problem)
     except OSError as error:
         raise BadInput(f"Can't read {file}: {error.strerror}; check the path.") from error
+
+
+def is_json_table(file: Path, reading: Reading) -> bool:
+    """Whether a JSON file is a list of rows, or one object with a score for each path; of what
+    can't be read False, which is said where it is.
+    """
+    path, score, *_ = Columns.of(reading).needed(reading)
+    elements = read_list(file)
+    try:
+        first = next(elements, None)
+    except BadInput:
+        return False
+    finally:
+        elements.close()
+    if not isinstance(first, dict) or "annotation_id" in first:
+        return False
+    names = _lower(first).keys()
+    named = any(name in names for name in path) and any(name in names for name in score)
+    return named or _is_scores(first)
+
+
+def _is_scores(element: dict[str, Any]) -> bool:
+    """Whether it is an object of scores by path: each name ends as a picture's does."""
+    endings = image_extensions()
+    return bool(element) and all(
+        PurePath(path_within(name).strip()).suffix.lower() in endings
+        and (value is None or isinstance(value, int | float | str))
+        for name, value in element.items()
+    )
+
+
+def _list_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
+    number = 0
+    for element in read_list(file):
+        rows: list[Any] = [element]
+        if isinstance(element, dict) and _is_scores(element):
+            (path, *_), (score, *_), *_ = needed
+            rows = [{path: name, score: value} for name, value in element.items()]
+        for each in rows:
+            number += 1
+            cells = _lower(each) if isinstance(each, dict) else None
+            if number == 1:
+                _check(file, list(cells or ()), needed)
+            problem = "this element is not a JSON object." if cells is None else None
+            yield Row(number, cells or {}, problem=problem)
 
 
 def _check_lines(file: Path, lines: BinaryIO, needed: list[tuple[str, ...]]) -> None:
