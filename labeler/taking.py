@@ -169,7 +169,8 @@ class _Taking:
         if earlier is not None and earlier[0] != statement.score:
             raise NotTaken(
                 TWO_SCORES,
-                f"this image has the score {earlier[0]:g} in {earlier[1]}; keep one of them.",
+                f"this image, or an exact copy of it, has the score {earlier[0]:g} in "
+                f"{earlier[1]}; keep one of them.",
             )
         return earlier is None
 

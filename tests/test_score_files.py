@@ -320,6 +320,20 @@ def test_two_scores_for_one_image_are_noticed_however_far_apart(
     assert "line 2" in summary.bad[0].problem
 
 
+def test_two_scores_for_exact_copies_are_told_as_such(
+    project: Project, pictures: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    for name in ("one.png", "two.png"):
+        shutil.copy(pictures / "b c.png", folder / name)
+    import_paths(project, [folder], workers=1)
+    rows = [{"path": "one.png", "score": 3}, {"path": "two.png", "score": 8}]
+    summary = label_from(project, write(folder / "scores.csv", rows))
+    [refused] = summary.bad
+    assert "an exact copy of it, has the score 3 in line 2" in refused.problem
+
+
 def test_a_name_of_a_scorer_is_kept_short_and_printable(
     project: Project, pictures: Path, tmp_path: Path
 ) -> None:
