@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 import db.images
 import db.scores
+from labeler import pictures
 from labeler.app import sheets
 from labeler.app.items import shown_name
 from labeler.app.serving import current_project, middleware, routes
@@ -123,11 +124,11 @@ def test_one_event_that_no_store_can_keep_costs_the_others_nothing(
 def test_a_picture_that_cannot_be_opened_now_is_not_missing(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_path: Path, *_: object) -> None:
+    def full(_path: Path, **_: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "open", full)
+        patched.setattr(pictures, "open_plain", full)
         answer = client.get("/img/1/full")
     assert answer.status_code == 503
     assert "Too many files" in answer.json()["problem"]
