@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from db.columns import UtcTime
 from db.embeddings import VECTOR
+from db.leaving import next_image_id
 from db.rows import is_among
-from db.schema import EmbeddingRow, ImageRow, LocationRow
+from db.schema import EmbeddingRow, LocationRow
 from db.store import Store
 
 # One statement for all rows: by the triggers that count images, each of many would begin with a
@@ -99,7 +100,7 @@ def _embedded(connection: Connection, encoder_id: int, ids: Sequence[int]) -> Se
 
 def _add_images(connection: Connection, source_id: int, paths: Sequence[str]) -> range:
     """Their ids."""
-    first = (connection.scalar(select(func.max(ImageRow.id))) or 0) + 1
+    first = next_image_id(connection)
     ids = range(first, first + len(paths))
     if paths:
         listed = json.dumps(list(paths))

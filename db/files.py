@@ -17,7 +17,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from db.merging import merge
+from db.leaving import next_image_id
+from db.merging import copy_embeddings, merge
 from db.pixels import ADD_LOCATION, ARRIVE, absorb, forget_content, note_content
 from db.pixels import keep as keep_pixels
 from db.records import FileOutcome, ImportedFile, KnownLocation, Location
@@ -106,6 +107,7 @@ def record_files(store: Store, files: Sequence[ImportedFile]) -> list[FileOutcom
             },
         )
         settle(connection, touched)
+        copy_embeddings(connection, merged)
         merge(session, merged)
         return outcomes
 
@@ -128,12 +130,10 @@ def _add_fresh(connection: Connection, files: Sequence[ImportedFile]) -> dict[in
         hashes.add(file.content_hash)
     if not fresh:
         return {}
-    connection.execute(_ADD_IMAGES, [_image_values(files[number]) for number in fresh])
-    added = select(ImageRow.content_hash, ImageRow.id).where(
-        is_among(ImageRow.content_hash, [files[number].content_hash for number in fresh])
-    )
-    ids = dict(connection.execute(added).all())
-    found = {number: ids[files[number].content_hash] for number in fresh}
+    first = next_image_id(connection)
+    rows = [_image_values(files[number], first + place) for place, number in enumerate(fresh)]
+    connection.execute(_ADD_IMAGES, rows)
+    found = {number: first + place for place, number in enumerate(fresh)}
     connection.execute(
         ADD_LOCATION, [_location_values(files[number], id_) for number, id_ in found.items()]
     )
@@ -188,7 +188,6 @@ _BY_OTHER = _IMAGE.join_from(
 ).where(OtherContentRow.content_hash == bindparam("hash"))
 _UNREAD = _IMAGE.where(ImageRow.id == bindparam("image"), ImageRow.content_hash.is_(None))
 _ADD_IMAGES = insert(ImageRow.__table__)  # type: ignore[arg-type]
-_ADD_IMAGE = _ADD_IMAGES.returning(ImageRow.id)
 _LEAVE = (
     update(LocationRow.__table__)  # type: ignore[arg-type]
     .where(LocationRow.id == bindparam("left"))
@@ -289,11 +288,14 @@ def _outcome(file: ImportedFile, place: Any, image: Any) -> str:
 
 
 def _add_image(connection: Connection, file: ImportedFile) -> int:
-    return int(connection.execute(_ADD_IMAGE, _image_values(file)).scalar_one())
+    image_id = next_image_id(connection)
+    connection.execute(_ADD_IMAGES, _image_values(file, image_id))
+    return image_id
 
 
-def _image_values(file: ImportedFile) -> dict[str, object]:
+def _image_values(file: ImportedFile, image_id: int) -> dict[str, object]:
     return _described(file) | {
+        "id": image_id,
         "content_hash": file.content_hash,
         "state": "fine",
         "source_id": int(file.source_id),

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import exists, select
 
+from db.leaving import take_out
+from db.merging import copy_embeddings
 from db.pixels import absorb
 from db.schema import (
     HandScoreRow,
@@ -24,12 +26,6 @@ from db.states import is_here
 from db.store import Store
 
 _AT_ONCE = 2000
-_COPY_EMBEDDINGS = """INSERT OR IGNORE INTO embeddings (encoder_id, image_id, vector)
-    SELECT encoder_id, :to, vector FROM embeddings WHERE image_id = :left"""
-_OF_IMAGE = (
-    *("embeddings", "predictions", "round_images", "skips", "image_tags", "image_pixels"),
-    *("other_contents", "locations"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +62,7 @@ def join(store: Store, pairs: Collection[tuple[int, int]]) -> None:
     """Of each pair make the first a part of the second, with its embedding and what was done."""
     with store.transaction() as session:
         connection = session.connection()
-        for left, to in pairs:
-            connection.exec_driver_sql(_COPY_EMBEDDINGS, {"left": left, "to": to})
+        copy_embeddings(connection, pairs)
         absorb(session, pairs)
     remove(store, [left for left, _ in pairs])
 
@@ -86,10 +81,7 @@ def remove(store: Store, ids: Collection[int]) -> int:
             query = select(ImageRow.id).where(
                 ImageRow.id.in_(some), *_IS_PHANTOM, *(~each for each in used)
             )
-            gone = [(image_id,) for image_id in connection.scalars(query)]
-            for table in _OF_IMAGE if gone else ():
-                connection.exec_driver_sql(f"DELETE FROM {table} WHERE image_id = ?", gone)
-            if gone:
-                connection.exec_driver_sql("DELETE FROM images WHERE id = ?", gone)
+            gone = connection.scalars(query).all()
+            take_out(connection, gone)
             removed += len(gone)
     return removed

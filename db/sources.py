@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Integer, delete, insert, literal_column, select, text, union, update
+from sqlalchemy import Integer, delete, exists, insert, literal_column, select, text, union, update
 from sqlalchemy.orm import Session
 
 from db.errors import StoreError
@@ -73,13 +73,42 @@ def sources_below(store: Store, path: str) -> dict[int, bool]:
         }
 
 
+def with_pictures(store: Store) -> set[int]:
+    """The sources that have images whose files are there and can be read."""
+    query = select(ImageCountRow.source_id).where(
+        ImageCountRow.state == "fine", ImageCountRow.images > 0
+    )
+    with store.reading() as session:
+        return set(session.scalars(query))
+
+
 def remove_empty_sources(store: Store) -> int:
-    """Remove sources of which there is neither an image nor a file; returns how many."""
+    """Remove sources of which there is neither an image nor a file; returns how many.
+
+    Places that files have left don't count, unless something is expected of the source.
+    """
     with store.transaction() as session:
         connection = session.connection()
+        connection.execute(_LEFT_PLACES)
         # A count of none would keep its source as a row in use.
         connection.execute(delete(ImageCountRow).where(ImageCountRow.images == 0))
         return connection.execute(delete(SourceRow).where(SourceRow.id.not_in(_used()))).rowcount
+
+
+_EMPTY = select(SourceRow.id).where(
+    SourceRow.expect_low.is_(None),
+    ~exists().where(ImageRow.source_id == SourceRow.id),
+    ~exists().where(LocationRow.source_id == SourceRow.id, LocationRow.present),
+)
+_LEFT_PLACES = (
+    update(LocationRow.__table__)  # type: ignore[arg-type]
+    .where(LocationRow.source_id.in_(_EMPTY))
+    .values(
+        source_id=select(ImageRow.source_id)
+        .where(ImageRow.id == LocationRow.image_id)
+        .scalar_subquery()
+    )
+)
 
 
 def _used() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sqlalchemy import ColumnElement, Connection, case, exists, func, select, update
+from sqlalchemy.orm import aliased
 
 from db.rows import Query, first_located, is_among
 from db.schema import ImageRow, LocationRow
@@ -14,6 +15,17 @@ def is_here() -> ColumnElement[bool]:
     """Whether a file of the image is there."""
     here = exists().where(LocationRow.image_id == ImageRow.id, LocationRow.present)
     return here.correlate(ImageRow)
+
+
+def is_replaced(by: str | None = None) -> ColumnElement[bool]:
+    """Whether every place of the image holds another one now, of state `by` if that is given."""
+    place, now, other = aliased(LocationRow), aliased(LocationRow), aliased(ImageRow)
+    taken = exists().where(now.path == place.path, now.present, now.image_id != ImageRow.id)
+    if by is not None:
+        taken = taken.where(other.id == now.image_id, other.state == by)
+    places = exists().where(place.image_id == ImageRow.id)
+    left = places.where(~taken.correlate(place, ImageRow)).correlate(ImageRow)
+    return places.correlate(ImageRow) & ~left
 
 
 def settle(connection: Connection, image_ids: Iterable[int]) -> None:

@@ -21,6 +21,22 @@ NO_DISK = (
 )
 
 
+def is_absent(path: str) -> bool:
+    """Whether nothing is at `path`, be it that its disk is away.
+
+    What may not be looked at may be there.
+    """
+    inside = through(path)
+    if inside is not None:
+        listing = look_into(Path(inside[0]))
+        return listing is not None and not listing.problem and inside[1] not in listing.pictures
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return error.errno in (errno.ENOENT, errno.ENOTDIR)
+    return False
+
+
 class Absence:
     """What one look tells; `roots` are the folders that sources were imported from."""
 
@@ -36,14 +52,12 @@ class Absence:
         `seen` are the paths that a walk came by: where a file system makes no difference between
         capital and small letters, a file may be seen there under its new name.
         """
-        inside = through(path)
-        if inside is not None:
-            listing = look_into(Path(inside[0]))
-            return listing is not None and not listing.problem and inside[1] not in listing.pictures
+        if through(path) is not None:
+            return is_absent(path)
         try:
             status = os.lstat(path)
-        except OSError as error:
-            return error.errno in (errno.ENOENT, errno.ENOTDIR) and self._can_tell(path)
+        except OSError:
+            return is_absent(path) and self._can_tell(path)
         return stat.S_ISDIR(status.st_mode) or self._renamed(path, seen)
 
     def _can_tell(self, path: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from db import pixels
+from db.leaving import let_go
 from db.records import Image, ImportedFile, Pixels
 from labeler.previews import forget_small_copies
 from labeler.project import Project
@@ -44,7 +45,7 @@ def carry_over(project: Project, taken: Sequence[Offer]) -> int:
     """Have the hand scores of the old images count for the new ones; returns for how many."""
     pairs = [(offer.old.id, offer.new.id) for offer in taken]
     carried = pixels.carry_over(project.store, pairs)
-    for content in carried:
+    for content in [*carried, *let_go(project.store)]:
         forget_small_copies(project, content)
     return len(carried)
 

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from db import images
+from db.leaving import let_go, missing_ids
 from db.records import FileOutcome, ImportedFile
-from labeler.absence import NO_DISK, Absence
-from labeler.archives import lies_there, may_be_archive
+from db.sources import with_pictures
+from labeler.absence import NO_DISK, Absence, is_absent
+from labeler.archives import may_be_archive
 from labeler.carrying import COMMAND as CARRY_OVER
 from labeler.carrying import offers
 from labeler.errors import BadInput
@@ -153,6 +155,7 @@ def import_paths(
     """
     resolved = [_existing(project, Path(path)) for path in paths]
     _check_band(expect)
+    were_missing = missing_ids(project.store)
     run = _Import(project, _known(project), follow_links=follow_links)
     for path in resolved:
         owner, moves = source_for(project.store, path, resolved, source, expect)
@@ -162,6 +165,10 @@ def import_paths(
     run.notice_replaced()
     if run.summary.new:
         run.summary.met = match_phantoms(project)
+    run.forget_unreadable()
+    for content in let_go(project.store):
+        forget_small_copies(project, content)
+    run.summary.missing = len(missing_ids(project.store) - were_missing)
     images.remove_empty_sources(project.store)
     run.tag(progress)
     return run.summary
@@ -185,7 +192,6 @@ class _Import:
         self.absence = Absence(
             source.root for source in images.sources(project.store) if source.root
         )
-        self.left: set[int] = set()  # the images of files that turned out gone
         self.waiting: list[tuple[FoundFile, int]] = []
         self.unseen: list[tuple[FoundFile, int]] = []  # of which it isn't known what they show
         self.changed: set[int] = set()
@@ -238,8 +244,7 @@ class _Import:
 
     def _mark_missing(self, gone: list[str]) -> None:
         if gone:
-            self.left.update(self.known[path].image_id for path in gone)
-            self.summary.missing += images.mark_missing(self.project.store, None, gone)
+            images.mark_missing(self.project.store, None, gone)
 
     def take(self, progress: Progress, workers: int | None) -> None:
         """Read the queued files in parallel and record them in batches, in the order found."""
@@ -263,6 +268,20 @@ class _Import:
                 progress(done, total, "importing")
         finally:
             self._record(batch)
+
+    def forget_unreadable(self) -> None:
+        """What could not be read is nowhere to be found again: its place alone tells it.
+
+        On a disk that may come back it stays, unless all the pictures of its folder have moved.
+        """
+        alive = with_pictures(self.project.store)
+        gone = [
+            image.path
+            for image in images.unreadable(self.project.store)
+            if is_absent(image.path)
+            and (image.source_id not in alive or self.absence.is_gone(image.path))
+        ]
+        self._mark_missing(gone)
 
     def notice_replaced(self) -> None:
         """Count the hand scores whose files hold another picture since this import."""
@@ -311,7 +330,7 @@ class _Import:
             )
             if path not in self.seen
         }
-        self._mark_missing(sorted(path for path in elsewhere if not lies_there(path)))
+        self._mark_missing(sorted(filter(is_absent, elsewhere)))
 
     def _count(self, file: ImportedFile, told: FileOutcome) -> None:
         if told.outcome == "unreadable":
@@ -319,9 +338,6 @@ class _Import:
         elif told.outcome == "duplicate":
             self.summary.duplicates += 1
         else:
-            if told.outcome == "moved" and told.image_id in self.left:
-                self.summary.missing -= 1  # Gone from its old place, and found at the new one.
-                self.left.discard(told.image_id)
             setattr(self.summary, told.outcome, getattr(self.summary, told.outcome) + 1)
 
 

@@ -386,4 +386,4 @@ def test_two_images_of_a_store_from_before_that_show_the_same_become_one(
     for path in (first, other):
         assert image_at(project, path).id == kept
     assert {row.value for row in scores.history(project.store, kept)} == {4, 8}
-    assert images.count_by_state(project.store) == {"fine": 1, "unreadable": 0, "missing": 1}
+    assert images.count_by_state(project.store) == {"fine": 1, "unreadable": 0, "missing": 0}
