@@ -168,8 +168,10 @@ def _show_status(now: Status) -> None:
     say(f"{now.folder}  encoder {now.encoder}, threshold {percent(now.threshold)}")
     say(
         f"{counted(now.fine, 'image')}, {now.embedded} embedded, {now.missing} missing, "
-        f"{len(now.unreadable)} unreadable"
+        f"{len(now.unreadable)} unreadable{f', {now.replaced} replaced' if now.replaced else ''}"
     )
+    if now.replaced:
+        say("Of replaced ones the files hold something else; their scores: labeler carry-over")
     if now.missing:
         say("Missing ones keep their scores; find them again with: labeler import NEWPLACE")
     for source in now.sources:

@@ -9,6 +9,7 @@ from typing import Any
 
 from db import embeddings, images, runs, scores, versions
 from db.errors import StoreError
+from db.leaving import count_replaced
 from db.records import Version
 from labeler.living import is_dead, mark_dead
 from labeler.project import Project
@@ -36,7 +37,8 @@ class Status:
     """`distribution[k]` is how many images have a hand score of about k, for k = 0..10.
 
     `embedded` counts for the project's own encoder; `waiting` is how many hand scores differ from
-    those that the version `since` was trained on (all of them where there is none).
+    those that the version `since` was trained on (all of them where there is none). Of the images
+    without a file `replaced` are those whose files hold something else now, `missing` the others.
     """
 
     folder: str
@@ -44,6 +46,7 @@ class Status:
     threshold: float
     fine: int
     missing: int
+    replaced: int
     unreadable: list[Unreadable]
     embedded: int
     scored: int
@@ -79,6 +82,7 @@ def read_status(project: Project) -> Status:
     with suppress(StoreError, OSError):  # A store that can't be written can still be looked at.
         mark_dead(project)
     states = images.count_by_state(store)
+    replaced = count_replaced(store) if states["missing"] else 0
     known = versions.history(store)
     since = trained_before(known)
     encoder = embeddings.encoder(store, project.encoder)
@@ -88,7 +92,8 @@ def read_status(project: Project) -> Status:
         encoder=project.encoder,
         threshold=project.threshold,
         fine=states["fine"],
-        missing=states["missing"],
+        missing=states["missing"] - replaced,
+        replaced=replaced,
         unreadable=_unreadable(project),
         embedded=states["fine"] - images.not_embedded(store, encoder.id) if encoder else 0,
         scored=counted.scored,

@@ -7,6 +7,7 @@ its pictures, and none stays that has no picture.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,3 +189,26 @@ def test_no_source_stays_without_a_picture(project: Project, tmp_path: Path) -> 
     make_jpeg(tmp_path / "pics" / "a.jpg")
     import_paths(project, [tmp_path / "empty", tmp_path / "pics"])
     assert [source.name for source in images.sources(project.store)] == ["pics"]
+
+
+def test_a_copy_of_what_may_not_be_looked_at_is_a_copy(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing moves, and no source changes, because a folder is closed to us."""
+    closed = make_jpeg(tmp_path / "closed" / "a.jpg")
+    import_paths(project, [closed.parent])
+    copy = tmp_path / "copy" / "a.jpg"
+    copy.parent.mkdir()
+    copy.write_bytes(closed.read_bytes())
+    look = os.lstat
+
+    def refuse(path: str | Path, **more: int) -> os.stat_result:
+        if str(path).startswith(f"{closed.parent}{os.sep}"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path, **more)
+
+    monkeypatch.setattr(os, "lstat", refuse)
+    summary = import_paths(project, [copy.parent])
+    assert (summary.duplicates, summary.moved) == (1, 0)
+    image = images.find_by_path(project.store, str(copy))
+    assert image is not None and (image.path, image.source) == (str(closed), "closed")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from pictures import make_jpeg, noise_image
 from store_rows import add_encoder, add_version, event, picture, score
 
@@ -20,6 +21,9 @@ import db.health
 from db import embedded_rows, embeddings, images, records, rounds, scores, tags, versions
 from db.leaving import count_replaced, missing_ids
 from labeler.carrying import carry_over, offers
+from labeler.cli import labeler
+from labeler.errors import UnreadableImage
+from labeler.exports.image_files import place
 from labeler.importing import import_paths
 from labeler.project import Project
 
@@ -43,6 +47,12 @@ def states(project: Project) -> tuple[int, int, int]:
 
 def image_at(project: Project, path: Path) -> records.Image:
     found = images.find_by_path(project.store, str(path))
+    assert found is not None
+    return found
+
+
+def image_by(project: Project, image_id: int) -> records.Image:
+    found = images.get(project.store, image_id)
     assert found is not None
     return found
 
@@ -192,9 +202,25 @@ def test_a_replaced_picture_stays_only_for_what_was_done_to_it(
     assert import_paths(project, [first.parent]).missing == 0
     assert states(project) == (2, 0, 1)
     assert (count_replaced(project.store), missing_ids(project.store)) == (1, set())
+    told = CliRunner().invoke(labeler, ["--project", str(project.folder), "status"])
+    assert "2 images, 0 embedded, 0 missing, 0 unreadable, 1 replaced" in told.output
+    with pytest.raises(UnreadableImage, match="Another picture has taken its place"):
+        place(image_by(project, old), tmp_path / "out.jpg", "copy")
     assert carry_over(project, offers(project)) == 1
     assert states(project) == (2, 0, 0) and images.get(project.store, old) is None
     assert image_at(project, first).hand_score == 7
+
+
+def test_an_emptied_file_is_told_as_empty(project: Project, tmp_path: Path) -> None:
+    path = make_jpeg(tmp_path / "photos" / "a.jpg")
+    import_paths(project, [path.parent])
+    known = image_at(project, path)
+    score(project.store, known.id, 7)
+    path.write_bytes(b"")
+    import_paths(project, [path.parent])
+    for image in (image_by(project, known.id), image_at(project, path)):
+        with pytest.raises(UnreadableImage, match="empty"):
+            place(image, tmp_path / "out.jpg", "copy")
 
 
 def test_pictures_that_exchanged_their_names_are_what_they_were(

@@ -18,6 +18,10 @@ from labeler.pictures import open_regular
 from labeler.whole_files import whole_file
 
 _MISSING = "The file is not there any more; import the folder that it lies in now."
+_REPLACED = (
+    "Another picture has taken its place; its score goes over to that by: labeler carry-over"
+)
+_EMPTY = "The file is empty now (0 bytes); restore it and import it again."
 
 
 def file_name(image: Image, suffix: str | None = None) -> str:
@@ -56,13 +60,23 @@ def place(image: Image, target: Path, link: str, *, force: bool = False) -> tupl
     if _is_there(source, image, target, link if plain else "copy"):
         return False, target.is_symlink() or _is_same(source, target)
     if image.state != "fine":
-        raise UnreadableImage(_MISSING)
+        raise UnreadableImage(_why_not(image))
     _check_replaceable(source, image, target, force=force)
     if link == "copy" or not plain:
         _copy(image, source, target)
         return True, False
     open_known(source, image.content_hash, image.pixel_hash).close()
     return True, _link(image, source, target, link)
+
+
+def _why_not(image: Image) -> str:
+    """Why there is no file of an image that is not fine."""
+    path = Path(image.path)
+    if image.state == "unreadable" and image.reason is not None:
+        return image.reason
+    if not path.is_file():
+        return _MISSING
+    return _REPLACED if path.stat().st_size else _EMPTY
 
 
 def placed_fingerprint(image: Image, target: Path) -> str:
