@@ -80,7 +80,8 @@ def record_files(store: Store, files: Sequence[ImportedFile]) -> list[FileOutcom
     - duplicate: another present file of a known image;
     - moved: a known image whose other files are gone (`mark_missing` them first);
     - changed: the path held another image before; that one is missing if it has no other file;
-    - rewritten: the path holds the picture that it held before, in other bytes;
+    - rewritten: the path holds the picture that it held before, in other bytes; where nobody knows
+      what pixels it had it is to be embedded anew;
     - turned: the path holds that picture turned, as an image of its own which takes over from it;
     - unreadable: recorded with its reason, whatever it was before.
 
@@ -197,6 +198,16 @@ _FIRST_PATH = select(LocationRow.path).where(LocationRow.image_id == bindparam("
 _FIRST_PATH = _FIRST_PATH.order_by(LocationRow.present.desc(), LocationRow.id).limit(1)
 
 
+# Embeddings that came without how they were made can't be made again: they stay.
+_UNSEEN = "image_id = :image AND NOT EXISTS (SELECT 1 FROM image_pixels WHERE image_id = :image)"
+_OURS = "encoder_id IN (SELECT id FROM encoders WHERE preprocessing != '{}')"
+_FORGET_UNSEEN = (
+    f"DELETE FROM predictions WHERE {_UNSEEN} AND version_id IN"
+    f" (SELECT id FROM versions WHERE {_OURS})",
+    f"DELETE FROM embeddings WHERE {_UNSEEN} AND {_OURS}",
+)
+
+
 def _record(
     session: Session,
     file: ImportedFile,
@@ -217,6 +228,9 @@ def _record(
     else:
         image_id = image.id
         former = _refresh(connection, file, image) or former
+    if outcome == "rewritten":
+        for statement in _FORGET_UNSEEN:
+            connection.exec_driver_sql(statement, {"image": image_id})
     touched.add(image_id)
     if place is not None and place.image_id != image_id:
         connection.execute(_LEAVE, {"left": place.id})

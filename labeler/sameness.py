@@ -39,8 +39,7 @@ _ROUNDING, _SHIFTED, _NEARLY = 1.5, 30.0, 16.0
 _SQUEEZED = 0.04  # by how much the proportions may differ of what is nearly the same
 _ON_ITS_SIDE = (1, 3, 5, 7)  # of all turns
 _JPEG = b"J"
-# Bits of the fingerprint, for images that were imported before pixels were kept.
-_SAME_BITS, _NEAR_BITS = 3, 10
+_NEAR_BITS = 10  # of the fingerprint, for images that were imported before pixels were kept
 
 
 def pixels_of(header: ImageFile.ImageFile, seen: Picture) -> Pixels:
@@ -164,9 +163,8 @@ def _by_fingerprint(before: Image, now: ImportedFile) -> Likeness:
     if before.fingerprint is None or now.fingerprint is None:
         return Likeness()
     bits = (before.fingerprint ^ now.fingerprint).bit_count()
-    alike = _size(before) == _size(now) and before.format == now.format
-    if alike and bits <= _SAME_BITS:
-        return Likeness(same=True)
+    if not bits and _size(before) == _size(now) and before.format == now.format:
+        return Likeness(same=True)  # as far as can be told: the pixels may be others
     return Likeness(near=bits <= _NEAR_BITS and _is_proportional(_size(before), _size(now)))
 
 

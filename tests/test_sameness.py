@@ -15,12 +15,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from pictures import jpeg_bytes, make_jpeg, noise_image, with_orientation
-from PIL import Image
+from PIL import Image, ImageFilter
 from PIL.PngImagePlugin import PngInfo
 from store_rows import add_encoder, score
 
@@ -35,6 +36,7 @@ from labeler.labels import label_one
 from labeler.pictures import preview_path
 from labeler.previews import preview_of
 from labeler.project import Project
+from labeler.sameness import likeness
 
 LOSSLESS = Path(__file__).parent / "assets" / "lossless"
 # Adobe's markers tell of colours and the like: programs put theirs before or behind.
@@ -346,6 +348,49 @@ def test_a_store_from_before_keeps_what_is_rewritten_before_it_is_imported_again
     rewrite(path, with_segment(path.read_bytes(), SEGMENTS["EXIF"]))
     assert brief(import_paths(project, [path.parent])) == {"found": 1, "rewritten": 1}
     assert image_at(project, path).id == before.id
+
+
+@pytest.mark.parametrize("change", ["brighter", "blurred", "painted", "recompressed"])
+def test_a_store_from_before_takes_no_other_pixels_for_known_ones(
+    project: Project, tmp_path: Path, change: str
+) -> None:
+    """What can't be told from them keeps its score, and is embedded anew; the rest is offered."""
+    path = make_jpeg(tmp_path / "photos" / "a.jpg", size=(320, 240))
+    before = scored(project, path)
+    encoder = add_encoder(project.store, "lite")
+    embeddings.put(project.store, encoder, [before.id], np.ones((1, 4), np.float32))
+    forget_pixels(project)
+    image = Image.open(path).convert("RGB")
+    if change == "brighter":
+        image = Image.eval(image, lambda value: min(255, round(value * 1.1)))
+    elif change == "blurred":
+        image = image.filter(ImageFilter.GaussianBlur(2))
+    elif change == "painted":
+        image.paste((255, 0, 0), (100, 80, 160, 130))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=70)
+    rewrite(path, buffer.getvalue())
+    import_paths(project, [path.parent])
+    after = image_at(project, path)
+    assert [image_id for image_id, _ in embeddings.missing(project.store, encoder)] == [after.id]
+    if (after.fingerprint, after.id) == (before.fingerprint, before.id):
+        assert after.hand_score == 7
+    else:
+        assert after.hand_score is None
+        assert [(offer.old.id, offer.near) for offer in offers(project)] == [(before.id, True)]
+
+
+def test_a_fingerprint_that_is_a_bit_off_is_offered_and_not_kept() -> None:
+    """A scene of a store from before: no pixels are known of what the file held."""
+    looks = {"width": 320, "height": 240, "format": "JPEG"}
+    pixels = records.Pixels("ab" * 16, b"\1" + bytes(202))
+    now = records.ImportedFile("/a.jpg", 1, 0, 1, pixels=pixels, fingerprint=0b1010, **looks)
+    for bits, expected in ((0b1010, "same"), (0b1011, "near"), (~0, "")):
+        then = mock.Mock(spec=records.Image, fingerprint=bits & (2**64 - 1), **looks)
+        told = likeness(then, None, now)
+        assert [name for name in ("same", "turned", "near") if getattr(told, name)] == (
+            [expected] if expected else []
+        )
 
 
 def test_a_store_from_before_learns_what_its_pictures_show(
