@@ -8,7 +8,7 @@ files that were recorded. Files are recorded a batch at a time, each batch in on
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ from labeler.previews import forget_small_copies
 from labeler.progress import Progress, silent
 from labeler.project import Project
 from labeler.recognising import recognised
-from labeler.sourcing import source_for
+from labeler.sourcing import band_of, source_for
 from labeler.tags import tag_from_texts
 
 BATCH = 500
@@ -48,7 +48,8 @@ class ImportSummary:
     keep hand scores. Of the `changed` ones `replaced` had a hand score and hold another picture
     now, which is `near` the old one for some: labeler.carrying. `met` are embeddings whose pictures
     came, `missing` images whose last file is gone, `tagged` those with tags in a text file beside
-    them; `other_files` were neither pictures nor such texts.
+    them; `other_files` were neither pictures nor such texts. `no_more_expected` are sentences about
+    pictures that went to a source of which something else is expected, or nothing.
     """
 
     found: int = 0
@@ -69,6 +70,7 @@ class ImportSummary:
     closed: list[tuple[str, str]] = field(default_factory=list)
     in_archives: int = 0
     passed_over: list[tuple[str, str]] = field(default_factory=list)
+    no_more_expected: list[str] = field(default_factory=list)
 
     def parts(self) -> dict[str, int]:
         """What the found files came to, in the words that people read; together they are `found`.
@@ -102,6 +104,7 @@ class ImportSummary:
                 "what looks the same (compressed anew, resized, touched up). Their scores are kept "
                 f"with the old ones; to carry them over: {CARRY_OVER}"
             )
+        told += self.no_more_expected
         if self.met:
             told.append(f"{_counted(self.met, 'embedding')} met their pictures.")
         if self.tagged:
@@ -169,6 +172,7 @@ def import_paths(
     for content in let_go(project.store):
         forget_small_copies(project, content)
     run.summary.missing = len(missing_ids(project.store) - were_missing)
+    run.tell_of_expectations()
     images.remove_empty_sources(project.store)
     run.tag(progress)
     return run.summary
@@ -189,9 +193,9 @@ class _Import:
         self.links = links_for(project, follow=follow_links, known=self._knows)
         self.summary = ImportSummary()
         self.seen: set[str] = set()
-        self.absence = Absence(
-            source.root for source in images.sources(project.store) if source.root
-        )
+        self.sources = {source.id: source for source in images.sources(project.store)}
+        self.absence = Absence(source.root for source in self.sources.values() if source.root)
+        self.went: Counter[tuple[int, int]] = Counter()  # from one source to another
         self.waiting: list[tuple[FoundFile, int]] = []
         self.unseen: list[tuple[FoundFile, int]] = []  # of which it isn't known what they show
         self.changed: set[int] = set()
@@ -220,6 +224,8 @@ class _Import:
             self.summary.found += 1
             place = self.known.get(file.path)
             kept = source_id if forced or place is None else place.source_id
+            if place is not None and kept != place.source_id:
+                self.went[place.source_id, kept] += 1
             if not file.storable:
                 self.summary.unreadable.append((readable_name(file.path), file.problem or ""))
             elif place is not None and place.source_id == kept and place.is_still(file):
@@ -290,6 +296,22 @@ class _Import:
             self.summary.replaced = len(lost)
             self.summary.near = sum(each.near for each in lost)
 
+    def tell_of_expectations(self) -> None:
+        """Say which pictures left what was expected of them."""
+        now = {source.id: source for source in images.sources(self.project.store)}
+        for (before, after), count in sorted(self.went.items()):
+            then = self.sources.get(before)
+            band, other = band_of(then) if then else None, band_of(now[after])
+            if then is None or band is None or band == other:
+                continue
+            is_now = (
+                f"expected {other[0]:g} to {other[1]:g}" if other else "nothing is expected there"
+            )
+            self.summary.no_more_expected.append(
+                f"{_counted(count, 'image')} went from {then.name} (expected {band[0]:g} to "
+                f"{band[1]:g}) to {now[after].name} ({is_now}); change it with --expect LOW:HIGH."
+            )
+
     def tag(self, progress: Progress) -> None:
         """Take the tags from the text files beside the images."""
         if self.texts:
@@ -338,6 +360,9 @@ class _Import:
         elif told.outcome == "duplicate":
             self.summary.duplicates += 1
         else:
+            if told.outcome == "moved":
+                for path in self.paths_by_image[told.image_id][:1]:
+                    self.went[self.known[path].source_id, file.source_id] += 1
             setattr(self.summary, told.outcome, getattr(self.summary, told.outcome) + 1)
 
 

@@ -20,17 +20,20 @@ def source_for(
 ) -> tuple[Source, bool]:
     """The source of `path`, made if needed; a given `expect` is set on it.
 
-    Named, it is the source of that name, its root what the paths imported `together` share. Not
+    Named, it is the source of that name, its root what the paths imported `together` share; a new
+    one that a whole source becomes, and nothing else, is expected to be what that was. Not
     named, it is the source whose root the path is, or lies in; else a new one called after the
     folder. What is expected reaches the pictures: it goes to the source that those below the path
     are of, and a part of a source becomes one of its own. The second value is whether pictures that
     are known change over to the source. Raises `BadInput` where it can't be told which is meant.
     """
+    known = images.sources(store)
     if name is not None:
         shared = os.path.commonpath([_folder(each) for each in together])
+        if expect is None and name not in {source.name for source in known}:
+            expect = _kept_band(store, known, together)
         return images.add_source(store, name, shared, expect), True
     folder = _folder(path)
-    known = images.sources(store)
     own = _with_root(known, folder)
     if expect is None:
         found = own or _around(known, folder)
@@ -39,6 +42,26 @@ def source_for(
     if found is None:
         return _new(store, known, folder, expect), moves
     return images.add_source(store, found.name, found.root, expect), moves
+
+
+def _kept_band(store: Store, known: list[Source], together: Sequence[Path]) -> Band | None:
+    """What is expected of the one source that all the paths are of, and of which nothing is left
+    elsewhere."""
+    if len(together) != 1:
+        return None
+    below = images.sources_below(store, str(together[0]))
+    for source in known:
+        within = source.root is not None and together[0].is_relative_to(source.root)
+        if below == {source.id: True} and within:
+            return band_of(source)
+    return None
+
+
+def band_of(source: Source) -> Band | None:
+    """What is expected of the source, if anything."""
+    if source.expect_low is None or source.expect_high is None:
+        return None
+    return source.expect_low, source.expect_high
 
 
 def _expected_of(

@@ -212,3 +212,27 @@ def test_a_copy_of_what_may_not_be_looked_at_is_a_copy(
     assert (summary.duplicates, summary.moved) == (1, 0)
     image = images.find_by_path(project.store, str(copy))
     assert image is not None and (image.path, image.source) == (str(closed), "closed")
+
+
+@pytest.mark.parametrize("way", ["whole", "a part of more", "moved"])
+def test_an_expectation_is_not_lost_without_a_word(
+    project: Project, tmp_path: Path, way: str
+) -> None:
+    folder = tmp_path / "pics" / "a"
+    for number in range(2):
+        make_jpeg(folder / f"{number}.jpg", number)
+    make_jpeg(tmp_path / "pics" / "b" / "c.jpg", 3)
+    import_paths(project, [folder], source="photos", expect=(0, 2))
+    if way == "whole":
+        told = import_paths(project, [folder], source="all").no_more_expected
+    elif way == "moved":
+        told = import_paths(project, [folder.rename(tmp_path / "all")]).no_more_expected
+    else:
+        told = import_paths(project, [tmp_path / "pics"], source="all").no_more_expected
+    expected = {each.name: each.expect_high for each in images.sources(project.store)}
+    if way == "whole":
+        assert (told, expected) == ([], {"all": 2})
+        return
+    assert expected["all"] is None
+    (sentence,) = told
+    assert sentence.startswith("2 images went from photos (expected 0 to 2) to all (nothing")

@@ -15,6 +15,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -382,7 +383,7 @@ def test_a_store_from_before_takes_no_other_pixels_for_known_ones(
 
 def test_a_fingerprint_that_is_a_bit_off_is_offered_and_not_kept() -> None:
     """A scene of a store from before: no pixels are known of what the file held."""
-    looks = {"width": 320, "height": 240, "format": "JPEG"}
+    looks: dict[str, Any] = {"width": 320, "height": 240, "format": "JPEG"}
     pixels = records.Pixels("ab" * 16, b"\1" + bytes(202))
     now = records.ImportedFile("/a.jpg", 1, 0, 1, pixels=pixels, fingerprint=0b1010, **looks)
     for bits, expected in ((0b1010, "same"), (0b1011, "near"), (~0, "")):
