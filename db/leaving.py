@@ -29,7 +29,7 @@ from db.store import Store
 
 _USED = "image-numbers-used"  # in the settings: the highest that an image had which left
 # Who deletes an image has SQLite look through every table that refers to images.
-_WORK, _LEAST = 20_000_000, 500
+_WORK, _LEAST = 10_000_000, 100
 _DONE = (HandScoreRow, SkipRow, RoundImageRow, VersionScoreRow, OutOfFoldRow)
 _OF_IMAGE = (
     *("image_tags", "image_pixels", "other_contents", "locations", "skips"),
