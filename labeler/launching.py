@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 import labeler
 from labeler.app import tickets
+from labeler.app.connections import are_told
 from labeler.app.hosts import is_private
 from labeler.app.tokens import chosen_token, fresh_token
 from labeler.errors import LabelerError
@@ -212,7 +213,7 @@ def serve(folder: Path | None, wanted: Wanted, announce: Callable[[str], None]) 
     token = token_for(wanted)
     port = choose_port(wanted.host, wanted.port)
     address = url(wanted.host, port, wanted.base)
-    ticket = tickets.Ticket() if token is not None and tickets.are_checked() else None
+    ticket = tickets.Ticket() if token is not None and are_told() else None
     if folder is not None:
         os.environ["LABELER_PROJECT"] = str(folder)
     with _listening(wanted.host, port) as listening:

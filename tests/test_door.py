@@ -22,7 +22,7 @@ from streamlit import config
 from streamlit.runtime import Runtime
 from whole_app import asked_for, the_app
 
-from labeler.app import door
+from labeler.app import connections, door
 from labeler.app.refusals import is_page
 from labeler.app.security import guarded
 from labeler.app.tokens import MOST_WRONG, WINDOW, fresh_token, pass_for
@@ -189,6 +189,38 @@ def test_the_token_is_exchanged_for_a_cookie_and_leaves_the_address(away: TestCl
     assert away.get("/api/stats").status_code == 200
     # In a browser that is in already, an old address does no harm.
     assert away.get("/?token=old", follow_redirects=False).status_code == 303
+
+
+@pytest.fixture
+def accounts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Whose a connection of this machine is, by the address of its client."""
+    whose: dict[str, int] = {}
+    monkeypatch.setattr(connections, "are_told", lambda: True)
+    monkeypatch.setattr(connections, "owner", lambda client, _server: whose.get(client[0]))
+    return whose
+
+
+def test_the_cookie_is_good_for_the_account_that_it_was_given_to(
+    away: TestClient, accounts: dict[str, int]
+) -> None:
+    """Browsers send it to every port of a host: another account may listen on one of them."""
+    accounts |= {"127.0.0.1": 1000, "127.0.0.2": 1001}
+    person = TestClient(away.app, AWAY, client=("127.0.0.1", 1))
+    assert person.get("/", params={"token": TOKEN}).status_code == 200
+    assert person.get("/api/stats").status_code == 200
+    taken = {"Cookie": f"labeler-8501={person.cookies['labeler-8501']}"}
+    for theirs in ("127.0.0.2", "127.0.0.3", "198.51.100.9"):  # also where nobody tells
+        neighbour = TestClient(away.app, AWAY, client=(theirs, 1))
+        assert neighbour.get("/api/stats", headers=taken).status_code == 401
+        ours = taken | {"Origin": AWAY}
+        assert socket_status(neighbour, "/_stcore/stream", ours) == 401
+    name, _, value = taken["Cookie"].partition("=")
+    forged = {"Cookie": f"{name}=1001{value.removeprefix('1000')}"}
+    assert neighbour.get("/api/stats", headers=forged).status_code == 401
+    # A server in front has one account for all that come through it.
+    through_it = TestClient(away.app, AWAY, client=("127.0.0.2", 2))
+    assert through_it.get("/", params={"token": TOKEN}).status_code == 200
+    assert through_it.get("/api/stats").status_code == 200
 
 
 def test_the_form_takes_the_token(away: TestClient) -> None:

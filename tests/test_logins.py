@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +21,7 @@ from streamlit import config
 from streamlit.runtime.secrets import secrets_singleton
 from streamlit.web.server.starlette import starlette_auth_routes
 
-from labeler.app import logins
+from labeler.app import connections, logins
 from labeler.app.security import guarded
 
 pytest.importorskip("joserfc", reason="Streamlit's login needs: pip install 'streamlit[auth]'")
@@ -29,7 +30,7 @@ SITE = "http://labels.example"
 ANN = {"email": "Ann@example.org", "email_verified": True, "sub": "a-1"}
 SECRETS = """
 [auth]
-redirect_uri = "http://labels.example/oauth2callback"
+redirect_uri = "http://{host}/oauth2callback"
 cookie_secret = "{secret}"
 client_id = "labeler"
 client_secret = "x"
@@ -46,8 +47,8 @@ def secrets(tmp_path: Path) -> Iterator[Any]:
     before = config.get_option("secrets.files")
     config.set_option("secrets.files", [str(tmp_path / "secrets.toml")])
 
-    def write(people: object, secret: str = "s" * 32) -> None:
-        text = SECRETS.format(people=json.dumps(people), secret=secret)
+    def write(people: object, secret: str = "s" * 32, host: str = "labels.example") -> None:
+        text = SECRETS.format(people=json.dumps(people), secret=secret, host=host)
         (tmp_path / "secrets.toml").write_text(text)
         secrets_singleton._reset()
 
@@ -110,6 +111,19 @@ def test_nobody_else_does(secrets: Any) -> None:
     forged = visitor(ANN)
     secrets(["ann@example.org"], secret="t" * 32)
     assert not enters(forged)
+
+
+@pytest.mark.parametrize(("host", "lets_in"), [("labels.example", True), ("localhost:8501", False)])
+def test_another_account_of_the_machine_cannot_bring_the_cookie_along(
+    secrets: Any, monkeypatch: pytest.MonkeyPatch, host: str, lets_in: bool
+) -> None:
+    """Browsers send one for localhost to all its ports; one for a name comes by a server there."""
+    monkeypatch.setattr(connections, "are_told", lambda: True)
+    monkeypatch.setattr(connections, "owner", lambda *_: os.getuid() + 1)
+    secrets(["ann@example.org"], host=host)
+    assert enters(visitor(ANN, origin=f"http://{host}")) is lets_in
+    monkeypatch.setattr(connections, "owner", lambda *_: os.getuid())
+    assert enters(visitor(ANN, origin=f"http://{host}"))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from labeler.app import connections
 from labeler.app.patience import TAKEN_AT_ONCE, patient_protocol
 
 FOR_EVER = 3600.0  # seconds
@@ -27,6 +28,8 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 async def hello(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/slow":
         await receive()  # the body, which takes its time
+    if scope["path"] == "/whose":
+        assert connections.account_of(scope) == "1000"
     length = (b"content-length", b"5")
     await send({"type": "http.response.start", "status": 200, "headers": [length]})
     await send({"type": "http.response.body", "body": b"hello"})
@@ -97,6 +100,28 @@ def test_those_who_wait_longest_give_way_and_the_others_are_answered() -> None:
                 assert await answer(new) == b"HTTP/1.1 200 OKhello"
                 assert await answer(new) == b"HTTP/1.1 200 OKhello"  # on the same connection
             assert await answer(slow[-1], b"b\r\n\r\n") == b"HTTP/1.1 200 OKhello"
+
+    run(play())
+
+
+def test_whose_a_connection_is_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And for each connection anew: a port that is free again may be somebody else's."""
+    looked: list[connections.Address] = []
+
+    def look(client: connections.Address, _server: connections.Address) -> int:
+        looked.append(client)
+        return 1000
+
+    monkeypatch.setattr(connections, "are_told", lambda: True)
+    monkeypatch.setattr(connections, "owner", look)
+
+    async def play() -> None:
+        async with served(most=20) as there:
+            for times in (1, 2):
+                connection = await there.connect()
+                for _ in range(3):
+                    await answer(connection, ASKED.replace(b"/", b"/whose", 1))
+                assert len(looked) == times
 
     run(play())
 

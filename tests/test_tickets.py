@@ -16,9 +16,9 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from labeler import launching
-from labeler.app import tickets
+from labeler.app.connections import are_told, owner
 from labeler.app.security import guarded
-from labeler.app.tickets import SECONDS, Ticket, owner
+from labeler.app.tickets import SECONDS, Ticket
 
 TOKEN = "a token of sixteen or more"
 HOME = "http://127.0.0.1:8501"
@@ -55,6 +55,15 @@ def test_nobody_elses_connection_opens_and_it_is_not_used_up(tmp_path: Path, min
     assert ticket.opens(ticket.word, CLIENT, SERVER)
 
 
+def test_a_connection_that_its_program_has_closed_is_nobodys(tmp_path: Path) -> None:
+    """The system tells it as root's."""
+    closed = tmp_path / "closed"
+    closed.write_text("heads\n" + LINE.format(0).replace(" 0 1 1", " 0 0 1"))
+    assert owner(CLIENT, SERVER, [closed]) is None
+    closed.write_text(closed.read_text() + LINE.format(7))
+    assert owner(CLIENT, SERVER, [closed]) == 7
+
+
 def test_it_is_good_for_a_while(mine: Path) -> None:
     now = 0.0
     ticket = Ticket(lambda: now, [mine])
@@ -74,7 +83,7 @@ def test_the_machine_tells_whose_a_connection_is(family: socket.AddressFamily) -
         there, here = client.getsockname()[:2], server.getsockname()[:2]
         assert owner(there, here) == os.getuid()
         assert owner((there[0], 1), here) is None
-    assert tickets.are_checked()
+    assert are_told()
 
 
 def test_the_browser_comes_in_with_it_and_the_token_is_not_in_its_address(mine: Path) -> None:

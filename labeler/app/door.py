@@ -8,7 +8,6 @@ and the browser that this program starts brings a ticket (`labeler.app.tickets`)
 from __future__ import annotations
 
 import asyncio
-import hmac
 import html
 import math
 from collections.abc import Awaitable, Callable
@@ -25,9 +24,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from labeler.app import logins, tickets
 from labeler.app.base_path import outside
+from labeler.app.connections import account_of, connection_of
 from labeler.app.hosts import is_private, name_and_port
 from labeler.app.refusals import is_page, refuse
-from labeler.app.tokens import UNGUESSABLE, Guesses, is_right, pass_for
+from labeler.app.tokens import UNGUESSABLE, Guesses, account_in, is_right, pass_for
 
 Ready = Callable[[], Awaitable[object]]
 FIELD = "token"  # in an address and in the form
@@ -162,7 +162,7 @@ def _let_in(scope: Scope, onwards: str, token: str) -> Response:
     answer = RedirectResponse(there, 303, headers={"Cache-Control": "no-store"})
     answer.set_cookie(
         _cookie_name(scope),
-        pass_for(token),
+        pass_for(token, account_of(scope)),
         httponly=True,
         samesite="strict",
         secure=scope.get("scheme") in ("https", "wss"),
@@ -177,10 +177,15 @@ def _cookie_name(scope: Scope) -> str:
 
 
 def _shows(scope: Scope, token: str) -> bool:
-    """Whether the cookie is among those sent; another app's may have the same name."""
-    wanted = f"{_cookie_name(scope)}={pass_for(token)}".encode("latin-1")
+    """Whether the cookie is among those sent; another app's may have the same name.
+
+    It comes from the account that it was given to: else it was sent to a port of somebody else's.
+    """
+    name = f"{_cookie_name(scope)}="
     sent = (part for line in Headers(scope=scope).getlist("cookie") for part in line.split(";"))
-    return any(hmac.compare_digest(part.strip().encode("latin-1"), wanted) for part in sent)
+    values = [part.strip().removeprefix(name) for part in sent if part.strip().startswith(name)]
+    accounts = {account_in(value, token) for value in values} - {None}
+    return bool(accounts) and account_of(scope) in accounts
 
 
 def _looks_at_a_page(scope: Scope) -> bool:

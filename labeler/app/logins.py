@@ -14,12 +14,16 @@ letter for letter. What has an @ is an address and never a "sub", which some may
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
+from labeler.app.connections import ELSEWHERE, account_of
+from labeler.app.hosts import is_private
 from labeler.app.streamlit_files import secrets_in_force
 
 # What logging in consists of; Streamlit checks by itself what is brought there.
@@ -34,7 +38,8 @@ def passes(scope: Scope) -> bool:
         return False
     if scope["path"] in WAY:
         return scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-    return bool(_names(_user(HTTPConnection(scope).cookies)) & people)
+    named = _names(_user(HTTPConnection(scope).cookies)) & people
+    return bool(named) and not _is_neighbours(scope)
 
 
 def ways() -> list[tuple[str, str]]:
@@ -136,6 +141,19 @@ def _user(cookies: Mapping[str, str]) -> Mapping[str, Any]:
     origin = get_origin_from_redirect_uri()
     ours = origin is not None and said.get("origin") == origin
     return said if ours and said.get("is_logged_in") is True else {}
+
+
+def _is_neighbours(scope: Scope) -> bool:
+    """Whether another account of this machine comes with a cookie that was for this machine alone.
+
+    Browsers send it to every port here, whoever listens there. One for another name comes through
+    a server in front, which may have an account of its own.
+    """
+    from streamlit.auth_util import get_origin_from_redirect_uri
+
+    host = urlsplit(get_origin_from_redirect_uri() or "").hostname
+    account = account_of(scope) if is_private(host) else ELSEWHERE
+    return account != ELSEWHERE and account != str(os.getuid())
 
 
 def _names(user: Mapping[str, Any]) -> frozenset[str]:

@@ -11,6 +11,8 @@ import asyncio
 from functools import lru_cache
 from typing import Any
 
+from labeler.app.connections import KEY, Connection
+
 SECONDS = 20.0  # from the first byte, or the last answer, to the end of the next headers
 MOST = 512  # connections on which nothing is being answered
 # Taken at once, before anything is read: far fewer than those that may wait, so that nobody has to
@@ -56,6 +58,8 @@ def patient_protocol(most: int = MOST, seconds: float = SECONDS) -> type[asyncio
     class Patient(usual):
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
+            # Each request, and the web socket that it may become, has a copy of this.
+            self.app_state = self.app_state | {KEY: Connection()}
             waiting.add(transport, self.loop)
 
         def data_received(self, data: bytes) -> None:

@@ -49,9 +49,21 @@ def is_right(shown: str, token: str) -> bool:
     return hmac.compare_digest(_digest(shown), _digest(token))
 
 
-def pass_for(token: str) -> str:
-    """What the cookie holds: it proves that the token was shown and doesn't tell it."""
-    return _digest(token).hex()
+def pass_for(token: str, account: str = "") -> str:
+    """What the cookie holds: it proves that the token was shown and doesn't tell it.
+
+    It is good for that account of this machine which showed the token, "" for other machines.
+    Browsers send a cookie to every port of a host, whoever listens there.
+    """
+    return f"{account}.{_digest(f'{account}.{token}').hex()}"
+
+
+def account_in(shown: str, token: str) -> str | None:
+    """The account for which `shown` is a pass; None if it is none."""
+    account = shown.rpartition(".")[0]
+    ours = pass_for(token, account).encode("utf-8", "surrogateescape")
+    is_pass = hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), ours)
+    return account if is_pass else None
 
 
 def _digest(text: str) -> bytes:
