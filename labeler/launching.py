@@ -96,12 +96,7 @@ def choose_port(host: str, port: int | None) -> int:
 def _is_free(host: str, port: int) -> bool:
     """Whether the server could listen there; raises `LabelerError` for a host that isn't ours."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            # As the server does: a port that an ended server has just left counts as free.
-            if os.name == "posix":
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        _bound(host, port).close()
     except PermissionError as error:
         raise LabelerError(
             f"Port {port} may not be used by this account; choose one above 1023 with --port."
@@ -152,7 +147,22 @@ def settings(host: str, port: int, names: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
+def number_of(host: str) -> str:
+    """The number that Streamlit by itself listens on for `host`; `host` where it can't be told."""
+    if ":" in host:
+        return host
+    try:
+        return str(socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
+    except (OSError, UnicodeError):
+        return host
+
+
 def url(host: str, port: int, base: str = "") -> str:
+    """The address of a server that listens on the number `host`.
+
+    Never with a name: a browser may take it for another number of this machine, where on the same
+    port somebody else may listen.
+    """
     shown = (_own_addresses() or ["127.0.0.1"])[0] if host in EVERYWHERE else host
     shown = f"[{shown}]" if ":" in shown else shown
     return f"http://{shown}:{port}{quote(base)}"
@@ -212,11 +222,12 @@ def serve(folder: Path | None, wanted: Wanted, announce: Callable[[str], None]) 
     open_many()
     token = token_for(wanted)
     port = choose_port(wanted.host, wanted.port)
-    address = url(wanted.host, port, wanted.base)
     ticket = tickets.Ticket() if token is not None and are_told() else None
     if folder is not None:
         os.environ["LABELER_PROJECT"] = str(folder)
     with _listening(wanted.host, port) as listening:
+        number = listening.getsockname()[0]
+        address = url(number, port, wanted.base)
         if wanted.browser and _has_desktop():
             first = for_the_browser(address, token, ticket)
             threading.Thread(target=webbrowser.open, args=(first,), daemon=True).start()
@@ -232,7 +243,7 @@ def serve(folder: Path | None, wanted: Wanted, announce: Callable[[str], None]) 
         )
         behind_guards = guarded(
             opening,
-            [*allowed_hosts(wanted.host), *wanted.names],
+            [*allowed_hosts(wanted.host), number, *wanted.names],
             token,
             opening.settled,
             everywhere=not is_private(wanted.host),
@@ -279,13 +290,26 @@ def open_many() -> None:
 
 def _listening(host: str, port: int) -> socket.socket:
     """The server's socket, to which browsers may connect from now on."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listening = socket.socket(family, kind, protocol)
-    if os.name == "posix":
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(address)
+    listening = _bound(host, port)
     listening.listen(WAITING)
     return listening
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        # A port that an ended server has just left counts as free.
+        if os.name == "posix":
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # With "::" IPv4's numbers are shown as well; whoever else has them is a conflict.
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        bound.bind(address)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
 
 
 def _load(wanted: Wanted, port: int) -> ASGIApp:

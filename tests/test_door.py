@@ -382,13 +382,15 @@ def test_what_streamlit_keeps_is_counted(home: TestClient) -> None:
     assert kept_bytes() == 0
 
 
-@pytest.mark.parametrize(("address", "there"), [("0.0.0.0", AWAY), ("127.0.0.1", HOME)])
+@pytest.mark.parametrize(
+    ("address", "there"), [("0.0.0.0", AWAY), ("127.0.0.1", HOME), ("localhost", HOME)]
+)
 def test_started_by_streamlit_the_token_is_told(
     address: str, there: str, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings(address, [])
     with TestClient(the_app(), there) as client:
-        told = re.search(r"http://[^ ]+:8501/\?token=(\S+)", capsys.readouterr().err)
+        told = re.search(r"http://[0-9.]+:8501/\?token=(\S+)", capsys.readouterr().err)
         assert told is not None
         assert client.get("/api/stats").status_code == 401
         assert client.get("/", params={"token": told[1]}).status_code == 200

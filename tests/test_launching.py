@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import queue
 import re
 import signal
 import socket
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvicorn
 from click.testing import CliRunner
 
 from labeler import launching
@@ -160,6 +162,26 @@ def test_the_app_answers_on_its_port_to_its_names_and_ends_on_ctrl_c(tmp_path: P
         _, told = server.communicate(timeout=30)
     assert server.returncode == 0
     assert told.strip() == "The app has ended; every score is kept."
+
+
+@pytest.mark.parametrize("number", ["127.0.0.1", "::1"])
+def test_the_address_that_is_opened_is_the_one_that_is_bound(
+    number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name may mean another number to the browser, where somebody else has the same port."""
+    family = socket.AF_INET6 if ":" in number else socket.AF_INET
+    found = [(family, socket.SOCK_STREAM, 0, "", (number, 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    opened: queue.Queue[str] = queue.Queue()
+    monkeypatch.setattr(launching, "_has_desktop", lambda: True)
+    monkeypatch.setattr("webbrowser.open", opened.put)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: None)
+    try:
+        launching.serve(None, launching.Wanted("localhost", 1, browser=True), print)
+    except (OSError, LabelerError):
+        pytest.skip("This machine has no such addresses, or lets nobody have that port.")
+    there = opened.get(timeout=60)
+    assert there.startswith("http://[::1]:" if ":" in number else "http://127.0.0.1:")
 
 
 def test_a_store_that_cannot_be_opened_ends_the_app_with_its_sentence(tmp_path: Path) -> None:

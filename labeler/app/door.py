@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from labeler.app import logins, tickets
 from labeler.app.base_path import outside
-from labeler.app.connections import account_of, connection_of
+from labeler.app.connections import account_of
 from labeler.app.hosts import is_private, name_and_port
 from labeler.app.refusals import is_page, refuse
 from labeler.app.tokens import UNGUESSABLE, Guesses, account_in, is_right, pass_for

@@ -59,7 +59,7 @@ def patient_protocol(most: int = MOST, seconds: float = SECONDS) -> type[asyncio
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
             # Each request, and the web socket that it may become, has a copy of this.
-            self.app_state = self.app_state | {KEY: Connection()}
+            self.app_state: Any = {**self.app_state, KEY: Connection()}
             waiting.add(transport, self.loop)
 
         def data_received(self, data: bytes) -> None:

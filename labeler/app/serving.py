@@ -70,7 +70,7 @@ def guards(address: str | None, port: int, allowed_hosts: Sequence[str]) -> list
     wanted = launching.Wanted(host=address or "0.0.0.0", token=NO_TOKEN not in sys.argv[1:])
     token = launching.token_for(wanted)
     if token is not None:
-        shown = launching.entrance(launching.url(wanted.host, port), token)
+        shown = launching.entrance(launching.url(launching.number_of(wanted.host), port), token)
         tell(f"The app is open at {shown}")
         tell(f"({VARIABLE} would state a token of your own; -- {NO_TOKEN} asks for none here.)")
         tell_of_login()
