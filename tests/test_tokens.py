@@ -202,6 +202,31 @@ def test_a_server_in_front_may_ask_for_its_own_pages() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "host", "origin", "status"),
+    [
+        # Another service of the same machine, to which the browser shows the same cookies.
+        ("nas.local", "nas.local:8501", "http://nas.local", 403),
+        ("nas.local", "nas.local:8501", "http://nas.local:8501", 200),
+        ("nas", "nas:8501", "http://nas", 403),
+        ("nas.local", "nas.local:443", "https://nas.local", 200),
+        ("nas.local", "nas.local:80", "https://nas.local", 403),
+        ("*", "taste.example.org", "https://blog.example.org", 403),
+        ("*", "127.0.0.1:8501", "https://blog.example.org", 403),
+        ("*", "taste.example.org", "https://taste.example.org", 200),
+        ("*.example.org", "127.0.0.1:8501", "https://blog.example.org", 403),
+        ("*.example.org", "taste.example.org", "https://blog.example.org", 403),
+        ("*.example.org", "taste.example.org", "https://taste.example.org", 200),
+    ],
+)
+def test_another_service_of_the_same_name_or_site_is_another_site(
+    name: str, host: str, origin: str, status: int
+) -> None:
+    app = guarded(tells_its_path, ["127.0.0.1", name], None, proxied=[name])
+    write = {"X-Labeler": "1", "Content-Type": "application/json", "Host": host, "Origin": origin}
+    assert TestClient(app, HOME).post("/api/x", headers=write, json={}).status_code == status
+
+
+@pytest.mark.parametrize(
     ("given", "base"), [("", ""), ("/", ""), ("taste", "/taste"), ("/a/b/", "/a/b")]
 )
 def test_a_base_path_is_taken_as_people_write_it(given: str, base: str) -> None:

@@ -46,7 +46,8 @@ def _same_form(name: str) -> str:
         return name
 
 
-def _is_number(name: str) -> bool:
+def is_number(name: str) -> bool:
+    """Whether it is an IP address."""
     try:
         ipaddress.ip_address(name)
         return True
@@ -63,6 +64,10 @@ class Names:
     def __contains__(self, name: str) -> bool:
         below = (f"*{name[at:]}" for at, letter in enumerate(name) if letter == ".")
         return not self._names.isdisjoint({name, "*", *below})
+
+    def has_in_full(self, name: str) -> bool:
+        """Whether `name` itself was given, and not only a `*` for it."""
+        return name in self._names
 
 
 class KnownHosts:
@@ -89,7 +94,7 @@ class KnownHosts:
         # A whole address in place of the path names another host beside the header's.
         if named is None or not scope["path"].startswith("/"):
             return False
-        return (self.everywhere and _is_number(named[0])) or named[0] in self.names
+        return (self.everywhere and is_number(named[0])) or named[0] in self.names
 
 
 def _unknown(scope: Scope) -> str:

@@ -18,12 +18,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labeler.app.base_path import BasePath
 from labeler.app.door import Door, Ready
-from labeler.app.hosts import KnownHosts, Names, name_and_port
+from labeler.app.hosts import KnownHosts, Names, is_number, name_and_port
 from labeler.app.page_files import PageFiles
 from labeler.app.refusals import OURS, is_page, refuse
 from labeler.app.tickets import Ticket
 
 OUR_HEADER = "x-labeler"
+USUAL_PORTS = {"http": "80", "https": "443"}
 LARGEST_BODY = 1_000_000  # bytes; a batch of events is some 30 KB
 
 # Pages may load nothing from elsewhere: a name that slipped into some Markdown fetches nothing.
@@ -171,10 +172,21 @@ def _same_origin(headers: Headers) -> bool:
 
 
 def _is_from(proxied: Names, headers: Headers) -> bool:
-    """Whether the page that asks is one that a server in front shows, on its usual port."""
+    """Whether the page that asks is one that a server in front shows, on its usual port.
+
+    Another service may have the same name on another port, and browsers send our cookie along: so
+    the host that is asked is that of the page. Some servers in front ask under a number or a bare
+    name, which no page has in common with a name that stands in full among `proxied`.
+    """
     origins = headers.getlist("origin")
-    asking = name_and_port(urlsplit(origins[0]).netloc) if len(origins) == 1 else None
-    return asking is not None and not asking[1] and asking[0] in proxied
+    origin = urlsplit(origins[0]) if len(origins) == 1 else None
+    asking = name_and_port(origin.netloc) if origin else None
+    asked = name_and_port(headers.get("host", ""))
+    if origin is None or asking is None or asked is None or asking[1]:
+        return False
+    if asking[0] == asked[0]:
+        return asked[1] in ("", USUAL_PORTS.get(origin.scheme)) and asking[0] in proxied
+    return proxied.has_in_full(asking[0]) and ("." not in asked[0] or is_number(asked[0]))
 
 
 def _as_asked(scope: Scope) -> Scope:
