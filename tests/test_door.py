@@ -275,6 +275,19 @@ def test_whoever_is_in_stays_in_where_all_have_one_address(away: TestClient) -> 
     assert inside.get(f"/?token={TOKEN}", follow_redirects=False).status_code == 303
 
 
+def test_wrong_tokens_of_another_account_keep_nobody_out(
+    away: TestClient, accounts: dict[str, int]
+) -> None:
+    """They come from the same address, where all accounts of the machine have one."""
+    accounts["127.0.0.1"] = 1001
+    neighbour = TestClient(away.app, AWAY, client=("127.0.0.1", 1))
+    wrong = [neighbour.get("/?token=wrong").status_code for _ in range(MOST_WRONG + 1)]
+    assert wrong == [401] * MOST_WRONG + [429]
+    accounts["127.0.0.1"] = 1000
+    person = TestClient(away.app, AWAY, client=("127.0.0.1", 2))
+    assert person.get("/", params={"token": TOKEN}).status_code == 200
+
+
 def through(token: str) -> TestClient:
     """The door alone, which tells its own mistakes."""
     return TestClient(guarded(unreached, ["192.0.2.7"], token), AWAY)

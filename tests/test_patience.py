@@ -22,6 +22,8 @@ from labeler.app.patience import TAKEN_AT_ONCE, patient_protocol
 
 FOR_EVER = 3600.0  # seconds
 ASKED = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+PART = 1 << 20
+LARGE = 64 * PART  # bytes: more than any system takes for somebody who doesn't read
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -30,6 +32,19 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
         await receive()  # the body, which takes its time
     if scope["path"] == "/whose":
         assert connections.account_of(scope) == "1000"
+    if scope["path"] == "/form":
+        connections.connection_of(scope).waits()
+        await receive()
+        await receive()
+        connections.connection_of(scope).ends()
+    if scope["path"] in ("/large", "/let-in"):
+        connections.connection_of(scope).is_in = scope["path"] == "/let-in"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(LARGE // PART):
+            part = {"type": "http.response.body", "body": bytes(PART), "more_body": True}
+            await send(part)
+        await send({"type": "http.response.body", "body": b""})
+        return
     length = (b"content-length", b"5")
     await send({"type": "http.response.start", "status": 200, "headers": [length]})
     await send({"type": "http.response.body", "body": b"hello"})
@@ -45,7 +60,7 @@ async def served(most: int, seconds: float = FOR_EVER) -> Any:
         )
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve(sockets=[listening]))
-        there = Served(listening.getsockname()[1])
+        there = Served(listening.getsockname()[1], server)
         try:
             yield there
         finally:
@@ -58,6 +73,7 @@ async def served(most: int, seconds: float = FOR_EVER) -> Any:
 @dataclass
 class Served:
     port: int
+    server: uvicorn.Server
     opened: list[Connection] = field(default_factory=list)
 
     async def connect(self) -> Connection:
@@ -156,3 +172,84 @@ def test_what_is_being_answered_is_waited_for() -> None:
             assert await answer(slow, b"x") == b"HTTP/1.1 200 OKhello"
 
     run(play())
+
+
+def asking(path: str) -> bytes:
+    return ASKED.replace(b"/ ", f"{path} ".encode(), 1)
+
+
+async def begins_to_answer(connection: Connection, path: str) -> None:
+    """Of which no more is read than the buffer takes by itself."""
+    connection[1].write(asking(path))
+    await connection[0].readuntil(b"\r\n\r\n")
+
+
+async def is_cut_off(connection: Connection) -> bool:
+    """Whether the answer ends before it is complete."""
+    taken = 0
+    try:
+        while part := await connection[0].read(PART):
+            taken += len(part)
+            if taken >= LARGE:
+                return False
+    except ConnectionError:
+        pass
+    return True
+
+
+def test_an_answer_that_nobody_takes_ends() -> None:
+    async def play() -> None:
+        async with served(most=20, seconds=0.2) as there:
+            for ending in (b"", b"Connection: close\r\n"):
+                slow = await there.connect()
+                slow[1].write(asking("/large").replace(b"\r\n\r\n", b"\r\n" + ending + b"\r\n"))
+                await slow[0].readuntil(b"\r\n\r\n")
+                while there.server.server_state.connections:
+                    await asyncio.sleep(0.01)  # between two looks
+                assert await is_cut_off(slow)
+
+    run(play())
+
+
+def test_answers_that_nobody_takes_give_way_and_those_of_who_is_in_do_not() -> None:
+    async def play() -> None:
+        async with served(most=5) as there:
+            person = await there.connect()
+            await begins_to_answer(person, "/let-in")
+            slow = []
+            for _ in range(10):
+                slow.append(await there.connect())
+                await begins_to_answer(slow[-1], "/large")
+            while len(there.server.server_state.connections) > 6:
+                await asyncio.sleep(0.01)  # between two looks
+            assert await is_cut_off(slow[0])
+            assert not await is_cut_off(slow[-1])
+            assert not await is_cut_off(person)
+
+    run(play())
+
+
+def test_a_form_that_trickles_gives_way() -> None:
+    async def play() -> None:
+        said = b"POST /form HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n"
+        async with served(most=5) as there:
+            slow = await there.connect()
+            slow[1].write(said + b"x")
+            others = [await there.connect() for _ in range(10)]
+            for other in others:
+                other[1].write(said + b"x")
+            assert await has_ended(slow)
+
+    run(play())
+
+
+def test_what_is_no_request_is_not_told_in_the_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    async def play() -> None:
+        async with served(most=20) as there:
+            for nonsense in (b"nonsense\r\n\r\n", asking("/").replace(b"Host", b"H\0st")):
+                connection = await there.connect()
+                connection[1].write(nonsense)
+                assert b"400" in await connection[0].readline()
+
+    run(play())
+    assert "Invalid" not in caplog.text

@@ -29,8 +29,9 @@ class Connection:
 
     account: str | None = None  # None: not asked yet
     is_in: bool = False  # has shown that it may
-    waits: Callable[[], None] = field(default=lambda: None)  # a stranger is yet to say something
-    is_answered: Callable[[], None] = field(default=lambda: None)  # what was said is looked at
+    # A stranger's form is awaited from now on, and no longer.
+    waits: Callable[[], None] = field(default=lambda: None)
+    ends: Callable[[], None] = field(default=lambda: None)
 
 
 def connection_of(scope: Scope) -> Connection:

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from labeler.app import logins, tickets
 from labeler.app.base_path import outside
-from labeler.app.connections import account_of
+from labeler.app.connections import account_of, connection_of
 from labeler.app.hosts import is_private, name_and_port
 from labeler.app.refusals import is_page, refuse
 from labeler.app.tokens import UNGUESSABLE, Guesses, account_in, is_right, pass_for
@@ -74,6 +74,7 @@ class Door:
         if (answer := await self._exchanged(scope, receive, token)) is not None:
             await answer(scope, receive, send)
         elif shown or await run_in_threadpool(logins.passes, scope):
+            connection_of(scope).is_in = True
             await self.app(scope, receive, send)
         elif _looks_at_a_page(scope):
             await _asking(scope, 401, "")(scope, receive, send)
@@ -95,7 +96,11 @@ class Door:
             return None
         asked = Request(scope, receive)
         if asked.method == "POST" and scope["path"] == FORM:
-            return self._shown_token(asked, token, *(await _filled_in(asked)))
+            connection = connection_of(scope)
+            connection.waits()
+            filled_in = await _filled_in(asked)
+            connection.ends()
+            return self._shown_token(asked, token, *filled_in)
         if asked.method == "GET" and tickets.FIELD in asked.query_params:
             return self._shown_ticket(asked, token)
         if asked.method == "GET" and FIELD in asked.query_params:
@@ -107,13 +112,14 @@ class Door:
         scope = asked.scope
         if _shows(scope, token):  # An old address, in a browser that is in already.
             return RedirectResponse(outside(scope, onwards), 303)
-        address = asked.client.host if asked.client else ""
-        wait = self.guesses.wait(address) if len(token) < UNGUESSABLE else 0.0
+        guesser = _guesser(scope) if len(token) < UNGUESSABLE else ""
+        wait = self.guesses.wait(guesser) if guesser else 0.0
         if wait:
             return _asking(scope, 429, _patience(wait), onwards, {"Retry-After": _seconds(wait)})
         if is_right(shown, token):
             return _let_in(scope, onwards, token)
-        self.guesses.note(address)
+        if guesser:
+            self.guesses.note(guesser)
         return _asking(scope, 401, WRONG, onwards)
 
     def _shown_ticket(self, asked: Request, token: str) -> Response:
@@ -141,6 +147,12 @@ async def _filled_in(asked: Request) -> tuple[str, str]:
     except (ValueError, ClientDisconnect, TimeoutError):
         return "", "/"
     return fields.get(FIELD, "").strip(), _on_this_site(fields.get("onwards", ""))
+
+
+def _guesser(scope: Scope) -> str:
+    """By account where it can be told: another one's wrong tokens keep nobody here out."""
+    account, client = account_of(scope), scope.get("client")
+    return f"account {account}" if account else (client[0] if client else "nobody")
 
 
 def _without_token(asked: Request) -> str:
