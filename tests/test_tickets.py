@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from labeler import launching
-from labeler.app.connections import are_told, owner
+from labeler.app.connections import TABLES, are_told, owner
 from labeler.app.security import guarded
 from labeler.app.tickets import SECONDS, Ticket
 
@@ -81,8 +81,12 @@ def test_the_machine_tells_whose_a_connection_is(family: socket.AddressFamily) -
         pytest.skip("This machine has no such addresses.")
     with server, socket.create_connection(server.getsockname()[:2]) as client:
         there, here = client.getsockname()[:2], server.getsockname()[:2]
-        assert owner(there, here) == os.getuid()
-        assert owner((there[0], 1), here) is None
+        for tables in (None, TABLES):
+            assert owner(there, here, tables) == os.getuid()
+            assert owner((there[0], 1), here, tables) is None
+            # Who listens on a port has no connection from it.
+            assert owner(here, there, tables) is None, "not accepted yet"
+            assert owner(here, (here[0], 1), tables) is None
     assert are_told()
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from labeler.app.connections import TABLES, Address, owner
+from labeler.app.connections import Address, owner
 
 FIELD = "ticket"  # in an address
 SECONDS = 300.0  # for which it is good: a browser may have to start first
@@ -26,7 +26,7 @@ class Ticket:
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
-        connections: Sequence[Path] = TABLES,
+        connections: Sequence[Path] | None = None,
     ) -> None:
         self.word = secrets.token_urlsafe(16)
         self._clock, self._connections = clock, connections
