@@ -770,3 +770,12 @@ def test_what_a_file_is_can_be_told(project: Project, pictures: Path, tmp_path: 
 
 def test_a_summary_without_statements_is_not_useless() -> None:
     assert not LabelSummary("table").is_useless
+
+
+def test_a_sentence_about_what_cannot_be_read_is_short() -> None:
+    """Each of these is shown as four characters."""
+    told = NotTaken("no file", "\0" * 1000 + " does not exist; write another.").at(2).problem
+    assert len(told) < 400
+    assert told.endswith(" does not exist; write another.")
+    brief = "a.png does not exist; write another."
+    assert NotTaken("no file", brief).at(2).problem == brief

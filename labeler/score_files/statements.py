@@ -107,7 +107,7 @@ class NotTaken(BadInput):
         self.reason = reason
 
     def at(self, place: Place) -> Refused:
-        return Refused(place, self.reason, str(self))
+        return Refused(place, self.reason, _readable(str(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,16 @@ class Told:
 
 
 Statements: TypeAlias = "Iterator[Statement | Refused]"
+
+
+def _readable(problem: str) -> str:
+    """`problem` where it is long: its beginning as it is shown, and its end, which helps."""
+    room = _LONGEST_NOTE
+    for at, letter in enumerate(problem[:-_SHOWN]):
+        room -= 1 if letter.isprintable() else len("\\x00")
+        if room < 0:
+            return f"{problem[:at]}…{problem[-_SHOWN:]}"
+    return problem
 
 
 def short(value: Any, *, quoted: bool = True) -> str:
