@@ -96,8 +96,9 @@ def log_of(path: Path) -> Path:
 class Log:
     """A store's log as it was at one moment; `salts` are another pair each time it begins anew.
 
-    `tail` is where its last whole commit ended and what stood there; it is written over only when
-    the log begins anew. None where that can't be told.
+    `tail` is where its last whole commit ended and what stood there; it is written over when the
+    log begins anew, and where the writer of that commit was killed before others knew of it. None
+    where it can't be told.
     """
 
     device: int

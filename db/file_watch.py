@@ -15,7 +15,16 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
-from db.commit_numbers import Log, ahead, belong, first_number, log_of, number_in, read_log
+from db.commit_numbers import (
+    Log,
+    ahead,
+    belong,
+    first_number,
+    last_number,
+    log_of,
+    number_in,
+    read_log,
+)
 from db.errors import ReplacedError, StoreError
 
 _LOOKS, _PAUSE = 4, 0.02  # others move the log between two of our looks: then the next one is right
@@ -172,7 +181,17 @@ class FileWatch:
             return f"{self._path} was overwritten by an older copy while it was open."
         if shape != self._shape or log.size < self._log.size or self._begins_anew(log):
             return self._overwritten(read_again() if read_again else number, log)
-        return None if kept else f"{log_of(self._path)} was overwritten while it was in use."
+        # A writer that was killed as it committed leaves frames that nobody counts and the next
+        # one writes over; what was committed is still there then.
+        if kept or not number or self._is_in_log(number):
+            return None
+        return f"{log_of(self._path)} was overwritten while it was in use."
+
+    def _is_in_log(self, number: int) -> bool:
+        """Whether the log holds this commit, or a later one."""
+        last = last_number(self._path)
+        beyond = None if last is None else ahead(last, number)
+        return beyond is not None and beyond >= 0
 
     def _begins_anew(self, log: Log) -> bool:
         return self._log is not None and bool(self._log.salts) and log.salts != self._log.salts

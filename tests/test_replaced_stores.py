@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+import struct
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -48,6 +49,30 @@ def store(tmp_path: Path) -> Iterator[Store]:
     with new_store(tmp_path / "project") as made:
         add_images(made, 200)
         yield made
+
+
+def test_what_a_killed_writer_left_in_the_log_is_no_exchange(store: Store) -> None:
+    """It had written its commit, and nobody was told: the next writer writes over that."""
+    score(store, 1, 3)
+    log = store.path.with_name(f"{store.path.name}-wal")
+    header = log.read_bytes()[:32]
+    (page_size,) = struct.unpack_from(">I", header, 8)
+    with store.reading() as session:
+        pages = session.connection().exec_driver_sql("PRAGMA page_count").scalar_one()
+        number = session.connection().exec_driver_sql("PRAGMA user_version").scalar_one()
+    page = bytearray(store.path.read_bytes()[:page_size])
+    page[60:64] = following(number).to_bytes(4, "big")
+    frame = struct.pack(">II", 1, pages) + header[16:24] + bytes(8) + bytes(page)
+    with log.open("ab") as file:
+        file.write(frame)
+    with store.reading():
+        pass
+    for number in range(2, 6):
+        score(store, number, 7)
+    assert not store.is_stopped
+    with store.reading() as session:
+        told = session.connection().exec_driver_sql("SELECT count(*) FROM hand_scores")
+        assert told.scalar_one() == 5
 
 
 @pytest.mark.parametrize("way", WAYS)
