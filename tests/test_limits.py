@@ -86,25 +86,42 @@ def test_more_tags_than_anybody_gives(project: Project, tmp_path: Path, picture:
     assert kept == MOST_TAGS
 
 
-def test_a_tar_of_fifty_gigabytes(project: Project, tmp_path: Path) -> None:
-    archive = tmp_path / "huge.tar"
-    before, behind = (path.read_bytes() for path in draw_pictures(tmp_path / "drawn", 2))
-    with archive.open("wb") as file, tarfile.open(fileobj=file, mode="w") as tar:
-        add(tar, "before.png", before)
-        member = tarfile.TarInfo("huge.png")
-        member.size = HUGE
-        file.write(member.tobuf(tarfile.GNU_FORMAT))
-        file.seek(HUGE, os.SEEK_CUR)  # a hole: it takes no room on the disk
-        tar.offset = file.tell()
-        add(tar, "behind.png", behind)
-    if archive.stat().st_blocks * 512 > 2**20:
-        pytest.skip("files have no holes here")
+def test_a_tar_of_fifty_gigabytes_that_are_not_there(project: Project, tmp_path: Path) -> None:
+    archive = tar_around(tmp_path, HUGE, there=0)
     taken = import_paths(project, [archive], workers=1)
+    assert taken.new == 0
+    [(path, reason)] = taken.closed
+    assert path == str(archive)
+    assert "the disk holds" in reason
+
+
+def test_a_member_larger_than_any_picture_is_told_and_the_rest_taken(
+    project: Project, tmp_path: Path
+) -> None:
+    taken = import_paths(project, [tar_around(tmp_path, 600 << 20, there=40 << 20)], workers=1)
     assert taken.new == 2
     [(path, reason)] = taken.unreadable
     assert path.endswith("huge.png")
     assert "more than the limit" in reason
     assert "unpack it" in reason
+
+
+def tar_around(folder: Path, size: int, there: int) -> Path:
+    """A tar of three files, the second of `size` bytes, `there` of which take room on the disk."""
+    archive = folder / "huge.tar"
+    before, behind = (path.read_bytes() for path in draw_pictures(folder / "drawn", 2))
+    with archive.open("wb") as file, tarfile.open(fileobj=file, mode="w") as tar:
+        add(tar, "before.png", before)
+        member = tarfile.TarInfo("huge.png")
+        member.size = size
+        file.write(member.tobuf(tarfile.GNU_FORMAT))
+        file.write(b"x" * there)
+        file.seek(size - there, os.SEEK_CUR)  # a hole
+        tar.offset = file.tell()
+        add(tar, "behind.png", behind)
+    if archive.stat().st_blocks * 512 > there + 2**20:
+        pytest.skip("files have no holes here")
+    return archive
 
 
 def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -14,7 +14,6 @@ from starlette.responses import JSONResponse, Response
 
 import db.images
 import db.runs
-from labeler import measures
 from labeler.app import running
 from labeler.errors import BadInput
 from labeler.project import Project
@@ -31,6 +30,8 @@ TRYING = {
 def run(project: Project, request: Request) -> Response:
     """GET /api/watch/run?kind&run: how far that run is; it has ended where it is no longer the
     active one of its kind."""
+    from labeler import measures  # scipy: seconds, which the app's first page saves
+
     kind = request.query_params.get("kind", "")
     if kind not in running.DOING:
         raise BadInput(f"There are no runs of the kind {kind[:20]!r}.")
