@@ -28,9 +28,9 @@ from db.schema import SettingRow
 from db.strangers import APPLICATION_ID, check, revision_of
 
 PAGE_SIZE = 8192
-# Between two looks at what others may be moving.
-# With so much in it the log is moved into the file: what SQLite takes for its default, 1000 pages.
+# Seconds between two looks at what others may be moving.
 _PAUSES = (0.02, 0.05, 0.1, 0.0)
+# With so much in it the log is moved into the file: what SQLite takes for its default, 1000 pages.
 _LONG_LOG = 1000 * PAGE_SIZE
 
 
