@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from labeler.app import serving
+from labeler.app.server import middleware
 
 app = st.App(
-    serving.PAGE,
-    routes=serving.all_routes(),
-    middleware=serving.streamlit_guards(),
-    lifespan=serving.answering_at_once,
+    middleware.PAGE,
+    routes=middleware.all_routes(),
+    middleware=middleware.streamlit_guards(),
+    lifespan=middleware.answering_at_once,
 )

@@ -37,12 +37,12 @@ from measuring import machine, table  # noqa: E402
 from page_clock import WATCH, opened, paced, pressed  # noqa: E402
 from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
 
-import db.runs  # noqa: E402
-import db.scores  # noqa: E402
-from labeler.pictures import preview_path  # noqa: E402
-from labeler.project import Project  # noqa: E402
-from labeler.runs import start_run  # noqa: E402
-from model.encoders import load_encoder  # noqa: E402
+import db.jobs  # noqa: E402
+import db.scores.hand_scores  # noqa: E402
+from labeler.core.archives.opening import preview_path  # noqa: E402
+from labeler.core.jobs.runner import start_run  # noqa: E402
+from labeler.core.project import Project  # noqa: E402
+from model.encoders.names import load_encoder  # noqa: E402
 
 PARTS = ("start", "keys", "soak", "memory", "train", "import")
 MASTERS = 64
@@ -137,7 +137,7 @@ def soak(folder: Path, browser: Browser, logs: Path, seconds: int) -> list[Row]:
         pressed(page, WARM_UP)
         presses, times, longest = paced(page, seconds, 10)
         page.locator(".saving[data-unsaved='0']").wait_for()
-    kept = [db.scores.history(project.store, image_id) for _, image_id, _ in presses]
+    kept = [db.scores.hand_scores.history(project.store, image_id) for _, image_id, _ in presses]
     right = sum(
         len(history) == 1 and history[0].value == float(key)
         for history, (key, _, _) in zip(kept, presses, strict=True)
@@ -227,7 +227,7 @@ def ended(project: Project, run_id: int) -> Callable[[], bool]:
     """Whether it is through; raises `RuntimeError` if it is not done then."""
 
     def look() -> bool:
-        run = db.runs.get(project.store, run_id)
+        run = db.jobs.get(project.store, run_id)
         if run is None or run.state in ("failed", "stopped"):
             raise RuntimeError(f"Run {run_id} did not end well: {run and run.message}")
         return run.state == "done"

@@ -20,13 +20,13 @@ import pyarrow
 from pyarrow import parquet
 from training import collection
 
-import db.embeddings
-import db.versions
+import db.images.embeddings
+import db.versions.registry
 from db.records import EncoderRecord, NewVersion, Predictions, Version
-from labeler.project import Project
-from model.head import Head
-from model.head_files import save_head
-from model.opinion import fit
+from labeler.core.project import Project
+from model.estimators.kernel_ordinal import fit
+from model.heads.head import Head
+from model.heads.head_files import save_head
 
 FILE_ROWS = 250_000
 Job = Callable[..., dict[str, Any]]
@@ -37,7 +37,7 @@ def make_project(
 ) -> tuple[Project, EncoderRecord]:
     """A project with as many embedded images."""
     project = Project.create(folder, encoder="lite")
-    record = db.embeddings.register_encoder(project.store, "lite", width, normalised, {})
+    record = db.images.embeddings.register_encoder(project.store, "lite", width, normalised, {})
     draw = np.random.default_rng(0)
     with closing(sqlite3.connect(project.store.path)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
@@ -79,7 +79,7 @@ def add_version(project: Project, head: Head, name: str, opinion_on: int = 0) ->
         scored_values=none.astype(np.float64),
         out_of_fold=Predictions(none, np.zeros(0, dtype=np.float32), folds=none),
     )
-    return db.versions.add(project.store, new)
+    return db.versions.registry.add(project.store, new)
 
 
 def make_files(folder: Path, rows: int, width: int) -> None:

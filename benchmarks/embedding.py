@@ -23,12 +23,13 @@ import torch
 from measuring import best, machine, table
 from PIL import Image
 
-from db import embeddings, images
-from labeler.embedding import BATCH_SIZE, embed, prepare_file
-from labeler.importing import import_paths
-from labeler.project import Project
-from model.encoders import Encoder, load_encoder
-from model.precision import agreement
+import db.images.embeddings
+import db.importing.files
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
+from labeler.embedding.embed import BATCH_SIZE, embed, prepare_file
+from model.encoders.names import Encoder, load_encoder
+from model.encoders.precision import agreement
 from model.threads import shared_out
 
 READY = 4 * BATCH_SIZE
@@ -53,7 +54,7 @@ def draw_photo(path: Path, seed: int, size: int) -> None:
 
 def save_clip(folder: Path) -> str:
     """The name of an encoder of CLIP's shape B/32 whose weights are random."""
-    from model import torchvision_guard  # noqa: F401  (before open_clip)
+    from model.encoders import torchvision_import  # noqa: F401  (before open_clip)
 
     import open_clip  # isort: skip
 
@@ -92,10 +93,12 @@ def embedded(folder: Path, encoder: Encoder, paths: Sequence[Path]) -> tuple[flo
     project = Project.create(folder, encoder=encoder.identity)
     import_paths(project, [paths[0].parent])
     rate = embed(project, encoder=encoder).rate
-    record = embeddings.encoder(project.store, encoder.identity)
-    by_path = images.ids_by_path(project.store)
+    record = db.images.embeddings.encoder(project.store, encoder.identity)
+    by_path = db.importing.files.ids_by_path(project.store)
     ids = [by_path[str(path.resolve())] for path in paths]
-    found, vectors = embeddings.get(project.store, record.id if record else 0, sorted(ids))
+    found, vectors = db.images.embeddings.get(
+        project.store, record.id if record else 0, sorted(ids)
+    )
     project.close()
     return rate, vectors[np.searchsorted(found, ids)]
 

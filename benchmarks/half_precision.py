@@ -16,8 +16,8 @@ import torch
 from measuring import table
 from paired import Floats, arguments, collection
 
-from model.head import Head
-from model.recipes import Lesson, recipe_named
+from model.heads.head import Head
+from model.training.recipe import Lesson, recipe_named
 
 FORMATS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 

@@ -32,13 +32,14 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.svm import SVR
 
-from labeler.simulating import Labelled
-from model import opinion, ordinal, ranking
-from model.folds import group_folds
-from model.head import predict
-from model.metrics import passes
-from model.opinion import unit
-from model.recipes import Lesson, recipe_named
+from labeler.review.simulation.simulate import Labelled
+from model.estimators import kernel_ordinal, ordinal
+from model.estimators.group_folds import group_folds
+from model.estimators.kernel_ordinal import unit
+from model.evaluation.metrics import passes
+from model.heads.head import predict
+from model.review import suspicion
+from model.training.recipe import Lesson, recipe_named
 
 THRESHOLDS = (0.5, 0.3, 0.7)
 WITHHELD = 0.25  # of the groups
@@ -156,14 +157,14 @@ def head(lesson: Lesson, others: NDArray[np.float32], seed: int) -> dict[float, 
 def second_opinion(lesson: Lesson, others: NDArray[np.float32], seed: int) -> Floats:
     """The second opinion's P(score >= k), (m, 10), calibrated out of fold as in a training."""
     embeddings, scores, groups = lesson.embeddings, lesson.scores, lesson.groups
-    strength = opinion.choose_strength(embeddings, scores, groups, seed)
+    strength = kernel_ordinal.choose_strength(embeddings, scores, groups, seed)
     folds, logits = group_folds(scores, groups, seed=seed), np.zeros((len(scores), ordinal.LEVELS))
     for fold in range(int(folds.max()) + 1):
         out = folds == fold
-        unseen = opinion.fit(embeddings[~out], scores[~out], strength, seed=seed)
+        unseen = kernel_ordinal.fit(embeddings[~out], scores[~out], strength, seed=seed)
         logits[out] = unseen.logits(embeddings[out])
     temperature = ordinal.best_temperature(logits, scores)
-    made = opinion.fit(embeddings, scores, strength, temperature, seed)
+    made = kernel_ordinal.fit(embeddings, scores, strength, temperature, seed)
     return made.exceed(others).astype(np.float64)
 
 
@@ -176,8 +177,8 @@ def figures(data: Labelled, scored: int | None, seed: int) -> dict[str, float]:
     found = {name: judged(said, truth) for name, said in regressions(lesson, others).items()}
     found["logistic"] = passing(logistic(lesson, others), truth)
     exceed = second_opinion(lesson, others, seed)
-    chances = {each: ranking.chance_by_opinion(exceed, each) for each in THRESHOLDS}
-    found["second opinion"] = judged(ranking.expected_score(exceed), truth, chances)
+    chances = {each: suspicion.chance_by_opinion(exceed, each) for each in THRESHOLDS}
+    found["second opinion"] = judged(suspicion.expected_score(exceed), truth, chances)
     said = head(lesson, others, seed)
     found["**head**"] = judged(said[0.5], truth, said)
     return {f"{model}: {name}": v for model, each in found.items() for name, v in each.items()}

@@ -24,10 +24,10 @@ import numpy as np
 from measuring import machine, table, timed
 from PIL import Image
 
-from labeler.fingerprints import content_hash
-from labeler.importing import import_paths
-from labeler.pictures import open_regular, read_picture
-from labeler.project import Project
+from labeler.collection.importing import import_paths
+from labeler.core.archives.opening import open_regular, read_picture
+from labeler.core.project import Project
+from model.images.hashing import content_hash
 
 SMALL, LARGE = (256, 512), (2000, 2000)
 TARGET = 0.8

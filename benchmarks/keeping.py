@@ -22,11 +22,12 @@ import numpy as np
 from embedded import Job, add_version, in_process, make_project, work
 from measuring import machine, table, timed
 
-import db.images
-import db.versions
+import db.images.lookup
+import db.versions.predictions
+import db.versions.registry
 from db.records import Predictions
-from labeler.project import Project
-from model.head import Head
+from labeler.core.project import Project
+from model.heads.head import Head
 
 WAIT_SECONDS = 0.03  # between two scores of the person who scores meanwhile
 
@@ -34,14 +35,14 @@ WAIT_SECONDS = 0.03  # between two scores of the person who scores meanwhile
 def kept(folder: Path, rows: int) -> dict[str, Any]:
     """Seconds to keep `rows` predictions, and how long somebody who scores meanwhile waits."""
     project = Project.open(folder)
-    version = db.versions.history(project.store)[-1]
+    version = db.versions.registry.history(project.store)[-1]
     draw = np.random.default_rng(2)
     exceed = np.sort(draw.random((rows, 10), dtype=np.float32), axis=1)[:, ::-1]
     # Those of a new version one after the other, replaced ones all over the images.
     apart = (
         1
         if version.name == "new"
-        else sum(db.images.count_by_state(project.store).values()) // rows
+        else sum(db.images.lookup.count_by_state(project.store).values()) // rows
     )
     ids = np.arange(rows) * apart + 1
     new = Predictions(ids, draw.random(rows, dtype=np.float32), exceed)
@@ -49,7 +50,9 @@ def kept(folder: Path, rows: int) -> dict[str, Any]:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as person:  # type: ignore[call-overload]
         person.stdout.readline()
-        seconds, _ = timed(lambda: db.versions.put_predictions(project.store, version.id, new))
+        seconds, _ = timed(
+            lambda: db.versions.predictions.put_predictions(project.store, version.id, new)
+        )
         told, _ = person.communicate("end")
     return {"seconds": seconds} | json.loads(told)
 
@@ -83,13 +86,17 @@ def keep_rows(folder: Path, asked: argparse.Namespace) -> None:
         version = add_version(project, head, f"v1.{number}")
         exceed = np.full((len(ids), 10), 0.5, dtype=np.float32)
         made = Predictions(ids, draw.random(len(ids), dtype=np.float32), exceed)
-        db.versions.put_predictions(project.store, version.id, made)
+        db.versions.predictions.put_predictions(project.store, version.id, made)
     again = in_process(__file__, "kept", str(project.folder), asked.kept)
-    seconds, waiting = timed(lambda: db.versions.without_prediction(project.store, version.id, 1))
+    seconds, waiting = timed(
+        lambda: db.versions.predictions.without_prediction(project.store, version.id, 1)
+    )
     assert not len(waiting)
     version = add_version(project, head, "new")
     first = in_process(__file__, "kept", str(project.folder), asked.kept)
-    left, waiting = timed(lambda: db.versions.without_prediction(project.store, version.id, 1))
+    left, waiting = timed(
+        lambda: db.versions.predictions.without_prediction(project.store, version.id, 1)
+    )
     project.close()
     print(f"\n{asked.images:,} images with predictions of 5 versions\n")
     told = [

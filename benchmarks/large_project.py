@@ -20,15 +20,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-import db.embeddings
-import db.images
-import db.versions
-from db.predictions import EXCEED
+import db.images.embeddings
+import db.images.sources
+import db.versions.registry
 from db.records import NewVersion, Predictions
-from labeler.opinions import opinion_path
-from labeler.pictures import thumbnail_path
-from labeler.project import STORE_FILE, Project
-from model import opinion
+from db.versions.predictions import EXCEED
+from labeler.core.archives.opening import thumbnail_path
+from labeler.core.project import STORE_FILE, Project
+from labeler.versions.second_opinion import opinion_path
+from model.estimators import kernel_ordinal
 
 CLUSTERS = 400
 BATCH = 5000
@@ -54,10 +54,12 @@ def make_large(
     """
     project = Project.create(folder, encoder="lite")
     generator = np.random.default_rng(seed)
-    source = db.images.add_source(project.store, "drawings", None, None)
-    photos = db.images.add_source(project.store, "photos", None, (0.0, 1.0))
+    source = db.images.sources.add_source(project.store, "drawings", None, None)
+    photos = db.images.sources.add_source(project.store, "photos", None, (0.0, 1.0))
     assert (source.id, photos.id) == (1, 2)
-    encoder = db.embeddings.register_encoder(project.store, project.encoder, width, False, {})
+    encoder = db.images.embeddings.register_encoder(
+        project.store, project.encoder, width, False, {}
+    )
     copies = np.arange(images) % 50 == 49
     shuffles = generator.permutation(images) * (2**31 // max(1, images))
     chosen = np.argsort(shuffles)[:scored] + 1
@@ -210,10 +212,10 @@ def _add_version(
     project: Project, tastes: np.ndarray, chosen: np.ndarray, made: Predictions
 ) -> int:
     """The id of a new active version, trained on the images `chosen` (m,)."""
-    rows, history = chosen - 1, db.versions.history(project.store)
-    name = db.versions.next_name(project.store)
+    rows, history = chosen - 1, db.versions.registry.history(project.store)
+    name = db.versions.registry.next_name(project.store)
     assert made.exceed is not None
-    version = db.versions.add(
+    version = db.versions.registry.add(
         project.store,
         NewVersion(
             name=name,
@@ -245,14 +247,14 @@ def _add_predictions(connection: sqlite3.Connection, version_id: int, made: Pred
 
 def _add_opinion(project: Project, tastes: np.ndarray, chosen: np.ndarray) -> None:
     """The active version's second opinion, taught with some of the scores."""
-    active = db.versions.active(project.store)
-    encoder = db.embeddings.encoder(project.store, project.encoder)
+    active = db.versions.registry.active(project.store)
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
     if active is None or encoder is None:
         return
     taught = chosen[:: -(-len(chosen) // MOST_TAUGHT) or 1]
-    _, vectors = db.embeddings.get(project.store, encoder.id, taught)
+    _, vectors = db.images.embeddings.get(project.store, encoder.id, taught)
     values = np.round(tastes[taught - 1] * 10)
-    opinion.fit(vectors, values).save(opinion_path(project.models / active.file))
+    kernel_ordinal.fit(vectors, values).save(opinion_path(project.models / active.file))
 
 
 def _add_thumbnails(project: Project, images: int, generator: np.random.Generator) -> None:

@@ -21,14 +21,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model.metrics import Figure, measure
+from model.evaluation.metrics import Figure, measure
 
 THRESHOLD = 0.5
 REVIEWED = 40  # of each of the two queues
 
 
 def labeler(project: Path, *words: str) -> str:
-    command = [sys.executable, "-m", "labeler", "--project", str(project), *words]
+    command = [sys.executable, "-m", "labeler.cli", "--project", str(project), *words]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise SystemExit(f"labeler {' '.join(words)}: {ended.stderr}")

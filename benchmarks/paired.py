@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from labeler.labelled import read_labelled
-from labeler.simulating import Labelled
+from labeler.review.simulation.labelled_data import read_labelled
+from labeler.review.simulation.simulate import Labelled
 
 Floats = NDArray[np.float64]
 

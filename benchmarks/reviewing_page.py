@@ -35,10 +35,10 @@ from live import App  # noqa: E402
 from measuring import machine  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
-from labeler.moving import make_ready, moving  # noqa: E402
-from labeler.project import Project  # noqa: E402
-from labeler.review import ReviewPage, review_page  # noqa: E402
-from labeler.scoring import take_events  # noqa: E402
+from labeler.core.project import Project  # noqa: E402
+from labeler.review.pages import ReviewPage, review_page  # noqa: E402
+from labeler.review.what_if import make_ready, moving  # noqa: E402
+from labeler.scoring.events import take_events  # noqa: E402
 
 QUEUES = ("false-positive", "false-negative", "hand-score")
 CARDS = 40

@@ -25,19 +25,20 @@ from embedded import Job, add_version, in_process, make_files, make_project, wor
 from measuring import best, machine, table, timed
 from training import collection
 
-import db.embeddings
-import db.versions
-from labeler import predictors
-from labeler.embedding_predictions import predict_embeddings
-from labeler.predicting import predict_stored
-from labeler.project import Project
-from labeler.selecting import COLUMNS, rows_of, select_blocks
-from labeler.tables import growing_table
-from model.head import Head
-from model.original import plain
-from model.quick import Quick
-from model.recipes import Lesson
-from model.scorer import AGREEMENT, Scorer
+import db.images.embeddings
+import db.versions.predictions
+import db.versions.registry
+from labeler.core.files.tables import growing_table
+from labeler.core.project import Project
+from labeler.prediction.predict_embeddings import predict_embeddings
+from labeler.prediction.predict_files import predict_stored
+from labeler.prediction.selection import COLUMNS, rows_of, select_blocks
+from labeler.versions import inference
+from model.heads.head import Head
+from model.heads.inference import AGREEMENT, Scorer
+from model.training.original import plain
+from model.training.quick import Quick
+from model.training.recipe import Lesson
 
 BATCHES = (1024, 4096, 8192)
 
@@ -99,19 +100,19 @@ class Bare:
 def from_store(folder: Path, name: str, parts: str) -> dict[str, Any]:
     """Rates of `name` over all that is stored: the head, with the opinion, and with rows kept."""
     project = Project.open(folder)
-    version = next(one for one in db.versions.history(project.store) if one.name == name)
-    record = db.embeddings.encoder(project.store, version.encoder)
+    version = next(one for one in db.versions.registry.history(project.store) if one.name == name)
+    record = db.images.embeddings.encoder(project.store, version.encoder)
     assert record is not None
-    loaded = predictors.load_version(project, version)
+    loaded = inference.load_version(project, version)
     if parts == "kept":
         seconds, count = timed(lambda: predict_stored(project, version))
         return {"rate": count / seconds}
     if parts == "head":
         loaded = replace(loaded, opinion=None)
-    waiting = db.versions.without_prediction(project.store, version.id, record.id)
+    waiting = db.versions.predictions.without_prediction(project.store, version.id, record.id)
 
     def score() -> int:
-        return sum(map(len, predictors.predicted(project, loaded, record, waiting)))
+        return sum(map(len, inference.predicted(project, loaded, record, waiting)))
 
     return {"rate": len(waiting) / best(score)}
 
@@ -119,11 +120,13 @@ def from_store(folder: Path, name: str, parts: str) -> dict[str, Any]:
 def reading(folder: Path) -> dict[str, Any]:
     """Rates of reading all that is stored and doing nothing with it."""
     project = Project.open(folder)
-    record = db.embeddings.encoder(project.store, "lite")
+    record = db.images.embeddings.encoder(project.store, "lite")
     assert record is not None
 
     def walk() -> int:
-        return sum(len(ids) for ids, _ in db.embeddings.iterate(project.store, record.id, 2048))
+        return sum(
+            len(ids) for ids, _ in db.images.embeddings.iterate(project.store, record.id, 2048)
+        )
 
     return {"rate": walk() / best(walk)}
 
@@ -131,7 +134,7 @@ def reading(folder: Path) -> dict[str, Any]:
 def from_files(folder: Path, laion: Path, name: str, out: str) -> dict[str, Any]:
     """Rate of `name` over embedding files, their rows written to a file or only counted."""
     project = Project.open(folder)
-    db.versions.activate(project.store, name)
+    db.versions.registry.activate(project.store, name)
 
     def score() -> int:
         result = predict_embeddings(project, [laion], "lite")

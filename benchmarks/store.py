@@ -28,18 +28,19 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from large_project import make_large  # noqa: E402
 from measuring import machine, table, timed  # noqa: E402
 
-import db.embeddings  # noqa: E402
-import db.images  # noqa: E402
-import db.scores  # noqa: E402
-import db.versions  # noqa: E402
-from labeler import comparing, explore  # noqa: E402
-from labeler.explore import Band  # noqa: E402
-from labeler.moving import moving  # noqa: E402
-from labeler.nearest import cosine  # noqa: E402
-from labeler.project import Project  # noqa: E402
-from labeler.review import review_page  # noqa: E402
-from labeler.scoring import ORDERS, next_images, score_stats, take_events  # noqa: E402
-from labeler.status import read_status  # noqa: E402
+import db.images.embeddings  # noqa: E402
+import db.images.lookup  # noqa: E402
+import db.scores.hand_scores  # noqa: E402
+import db.versions.registry  # noqa: E402
+from labeler.core.project import Project  # noqa: E402
+from labeler.core.status import read_status  # noqa: E402
+from labeler.embedding.nearest import cosine  # noqa: E402
+from labeler.review.pages import review_page  # noqa: E402
+from labeler.review.what_if import moving  # noqa: E402
+from labeler.scoring.events import ORDERS, next_images, score_stats, take_events  # noqa: E402
+from labeler.versions import browse  # noqa: E402
+from labeler.versions.browse import Band  # noqa: E402
+from labeler.versions.evaluation import compare  # noqa: E402
 
 CARDS = 40
 ON_SCREEN = 80
@@ -152,7 +153,7 @@ def review_pages(project: Project, repeats: int) -> Iterator[Row]:
 
 
 def explore_page(project: Project, repeats: int) -> Iterator[Row]:
-    active = db.versions.active(project.store)
+    active = db.versions.registry.active(project.store)
     name = active.name if active else None
     bands: dict[str, tuple[Band, int]] = {
         "all, highest first": (Band(name), 1),
@@ -176,44 +177,51 @@ def explore_page(project: Project, repeats: int) -> Iterator[Row]:
         "without a hand score, one source": (Band(None, scored=False, source="photos"), 1),
     }
     for what, (band, page) in bands.items():
-        last = -(-explore.browse(project, band).total // PER_PAGE) if page < 0 else page
-        ask = partial(explore.browse, project, band, page=last, per_page=PER_PAGE)
+        last = -(-browse.browse(project, band).total // PER_PAGE) if page < 0 else page
+        ask = partial(browse.browse, project, band, page=last, per_page=PER_PAGE)
         plain = sql(project, ONE_SOURCE) if what == "one source" else None
         yield asked(f"band: {what}", ask, repeats, 150, plain)
 
 
 def alike(project: Project, repeats: int) -> Iterator[Row]:
-    most = sum(db.images.count_by_state(project.store).values())
+    most = sum(db.images.lookup.count_by_state(project.store).values())
     ids = (number % most + 1 for number in range(12_345, 10**9, 9973))
-    encoder = db.embeddings.encoder(project.store, project.encoder)
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
     assert encoder is not None
-    own = db.embeddings.get(project.store, encoder.id, [1])[1][0]
+    own = db.images.embeddings.get(project.store, encoder.id, [1])[1][0]
 
     def exhaustive() -> None:
-        for _, vectors in db.embeddings.iterate(project.store, encoder.id):
+        for _, vectors in db.images.embeddings.iterate(project.store, encoder.id):
             cosine(vectors, own)
 
     yield asked(
         "top 50 of the similar images",
-        lambda: explore.similar(project, next(ids), limit=50),
+        lambda: browse.similar(project, next(ids), limit=50),
         repeats,
         300,
         exhaustive,
     )
-    yield asked("an image's story", lambda: explore.story(project, next(ids)), repeats)
+    yield asked("an image's story", lambda: browse.story(project, next(ids)), repeats)
 
 
 def other_pages(project: Project, repeats: int) -> Iterator[Row]:
-    store, versions = project.store, db.versions.history(project.store)
+    store, versions = project.store, db.versions.registry.history(project.store)
     yield asked(
-        "histogram of the hand scores", partial(db.scores.distribution, store), repeats, 300
+        "histogram of the hand scores",
+        partial(db.scores.hand_scores.distribution, store),
+        repeats,
+        300,
     )
-    yield asked("images by state (every page)", partial(db.images.count_by_state, store), repeats)
+    yield asked(
+        "images by state (every page)", partial(db.images.lookup.count_by_state, store), repeats
+    )
     yield asked("status", partial(read_status, project), repeats, 1000)
     if len(versions) > 1:
-        ask = partial(comparing.moved_most, project, versions[-1], versions[-2], limit=24)
+        ask = partial(compare.moved_most, project, versions[-1], versions[-2], limit=24)
         yield asked("moved most", ask, repeats)
-    waiting = partial(db.scores.since_version, store, versions[-1].id if versions else None)
+    waiting = partial(
+        db.scores.hand_scores.since_version, store, versions[-1].id if versions else None
+    )
     yield asked("scores since the version", waiting, repeats)
 
 

@@ -26,11 +26,11 @@ from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-from labeler.simulating import Labelled
-from model import ranking
-from model.crossing import cross_train
-from model.opinion import unit
-from model.recipes import Lesson, recipe_named
+from labeler.review.simulation.simulate import Labelled
+from model.estimators.kernel_ordinal import unit
+from model.review import suspicion
+from model.training.cross_fitting import cross_train
+from model.training.recipe import Lesson, recipe_named
 
 STRENGTHS = np.logspace(-2, 1, 7)  # of ridge, on embeddings of unit length
 FARTHER = 3  # points that a wrong score is off, at least
@@ -93,9 +93,9 @@ def by_product(data: Labelled, scores: Floats) -> dict[str, Floats]:
     """The product's ranking and those that its parts would give, by out-of-fold predictions."""
     made = cross_train(recipe_named("quick"), Lesson(data.embeddings, scores, data.groups))
     said, exceed = made.out_of_fold.astype(np.float64), made.exceed.astype(np.float64)
-    expected = ranking.expected_score(exceed)
+    expected = suspicion.expected_score(exceed)
     return {
-        "**ours**": ranking.hand_score_suspicion(said, scores / 10, exceed),
+        "**ours**": suspicion.hand_score_suspicion(said, scores / 10, exceed),
         "out-of-fold residual of the head": np.abs(said - scores / 10),
         "out-of-fold residual of the second opinion": np.abs(expected - scores / 10),
     }

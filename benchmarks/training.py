@@ -20,11 +20,11 @@ import torch
 from measuring import machine, table, timed
 from scipy.stats import spearmanr
 
-from model.crossing import cross_train
-from model.head import Head, predict
-from model.original import Original, plain
-from model.quick import Quick
-from model.recipes import Lesson
+from model.heads.head import Head, predict
+from model.training.cross_fitting import cross_train
+from model.training.original import Original, plain
+from model.training.quick import Quick
+from model.training.recipe import Lesson
 
 Said = Callable[[Lesson, np.ndarray, int], np.ndarray]
 

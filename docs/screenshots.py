@@ -20,10 +20,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
 from browsers import QUIET, browser_path  # noqa: E402
 from live import App  # noqa: E402
 
-from labeler.demo import make_demo  # noqa: E402
-from labeler.project import Project  # noqa: E402
-from labeler.taking import label_from  # noqa: E402
-from labeler.training import train  # noqa: E402
+from labeler.cli.demo.demo import make_demo  # noqa: E402
+from labeler.core.project import Project  # noqa: E402
+from labeler.scoring.import_scores import label_from  # noqa: E402
+from labeler.versions.train import train  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 SIZE = {"width": 1280, "height": 800}

@@ -1,6 +1,6 @@
 """The workflow: what the command line and the pages both call, on top of `model/` and `db/`.
 
-In notebooks and scripts: `from labeler import Project, Predictor` (labeler/notebook.py).
+In notebooks and scripts: `from labeler import Project, Predictor` (labeler/api.py).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labeler.notebook import Predictor, Project
+    from labeler.api import Predictor, Project
 
 __all__ = ["Predictor", "Project"]
 
@@ -26,6 +26,6 @@ def __getattr__(name: str) -> Any:
     # Only when asked for: the commands answer at once because nothing heavy is imported here.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from labeler import notebook
+    from labeler import api
 
-    return getattr(notebook, name)
+    return getattr(api, name)

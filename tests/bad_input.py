@@ -56,7 +56,7 @@ def peak_mb(kilobytes: int) -> int:
 
 def command(project: Path, *arguments: str | Path) -> Ended:
     """A command of the program, in a process of its own."""
-    return watched("-X", "faulthandler", "-m", "labeler", "--project", project, *arguments)
+    return watched("-X", "faulthandler", "-m", "labeler.cli", "--project", project, *arguments)
 
 
 def child(what: str, project: Path, folder: Path, out: Path) -> Ended:
@@ -74,13 +74,16 @@ def write_all(folder: Path, files: Iterable[tuple[str, bytes]]) -> int:
 
 def states(project_folder: Path) -> dict[str, tuple[str, str]]:
     """By the name of a file: its state in the store, and the reason of it."""
-    from db import images
-    from labeler.project import Project
+    import db.images.lookup
+    import db.importing.files
+    from labeler.core.project import Project
 
     project = Project.open(project_folder)
     try:
-        ids = images.ids_by_path(project.store)
-        held = {one.id: one for one in images.by_ids(project.store, sorted(set(ids.values())))}
+        ids = db.importing.files.ids_by_path(project.store)
+        held = {
+            one.id: one for one in db.images.lookup.by_ids(project.store, sorted(set(ids.values())))
+        }
         return {
             Path(path).name: (held[image_id].state, held[image_id].reason or "")
             for path, image_id in ids.items()
@@ -93,23 +96,25 @@ def make_project(folder: Path) -> Path:
     """A project with some scored pictures and a version that knows bright from dark."""
     from shades import Brightness, draw_shades
 
-    from db import images, scores
+    import db.images.lookup
+    import db.importing.files
+    import db.scores.events
     from db.records import Event
-    from labeler.importing import import_paths
-    from labeler.project import Project
-    from labeler.training import train
-    from model.quick import Quick
+    from labeler.collection.importing import import_paths
+    from labeler.core.project import Project
+    from labeler.versions.train import train
+    from model.training.quick import Quick
 
     project = Project.create(folder / "project", encoder="lite")
     paths = draw_shades(folder / "shades", SCORED)
     import_paths(project, [folder / "shades"], workers=1)
-    ids = images.ids_by_path(project.store)
+    ids = db.importing.files.ids_by_path(project.store)
     at = datetime(2025, 3, 1, 12, tzinfo=UTC)
     events = [
         Event(f"e{n}", "score", ids[str(path)], at, value=float(n * 10 // SCORED))
         for n, path in enumerate(paths)
     ]
-    scores.record(project.store, events)
+    db.scores.events.record(project.store, events)
     train(project, encoder=Brightness(), recipe=Quick(12, features=8, hidden=64, folds=2))
     project.close()
     return folder / "project"
@@ -119,23 +124,24 @@ def _look(project_folder: Path, folder: Path) -> dict[str, object]:
     """Each file alone through what reads pictures: how long each takes, and what becomes of it."""
     from shades import Brightness
 
-    from db import images
-    from labeler.app.pictures import _full
-    from labeler.embedding import embed, prepare_file
-    from labeler.errors import UnreadableImage
-    from labeler.predicting import predict_paths, version_named
-    from labeler.previews import preview_of, thumbnail_of
-    from labeler.project import Project
-    from labeler.trial import look_at
+    import db.images.lookup
+    import db.importing.files
+    from labeler.app.routes.images import _full
+    from labeler.collection.previews import preview_of, thumbnail_of
+    from labeler.core.errors import UnreadableImage
+    from labeler.core.project import Project
+    from labeler.embedding.embed import embed, prepare_file
+    from labeler.prediction.inference_worker.predict_one import look_at
+    from labeler.prediction.predict_files import predict_paths, version_named
 
     project = Project.open(project_folder)
     encoder, base = Brightness(), _peak()
     version = version_named(project, None)
     slowest, outcomes = (0.0, ""), Counter[str]()
-    ids = images.ids_by_path(project.store)
+    ids = db.importing.files.ids_by_path(project.store)
     for path in sorted(folder.iterdir()):
         started = time.perf_counter()
-        image = images.get(project.store, ids.get(str(path), 0))
+        image = db.images.lookup.get(project.store, ids.get(str(path), 0))
         steps = [
             lambda path=path: prepare_file(encoder, path),
             lambda path=path: look_at(project, version, encoder, path.read_bytes(), path.name),
@@ -193,7 +199,7 @@ def read_all(project: Path, folder: Path) -> dict[str, object]:
     """Every table, array, head and archive by the commands that take such."""
     from click.testing import CliRunner
 
-    from labeler.cli import labeler
+    from labeler.cli.main import labeler
 
     base, slowest, outcomes = _peak(), (0.0, ""), Counter[str]()
     broken = []

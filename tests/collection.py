@@ -14,14 +14,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import db.embeddings
-import db.images
-import db.scores
-import db.versions
+import db.images.embeddings
+import db.importing.files
+import db.scores.events
+import db.scores.hand_scores
+import db.versions.predictions
+import db.versions.registry
 from db.records import Event, NewVersion, Predictions, Version
-from labeler.importing import import_paths
-from labeler.project import Project
-from model import metrics
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
+from model.evaluation import metrics
 
 WIDTH = 8
 START = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -55,14 +57,14 @@ def make_collection(folder: Path, *, images: int = 40, scored: int = 30) -> Proj
     project = Project.create(folder / "project", encoder="lite")
     draw_pictures(folder / "pictures", images)
     import_paths(project, [folder / "pictures"], source="gradients", workers=1)
-    ids = sorted(db.images.ids_by_path(project.store).values())
+    ids = sorted(db.importing.files.ids_by_path(project.store).values())
     vectors = np.random.default_rng(7).normal(0, 0.05, (images, WIDTH)).astype(np.float32)
     angle = np.linspace(0, np.pi / 2, images)
     vectors[:, 0], vectors[:, 1] = np.cos(angle), np.sin(angle)
-    encoder = db.embeddings.register_encoder(
+    encoder = db.images.embeddings.register_encoder(
         project.store, project.encoder, WIDTH, False, {"size": 224}
     )
-    db.embeddings.put(project.store, encoder.id, np.array(ids), vectors)
+    db.images.embeddings.put(project.store, encoder.id, np.array(ids), vectors)
     give_scores(project, ids[:scored])
     return project
 
@@ -80,21 +82,21 @@ def give_scores(project: Project, ids: list[int]) -> None:
         )
         for number, image_id in enumerate(ids)
     ]
-    receipts = db.scores.record(project.store, events)
+    receipts = db.scores.events.record(project.store, events)
     assert all(receipt.accepted for receipt in receipts)
 
 
 def add_version(project: Project, noise: float, note: str = "", *, seed: int = 1) -> Version:
     """A version whose predictions are the hand scores with `noise` (standard deviation, 0–1)."""
-    ids, values = db.scores.effective(project.store)
-    everything = np.array(sorted(db.images.ids_by_path(project.store).values()))
+    ids, values = db.scores.hand_scores.effective(project.store)
+    everything = np.array(sorted(db.importing.files.ids_by_path(project.store).values()))
     generator = np.random.default_rng(seed)
     unseen = np.clip(values / 10 + generator.normal(0, noise, len(ids)), 0, 1).astype(np.float32)
     known = dict(zip(ids.tolist(), unseen.tolist(), strict=True))
     said = [known.get(int(i), float(generator.uniform())) for i in everything]
-    active = db.versions.active(project.store)
-    name = db.versions.next_name(project.store)
-    version = db.versions.add(
+    active = db.versions.registry.active(project.store)
+    name = db.versions.registry.next_name(project.store)
+    version = db.versions.registry.add(
         project.store,
         NewVersion(
             name=name,
@@ -113,5 +115,5 @@ def add_version(project: Project, noise: float, note: str = "", *, seed: int = 1
         ),
     )
     predictions = Predictions(everything, np.array(said, dtype=np.float32), None, None)
-    db.versions.put_predictions(project.store, version.id, predictions)
+    db.versions.predictions.put_predictions(project.store, version.id, predictions)
     return version

@@ -22,10 +22,10 @@ from pathlib import Path
 
 from store_rows import NOON, add_images, empty_store, event
 
-from db import scores
-from db.backups import copy_store
+import db.scores.events
 from db.errors import StoreError
-from db.store import Store
+from db.store.snapshot import copy_store
+from db.store.store import Store
 
 NAME = "labeler.sqlite"
 FILES = (NAME, f"{NAME}-wal", f"{NAME}-shm")
@@ -37,10 +37,10 @@ WRITER = """
 import select, sys, time
 from contextlib import closing
 from pathlib import Path
-from db import scores
+import db.scores.events
 from db.errors import StoreError
-from db.store import Store
-from labeler.log_keeping import keep_log_short
+from db.store.store import Store
+from labeler.app.server.log_checkpoint import keep_log_short
 from store_rows import event
 
 store = Store.open(Path(sys.argv[1]))
@@ -53,7 +53,7 @@ with closing(store):
             break  # nobody listens any more
         told = event(f"e{number}", "score", 1 + number % 200, value=number % 11)
         try:
-            scores.record(store, [told])
+            db.scores.events.record(store, [told])
         except Exception as error:
             print("refused", type(error).__name__, str(error).replace(chr(10), " "), flush=True)
             refusals += 1
@@ -128,7 +128,7 @@ def make_store(folder: Path, first: str = "first", number: int = 300, filler: in
             event(f"{first}{n}", "score", 1 + n % IMAGES, value=n % 11, at=NOON)
             for n in range(number)
         ]
-        scores.record(store, told)
+        db.scores.events.record(store, told)
     return folder / NAME
 
 

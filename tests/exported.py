@@ -11,13 +11,15 @@ import numpy as np
 from collection import START, add_version
 from pictures import make_jpeg
 
-import db.embeddings
-import db.images
-import db.scores
-import db.tags
+import db.images.embeddings
+import db.images.lookup
+import db.images.tags
+import db.importing.files
+import db.scores.events
+import db.scores.hand_scores
 from db.records import Event, Image
-from labeler.importing import import_paths
-from labeler.project import Project
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
 
 WIDTH = 768
 UNICODE = "ünï 猫 🎨.jpg"
@@ -49,27 +51,29 @@ def make_exported(folder: Path) -> Project:
     score(project, [(image_id, 9) for image_id in ids[:3]], "ben", why="revision")
     score(project, [(ids[3], 1)], "ben")
     undo = Event("undo", "undo", ids[3], START + timedelta(hours=2), undoes=f"ben-{ids[3]}-1.0")
-    [receipt] = db.scores.record(project.store, [undo])
+    [receipt] = db.scores.events.record(project.store, [undo])
     assert receipt.accepted, receipt.problem
-    db.images.set_groups(project.store, {ids[0]: "kittens", ids[9]: "kittens"})
-    db.tags.put(project.store, db.tags.TABLE, {ids[0]: ["@home", "cat"], ids[30]: ["dog"]})
+    db.images.lookup.set_groups(project.store, {ids[0]: "kittens", ids[9]: "kittens"})
+    db.images.tags.put(
+        project.store, db.images.tags.TABLE, {ids[0]: ["@home", "cat"], ids[30]: ["dog"]}
+    )
     add_version(project, noise=0.05, note="first")
     return project
 
 
 def image_ids(project: Project) -> list[int]:
-    return sorted(db.images.ids_by_path(project.store).values())
+    return sorted(db.importing.files.ids_by_path(project.store).values())
 
 
 def images(project: Project) -> list[Image]:
-    return db.images.by_ids(project.store, image_ids(project))
+    return db.images.lookup.by_ids(project.store, image_ids(project))
 
 
 def embed(project: Project, ids: Sequence[int]) -> np.ndarray:
     """Give them embeddings (n, 768) that are far from each other, and return those."""
     vectors = np.random.default_rng(5).normal(0, 3, (len(ids), WIDTH)).astype(np.float32)
-    known = db.embeddings.register_encoder(project.store, project.encoder, WIDTH, False, {})
-    db.embeddings.put(project.store, known.id, np.array(ids), vectors)
+    known = db.images.embeddings.register_encoder(project.store, project.encoder, WIDTH, False, {})
+    db.images.embeddings.put(project.store, known.id, np.array(ids), vectors)
     return vectors
 
 
@@ -77,7 +81,7 @@ def score(
     project: Project, given: Sequence[tuple[int, float]], scorer: str | None, why: str | None = None
 ) -> None:
     """Hand scores, one minute apart, by `scorer`."""
-    past = len(db.scores.histories(project.store, image_ids(project)))
+    past = len(db.scores.hand_scores.histories(project.store, image_ids(project)))
     events = [
         Event(
             event_id=f"{scorer}-{image_id}-{float(value)}",
@@ -90,5 +94,5 @@ def score(
         )
         for number, (image_id, value) in enumerate(given)
     ]
-    receipts = db.scores.record(project.store, events)
+    receipts = db.scores.events.record(project.store, events)
     assert [receipt.problem for receipt in receipts if not receipt.accepted] == []

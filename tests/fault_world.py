@@ -119,7 +119,7 @@ class World:
 
 def invoke(words: Sequence[str]) -> Result:
     """The command in this process."""
-    from labeler.cli import labeler
+    from labeler.cli.main import labeler
 
     return CliRunner().invoke(labeler, list(words))
 

@@ -14,9 +14,18 @@ from pathlib import Path
 import numpy as np
 from store_rows import add_encoder, add_images, add_version, event, picture, score
 
-from db import embeddings, images, rounds, runs, scores, tags, versions
+import db.images.embeddings
+import db.images.lookup
+import db.images.sources
+import db.images.tags
+import db.importing.files
+import db.jobs
+import db.scores.events
+import db.versions.predictions
+import db.versions.registry
+import db.versions.rounds
 from db.records import Predictions
-from db.store import Store
+from db.store.store import Store
 
 
 def fill(store: Store) -> None:
@@ -27,13 +36,15 @@ def fill(store: Store) -> None:
     _versions(store, ids)
     _rounds(store, ids)
     _runs(store)
-    tags.put(store, tags.BESIDE, {ids[0]: ["sky", "caf\xe9"], ids[1]: ["sky"]})
-    tags.put(store, tags.TABLE, {ids[0]: ["sky", "=1+1"], ids[9]: ["night \U0001f319"]})
+    db.images.tags.put(store, db.images.tags.BESIDE, {ids[0]: ["sky", "caf\xe9"], ids[1]: ["sky"]})
+    db.images.tags.put(
+        store, db.images.tags.TABLE, {ids[0]: ["sky", "=1+1"], ids[9]: ["night \U0001f319"]}
+    )
     settings = {"encoder": "lite", "threshold": "0.45", "audit_every": "7", "licences": "{}"}
     for name, value in settings.items():
         store.set_setting(name, value)
     try:
-        from db.rules import Rule, set_effective_rule
+        from db.scores.aggregation import Rule, set_effective_rule
     except ImportError:  # before there was a choice
         return
     set_effective_rule(store, Rule("mean"))
@@ -42,8 +53,8 @@ def fill(store: Store) -> None:
 def _images(store: Store) -> list[int]:
     """Two sources: duplicates, a moved, a changed, a missing and two unreadable files."""
     ids = add_images(store, 10) + add_images(store, 4, source="photos", first=20)
-    images.update_source(store, 1, (1.0, 4.5))
-    images.record_files(
+    db.images.sources.update_source(store, 1, (1.0, 4.5))
+    db.importing.files.record_files(
         store,
         [
             picture(0, path="/pictures/copy.png"),
@@ -55,9 +66,9 @@ def _images(store: Store) -> list[int]:
         ],
     )
     _pixels(store, ids)
-    images.mark_missing(store, 1, ["/pictures/5.png", "/pictures/6.png"])
-    images.record_files(store, [picture(6, path="/elsewhere/6.png")])
-    images.set_groups(store, {ids[0]: "pair", ids[1]: "pair", ids[12]: "\u65e5\u672c"})
+    db.importing.files.mark_missing(store, 1, ["/pictures/5.png", "/pictures/6.png"])
+    db.importing.files.record_files(store, [picture(6, path="/elsewhere/6.png")])
+    db.images.lookup.set_groups(store, {ids[0]: "pair", ids[1]: "pair", ids[12]: "\u65e5\u672c"})
     return ids
 
 
@@ -68,7 +79,7 @@ def _pixels(store: Store, ids: list[int]) -> None:
     except ImportError:  # before pixels were kept
         return
     shown = Pixels("ab" * 16, bytes(range(203)))
-    images.record_files(
+    db.importing.files.record_files(
         store,
         [
             picture(1, source_id=1, pixels=shown),
@@ -89,7 +100,7 @@ def _history(store: Store, ids: list[int]) -> None:
     score(store, ids[11], 6, why="import", event_id="from-a-file-2")
     score(store, ids[12], 6, draw=True, queue="score", event_id="drawn-1")
     score(store, ids[13], 1, draw=True, queue="score", event_id="drawn-2")
-    scores.record(
+    db.scores.events.record(
         store,
         [
             event("skip-1", "skip", ids[9], queue="score"),
@@ -105,8 +116,8 @@ def _embeddings(store: Store, ids: list[int]) -> None:
     for identity, width in (("lite", 4), ("clip-b32", 6)):
         encoder_id = add_encoder(store, identity, width)
         vectors = np.arange(width * len(ids), dtype=np.float32).reshape(len(ids), width)
-        embeddings.put(store, encoder_id, ids, vectors)
-        embeddings.put(store, encoder_id, ids[3:4], vectors[:1] - 7.5)
+        db.images.embeddings.put(store, encoder_id, ids, vectors)
+        db.images.embeddings.put(store, encoder_id, ids[3:4], vectors[:1] - 7.5)
 
 
 def _versions(store: Store, ids: list[int]) -> None:
@@ -123,31 +134,35 @@ def _versions(store: Store, ids: list[int]) -> None:
     exceed = np.linspace(1, 0, 10, dtype=np.float32)[None].repeat(len(ids), axis=0)
     exceed[1] = np.nan
     for name in ("v1.0", "v1.1"):
-        version = versions.by_name(store, name)
+        version = db.versions.registry.by_name(store, name)
         assert version is not None
         predicted = np.linspace(0, 1, len(ids), dtype=np.float32)
-        versions.put_predictions(store, version.id, Predictions(np.array(ids), predicted, exceed))
-    versions.activate(store, "v1.0")
+        db.versions.predictions.put_predictions(
+            store, version.id, Predictions(np.array(ids), predicted, exceed)
+        )
+    db.versions.registry.activate(store, "v1.0")
 
 
 def _rounds(store: Store, ids: list[int]) -> None:
     """A finished one, and an open one with every outcome, one of them taken back."""
-    first = rounds.open_round(store, 1, 0.5)
-    rounds.mark_shown(store, first.id, "false-negative", [(ids[7], 0.1)], {ids[7]: "opinion"})
+    first = db.versions.rounds.open_round(store, 1, 0.5)
+    db.versions.rounds.mark_shown(
+        store, first.id, "false-negative", [(ids[7], 0.1)], {ids[7]: "opinion"}
+    )
     given = {"queue": "false-negative", "shown_version": "v1.0", "shown_prediction": 0.1}
     score(store, ids[7], 9, **given)
     add_version(store, parent="v1.1", note="closes the round")
-    versions.activate(store, "v1.1")
-    second = rounds.open_round(store, 2, 0.45)
+    db.versions.registry.activate(store, "v1.1")
+    second = db.versions.rounds.open_round(store, 2, 0.45)
     cards = [(ids[4], 0.8), (ids[5], 1.0), (ids[6], 0.7), (ids[8], None)]
-    rounds.mark_shown(store, second.id, "false-positive", cards, {ids[4]: "threshold"})
-    rounds.mark_shown(store, second.id, "hand-score", [(ids[2], 0.9)])
+    db.versions.rounds.mark_shown(store, second.id, "false-positive", cards, {ids[4]: "threshold"})
+    db.versions.rounds.mark_shown(store, second.id, "hand-score", [(ids[2], 0.9)])
     given = {"queue": "false-positive", "shown_version": "v1.1", "shown_prediction": 0.8}
     score(store, ids[4], 1, **given)
     score(store, ids[5], 9, why="confirmation", **given)
     score(store, ids[6], 2, event_id="taken-back", **given)
     score(store, ids[2], 3, queue="hand-score", shown_version="v1.1")
-    scores.record(
+    db.scores.events.record(
         store,
         [
             event("skip-3", "skip", ids[8], queue="false-positive", shown_version="v1.1"),
@@ -158,10 +173,10 @@ def _rounds(store: Store, ids: list[int]) -> None:
 
 def _runs(store: Store) -> None:
     for kind, state in (("train", "done"), ("import", "failed"), ("embed", "stopped")):
-        run, _ = runs.start(store, kind, {"note": "caf\xe9", "paths": ["/pictures"]}, pid=1)
-        runs.beat(store, run.id, 3, 10, "training", curve=[[0, 1.5]])
+        run, _ = db.jobs.start(store, kind, {"note": "caf\xe9", "paths": ["/pictures"]}, pid=1)
+        db.jobs.beat(store, run.id, 3, 10, "training", curve=[[0, 1.5]])
         ended = {"version_id": 1} if state == "done" else {"message": "The disk is full."}
-        runs.finish(store, run.id, state, **ended)
+        db.jobs.finish(store, run.id, state, **ended)
 
 
 def write(path: Path) -> None:

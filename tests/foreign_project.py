@@ -9,11 +9,11 @@ import published
 from click.testing import CliRunner, Result
 from collection import draw_pictures
 
-import db.embeddings
-import db.images
-from labeler.cli import labeler
-from labeler.importing import import_paths
-from labeler.project import Project
+import db.images.embeddings
+import db.importing.files
+from labeler.cli.main import labeler
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
 
 IMAGES = 40
 CLIP = "open_clip:ViT-L-14-quickgelu/openai"
@@ -39,14 +39,14 @@ def make(folder: Path) -> None:
 def fill(project: Project, pictures: Path, vectors: np.ndarray, *, normalised: bool) -> None:
     """Import the pictures with these embeddings (40, 768) as the project's encoder's."""
     import_paths(project, [pictures], source="gradients", workers=1)
-    encoder = db.embeddings.register_encoder(
+    encoder = db.images.embeddings.register_encoder(
         project.store, project.encoder, vectors.shape[1], normalised, {"size": 224}
     )
-    db.embeddings.put(project.store, encoder.id, np.array(all_ids(project)), vectors)
+    db.images.embeddings.put(project.store, encoder.id, np.array(all_ids(project)), vectors)
 
 
 def all_ids(project: Project) -> list[int]:
-    return sorted(db.images.ids_by_path(project.store).values())
+    return sorted(db.importing.files.ids_by_path(project.store).values())
 
 
 def expected(low: float = 1, high: float = 10) -> np.ndarray:

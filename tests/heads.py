@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-import db.embeddings
-import db.images
-import db.scores
-import db.versions
+import db.images.embeddings
+import db.importing.files
+import db.scores.hand_scores
+import db.versions.predictions
+import db.versions.registry
 from db.records import EncoderRecord, NewVersion, Predictions, Version
-from labeler.project import Project
-from labeler.version_files import making, told
-from model.foreign_heads import AnyHead
-from model.head import Head, predict
-from model.head_files import save_head
+from labeler.core.project import Project
+from labeler.versions.files import making, told
+from model.heads.head import Head, predict
+from model.heads.head_files import save_head
+from model.heads.published_heads import AnyHead
 
 
 def spread_head(vectors: np.ndarray, hidden: int = 24, seed: int = 0) -> Head:
@@ -32,10 +33,10 @@ def add_version_of(
     project: Project, head: AnyHead, record: EncoderRecord, *, foreign: bool = False
 ) -> Version:
     """`head` as the active version; made here, with all scores so far, unless it is `foreign`."""
-    ids, values = db.scores.effective(project.store)
+    ids, values = db.scores.hand_scores.effective(project.store)
     if foreign:
         ids, values = ids[:0], values[:0]
-    name = "published" if foreign else db.versions.next_name(project.store)
+    name = "published" if foreign else db.versions.registry.next_name(project.store)
     new = NewVersion(
         name=name,
         parent=None,
@@ -49,10 +50,10 @@ def add_version_of(
     )
     with making(project, new) as path:
         save_head(path, head, name="taste", rev=name, metadata=told(record, new))
-        version = db.versions.add(project.store, new)
-    known = np.array(sorted(db.images.ids_by_path(project.store).values()))
-    embedded, vectors = db.embeddings.get(project.store, record.id, known)
+        version = db.versions.registry.add(project.store, new)
+    known = np.array(sorted(db.importing.files.ids_by_path(project.store).values()))
+    embedded, vectors = db.images.embeddings.get(project.store, record.id, known)
     if len(embedded):
         made = Predictions(embedded, predict(head, vectors))
-        db.versions.put_predictions(project.store, version.id, made)
+        db.versions.predictions.put_predictions(project.store, version.id, made)
     return version

@@ -16,13 +16,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from store_rows import NOON, add_encoder, add_version, empty_store, event, picture
 
-import db.health
-from db import counts, images, rounds, scores
+import db.images.counts
+import db.images.lookup
+import db.images.sources
+import db.importing.files
+import db.repair.consistency
+import db.scores.events
+import db.scores.hand_scores
+import db.versions.rounds
 from db.records import Event
-from db.rules import Rule, set_effective_rule
-from db.store import Store
-from labeler.project import Project
-from labeler.taking import label_from
+from db.scores.aggregation import Rule, set_effective_rule
+from db.store.store import Store
+from labeler.core.project import Project
+from labeler.scoring.import_scores import label_from
 
 IN_MEMORY = Path("/dev/shm")
 PEOPLE = (None, "ann", "bob")
@@ -115,12 +121,12 @@ class Histories(RuleBasedStateMachine):
         path.write_bytes(empty_store())
         self.store = Store.open(path)
         for name in ("drawings", "photos"):
-            images.add_source(self.store, name, "/pictures", None)
+            db.images.sources.add_source(self.store, name, "/pictures", None)
         for number in range(4):
             self.file_is_there(number, number)
         add_encoder(self.store)
         version = add_version(self.store)
-        rounds.open_round(self.store, version.id, 0.5)
+        db.versions.rounds.open_round(self.store, version.id, 0.5)
 
     # What people do.
 
@@ -167,7 +173,7 @@ class Histories(RuleBasedStateMachine):
     def use_an_id_for_something_else(self, which: int, value: float) -> None:
         act = list(self.model.acts.values())[which % len(self.model.acts)]
         other = value if value != act.value else (value + 1) % 10
-        receipt = scores.record(
+        receipt = db.scores.events.record(
             self.store, [event(act.event_id, "score", act.image_id, value=other)]
         )[0]
         assert not receipt.accepted
@@ -239,7 +245,7 @@ class Histories(RuleBasedStateMachine):
     @rule(place=PLACES)
     def file_is_gone(self, place: int) -> None:
         path = f"/pictures/{place}.png"
-        images.mark_missing(self.store, None, [path])
+        db.importing.files.mark_missing(self.store, None, [path])
         for image_id in self.model.places.get(path, {}):
             self.model.places[path][image_id] = False
 
@@ -252,7 +258,7 @@ class Histories(RuleBasedStateMachine):
             for image_id in self.model.hash_of
             if (value := self.model.effective(image_id)) is not None
         }
-        ids, values = scores.effective(self.store)
+        ids, values = db.scores.hand_scores.effective(self.store)
         found = dict(zip(ids.tolist(), values.tolist(), strict=True))
         assert found.keys() == wanted.keys()
         assert all(abs(found[each] - wanted[each]) < 1e-9 for each in wanted)
@@ -261,11 +267,11 @@ class Histories(RuleBasedStateMachine):
     def counts_and_states_agree(self) -> None:
         states = {image_id: self.model.state(image_id) for image_id in self.model.hash_of}
         wanted = dict.fromkeys(("fine", "unreadable", "missing"), 0) | Counter(states.values())
-        assert counts.by_state(self.store) == wanted
-        found = {each.id: each.state for each in images.by_ids(self.store, list(states))}
+        assert db.images.counts.by_state(self.store) == wanted
+        found = {each.id: each.state for each in db.images.lookup.by_ids(self.store, list(states))}
         assert found == states
         scored = {each for each in states if self.model.effective(each) is not None}
-        told = counts.by_hand_score(self.store)
+        told = db.images.counts.by_hand_score(self.store)
         assert told.scored == len(scored) == sum(told.distribution)
         assert told.waiting == sum(s == "fine" and i not in scored for i, s in states.items())
 
@@ -281,7 +287,10 @@ class Histories(RuleBasedStateMachine):
         assert set(rows) == wanted
 
     def check_with_the_doctor(self) -> None:
-        found = {each.name: db.health.find(self.store, each) for each in db.health.AILMENTS}
+        found = {
+            each.name: db.repair.consistency.find(self.store, each)
+            for each in db.repair.consistency.AILMENTS
+        }
         found.pop("rule")  # a person who has scored nothing may be chosen
         assert not any(found.values()), found
 
@@ -303,7 +312,7 @@ class Histories(RuleBasedStateMachine):
         return event(self.new_id(), "score", self.image(which), value=value, scorer=who, **more)
 
     def send(self, events: list[Event]) -> None:
-        receipts = scores.record(self.store, events)
+        receipts = db.scores.events.record(self.store, events)
         for each, receipt in zip(events, receipts, strict=True):
             accepted, repeated = self.take(each)
             assert (receipt.accepted, receipt.repeated) == (accepted, repeated), (each, receipt)
@@ -328,7 +337,7 @@ class Histories(RuleBasedStateMachine):
     def import_file(self, place: int, digest: str | None, source: int, reason: str | None) -> None:
         path = f"/pictures/{place}.png"
         file = picture(0, source, path=path, content_hash=digest, reason=reason)
-        outcome = images.record_files(self.store, [file])[0]
+        outcome = db.importing.files.record_files(self.store, [file])[0]
         image_id, held = self.same_content(digest), self.model.held(path)
         if image_id is None and held is not None and self.model.hash_of[held] is None:
             image_id = held
@@ -359,12 +368,12 @@ class Histories(RuleBasedStateMachine):
 
     def told(self) -> tuple[object, ...]:
         """All that counts: the scores, and how many of what."""
-        ids, values = scores.effective(self.store)
-        counted = counts.by_hand_score(self.store), counts.by_state(self.store)
+        ids, values = db.scores.hand_scores.effective(self.store)
+        counted = db.images.counts.by_hand_score(self.store), db.images.counts.by_state(self.store)
         return ids.tolist(), values.tolist(), *counted
 
     def rows(self) -> list[tuple[str, int, float, str | None, bool]]:
-        kept = scores.histories(self.store, list(self.model.hash_of))
+        kept = db.scores.hand_scores.histories(self.store, list(self.model.hash_of))
         return [
             (row.event_id, row.image_id, row.value, row.scorer, row.undone_at is not None)
             for row in kept

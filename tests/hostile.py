@@ -16,18 +16,19 @@ from collection import START
 from shades import SIDE, Brightness, draw_shades
 from sqlalchemy import update
 
-import db.images
-import db.rounds
-import db.scores
-import db.tags
+import db.images.lookup
+import db.images.tags
+import db.scores.events
+import db.scores.queues
+import db.versions.rounds
 from db.records import Event
-from db.schema import VersionRow
-from labeler.importing import import_paths
-from labeler.licences import set_licence
-from labeler.model_prose import SECTIONS, set_prose
-from labeler.project import Project
-from labeler.training import train
-from model.quick import Quick
+from db.store.schema import VersionRow
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
+from labeler.exports.licences import set_licence
+from labeler.exports.models.card_prose import SECTIONS, set_prose
+from labeler.versions.train import train
+from model.training.quick import Quick
 
 RECIPE = Quick(12, features=8, hidden=64, folds=2)
 EVIL = "evil.example"
@@ -137,11 +138,11 @@ def make_label_studio(path: Path) -> Path:
 
 def _fill(project: Project) -> None:
     store = project.store
-    fine = db.images.unscored(store, order="random", limit=1000)
+    fine = db.scores.queues.unscored(store, order="random", limit=1000)
     ids = sorted(image.id for image in fine)
     _score(project, ids[:-4], "first")
-    db.tags.put(store, db.tags.TABLE, {i: list(TAGS) for i in ids[: len(ids) // 2]})
-    db.images.set_groups(store, {i: TEXTS[n % len(TEXTS)] for n, i in enumerate(ids)})
+    db.images.tags.put(store, db.images.tags.TABLE, {i: list(TAGS) for i in ids[: len(ids) // 2]})
+    db.images.lookup.set_groups(store, {i: TEXTS[n % len(TEXTS)] for n, i in enumerate(ids)})
     for section in SECTIONS:
         set_prose(project, section, "\n\n".join(TEXTS[:-2]))
     set_licence(project, HTML + PICTURE, PICTURE)
@@ -153,8 +154,10 @@ def _fill(project: Project) -> None:
         session.execute(
             update(VersionRow).where(VersionRow.id == version.id).values(name=f"v9 {PICTURE}{HTML}")
         )
-    opened = db.rounds.open_round(store, version.id, 0.5)
-    db.rounds.mark_shown(store, opened.id, "false-positive", [(ids[0], 0.9), (ids[1], 0.8)])
+    opened = db.versions.rounds.open_round(store, version.id, 0.5)
+    db.versions.rounds.mark_shown(
+        store, opened.id, "false-positive", [(ids[0], 0.9), (ids[1], 0.8)]
+    )
 
 
 def _score(project: Project, ids: list[int], name: str) -> None:
@@ -171,5 +174,5 @@ def _score(project: Project, ids: list[int], name: str) -> None:
         for number, image_id in enumerate(ids)
         for at, (who, scorer) in enumerate(enumerate((HTML, PICTURE, FORMULA)))
     ]
-    receipts = db.scores.record(project.store, events)
+    receipts = db.scores.events.record(project.store, events)
     assert [receipt.problem for receipt in receipts if not receipt.accepted] == []

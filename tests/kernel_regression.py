@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import root
 from scipy.special import expit, logit
 
-from model import opinion
+from model.estimators import kernel_ordinal
 
 LEVEL = 5  # that answers are about
 
@@ -24,7 +24,7 @@ class KernelRegression:
     def __init__(self, embeddings: np.ndarray, scores: np.ndarray, strength: float) -> None:
         self.known, self.strength, count = unit(embeddings), strength, len(scores)
         apart = np.sqrt(np.maximum(2 - 2 * self.known @ self.known.T, 0))
-        self.width = opinion.WIDTH_SHARE * np.median(apart[np.triu_indices(count, 1)])
+        self.width = kernel_ordinal.WIDTH_SHARE * np.median(apart[np.triu_indices(count, 1)])
         self.size = 1.0
         self.mean = self.kernel(self.known, self.known).mean(axis=0)
         inner = self.centred(self.known, self.known)

@@ -17,8 +17,8 @@ from typing import Any
 
 from live import App, until
 
-import db.scores
-from labeler.project import Project
+import db.scores.hand_scores
+from labeler.core.project import Project
 
 CHUNK = 40
 AT = "2025-03-01T12:00:00+00:00"
@@ -94,7 +94,7 @@ def check_scorers(project: Project, scorers: list[Scorer]) -> None:
         stored = [(event, (image, value)) for event, image, value in rows]
     found = dict(stored)
     assert len(found) == len(stored), "an event is there twice"
-    ids, values = db.scores.effective(project.store)
+    ids, values = db.scores.hand_scores.effective(project.store)
     effective = dict(zip(ids.tolist(), values.tolist(), strict=True))
     for scorer in scorers:
         lost = scorer.kept - found.keys()

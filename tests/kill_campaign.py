@@ -19,10 +19,10 @@ from kill_works import Work, assert_same
 from killing import Commands, Moment
 from store_rows import NOON
 
-import db.scores
+import db.scores.events
 from db.records import Event
-from db.store import Store
-from labeler.project import STORE_FILE
+from db.store.store import Store
+from labeler.core.project import STORE_FILE
 
 SORTS = ("time", "change", "aim", "real")
 
@@ -153,7 +153,7 @@ class Campaign:
                     f"meanwhile-{number}", contents[number % len(contents)], float(number % 11)
                 )
                 event = Event(one.event, "score", ids[one.content], NOON, value=one.value)
-                if db.scores.record(store, [event])[0].accepted:
+                if db.scores.events.record(store, [event])[0].accepted:
                     taken.append(one)
 
 

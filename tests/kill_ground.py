@@ -12,10 +12,10 @@ from PIL import Image
 from shades import draw_shades
 from store_rows import later
 
-import db.images
-import db.scores
+import db.importing.files
+import db.scores.events
 from db.records import Event
-from labeler.project import Project
+from labeler.core.project import Project
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Ground:
 
 def give_all(project: Project) -> None:
     """A score for every picture: the brighter, the better."""
-    by_path = sorted(db.images.ids_by_path(project.store).items())
+    by_path = sorted(db.importing.files.ids_by_path(project.store).items())
     events = [
         Event(
             event_id=f"given-{number}",
@@ -90,4 +90,4 @@ def give_all(project: Project) -> None:
         )
         for number, (_, image_id) in enumerate(by_path)
     ]
-    assert all(receipt.accepted for receipt in db.scores.record(project.store, events))
+    assert all(receipt.accepted for receipt in db.scores.events.record(project.store, events))

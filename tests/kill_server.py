@@ -20,23 +20,23 @@ from typing import Any
 
 from shades import Brightness
 
-import model.encoders
+import model.encoders.names
 
 HEAVY = (
     "alembic.command",
-    "model.lite",
-    "labeler.cli",
-    "labeler.training",
-    "labeler.embedding",
-    "labeler.importing",
-    "labeler.filtering",
-    "labeler.predictors",
-    "labeler.proving",
-    "labeler.exports.kinds",
-    "labeler.exports.imagefolder",
-    "labeler.exports.table_files",
-    "labeler.exports.model_kinds",
-    "labeler.runs",
+    "model.encoders.lite",
+    "labeler.cli.main",
+    "labeler.versions.train",
+    "labeler.embedding.embed",
+    "labeler.collection.importing",
+    "labeler.prediction.filter",
+    "labeler.versions.inference",
+    "labeler.versions.calibration",
+    "labeler.exports.datasets.export",
+    "labeler.exports.datasets.formats.imagefolder",
+    "labeler.exports.datasets.formats.dataset",
+    "labeler.exports.models.export",
+    "labeler.core.jobs.runner",
     "pyarrow.parquet",
 )
 CHANGES = ("os.rename", "os.remove", "os.link", "os.symlink", "os.mkdir", "os.truncate")
@@ -73,8 +73,8 @@ def run(told: dict[str, Any]) -> int:
     # A file object of its own: the parent's would share its buffer.
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="backslashreplace")
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace")
-    from labeler.cli import labeler
-    from labeler.cli_edge import OWN_PROCESS
+    from labeler.cli.common import OWN_PROCESS
+    from labeler.cli.main import labeler
 
     watch = Watch(told["watched"], told["die_at"])
     sys.addaudithook(watch)
@@ -97,7 +97,7 @@ def serve() -> None:
     for name in HEAVY:
         import_module(name)
     if "tiny" in sys.argv[1:]:
-        model.encoders.load_encoder = lambda _name: Brightness()
+        model.encoders.names.load_encoder = lambda _name: Brightness()
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     print("ready", file=answers, flush=True)
     for line in sys.stdin:

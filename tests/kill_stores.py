@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kill_works import Results, Work
 
-from labeler.project import STORE_FILE
+from labeler.core.project import STORE_FILE
 
 ASSETS = Path(__file__).parent / "assets"
 

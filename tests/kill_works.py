@@ -161,8 +161,8 @@ def _weights(file: Path) -> dict[str, Any]:
 
 def _check_heads(folder: Path, _whole: Results) -> None:
     """Every version in the store has its files, and whatever has a head's name can be read."""
-    from labeler.opinions import Opinion
-    from model.head_files import load_head
+    from model.estimators.kernel_ordinal import Opinion
+    from model.heads.head_files import load_head
 
     models = folder / "project" / "models"
     for (name,) in rows(folder, "SELECT name FROM versions"):

@@ -113,7 +113,7 @@ class Commands:
     def _run_real(self, words: list[str], moment: Moment, started: float) -> int:
         with self._log.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "labeler", *words],
+                [sys.executable, "-P", "-m", "labeler.cli", *words],
                 stdout=log,
                 stderr=log,
                 env=self._environment,

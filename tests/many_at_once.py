@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import httpx2
 from sqlalchemy import select
 
+from db.jobs import request_stop
 from db.records import Run
-from db.runs import request_stop
-from db.schema import HandScoreRow
-from labeler.project import Project
-from labeler.runs import FOLLOW_SECONDS, follow, start_run
+from db.store.schema import HandScoreRow
+from labeler.core.jobs.runner import FOLLOW_SECONDS, follow, start_run
+from labeler.core.project import Project
 
 PEOPLE = ("ann", "ben", "cleo", "dan")
 MOST_AT_ONCE = 12  # scores in a batch

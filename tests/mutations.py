@@ -122,7 +122,7 @@ def whole_files() -> dict[str, bytes]:
 
 def _heic(image: Image.Image) -> dict[str, bytes]:
     """Only where the package for it is installed."""
-    from labeler.formats import _load_plugins
+    from model.images.formats import _load_plugins
 
     _load_plugins()
     return {"a.heic": saved("HEIF", image)} if "HEIF" in Image.SAVE else {}

@@ -15,11 +15,11 @@ from collection import add_version
 from exported import FORMULA, UNICODE, embed, image_ids, score
 from pictures import make_jpeg
 
-import db.images
-import db.scores
-import db.tags
-from labeler.importing import import_paths
-from labeler.project import Project
+import db.images.tags
+import db.importing.files
+import db.scores.hand_scores
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
 
 ASSETS = Path(__file__).parent / "assets" / "peers"
 PLACEHOLDER = "ROOT-OF-THE-RUN"  # in kept texts, for its folder without the first /
@@ -62,11 +62,11 @@ def make_handed_over(folder: Path) -> Project:
     """The pictures, two people's scores, one taken back, tags, embeddings, a version."""
     draw(folder)
     project = make_unscored(folder)
-    ids = {Path(path).name: i for path, i in db.images.ids_by_path(project.store).items()}
+    ids = {Path(path).name: i for path, i in db.importing.files.ids_by_path(project.store).items()}
     embed(project, image_ids(project))
     for scorer, given in SCORES.items():
         score(project, [(ids[name], value) for name, value in given.items()], scorer)
-    db.tags.put(project.store, db.tags.TABLE, {ids["a.jpg"]: ["@home", "cat"]})
+    db.images.tags.put(project.store, db.images.tags.TABLE, {ids["a.jpg"]: ["@home", "cat"]})
     add_version(project, noise=0.05, note="first")
     return project
 
@@ -74,10 +74,11 @@ def make_handed_over(folder: Path) -> Project:
 def given_by(project: Project) -> dict[str, dict[str, float]]:
     """By scorer and file name the latest scores."""
     names = {
-        image_id: Path(path).name for path, image_id in db.images.ids_by_path(project.store).items()
+        image_id: Path(path).name
+        for path, image_id in db.importing.files.ids_by_path(project.store).items()
     }
     given: dict[str, dict[str, float]] = defaultdict(dict)
-    for scorer, (ids, values) in db.scores.by_scorer(project.store).items():
+    for scorer, (ids, values) in db.scores.hand_scores.by_scorer(project.store).items():
         for image_id, value in zip(ids.tolist(), values.tolist(), strict=True):
             given[scorer or ""][names[image_id]] = value
     return dict(given)

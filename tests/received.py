@@ -25,10 +25,10 @@ from click.testing import CliRunner
 from collection import draw_pictures, make_collection
 from PIL import Image
 
-from labeler.cli import labeler
-from labeler.importing import import_paths
-from labeler.project import STORE_FILE
-from labeler.training import train
+from labeler.cli.main import labeler
+from labeler.collection.importing import import_paths
+from labeler.core.project import STORE_FILE
+from labeler.versions.train import train
 
 ASSETS = Path(__file__).parent / "assets"
 LONG_AGO = 1_600_000_000

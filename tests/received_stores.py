@@ -21,15 +21,19 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from store_rows import event
 
-import db.scores
-import db.tags
-from db import rounds, runs, versions
-from db.schema import Base
+import db.images.tags
+import db.jobs
+import db.scores.events
+import db.versions.registry
+import db.versions.rounds
+from db.store.schema import Base
 from labeler.app import project as app_project
-from labeler.app.serving import current_project, middleware, routes
-from labeler.cli import labeler
-from labeler.doctor import examine
-from labeler.project import STORE_FILE
+from labeler.app.project import current_project
+from labeler.app.routes.json_api import routes
+from labeler.app.security.request_guards import middleware
+from labeler.cli.main import labeler
+from labeler.core.project import STORE_FILE
+from labeler.maintenance.doctor import examine
 
 HOST = "http://127.0.0.1:8501"
 OURS = {"X-Labeler": "1", "Origin": HOST}
@@ -41,12 +45,12 @@ def make_filled(folder: Path) -> Path:
     project = make_collection(folder, images=24, scored=18)
     add_version(project, 0.1, "the first")
     add_version(project, 0.2, "the second")
-    active = versions.active(project.store)
+    active = db.versions.registry.active(project.store)
     assert active is not None
-    review = rounds.open_round(project.store, active.id, 0.5)
-    rounds.mark_shown(project.store, review.id, "false-positive", [(4, 0.8), (5, 0.9)])
+    review = db.versions.rounds.open_round(project.store, active.id, 0.5)
+    db.versions.rounds.mark_shown(project.store, review.id, "false-positive", [(4, 0.8), (5, 0.9)])
     given = {"queue": "false-positive", "shown_version": active.name, "shown_prediction": 0.8}
-    db.scores.record(
+    db.scores.events.record(
         project.store,
         [
             event("corrected", "score", 4, value=1, scorer="bob", **given),
@@ -56,10 +60,10 @@ def make_filled(folder: Path) -> Path:
             event("undo", "undo", undoes="taken back"),
         ],
     )
-    run, _ = runs.start(project.store, "train", {"note": "x"}, pid=1)
-    runs.beat(project.store, run.id, 3, 10, "training", curve=[{"step": 0, "train": 1.5}])
-    runs.finish(project.store, run.id, "done", version_id=1)
-    db.tags.put(project.store, db.tags.TABLE, {1: ["sky"], 2: ["sky", "night"]})
+    run, _ = db.jobs.start(project.store, "train", {"note": "x"}, pid=1)
+    db.jobs.beat(project.store, run.id, 3, 10, "training", curve=[{"step": 0, "train": 1.5}])
+    db.jobs.finish(project.store, run.id, "done", version_id=1)
+    db.images.tags.put(project.store, db.images.tags.TABLE, {1: ["sky"], 2: ["sky", "night"]})
     settings = {"licences": '{"": "CC0"}', "audit_every": "7", "effective_rule": "latest"}
     for name, value in settings.items():
         project.store.set_setting(name, value)
@@ -288,7 +292,7 @@ def look(folder: Path, pages: tuple[str, ...] = PAGES) -> list[str]:
     """What the pages show that is no sentence."""
     from streamlit.testing.v1 import AppTest
 
-    from labeler.app.navigation import page_file
+    from labeler.app.widgets.navigation import page_file
 
     os.environ["LABELER_PROJECT"] = str(folder)
     broken = []

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 from sqlalchemy import update
 
-import db.embeddings
-import db.images
-import db.scores
-import db.versions
+import db.images.embeddings
+import db.importing.files
+import db.scores.hand_scores
+import db.versions.predictions
+import db.versions.registry
 from db.records import NewVersion, Predictions, Version
-from db.schema import ImageRow
-from labeler.cards import Card
-from labeler.project import Project
+from db.store.schema import ImageRow
+from labeler.core.project import Project
+from labeler.review.cards.card import Card
 
 # A difference hash with half of its bits set: it says something.
 LOOK = 0x0F0F_3355_0F0F_3355
@@ -28,15 +29,15 @@ def add(
 
     `opinion` holds hand scores that the second opinion is nearly sure of; without it there is none.
     """
-    ids, values = db.scores.effective(project.store)
+    ids, values = db.scores.hand_scores.effective(project.store)
     usual = {
         i: v / 10 + (0.1 if v < 5 else -0.1) for i, v in zip(ids.tolist(), values, strict=True)
     }
     unseen = np.array(list((usual | (out_of_fold or {})).values()), dtype=np.float32)
-    version = db.versions.add(
+    version = db.versions.registry.add(
         project.store,
         NewVersion(
-            name=db.versions.next_name(project.store),
+            name=db.versions.registry.next_name(project.store),
             parent=None,
             encoder=project.encoder,
             recipe="quick",
@@ -55,7 +56,9 @@ def add(
             if image_id in opinion:
                 exceed[row] = np.where(np.arange(1, 11) <= opinion[image_id], 0.98, 0.02)
     scores = np.array([predictions[int(i)] for i in wanted], dtype=np.float32)
-    db.versions.put_predictions(project.store, version.id, Predictions(wanted, scores, exceed))
+    db.versions.predictions.put_predictions(
+        project.store, version.id, Predictions(wanted, scores, exceed)
+    )
     return version
 
 
@@ -65,26 +68,26 @@ def ids(cards: list[Card]) -> list[int]:
 
 def scatter(project: Project) -> None:
     """Embeddings at random: no image is like another."""
-    encoder = db.embeddings.encoder(project.store, project.encoder)
-    everyone = np.array(sorted(db.images.ids_by_path(project.store).values()))
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
+    everyone = np.array(sorted(db.importing.files.ids_by_path(project.store).values()))
     vectors = np.random.default_rng(3).normal(size=(len(everyone), encoder.width))
-    db.embeddings.put(project.store, encoder.id, everyone, vectors.astype(np.float32))
+    db.images.embeddings.put(project.store, encoder.id, everyone, vectors.astype(np.float32))
 
 
 def spread_out(project: Project, image_ids: list[int]) -> None:
     """Embeddings that are nothing alike for these images."""
-    encoder = db.embeddings.encoder(project.store, project.encoder)
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
     vectors = np.eye(8, dtype=np.float32)[: len(image_ids)]
-    db.embeddings.put(project.store, encoder.id, np.array(image_ids), vectors)
+    db.images.embeddings.put(project.store, encoder.id, np.array(image_ids), vectors)
 
 
 def look_alike(project: Project, image_ids: list[int], look: int = LOOK) -> None:
     """One picture, each time re-encoded: hashes one bit apart, embeddings hardly."""
-    encoder = db.embeddings.encoder(project.store, project.encoder)
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
     vectors = np.zeros((len(image_ids), encoder.width), dtype=np.float32)
     vectors[:, image_ids[0] % encoder.width] = -1
     vectors[:, (image_ids[0] + 1) % encoder.width] = np.linspace(0, 0.2, len(image_ids))
-    db.embeddings.put(project.store, encoder.id, np.array(image_ids), vectors)
+    db.images.embeddings.put(project.store, encoder.id, np.array(image_ids), vectors)
     for number, image_id in enumerate(image_ids):
         set_look(project, image_id, look ^ (1 << number))
 

@@ -173,8 +173,8 @@ def pouring(world: Any, disk: Path, _name: str, steps: int) -> Iterator[Trial]:
 
 def pour(project: Path, telling: int) -> None:
     """Says what was acknowledged, then why no more was, and is gone without closing anything."""
-    from labeler.labels import label_one
-    from labeler.project import Project
+    from labeler.core.project import Project
+    from labeler.scoring.label import label_one
 
     said = NEVER
     try:
@@ -193,21 +193,21 @@ def background(world: Any, disk: Path, _name: str, steps: int) -> Iterator[Trial
     """An import that the app started, on a disk that fills under it; its row says so afterwards."""
     from fault_world import COMMANDS, outcome
 
-    from labeler import runs
-    from labeler.project import Project
+    from labeler.core.jobs import runner
+    from labeler.core.project import Project
 
     command = COMMANDS["import"]
     for step in range(steps):
         opened = Project.open(world.put(command, disk))
         params = {"paths": [str(world.pictures)], "embed": False}
         with ballast(disk, 400_000 + 150_000 * step):
-            run = runs.start_run(opened, "import", params)
+            run = runner.start_run(opened, "import", params)
             while alive(run.pid) and room(disk) > 60_000:
                 time.sleep(0.05)  # between two looks
-        ended = runs.follow(opened, run.id)
+        ended = runner.follow(opened, run.id)
         said = ended.message or ""
         wrong = [] if "make room" in said or ended.state == "done" else [f"its row says {said}"]
-        again = runs.follow(opened, runs.start_run(opened, "import", params).id)
+        again = runner.follow(opened, runner.start_run(opened, "import", params).id)
         known = outcome(disk)
         if again.state != "done" or known["sound"] != ["('ok',)"] or len(known["images"]) != 34:
             wrong.append(f"not mended by room: {again.message} {known}")

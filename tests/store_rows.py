@@ -13,9 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from db import embeddings, images, scores, versions
+import db.images.embeddings
+import db.images.sources
+import db.importing.files
+import db.scores.events
+import db.scores.hand_scores
+import db.versions.registry
 from db.records import Event, ImportedFile, NewVersion, Predictions, Receipt, Version
-from db.store import Store
+from db.store.store import Store
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -58,9 +63,9 @@ def picture(number: int, source_id: int = 1, **changes: Any) -> ImportedFile:
 
 def add_images(store: Store, count: int, source: str = "drawings", first: int = 0) -> list[int]:
     """Ids of `count` new images of that source."""
-    source_id = images.add_source(store, source, "/pictures", None).id
+    source_id = db.images.sources.add_source(store, source, "/pictures", None).id
     files = [picture(number, source_id) for number in range(first, first + count)]
-    return [outcome.image_id for outcome in images.record_files(store, files)]
+    return [outcome.image_id for outcome in db.importing.files.record_files(store, files)]
 
 
 def event(event_id: str, kind: str, image_id: int = 0, **details: Any) -> Event:
@@ -71,20 +76,22 @@ def event(event_id: str, kind: str, image_id: int = 0, **details: Any) -> Event:
 
 def score(store: Store, image_id: int, value: float, **details: Any) -> Receipt:
     """One score under an event id of its own."""
-    already = len(scores.history(store, image_id))
+    already = len(db.scores.hand_scores.history(store, image_id))
     event_id = details.pop("event_id", f"image-{image_id}-{already}")
-    return scores.record(store, [event(event_id, "score", image_id, value=value, **details)])[0]
+    return db.scores.events.record(
+        store, [event(event_id, "score", image_id, value=value, **details)]
+    )[0]
 
 
 def add_encoder(store: Store, identity: str = "lite", width: int = 4) -> int:
-    return embeddings.register_encoder(store, identity, width, False, {"size": 224}).id
+    return db.images.embeddings.register_encoder(store, identity, width, False, {"size": 224}).id
 
 
 def add_version(store: Store, name: str | None = None, **changes: Any) -> Version:
     """A version trained on all scores there are, with its out-of-fold predictions exact."""
-    ids, values = scores.effective(store)
+    ids, values = db.scores.hand_scores.effective(store)
     new = NewVersion(
-        name=name or versions.next_name(store),
+        name=name or db.versions.registry.next_name(store),
         parent=None,
         encoder="lite",
         recipe="quick",
@@ -94,7 +101,7 @@ def add_version(store: Store, name: str | None = None, **changes: Any) -> Versio
         scored_values=values,
         out_of_fold=Predictions(ids, (values / 10).astype(np.float32), folds=ids % 5),
     )
-    return versions.add(store, replace(new, **changes))
+    return db.versions.registry.add(store, replace(new, **changes))
 
 
 def later(minutes: float) -> datetime:

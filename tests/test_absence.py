@@ -17,13 +17,14 @@ from click.testing import CliRunner
 from pictures import jpeg_bytes, make_jpeg, noise_image
 from test_archives import shard
 
-from db import images
-from labeler.absence import Absence
-from labeler.cli import labeler
-from labeler.errors import BadInput
-from labeler.importing import import_paths
-from labeler.pictures import preview_path
-from labeler.project import STORE_FILE, Project
+import db.images.lookup
+import db.images.sources
+from labeler.cli.main import labeler
+from labeler.collection.importing import import_paths
+from labeler.collection.missing_files import Absence
+from labeler.core.archives.opening import preview_path
+from labeler.core.errors import BadInput
+from labeler.core.project import STORE_FILE, Project
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 
 def states(project: Project) -> dict[str, int]:
-    return images.count_by_state(project.store)
+    return db.images.lookup.count_by_state(project.store)
 
 
 @pytest.mark.parametrize("folder", [".hidden", "@eaDir", "#recycle", "deep/.trash/more"])
@@ -131,7 +132,7 @@ def test_a_persons_own_folder_is_read_in_a_project_among_the_pictures(
     make_jpeg(tmp_path / "large.jpg", 3, (900, 700))
     project = Project.create(tmp_path, encoder="lite")
     first = import_paths(project, [tmp_path])
-    image = images.find_by_path(project.store, str(tmp_path / "large.jpg"))
+    image = db.images.lookup.find_by_path(project.store, str(tmp_path / "large.jpg"))
     assert image is not None and preview_path(project, image.content_hash or "").is_file()
     again = import_paths(project, [tmp_path])
     assert (first.new, again.found, again.known) == (3, 3, 3)
@@ -166,12 +167,12 @@ def test_what_is_expected_reaches_the_pictures(project: Project, tmp_path: Path)
     import_paths(project, [pics])
     import_paths(project, [pics], source="portraits")
     import_paths(project, [pics], expect=(0, 1))
-    (only,) = images.counts_by_source(project.store)
+    (only,) = db.images.sources.counts_by_source(project.store)
     assert (only.source.name, only.source.expect_high, only.images) == ("portraits", 1.0, 2)
     import_paths(project, [pics / "sub"], expect=(5, 6))  # a part becomes a source of its own
     found = {
         each.source.name: (each.source.expect_high, each.images)
-        for each in images.counts_by_source(project.store)
+        for each in db.images.sources.counts_by_source(project.store)
     }
     assert found == {"portraits": (1.0, 1), "sub": (6.0, 1)}
 
@@ -188,7 +189,7 @@ def test_no_source_stays_without_a_picture(project: Project, tmp_path: Path) -> 
     (tmp_path / "empty").mkdir()
     make_jpeg(tmp_path / "pics" / "a.jpg")
     import_paths(project, [tmp_path / "empty", tmp_path / "pics"])
-    assert [source.name for source in images.sources(project.store)] == ["pics"]
+    assert [source.name for source in db.images.sources.sources(project.store)] == ["pics"]
 
 
 def test_a_copy_of_what_may_not_be_looked_at_is_a_copy(
@@ -210,7 +211,7 @@ def test_a_copy_of_what_may_not_be_looked_at_is_a_copy(
     monkeypatch.setattr(os, "lstat", refuse)
     summary = import_paths(project, [copy.parent])
     assert (summary.duplicates, summary.moved) == (1, 0)
-    image = images.find_by_path(project.store, str(copy))
+    image = db.images.lookup.find_by_path(project.store, str(copy))
     assert image is not None and (image.path, image.source) == (str(closed), "closed")
 
 
@@ -229,7 +230,7 @@ def test_an_expectation_is_not_lost_without_a_word(
         told = import_paths(project, [folder.rename(tmp_path / "all")]).no_more_expected
     else:
         told = import_paths(project, [tmp_path / "pics"], source="all").no_more_expected
-    expected = {each.name: each.expect_high for each in images.sources(project.store)}
+    expected = {each.name: each.expect_high for each in db.images.sources.sources(project.store)}
     if way == "whole":
         assert (told, expected) == ([], {"all": 2})
         return

@@ -22,27 +22,31 @@ from foreign_project import (
     make,
 )
 
-import db.embeddings
-import db.images
-import db.rounds
-import db.runs
-import db.scores
-import db.versions
+import db.images.embeddings
+import db.images.lookup
+import db.jobs
+import db.scores.hand_scores
+import db.versions.predictions
+import db.versions.registry
+import db.versions.rounds
 from db.records import Version
-from labeler import comparing, explore, moving, scoring
-from labeler.adopting import adopt
-from labeler.auditing import audit_report
-from labeler.embedding_predictions import predict_embeddings
-from labeler.exports.model_kinds import export_as
-from labeler.figures import figures, with_figures
-from labeler.project import Project
-from labeler.review import note_shown, review_cards, review_page
-from labeler.rounds import advice, round_reports
-from labeler.slices import slice_report
-from labeler.status import read_status
-from labeler.training import train
-from model import metrics
-from model.quick import Quick
+from labeler.core.project import Project
+from labeler.core.status import read_status
+from labeler.exports.models.export import export_as
+from labeler.prediction.predict_embeddings import predict_embeddings
+from labeler.review import what_if
+from labeler.review.pages import note_shown, review_cards, review_page
+from labeler.scoring import events
+from labeler.versions import browse
+from labeler.versions.adopt import adopt
+from labeler.versions.evaluation import compare
+from labeler.versions.evaluation.audit import audit_report
+from labeler.versions.evaluation.figures import figures, with_figures
+from labeler.versions.evaluation.rounds import advice, round_reports
+from labeler.versions.evaluation.slices import slice_report
+from labeler.versions.train import train
+from model.evaluation import metrics
+from model.training.quick import Quick
 
 SHORT = Quick(steps=12, features=8, hidden=64, folds=2)
 
@@ -68,10 +72,10 @@ def laion(project: Project, made: Path) -> Version:
 
 def test_the_first_session_can_be_ordered_by_it(project: Project, laion: Version) -> None:
     said = dict(zip(all_ids(project), expected(), strict=True))
-    offer = scoring.next_images(project, "thin", limit=12, exclude=())
+    offer = events.next_images(project, "thin", limit=12, exclude=())
     of_12 = [said[image.id] for image in offer.images if image.id not in offer.draws]
     assert max(of_12) - min(of_12) > 0.3, "from all over the scale"
-    best = scoring.next_images(project, "best", limit=12, exclude=())
+    best = events.next_images(project, "best", limit=12, exclude=())
     shown = [image.id for image in best.images if image.id not in best.draws]
     ranked = sorted(said, key=lambda i: (-said[i], -i))
     assert shown == [image_id for image_id in ranked if image_id not in best.draws][: len(shown)]
@@ -96,10 +100,10 @@ def test_it_can_be_reviewed_without_any_hand_score(
 def score(project: Project, values: dict[int, float], queue: str = "score") -> None:
     raw = [
         {"event": f"{queue}-{i}", "kind": "score", "image": i, "score": v, "queue": queue}
-        | {"version": getattr(db.versions.active(project.store), "name", None)}
+        | {"version": getattr(db.versions.registry.active(project.store), "name", None)}
         for i, v in values.items()
     ]
-    assert all(receipt.accepted for receipt in scoring.take_events(project, raw))
+    assert all(receipt.accepted for receipt in events.take_events(project, raw))
 
 
 def test_hand_scores_tell_how_far_it_is_to_be_trusted(project: Project, laion: Version) -> None:
@@ -129,7 +133,7 @@ def test_its_figures_are_on_all_hand_scores_with_intervals(
     assert figures(project, laion).metrics["mae"] == {"value": None, "low": None, "high": None}
     give_scores(project, all_ids(project)[:30])
     found = figures(project, laion)
-    _, values = db.scores.effective(project.store)
+    _, values = db.scores.hand_scores.effective(project.store)
     truth = metrics.measure(expected()[:30], values / 10, 0.5)
     assert found.judged == 30
     assert found.metrics["mae"]["value"] == pytest.approx(truth["mae"]["value"], abs=1e-4)
@@ -142,22 +146,22 @@ def test_a_version_trained_after_it_is_compared_with_it(project: Project, laion:
     give_scores(project, all_ids(project)[:30])
     own = train(project, recipe=SHORT)
     assert (own.name, own.parent, own.active) == ("v1.0", laion.name, True)
-    found = comparing.compare(project, own, laion)
+    found = compare.compare(project, own, laion)
     assert found.shared == 30
     by_name = {change.measure: change for change in found.changes}
     said = figures(project, laion).metrics
     assert by_name["mae"].old == pytest.approx(said["mae"]["value"])
-    curve = comparing.curve(project, laion)
+    curve = compare.curve(project, laion)
     assert curve is not None
     assert not np.isnan(curve.recall).any()
-    assert comparing.moved_most(project, own, laion, limit=3)
+    assert compare.moved_most(project, own, laion, limit=3)
 
 
 def test_a_round_of_reviewing_it_ends_with_the_training(project: Project, laion: Version) -> None:
     shown = [card.image.id for card in review_page(project, "false-positive", limit=4).cards]
     note_shown(project, "false-positive", shown)
     score(project, dict.fromkeys(shown, 1.0), "false-positive")
-    told = moving.moving(project, all_ids(project)[:5])
+    told = what_if.moving(project, all_ids(project)[:5])
     assert told.corrections == len(shown)
     assert all(0 <= each.after <= 1 for each in told.moved)
     give_scores(project, [i for i in all_ids(project) if i not in shown][:30])
@@ -173,7 +177,7 @@ def test_adding_one_ends_no_round(project: Project, made: Path) -> None:
     own = train(project, recipe=SHORT)
     review_page(project, "false-positive", limit=4)
     adopt(project, made / LAION, activate=True)
-    opened = db.rounds.found_open(project.store, own.id)
+    opened = db.versions.rounds.found_open(project.store, own.id)
     assert opened is not None
     assert opened.finished_at is None
 
@@ -190,9 +194,9 @@ def test_every_report_works_with_it_alone(project: Project, laion: Version) -> N
     assert audit_report(project).active is not None
     assert advice(project, round_reports(project), audit_report(project)).sentence
     assert slice_report(project, "source").judged == 0
-    band = explore.Band(version=laion.name, low=0.5)
-    assert explore.browse(project, band).total == int((expected() >= 0.5).sum())
-    [told] = explore.story(project, all_ids(project)[0]).predictions
+    band = browse.Band(version=laion.name, low=0.5)
+    assert browse.browse(project, band).total == int((expected() >= 0.5).sum())
+    [told] = browse.story(project, all_ids(project)[0]).predictions
     assert (told.version, told.trained_on, told.out_of_fold) == (laion.name, False, None)
     for command in (["status"], ["review"], ["audit"], ["rounds"], ["slices"]):
         call(project, *command)
@@ -200,12 +204,12 @@ def test_every_report_works_with_it_alone(project: Project, laion: Version) -> N
 
 
 def test_it_audits_the_random_sample(project: Project, laion: Version) -> None:
-    offer = scoring.next_images(project, "random", limit=IMAGES, exclude=())
+    offer = events.next_images(project, "random", limit=IMAGES, exclude=())
     raw = [
         {"event": f"e{image.id}", "kind": "score", "image": image.id, "score": 7, "draw": True}
         for image in offer.images
     ]
-    assert all(receipt.accepted for receipt in scoring.take_events(project, raw))
+    assert all(receipt.accepted for receipt in events.take_events(project, raw))
     active = audit_report(project).active
     assert active is not None
     assert (active.audit.judged, active.unpredicted) == (IMAGES, 0)
@@ -219,7 +223,7 @@ def test_it_exports_as_a_pair_that_can_be_added_elsewhere(
     other = Project.open(tmp_path / "other")
     [file] = (tmp_path / "out").glob("*.safetensors")
     version = adopt(other, file, name="again")
-    made_by_it = db.versions.predictions(other.store, version.id).scores
+    made_by_it = db.versions.predictions.predictions(other.store, version.id).scores
     np.testing.assert_allclose(made_by_it, expected(), atol=1e-5)
     other.close()
 

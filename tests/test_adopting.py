@@ -29,21 +29,22 @@ from foreign_project import (
 )
 from safetensors.torch import load_file
 
-import db.embeddings
-import db.images
-import db.rounds
-import db.runs
-import db.scores
-import db.versions
+import db.images.embeddings
+import db.images.lookup
+import db.jobs
+import db.scores.hand_scores
+import db.versions.predictions
+import db.versions.registry
+import db.versions.rounds
 from db.errors import StoreError
 from db.records import Version
-from labeler import runs
-from labeler.adopting import adopt, name_of
-from labeler.errors import BadInput, Stopped
-from labeler.predictors import score_embeddings
-from labeler.project import Project
+from labeler.core.errors import BadInput, Stopped
+from labeler.core.jobs import runner
+from labeler.core.project import Project
+from labeler.versions.adopt import adopt, name_of
+from labeler.versions.inference import score_embeddings
 from model.errors import ModelError
-from model.head_files import load_head
+from model.heads.head_files import load_head
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_it_is_active_and_has_predicted_all_images_as_its_own_program_would(
     project: Project, laion: Version
 ) -> None:
     assert (laion.name, laion.active, laion.is_foreign) == ("sac+logos+ava1-l14", True, True)
-    made = db.versions.predictions(project.store, laion.id)
+    made = db.versions.predictions.predictions(project.store, laion.id)
     assert made.image_ids.tolist() == all_ids(project)
     assert made.exceed is None
     np.testing.assert_allclose(made.scores, expected(), atol=1e-5)
@@ -96,7 +97,7 @@ def test_only_our_own_file_is_read_from_then_on(
 
 def test_another_scale_shows_it_otherwise(project: Project, made: Path) -> None:
     version = adopt(project, made / LAION, scale=(3, 8), note="stretched")
-    made_by_it = db.versions.predictions(project.store, version.id).scores
+    made_by_it = db.versions.predictions.predictions(project.store, version.id).scores
     np.testing.assert_allclose(made_by_it, expected(3, 8), atol=1e-5)
     assert version.note == "stretched"
 
@@ -109,11 +110,11 @@ def test_it_becomes_active_only_where_none_is_or_it_is_said(
     shown = []
 
     def look(done: int, total: int, what: str) -> None:
-        shown.append(db.versions.active(project.store))
+        shown.append(db.versions.registry.active(project.store))
 
     assert adopt(project, file, name="third", activate=True, progress=look).active
     assert shown[0] == laion, "half of the predictions are shown"
-    active = db.versions.active(project.store)
+    active = db.versions.registry.active(project.store)
     assert active is not None
     assert active.name == "third"
 
@@ -135,7 +136,7 @@ def test_the_encoder_must_be_the_projects(project: Project, made: Path) -> None:
         adopt(project, made / B32, encoder="lite")
     with pytest.raises(ModelError, match="no encoder named"):
         adopt(project, made / B32, encoder="clip")
-    assert len(db.versions.history(project.store)) == 1
+    assert len(db.versions.registry.history(project.store)) == 1
     assert len(list(project.models.iterdir())) == 2, "nothing is left of what was refused"
 
 
@@ -145,7 +146,7 @@ def test_one_that_normalises_reads_normalised_embeddings_too(made: Path, tmp_pat
     unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
     fill(project, made / "pictures", unit, normalised=True)
     version = adopt(project, made / LAION)
-    made_by_it = db.versions.predictions(project.store, version.id).scores
+    made_by_it = db.versions.predictions.predictions(project.store, version.id).scores
     np.testing.assert_allclose(made_by_it, expected(), atol=1e-5)
     with pytest.raises(BadInput, match="CityAesthetics-Anime"):
         adopt(project, made / CITY)
@@ -202,11 +203,11 @@ def test_what_is_interrupted_goes_on_when_it_is_made_active(project: Project, ma
 
     with pytest.raises(Stopped):
         adopt(project, made / LAION, name="slow", activate=False, progress=stop)
-    version = db.versions.by_name(project.store, "slow")
+    version = db.versions.registry.by_name(project.store, "slow")
     assert version is not None
-    assert not len(db.versions.predictions(project.store, version.id))
+    assert not len(db.versions.predictions.predictions(project.store, version.id))
     call(project, "versions", "activate", "slow")
-    assert len(db.versions.predictions(project.store, version.id)) == IMAGES
+    assert len(db.versions.predictions.predictions(project.store, version.id)) == IMAGES
 
 
 def test_the_commands_add_list_and_activate(project: Project, made: Path) -> None:
@@ -240,12 +241,12 @@ def test_the_commands_add_list_and_activate(project: Project, made: Path) -> Non
 
 def test_a_run_adds_it_in_the_background(project: Project, made: Path) -> None:
     params = {"path": str(made / LAION), "scale": [0, 10], "activate": True}
-    run, _ = runs.begin(project, "adopt", params)
-    ended = runs.work(project, run.id)
+    run, _ = runner.begin(project, "adopt", params)
+    ended = runner.work(project, run.id)
     assert (ended.state, ended.message) == ("done", "Added sac+logos+ava1-l14.")
     assert ended.version == "sac+logos+ava1-l14"
-    run, _ = runs.begin(project, "adopt", params)
-    assert "already" in (runs.work(project, run.id).message or "")
+    run, _ = runner.begin(project, "adopt", params)
+    assert "already" in (runner.work(project, run.id).message or "")
 
 
 def test_a_version_row_that_can_not_be_kept_leaves_no_file(
@@ -254,7 +255,7 @@ def test_a_version_row_that_can_not_be_kept_leaves_no_file(
     def fail(*_given: object, **_more: object) -> Version:
         raise StoreError("The disk is full.")
 
-    monkeypatch.setattr(db.versions, "add", fail)
+    monkeypatch.setattr(db.versions.registry, "add", fail)
     with pytest.raises(StoreError):
         adopt(project, made / LAION)
     assert not list(project.models.iterdir())

@@ -13,13 +13,13 @@ import pytest
 from collection import add_version, give_scores, make_collection
 from test_pages import all_markdown, button, opened, watched, words_of_errors
 
-import db.images
-import db.runs
-import db.versions
+import db.importing.files
+import db.jobs
+import db.versions.registry
 from db.records import Version
-from labeler import runs
-from labeler.adopting import adopt
-from labeler.project import Project
+from labeler.core.jobs import runner
+from labeler.core.project import Project
+from labeler.versions.adopt import adopt
 
 WIDTH = 8
 
@@ -70,7 +70,7 @@ def test_the_button_starts_a_run_with_all_that_was_asked(
     page.checkbox[0].check().run()
     button(page, "Add the head").click().run()
     assert not page.exception
-    run = db.runs.latest(served.store, "adopt")
+    run = db.jobs.latest(served.store, "adopt")
     assert run is not None
     assert run.params == {
         "path": str(file),
@@ -83,16 +83,16 @@ def test_the_button_starts_a_run_with_all_that_was_asked(
 
 
 def test_while_it_is_added_the_page_shows_how_far_it_is(served: Project) -> None:
-    run, _ = db.runs.start(served.store, "adopt", {})
-    db.runs.beat(served.store, run.id, 30, 40, "predicting")
+    run, _ = db.jobs.start(served.store, "adopt", {})
+    db.jobs.beat(served.store, run.id, 30, 40, "predicting")
     page = opened("train")
     assert "head-file" not in [each.key for each in page.text_input]
     assert {"kind": "adopt", "run": run.id} in watched(page)
 
 
 def test_a_head_that_does_not_fit_is_told_on_the_page(served: Project, tmp_path: Path) -> None:
-    run, _ = runs.begin(served, "adopt", {"path": str(head_file(tmp_path))})
-    runs.work(served, run.id)
+    run, _ = runner.begin(served, "adopt", {"path": str(head_file(tmp_path))})
+    runner.work(served, run.id)
     told = words_of_errors(opened("train"))
     assert "doesn't tell whose embeddings of 8 values it reads" in told
 
@@ -110,7 +110,7 @@ def test_without_hand_scores_it_has_no_figures_and_says_why(served: Project) -> 
 
 def test_with_hand_scores_it_is_judged_by_all_of_them(served: Project) -> None:
     version = added(served)
-    give_scores(served, sorted(db.images.ids_by_path(served.store).values())[:30])
+    give_scores(served, sorted(db.importing.files.ids_by_path(served.store).values())[:30])
     page = opened("train")
     assert "its figures are on all 30 scored images" in all_markdown(page)
     assert "(" in page.dataframe[0].value[version.name][0], "an interval"

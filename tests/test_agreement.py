@@ -15,17 +15,19 @@ from click.testing import CliRunner
 from collection import START, make_collection
 from scipy.stats import spearmanr
 
-import db.images
-import db.scores
+import db.images.lookup
+import db.importing.files
+import db.scores.events
+import db.scores.hand_scores
 from db.errors import StoreError
 from db.records import Event
-from labeler.agreement import choose_rule, scorers_report
-from labeler.cli import labeler
-from labeler.project import Project
-from labeler.scorers import clean_name
-from labeler.scoring import next_images, take_events
-from labeler.training import train
-from model.agreeing import FEWEST, agreement
+from labeler.cli.main import labeler
+from labeler.core.project import Project
+from labeler.core.scorers import clean_name
+from labeler.scoring.agreement import choose_rule, scorers_report
+from labeler.scoring.events import next_images, take_events
+from labeler.versions.train import train
+from model.evaluation.agreement import FEWEST, agreement
 
 
 @pytest.fixture
@@ -41,11 +43,11 @@ def give(project: Project, scorer: str | None, given: dict[int, float]) -> None:
         Event(f"{scorer!a}-{image}-{value}", "score", image, START, value=value, scorer=scorer)
         for image, value in given.items()
     ]
-    assert all(receipt.accepted for receipt in db.scores.record(project.store, events))
+    assert all(receipt.accepted for receipt in db.scores.events.record(project.store, events))
 
 
 def effective(project: Project) -> dict[int, float]:
-    ids, values = db.scores.effective(project.store)
+    ids, values = db.scores.hand_scores.effective(project.store)
     return dict(zip(ids.tolist(), values.tolist(), strict=True))
 
 
@@ -139,7 +141,7 @@ def test_an_event_says_who_scored_and_no_name_costs_a_score(project: Project) ->
     ]
     receipts = take_events(project, events, "account")
     assert all(receipt.accepted for receipt in receipts)
-    kept = [row.scorer for row in db.scores.history(project.store, 40)]
+    kept = [row.scorer for row in db.scores.hand_scores.history(project.store, 40)]
     assert kept == ["ann", "<b>Ben</b>", *["account"] * 3, "x" * 80, "account"]
 
 
@@ -160,7 +162,7 @@ def test_what_a_person_scored_does_not_come_again_where_another_ones_scores_coun
     first, second = sorted(waiting)[:2]
     give(project, "ben", {first: 4.0, second: 5.0})
     undone = Event("back", "undo", second, START, scorer="ben", undoes=f"'ben'-{second}-5.0")
-    assert all(receipt.accepted for receipt in db.scores.record(project.store, [undone]))
+    assert all(receipt.accepted for receipt in db.scores.events.record(project.store, [undone]))
     for order in ("random", "newest"):
         for who, left in (("ben", waiting - {first}), ("ann", waiting), ("cy", waiting)):
             offered = next_images(project, order, limit=100, exclude=(), scorer=who).images
@@ -171,7 +173,7 @@ def test_what_a_person_scored_does_not_come_again_where_another_ones_scores_coun
 def test_what_others_scored_comes_at_random_skipped_ones_last_missing_ones_never(
     project: Project, more: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.queues._MORE", more)
+    monkeypatch.setattr("db.scores.queues._MORE", more)
 
     def offered(limit: int) -> list[int]:
         found = next_images(project, "others", limit=limit, exclude=(), scorer="ben")
@@ -181,10 +183,10 @@ def test_what_others_scored_comes_at_random_skipped_ones_last_missing_ones_never
     assert len(before) == 30 and before not in (sorted(before), sorted(before, reverse=True))
     assert offered(7) == before[:7]
     passed = [Event(f"skip-{image}", "skip", image, START) for image in before[2:4]]
-    assert all(receipt.accepted for receipt in db.scores.record(project.store, passed))
+    assert all(receipt.accepted for receipt in db.scores.events.record(project.store, passed))
     gone = before[5:20]
-    paths = [db.images.get(project.store, image) for image in gone]
-    db.images.mark_missing(project.store, None, [image.path for image in paths if image])
+    paths = [db.images.lookup.get(project.store, image) for image in gone]
+    db.importing.files.mark_missing(project.store, None, [image.path for image in paths if image])
     still = [image for image in before if image not in gone]
     assert offered(100) == [*still[:2], *still[4:], *still[2:4]]
     assert offered(3) == [*still[:2], still[4]]  # behind those that are gone
@@ -226,9 +228,12 @@ def test_a_version_learns_from_the_fractions_of_a_mean(project: Project) -> None
     give(project, "cat", dict.fromkeys(shared, 9.0))
     choose_rule(project, "mean")
     version = train(project)
-    assert (version.scored_count, db.scores.since_version(project.store, version.id)) == (30, 0)
+    assert (
+        version.scored_count,
+        db.scores.hand_scores.since_version(project.store, version.id),
+    ) == (30, 0)
     choose_rule(project, "latest")
-    assert db.scores.since_version(project.store, version.id) == 30
+    assert db.scores.hand_scores.since_version(project.store, version.id) == 30
 
 
 def test_fractions_of_a_mean_are_counted_and_shown(project: Project) -> None:
@@ -236,6 +241,6 @@ def test_fractions_of_a_mean_are_counted_and_shown(project: Project) -> None:
     give(project, "cat", {1: 5.0, 11: 9.0})
     choose_rule(project, "mean")
     assert effective(project)[1] == pytest.approx(10 / 3)
-    counted = db.scores.distribution(project.store)
+    counted = db.scores.hand_scores.distribution(project.store)
     assert sum(counted) == 30
-    assert db.images.get(project.store, 1).hand_score == effective(project)[1]
+    assert db.images.lookup.get(project.store, 1).hand_score == effective(project)[1]

@@ -21,17 +21,19 @@ import webdataset
 from pictures import jpeg_bytes, make_jpeg
 from pyarrow import parquet
 
-import db.tags
-from db import images
-from labeler.app.folders import look
-from labeler.app.pictures import _full
-from labeler.archives import look_into, stays_inside, through
-from labeler.embedding import _prepare
-from labeler.errors import UnreadableImage
-from labeler.importing import ImportSummary, import_paths
-from labeler.pictures import open_picture, open_regular
-from labeler.previews import preview_of
-from labeler.project import Project
+import db.images.lookup
+import db.images.tags
+import db.importing.files
+from labeler.app.routes.images import _full
+from labeler.app.widgets.path_input import look
+from labeler.collection.importing import ImportSummary, import_paths
+from labeler.collection.previews import preview_of
+from labeler.core.archives.archive import stays_inside
+from labeler.core.archives.archives import look_into, through
+from labeler.core.archives.opening import open_picture, open_regular
+from labeler.core.errors import UnreadableImage
+from labeler.core.project import Project
+from labeler.embedding.embed import _prepare
 
 
 @pytest.fixture
@@ -77,11 +79,13 @@ def brief(summary: ImportSummary) -> dict[str, int]:
 
 
 def tags(project: Project, path: str) -> list[str]:
-    return db.tags.of_image(project.store, images.ids_by_path(project.store)[path])
+    return db.images.tags.of_image(
+        project.store, db.importing.files.ids_by_path(project.store)[path]
+    )
 
 
 def taken(project: Project) -> list[str]:
-    return sorted(images.ids_by_path(project.store))
+    return sorted(db.importing.files.ids_by_path(project.store))
 
 
 def add(tar: tarfile.TarFile, name: str, data: bytes = b"", **changes: object) -> None:
@@ -100,7 +104,7 @@ def test_a_table_without_pictures_is_no_picture(project: Project, tmp_path: Path
     assert name.endswith("scores.parquet")
     assert "no pictures" in why
     assert "import-embeddings" in why
-    assert images.count_by_state(project.store)["unreadable"] == 0
+    assert db.images.lookup.count_by_state(project.store)["unreadable"] == 0
 
 
 @pytest.mark.parametrize("make", [shard, table], ids=["webdataset", "parquet"])
@@ -111,7 +115,7 @@ def test_an_archive_is_taken_as_a_folder(
     archive = make(tmp_path / f"00000{suffix}", 10)
     assert brief(import_paths(project, [archive])) == {"found": 10, "new": 10, "tagged": 10}
     path = f"{archive}/000000007.jpg"
-    image = images.find_by_path(project.store, path)
+    image = db.images.lookup.find_by_path(project.store, path)
     assert image is not None
     assert (image.state, image.format, image.size_bytes) == ("fine", "JPEG", len(jpeg_bytes(7)))
     words = ["word"] if make is shard else []
@@ -147,14 +151,14 @@ def test_a_picture_in_an_archive_is_read_in_its_place_by_all(
     archive = shard(tmp_path / "0.tar", 3)
     import_paths(project, [archive])
     path = Path(f"{archive}/000000002.jpg")
-    image = images.find_by_path(project.store, str(path))
+    image = db.images.lookup.find_by_path(project.store, str(path))
     assert image is not None and image.content_hash is not None
     preview_of(project, image.content_hash, path).unlink()
     assert open_picture(preview_of(project, image.content_hash, path)).size == (64, 48)
     assert _full(image).body == jpeg_bytes(2)
     assert open_picture(path).size == (64, 48)
 
-    known = images.known_locations(project.store, None)
+    known = db.importing.files.known_locations(project.store, None)
     assert _prepare(_Encoder(), known, (image.id, str(path))).shape == (48, 64, 3)
     os.utime(archive, ns=(5, 5))
     assert _prepare(_Encoder(), known, (image.id, str(path))).shape == (48, 64, 3)

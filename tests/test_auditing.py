@@ -18,20 +18,22 @@ from collection import add_version, draw_pictures, make_collection
 from sqlalchemy import select
 from store_rows import add_images, event, new_store, score
 
-import db.draws
-import db.images
-import db.scores
-import db.versions
+import db.importing.files
+import db.scores.events
+import db.scores.hand_scores
+import db.scores.queues
+import db.scores.random_sample
+import db.versions.predictions
 from db.records import Predictions
-from db.schema import ImageRow
-from db.store import Store
-from labeler.auditing import audit_report
-from labeler.importing import import_paths
-from labeler.project import Project
-from labeler.random_checks import is_followed_by_check
-from labeler.scoring import next_images, take_events
-from model.auditing import FEWEST, audit, estimate
-from model.shares import exact_count, share_of, wilson
+from db.store.schema import ImageRow
+from db.store.store import Store
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
+from labeler.scoring.events import next_images, take_events
+from labeler.scoring.random_checks import is_followed_by_check
+from labeler.versions.evaluation.audit import audit_report
+from model.evaluation.audit import FEWEST, audit, estimate
+from model.evaluation.proportions import exact_count, share_of, wilson
 
 NOBODY = (0, 0)
 
@@ -169,7 +171,7 @@ def in_random_order(store: Store) -> list[int]:
 
 
 def sampled(store: Store) -> list[int]:
-    found = db.draws.random_sample(store)
+    found = db.scores.random_sample.random_sample(store)
     return found.image_ids[found.sampled].tolist()
 
 
@@ -218,27 +220,27 @@ def test_a_draw_that_is_undone_is_none(store: Store) -> None:
     for image_id in (order[0], order[6]):
         score(store, image_id, 5, draw=True)
     assert sampled(store) == sorted([order[0], order[6]])
-    assert db.draws.random_sample(store).waiting == 5
-    db.scores.record(store, [event("undo", "undo", undoes=f"image-{order[6]}-0")])
+    assert db.scores.random_sample.random_sample(store).waiting == 5
+    db.scores.events.record(store, [event("undo", "undo", undoes=f"image-{order[6]}-0")])
     assert sampled(store) == order[:1]
-    assert db.draws.random_sample(store).waiting == 0
+    assert db.scores.random_sample.random_sample(store).waiting == 0
 
 
 def test_skipped_and_newly_imported_images_are_missing_and_told(store: Store) -> None:
     add_images(store, 20)
     order = in_random_order(store)
-    db.scores.record(store, [event("skip", "skip", order[1], queue="score")])
+    db.scores.events.record(store, [event("skip", "skip", order[1], queue="score")])
     for image_id in (order[0], *order[2:]):
         score(store, image_id, 5, draw=True)
     assert len(sampled(store)) == 19
-    found = db.draws.random_sample(store)
+    found = db.scores.random_sample.random_sample(store)
     assert (found.waiting, found.skipped) == (0, 1)
     add_images(store, 100, first=50)
-    found = db.draws.random_sample(store)
+    found = db.scores.random_sample.random_sample(store)
     assert found.sampled.sum() == 19
     before = in_random_order(store).index(order[-1]) - 19
     assert found.waiting == before
-    first = db.images.unscored(store, order="random", limit=1)[0].id
+    first = db.scores.queues.unscored(store, order="random", limit=1)[0].id
     assert first == next(i for i in in_random_order(store) if i not in order)
 
 
@@ -255,9 +257,9 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 def test_trained_images_are_judged_by_their_out_of_fold_predictions(project: Project) -> None:
     version = add_version(project, noise=0.0)
-    ids, values = db.scores.effective(project.store)
+    ids, values = db.scores.hand_scores.effective(project.store)
     flattered = Predictions(ids, (values / 10).astype(np.float32))
-    db.versions.put_predictions(project.store, version.id, flattered)
+    db.versions.predictions.put_predictions(project.store, version.id, flattered)
     with project.store.transaction() as session:
         session.connection().exec_driver_sql("UPDATE out_of_fold SET score = 1 - score")
     found = audit_report(project).active
@@ -269,26 +271,26 @@ def test_trained_images_are_judged_by_their_out_of_fold_predictions(project: Pro
 def test_images_scored_since_are_judged_by_their_stored_predictions(tmp_path: Path) -> None:
     made = make_collection(tmp_path, images=60, scored=20)
     version = add_version(made, noise=0.0)
-    ids = sorted(db.images.ids_by_path(made.store).values())
+    ids = sorted(db.importing.files.ids_by_path(made.store).values())
     low = Predictions(np.array(ids), np.full(60, 0.1, np.float32))
-    db.versions.put_predictions(made.store, version.id, low)
+    db.versions.predictions.put_predictions(made.store, version.id, low)
     for image_id in ids[20:]:
         score(made.store, image_id, 9, event_id=f"later-{image_id}")
     found = audit_report(made).active
     assert found is not None
     assert found.audit.judged == 60
     assert found.audit.false_negatives.mistakes == 40
-    passing, failing = db.draws.passing_counts(made.store, version.id, 0.5)
-    values = db.versions.trained_on(made.store, version.id)[1]
+    passing, failing = db.scores.random_sample.passing_counts(made.store, version.id, 0.5)
+    values = db.versions.predictions.trained_on(made.store, version.id)[1]
     assert (passing, failing) == ((values >= 5).sum(), 60 - (values >= 5).sum())
     made.close()
 
 
 def test_images_whose_files_are_gone_do_not_count(project: Project) -> None:
     version = add_version(project, noise=0.1)
-    gone = list(db.images.ids_by_path(project.store))[:15]
-    db.images.mark_missing(project.store, None, gone)
-    assert sum(db.draws.passing_counts(project.store, version.id, 0.5)) == 45
+    gone = list(db.importing.files.ids_by_path(project.store))[:15]
+    db.importing.files.mark_missing(project.store, None, gone)
+    assert sum(db.scores.random_sample.passing_counts(project.store, version.id, 0.5)) == 45
     found = audit_report(project).active
     assert found is not None
     assert found.audit.judged == 45
@@ -303,18 +305,20 @@ def test_the_collection_is_counted_anew_when_predictions_or_images_change(projec
         return found.audit.false_positives.side, found.audit.false_negatives.side
 
     def counted() -> tuple[int, int]:
-        return db.draws.passing_counts(project.store, version.id, 0.5)
+        return db.scores.random_sample.passing_counts(project.store, version.id, 0.5)
 
     assert sides() == counted()
-    ids = list(db.images.ids_by_path(project.store).values())
+    ids = list(db.importing.files.ids_by_path(project.store).values())
     draw_pictures(project.folder.parent / "more", 5)
     import_paths(project, [project.folder.parent / "more"], workers=1)
-    new = sorted(set(db.images.ids_by_path(project.store).values()) - set(ids))
+    new = sorted(set(db.importing.files.ids_by_path(project.store).values()) - set(ids))
     added = Predictions(np.array(new), np.full(len(new), 0.9, np.float32))
-    db.versions.put_predictions(project.store, version.id, added)
+    db.versions.predictions.put_predictions(project.store, version.id, added)
     assert sides() == counted()
     assert sum(counted()) == 60 + len(new)
-    db.images.mark_missing(project.store, None, list(db.images.ids_by_path(project.store))[:30])
+    db.importing.files.mark_missing(
+        project.store, None, list(db.importing.files.ids_by_path(project.store))[:30]
+    )
     assert sides() == counted()
 
 

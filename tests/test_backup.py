@@ -20,18 +20,18 @@ from click.testing import CliRunner
 from collection import add_version, make_collection
 from store_rows import score
 
-import db.backups
-import db.images
-import db.scores
-import db.versions
+import db.images.lookup
+import db.scores.hand_scores
+import db.store.snapshot
+import db.versions.registry
 from db.errors import StoreError
-from db.store import Store
-from labeler import adding
-from labeler.backup import CHECKING, COPYING, PACKING, back_up, last_backup, usual_place
-from labeler.cli import labeler
-from labeler.errors import BadInput, LabelerError, Stopped
-from labeler.project import STORE_FILE, Project
-from labeler.whole_files import is_scratch
+from db.store.store import Store
+from labeler.cli.main import labeler
+from labeler.collection import uploads
+from labeler.core.errors import BadInput, LabelerError, Stopped
+from labeler.core.files.atomic import is_scratch
+from labeler.core.project import STORE_FILE, Project
+from labeler.maintenance.backup import CHECKING, COPYING, PACKING, back_up, last_backup, usual_place
 
 
 @pytest.fixture
@@ -40,15 +40,15 @@ def project(tmp_path: Path) -> Iterator[Project]:
     add_version(made, 0.1)
     (made.models / "v1.0.safetensors").write_bytes(b"weights")
     (made.models / "v1.1.safetensors.part").write_bytes(b"unfinished")
-    adding.keep(made, "a picture.png", "PNG", b"bytes of a picture")
+    uploads.keep(made, "a picture.png", "PNG", b"bytes of a picture")
     yield made
     made.close()
 
 
 def told(folder: Path) -> tuple[list[int], list[float], int]:
     with closing(Store.open(folder / STORE_FILE)) as store:
-        ids, values = db.scores.effective(store)
-        return ids.tolist(), values.tolist(), len(db.versions.history(store))
+        ids, values = db.scores.hand_scores.effective(store)
+        return ids.tolist(), values.tolist(), len(db.versions.registry.history(store))
 
 
 def run(project: Project, *arguments: str) -> tuple[int, str]:
@@ -80,8 +80,8 @@ def test_a_tar_unpacks_into_a_folder_that_is_the_project(project: Project, tmp_p
 
 def test_it_is_as_of_one_moment_and_nobody_waits_for_it(project: Project, tmp_path: Path) -> None:
     """A score between any two steps is kept at once, and the copy doesn't begin anew for it."""
-    small = db.backups._PAGES_AT_ONCE
-    db.backups._PAGES_AT_ONCE = 1
+    small = db.store.snapshot._PAGES_AT_ONCE
+    db.store.snapshot._PAGES_AT_ONCE = 1
     steps: list[int] = []
 
     def scored_meanwhile(done: int, total: int) -> None:
@@ -91,14 +91,14 @@ def test_it_is_as_of_one_moment_and_nobody_waits_for_it(project: Project, tmp_pa
                 assert score(other, 7, len(steps) % 11).accepted
 
     try:
-        db.backups.copy_store(project.store.path, tmp_path / "copy.sqlite", scored_meanwhile)
+        db.store.snapshot.copy_store(project.store.path, tmp_path / "copy.sqlite", scored_meanwhile)
     finally:
-        db.backups._PAGES_AT_ONCE = small
+        db.store.snapshot._PAGES_AT_ONCE = small
     assert steps == sorted(set(steps)), "no page is copied twice"
-    assert db.backups.problems_of(tmp_path / "copy.sqlite", resting=True) == []
+    assert db.store.snapshot.problems_of(tmp_path / "copy.sqlite", resting=True) == []
     with closing(Store.open(tmp_path / "copy.sqlite")) as copy:
-        assert db.scores.history(copy, 7) == []
-    assert len(db.scores.history(project.store, 7)) == 19
+        assert db.scores.hand_scores.history(copy, 7) == []
+    assert len(db.scores.hand_scores.history(project.store, 7)) == 19
 
 
 def test_what_other_threads_score_during_a_backup_is_all_there(
@@ -119,7 +119,7 @@ def test_what_other_threads_score_during_a_backup_is_all_there(
         back_up(project, tmp_path / f"{number}.sqlite")
     writer.join()
     assert failures == []
-    assert len(db.scores.history(project.store, 8)) == 20
+    assert len(db.scores.hand_scores.history(project.store, 8)) == 20
 
 
 def test_nothing_is_replaced_unless_one_says_so(project: Project, tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_disk_that_fills_up_half_way_leaves_nothing(
         to.write_bytes(b"half of it")
         raise StoreError(f"The disk that holds {to} is full; make room and try again.")
 
-    monkeypatch.setattr("labeler.backup.copy_store", full)
+    monkeypatch.setattr("labeler.maintenance.backup.copy_store", full)
     with pytest.raises(StoreError, match="is full"):
         back_up(project, place)
     assert list(place.parent.iterdir()) == []

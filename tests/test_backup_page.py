@@ -13,10 +13,10 @@ import pytest
 from collection import make_collection
 from streamlit.testing.v1 import AppTest
 
-import db.runs
-from labeler.app.navigation import page_file
-from labeler.project import Project
-from labeler.runs import follow
+import db.jobs
+from labeler.app.widgets.navigation import page_file
+from labeler.core.jobs.runner import follow
+from labeler.core.project import Project
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def captions(page: AppTest) -> str:
 
 
 def finished(project: Project, page: AppTest, kind: str) -> AppTest:
-    run = db.runs.latest(project.store, kind)
+    run = db.jobs.latest(project.store, kind)
     assert run is not None
     follow(project, run.id)
     return page.run()
@@ -65,7 +65,7 @@ def test_a_place_that_is_no_whole_path_is_refused(served: Project) -> None:
     page.text_input(key="backup-place").set_value("mine.tar").run()
     page.button(key="start-backup").click().run()
     assert any("not a whole path" in each.value for each in page.error)
-    assert db.runs.latest(served.store, "backup") is None
+    assert db.jobs.latest(served.store, "backup") is None
 
 
 def test_the_project_is_checked(served: Project) -> None:

@@ -30,20 +30,20 @@ from odd_files import (
 from pictures import jpeg_bytes
 from pyarrow import parquet
 
-from db import images
-from labeler.cli import labeler
-from labeler.copying import Destination, copy_images
-from labeler.csv_files import read_lines
-from labeler.embedding_files import Columns, find_embeddings, holds_embeddings
-from labeler.errors import BadInput
-from labeler.importing import import_paths
-from labeler.predicting import PredictedImage
-from labeler.project import Project
-from labeler.score_files.image_folders import metadata_files, read_image_folder
-from labeler.score_files.statements import Reading, Refused, Told
-from model.checkpoints import read_checkpoint
+import db.importing.files
+from labeler.cli.main import labeler
+from labeler.collection.importing import import_paths
+from labeler.core.errors import BadInput
+from labeler.core.files.csv_reader import read_lines
+from labeler.core.project import Project
+from labeler.embedding.files.find import Columns, find_embeddings, holds_embeddings
+from labeler.prediction.copy_images import Destination, copy_images
+from labeler.prediction.predict_files import PredictedImage
+from labeler.scoring.score_files.imagefolder import metadata_files, read_image_folder
+from labeler.scoring.score_files.statements import Reading, Refused, Told
+from model.checkpoints.read import read_checkpoint
 from model.errors import ModelError
-from model.foreign_files import read_published
+from model.heads.published_files import read_published
 
 SEED = 20261123
 
@@ -191,7 +191,7 @@ def test_names_in_archives_lead_nowhere_else(project: Project, tmp_path: Path) -
     table = pyarrow.table({"key": keys, "jpg": [jpeg_bytes(k) for k in range(len(keys))]})
     parquet.write_table(table, folder / "keys.parquet")
     import_paths(project, [folder])
-    taken = images.ids_by_path(project.store)
+    taken = db.importing.files.ids_by_path(project.store)
     assert taken
     assert all(os.path.normpath(path).startswith(f"{folder}{os.sep}") for path in taken)
     assert not any("out" in Path(path).name for path in taken)

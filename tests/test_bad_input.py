@@ -20,15 +20,15 @@ from mutations import mutated, saved, whole_files
 from pictures import jpeg_bytes, noise_image
 from PIL import Image
 
-from db import images
-from labeler import formats, pixels, unpacking
-from labeler.app.pictures import _full
-from labeler.errors import UnreadableImage
-from labeler.importing import import_paths
-from labeler.in_hand import CRASHED
-from labeler.pictures import CHANGED, read_header, read_picture
-from labeler.project import Project
-from labeler.unpacking import MOST_OUT, ROOM, Room
+import db.images.lookup
+from labeler.app.routes.images import _full
+from labeler.collection.crash_guard import CRASHED
+from labeler.collection.importing import import_paths
+from labeler.core.archives.opening import CHANGED, read_header, read_picture
+from labeler.core.errors import UnreadableImage
+from labeler.core.project import Project
+from model.images import formats, limits, pixels
+from model.images.limits import MOST_OUT, ROOM, Room
 
 SEED = 20261123
 MUTATED = 252
@@ -217,7 +217,7 @@ def test_memory_is_shared_in_turn() -> None:
     for thread in threads:
         thread.join(60)
     assert log == ["beside", "first", "all of it"]
-    assert unpacking.needed(read_header(io.BytesIO(png(12_200, 12_200)), Path("a.png"))) < ROOM
+    assert limits.needed(read_header(io.BytesIO(png(12_200, 12_200)), Path("a.png"))) < ROOM
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
@@ -227,7 +227,7 @@ def test_a_picture_replaced_by_a_link_is_not_shown(
     source, secret = tmp_path / "in", tmp_path / "secret"
     write_all(source, [(name, saved("TIFF" if name == "a.tif" else "JPEG"))])
     import_paths(project, [source])
-    image = images.find_by_path(project.store, str(source / name))
+    image = db.images.lookup.find_by_path(project.store, str(source / name))
     assert image is not None
     assert _full(image).status_code == 200
     for content in (b"root:x:0:0", jpeg_bytes(7)):
@@ -240,8 +240,8 @@ def test_a_picture_replaced_by_a_link_is_not_shown(
 
 def test_files_that_change_while_they_are_read_are_told(project: Project, tmp_path: Path) -> None:
     """Grown or cut after the walk saw them: taken as they are now, or said why not."""
-    from labeler.finding import find_images
-    from labeler.intake import Intake
+    from labeler.collection.discovery import find_images
+    from labeler.collection.reader import Intake
 
     write_all(tmp_path / "in", [(f"{k}.jpg", jpeg_bytes(k)) for k in range(4)])
     found = find_images(tmp_path / "in").files

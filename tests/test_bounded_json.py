@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from collection import draw_pictures
 
-from labeler.errors import BadInput
-from labeler.importing import import_paths
-from labeler.project import Project
-from labeler.score_files.json_lists import read_list
-from labeler.taking import label_from
-from model.bounded_json import LONGEST, MOST_VALUES, parse_json
+from labeler.collection.importing import import_paths
+from labeler.core.errors import BadInput
+from labeler.core.project import Project
+from labeler.scoring.import_scores import label_from
+from labeler.scoring.score_files.json_stream import read_list
+from model.files.bounded_json import LONGEST, MOST_VALUES, parse_json
 
 NESTED = "[" * 100_000
 

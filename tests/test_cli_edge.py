@@ -20,11 +20,11 @@ import pytest
 from click.testing import CliRunner
 from collection import make_collection
 
-from labeler.cli import labeler
-from labeler.cli_edge import Commands, Fraction
-from labeler.cli_output import percent, printable, progress_bar
-from labeler.errors import BadInput
-from labeler.text_bars import bars
+from labeler.cli.common import Commands, Fraction
+from labeler.cli.main import labeler
+from labeler.cli.output import percent, printable, progress_bar
+from labeler.core.errors import BadInput
+from labeler.core.text_bars import bars
 
 CODE = Path(__file__).parent.parent
 HEAVY = ("torch", "pandas", "sqlalchemy", "streamlit", "numpy", "PIL", "scipy")
@@ -34,7 +34,7 @@ def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[bytes
     """The real program in a process of its own, from source."""
     environment = os.environ | {"PYTHONPATH": str(CODE)} | options.pop("env", {})  # type: ignore[operator]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 60} | options
-    command = [sys.executable, "-m", "labeler", *arguments]
+    command = [sys.executable, "-m", "labeler.cli", *arguments]
     return subprocess.run(command, env=environment, check=False, **options)  # type: ignore[call-overload, no-any-return]
 
 
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_help_imports_nothing_heavy() -> None:
     script = (
-        "import sys; from labeler.cli import labeler\n"
+        "import sys; from labeler.cli.main import labeler\n"
         "try: labeler(['--help'], prog_name='labeler')\n"
         "except SystemExit: pass\n"
         f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"

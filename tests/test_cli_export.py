@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 from exported import images, make_exported
 
-from labeler.cli import labeler
-from labeler.exports.kinds import KINDS
-from labeler.project import Project
+from labeler.cli.main import labeler
+from labeler.core.project import Project
+from labeler.exports.datasets.export import KINDS
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 from shades import draw_shades
 
-from labeler.cli import labeler
-from labeler.project import Project
-from labeler.training import train
-from model.quick import Quick
+from labeler.cli.main import labeler
+from labeler.core.project import Project
+from labeler.versions.train import train
+from model.training.quick import Quick
 
 PICTURES = 36
 

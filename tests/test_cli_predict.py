@@ -16,15 +16,16 @@ import pytest
 from click.testing import CliRunner, Result
 from shades import Brightness, draw_shades
 
-from db import images, scores
+import db.importing.files
+import db.scores.events
 from db.records import Event
-from labeler import cli_predicted
-from labeler.cli import labeler
-from labeler.importing import import_paths
-from labeler.percentages import whole_percent
-from labeler.project import Project
-from labeler.training import train
-from model.quick import Quick
+from labeler.cli.commands import predict_output
+from labeler.cli.main import labeler
+from labeler.collection.importing import import_paths
+from labeler.core.percentages import whole_percent
+from labeler.core.project import Project
+from labeler.versions.train import train
+from model.training.quick import Quick
 
 PICTURES = 30
 AT = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -37,12 +38,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = Project.create(folder / "taste", encoder="lite")
     paths = draw_shades(folder / "pictures", PICTURES)
     import_paths(project, [folder / "pictures"], workers=1)
-    ids = images.ids_by_path(project.store)
+    ids = db.importing.files.ids_by_path(project.store)
     events = [
         Event(f"e{n}", "score", ids[str(path)], AT, value=float(round(n * 10 / PICTURES)))
         for n, path in enumerate(paths)
     ]
-    scores.record(project.store, events)
+    db.scores.events.record(project.store, events)
     for steps in (12, 4):
         train(project, encoder=Brightness(), recipe=Quick(steps, features=8, hidden=64, folds=2))
     project.close()
@@ -96,7 +97,7 @@ def test_brackets_are_told(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(line.endswith("]") for line in told.stdout.splitlines())
     found = json.loads(call(made, made / "new", "--json").stdout)["images"]
     assert {"2–3", "5–10"} <= {image["bracket"] for image in found}
-    monkeypatch.setattr(cli_predicted, "people_look_on", lambda: True)
+    monkeypatch.setattr(predict_output, "people_look_on", lambda: True)
     shown = call(made, made / "new", "--top", "1").stdout
     assert shown.strip().endswith("]  5–10")
 

@@ -21,10 +21,10 @@ import pytest
 import torch
 from scenes import pictures, prepared
 
-from model import torchvision_guard  # noqa: F401  (before open_clip)
-from model.encoders import load_encoder
+from model.encoders import torchvision_import  # noqa: F401  (before open_clip)
+from model.encoders.names import load_encoder
+from model.encoders.precision import agreement
 from model.errors import ModelError
-from model.precision import agreement
 
 ARCHITECTURE = "ViT-S-32-alt"  # the smallest that open_clip knows
 
@@ -267,7 +267,7 @@ class TestRefusals:
 
     def test_weights_that_cannot_be_downloaded_tell_the_ways_out(self, tmp_path):
         code = (
-            "from model.encoders import load_encoder; from model.errors import ModelError\n"
+            "from model.encoders.names import load_encoder; from model.errors import ModelError\n"
             "try: load_encoder('clip-b32')\n"
             "except ModelError as error: print(error)"
         )

@@ -9,17 +9,19 @@ import pytest
 from collection import draw_pictures, make_collection
 from reviewing import add
 
-import db.candidates
-import db.embeddings
-import db.images
-import db.versions
+import db.images.arrays
+import db.images.embeddings
+import db.images.lookup
+import db.images.sources
+import db.versions.predictions
+import db.versions.registry
 from db.records import Predictions
-from labeler.collection import Standing, images_now, standing
-from labeler.importing import import_paths
-from labeler.project import Project
-from labeler.review import review_page
-from labeler.scoring import take_events
-from labeler.vectors import UnitVectors
+from labeler.collection.arrays import Standing, images_now, standing
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
+from labeler.embedding.unit_cache import UnitVectors
+from labeler.review.pages import review_page
+from labeler.scoring.events import take_events
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def now(project: Project) -> Standing:
-    version = db.versions.active(project.store)
+    version = db.versions.registry.active(project.store)
     assert version is not None
     return standing(project, version, project.threshold)
 
@@ -58,10 +60,10 @@ def test_what_another_process_does_is_seen(project: Project, tmp_path: Path) -> 
     draw_pictures(tmp_path / "more", 3)
     import_paths(other, [tmp_path / "more"], source="more", workers=1)
     everything = now(project).everything
-    assert len(everything) == sum(db.images.count_by_state(project.store).values()) > 40
-    version = db.versions.active(project.store)
+    assert len(everything) == sum(db.images.lookup.count_by_state(project.store).values()) > 40
+    version = db.versions.registry.active(project.store)
     new = Predictions(np.array([35]), np.array([0.7], dtype=np.float32))
-    db.versions.put_predictions(other.store, version.id, new)
+    db.versions.predictions.put_predictions(other.store, version.id, new)
     everything = now(project).everything
     assert everything.predictions[everything.rows([35])] == pytest.approx(0.7)
     other.close()
@@ -78,7 +80,7 @@ def test_images_that_come_are_added_and_other_changes_read_anew(
             next((tmp_path / "pictures").iterdir()).unlink()
             import_paths(project, [tmp_path / "pictures"], workers=1)
         import_paths(project, [tmp_path / f"more-{step}"], source=f"more-{step}", workers=1)
-        now, read = images_now(project.store), db.candidates.image_columns(project.store)
+        now, read = images_now(project.store), db.images.arrays.image_columns(project.store)
         assert len(now) > len(before)
         for name in ("ids", "sources", "hashes", "fine", "readable"):
             np.testing.assert_array_equal(getattr(now, name), getattr(read, name))
@@ -86,12 +88,12 @@ def test_images_that_come_are_added_and_other_changes_read_anew(
 
 
 def test_missing_pictures_and_bands_count_at_once(project: Project, tmp_path: Path) -> None:
-    source = db.images.sources(project.store)[0]
-    db.images.update_source(project.store, source.id, (2, 4))
+    source = db.images.sources.sources(project.store)[0]
+    db.images.sources.update_source(project.store, source.id, (2, 4))
     everything = now(project).everything
     assert (everything.low[0], everything.high[0]) == (0.2, 0.4)
     assert everything.fine.all()
-    path = db.images.get(project.store, 30).path
+    path = db.images.lookup.get(project.store, 30).path
     Path(path).unlink()
     import_paths(project, [tmp_path / "pictures"], workers=1)
     assert not now(project).everything.fine[everything.rows([30])]
@@ -117,20 +119,20 @@ def test_unknown_images_have_no_row(project: Project) -> None:
 def test_embeddings_are_kept_within_their_bound(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder = db.embeddings.encoder(project.store, project.encoder)
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
     # Room for ten.
-    monkeypatch.setattr("labeler.vectors.MOST_BYTES", 10 * 4 * encoder.width)
+    monkeypatch.setattr("labeler.embedding.unit_cache.MOST_BYTES", 10 * 4 * encoder.width)
     vectors = UnitVectors(project.store, encoder.id, encoder.width)
     for ids in ([1, 2, 3], [3, 99, 1], list(range(4, 10)), list(range(1, 30)), [2, 1]):
         found = vectors.of(np.array(ids))
-        known, raw = db.embeddings.get(project.store, encoder.id, ids)
+        known, raw = db.images.embeddings.get(project.store, encoder.id, ids)
         expected = np.zeros((len(ids), encoder.width))
         expected[np.isin(ids, known)] = raw / np.linalg.norm(raw, axis=1, keepdims=True)
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_an_id_asked_for_twice_leaves_the_others_alone(project: Project) -> None:
-    encoder = db.embeddings.encoder(project.store, project.encoder)
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
     assert encoder is not None
     vectors = UnitVectors(project.store, encoder.id, encoder.width)
     expected = UnitVectors(project.store, encoder.id, encoder.width).of(np.array([7]))

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from model.compacting import Compact, coarse
-from model.head import Head
-from model.ordinal import Features, Ordinal
-from model.ordinal_head import ordinal_head
+from model.estimators.ordinal import Features, Ordinal
+from model.heads.head import Head
+from model.heads.simplify import Compact, coarse
+from model.training.ordinal_to_head import ordinal_head
 
 WIDTH, HIDDEN = 24, 96
 

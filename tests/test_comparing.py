@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from collection import add_version, make_collection
 
-from labeler import comparing
+from labeler.versions.evaluation import compare
 
 
-def judge(new: np.ndarray, old: np.ndarray, truth: np.ndarray) -> dict[str, comparing.Change]:
-    changes = comparing.differences(truth, new, old, threshold=0.5)
+def judge(new: np.ndarray, old: np.ndarray, truth: np.ndarray) -> dict[str, compare.Change]:
+    changes = compare.differences(truth, new, old, threshold=0.5)
     return {change.measure: change for change in changes}
 
 
@@ -32,7 +32,7 @@ def test_a_clear_gain_is_said_for_every_measure_in_its_own_direction() -> None:
     rough = np.clip(truth + noise.normal(0, 0.4, 200), 0, 1)
     fine = np.clip(truth + noise.normal(0, 0.02, 200), 0, 1)
     gained, lost = judge(fine, rough, truth), judge(rough, fine, truth)
-    assert set(gained) == set(comparing.HIGHER_IS_BETTER)
+    assert set(gained) == set(compare.HIGHER_IS_BETTER)
     assert {change.verdict for change in gained.values()} == {"better"}
     assert {change.verdict for change in lost.values()} == {"worse"}
     assert gained["mae"].new < gained["mae"].old
@@ -60,10 +60,10 @@ def test_copies_of_an_image_are_not_more_evidence() -> None:
     truth = np.linspace(0, 1, 12)
     noise = np.random.default_rng(6)
     old, new = truth + noise.normal(0, 0.2, 12), truth + noise.normal(0, 0.12, 12)
-    once = comparing.differences(truth, new, old, threshold=0.5)[0]
+    once = compare.differences(truth, new, old, threshold=0.5)[0]
     copies = [np.repeat(each, 30) for each in (truth, new, old)]
-    alone = comparing.differences(*copies, threshold=0.5)[0]
-    together = comparing.differences(*copies, threshold=0.5, groups=np.repeat(np.arange(12), 30))[0]
+    alone = compare.differences(*copies, threshold=0.5)[0]
+    together = compare.differences(*copies, threshold=0.5, groups=np.repeat(np.arange(12), 30))[0]
     assert (together.low, together.high) == pytest.approx((once.low, once.high))
     assert alone.high - alone.low < (together.high - together.low) / 3
 
@@ -71,7 +71,7 @@ def test_copies_of_an_image_are_not_more_evidence() -> None:
 def test_the_curve_counts_what_each_threshold_lets_through(tmp_path: Path) -> None:
     project = make_collection(tmp_path, images=22, scored=22)
     version = add_version(project, noise=0.0)
-    curve = comparing.curve(project, version)
+    curve = compare.curve(project, version)
     assert curve is not None
     at = {round(cut * 100): k for k, cut in enumerate(curve.thresholds)}
     assert curve.precision[at[50]] == curve.recall[at[50]] == 1
@@ -83,7 +83,7 @@ def test_versions_of_a_project_are_compared_on_what_both_were_judged_on(tmp_path
     project = make_collection(tmp_path, images=40, scored=30)
     first = add_version(project, noise=0.3)
     second = add_version(project, noise=0.001)
-    told = comparing.compare(project, second, first)
+    told = compare.compare(project, second, first)
     assert told.shared == 30
     assert {change.measure: change.verdict for change in told.changes}["mae"] == "better"
 
@@ -91,7 +91,7 @@ def test_versions_of_a_project_are_compared_on_what_both_were_judged_on(tmp_path
 def test_what_moved_most_comes_first_with_both_predictions(tmp_path: Path) -> None:
     project = make_collection(tmp_path, images=20, scored=20)
     first, second = add_version(project, noise=0.2), add_version(project, noise=0.2, seed=5)
-    moved = comparing.moved_most(project, second, first, limit=5)
+    moved = compare.moved_most(project, second, first, limit=5)
     steps = [abs(each.after - each.before) for each in moved]
     assert len(moved) == 5
     assert steps == sorted(steps, reverse=True)
@@ -102,4 +102,4 @@ def test_what_moved_most_comes_first_with_both_predictions(tmp_path: Path) -> No
 def test_too_few_shared_images_say_nothing(tmp_path: Path, shared: int) -> None:
     project = make_collection(tmp_path, images=12, scored=shared)
     first, second = add_version(project, noise=0.2), add_version(project, noise=0.1)
-    assert comparing.compare(project, second, first) == comparing.Comparison(shared, [])
+    assert compare.compare(project, second, first) == compare.Comparison(shared, [])

@@ -9,13 +9,13 @@ import pytest
 from collection import make_collection
 from reviewing import add, look_alike, scatter
 
-import db.versions
-import labeler.conflicts
-from labeler.collection import standing
-from labeler.conflicts import scored_pairs
-from labeler.evidence import drawn
-from labeler.project import Project
-from labeler.scoring import take_events
+import db.versions.registry
+import labeler.review.near_duplicates
+from labeler.collection.arrays import standing
+from labeler.core.project import Project
+from labeler.review.cards.reasons import drawn
+from labeler.review.queues.score_conflicts import scored_pairs
+from labeler.scoring.events import take_events
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def pairs(project: Project) -> set[tuple[int, int]]:
-    version = db.versions.active(project.store)
+    version = db.versions.registry.active(project.store)
     assert version is not None
     now = standing(project, version, 0.5)
     first, second = scored_pairs(now)
@@ -63,9 +63,10 @@ def test_pairs_follow_the_scores(project: Project) -> None:
 
 def test_only_the_new_ones_are_looked_up(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    compare = labeler.conflicts.near_hashes
+    compare = labeler.review.near_duplicates.near_hashes
     monkeypatch.setattr(
-        "labeler.conflicts.near_hashes", lambda *both: asked.append(len(both[0])) or compare(*both)
+        "labeler.review.queues.score_conflicts.near_hashes",
+        lambda *both: asked.append(len(both[0])) or compare(*both),
     )
     pairs(project)
     give(project, 28)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import db.images
-from labeler.contact_sheet import Shown, pages, sheet
-from labeler.importing import import_paths
-from labeler.project import Project
+import db.images.lookup
+import db.importing.files
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
+from labeler.exports.contact_sheet import Shown, pages, sheet
 
 COLOURS = [(220, 30, 30), (30, 200, 40), (40, 60, 220), (230, 200, 20), (120, 20, 160)]
 GAP = 8
@@ -33,7 +34,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def shown_all(project: Project) -> list[Shown]:
-    ids = db.images.ids_by_path(project.store)
+    ids = db.importing.files.ids_by_path(project.store)
     return [Shown(ids[path], f"{number}0 %") for number, path in enumerate(sorted(ids))]
 
 
@@ -95,7 +96,7 @@ def test_words_that_are_too_long_or_no_words_stay_in_their_place(project: Projec
 
 def test_an_image_that_is_gone_leaves_its_place_empty(project: Project, tmp_path: Path) -> None:
     shown = shown_all(project)
-    [image] = db.images.by_ids(project.store, [shown[1].image_id])
+    [image] = db.images.lookup.by_ids(project.store, [shown[1].image_id])
     Path(image.path).unlink()
     for copies in (project.previews, project.thumbnails):
         for file in copies.rglob("*.jpg"):

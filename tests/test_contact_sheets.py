@@ -14,21 +14,21 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-import db.images
-import db.rounds
-import db.scores
-import db.versions
+import db.images.lookup
+import db.scores.events
+import db.versions.registry
+import db.versions.rounds
 from db.records import Event
-from labeler.app import sheets
-from labeler.app.sheet_links import band_address
-from labeler.cli import labeler
-from labeler.contact_sheet import Shown
-from labeler.errors import BadInput
-from labeler.explore import Band, browse
-from labeler.export_writer import ExportWriter
-from labeler.exports.contact_sheets import rows_on_a_page, write_sheets
-from labeler.project import Project
-from labeler.sheet_choices import corrections, in_band
+from labeler.app.routes import contact_sheets
+from labeler.app.sections.contact_sheets import band_address
+from labeler.cli.main import labeler
+from labeler.core.errors import BadInput
+from labeler.core.files.export_writer import ExportWriter
+from labeler.core.project import Project
+from labeler.exports.contact_sheet import Shown
+from labeler.exports.contact_sheet_files import rows_on_a_page, write_sheets
+from labeler.exports.contact_sheet_images import corrections, in_band
+from labeler.versions.browse import Band, browse
 
 
 @pytest.fixture
@@ -74,11 +74,13 @@ def test_images_without_a_picture_make_room_for_the_next(project: Project) -> No
 
 
 def test_a_round_shows_its_corrections_from_what_was_shown(project: Project) -> None:
-    version = db.versions.active(project.store)
+    version = db.versions.registry.active(project.store)
     assert version is not None
     unscored = [one.image.id for one in browse(project, Band(scored=False)).shown][:3]
-    done = db.rounds.open_round(project.store, version.id, 0.5)
-    db.rounds.mark_shown(project.store, done.id, "false-positive", [(i, 0.8) for i in unscored])
+    done = db.versions.rounds.open_round(project.store, version.id, 0.5)
+    db.versions.rounds.mark_shown(
+        project.store, done.id, "false-positive", [(i, 0.8) for i in unscored]
+    )
     why = ("correction-false-positive", "correction-false-positive", "confirmation")
     for image_id, value, reason in zip(unscored, (3.0, 0.0, 9.0), why, strict=True):
         scored = Event(
@@ -92,7 +94,7 @@ def test_a_round_shows_its_corrections_from_what_was_shown(project: Project) -> 
             shown_prediction=0.8,
             shown_version=version.name,
         )
-        assert db.scores.record(project.store, [scored])[0].accepted
+        assert db.scores.events.record(project.store, [scored])[0].accepted
     assert corrections(project, 1) == [
         Shown(unscored[1], "80 % → 0"),
         Shown(unscored[0], "80 % → 3"),
@@ -155,13 +157,13 @@ def test_what_cannot_be_drawn_is_refused(
 
 def test_the_page_gets_what_it_shows(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABELER_PROJECT", str(project.folder))
-    asked = TestClient(Starlette(routes=sheets.routes()))
+    asked = TestClient(Starlette(routes=contact_sheets.routes()))
     for band in (
         Band(version="v1.0", low=0.25, source="gradients", scored=True, descending=False, top=7),
         Band(scored=False, low=0, high=10),
     ):
         url = band_address(band)
-        assert sheets.read_band(dict(asked.build_request("GET", url).url.params)) == band
+        assert contact_sheets.read_band(dict(asked.build_request("GET", url).url.params)) == band
         answer = asked.get(url)
         assert answer.headers["content-type"] == "image/png"
         assert "attachment" in answer.headers["content-disposition"]

@@ -13,9 +13,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from labeler import copying
-from labeler.brackets import bracket_of, spans_of
-from labeler.copying import (
+from labeler.collection.discovery import find_images
+from labeler.collection.tags import _tags_in
+from labeler.core.error_messages import sentence
+from labeler.core.errors import BadInput
+from labeler.core.scale import bracket_of, spans_of
+from labeler.prediction import copy_images as copying
+from labeler.prediction.copy_images import (
     Copies,
     Destination,
     check_folder,
@@ -23,11 +27,7 @@ from labeler.copying import (
     check_unmixed,
     copy_images,
 )
-from labeler.errors import BadInput
-from labeler.failures import sentence
-from labeler.finding import find_images
-from labeler.predicting import PredictedImage
-from labeler.tags import _tags_in
+from labeler.prediction.predict_files import PredictedImage
 
 BRIGHT = {"a/dark.png": 10, "a/b/bright.png": 250, "grey.jpg": 120}
 

@@ -9,18 +9,18 @@ import pytest
 from collection import draw_pictures
 from exported import image_ids, images, make_exported
 
-import db.rounds
-import db.versions
-from db.rules import read_rule, set_effective_rule
-from labeler.errors import BadInput
-from labeler.exports.data_card import data_card
-from labeler.exports.kinds import write_card
-from labeler.exports.plan import Plan
-from labeler.exports.rows import dataset_of
-from labeler.importing import import_paths
-from labeler.licences import licences, set_licence, take_licence
-from labeler.markdown import escaped
-from labeler.project import Project
+import db.versions.registry
+import db.versions.rounds
+from db.scores.aggregation import read_rule, set_effective_rule
+from labeler.collection.importing import import_paths
+from labeler.core.errors import BadInput
+from labeler.core.markdown import escaped
+from labeler.core.project import Project
+from labeler.exports.datasets.data_card import data_card
+from labeler.exports.datasets.export import write_card
+from labeler.exports.datasets.plan import Plan
+from labeler.exports.datasets.rows import dataset_of
+from labeler.exports.licences import licences, set_licence, take_licence
 
 HOSTILE = "![x](http%3a//evil.example/a.png) | <b>"
 
@@ -75,9 +75,11 @@ def test_sources_stand_with_what_was_expected_of_them(project: Project) -> None:
 
 
 def test_versions_rounds_and_scorers_tell_how_it_was_refined(project: Project) -> None:
-    version = db.versions.active(project.store)
-    opened = db.rounds.open_round(project.store, version.id, 0.5)
-    db.rounds.mark_shown(project.store, opened.id, "false-positive", [(image_ids(project)[0], 0.9)])
+    version = db.versions.registry.active(project.store)
+    opened = db.versions.rounds.open_round(project.store, version.id, 0.5)
+    db.versions.rounds.mark_shown(
+        project.store, opened.id, "false-positive", [(image_ids(project)[0], 0.9)]
+    )
     text = card(project)
     assert "| v1.0 (active) |" in section(text, "How it was refined")
     assert "| first |" in section(text, "How it was refined")

@@ -13,12 +13,18 @@ import numpy as np
 import pytest
 from store_rows import add_encoder, add_images, add_version, event, new_store, picture, score
 
-import db.health
-from db import embedded_rows, images, rounds, scores, tags
-from db.store import Store
-from labeler.project import Project
-from labeler.scorers import account_name
-from labeler.taking import label_from
+import db.images.lookup
+import db.images.tags
+import db.importing.embeddings
+import db.importing.files
+import db.repair.consistency
+import db.scores.events
+import db.scores.hand_scores
+import db.versions.rounds
+from db.store.store import Store
+from labeler.core.project import Project
+from labeler.core.scorers import account_name
+from labeler.scoring.import_scores import label_from
 
 PATH = "/pictures/later.png"
 
@@ -27,7 +33,10 @@ PATH = "/pictures/later.png"
 def store(tmp_path: Path) -> Iterator[Store]:
     with new_store(tmp_path) as made:
         yield made
-        found = {each.name: db.health.find(made, each) for each in db.health.AILMENTS}
+        found = {
+            each.name: db.repair.consistency.find(made, each)
+            for each in db.repair.consistency.AILMENTS
+        }
         assert not any(found.values()), found
 
 
@@ -41,17 +50,19 @@ def known(store: Store) -> int:
 def ghost(store: Store, known: int) -> int:
     """An image of which there is an embedding, and the path of the file that made it."""
     vectors = np.ones((1, 4), dtype=np.float32)
-    taken = embedded_rows.take(store, add_encoder(store), 1, [PATH], vectors)
+    taken = db.importing.embeddings.take(store, add_encoder(store), 1, [PATH], vectors)
     return int(taken.ids[0])
 
 
 def effective(store: Store) -> dict[int, float]:
-    return dict(zip(*(each.tolist() for each in scores.effective(store)), strict=True))
+    return dict(
+        zip(*(each.tolist() for each in db.scores.hand_scores.effective(store)), strict=True)
+    )
 
 
 def file_comes(store: Store) -> None:
     """It is the same picture as the known one."""
-    images.record_files(store, [picture(0, path=PATH)])
+    db.importing.files.record_files(store, [picture(0, path=PATH)])
 
 
 def test_its_scores_skips_tags_and_group_are_the_pictures(
@@ -59,51 +70,53 @@ def test_its_scores_skips_tags_and_group_are_the_pictures(
 ) -> None:
     score(store, known, 2, scorer="ann")
     score(store, ghost, 8, scorer="bob", event_id="of the ghost")
-    scores.record(store, [event("skip", "skip", ghost, queue="score")])
-    tags.put(store, tags.TABLE, {known: ["sky"], ghost: ["sky", "night"]})
-    images.set_groups(store, {ghost: "pair"})
+    db.scores.events.record(store, [event("skip", "skip", ghost, queue="score")])
+    db.images.tags.put(store, db.images.tags.TABLE, {known: ["sky"], ghost: ["sky", "night"]})
+    db.images.lookup.set_groups(store, {ghost: "pair"})
     file_comes(store)
     assert effective(store) == {known: 8}
-    assert [row.event_id for row in scores.history(store, known)][-1] == "of the ghost"
-    assert scores.history(store, ghost) == []
-    assert tags.of_image(store, known) == ["night", "sky"]
-    assert images.groups(store)[known] == "pair"
-    assert images.count_by_state(store) == {"fine": 1, "unreadable": 0, "missing": 1}
+    assert [row.event_id for row in db.scores.hand_scores.history(store, known)][
+        -1
+    ] == "of the ghost"
+    assert db.scores.hand_scores.history(store, ghost) == []
+    assert db.images.tags.of_image(store, known) == ["night", "sky"]
+    assert db.images.lookup.groups(store)[known] == "pair"
+    assert db.images.lookup.count_by_state(store) == {"fine": 1, "unreadable": 0, "missing": 1}
 
 
 def test_what_a_page_still_sends_about_it_counts_for_the_picture(
     store: Store, known: int, ghost: int
 ) -> None:
     sent = event("sent", "score", ghost, value=7)
-    assert scores.record(store, [sent])[0].accepted
+    assert db.scores.events.record(store, [sent])[0].accepted
     file_comes(store)
-    again = scores.record(store, [sent, event("new", "score", ghost, value=3)])
+    again = db.scores.events.record(store, [sent, event("new", "score", ghost, value=3)])
     assert [(each.accepted, each.repeated) for each in again] == [(True, True), (True, False)]
     assert effective(store) == {known: 3}
-    assert scores.record(store, [event("undo", "undo", ghost, undoes="new")])[0].accepted
+    assert db.scores.events.record(store, [event("undo", "undo", ghost, undoes="new")])[0].accepted
     assert effective(store) == {known: 7}
 
 
 def test_a_reviewed_card_comes_along(store: Store, known: int, ghost: int) -> None:
     version = add_version(store)
-    review = rounds.open_round(store, version.id, 0.5)
+    review = db.versions.rounds.open_round(store, version.id, 0.5)
     for image_id in (known, ghost):
-        rounds.mark_shown(store, review.id, "false-positive", [(image_id, 0.9)])
+        db.versions.rounds.mark_shown(store, review.id, "false-positive", [(image_id, 0.9)])
     score(store, ghost, 1, queue="false-positive", shown_version="v1.0")
     file_comes(store)
-    told = rounds.history(store)[0]
+    told = db.versions.rounds.history(store)[0]
     assert (told.shown, told.corrected) == (1, 1)
 
 
 def test_a_file_that_could_not_be_read_for_a_while_is_the_picture_again(
     store: Store, known: int
 ) -> None:
-    images.record_files(store, [picture(0, content_hash=None, reason="no permission")])
-    unread = images.find_by_path(store, "/pictures/0.png")
+    db.importing.files.record_files(store, [picture(0, content_hash=None, reason="no permission")])
+    unread = db.images.lookup.find_by_path(store, "/pictures/0.png")
     assert unread is not None
     assert unread.id != known
     score(store, unread.id, 4)
-    images.record_files(store, [picture(0)])
+    db.importing.files.record_files(store, [picture(0)])
     assert effective(store) == {known: 4}
 
 
@@ -111,7 +124,7 @@ def test_another_picture_at_the_path_of_a_known_one_takes_nothing_over(
     store: Store, known: int
 ) -> None:
     score(store, known, 9)
-    images.record_files(store, [picture(5, path="/pictures/0.png")])
+    db.importing.files.record_files(store, [picture(5, path="/pictures/0.png")])
     assert effective(store) == {known: 9}
 
 
@@ -119,7 +132,7 @@ def test_a_table_taken_again_does_not_undo_what_was_revised_since(tmp_path: Path
     project = Project.create(tmp_path / "taste", "lite")
     [known] = add_images(project.store, 1)
     vectors = np.ones((1, 4), dtype=np.float32)
-    embedded_rows.take(project.store, add_encoder(project.store), 1, [PATH], vectors)
+    db.importing.embeddings.take(project.store, add_encoder(project.store), 1, [PATH], vectors)
     table = tmp_path / "scores.csv"
     table.write_text(f"path,score\n{PATH},3\n", encoding="utf-8")
     assert label_from(project, table).taken == 1

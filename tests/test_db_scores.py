@@ -30,11 +30,18 @@ from store_rows import (
     score,
 )
 
-from db import candidates, images, rounds, rules, scores
+import db.images.arrays
+import db.images.lookup
+import db.records
+import db.scores.aggregation
+import db.scores.events
+import db.scores.hand_scores
+import db.scores.queues
+import db.versions.rounds
 from db.errors import StoreError
 from db.records import Event
-from db.rules import Rule, read_rule
-from db.store import Store
+from db.scores.aggregation import Rule, read_rule
+from db.store.store import Store
 
 
 @pytest.fixture
@@ -44,7 +51,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def hand_score(store: Store, image_id: int) -> float | None:
-    image = images.get(store, image_id)
+    image = db.images.lookup.get(store, image_id)
     assert image is not None
     return image.hand_score
 
@@ -56,7 +63,7 @@ def test_a_score_is_kept_with_all_that_was_shown(store: Store) -> None:
     version = add_version(store)
     tokyo = datetime(2025, 3, 1, 21, 30, tzinfo=timezone(timedelta(hours=9)))
     score(store, image_id, 6.5, at=tokyo, scorer="ann", shown_prediction=0.25, shown_version="v1.0")
-    first, second = scores.history(store, image_id)
+    first, second = db.scores.hand_scores.history(store, image_id)
     assert (first.value, first.why, first.at) == (3.0, "first", NOON)
     assert (second.value, second.why, second.scorer) == (6.5, "revision", "ann")
     assert (second.shown_prediction, second.shown_version) == (0.25, version.name)
@@ -69,9 +76,12 @@ def test_zero_is_a_score_and_unscored_is_none(store: Store) -> None:
     score(store, scored_id, 0)
     assert hand_score(store, scored_id) == 0.0
     assert hand_score(store, unscored_id) is None
-    assert scores.distribution(store) == [1, *[0] * 10]
-    assert (scores.scored_count(store), scores.unscored_count(store)) == (1, 1)
-    ids, values = scores.effective(store)
+    assert db.scores.hand_scores.distribution(store) == [1, *[0] * 10]
+    assert (
+        db.scores.hand_scores.scored_count(store),
+        db.scores.hand_scores.unscored_count(store),
+    ) == (1, 1)
+    ids, values = db.scores.hand_scores.effective(store)
     assert (ids.tolist(), values.tolist()) == ([scored_id], [0.0])
 
 
@@ -79,18 +89,18 @@ def test_the_same_event_again_changes_nothing(store: Store) -> None:
     (image_id,) = add_images(store, 1)
     five = event("five", "score", image_id, value=5)
     eight = event("eight", "score", image_id, value=8)
-    scores.record(store, [five, eight])
-    receipts = scores.record(store, [five, five])
+    db.scores.events.record(store, [five, eight])
+    receipts = db.scores.events.record(store, [five, five])
     assert [(r.event_id, r.accepted, r.repeated) for r in receipts] == [("five", True, True)] * 2
     assert hand_score(store, image_id) == 8.0
-    assert len(scores.history(store, image_id)) == 2
+    assert len(db.scores.hand_scores.history(store, image_id)) == 2
 
 
 def test_a_receipt_tells_what_counted_before_and_what_counts_now(store: Store) -> None:
     image_id, other = add_images(store, 2)
     assert (score(store, image_id, 7).before, score(store, other, 1).after) == (None, 1)
     # Of somebody who takes it for unscored still, all in one batch.
-    told = scores.record(
+    told = db.scores.events.record(
         store,
         [
             event("mine", "score", image_id, value=3),
@@ -109,30 +119,30 @@ def test_a_receipt_tells_what_counted_before_and_what_counts_now(store: Store) -
         (None, None),  # a repetition
         (None, None),  # refused
     ]
-    [undone] = scores.record(store, [event("last", "undo", image_id, undoes="again")])
+    [undone] = db.scores.events.record(store, [event("last", "undo", image_id, undoes="again")])
     assert (undone.before, undone.after) == (4, 7)
-    rules.set_effective_rule(store, Rule("mean"))
+    db.scores.aggregation.set_effective_rule(store, Rule("mean"))
     assert score(store, image_id, 2, scorer="bob").after == 4.5
 
 
 def test_an_event_sent_again_after_it_was_undone_stays_undone(store: Store) -> None:
     (image_id,) = add_images(store, 1)
     five, undo = event("five", "score", image_id, value=5), event("undo", "undo", undoes="five")
-    scores.record(store, [five, undo])
-    receipts = scores.record(store, [five, undo, event("another", "undo", undoes="five")])
+    db.scores.events.record(store, [five, undo])
+    receipts = db.scores.events.record(store, [five, undo, event("another", "undo", undoes="five")])
     assert all(receipt.accepted and receipt.repeated for receipt in receipts)
     assert hand_score(store, image_id) is None
 
 
 def test_an_event_id_is_never_used_for_something_else(store: Store) -> None:
     one, two = add_images(store, 2)
-    scores.record(store, [event("e", "score", one, value=5)])
+    db.scores.events.record(store, [event("e", "score", one, value=5)])
     for other in (
         event("e", "score", two, value=5),
         event("e", "score", one, value=6),
         event("e", "skip", one),
     ):
-        receipt = scores.record(store, [other])[0]
+        receipt = db.scores.events.record(store, [other])[0]
         assert (receipt.accepted, receipt.repeated) == (False, True)
         assert "used for something else" in (receipt.problem or "")
     assert (hand_score(store, one), hand_score(store, two)) == (5.0, None)
@@ -144,20 +154,24 @@ def test_undo_goes_back_step_by_step(store: Store) -> None:
         score(store, image_id, value, event_id=f"s{value}")
     seen = []
     for value in (9, 4, 0):
-        scores.record(store, [event(f"u{value}", "undo", undoes=f"s{value}", at=later(1))])
+        db.scores.events.record(
+            store, [event(f"u{value}", "undo", undoes=f"s{value}", at=later(1))]
+        )
         seen.append(hand_score(store, image_id))
     assert seen == [4.0, 0.0, None]
-    assert [row.undone_at for row in scores.history(store, image_id)] == [later(1)] * 3
-    assert scores.history_counts(store) == {}
+    assert [row.undone_at for row in db.scores.hand_scores.history(store, image_id)] == [
+        later(1)
+    ] * 3
+    assert db.scores.hand_scores.history_counts(store) == {}
     assert score(store, image_id, 7).accepted
-    assert scores.history(store, image_id)[-1].why == "first"
+    assert db.scores.hand_scores.history(store, image_id)[-1].why == "first"
 
 
 def test_undoing_an_older_score_leaves_the_later_one(store: Store) -> None:
     (image_id,) = add_images(store, 1)
     score(store, image_id, 2, event_id="older")
     score(store, image_id, 6)
-    scores.record(store, [event("undo", "undo", undoes="older")])
+    db.scores.events.record(store, [event("undo", "undo", undoes="older")])
     assert hand_score(store, image_id) == 6.0
 
 
@@ -188,7 +202,7 @@ def test_a_bad_event_is_refused_and_the_others_are_taken(
 ) -> None:
     before, after = add_images(store, 2)
     bad = event(**({"event_id": "bad", "image_id": before} | details))
-    receipts = scores.record(
+    receipts = db.scores.events.record(
         store,
         [event("a", "score", before, value=1), bad, event("b", "score", after, value=2)],
     )
@@ -200,37 +214,39 @@ def test_a_bad_event_is_refused_and_the_others_are_taken(
 def test_numbers_from_numpy_are_numbers(store: Store) -> None:
     (image_id,) = add_images(store, 1)
     details = {"value": np.float32(2.5), "shown_prediction": np.float32(0.5)}
-    assert scores.record(store, [event("e", "score", np.int64(image_id), **details)])[0].accepted
-    assert scores.history(store, image_id)[0].shown_prediction == 0.5
+    assert db.scores.events.record(store, [event("e", "score", np.int64(image_id), **details)])[
+        0
+    ].accepted
+    assert db.scores.hand_scores.history(store, image_id)[0].shown_prediction == 0.5
     assert hand_score(store, image_id) == 2.5
 
 
 def test_a_version_that_nobody_knows_does_not_cost_the_score(store: Store) -> None:
     (image_id,) = add_images(store, 1)
     assert score(store, image_id, 4, shown_version="v9.9").accepted
-    assert scores.history(store, image_id)[0].shown_version is None
+    assert db.scores.hand_scores.history(store, image_id)[0].shown_version is None
 
 
 def test_the_distribution_rounds_half_up(store: Store) -> None:
     ids = add_images(store, 5)
     for image_id, value in zip(ids, (0.4, 0.5, 9.49, 9.5, 10), strict=True):
         score(store, image_id, value)
-    assert scores.distribution(store) == [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2]
+    assert db.scores.hand_scores.distribution(store) == [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2]
 
 
 def test_scores_since_a_version_are_the_new_the_changed_and_the_withdrawn(store: Store) -> None:
     ids = add_images(store, 5)
     for image_id in ids[:4]:
         score(store, image_id, 5)
-    assert scores.since_version(store, None) == 4
+    assert db.scores.hand_scores.since_version(store, None) == 4
     add_encoder(store)
     version = add_version(store)
-    assert scores.since_version(store, version.id) == 0
+    assert db.scores.hand_scores.since_version(store, version.id) == 0
     score(store, ids[0], 6)
     score(store, ids[1], 5)
     score(store, ids[4], 0)
-    scores.record(store, [event("undo", "undo", undoes=f"image-{ids[2]}-0")])
-    assert scores.since_version(store, version.id) == 3
+    db.scores.events.record(store, [event("undo", "undo", undoes=f"image-{ids[2]}-0")])
+    assert db.scores.hand_scores.since_version(store, version.id) == 3
 
 
 # Several scorers
@@ -249,25 +265,25 @@ def test_what_is_first_and_what_a_revision_goes_by_who_scores(store: Store) -> N
     (image_id,) = add_images(store, 1)
     for scorer in ("ann", "ben", "ann", None):
         score(store, image_id, 5, scorer=scorer)
-    whys = [row.why for row in scores.history(store, image_id)]
+    whys = [row.why for row in db.scores.hand_scores.history(store, image_id)]
     assert whys == ["first", "first", "revision", "first"]
 
 
 def test_a_confirmation_holds_where_others_move_the_mean(store: Store) -> None:
     (image_id,) = add_images(store, 1)
-    rules.set_effective_rule(store, Rule("mean"))
+    db.scores.aggregation.set_effective_rule(store, Rule("mean"))
     score(store, image_id, 4, scorer="ann")
     score(store, image_id, 8, scorer="ben")
     keep = {"queue": "hand-score", "why": "confirmation"}
     score(store, image_id, 6, scorer="ann", **keep)  # as shown; the mean becomes 7
-    assert candidates.kept_by_hand(store) == {image_id}
+    assert db.images.arrays.kept_by_hand(store) == {image_id}
     score(store, image_id, 1, scorer="ben")
-    assert candidates.kept_by_hand(store) == set()
+    assert db.images.arrays.kept_by_hand(store) == set()
 
 
 def test_a_store_from_before_there_were_rules_goes_by_the_latest(store: Store) -> None:
-    assert store.setting(rules.SETTING) is None
-    assert rules.effective_rule(store) == Rule("latest")
+    assert store.setting(db.scores.aggregation.SETTING) is None
+    assert db.scores.aggregation.effective_rule(store) == Rule("latest")
 
 
 # Tempo
@@ -281,7 +297,7 @@ def type_scores(store: Store, minutes: list[float], why: str | None = None) -> N
 
 def test_tempo_is_that_of_the_current_sitting(store: Store) -> None:
     type_scores(store, [-100, -50, -3, -2, -1.5, -1, 0])
-    tempo = scores.tempo(store, later(1))
+    tempo = db.scores.hand_scores.tempo(store, later(1))
     assert (tempo.today, tempo.last_hour) == (7, 6)
     assert tempo.per_minute == pytest.approx(4 / 3)
 
@@ -289,29 +305,32 @@ def test_tempo_is_that_of_the_current_sitting(store: Store) -> None:
 def test_the_tempo_of_a_long_sitting_is_that_of_its_last_scores(store: Store) -> None:
     slowly, then = [float(m) for m in range(-30, -5)], [-5 + k / 100 for k in range(500)]
     type_scores(store, slowly + then)
-    assert scores.tempo(store, later(0)).per_minute == pytest.approx(100)
+    assert db.scores.hand_scores.tempo(store, later(0)).per_minute == pytest.approx(100)
 
 
 def test_there_is_no_tempo_after_a_pause_or_of_a_single_score(store: Store) -> None:
     type_scores(store, [0, 0.5])
-    assert scores.tempo(store, later(2)).per_minute == pytest.approx(2.0)
-    assert scores.tempo(store, later(2.6)).per_minute is None
+    assert db.scores.hand_scores.tempo(store, later(2)).per_minute == pytest.approx(2.0)
+    assert db.scores.hand_scores.tempo(store, later(2.6)).per_minute is None
     score(store, 1, 5, at=later(10))
-    assert scores.tempo(store, later(10)).per_minute is None
+    assert db.scores.hand_scores.tempo(store, later(10)).per_minute is None
 
 
 def test_imported_and_undone_scores_have_no_tempo(store: Store) -> None:
     type_scores(store, [0, 0.1, 0.2], why="import")
     score(store, 1, 5, at=later(0.5), event_id="e")
-    scores.record(store, [event("undo", "undo", undoes="e")])
-    assert scores.tempo(store, later(1)) == scores.Tempo(0, 0, None)
+    db.scores.events.record(store, [event("undo", "undo", undoes="e")])
+    assert db.scores.hand_scores.tempo(store, later(1)) == db.records.Tempo(0, 0, None)
 
 
 def test_today_begins_at_midnight_where_the_person_is(store: Store) -> None:
     type_scores(store, [0, 11 * 60])  # Noon and 23:00 UTC: 21:00 and 8:00 the next day in Tokyo.
     evening = later(11.5 * 60)
-    assert scores.tempo(store, evening).today == 2
-    assert scores.tempo(store, evening.astimezone(timezone(timedelta(hours=9)))).today == 1
+    assert db.scores.hand_scores.tempo(store, evening).today == 2
+    assert (
+        db.scores.hand_scores.tempo(store, evening.astimezone(timezone(timedelta(hours=9)))).today
+        == 1
+    )
 
 
 # Review
@@ -322,8 +341,8 @@ def review(store: Store) -> int:
     """A round with images 1–3 shown as likely false positives."""
     ids = add_images(store, 4)
     add_encoder(store)
-    review = rounds.open_round(store, add_version(store).id, 0.5)
-    rounds.mark_shown(store, review.id, "false-positive", [(i, 0.75) for i in ids[:3]])
+    review = db.versions.rounds.open_round(store, add_version(store).id, 0.5)
+    db.versions.rounds.mark_shown(store, review.id, "false-positive", [(i, 0.75) for i in ids[:3]])
     return review.id
 
 
@@ -333,12 +352,12 @@ def card(event_id: str, kind: str, image_id: int, **details: object) -> Event:
 
 
 def outcome_counts(store: Store) -> tuple[int, int, int, int]:
-    (review,) = rounds.history(store)
+    (review,) = db.versions.rounds.history(store)
     return review.shown, review.corrected, review.confirmed, review.skipped
 
 
 def test_cards_are_counted_by_what_was_done(store: Store, review: int) -> None:
-    scores.record(
+    db.scores.events.record(
         store,
         [
             card("a", "score", 1, value=2),
@@ -347,24 +366,24 @@ def test_cards_are_counted_by_what_was_done(store: Store, review: int) -> None:
         ],
     )
     assert outcome_counts(store) == (3, 1, 1, 1)
-    assert rounds.handled(store, review, "false-positive") == {1, 2, 3}
-    row = scores.history(store, 1)[0]
+    assert db.versions.rounds.handled(store, review, "false-positive") == {1, 2, 3}
+    row = db.scores.hand_scores.history(store, 1)[0]
     assert (row.why, row.queue) == ("correction-false-positive", "false-positive")
     assert row.round_id == review
 
 
 def test_undo_brings_a_card_back_to_what_it_was(store: Store, review: int) -> None:
-    scores.record(store, [card("a", "skip", 1), card("b", "score", 1, value=2)])
+    db.scores.events.record(store, [card("a", "skip", 1), card("b", "score", 1, value=2)])
     assert outcome_counts(store) == (3, 1, 0, 0)
-    scores.record(store, [card("c", "undo", 1, undoes="b")])
+    db.scores.events.record(store, [card("c", "undo", 1, undoes="b")])
     assert outcome_counts(store) == (3, 0, 0, 1)
-    scores.record(store, [card("d", "undo", 1, undoes="a")])
+    db.scores.events.record(store, [card("d", "undo", 1, undoes="a")])
     assert outcome_counts(store) == (3, 0, 0, 0)
-    assert rounds.handled(store, review, "false-positive") == set()
+    assert db.versions.rounds.handled(store, review, "false-positive") == set()
 
 
 def test_a_card_handled_before_it_was_noted_as_shown_counts(store: Store, review: int) -> None:
-    scores.record(store, [card("a", "score", 4, value=1)])
+    db.scores.events.record(store, [card("a", "score", 4, value=1)])
     assert outcome_counts(store) == (4, 1, 0, 0)
 
 
@@ -384,7 +403,7 @@ def test_after_the_next_version_a_late_card_is_scored_but_counts_for_no_round(
 ) -> None:
     score(store, 4, 5)  # what the next version learns from
     add_version(store, parent="v1.0")
-    assert scores.record(store, [card("a", "score", 1, value=2)])[0].accepted
+    assert db.scores.events.record(store, [card("a", "score", 1, value=2)])[0].accepted
     assert outcome_counts(store) == (3, 0, 0, 0)
     assert hand_score(store, 1) == 2.0
 
@@ -472,7 +491,7 @@ def test_any_sequence_of_events_ends_as_the_model_says(
             if step[0] != "rule":
                 batch += [made for made in [model.next(*step)] if made]
             if len(batch) >= size or step[0] == "rule":
-                receipts = scores.record(store, batch)
+                receipts = db.scores.events.record(store, batch)
                 assert all(receipt.accepted for receipt in receipts)
                 batch = []
             if step[0] == "rule":
@@ -481,14 +500,18 @@ def test_any_sequence_of_events_ends_as_the_model_says(
                 model.rule = RULES[step[1]]
                 after = [model.hand_score(i) for i in range(1, IMAGES + 1)]
                 changed = sum(old != new for old, new in zip(before, after, strict=True))
-                assert rules.set_effective_rule(store, model.rule) == changed
-                assert rules.effective_rule(store) == model.rule
+                assert db.scores.aggregation.set_effective_rule(store, model.rule) == changed
+                assert db.scores.aggregation.effective_rule(store) == model.rule
         for image_id in range(1, IMAGES + 1):
-            kept = [row.event_id for row in scores.history(store, image_id) if not row.undone_at]
+            kept = [
+                row.event_id
+                for row in db.scores.hand_scores.history(store, image_id)
+                if not row.undone_at
+            ]
             standing = model.standing("score", image_id)
             assert kept == [act.event_id for act in standing]
             assert hand_score(store, image_id) == model.hand_score(image_id)
-        waiting = images.unscored(store, order="newest", limit=9)
+        waiting = db.scores.queues.unscored(store, order="newest", limit=9)
         unscored = [i for i in range(IMAGES, 0, -1) if model.hand_score(i) is None]
         skipped = [i for i in unscored if model.standing("skip", i)]
         assert {image.id for image in waiting} == set(unscored)

@@ -28,13 +28,25 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 from store_rows import NOON, add_encoder, add_images, add_version, event, new_store, picture, score
 
-from db import draws, embeddings, images, rounds, runs, scores, tags, versions
+import db.images.embeddings
+import db.images.lookup
+import db.images.sources
+import db.images.tags
+import db.importing.files
+import db.jobs
+import db.scores.events
+import db.scores.hand_scores
+import db.scores.queues
+import db.scores.random_sample
+import db.versions.predictions
+import db.versions.registry
+import db.versions.rounds
 from db.errors import StoreError
-from db.migrating import SCRIPTS, bring_up_to_date
-from db.migrations import HEAD
 from db.records import Predictions
-from db.schema import Base
-from db.store import Store
+from db.store.migrate import SCRIPTS, bring_up_to_date
+from db.store.migrations import HEAD
+from db.store.schema import Base
+from db.store.store import Store
 
 ASSETS = Path(__file__).parent / "assets"
 ROOT = Path(__file__).parent.parent
@@ -159,7 +171,7 @@ def test_a_damaged_store_is_refused(store: Store) -> None:
     content[8192:] = b"\xa5" * (len(content) - 8192)
     store.path.write_bytes(content)
     with pytest.raises(StoreError, match="is damaged"), closing(Store.open(store.path)) as damaged:
-        images.count_by_state(damaged)
+        db.images.lookup.count_by_state(damaged)
 
 
 def test_a_newer_store_is_refused_and_left_as_it_was(store: Store) -> None:
@@ -235,7 +247,7 @@ def test_the_newest_migration_is_the_one_that_opening_looks_for(store: Store) ->
     modules = sorted((SCRIPTS / "versions").glob("r*.py"))
     assert modules[-1].name.startswith(f"r{HEAD}_")
     code = f"""
-import sys; from pathlib import Path; from db.store import Store
+import sys; from pathlib import Path; from db.store.store import Store
 Store.open(Path({str(store.path)!r})).close()
 print('alembic' in sys.modules)
 """
@@ -277,7 +289,7 @@ def test_an_old_store_is_migrated_with_all_it_holds_and_a_copy_beside_it(
         new = connection.execute("SELECT id, stars, hand_score FROM images")
         assert new.fetchall() == [(image_id, None, 0.0)]
     with closing(Store.open(tmp_path / "labeler.sqlite.before-later")) as copy:
-        assert scores.distribution(copy)[0] == 1
+        assert db.scores.hand_scores.distribution(copy)[0] == 1
     bring_up_to_date(store.path, 1, scripts)  # Nothing is left to do.
 
 
@@ -297,7 +309,7 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(
         bring_up_to_date(store.path, 1, later_scripts(tmp_path, more))
     store.close()
     with closing(Store.open(store.path)) as again:
-        assert images.get(again, image_id) is not None
+        assert db.images.lookup.get(again, image_id) is not None
         assert "stars" not in schema_of(store.path)["images"]
 
 
@@ -318,21 +330,21 @@ def test_threads_write_at_once_and_all_get_through(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert scores.history_counts(store) == dict.fromkeys(ids, 10)
-    assert scores.distribution(store)[9] == 8
+    assert db.scores.hand_scores.history_counts(store) == dict.fromkeys(ids, 10)
+    assert db.scores.hand_scores.distribution(store)[9] == 8
 
 
 PROCESS = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from db import scores
+import db.scores.events
 from db.records import Event
-from db.store import Store
+from db.store.store import Store
 store, image_id = Store.open(Path(sys.argv[1])), int(sys.argv[2])
 for i in range(20):
     event = Event(f"{image_id}-{i}", "score", image_id, datetime.now(UTC), value=i % 11)
-    assert scores.record(store, [event])[0].accepted
+    assert db.scores.events.record(store, [event])[0].accepted
 store.close()
 """
 
@@ -342,30 +354,32 @@ def test_processes_write_at_once_and_all_get_through(store: Store) -> None:
     command = [sys.executable, "-c", PROCESS, str(store.path)]
     processes = [subprocess.Popen([*command, str(image_id)], cwd=ROOT) for image_id in ids]
     assert [process.wait(60) for process in processes] == [0, 0, 0]
-    assert scores.history_counts(store) == dict.fromkeys(ids, 20)
+    assert db.scores.hand_scores.history_counts(store) == dict.fromkeys(ids, 20)
 
 
 def fill_asset(store: Store) -> None:
     """A little of everything, so that a later schema shows what it makes of it."""
     ids = add_images(store, 6)
-    images.update_source(store, 1, (1.0, 4.5))
+    db.images.sources.update_source(store, 1, (1.0, 4.5))
     odd = picture(7, path="/pictures/\udcff<b>.png", content_hash=None, reason="empty file")
-    images.record_files(store, [picture(0, path="/pictures/copy.png"), odd])
-    images.mark_missing(store, 1, ["/pictures/5.png"])
-    images.set_groups(store, {ids[0]: "pair", ids[1]: "pair"})
+    db.importing.files.record_files(store, [picture(0, path="/pictures/copy.png"), odd])
+    db.importing.files.mark_missing(store, 1, ["/pictures/5.png"])
+    db.images.lookup.set_groups(store, {ids[0]: "pair", ids[1]: "pair"})
     for image_id, value in zip(ids, (0, 10, 7.5, 2), strict=False):
         score(store, image_id, value, scorer="ann")
     encoder_id = add_encoder(store)
-    embeddings.put(store, encoder_id, ids, np.arange(24, dtype=np.float32).reshape(6, 4))
+    db.images.embeddings.put(store, encoder_id, ids, np.arange(24, dtype=np.float32).reshape(6, 4))
     first = add_version(store, note="the first", metrics={"mae": 0.5}, curve=[[0, 1.0]])
     exceed = np.linspace(1, 0, 10, dtype=np.float32)[None].repeat(6, axis=0)
     predicted = Predictions(np.array(ids), np.linspace(0, 1, 6, dtype=np.float32), exceed)
-    versions.put_predictions(store, first.id, predicted)
-    review = rounds.open_round(store, first.id, 0.5)
-    rounds.mark_shown(store, review.id, "false-positive", [(ids[4], 0.8), (ids[5], 1.0)])
+    db.versions.predictions.put_predictions(store, first.id, predicted)
+    review = db.versions.rounds.open_round(store, first.id, 0.5)
+    db.versions.rounds.mark_shown(
+        store, review.id, "false-positive", [(ids[4], 0.8), (ids[5], 1.0)]
+    )
     details = {"queue": "false-positive", "shown_version": "v1.0", "shown_prediction": 0.8}
     score(store, ids[4], 1, **details)
-    scores.record(
+    db.scores.events.record(
         store,
         [
             event("skip", "skip", ids[5], queue="false-positive", shown_version="v1.0"),
@@ -373,64 +387,66 @@ def fill_asset(store: Store) -> None:
         ],
     )
     add_version(store, parent="v1.0", note="the second")
-    run, _ = runs.start(store, "train", {"recipe": "quick"})
-    runs.finish(store, run.id, "done", version_id=first.id)
+    run, _ = db.jobs.start(store, "train", {"recipe": "quick"})
+    db.jobs.finish(store, run.id, "done", version_id=first.id)
 
 
 def add_new_in_0002(store: Store) -> None:
     """What the second schema brought: random draws, and tags."""
-    waiting = images.unscored(store, order="random", limit=1)[0].id
+    waiting = db.scores.queues.unscored(store, order="random", limit=1)[0].id
     score(store, waiting, 6, draw=True, event_id="drawn")
-    tags.put(store, tags.BESIDE, {1: ["sky", "caf\xe9"], 2: ["sky"]})
-    tags.put(store, tags.TABLE, {1: ["sky", "night"]})
+    db.images.tags.put(store, db.images.tags.BESIDE, {1: ["sky", "caf\xe9"], 2: ["sky"]})
+    db.images.tags.put(store, db.images.tags.TABLE, {1: ["sky", "night"]})
 
 
 def test_a_store_of_the_second_schema_opens_with_its_draws_and_tags(tmp_path: Path) -> None:
     path = tmp_path / "labeler.sqlite"
     shutil.copy(ASSETS / "store-0002.sqlite", path)
     with closing(Store.open(path)) as old:
-        assert tags.of_image(old, 1) == ["caf\xe9", "night", "sky"]
-        assert tags.of_image(old, 2) == ["sky"]
-        assert scores.history(old, 3)[-1].event_id == "drawn"
-        assert 3 in draws.random_sample(old).image_ids
+        assert db.images.tags.of_image(old, 1) == ["caf\xe9", "night", "sky"]
+        assert db.images.tags.of_image(old, 2) == ["sky"]
+        assert db.scores.hand_scores.history(old, 3)[-1].event_id == "drawn"
+        assert 3 in db.scores.random_sample.random_sample(old).image_ids
 
 
 def test_a_store_of_the_first_schema_opens_with_all_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "labeler.sqlite"
     shutil.copy(ASSETS / "store-0001.sqlite", path)
     with closing(Store.open(path)) as old:
-        assert images.count_by_state(old) == {"fine": 5, "unreadable": 1, "missing": 1}
-        source = images.sources(old)[0]
+        assert db.images.lookup.count_by_state(old) == {"fine": 5, "unreadable": 1, "missing": 1}
+        source = db.images.sources.sources(old)[0]
         assert (source.name, source.expect_low, source.expect_high) == ("drawings", 1.0, 4.5)
-        odd = images.find_by_path(old, "/pictures/\udcff<b>.png")
+        odd = db.images.lookup.find_by_path(old, "/pictures/\udcff<b>.png")
         assert odd is not None
         assert (odd.state, odd.reason) == ("unreadable", "empty file")
-        assert len(images.locations(old, 1)) == 2
-        assert images.groups(old) == {1: "pair", 2: "pair"}
-        ids, values = scores.effective(old)
+        assert len(db.importing.files.locations(old, 1)) == 2
+        assert db.images.lookup.groups(old) == {1: "pair", 2: "pair"}
+        ids, values = db.scores.hand_scores.effective(old)
         assert dict(zip(ids.tolist(), values.tolist(), strict=True)) == {
             1: 0.0,
             2: 10.0,
             4: 2.0,
             5: 1.0,
         }
-        undone = scores.history(old, 3)[0]
+        undone = db.scores.hand_scores.history(old, 3)[0]
         assert (undone.value, undone.scorer, undone.at) == (7.5, "ann", NOON)
         assert undone.undone_at == NOON
-        vectors = dict(zip(*(a.tolist() for a in embeddings.get(old, 1, [1, 6])), strict=True))
+        vectors = dict(
+            zip(*(a.tolist() for a in db.images.embeddings.get(old, 1, [1, 6])), strict=True)
+        )
         assert vectors == {1: [0, 1, 2, 3], 6: [20, 21, 22, 23]}
-        first, second = versions.history(old)
+        first, second = db.versions.registry.history(old)
         assert (first.name, first.note, first.metrics) == ("v1.0", "the first", {"mae": 0.5})
         assert (second.parent, second.active, second.scored_count) == ("v1.0", True, 4)
-        predicted = versions.predictions(old, first.id)
+        predicted = db.versions.predictions.predictions(old, first.id)
         assert predicted.scores.tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
         assert predicted.exceed is not None
         assert predicted.exceed[0] == pytest.approx(np.linspace(1, 0, 10), abs=1e-3)
-        assert versions.out_of_fold(old, first.id).folds.tolist() == [1, 2, 3, 4]
-        review = rounds.history(old)[0]
+        assert db.versions.predictions.out_of_fold(old, first.id).folds.tolist() == [1, 2, 3, 4]
+        review = db.versions.rounds.history(old)[0]
         assert (review.from_version, review.to_version) == ("v1.0", "v1.1")
         assert (review.shown, review.corrected, review.skipped) == (2, 1, 1)
-        run = runs.latest(old, "train")
+        run = db.jobs.latest(old, "train")
         assert run is not None
         assert (run.state, run.version, run.params) == ("done", "v1.0", {"recipe": "quick"})
         assert score(old, 6, 4).accepted

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from collection import make_collection
 
-import db.embeddings
-import db.images
-import db.rounds
-import db.versions
+import db.images.embeddings
+import db.images.sources
+import db.versions.registry
+import db.versions.rounds
 from db.records import MISTAKES
-from labeler.dealing import _least
-from labeler.opinions import opinion_path
-from labeler.project import Project
-from labeler.review import ReviewPage, note_shown, review_cards, review_page
-from labeler.scoring import take_events
-from labeler.training import train
-from model import mixing
+from labeler.core.project import Project
+from labeler.review.pages import ReviewPage, note_shown, review_cards, review_page
+from labeler.review.queues.mistakes import _least
+from labeler.scoring.events import take_events
+from labeler.versions.second_opinion import opinion_path
+from labeler.versions.train import train
+from model.review import bandit
 
 IMAGES, SCORED = 200, 60
 
@@ -30,10 +30,10 @@ IMAGES, SCORED = 200, 60
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Scores by the first value of each embedding; images 150 on are a cluster of their own."""
     project = make_collection(tmp_path_factory.mktemp("dealing"), images=IMAGES, scored=SCORED)
-    encoder = db.embeddings.encoder(project.store, project.encoder)
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
     vectors = np.random.default_rng(3).normal(size=(IMAGES, encoder.width)).astype(np.float32)
     vectors[149:, :2] += 6
-    db.embeddings.put(project.store, encoder.id, np.arange(1, IMAGES + 1), vectors)
+    db.images.embeddings.put(project.store, encoder.id, np.arange(1, IMAGES + 1), vectors)
     train(project)
     project.close()
     return project.folder
@@ -65,7 +65,7 @@ def test_both_sides_stand_on_a_page_each_in_its_own_queue(project: Project) -> N
     for card in cards:
         assert (card.prediction >= 0.5) == (card.queue == "false-positive")
     assert len({card.image.id for card in cards}) == len(cards) == 40
-    assert {card.evidence for card in cards} <= set(mixing.PRIORS)
+    assert {card.evidence for card in cards} <= set(bandit.PRIORS)
 
 
 def test_the_same_answers_deal_the_same_cards(project: Project) -> None:
@@ -78,7 +78,7 @@ def test_an_answer_counts_for_what_dealt_the_card(project: Project) -> None:
     for card in page.cards[:3]:
         answer(project, card.image.id, card.queue, 0 if card.queue == "false-positive" else 10)
     expected = [(card.evidence, True) for card in page.cards[:3]]
-    assert sorted(db.rounds.answers(project.store)) == sorted(expected)
+    assert sorted(db.versions.rounds.answers(project.store)) == sorted(expected)
     left = {card.image.id for card in shown(project).cards}
     assert not left & {card.image.id for card in page.cards[:3]}
 
@@ -103,8 +103,8 @@ def test_answers_change_at_once_what_is_suspected(project: Project) -> None:
 
 
 def test_what_a_source_rules_out_comes_first(project: Project) -> None:
-    source = db.images.sources(project.store)[0]
-    from db.sources import update_source
+    source = db.images.sources.sources(project.store)[0]
+    from db.images.sources import update_source
 
     update_source(project.store, source.id, (0.0, 1.0))
     cards = review_cards(project, MISTAKES, limit=5)
@@ -113,7 +113,7 @@ def test_what_a_source_rules_out_comes_first(project: Project) -> None:
 
 
 def test_without_its_file_the_stored_second_opinion_has_to_do(project: Project) -> None:
-    version = db.versions.active(project.store)
+    version = db.versions.registry.active(project.store)
     assert version is not None
     opinion_path(project.models / version.file).unlink()
     assert len(review_cards(project, MISTAKES, limit=10)) == 10

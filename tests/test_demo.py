@@ -12,14 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from db import embeddings, images, scores, versions
-from labeler.demo import RULE_FILE, SLIPS, draw_collection, make_demo
-from labeler.drawings.motifs import SHARES, draw
-from labeler.errors import LabelerError, Stopped
-from labeler.pictures import open_picture
-from labeler.progress import Progress, silent
-from labeler.project import Project
-from model.quick import Quick
+import db.images.embeddings
+import db.images.lookup
+import db.images.sources
+import db.scores.hand_scores
+import db.versions.registry
+from labeler.cli.demo.demo import RULE_FILE, SLIPS, draw_collection, make_demo
+from labeler.cli.demo.drawings.motifs import SHARES, draw
+from labeler.core.archives.opening import open_picture
+from labeler.core.errors import LabelerError, Stopped
+from labeler.core.progress import Progress, silent
+from labeler.core.project import Project
+from model.training.quick import Quick
 
 
 class SmallEncoder:
@@ -94,27 +98,27 @@ def test_a_ready_demo(tmp_path: Path) -> None:
     phases: set[str] = set()
     project = small_demo(folder, lambda done, total, what: phases.add(what))
     store = project.store
-    counted = images.count_by_state(store)
+    counted = db.images.lookup.count_by_state(store)
     with (folder / RULE_FILE).open(encoding="utf-8") as file:
         rule = {str(folder / row["path"]): int(row["score"]) for row in csv.DictReader(file)}
     assert counted == {"fine": len(rule), "unreadable": 0, "missing": 0}
-    ids, values = scores.effective(store)
-    paths = [image.path for image in images.by_ids(store, ids)]
+    ids, values = db.scores.hand_scores.effective(store)
+    paths = [image.path for image in db.images.lookup.by_ids(store, ids)]
     slips = sum(value != rule[path] for path, value in zip(paths, values, strict=True))
     assert (len(ids), slips) == (len(rule) // 3, SLIPS)
-    expected = {s.name: s.expect_high for s in images.sources(store)}
+    expected = {s.name: s.expect_high for s in db.images.sources.sources(store)}
     assert expected == dict.fromkeys(SHARES) | {"scenes": 1.0}
     assert project.encoder == "lite"
-    record = embeddings.encoder(store, project.encoder)
-    assert record is not None and embeddings.count(store, record.id) == len(rule)
-    version = versions.active(store)
+    record = db.images.embeddings.encoder(store, project.encoder)
+    assert record is not None and db.images.embeddings.count(store, record.id) == len(rule)
+    version = db.versions.registry.active(store)
     assert version is not None and version.name == "v1.0"
     assert {"drawing", "importing"} < phases
     project.close()
 
     again = make_demo(folder, progress=_unexpected)
-    assert [v.name for v in versions.history(again.store)] == ["v1.0"]
-    assert scores.scored_count(again.store) == len(ids)
+    assert [v.name for v in db.versions.registry.history(again.store)] == ["v1.0"]
+    assert db.scores.hand_scores.scored_count(again.store) == len(ids)
     again.close()
 
 
@@ -130,7 +134,7 @@ def test_an_interrupted_demo_goes_on(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         small_demo(tmp_path / "demo", stop)
     project = small_demo(tmp_path / "demo")
-    assert versions.active(project.store) is not None
+    assert db.versions.registry.active(project.store) is not None
     project.close()
 
 

@@ -21,23 +21,25 @@ from collection import make_collection
 from PIL import Image
 from store_rows import event
 
-import db.counts
-import db.embeddings
-import db.images
-import db.scores
-import db.sources
-import db.versions
-from db import rounds, runs
-from db.store import Store
-from labeler.checkups import Finding
-from labeler.cli import labeler
-from labeler.doctor import Report, examine
-from labeler.importing import import_paths
-from labeler.opinions import load_opinion
-from labeler.pictures import preview_path
-from labeler.predicting import predict_stored
-from labeler.project import STORE_FILE, Project
-from labeler.training import train
+import db.images.counts
+import db.images.embeddings
+import db.images.lookup
+import db.images.sources
+import db.jobs
+import db.scores.events
+import db.scores.hand_scores
+import db.versions.registry
+import db.versions.rounds
+from db.store.store import Store
+from labeler.cli.main import labeler
+from labeler.collection.importing import import_paths
+from labeler.core.archives.opening import preview_path
+from labeler.core.project import STORE_FILE, Project
+from labeler.maintenance.checks import Finding
+from labeler.maintenance.doctor import Report, examine
+from labeler.prediction.predict_files import predict_stored
+from labeler.versions.second_opinion import load_opinion
+from labeler.versions.train import train
 from model.errors import ModelError
 
 LONG_AGO = 1_600_000_000
@@ -54,10 +56,12 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         large.save(place / "pictures" / f"large {number}.png")
     import_paths(project, [place / "pictures"], source="gradients", workers=1)
     train(project)
-    review = rounds.open_round(project.store, 1, 0.5)
-    rounds.mark_shown(project.store, review.id, "false-positive", [(25, 0.8), (26, 0.9)])
+    review = db.versions.rounds.open_round(project.store, 1, 0.5)
+    db.versions.rounds.mark_shown(
+        project.store, review.id, "false-positive", [(25, 0.8), (26, 0.9)]
+    )
     given = {"queue": "false-positive", "shown_version": "v1.0", "value": 1}
-    db.scores.record(project.store, [event("corrected", "score", 25, **given)])
+    db.scores.events.record(project.store, [event("corrected", "score", 25, **given)])
     project.close()
     return project.folder
 
@@ -163,7 +167,7 @@ def test_rows_that_are_wrong_are_found_and_mended(folder: Path, what: str) -> No
     if what != "places":
         assert images_in(folder) == before_it
     with closing(Store.open(mended.backup)) as as_it_was:
-        assert db.scores.history(as_it_was, 1)
+        assert db.scores.hand_scores.history(as_it_was, 1)
 
 
 def test_the_largest_of_ids_is_counted_along(folder: Path) -> None:
@@ -186,8 +190,8 @@ def test_the_largest_of_ids_is_counted_along(folder: Path) -> None:
     assert examine(folder).healthy
     assert scores_in(folder) == before
     project = Project.open(folder)
-    assert db.counts.by_hand_score(project.store).scored == 25
-    assert db.counts.image_stamp(project.store)
+    assert db.images.counts.by_hand_score(project.store).scored == 25
+    assert db.images.counts.image_stamp(project.store)
     project.close()
 
 
@@ -212,9 +216,9 @@ def test_counts_too_large_to_be_added_up_stop_nobody(folder: Path) -> None:
         ended = CliRunner().invoke(labeler, ["--project", str(folder), command])
         assert isinstance(ended.exception, SystemExit | None), ended.exception
     project = Project.open(folder)
-    assert set(db.counts.by_state(project.store)) == {"fine", "unreadable", "missing"}
-    assert db.counts.image_stamp(project.store)
-    assert db.sources.counts_by_source(project.store)
+    assert set(db.images.counts.by_state(project.store)) == {"fine", "unreadable", "missing"}
+    assert db.images.counts.image_stamp(project.store)
+    assert db.images.sources.counts_by_source(project.store)
     project.close()
 
 
@@ -228,7 +232,7 @@ def test_embeddings_of_another_width_than_the_second_opinions_are_a_sentence(fol
         ended = CliRunner().invoke(labeler, ["--project", str(folder), command])
         assert isinstance(ended.exception, SystemExit | None), ended.exception
     project = Project.open(folder)
-    version = db.versions.active(project.store)
+    version = db.versions.registry.active(project.store)
     assert version is not None
     with pytest.raises(ModelError, match=r"reads embeddings of .* train a version again"):
         load_opinion(project, version)
@@ -245,13 +249,15 @@ def test_dropped_embeddings_are_computed_and_predicted_anew(folder: Path) -> Non
     harm(folder, WRONG_ROWS["embeddings not finite"])
     assert examine(folder, repair=True).healthy
     project = Project.open(folder)
-    record = db.embeddings.encoder(project.store, project.encoder)
-    version = db.versions.active(project.store)
+    record = db.images.embeddings.encoder(project.store, project.encoder)
+    version = db.versions.registry.active(project.store)
     assert record is not None
     assert version is not None
-    waiting = [image_id for image_id, _ in db.embeddings.missing(project.store, record.id)]
+    waiting = [image_id for image_id, _ in db.images.embeddings.missing(project.store, record.id)]
     assert waiting[:2] == [6, 30]
-    db.embeddings.put(project.store, record.id, waiting[:2], np.ones((2, 8), dtype=np.float32))
+    db.images.embeddings.put(
+        project.store, record.id, waiting[:2], np.ones((2, 8), dtype=np.float32)
+    )
     assert predict_stored(project, version) == 2
     project.close()
     assert examine(folder).healthy
@@ -266,14 +272,16 @@ def test_a_scored_image_whose_row_is_gone_comes_back_as_a_missing_one(folder: Pa
     assert examine(folder, repair=True).healthy
     assert scores_in(folder) == before
     with closing(Store.open(folder / STORE_FILE)) as store:
-        effective = dict(zip(*(each.tolist() for each in db.scores.effective(store)), strict=True))
+        effective = dict(
+            zip(*(each.tolist() for each in db.scores.hand_scores.effective(store)), strict=True)
+        )
     assert (effective[2], effective[3]) == (1, 2)
     states = {row[0]: row[1] for row in images_in(folder)}
     assert (states[2], states[3]) == ("missing", "missing")
     project = Project.open(folder)
-    (root,) = {Path(image.path).parent for image in db.images.by_ids(project.store, [1])}
+    (root,) = {Path(image.path).parent for image in db.images.lookup.by_ids(project.store, [1])}
     import_paths(project, [root], source="gradients", workers=1)
-    found_again = db.images.get(project.store, 2)
+    found_again = db.images.lookup.get(project.store, 2)
     assert found_again is not None
     assert (found_again.state, found_again.hand_score) == ("fine", 1)
     project.close()
@@ -343,7 +351,7 @@ def test_files_that_somebody_may_want_stay(folder: Path) -> None:
 
 def test_a_preview_whose_picture_is_gone_is_left_and_said(folder: Path) -> None:
     with closing(Store.open(folder / STORE_FILE)) as store:
-        image = db.images.get(store, 33)
+        image = db.images.lookup.get(store, 33)
     assert image is not None
     project = Project.open(folder)
     preview_path(project, image.content_hash or "").unlink()
@@ -388,11 +396,11 @@ def test_out_of_fold_predictions_cannot_be_made_again(folder: Path) -> None:
 
 def test_it_looks_while_the_app_runs_and_leaves_what_is_at_work_alone(folder: Path) -> None:
     with closing(Store.open(folder / STORE_FILE)) as store:
-        active, _ = runs.start(store, "import", {}, pid=os.getpid())
+        active, _ = db.jobs.start(store, "import", {}, pid=os.getpid())
         with store.transaction():
             assert examine(folder).healthy
         assert examine(folder, repair=True).healthy
-        kept = runs.get(store, active.id)
+        kept = db.jobs.get(store, active.id)
         assert kept is not None
         assert kept.state == "active"
 

@@ -22,11 +22,11 @@ from streamlit import config
 from streamlit.runtime import Runtime
 from whole_app import asked_for, the_app
 
-from labeler.app import connections, door
-from labeler.app.refusals import is_page
-from labeler.app.security import guarded
-from labeler.app.tokens import MOST_WRONG, WINDOW, fresh_token, pass_for
-from labeler.app.uploads import UPLOADS, kept_bytes
+from labeler.app.security import connections, token_gate
+from labeler.app.security.refusals import is_page
+from labeler.app.security.request_guards import guarded
+from labeler.app.security.tokens import MOST_WRONG, WINDOW, fresh_token, pass_for
+from labeler.app.server.upload_limit import UPLOADS, kept_bytes
 
 HOME = "http://127.0.0.1:8501"
 AWAY = "http://192.0.2.7:8501"
@@ -315,13 +315,13 @@ def test_a_form_that_is_none_is_a_wrong_token(form: str) -> None:
 def test_a_form_that_never_comes_is_given_up(
     come: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "FORM_SECONDS", 0.0)
+    monkeypatch.setattr(token_gate, "FORM_SECONDS", 0.0)
 
     async def receive() -> dict[str, Any]:
         return come.pop() if come else await asyncio.Future()
 
     scope = {"type": "http", "method": "POST", "headers": []}
-    waited = asyncio.wait_for(door._filled_in(Request(scope, receive)), 60)
+    waited = asyncio.wait_for(token_gate._filled_in(Request(scope, receive)), 60)
     with ThreadPoolExecutor(1) as pool:  # The browser tests keep a loop running in this thread.
         assert pool.submit(asyncio.run, waited).result() == ("", "/")
 

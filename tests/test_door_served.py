@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from labeler import launching
-from labeler.project import Project
+from labeler.app.server import launch
+from labeler.core.project import Project
 
 CODE = Path(__file__).parent.parent
 PATIENCE = 60.0
@@ -82,7 +82,7 @@ def served(
 ) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
     Project.create(folder / "project", encoder="lite").close()
-    port = launching.choose_port("127.0.0.1", None)
+    port = launch.choose_port("127.0.0.1", None)
     told = {"LABELER_PROJECT": str(folder / "project"), "PYTHONPATH": str(CODE)}
     log = folder / "log.txt"
     with log.open("wb") as out:

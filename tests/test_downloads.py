@@ -15,13 +15,13 @@ from exported import images, make_exported
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from labeler.app import downloads
-from labeler.app.export_links import plan_address, read_plan
-from labeler.app.zips import zipped
-from labeler.errors import BadInput
-from labeler.exports.kinds import KINDS
-from labeler.exports.plan import Plan
-from labeler.project import Project
+from labeler.app.routes import downloads
+from labeler.app.routes.export_urls import plan_address, read_plan
+from labeler.app.routes.zip_stream import zipped
+from labeler.core.errors import BadInput
+from labeler.core.project import Project
+from labeler.exports.datasets.export import KINDS
+from labeler.exports.datasets.plan import Plan
 
 
 @pytest.fixture(scope="module")

@@ -14,18 +14,22 @@ import pytest
 import torch
 from PIL import Image
 
-from db import embeddings, images, versions
+import db.images.embeddings
+import db.images.lookup
+import db.importing.files
+import db.versions.predictions
+import db.versions.registry
 from db.errors import StoreError
 from db.records import NewVersion, Version
-from labeler.embedding import embed
-from labeler.errors import Stopped
-from labeler.importing import import_paths
-from labeler.opinions import opinion_path
-from labeler.progress import Pace
-from labeler.project import Project
-from model import opinion
-from model.head import Head
-from model.head_files import save_head
+from labeler.collection.importing import import_paths
+from labeler.core.errors import Stopped
+from labeler.core.progress import Pace
+from labeler.core.project import Project
+from labeler.embedding.embed import embed
+from labeler.versions.second_opinion import opinion_path
+from model.estimators import kernel_ordinal
+from model.heads.head import Head
+from model.heads.head_files import save_head
 
 
 class MeanColour:
@@ -75,11 +79,11 @@ def paths(project, tmp_path) -> list[Path]:
 
 def stored(project: Project) -> dict[str, list[int]]:
     """File name → the colour in its embedding."""
-    record = embeddings.encoder(project.store, MeanColour.identity)
-    ids, vectors = embeddings.get(
-        project.store, record.id, sorted(images.ids_by_path(project.store).values())
+    record = db.images.embeddings.encoder(project.store, MeanColour.identity)
+    ids, vectors = db.images.embeddings.get(
+        project.store, record.id, sorted(db.importing.files.ids_by_path(project.store).values())
     )
-    found = images.by_ids(project.store, [int(image_id) for image_id in ids])
+    found = db.images.lookup.by_ids(project.store, [int(image_id) for image_id in ids])
     return {
         Path(image.path).name: np.rint(vector[:3]).astype(int).tolist()
         for image, vector in zip(found, vectors, strict=True)
@@ -144,7 +148,7 @@ def test_a_second_run_takes_only_what_is_new(project, paths):
 
 
 def test_only_the_ids_asked_for(project, paths):
-    ids = images.ids_by_path(project.store)
+    ids = db.importing.files.ids_by_path(project.store)
     chosen = [ids[str(path)] for path in paths[2:5]]
     embed(project, encoder=MeanColour(), only=chosen[:1])
     summary = embed(project, encoder=MeanColour(), only=chosen)
@@ -208,22 +212,24 @@ def test_nothing_to_do_loads_no_encoder(tmp_path):
 
 def add_version(project: Project) -> Version:
     """An active version with an untrained head for the colours."""
-    ids = np.array(sorted(images.ids_by_path(project.store).values()))
+    ids = np.array(sorted(db.importing.files.ids_by_path(project.store).values()))
     values = np.arange(len(ids)) % 11.0
     head = project.models / "v1.0.safetensors"
     save_head(head, Head(MeanColour.width, hidden=8), name="colours", rev="v1.0")
     colours = np.random.default_rng(2).normal(100, 50, (len(ids), MeanColour.width))
-    opinion.fit(colours.astype(np.float32), values).save(opinion_path(head))
+    kernel_ordinal.fit(colours.astype(np.float32), values).save(opinion_path(head))
     new = NewVersion("v1.0", None, MeanColour.identity, "quick", 0.5, head.name, ids, values)
-    return versions.add(project.store, new)
+    return db.versions.registry.add(project.store, new)
 
 
 def test_the_active_version_predicts_the_new_images(project, paths):
     embed(project, encoder=MeanColour(), only=[1, 2])
     version = add_version(project)
     embed(project, encoder=MeanColour())
-    predictions = versions.predictions(project.store, version.id)
-    assert sorted(predictions.image_ids) == sorted(images.ids_by_path(project.store).values())
+    predictions = db.versions.predictions.predictions(project.store, version.id)
+    assert sorted(predictions.image_ids) == sorted(
+        db.importing.files.ids_by_path(project.store).values()
+    )
     assert ((predictions.scores >= 0) & (predictions.scores <= 1)).all()
 
 
@@ -235,7 +241,7 @@ def test_a_version_of_another_encoder_predicts_nothing(project, paths):
         identity = "other"
 
     assert embed(project, encoder=Other()).embedded == 10
-    assert not len(versions.predictions(project.store, version.id).image_ids)
+    assert not len(db.versions.predictions.predictions(project.store, version.id).image_ids)
 
 
 def test_the_rate_and_the_time_left_are_the_true_ones(project, tmp_path):

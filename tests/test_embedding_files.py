@@ -18,16 +18,16 @@ import torch
 from click.testing import CliRunner, Result
 from pyarrow import parquet
 
-import db.embeddings
-import db.versions
+import db.images.embeddings
+import db.versions.registry
 from db.records import NewVersion, Predictions
-from labeler.cli import labeler
-from labeler.embedding_files import BLOCK, find_embeddings, holds_embeddings
-from labeler.errors import BadInput
-from labeler.predictors import score_embeddings
-from labeler.project import Project
-from model.head import Head
-from model.head_files import save_head
+from labeler.cli.main import labeler
+from labeler.core.errors import BadInput
+from labeler.core.project import Project
+from labeler.embedding.files.find import BLOCK, find_embeddings, holds_embeddings
+from labeler.versions.inference import score_embeddings
+from model.heads.head import Head
+from model.heads.head_files import save_head
 
 WIDTH = 8
 
@@ -47,10 +47,10 @@ def varied_head() -> Head:
 def make_project(folder: Path, *, normalised: bool) -> Project:
     """A project with a version whose head is random but steep, and nothing else."""
     project = Project.create(folder, encoder="lite")
-    db.embeddings.register_encoder(project.store, project.encoder, WIDTH, normalised, {})
+    db.images.embeddings.register_encoder(project.store, project.encoder, WIDTH, normalised, {})
     save_head(project.models / "v1.0", varied_head(), name="mine", rev="v1.0")
     none = np.zeros(0, dtype=np.int64)
-    db.versions.add(
+    db.versions.registry.add(
         project.store,
         NewVersion(
             name="v1.0",
@@ -112,7 +112,7 @@ def rows_of(project: Project, *words: str | Path) -> list[tuple[str, float]]:
 
 
 def expected(project: Project, rows: np.ndarray) -> list[float]:
-    version = db.versions.active(project.store)
+    version = db.versions.registry.active(project.store)
     assert version is not None
     return score_embeddings(project, version, rows.astype(np.float32)).tolist()
 

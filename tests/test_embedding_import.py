@@ -19,19 +19,25 @@ from click.testing import CliRunner, Result
 from pictures import make_collection, make_jpeg
 from pyarrow import parquet
 
-import db.scores
-from db import embedded_rows, embeddings, images, versions
+import db.images.embeddings
+import db.images.lookup
+import db.images.sources
+import db.importing.embeddings
+import db.importing.files
+import db.scores.hand_scores
+import db.versions.predictions
+import db.versions.registry
 from db.records import NewVersion, Predictions
-from labeler.cli import labeler
-from labeler.embedding_files import BLOCK, Columns
-from labeler.embedding_import import HowToTake, import_embeddings
-from labeler.errors import BadInput, Stopped
-from labeler.importing import import_paths
-from labeler.named_images import absolute
-from labeler.project import Project
-from labeler.training import train
-from model.encoders import LITE_WIDTH as WIDTH
-from model.quick import Quick
+from labeler.cli.main import labeler
+from labeler.collection.importing import import_paths
+from labeler.core.errors import BadInput, Stopped
+from labeler.core.project import Project
+from labeler.embedding.files.find import BLOCK, Columns
+from labeler.embedding.files.match_images import absolute
+from labeler.embedding.importing import HowToTake, import_embeddings
+from labeler.versions.train import train
+from model.encoders.names import LITE_WIDTH as WIDTH
+from model.training.quick import Quick
 
 ENCODER = "lite"
 
@@ -57,10 +63,10 @@ def unit(count: int, seed: int = 0) -> np.ndarray:
 
 def stored(project: Project, path: str | Path) -> np.ndarray:
     """The embedding (WIDTH,) of the image at `path`."""
-    record = embeddings.encoder(project.store, project.encoder)
+    record = db.images.embeddings.encoder(project.store, project.encoder)
     assert record is not None
-    image_id = images.ids_by_path(project.store)[str(path)]
-    found, vectors = embeddings.get(project.store, record.id, [image_id])
+    image_id = db.importing.files.ids_by_path(project.store)[str(path)]
+    found, vectors = db.images.embeddings.get(project.store, record.id, [image_id])
     assert found.tolist() == [image_id]
     return vectors[0]
 
@@ -97,12 +103,15 @@ def test_clip_retrieval_goes_to_the_images_and_brings_the_others(
     for row in (0, 9, 10, BLOCK + 6):
         assert np.array_equal(stored(project, folder / names[row]), rows[row])
     assert np.array_equal(stored(project, pictures[2]), rows[BLOCK + 1])
-    assert images.count_by_state(project.store) == {
+    assert db.images.lookup.count_by_state(project.store) == {
         "fine": 3,
         "unreadable": 0,
         "missing": len(rows) - 2,
     }
-    assert [source.name for source in images.sources(project.store)] == ["photos", "laion"]
+    assert [source.name for source in db.images.sources.sources(project.store)] == [
+        "photos",
+        "laion",
+    ]
 
 
 def test_an_embedding_that_is_there_stays_unless_it_is_to_be_replaced(
@@ -150,7 +159,7 @@ def test_a_folder_whose_name_is_no_text_harms_no_store(project: Project, tmp_pat
         columns = Columns(folder / "paths.txt")
         taken = import_embeddings(project, [folder / "rows.npy"], ENCODER, columns=columns)
         assert taken.embedded == expected
-    assert str(tmp_path / "caf\\xe9" / "1.png") in images.ids_by_path(project.store)
+    assert str(tmp_path / "caf\\xe9" / "1.png") in db.importing.files.ids_by_path(project.store)
 
 
 def test_an_array_that_names_no_rows_is_taken_and_said_to_meet_no_file(
@@ -178,7 +187,7 @@ def test_a_list_of_another_length_is_refused(project: Project, tmp_path: Path) -
     (tmp_path / "list.txt").write_text("a\nb\n")
     words = (tmp_path / "vectors.npy", "--encoder", ENCODER, "--paths", tmp_path / "list.txt")
     assert "list.txt names 2 rows, but it has 3" in run(project, *words, code=1).stderr
-    assert images.count_by_state(project.store)["missing"] == 0
+    assert db.images.lookup.count_by_state(project.store)["missing"] == 0
 
 
 def city_classifiers(folder: Path) -> dict[str, np.ndarray]:
@@ -199,8 +208,8 @@ def test_folders_of_city_classifiers_bring_their_scores(project: Project, tmp_pa
     result = run(project, tmp_path / "data" / "CLIP", "--encoder", ENCODER, "--with-scores")
     assert "Scored 4 images" in result.stdout
     assert all(np.array_equal(stored(project, path), row) for path, row in found.items())
-    ids, values = db.scores.effective(project.store)
-    by_path = images.ids_by_path(project.store)
+    ids, values = db.scores.hand_scores.effective(project.store)
+    by_path = db.importing.files.ids_by_path(project.store)
     scored = dict(zip(ids.tolist(), values.tolist(), strict=True))
     assert [scored.get(by_path[path]) for path in found] == [0, 10, 7.5, 7.5, None]
     again = import_embeddings(
@@ -214,7 +223,7 @@ def test_scores_and_embeddings_without_images_are_enough_to_train(
     tmp_path: Path, encoder: str
 ) -> None:
     project = Project.create(tmp_path / "project", encoder)
-    embeddings.register_encoder(project.store, encoder, 16, "normalised" in encoder, {})
+    db.images.embeddings.register_encoder(project.store, encoder, 16, "normalised" in encoder, {})
     generator = np.random.default_rng(1)
     for number in range(44):
         score = number % 11
@@ -294,29 +303,29 @@ def test_an_image_known_by_its_embedding_becomes_a_picture_when_its_file_comes(
     (tmp_path / "photos").mkdir()
     names = [str(tmp_path / "photos" / f"{number:03}.jpg") for number in range(3)]
     import_embeddings(project, [clip_retrieval(tmp_path / "e", [raw(3)], [names])], ENCODER)
-    before = images.ids_by_path(project.store)
-    image = images.get(project.store, before[names[1]])
+    before = db.importing.files.ids_by_path(project.store)
+    image = db.images.lookup.get(project.store, before[names[1]])
     assert image is not None and (image.state, image.content_hash) == ("missing", None)
     make_collection(tmp_path / "photos", 2)
     summary = import_paths(project, [tmp_path / "photos"])
     assert (summary.found, summary.new) == (2, 2)
-    after = images.get(project.store, before[names[1]])
+    after = db.images.lookup.get(project.store, before[names[1]])
     assert after is not None and (after.state, after.format, after.width) == ("fine", "JPEG", 64)
-    assert images.ids_by_path(project.store) == before
-    record = embeddings.encoder(project.store, ENCODER)
+    assert db.importing.files.ids_by_path(project.store) == before
+    record = db.images.embeddings.encoder(project.store, ENCODER)
     assert record is not None
-    assert embeddings.missing(project.store, record.id) == []
+    assert db.images.embeddings.missing(project.store, record.id) == []
     assert np.array_equal(stored(project, names[1]), raw(3)[1])
 
 
 def test_the_active_version_predicts_what_came(project: Project, tmp_path: Path) -> None:
-    from model.head import Head
-    from model.head_files import save_head
+    from model.heads.head import Head
+    from model.heads.head_files import save_head
 
-    embeddings.register_encoder(project.store, ENCODER, WIDTH, False, {})
+    db.images.embeddings.register_encoder(project.store, ENCODER, WIDTH, False, {})
     save_head(project.models / "v1.0", Head(WIDTH, 8), name="mine", rev="v1.0")
     nothing = np.zeros(0, dtype=np.int64)
-    version = versions.add(
+    version = db.versions.registry.add(
         project.store,
         NewVersion(
             name="v1.0",
@@ -330,11 +339,13 @@ def test_the_active_version_predicts_what_came(project: Project, tmp_path: Path)
             out_of_fold=Predictions(nothing, np.zeros(0, dtype=np.float32), folds=nothing),
         ),
     )
-    record = embeddings.encoder(project.store, ENCODER)
+    record = db.images.embeddings.encoder(project.store, ENCODER)
     assert record is not None
     folder = clip_retrieval(tmp_path / "e", [raw(6)], [list("abcdef")])
     import_embeddings(project, [folder], ENCODER)
-    assert len(versions.without_prediction(project.store, version.id, record.id)) == 0
+    assert (
+        len(db.versions.predictions.without_prediction(project.store, version.id, record.id)) == 0
+    )
 
 
 def test_what_is_interrupted_goes_on(project: Project, tmp_path: Path) -> None:
@@ -348,9 +359,9 @@ def test_what_is_interrupted_goes_on(project: Project, tmp_path: Path) -> None:
 
     with pytest.raises(Stopped):
         import_embeddings(project, [folder], ENCODER, progress=stop)
-    record = embeddings.encoder(project.store, ENCODER)
+    record = db.images.embeddings.encoder(project.store, ENCODER)
     assert record is not None
-    assert embeddings.count(project.store, record.id) == BLOCK
+    assert db.images.embeddings.count(project.store, record.id) == BLOCK
     summary = import_embeddings(project, [folder], ENCODER)
     assert (summary.kept, summary.embedded) == (BLOCK, 50)
     assert np.array_equal(stored(project, folder / f"{count - 1}"), raw(count)[-1])
@@ -364,7 +375,7 @@ def test_what_another_encoder_made_is_refused(project: Project, tmp_path: Path) 
     narrow = clip_retrieval(tmp_path / "n", [raw(3)[:, :8]], [list("abc")])
     told = run(project, narrow, "--encoder", ENCODER, code=1).stderr
     assert f"It holds 8 values for each image, but this project reads {WIDTH}" in told
-    assert embeddings.encoder(project.store, ENCODER) is None
+    assert db.images.embeddings.encoder(project.store, ENCODER) is None
     assert run(project, folder, code=2).stderr
     assert "not there" in run(project, tmp_path / "nope", "--encoder", ENCODER, code=1).stderr
 
@@ -387,10 +398,12 @@ def test_an_encoder_that_comes_later_is_the_one_that_made_them(
     project: Project, tmp_path: Path
 ) -> None:
     import_embeddings(project, [clip_retrieval(tmp_path / "e", [raw(2)], [["a", "b"]])], ENCODER)
-    known = embeddings.register_encoder(project.store, ENCODER, WIDTH, False, {"size": 224})
+    known = db.images.embeddings.register_encoder(
+        project.store, ENCODER, WIDTH, False, {"size": 224}
+    )
     assert known.preprocessing == {"size": 224}
-    assert embeddings.encoder(project.store, ENCODER) == known
-    assert embeddings.register_encoder(project.store, ENCODER, WIDTH, False, {}) == known
+    assert db.images.embeddings.encoder(project.store, ENCODER) == known
+    assert db.images.embeddings.register_encoder(project.store, ENCODER, WIDTH, False, {}) == known
 
 
 def test_rows_without_an_embedding_are_left_out(project: Project, tmp_path: Path) -> None:
@@ -428,9 +441,13 @@ def test_paths_are_as_an_import_would_call_them(tmp_path: Path) -> None:
 
 
 def test_odd_names_come_back_as_they_were(project: Project) -> None:
-    record = embeddings.register_encoder(project.store, ENCODER, 2, False, {})
-    source = images.add_source(project.store, "odd")
+    record = db.images.embeddings.register_encoder(project.store, ENCODER, 2, False, {})
+    source = db.images.sources.add_source(project.store, "odd")
     names = ["/ü/猫.jpg", "/a \"b' c.jpg", "/line\nend.jpg", "/\u202etxt.jpg", "/" + "x" * 5000]
-    taken = embedded_rows.take(project.store, record.id, source.id, names, np.ones((5, 2)))
-    assert images.ids_by_path(project.store) == dict(zip(names, taken.ids.tolist(), strict=True))
-    assert images.counts_by_source(project.store)[0].images == 5
+    taken = db.importing.embeddings.take(
+        project.store, record.id, source.id, names, np.ones((5, 2))
+    )
+    assert db.importing.files.ids_by_path(project.store) == dict(
+        zip(names, taken.ids.tolist(), strict=True)
+    )
+    assert db.images.sources.counts_by_source(project.store)[0].images == 5

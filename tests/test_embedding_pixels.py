@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labeler.embedding import prepare_file
-from model.framing import Framing
+from labeler.embedding.embed import prepare_file
+from model.encoders.preprocessing import Framing
 
 
 def plain_pixels(path: Path, size: int) -> np.ndarray:
@@ -37,8 +37,8 @@ def detailed_photo(path: Path, seed: int, shape: tuple[int, int], quality: int =
 
 def test_the_quickest_way_to_an_embedding_agrees_with_the_plain_one(tmp_path):
     """Decoded smaller, resized by torch and computed in bfloat16, against the whole in float32."""
-    from model.encoders import load_encoder
-    from model.precision import agreement
+    from model.encoders.names import load_encoder
+    from model.encoders.precision import agreement
 
     kinds = (((1800, 1792), 90), ((1792, 2000), 75))
     paths = [

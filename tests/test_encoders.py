@@ -17,12 +17,12 @@ import torch
 from PIL import Image
 from scenes import pictures, prepared
 
-from model import torchvision_guard  # noqa: F401  (before timm)
-from model.encoders import LITE_WIDTH, SHORT_NAMES, canonical, load_encoder, told_width
+from model.encoders import torchvision_import  # noqa: F401  (before timm)
+from model.encoders.names import LITE_WIDTH, SHORT_NAMES, canonical, load_encoder, told_width
+from model.encoders.precision import Robust, agreement
+from model.encoders.preprocessing import Framing
+from model.encoders.torch_encoder import build
 from model.errors import ModelError
-from model.framing import Framing
-from model.precision import Robust, agreement
-from model.torch_encoder import build
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ class TestNames:
 
     def test_checking_a_name_imports_no_torch(self):
         code = (
-            "import sys; from model.encoders import canonical; canonical('clip-l14'); "
+            "import sys; from model.encoders.names import canonical; canonical('clip-l14'); "
             "sys.exit(bool({'torch', 'open_clip', 'timm'} & set(sys.modules)))"
         )
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

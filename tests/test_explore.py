@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from collection import START, add_version, make_collection
 
-import db.images
-import db.scores
+import db.importing.files
+import db.scores.events
 from db.records import Event
-from labeler import explore
-from labeler.app import words
-from labeler.errors import BadInput
-from labeler.explore import Band
-from labeler.nearest import cosine
-from labeler.percentages import whole_percent
-from labeler.project import Project
+from labeler.app.widgets import formatting
+from labeler.core.errors import BadInput
+from labeler.core.percentages import whole_percent
+from labeler.core.project import Project
+from labeler.embedding.nearest import cosine
+from labeler.versions import browse
+from labeler.versions.browse import Band
 
 
 @pytest.fixture
@@ -28,12 +28,12 @@ def project(tmp_path: Path) -> Project:
 
 
 def ids_of(project: Project) -> list[int]:
-    return sorted(db.images.ids_by_path(project.store).values())
+    return sorted(db.importing.files.ids_by_path(project.store).values())
 
 
 def test_a_band_of_predictions_takes_what_lies_in_it_best_first(project: Project) -> None:
     version = add_version(project, noise=0.1)
-    shelf = explore.browse(project, Band(version.name, 0.4, 0.8))
+    shelf = browse.browse(project, Band(version.name, 0.4, 0.8))
     predictions = [each.prediction for each in shelf.shown]
     assert shelf.total == len(predictions) > 0
     assert predictions == sorted(predictions, reverse=True)
@@ -42,9 +42,9 @@ def test_a_band_of_predictions_takes_what_lies_in_it_best_first(project: Project
 
 def test_pages_follow_each_other_and_top_n_cuts_across_them(project: Project) -> None:
     version = add_version(project, noise=0.1)
-    whole = explore.browse(project, Band(version.name), per_page=40)
+    whole = browse.browse(project, Band(version.name), per_page=40)
     paged = [
-        explore.browse(project, Band(version.name, top=25), page=page, per_page=10)
+        browse.browse(project, Band(version.name, top=25), page=page, per_page=10)
         for page in (1, 2, 3, 4)
     ]
     assert whole.total == 40
@@ -55,8 +55,8 @@ def test_pages_follow_each_other_and_top_n_cuts_across_them(project: Project) ->
 
 
 def test_by_hand_scores_unscored_is_not_zero(project: Project) -> None:
-    zeros = explore.browse(project, Band(None, 0, 0, scored=True))
-    unscored = explore.browse(project, Band(None, scored=False))
+    zeros = browse.browse(project, Band(None, 0, 0, scored=True))
+    unscored = browse.browse(project, Band(None, scored=False))
     assert {each.image.hand_score for each in zeros.shown} == {0.0}
     assert zeros.total == 3
     assert unscored.total == 10
@@ -65,15 +65,15 @@ def test_by_hand_scores_unscored_is_not_zero(project: Project) -> None:
 
 def test_a_source_or_version_that_is_not_there_is_named(project: Project) -> None:
     with pytest.raises(BadInput, match=r"no version v9\.9"):
-        explore.browse(project, Band("v9.9"))
+        browse.browse(project, Band("v9.9"))
     with pytest.raises(BadInput, match="no source holidays"):
-        explore.browse(project, Band(None, source="holidays"))
-    assert explore.browse(project, Band(None, 0, 10, source="gradients")).total == 30
+        browse.browse(project, Band(None, source="holidays"))
+    assert browse.browse(project, Band(None, 0, 10, source="gradients")).total == 30
 
 
 def test_similar_images_are_the_neighbours_closest_first_without_itself(project: Project) -> None:
     ids = ids_of(project)
-    found = explore.similar(project, ids[20], limit=6)
+    found = browse.similar(project, ids[20], limit=6)
     cosines = [each.similarity for each in found]
     assert ids[20] not in [each.image.id for each in found]
     assert cosines == sorted(cosines, reverse=True)
@@ -83,14 +83,14 @@ def test_similar_images_are_the_neighbours_closest_first_without_itself(project:
 
 def test_similar_can_be_narrowed_to_some_images(project: Project) -> None:
     ids = ids_of(project)
-    found = explore.similar(project, ids[35], limit=3, among=ids[:30])
+    found = browse.similar(project, ids[35], limit=3, among=ids[:30])
     assert {each.image.id for each in found} <= set(ids[:30])
     assert len(found) == 3
 
 
 def test_an_image_without_embedding_has_no_neighbours(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "empty", encoder="lite")
-    assert explore.similar(project, 1) == []
+    assert browse.similar(project, 1) == []
 
 
 def test_cosine_ignores_length_and_survives_a_vector_of_zeros() -> None:
@@ -114,9 +114,9 @@ def test_the_story_of_an_image_has_all_that_happened_to_it(project: Project) -> 
         shown_prediction=0.3,
         shown_version=first.name,
     )
-    db.scores.record(project.store, [correction])
+    db.scores.events.record(project.store, [correction])
     second = add_version(project, noise=0.1)
-    told = explore.story(project, image_id)
+    told = browse.story(project, image_id)
     assert [score.value for score in told.history] == [4.0, 9.0]
     assert told.history[1].scorer == "bob"
     assert told.history[1].shown_prediction == pytest.approx(0.3)
@@ -130,7 +130,7 @@ def test_the_story_of_an_image_has_all_that_happened_to_it(project: Project) -> 
 
 def test_an_unscored_image_was_not_among_what_a_version_learnt_from(project: Project) -> None:
     add_version(project, noise=0.2)
-    told = explore.story(project, ids_of(project)[-1])
+    told = browse.story(project, ids_of(project)[-1])
     assert told.history == []
     assert told.predictions[0].out_of_fold is None
     assert not told.predictions[0].trained_on
@@ -138,12 +138,12 @@ def test_an_unscored_image_was_not_among_what_a_version_learnt_from(project: Pro
 
 def test_a_story_of_no_image_is_refused(project: Project) -> None:
     with pytest.raises(BadInput, match="no image 999"):
-        explore.story(project, 999)
+        browse.story(project, 999)
 
 
 def test_what_is_not_known_of_an_image_is_a_dash(project: Project) -> None:
-    image = explore.story(project, ids_of(project)[0]).image
+    image = browse.story(project, ids_of(project)[0]).image
     known = replace(image, width=640, height=480, format="PNG", size_bytes=12_000)
-    assert words.file_facts(known) == "640 × 480 · PNG · 12 kB"
+    assert formatting.file_facts(known) == "640 × 480 · PNG · 12 kB"
     by_embedding = replace(image, width=None, height=None, format=None, size_bytes=0)
-    assert words.file_facts(by_embedding) == "–"
+    assert formatting.file_facts(by_embedding) == "–"

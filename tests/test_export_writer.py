@@ -16,17 +16,18 @@ from heads import add_version_of, spread_head
 from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
-import db.embeddings
-import db.images
-from db.schema import EncoderRow
-from labeler.app.navigation import page_file
-from labeler.cli import labeler
-from labeler.errors import BadInput
-from labeler.export_writer import ExportWriter
-from labeler.exports.folder import LIST
-from labeler.exports.kinds import export
-from labeler.exports.plan import Plan
-from labeler.project import Project
+import db.images.embeddings
+import db.images.lookup
+import db.importing.files
+from db.store.schema import EncoderRow
+from labeler.app.widgets.navigation import page_file
+from labeler.cli.main import labeler
+from labeler.core.errors import BadInput
+from labeler.core.files.export_writer import ExportWriter
+from labeler.core.project import Project
+from labeler.exports.datasets.export import export
+from labeler.exports.datasets.output_folder import LIST
+from labeler.exports.datasets.plan import Plan
 
 FRAMING = {
     "size": 32,
@@ -43,10 +44,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose active version has weights; copied, never changed."""
     folder = tmp_path_factory.mktemp("made")
     project = make_collection(folder, images=30, scored=24)
-    record = db.embeddings.encoder(project.store, "lite")
+    record = db.images.embeddings.encoder(project.store, "lite")
     assert record is not None
-    ids = sorted(db.images.ids_by_path(project.store).values())
-    vectors = db.embeddings.get(project.store, record.id, ids)[1]
+    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    vectors = db.images.embeddings.get(project.store, record.id, ids)[1]
     add_version_of(project, spread_head(vectors), record)
     with project.store.transaction() as session:
         session.execute(update(EncoderRow).values(preprocessing=FRAMING))
@@ -81,7 +82,7 @@ FILES = {
 
 
 def words_of(kind: str, project: Project, out: Path) -> list[str]:
-    pictures = Path(db.images.by_ids(project.store, [1])[0].path).parent
+    pictures = Path(db.images.lookup.by_ids(project.store, [1])[0].path).parent
     return [word.format(out=out, pictures=pictures) for word in FILES[kind][0]]
 
 

@@ -13,14 +13,14 @@ import torch
 from collection import WIDTH, add_version, copied, make_collection
 from safetensors.torch import load_file
 
-from db import versions
-from labeler.errors import BadInput
-from labeler.export_writer import ExportWriter
-from labeler.exports.model_pair import export_model
-from labeler.project import Project
-from labeler.whole_files import whole_file
-from model.head import Head
-from model.head_files import save_head
+import db.versions.registry
+from labeler.core.errors import BadInput
+from labeler.core.files.atomic import whole_file
+from labeler.core.files.export_writer import ExportWriter
+from labeler.core.project import Project
+from labeler.exports.models.safetensors_pair import export_model
+from model.heads.head import Head
+from model.heads.head_files import save_head
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_going_back_to_a_version_exports_that_one(project: Project, tmp_path: Pa
     add_version(project, noise=0.01)
     head = keep_model(project, "v1.0", 1)
     keep_model(project, "v1.1", 2)
-    versions.activate(project.store, "v1.0")
+    db.versions.registry.activate(project.store, "v1.0")
     exported(project, tmp_path / "mine.safetensors")
     assert torch.equal(first_layer(tmp_path / "mine.safetensors"), head.first.weight)
 

@@ -13,16 +13,16 @@ import pyarrow.parquet
 import pytest
 from exported import WIDTH, image_ids, images, make_exported, score
 
-import db.embeddings
-from labeler.embedding_files import find_embeddings
-from labeler.errors import BadInput
-from labeler.exports.clip_retrieval import write_clip_retrieval
-from labeler.exports.folder import export_folder
-from labeler.exports.kinds import export
-from labeler.exports.plan import Exported, Plan
-from labeler.exports.rows import dataset_of
-from labeler.progress import silent
-from labeler.project import Project
+import db.images.embeddings
+from labeler.core.errors import BadInput
+from labeler.core.progress import silent
+from labeler.core.project import Project
+from labeler.embedding.files.find import find_embeddings
+from labeler.exports.datasets.export import export
+from labeler.exports.datasets.formats.clip_retrieval import write_clip_retrieval
+from labeler.exports.datasets.output_folder import export_folder
+from labeler.exports.datasets.plan import Exported, Plan
+from labeler.exports.datasets.rows import dataset_of
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def project(made: Path, tmp_path: Path) -> Iterator[Project]:
 
 def stored(project: Project) -> dict[str, np.ndarray]:
     """The raw embeddings by the path of the image."""
-    known = db.embeddings.encoder(project.store, project.encoder)
-    ids, vectors = db.embeddings.get(project.store, known.id, image_ids(project))
+    known = db.images.embeddings.encoder(project.store, project.encoder)
+    ids, vectors = db.images.embeddings.get(project.store, known.id, image_ids(project))
     paths = {image.id: image.path for image in images(project)}
     return {paths[i]: vector for i, vector in zip(ids.tolist(), vectors, strict=True)}
 
@@ -98,7 +98,7 @@ def test_cityclassifiers_rescales_without_both_ends_and_that_is_said(
 def test_an_image_without_an_embedding_is_named(project: Project, tmp_path: Path) -> None:
     from pictures import make_jpeg
 
-    from labeler.importing import import_paths
+    from labeler.collection.importing import import_paths
 
     make_jpeg(tmp_path / "new.jpg", 999)
     import_paths(project, [tmp_path / "new.jpg"], workers=1)
@@ -114,7 +114,7 @@ def test_an_image_without_an_embedding_is_named(project: Project, tmp_path: Path
 def test_without_embeddings_the_next_step_is_told(tmp_path: Path) -> None:
     from pictures import make_jpeg
 
-    from labeler.importing import import_paths
+    from labeler.collection.importing import import_paths
 
     project = Project.create(tmp_path / "taste", encoder="lite")
     make_jpeg(tmp_path / "one.jpg", 1)

@@ -17,14 +17,14 @@ import pytest
 from exported import image_ids, images, make_exported, score
 from pictures import noise_image
 
-from labeler.errors import BadInput, Stopped
-from labeler.exports import image_files
-from labeler.exports.folder import LIST, export_folder
-from labeler.exports.kinds import export
-from labeler.exports.plan import Plan
-from labeler.failures import sentence
-from labeler.importing import import_paths
-from labeler.project import Project
+from labeler.collection.importing import import_paths
+from labeler.core.error_messages import sentence
+from labeler.core.errors import BadInput, Stopped
+from labeler.core.project import Project
+from labeler.exports.datasets import image_files
+from labeler.exports.datasets.export import export
+from labeler.exports.datasets.output_folder import LIST, export_folder
+from labeler.exports.datasets.plan import Plan
 
 
 @pytest.fixture(scope="module")

@@ -15,19 +15,19 @@ import pyarrow.parquet
 import pytest
 from exported import FORMULA, UNICODE, image_ids, images, make_exported
 
-import db.scores
-import db.tags
-from labeler.csv_cells import guarded, unguarded
-from labeler.csv_files import read_lines
-from labeler.errors import BadInput
-from labeler.exports.kinds import export
-from labeler.exports.plan import Plan
-from labeler.exports.rows import COLUMNS, NESTED
-from labeler.exports.table_files import table_file
-from labeler.project import Project
-from labeler.tables import Table, write_table
-from labeler.tags import tag_from_table
-from labeler.taking import label_from
+import db.images.tags
+import db.scores.hand_scores
+from labeler.collection.tags import tag_from_table
+from labeler.core.errors import BadInput
+from labeler.core.files.csv_escape import guarded, unguarded
+from labeler.core.files.csv_reader import read_lines
+from labeler.core.files.tables import Table, write_table
+from labeler.core.project import Project
+from labeler.exports.datasets.export import export
+from labeler.exports.datasets.formats.dataset import table_file
+from labeler.exports.datasets.plan import Plan
+from labeler.exports.datasets.rows import COLUMNS, NESTED
+from labeler.scoring.import_scores import label_from
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_parquet_and_json_lines_nest_the_whole_history(project: Project, tmp_pat
     assert table.to_pylist() == rows
     assert str(table.schema.field("tags").type) == "list<element: string>"
     for row, image_id in zip(rows, image_ids(project), strict=True):
-        kept = db.scores.history(project.store, image_id)
+        kept = db.scores.hand_scores.history(project.store, image_id)
         assert [one["event"] for one in row["history"]] == [one.event_id for one in kept]
         assert [one["score"] for one in row["history"]] == [one.value for one in kept]
         assert [one["scorer"] for one in row["history"]] == [one.scorer for one in kept]
@@ -155,7 +155,7 @@ def test_an_exported_table_gives_its_scores_and_tags_back(project: Project, tmp_
     summary = label_from(project, tmp_path / "all.csv")
     assert (summary.taken, summary.unchanged, summary.blank, summary.bad) == (0, 24, 9, [])
     tag_from_table(project, tmp_path / "all.csv")
-    assert db.tags.of_image(project.store, image_ids(project)[0]) == ["@home", "cat"]
+    assert db.images.tags.of_image(project.store, image_ids(project)[0]) == ["@home", "cat"]
 
 
 def test_only_scored_images_are_taken_if_asked(project: Project, tmp_path: Path) -> None:

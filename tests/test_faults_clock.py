@@ -14,15 +14,18 @@ import pytest
 from sqlalchemy import update
 from store_rows import add_images, event, later, new_store
 
-from db import images, scores, sittings
-from db import runs as run_rows
-from db.schema import RunRow
-from db.store import Store
-from labeler import living, runs
-from labeler.heartbeat import Heart
-from labeler.project import Project
-from labeler.scoring import take_events
-from labeler.status import read_status
+import db.scores.events
+import db.scores.hand_scores
+import db.scores.queues
+import db.scores.undo_history
+from db import jobs as run_rows
+from db.store.schema import RunRow
+from db.store.store import Store
+from labeler.core.jobs import liveness, runner
+from labeler.core.jobs.heartbeat import Heart
+from labeler.core.project import Project
+from labeler.core.status import read_status
+from labeler.scoring.events import take_events
 
 HOUR = timedelta(hours=1)
 
@@ -40,13 +43,13 @@ def project(store: Store) -> Project:
 
 def test_the_score_that_came_last_counts_although_its_time_is_earlier(store: Store) -> None:
     first, _ = add_images(store, 2)
-    scores.record(store, [event("a", "score", first, value=2, at=later(60))])
-    scores.record(store, [event("b", "score", first, value=8, at=later(0))])
-    assert scores.effective_of(store, [first]) == {first: 8.0}
-    assert [row.value for row in scores.history(store, first)] == [2.0, 8.0]
-    assert [image.id for image in images.last_scored(store, limit=5)] == [first]
-    scores.record(store, [event("c", "undo", first, undoes="b", at=later(0))])
-    assert scores.effective_of(store, [first]) == {first: 2.0}
+    db.scores.events.record(store, [event("a", "score", first, value=2, at=later(60))])
+    db.scores.events.record(store, [event("b", "score", first, value=8, at=later(0))])
+    assert db.scores.hand_scores.effective_of(store, [first]) == {first: 8.0}
+    assert [row.value for row in db.scores.hand_scores.history(store, first)] == [2.0, 8.0]
+    assert [image.id for image in db.scores.queues.last_scored(store, limit=5)] == [first]
+    db.scores.events.record(store, [event("c", "undo", first, undoes="b", at=later(0))])
+    assert db.scores.hand_scores.effective_of(store, [first]) == {first: 2.0}
 
 
 def test_undo_takes_back_what_was_done_last(store: Store) -> None:
@@ -59,11 +62,11 @@ def test_undo_takes_back_what_was_done_last(store: Store) -> None:
         event("e", "score", ids[4], value=5, queue="score", at=later(4)),
     ]
     for one in given:
-        scores.record(store, [one])
-    acts = sittings.recent_acts(store, ["score"], 10)
+        db.scores.events.record(store, [one])
+    acts = db.scores.undo_history.recent_acts(store, ["score"], 10)
     assert [act.event_id for act in acts if act.value is not None] == ["a", "c", "e"]
     assert [act.event_id for act in acts if act.value is None] == ["b", "d"]
-    last = sittings.recent_acts(store, ["score"], 1)
+    last = db.scores.undo_history.recent_acts(store, ["score"], 1)
     assert [act.event_id for act in last] in (["d"], ["e"])
 
 
@@ -78,9 +81,9 @@ def test_a_browser_whose_clock_runs_ahead_is_not_believed_and_loses_nothing(
         raw | {"event": "back", "score": 4, "at": (now - 24 * HOUR).isoformat()},
     ]
     assert all(receipt.accepted for receipt in take_events(project, sent, now=now))
-    ahead, back = scores.history(project.store, image_id)
+    ahead, back = db.scores.hand_scores.history(project.store, image_id)
     assert (ahead.at, back.at) == (now, now - 24 * HOUR)
-    assert scores.effective_of(project.store, [image_id]) == {image_id: 4.0}
+    assert db.scores.hand_scores.effective_of(project.store, [image_id]) == {image_id: 4.0}
 
 
 def beaten_at(project: Project, when: datetime) -> None:
@@ -90,14 +93,14 @@ def beaten_at(project: Project, when: datetime) -> None:
 
 @pytest.mark.parametrize("jump", [-5 * HOUR, 5 * HOUR], ids=["back", "forward"])
 def test_a_run_that_works_outlives_a_clock_that_jumps(project: Project, jump: timedelta) -> None:
-    run, _ = runs.begin(project, "train", {})
+    run, _ = runner.begin(project, "train", {})
     with Heart(project, run.id):
-        if living.alive_now(project) != {run.id}:
+        if liveness.alive_now(project) != {run.id}:
             pytest.skip("no file can be locked here")
         beaten_at(project, datetime.now(UTC) - jump)
         assert read_status(project).running == ["train"]
-        living.mark_dead(project)
-        joined, started = runs.begin(project, "train", {})
+        liveness.mark_dead(project)
+        joined, started = runner.begin(project, "train", {})
         assert (joined.id, started) == (run.id, False)
     found = run_rows.get(project.store, run.id)
     assert found is not None
@@ -108,16 +111,16 @@ def test_a_run_that_works_outlives_a_clock_that_jumps(project: Project, jump: ti
 def test_a_dead_run_is_not_kept_alive_by_a_clock_that_jumped(
     project: Project, jump: timedelta
 ) -> None:
-    run, _ = runs.begin(project, "train", {})
+    run, _ = runner.begin(project, "train", {})
     beaten_at(project, datetime.now(UTC) - jump)
     assert read_status(project).running == []
-    again, started = runs.begin(project, "train", {})
+    again, started = runner.begin(project, "train", {})
     assert started
     assert again.id != run.id
 
 
 def test_looking_for_dead_runs_writes_nothing_where_there_are_none(project: Project) -> None:
-    runs.begin(project, "train", {})
+    runner.begin(project, "train", {})
     with project.store.transaction():  # whoever wrote now would wait
         hasty = Store(project.store.path, patience=0.05)
         assert run_rows.mark_stale(hasty, datetime.now(UTC)) == []

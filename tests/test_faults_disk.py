@@ -22,12 +22,12 @@ from collection import make_collection
 from fault_world import stored
 from small_disks import ROOT, problems, trials
 
-from db import runs as run_rows
+from db import jobs as run_rows
 from db.errors import StoreError
-from labeler import runs
-from labeler.exports.folder import LIST, export_folder
-from labeler.failures import sentence
-from labeler.whole_files import whole_file
+from labeler.core.error_messages import sentence
+from labeler.core.files.atomic import whole_file
+from labeler.core.jobs import runner
+from labeler.exports.datasets.output_folder import LIST, export_folder
 
 mounted = pytest.mark.skipif(not may_mount(), reason="no tmpfs can be mounted here (unshare)")
 
@@ -68,7 +68,7 @@ def test_scratch_files_have_a_disk_of_their_own(folder: Path) -> None:
 def limited(words: list[str], most: int) -> subprocess.CompletedProcess[str]:
     """The command where no file may grow beyond `most` bytes."""
     return subprocess.run(
-        [sys.executable, "-m", "labeler", *words],
+        [sys.executable, "-m", "labeler.cli", *words],
         capture_output=True,
         text=True,
         check=False,
@@ -154,8 +154,8 @@ def test_how_a_run_ended_is_written_down_when_there_is_room_again(
         finish(*told)  # type: ignore[arg-type]
 
     monkeypatch.setattr(run_rows, "finish", full)
-    run, _ = runs.begin(project, "import", {"paths": [str(tmp_path / "nowhere")]})
-    ended = runs.work(project, run.id, again=lambda: True)
+    run, _ = runner.begin(project, "import", {"paths": [str(tmp_path / "nowhere")]})
+    ended = runner.work(project, run.id, again=lambda: True)
     assert len(tries) == 3
     assert ended.state == "failed"
     assert "nowhere is not there" in str(ended.message)

@@ -14,22 +14,24 @@ from fault_world import invoke
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-import db.embeddings
-import db.images
-import db.scores
-from labeler.app.gallery import prediction_tile
-from labeler.app.items import image_items
-from labeler.app.serving import middleware, routes
-from labeler.embedding import embed
-from labeler.importing import import_paths
-from labeler.project import Project
+import db.images.embeddings
+import db.images.lookup
+import db.importing.files
+import db.scores.hand_scores
+from labeler.app.routes.json_api import routes
+from labeler.app.routes.payloads import image_items
+from labeler.app.security.request_guards import middleware
+from labeler.app.widgets.gallery import prediction_tile
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
+from labeler.embedding.embed import embed
 
 HOST = "http://127.0.0.1:8501"
 OURS = {"X-Labeler": "1", "Origin": HOST}
 
 
 def ids_of(project: Project) -> list[int]:
-    return sorted(set(db.images.ids_by_path(project.store).values()))
+    return sorted(set(db.importing.files.ids_by_path(project.store).values()))
 
 
 @pytest.fixture
@@ -39,8 +41,10 @@ def alone(tmp_path: Path) -> Iterator[Project]:
     project = Project.create(tmp_path / "alone", encoder="lite")
     import_paths(project, [tmp_path / "pictures"], workers=1)
     ids = ids_of(project)
-    encoder = db.embeddings.register_encoder(project.store, project.encoder, 4, False, {})
-    db.embeddings.put(project.store, encoder.id, np.array(ids), np.eye(5, 4, dtype=np.float32) + 1)
+    encoder = db.images.embeddings.register_encoder(project.store, project.encoder, 4, False, {})
+    db.images.embeddings.put(
+        project.store, encoder.id, np.array(ids), np.eye(5, 4, dtype=np.float32) + 1
+    )
     give_scores(project, ids)
     yield project
     project.close()
@@ -49,10 +53,10 @@ def alone(tmp_path: Path) -> Iterator[Project]:
 def known(project: Project) -> tuple[object, ...]:
     """All that is known of the images: scores, their history, embeddings."""
     ids = ids_of(project)
-    encoder = db.embeddings.encoder(project.store, project.encoder)
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
     assert encoder is not None
-    found, vectors = db.embeddings.get(project.store, encoder.id, np.array(ids))
-    histories = db.scores.histories(project.store, ids)
+    found, vectors = db.images.embeddings.get(project.store, encoder.id, np.array(ids))
+    histories = db.scores.hand_scores.histories(project.store, ids)
     return ids, histories, found.tolist(), vectors.tolist()
 
 
@@ -64,12 +68,12 @@ def test_moved_pictures_are_missing_with_their_history_and_found_again_by_conten
     (tmp_path / "pictures").mkdir()
     assert import_paths(alone, [tmp_path / "pictures"], workers=1).missing == 5
     assert known(alone) == before
-    assert db.images.count_by_state(alone.store)["missing"] == 5
+    assert db.images.lookup.count_by_state(alone.store)["missing"] == 5
     shutil.move(tmp_path / "new place", tmp_path / "newer" / "place")
     summary = import_paths(alone, [tmp_path / "newer"], workers=1)
     assert (summary.moved, summary.new, summary.missing) == (5, 0, 0)
     assert known(alone) == before
-    assert db.images.count_by_state(alone.store)["fine"] == 5
+    assert db.images.lookup.count_by_state(alone.store)["fine"] == 5
     assert embed(alone).embedded == 0
 
 
@@ -131,10 +135,10 @@ def test_missing_pictures_are_marked_wherever_they_are_listed(
     shutil.rmtree(tmp_path / "pictures")
     (tmp_path / "pictures").mkdir()
     import_paths(alone, [tmp_path / "pictures"], workers=1)
-    images = db.images.by_ids(alone.store, ids_of(alone))
+    images = db.images.lookup.by_ids(alone.store, ids_of(alone))
     assert all(item["gone"] for item in image_items(alone, images))
     assert prediction_tile(images[0], 0.5)["caption"].startswith("missing · ")
     told = invoke(["--project", str(alone.folder), "status"])
     assert "5 missing" in told.output
     assert "labeler import NEWPLACE" in told.output
-    assert [row.value for row in db.scores.history(alone.store, images[3].id)] == [3.0]
+    assert [row.value for row in db.scores.hand_scores.history(alone.store, images[3].id)] == [3.0]

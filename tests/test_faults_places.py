@@ -20,16 +20,17 @@ from read_only import can_be_had, in_read_only
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-import db.embeddings
-import db.images
-import db.scores
+import db.images.embeddings
+import db.importing.files
+import db.scores.hand_scores
 from db.errors import StoreError
-from db.store import Store
-from labeler.app import downloads
+from db.store.store import Store
 from labeler.app import project as served
-from labeler.app.serving import middleware, routes
-from labeler.errors import LabelerError
-from labeler.project import Project
+from labeler.app.routes import downloads
+from labeler.app.routes.json_api import routes
+from labeler.app.security.request_guards import middleware
+from labeler.core.errors import LabelerError
+from labeler.core.project import Project
 
 HOST = "http://127.0.0.1:8501"
 OURS = {"X-Labeler": "1", "Origin": HOST}
@@ -60,7 +61,7 @@ def client(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestCl
 
 
 def ids_of(project: Project) -> list[int]:
-    return sorted(set(db.images.ids_by_path(project.store).values()))
+    return sorted(set(db.importing.files.ids_by_path(project.store).values()))
 
 
 def score(client: TestClient, event: str, image: int, value: int) -> tuple[int, dict]:
@@ -159,9 +160,9 @@ def test_a_score_that_meets_a_lock_is_not_taken_and_is_when_sent_again(
         assert client.get("/api/queue", headers=OURS).status_code == 200
     assert status == 503
     assert "locked by another program" in body["problem"]
-    assert db.scores.history(project.store, image_id) == []
+    assert db.scores.hand_scores.history(project.store, image_id) == []
     assert score(client, "one", image_id, 7)[0] == 200
-    assert [row.value for row in db.scores.history(project.store, image_id)] == [7.0]
+    assert [row.value for row in db.scores.hand_scores.history(project.store, image_id)] == [7.0]
 
 
 # Moved.
@@ -197,7 +198,7 @@ def test_a_project_moved_under_the_app_takes_nothing_until_it_is_back(
     assert not project.folder.exists()
     (tmp_path / "away").rename(project.folder)
     assert score(client, "one", image_id, 7)[0] == 200
-    assert [row.value for row in db.scores.history(project.store, image_id)] == [7.0]
+    assert [row.value for row in db.scores.hand_scores.history(project.store, image_id)] == [7.0]
 
 
 def test_a_download_that_finds_no_room_for_its_scratch_files_says_so(

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.folds import connected_groups, group_folds
+from model.estimators.group_folds import connected_groups, group_folds
 
 PLAIN = 0x0F0F0F0F0F0F0F0F
 

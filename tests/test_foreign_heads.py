@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from model.compacting import compacted, work
 from model.errors import ModelError
-from model.foreign_files import read_published
-from model.foreign_heads import Chain, ForeignHead, built
-from model.head import Head
-from model.head_files import config_path, load_head, save_head
-from model.scorer import AGREEMENT, Scorer
+from model.heads.head import Head
+from model.heads.head_files import config_path, load_head, save_head
+from model.heads.inference import AGREEMENT, Scorer
+from model.heads.published_files import read_published
+from model.heads.published_heads import Chain, ForeignHead, built
+from model.heads.simplify import compacted, work
 
 CPU = torch.device("cpu")
 MAKERS = {

@@ -14,11 +14,11 @@ from published import City
 from scipy.special import expit
 from scipy.stats import spearmanr
 
-from model import ordinal
-from model.features import learn_features
-from model.head import Head
-from model.ordinal import Inputs, Ordinal
-from model.ordinal_head import ordinal_head
+from model.estimators import ordinal
+from model.estimators.ordinal import Inputs, Ordinal
+from model.heads.head import Head
+from model.training.hidden_features import learn_features
+from model.training.ordinal_to_head import ordinal_head
 
 WIDTH, TAUGHT, OTHERS = 192, 400, 1200
 JUDGED = 500  # images of which every format is asked

@@ -15,8 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from model.errors import ModelError
-from model.head import Head, predict
-from model.head_files import load_head, save_head
+from model.heads.head import Head, predict
+from model.heads.head_files import load_head, save_head
 
 SHAPES = {
     "up.0": (1024, 768),

@@ -21,13 +21,13 @@ from hostile import ESCAPES, EVIL, FORMULA, HTML, NAMES, PICTURE, SOURCES, TAGS,
 from PIL import Image
 from sqlalchemy import update
 
-import db.versions
-from db.schema import VersionRow
-from labeler.cli import labeler
-from labeler.exports.model_place import target
-from labeler.legible import MARK, legible
-from labeler.model_prose import SECTIONS, set_prose
-from labeler.project import Project
+import db.versions.registry
+from db.store.schema import VersionRow
+from labeler.cli.main import labeler
+from labeler.core.project import Project
+from labeler.core.text import MARK, legible
+from labeler.exports.models.card_prose import SECTIONS, set_prose
+from labeler.exports.models.target import target
 
 # What a terminal obeys or a reader doesn't see; ends of lines are the program's own.
 RAW = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -216,12 +216,12 @@ def test_nothing_is_hidden_in_a_name_that_is_shown() -> None:
 
 def test_a_strangers_version_leads_to_no_other_folder(made: Path, tmp_path: Path) -> None:
     with closing(Project.open(made)) as project:
-        version = db.versions.history(project.store)[0]
+        version = db.versions.registry.history(project.store)[0]
         with project.store.transaction() as session:
             session.execute(
                 update(VersionRow).where(VersionRow.id == version.id).values(file="../../away")
             )
-        assert db.versions.history(project.store)[0].file == "away"
+        assert db.versions.registry.history(project.store)[0].file == "away"
         for name in ("x/../../../away", "..\\..\\away", "/away"):
             file = target(project, replace(version, name=name), tmp_path, ".onnx")
             assert file.parent == tmp_path

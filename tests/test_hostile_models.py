@@ -16,12 +16,12 @@ from collection import copied, make_collection
 from heads import add_version_of, spread_head
 from sqlalchemy import update
 
-import db.embeddings
-import db.images
-from db.schema import EncoderRow, VersionRow
-from labeler.cli import labeler
-from labeler.exports import score
-from labeler.project import Project
+import db.images.embeddings
+import db.importing.files
+from db.store.schema import EncoderRow, VersionRow
+from labeler.cli.main import labeler
+from labeler.core.project import Project
+from labeler.exports.models import score
 
 RUN = "__import__('os').system('touch owned')"
 FRAMING: dict[str, Any] = {
@@ -39,10 +39,10 @@ KINDS = {"model": "m.safetensors", "onnx": "m.onnx", "python": "m.py"}
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     project = make_collection(folder, images=30, scored=24)
-    record = db.embeddings.encoder(project.store, "lite")
+    record = db.images.embeddings.encoder(project.store, "lite")
     assert record is not None
-    ids = sorted(db.images.ids_by_path(project.store).values())
-    vectors = db.embeddings.get(project.store, record.id, ids)[1]
+    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    vectors = db.images.embeddings.get(project.store, record.id, ids)[1]
     add_version_of(project, spread_head(vectors), record)
     change(project, EncoderRow, preprocessing=FRAMING)
     project.close()

@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 from store_rows import add_images, score
 
-import db.cells
-from db.connecting import connect
+import db.repair.unreadable_values
 from db.errors import StoreError
-from db.page_scan import rows_of
-from db.schema import Base
-from db.store import PAGE_SIZE, Store
-from labeler.doctor import examine
-from labeler.errors import LabelerError
-from labeler.project import STORE_FILE, Project
+from db.repair.page_scan import rows_of
+from db.store.connect import connect
+from db.store.schema import Base
+from db.store.store import PAGE_SIZE, Store
+from labeler.core.errors import LabelerError
+from labeler.core.project import STORE_FILE, Project
+from labeler.maintenance.doctor import examine
 
 IMAGES = 120
 SCORES = Base.metadata.tables["hand_scores"]
@@ -43,7 +43,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("db.connecting._STEPS", 2_000_000)
+    monkeypatch.setattr("db.store.connect._STEPS", 2_000_000)
     return shutil.copytree(whole, tmp_path / "taste")
 
 
@@ -73,7 +73,7 @@ def mended(folder: Path) -> bool:
         assert "\n" not in str(error)
         return False
     with closing(connect(folder / STORE_FILE)) as connection:
-        assert list(db.cells.odd_cells(connection)) == []
+        assert list(db.repair.unreadable_values.odd_cells(connection)) == []
     return True
 
 

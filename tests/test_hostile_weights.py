@@ -16,13 +16,13 @@ from odd_files import npy
 from safetensors.torch import save
 from weight_bombs import packed_arrays, saved, weight_bombs, weights
 
-from model.array_files import array_in
-from model.checkpoints import read_checkpoint
+from model.checkpoints.read import read_checkpoint
 from model.errors import ModelError
-from model.foreign_files import read_published
-from model.head import Head
-from model.head_files import load_head
-from model.opinion import Opinion, fit
+from model.estimators.kernel_ordinal import Opinion, fit
+from model.files.arrays import array_in
+from model.heads.head import Head
+from model.heads.head_files import load_head
+from model.heads.published_files import read_published
 
 _FIELDS = b"c__torch__\nM\n)\x81"
 _SIZES = {"features": 8, "hidden": 4, "outputs": 1}

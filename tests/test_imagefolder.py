@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from exported import AWKWARD, image_ids, images, make_exported, score
 
-import db.scores
-from labeler.exports.kinds import export
-from labeler.exports.plan import Plan
-from labeler.project import Project
+import db.scores.hand_scores
+from labeler.core.project import Project
+from labeler.exports.datasets.export import export
+from labeler.exports.datasets.plan import Plan
 
 datasets = pytest.importorskip("datasets")
 
@@ -76,7 +76,7 @@ def test_parquet_keeps_the_history_and_every_column(
     read = loaded(tmp_path / "out", tmp_path / "cache", monkeypatch)
     rows = {row["hash"]: row for split in read.values() for row in split}
     first = images(project)[0]
-    events = db.scores.history(project.store, first.id)
+    events = db.scores.hand_scores.history(project.store, first.id)
     assert [one["event"] for one in rows[first.content_hash]["history"]] == [
         one.event_id for one in events
     ]

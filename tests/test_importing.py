@@ -13,14 +13,17 @@ import pytest
 from pictures import jpeg_bytes, make_collection, make_jpeg, noise_image, with_orientation
 from PIL import Image
 
-from db import images, records
-from labeler.errors import BadInput, LabelerError, Stopped, UnreadableImage
-from labeler.finding import find_images
-from labeler.fingerprints import look
-from labeler.importing import BATCH, ImportSummary, import_paths
-from labeler.pictures import preview_path, read_header, thumbnail_path
-from labeler.previews import make_previews, preview_of, thumbnail_of
-from labeler.project import Project
+import db.images.lookup
+import db.images.sources
+import db.importing.files
+import db.records
+from labeler.collection.discovery import find_images
+from labeler.collection.importing import BATCH, ImportSummary, import_paths
+from labeler.collection.previews import make_previews, preview_of, thumbnail_of
+from labeler.core.archives.opening import preview_path, read_header, thumbnail_path
+from labeler.core.errors import BadInput, LabelerError, Stopped, UnreadableImage
+from labeler.core.project import Project
+from model.images.hashing import look
 
 
 @pytest.fixture
@@ -37,8 +40,8 @@ def brief(summary: ImportSummary) -> dict[str, int]:
     return {name: n for name, n in counts.items() if n and name != "in_archives"}
 
 
-def image_at(project: Project, path: Path) -> records.Image:
-    found = images.find_by_path(project.store, str(path))
+def image_at(project: Project, path: Path) -> db.records.Image:
+    found = db.images.lookup.find_by_path(project.store, str(path))
     assert found is not None
     return found
 
@@ -69,7 +72,7 @@ def test_the_same_picture_twice_is_one_image(project: Project, tmp_path: Path) -
     shutil.copy(first, tmp_path / "photos" / "b.jpg")
     summary = import_paths(project, [tmp_path / "photos"])
     assert brief(summary) == {"found": 2, "new": 1, "duplicates": 1}
-    places = images.locations(project.store, image_at(project, first).id)
+    places = db.importing.files.locations(project.store, image_at(project, first).id)
     assert [Path(place.path).name for place in places] == ["a.jpg", "b.jpg"]
 
 
@@ -92,9 +95,11 @@ def test_a_file_moved_to_another_folder_is_found_there(project: Project, tmp_pat
     (tmp_path / "new").mkdir()
     path.rename(tmp_path / "new" / "a.jpg")
     assert brief(import_paths(project, [tmp_path / "new"])) == {"found": 1, "moved": 1}
-    places = images.locations(project.store, image_at(project, tmp_path / "new" / "a.jpg").id)
+    places = db.importing.files.locations(
+        project.store, image_at(project, tmp_path / "new" / "a.jpg").id
+    )
     assert [(place.source, place.present) for place in places] == [("new", True), ("new", False)]
-    assert [source.name for source in images.sources(project.store)] == ["new"]
+    assert [source.name for source in db.images.sources.sources(project.store)] == ["new"]
 
 
 def test_a_changed_file_is_a_new_image(project: Project, tmp_path: Path) -> None:
@@ -104,7 +109,7 @@ def test_a_changed_file_is_a_new_image(project: Project, tmp_path: Path) -> None
     make_jpeg(path, seed=2, size=(80, 60))
     assert brief(import_paths(project, [tmp_path / "photos"])) == {"found": 1, "changed": 1}
     assert image_at(project, path).id != before.id
-    assert images.get(project.store, before.id) is None
+    assert db.images.lookup.get(project.store, before.id) is None
 
 
 def test_vanished_files_are_missing_until_they_return(project: Project, tmp_path: Path) -> None:
@@ -117,7 +122,11 @@ def test_vanished_files_are_missing_until_they_return(project: Project, tmp_path
     assert image_at(project, second).state == "missing"
     second.write_bytes(kept)
     import_paths(project, [photos])
-    assert images.count_by_state(project.store) == {"fine": 2, "unreadable": 0, "missing": 0}
+    assert db.images.lookup.count_by_state(project.store) == {
+        "fine": 2,
+        "unreadable": 0,
+        "missing": 0,
+    }
     import_paths(project, [first])
     assert image_at(project, second).state == "fine"
 
@@ -185,7 +194,7 @@ def test_links_are_followed_only_inside(project: Project, tmp_path: Path) -> Non
     found = {"found": 4, "new": 1, "duplicates": 1, "unreadable": 2, "closed": 1}
     assert brief(summary) == found
     assert "outside" in image_at(project, photos / "outside.jpg").reason or ""
-    assert images.count_by_state(project.store)["fine"] == 1
+    assert db.images.lookup.count_by_state(project.store)["fine"] == 1
 
 
 def test_an_unreadable_file_is_tried_again(project: Project, tmp_path: Path) -> None:
@@ -195,7 +204,7 @@ def test_an_unreadable_file_is_tried_again(project: Project, tmp_path: Path) -> 
     assert len(import_paths(project, [path.parent]).unreadable) == 1
     path.write_bytes(jpeg_bytes())
     assert brief(import_paths(project, [path.parent])) == {"found": 1, "new": 1}
-    assert images.count_by_state(project.store)["unreadable"] == 0
+    assert db.images.lookup.count_by_state(project.store)["unreadable"] == 0
 
 
 def test_previews_are_upright_and_small(project: Project, tmp_path: Path) -> None:
@@ -401,7 +410,7 @@ def test_stopping_keeps_what_was_done_and_goes_on(
     with pytest.raises(stop):
         import_paths(project, [tmp_path / "p"], progress=stop_late)
     assert calls == list(range(BATCH + 11))
-    assert images.count_by_state(project.store)["fine"] == BATCH + 10
+    assert db.images.lookup.count_by_state(project.store)["fine"] == BATCH + 10
     again = import_paths(project, [tmp_path / "p"])
     assert (again.known, again.new) == (BATCH + 10, 20)
 
@@ -420,7 +429,10 @@ def test_sources_are_named_after_folders(project: Project, tmp_path: Path) -> No
     make_jpeg(tmp_path / "a/photos/sub/y.jpg", 20)
     import_paths(project, [tmp_path / "a/photos/sub"])
     import_paths(project, [tmp_path / "c/one/x.jpg"], source="camera", expect=(0, 1))
-    found = [(s.name, s.root, s.expect_low, s.expect_high) for s in images.sources(project.store)]
+    found = [
+        (s.name, s.root, s.expect_low, s.expect_high)
+        for s in db.images.sources.sources(project.store)
+    ]
     assert found == [
         ("photos", str(tmp_path / "a/photos"), None, None),
         ("photos-2", str(tmp_path / "b/photos"), None, None),
@@ -432,7 +444,7 @@ def test_a_source_can_be_named_or_given_a_band_later(project: Project, tmp_path:
     path = make_jpeg(tmp_path / "photos" / "a.jpg")
     import_paths(project, [path.parent])
     import_paths(project, [path.parent], expect=(0, 1))
-    assert [s.expect_high for s in images.sources(project.store)] == [1.0]
+    assert [s.expect_high for s in db.images.sources.sources(project.store)] == [1.0]
     assert brief(import_paths(project, [path.parent], source="camera")) == {"found": 1, "known": 1}
     assert image_at(project, path).source == "camera"
     import_paths(project, [path.parent])
@@ -465,7 +477,7 @@ def test_wrong_input_is_refused_before_anything_happens(project: Project, tmp_pa
     for band in ((3, 2), (-1, 2), (0, 11)):
         with pytest.raises(BadInput, match="--expect 0:1"):
             import_paths(project, [tmp_path / "p"], expect=band)
-    assert images.sources(project.store) == []
+    assert db.images.sources.sources(project.store) == []
 
 
 @pytest.mark.parametrize("name", ["a.7z", "b.RAR", "c.cbr", "d.cb7"])

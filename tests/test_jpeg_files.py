@@ -8,7 +8,7 @@ import pytest
 from pictures import jpeg_bytes
 from PIL import Image
 
-from labeler.jpeg_files import without_metadata
+from model.images.jpeg_metadata import without_metadata
 
 SEGMENT = b"\xff\xe1\x00\x08Exif\x00\x00"
 

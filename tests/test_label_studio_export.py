@@ -17,11 +17,11 @@ import pytest
 from collection import draw_pictures
 from exported import UNICODE, images, make_exported, score
 
-from labeler.errors import BadInput
-from labeler.exports.kinds import export
-from labeler.exports.plan import Plan
-from labeler.importing import import_paths
-from labeler.project import Project
+from labeler.collection.importing import import_paths
+from labeler.core.errors import BadInput
+from labeler.core.project import Project
+from labeler.exports.datasets.export import export
+from labeler.exports.datasets.plan import Plan
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from collection import draw_pictures
 
-from labeler.errors import BadInput
-from labeler.labelled import read_labelled
+from labeler.core.errors import BadInput
+from labeler.review.simulation.labelled_data import read_labelled
 
 
 def test_good_lines_are_embedded_and_bad_ones_named(tmp_path: Path) -> None:

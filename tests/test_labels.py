@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 from collection import draw_pictures
 
-from db import images, scores
-from labeler.errors import BadInput
-from labeler.importing import import_paths
-from labeler.labels import find_image, label_one
-from labeler.project import Project
-from labeler.score_files.outcome import LabelSummary
-from labeler.score_files.statements import Place, Reading
-from labeler.taking import label_from
+import db.images.lookup
+import db.scores.hand_scores
+from labeler.collection.importing import import_paths
+from labeler.core.errors import BadInput
+from labeler.core.project import Project
+from labeler.scoring.import_scores import label_from
+from labeler.scoring.label import find_image, label_one
+from labeler.scoring.score_files.statements import Place, Reading
+from labeler.scoring.score_files.summary import LabelSummary
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +46,15 @@ def project(made: Path, tmp_path: Path) -> Iterator[Project]:
 
 
 def score_of(project: Project, path: Path) -> float | None:
-    image = images.find_by_path(project.store, str(path))
+    image = db.images.lookup.find_by_path(project.store, str(path))
     assert image is not None
     return image.hand_score
 
 
 def history_of(project: Project, path: Path) -> list[tuple[float, str]]:
-    image = images.find_by_path(project.store, str(path))
+    image = db.images.lookup.find_by_path(project.store, str(path))
     assert image is not None
-    return [(one.value, one.why) for one in scores.history(project.store, image.id)]
+    return [(one.value, one.why) for one in db.scores.hand_scores.history(project.store, image.id)]
 
 
 def picture(tmp_path: Path, number: int) -> Path:
@@ -126,7 +127,7 @@ def test_a_file_with_relative_and_absolute_paths_and_groups(
     assert (summary.taken, summary.bad) == (3, [])
     assert [score_of(project, picture(tmp_path, n)) for n in range(3)] == [0.0, 10.0, 7.25]
     assert history_of(project, picture(tmp_path, 0)) == [(0.0, "import")]
-    assert sorted(images.groups(project.store).values()) == ["alpha", "beta"]
+    assert sorted(db.images.lookup.groups(project.store).values()) == ["alpha", "beta"]
 
 
 def test_a_spreadsheets_file_with_mark_semicolons_crlf_and_decimal_commas(

@@ -22,10 +22,10 @@ import pytest
 import uvicorn
 from click.testing import CliRunner
 
-from labeler import launching
-from labeler.cli import labeler
-from labeler.errors import LabelerError
-from labeler.project import Project
+from labeler.app.server import launch
+from labeler.cli.main import labeler
+from labeler.core.errors import LabelerError
+from labeler.core.project import Project
 
 CODE = Path(__file__).parent.parent
 
@@ -41,11 +41,11 @@ def taken() -> Iterator[int]:
 
 def test_a_busy_port_is_named_with_the_flag(taken: int) -> None:
     with pytest.raises(LabelerError, match=rf"{taken}.*--port"):
-        launching.choose_port("127.0.0.1", taken)
+        launch.choose_port("127.0.0.1", taken)
 
 
 def test_without_a_port_a_free_one_is_found() -> None:
-    port = launching.choose_port("127.0.0.1", None)
+    port = launch.choose_port("127.0.0.1", None)
     with socket.socket() as probe:
         # As the server does: an app that has just ended leaves its port free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -55,13 +55,13 @@ def test_without_a_port_a_free_one_is_found() -> None:
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
 def test_a_host_that_is_not_ours_is_named(host: str) -> None:
     with pytest.raises(LabelerError, match=re.escape(host)):
-        launching.choose_port(host, 8501)
+        launch.choose_port(host, 8501)
 
 
 def test_only_this_machine_is_answered_by_default() -> None:
-    assert launching.allowed_hosts("127.0.0.1") == ["127.0.0.1", "localhost"]
-    assert socket.gethostname().lower() in launching.allowed_hosts("0.0.0.0")
-    assert "0.0.0.0" not in launching.allowed_hosts("0.0.0.0")
+    assert launch.allowed_hosts("127.0.0.1") == ["127.0.0.1", "localhost"]
+    assert socket.gethostname().lower() in launch.allowed_hosts("0.0.0.0")
+    assert "0.0.0.0" not in launch.allowed_hosts("0.0.0.0")
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_only_this_machine_is_answered_by_default() -> None:
     [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False)],
 )
 def test_what_the_network_can_reach_is_known(host: str, private: bool) -> None:
-    assert launching.is_private(host) is private
+    assert launch.is_private(host) is private
 
 
 def test_the_settings_are_those_of_the_config_file() -> None:
     config = tomllib.loads((CODE / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
-    told = launching.settings("127.0.0.1", 8501)
+    told = launch.settings("127.0.0.1", 8501)
     for section in ("server", "browser", "client"):
         for name, value in config[section].items():
             assert told[f"{section}.{name}"] == value
@@ -94,7 +94,7 @@ def test_letting_the_network_in_comes_with_a_word_about_it(tmp_path: Path, taken
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path | None]:
     """The folders that were to be served."""
     folders: list[Path | None] = []
-    monkeypatch.setattr(launching, "serve", lambda folder, *_: folders.append(folder))
+    monkeypatch.setattr(launch, "serve", lambda folder, *_: folders.append(folder))
     return folders
 
 
@@ -143,9 +143,9 @@ def test_a_project_that_lost_its_store_is_restored_not_begun_anew(
 
 def test_the_app_answers_on_its_port_to_its_names_and_ends_on_ctrl_c(tmp_path: Path) -> None:
     Project.create(tmp_path / "project", encoder="lite").close()
-    port = launching.choose_port("127.0.0.1", None)
+    port = launch.choose_port("127.0.0.1", None)
     server = subprocess.Popen(
-        [sys.executable, "-m", "labeler", "app", "--port", str(port)],
+        [sys.executable, "-m", "labeler.cli", "app", "--port", str(port)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(CODE), "LABELER_PROJECT": str(tmp_path / "project")},
@@ -173,11 +173,11 @@ def test_the_address_that_is_opened_is_the_one_that_is_bound(
     found = [(family, socket.SOCK_STREAM, 0, "", (number, 0))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     opened: queue.Queue[str] = queue.Queue()
-    monkeypatch.setattr(launching, "_has_desktop", lambda: True)
+    monkeypatch.setattr(launch, "_has_desktop", lambda: True)
     monkeypatch.setattr("webbrowser.open", opened.put)
     monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: None)
     try:
-        launching.serve(None, launching.Wanted("localhost", 1, browser=True), print)
+        launch.serve(None, launch.Wanted("localhost", 1, browser=True), print)
     except (OSError, LabelerError):
         pytest.skip("This machine has no such addresses, or lets nobody have that port.")
     there = opened.get(timeout=60)
@@ -186,9 +186,18 @@ def test_the_address_that_is_opened_is_the_one_that_is_bound(
 
 def test_a_store_that_cannot_be_opened_ends_the_app_with_its_sentence(tmp_path: Path) -> None:
     (tmp_path / "labeler.sqlite").write_bytes(b"no store at all" * 1000)
-    port = launching.choose_port("127.0.0.1", None)
+    port = launch.choose_port("127.0.0.1", None)
     told = subprocess.run(
-        [sys.executable, "-m", "labeler", "--project", str(tmp_path), "app", "--port", str(port)],
+        [
+            sys.executable,
+            "-m",
+            "labeler.cli",
+            "--project",
+            str(tmp_path),
+            "app",
+            "--port",
+            str(port),
+        ],
         capture_output=True,
         env=os.environ | {"PYTHONPATH": str(CODE)},
         text=True,

@@ -17,15 +17,25 @@ from click.testing import CliRunner
 from pictures import make_jpeg, noise_image
 from store_rows import add_encoder, add_version, event, picture, score
 
-import db.health
-from db import embedded_rows, embeddings, images, records, rounds, scores, tags, versions
-from db.leaving import count_replaced, missing_ids
-from labeler.carrying import carry_over, offers
-from labeler.cli import labeler
-from labeler.errors import UnreadableImage
-from labeler.exports.image_files import place
-from labeler.importing import import_paths
-from labeler.project import Project
+import db.images.embeddings
+import db.images.lookup
+import db.images.sources
+import db.images.tags
+import db.importing.embeddings
+import db.importing.files
+import db.records
+import db.repair.consistency
+import db.scores.events
+import db.versions.predictions
+import db.versions.registry
+import db.versions.rounds
+from db.images.removal import count_replaced, missing_ids
+from labeler.cli.main import labeler
+from labeler.collection.importing import import_paths
+from labeler.core.errors import UnreadableImage
+from labeler.core.project import Project
+from labeler.exports.datasets.image_files import place
+from labeler.scoring.carry_over import carry_over, offers
 
 LOSSLESS = Path(__file__).parent / "assets" / "lossless"
 
@@ -34,25 +44,28 @@ LOSSLESS = Path(__file__).parent / "assets" / "lossless"
 def project(tmp_path: Path) -> Iterator[Project]:
     made = Project.create(tmp_path / "project", encoder="lite")
     yield made
-    found = {each.name: db.health.find(made.store, each) for each in db.health.AILMENTS}
+    found = {
+        each.name: db.repair.consistency.find(made.store, each)
+        for each in db.repair.consistency.AILMENTS
+    }
     made.close()
     assert not any(found.values()), found
 
 
 def states(project: Project) -> tuple[int, int, int]:
     """Fine, unreadable, missing."""
-    counted = images.count_by_state(project.store)
+    counted = db.images.lookup.count_by_state(project.store)
     return counted["fine"], counted["unreadable"], counted["missing"]
 
 
-def image_at(project: Project, path: Path) -> records.Image:
-    found = images.find_by_path(project.store, str(path))
+def image_at(project: Project, path: Path) -> db.records.Image:
+    found = db.images.lookup.find_by_path(project.store, str(path))
     assert found is not None
     return found
 
 
-def image_by(project: Project, image_id: int) -> records.Image:
-    found = images.get(project.store, image_id)
+def image_by(project: Project, image_id: int) -> db.records.Image:
+    found = db.images.lookup.get(project.store, image_id)
     assert found is not None
     return found
 
@@ -74,13 +87,13 @@ def turned(project: Project, tmp_path: Path) -> tuple[int, Path]:
     import_paths(project, [path.parent])
     old = image_at(project, path).id
     score(project.store, old, 5, event_id="first")
-    tags.put(project.store, tags.TABLE, {old: ["sky"]})
-    images.set_groups(project.store, {old: "pair"})
+    db.images.tags.put(project.store, db.images.tags.TABLE, {old: ["sky"]})
+    db.images.lookup.set_groups(project.store, {old: "pair"})
     encoder = add_encoder(project.store)
-    embeddings.put(project.store, encoder, [old], np.ones((1, 4), np.float32))
+    db.images.embeddings.put(project.store, encoder, [old], np.ones((1, 4), np.float32))
     version = add_version(project.store)
-    review = rounds.open_round(project.store, version.id, 0.5)
-    rounds.mark_shown(project.store, review.id, "false-positive", [(old, 0.9)])
+    review = db.versions.rounds.open_round(project.store, version.id, 0.5)
+    db.versions.rounds.mark_shown(project.store, review.id, "false-positive", [(old, 0.9)])
     rewrite(path, (LOSSLESS / "whole-turned.jpg").read_bytes())
     import_paths(project, [path.parent])
     return old, path
@@ -91,17 +104,19 @@ def test_a_turned_picture_is_one_image_with_all_that_was_done_to_it(
 ) -> None:
     old, path = turned
     now = image_at(project, path)
-    assert now.id != old and images.get(project.store, old) is None
+    assert now.id != old and db.images.lookup.get(project.store, old) is None
     assert states(project) == (1, 0, 0)
     assert (now.hand_score, now.group) == (5, "pair")
-    assert tags.of_image(project.store, now.id) == ["sky"]
-    (version,) = versions.history(project.store)
-    ids, values = versions.trained_on(project.store, version.id)
+    assert db.images.tags.of_image(project.store, now.id) == ["sky"]
+    (version,) = db.versions.registry.history(project.store)
+    ids, values = db.versions.predictions.trained_on(project.store, version.id)
     assert (ids.tolist(), values.tolist()) == ([now.id], [5])
-    assert rounds.history(project.store)[0].shown == 1
-    encoder = embeddings.encoder(project.store, "lite")
+    assert db.versions.rounds.history(project.store)[0].shown == 1
+    encoder = db.images.embeddings.encoder(project.store, "lite")
     assert encoder is not None
-    assert [image_id for image_id, *_ in embeddings.missing(project.store, encoder.id)] == [now.id]
+    assert [
+        image_id for image_id, *_ in db.images.embeddings.missing(project.store, encoder.id)
+    ] == [now.id]
 
 
 def test_a_page_from_before_the_turn_still_scores_and_undoes(
@@ -111,7 +126,7 @@ def test_a_page_from_before_the_turn_still_scores_and_undoes(
     assert score(project.store, old, 9, event_id="late").accepted
     assert image_at(project, path).hand_score == 9
     undo = event("undo", "undo", old, undoes="late")
-    assert scores.record(project.store, [undo])[0].accepted
+    assert db.scores.events.record(project.store, [undo])[0].accepted
     assert image_at(project, path).hand_score == 5
 
 
@@ -125,11 +140,11 @@ def test_the_number_of_an_image_that_left_is_given_to_no_other(
     left = image_at(project, junk).id
     junk.unlink()
     import_paths(project, [junk.parent])
-    images.record_files(project.store, [picture(1), picture(1, path="/pictures/2.png")])
+    db.importing.files.record_files(project.store, [picture(1), picture(1, path="/pictures/2.png")])
     vectors = np.ones((1, 4), np.float32)
     encoder = add_encoder(project.store)
-    came = embedded_rows.take(project.store, encoder, 1, ["/elsewhere/3.png"], vectors)
-    fresh = images.find_by_path(project.store, "/pictures/1.png")
+    came = db.importing.embeddings.take(project.store, encoder, 1, ["/elsewhere/3.png"], vectors)
+    fresh = db.images.lookup.find_by_path(project.store, "/pictures/1.png")
     assert fresh is not None and left < fresh.id < int(came.ids[0])
 
 
@@ -150,7 +165,9 @@ def test_what_could_not_be_read_leaves_with_its_file(
         (old / "raw.CR2").unlink()
         assert import_paths(project, [old]).missing == 0
     assert states(project) == (1, 2 if moved else 0, 0)
-    assert [source.name for source in images.sources(project.store)] == ["new" if moved else "old"]
+    assert [source.name for source in db.images.sources.sources(project.store)] == [
+        "new" if moved else "old"
+    ]
 
 
 def test_what_was_done_to_an_unreadable_picture_is_kept(project: Project, tmp_path: Path) -> None:
@@ -207,7 +224,7 @@ def test_a_replaced_picture_stays_only_for_what_was_done_to_it(
     with pytest.raises(UnreadableImage, match="Another picture has taken its place"):
         place(image_by(project, old), tmp_path / "out.jpg", "copy")
     assert carry_over(project, offers(project)) == 1
-    assert states(project) == (2, 0, 0) and images.get(project.store, old) is None
+    assert states(project) == (2, 0, 0) and db.images.lookup.get(project.store, old) is None
     assert image_at(project, first).hand_score == 7
 
 

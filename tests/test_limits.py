@@ -16,13 +16,13 @@ from collection import draw_pictures
 from sqlalchemy import func, select
 from store_rows import add_encoder, add_version
 
-import db.images
-import db.versions
-from db.schema import ImageTagRow
-from labeler.importing import import_paths
-from labeler.project import Project
-from labeler.status import read_status
-from labeler.tags import MOST_TAGS
+import db.images.lookup
+import db.versions.registry
+from db.store.schema import ImageTagRow
+from labeler.collection.importing import import_paths
+from labeler.collection.tags import MOST_TAGS
+from labeler.core.project import Project
+from labeler.core.status import read_status
 
 LONGEST_NAME = 255  # bytes, on every usual file system
 HUGE = 50 * 2**30
@@ -64,7 +64,7 @@ def test_paths_up_to_the_systems_limit_and_beyond(
     monkeypatch.chdir(tmp_path)
     taken = import_paths(project, [tmp_path / ("d" * 200)], workers=1)
     assert taken.new == 1
-    assert db.images.count_by_state(project.store)["fine"] == 1
+    assert db.images.lookup.count_by_state(project.store)["fine"] == 1
     assert any("fff" in path for path, _ in taken.unreadable), "the file is not told"
     assert taken.closed, "the folder is not told"
 
@@ -135,6 +135,6 @@ def test_a_hundred_versions_and_a_note_of_a_megabyte(project: Project) -> None:
     add_encoder(project.store)
     for number in range(100):
         add_version(project.store, note=note if not number else "")
-    history = db.versions.history(project.store)
+    history = db.versions.registry.history(project.store)
     assert [history[0].note, history[-1].name] == [note, "v1.99"]
     assert len(read_status(project).versions) == 100

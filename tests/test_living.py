@@ -18,23 +18,23 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from db import runs as rows
-from db.schema import RunRow
-from labeler import runs
-from labeler.app.running import latest
-from labeler.heartbeat import Heart
-from labeler.living import mark_dead
-from labeler.own_process import environment
-from labeler.project import Project
+from db import jobs as rows
+from db.store.schema import RunRow
+from labeler.app.widgets.job_status import latest
+from labeler.core.jobs import runner
+from labeler.core.jobs.child_process import environment
+from labeler.core.jobs.heartbeat import Heart
+from labeler.core.jobs.liveness import mark_dead
+from labeler.core.project import Project
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from labeler import runs
-from labeler.heartbeat import Heart
-from labeler.project import Project
+from labeler.core.jobs import runner
+from labeler.core.jobs.heartbeat import Heart
+from labeler.core.project import Project
 project = Project.open(Path(sys.argv[1]))
-run, _ = runs.begin(project, "train", {})
+run, _ = runner.begin(project, "train", {})
 with Heart(project, run.id):
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -61,11 +61,11 @@ def project(made: Path, tmp_path: Path) -> Iterator[Project]:
 
 
 def test_a_killed_run_makes_way_at_once(project: Project) -> None:
-    new, ours = runs.begin(project, "train", {})
+    new, ours = runner.begin(project, "train", {})
     assert ours
     killed = rows.get(project.store, new.id - 1)
     assert killed is not None
-    assert runs.has_died(killed)
+    assert runner.has_died(killed)
     assert not list(project.runs_folder.glob("*.alive")), "no sign of life is left behind"
 
 
@@ -78,19 +78,19 @@ def test_a_page_shows_a_killed_run_as_failed(project: Project) -> None:
 def test_whoever_follows_a_killed_run_hears_of_it(project: Project) -> None:
     run = rows.latest(project.store, "train")
     assert run is not None
-    assert runs.has_died(runs.follow(project, run.id, pause=lambda: pytest.fail("it waits")))
+    assert runner.has_died(runner.follow(project, run.id, pause=lambda: pytest.fail("it waits")))
 
 
 def test_a_living_run_is_left_alone(project: Project) -> None:
-    run, _ = runs.begin(project, "train", {})
+    run, _ = runner.begin(project, "train", {})
     with Heart(project, run.id):
         mark_dead(project)
-        assert runs.begin(project, "train", {}) == (rows.get(project.store, run.id), False)
+        assert runner.begin(project, "train", {}) == (rows.get(project.store, run.id), False)
     assert not list(project.runs_folder.glob("*.alive"))
 
 
 def test_a_run_without_a_sign_waits_for_its_heartbeat(project: Project) -> None:
-    run, _ = runs.begin(project, "train", {})
+    run, _ = runner.begin(project, "train", {})
     mark_dead(project)
     again = rows.get(project.store, run.id)
     assert again is not None
@@ -101,8 +101,8 @@ def test_a_run_whose_process_is_slow_to_start_is_alive(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = [sys.executable, "-c", "import signal; signal.pause()"]
-    monkeypatch.setattr(runs, "command", lambda *_: waiting)
-    run = runs.start_run(project, "import", {"paths": []})
+    monkeypatch.setattr(runner, "command", lambda *_: waiting)
+    run = runner.start_run(project, "import", {"paths": []})
     assert run.pid is not None
     try:
         with project.store.transaction() as session:
@@ -114,5 +114,5 @@ def test_a_run_whose_process_is_slow_to_start_is_alive(
         assert (shown.id, shown.state) == (run.id, "active")
     finally:
         os.kill(run.pid, signal.SIGKILL)
-    ended = runs.follow(project, run.id, pause=lambda: None)
+    ended = runner.follow(project, run.id, pause=lambda: None)
     assert ended.state == "failed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.local_update import SHARES, Kernel, choose_kernel, shifts, usual_distance
+from model.estimators.residual_gp import SHARES, Kernel, choose_kernel, shifts, usual_distance
 
 KERNEL = Kernel(width=0.5, noise=0.25)
 

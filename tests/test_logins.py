@@ -21,8 +21,8 @@ from streamlit import config
 from streamlit.runtime.secrets import secrets_singleton
 from streamlit.web.server.starlette import starlette_auth_routes
 
-from labeler.app import connections, logins
-from labeler.app.security import guarded
+from labeler.app.security import connections, logins
+from labeler.app.security.request_guards import guarded
 
 pytest.importorskip("joserfc", reason="Streamlit's login needs: pip install 'streamlit[auth]'")
 

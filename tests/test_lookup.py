@@ -20,15 +20,17 @@ from pictures import make_jpeg
 from store_rows import score
 from test_archives import shard
 
-import db.health
-import db.tags
-from db import embeddings, images
-from labeler.cli import labeler
-from labeler.importing import import_paths
-from labeler.labelled import read_labelled
-from labeler.lookup import Lookup, on_disk
-from labeler.project import Project
-from model.encoders import LITE_WIDTH
+import db.images.embeddings
+import db.images.lookup
+import db.images.tags
+import db.importing.files
+import db.repair.consistency
+from labeler.cli.main import labeler
+from labeler.collection.importing import import_paths
+from labeler.collection.lookup import Lookup, on_disk
+from labeler.core.project import Project
+from labeler.review.simulation.labelled_data import read_labelled
+from model.encoders.names import LITE_WIDTH
 
 NAME = "caf\u00e9 \u00fc.jpg"
 DECOMPOSED = unicodedata.normalize("NFD", NAME)
@@ -38,7 +40,10 @@ DECOMPOSED = unicodedata.normalize("NFD", NAME)
 def project(tmp_path: Path) -> Iterator[Project]:
     made = Project.create(tmp_path / "project", encoder="lite")
     yield made
-    found = {each.name: db.health.find(made.store, each) for each in db.health.AILMENTS}
+    found = {
+        each.name: db.repair.consistency.find(made.store, each)
+        for each in db.repair.consistency.AILMENTS
+    }
     made.close()
     assert not any(found.values()), found
 
@@ -64,10 +69,10 @@ def take(project: Project, folder: Path, *names: str) -> Result:
 
 
 def embedded(project: Project) -> int:
-    record = embeddings.encoder(project.store, project.encoder)
+    record = db.images.embeddings.encoder(project.store, project.encoder)
     assert record is not None
-    ids = sorted(set(images.ids_by_path(project.store).values()))
-    return len(embeddings.get(project.store, record.id, ids)[0])
+    ids = sorted(set(db.importing.files.ids_by_path(project.store).values()))
+    return len(db.images.embeddings.get(project.store, record.id, ids)[0])
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,7 @@ def test_embeddings_go_to_the_picture_that_is_meant(
     import_paths(project, [tmp_path / "photos"])
     told = take(project, tmp_path / "photos", named)
     assert "alone" not in told.output
-    assert images.count_by_state(project.store)["missing"] == 0
+    assert db.images.lookup.count_by_state(project.store)["missing"] == 0
     assert embedded(project) == 1
 
 
@@ -97,7 +102,11 @@ def test_keys_of_a_shard(project: Project, tmp_path: Path) -> None:
     shard(tmp_path / "data" / "00000.tar", 3)
     import_paths(project, [tmp_path / "data"])
     take(project, tmp_path / "vectors", "000000000", "000000001", "000000002")
-    assert images.count_by_state(project.store) == {"fine": 3, "unreadable": 0, "missing": 0}
+    assert db.images.lookup.count_by_state(project.store) == {
+        "fine": 3,
+        "unreadable": 0,
+        "missing": 0,
+    }
 
 
 def test_a_name_that_several_have_means_none(project: Project, tmp_path: Path) -> None:
@@ -106,33 +115,37 @@ def test_a_name_that_several_have_means_none(project: Project, tmp_path: Path) -
     import_paths(project, [tmp_path / "photos"])
     told = take(project, tmp_path / "vectors", "000000001")
     assert "None of the names" in told.output and "--by-name" in told.output
-    assert images.count_by_state(project.store)["missing"] == 1
+    assert db.images.lookup.count_by_state(project.store)["missing"] == 1
 
 
 def test_what_came_before_its_picture_meets_it(project: Project, tmp_path: Path) -> None:
     take(project, tmp_path / "photos", DECOMPOSED, "000000012", "of nothing here.jpg")
-    assert images.count_by_state(project.store)["missing"] == 3
-    first = images.find_by_path(project.store, str(tmp_path / "photos" / DECOMPOSED))
+    assert db.images.lookup.count_by_state(project.store)["missing"] == 3
+    first = db.images.lookup.find_by_path(project.store, str(tmp_path / "photos" / DECOMPOSED))
     assert first is not None and score(project.store, first.id, 8).accepted
     make_jpeg(tmp_path / "photos" / NAME, 1)
     make_jpeg(tmp_path / "photos" / "000000012.jpg", 2)
     assert import_paths(project, [tmp_path / "photos"]).met == 2
-    found = images.find_by_path(project.store, str(tmp_path / "photos" / NAME))
+    found = db.images.lookup.find_by_path(project.store, str(tmp_path / "photos" / NAME))
     assert found is not None and found.hand_score == 8
-    assert images.count_by_state(project.store) == {"fine": 2, "unreadable": 0, "missing": 1}
+    assert db.images.lookup.count_by_state(project.store) == {
+        "fine": 2,
+        "unreadable": 0,
+        "missing": 1,
+    }
     told = run(project, "phantoms")
     assert "of nothing here.jpg" in told.output and "1 image known" in told.output
     assert "Removed 1 image" in run(project, "phantoms", "--remove").output
-    assert images.count_by_state(project.store)["missing"] == 0
+    assert db.images.lookup.count_by_state(project.store)["missing"] == 0
     assert embedded(project) == 2
 
 
 def test_a_phantom_that_was_scored_stays(project: Project, tmp_path: Path) -> None:
     take(project, tmp_path / "photos", "nowhere.jpg")
-    (image_id,) = images.ids_by_path(project.store).values()
+    (image_id,) = db.importing.files.ids_by_path(project.store).values()
     score(project.store, image_id, 3)
     assert "1 scored one stay" in run(project, "phantoms", "--remove").output
-    assert images.get(project.store, image_id) is not None
+    assert db.images.lookup.get(project.store, image_id) is not None
 
 
 @pytest.mark.parametrize("named", [DECOMPOSED, f"sub\\..\\{NAME}".replace("sub\\..\\", ".\\")])
@@ -142,14 +155,14 @@ def test_scores_and_tags_find_it_too(project: Project, tmp_path: Path, named: st
     table = path.parent / "scores.csv"
     table.write_text(f"path,score\n{named},6\n", encoding="utf-8")
     run(project, "label", "--from", table)
-    image = images.find_by_path(project.store, str(path))
+    image = db.images.lookup.find_by_path(project.store, str(path))
     assert image is not None and image.hand_score == 6
     tags = path.parent / "tags.csv"
     tags.write_text(f"path,tags\n{named},sky\n", encoding="utf-8")
     run(project, "tag", tags)
-    assert db.tags.of_image(project.store, image.id) == ["sky"]
+    assert db.images.tags.of_image(project.store, image.id) == ["sky"]
     run(project, "label", str(path.with_name(DECOMPOSED)), "9")
-    image = images.get(project.store, image.id)
+    image = db.images.lookup.get(project.store, image.id)
     assert image is not None and image.hand_score == 9
 
 
@@ -185,16 +198,16 @@ def test_addresses_of_files_and_paths_in_quotes_are_paths(
             json.dumps({"file_name": named.replace("'photos/", "'"), "score": 6}), encoding="utf-8"
         )
         assert "unchanged 1" in run(project, "label", "--from", tmp_path / "photos").output
-    image = images.find_by_path(project.store, str(path))
+    image = db.images.lookup.find_by_path(project.store, str(path))
     assert image is not None and image.hand_score == 6
-    assert db.tags.of_image(project.store, image.id) == ["sky"]
+    assert db.images.tags.of_image(project.store, image.id) == ["sky"]
     if not written.startswith("'"):  # rows of an array are named from its folder
         take(project, tmp_path / "vectors", named)
-        record = embeddings.encoder(project.store, "lite")
+        record = db.images.embeddings.encoder(project.store, "lite")
         assert record is not None
-        assert embeddings.get(project.store, record.id, np.array([image.id]))[0].tolist() == [
-            image.id
-        ]
+        assert db.images.embeddings.get(project.store, record.id, np.array([image.id]))[
+            0
+        ].tolist() == [image.id]
 
 
 @pytest.mark.parametrize("written", ["file://{address}", "'{plain}'"])

@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 from store_rows import add_images, new_store, picture, score
 
-import db.health
-from db import images, scores
-from db.store import Store
+import db.images.lookup
+import db.importing.files
+import db.repair.consistency
+import db.scores.hand_scores
+from db.store.store import Store
 
 FIRST, LATER = "/pictures/0.png", "/new/0.png"
 MOVED = replace(picture(0), path=LATER)
@@ -34,8 +36,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def scored(store: Store) -> int:
     """An image that was moved, and then scored; a known one is beside it."""
     image_id = add_images(store, 2)[0]
-    images.mark_missing(store, None, [FIRST])
-    images.record_files(store, [MOVED])
+    db.importing.files.mark_missing(store, None, [FIRST])
+    db.importing.files.record_files(store, [MOVED])
     score(store, image_id, 9)
     return image_id
 
@@ -46,30 +48,32 @@ def lose(store: Store, image_id: int) -> None:
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute("DELETE FROM images WHERE id = ?", (image_id,))
         connection.commit()
-    for each in db.health.AILMENTS:
-        if db.health.find(store, each):
-            db.health.mend(store, each)
+    for each in db.repair.consistency.AILMENTS:
+        if db.repair.consistency.find(store, each):
+            db.repair.consistency.mend(store, each)
 
 
 def effective(store: Store) -> dict[int, float]:
-    return dict(zip(*(each.tolist() for each in scores.effective(store)), strict=True))
+    return dict(
+        zip(*(each.tolist() for each in db.scores.hand_scores.effective(store)), strict=True)
+    )
 
 
 def waits(store: Store, image_id: int) -> bool:
     """Whether it has its score and no file."""
-    image = images.get(store, image_id)
+    image = db.images.lookup.get(store, image_id)
     assert image is not None
     return effective(store) == {image_id: 9} and image.state == "missing"
 
 
 def test_a_picture_where_it_once_lay_is_another(store: Store, scored: int) -> None:
     lose(store, scored)
-    (other,) = images.record_files(store, [OTHER])
+    (other,) = db.importing.files.record_files(store, [OTHER])
     assert (other.outcome, other.image_id != scored) == ("new", True)
     assert waits(store, scored)
-    (came,) = images.record_files(store, [MOVED])
+    (came,) = db.importing.files.record_files(store, [MOVED])
     assert came.image_id == scored
-    found = images.get(store, scored)
+    found = db.images.lookup.get(store, scored)
     assert found is not None
     assert (found.state, found.path, found.hand_score) == ("fine", LATER, 9)
 
@@ -80,15 +84,15 @@ def test_another_picture_in_its_last_place_takes_no_score(
 ) -> None:
     """A known one (1) would be merged with it, a new one (77) would become it."""
     lose(store, scored)
-    images.record_files(store, [replace(picture(number), path=LATER)])
+    db.importing.files.record_files(store, [replace(picture(number), path=LATER)])
     assert waits(store, scored)
 
 
 def test_nor_does_one_where_it_was_last_seen_before_it_went_missing(
     store: Store, scored: int
 ) -> None:
-    images.mark_missing(store, None, [LATER])
+    db.importing.files.mark_missing(store, None, [LATER])
     lose(store, scored)
     for each in (OTHER, replace(picture(1), path=LATER)):
-        images.record_files(store, [each])
+        db.importing.files.record_files(store, [each])
     assert waits(store, scored)

@@ -21,19 +21,23 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-import db.images
-import db.runs
-import db.scores
+import db.images.lookup
+import db.importing.files
+import db.jobs
+import db.scores.events
+import db.scores.hand_scores
+import db.scores.queues
 from db.records import Event, Run
-from labeler import runs
-from labeler.app.handing_out import HELD, MOST_HELD, Hands
-from labeler.app.serving import middleware, routes
-from labeler.cli import labeler
-from labeler.errors import BadInput
-from labeler.importing import import_paths
-from labeler.progress import Progress
-from labeler.project import Project
-from labeler.scorers import account_name
+from labeler.app.routes.json_api import routes
+from labeler.app.security.request_guards import middleware
+from labeler.cli.main import labeler
+from labeler.collection.importing import import_paths
+from labeler.core.errors import BadInput
+from labeler.core.jobs import runner
+from labeler.core.progress import Progress
+from labeler.core.project import Project
+from labeler.core.scorers import account_name
+from labeler.scoring.reservations import HELD, MOST_HELD, Hands
 
 HOST = "http://127.0.0.1:8501"
 OURS = {"X-Labeler": "1", "Origin": HOST}
@@ -94,10 +98,10 @@ def test_four_people_while_an_import_runs(
     assert lost_and_twice(large, given) == (0, 0)
     assert scored_by_two(given) == 0
     effective = dict(
-        zip(*(each.tolist() for each in db.scores.effective(large.store)), strict=True)
+        zip(*(each.tolist() for each in db.scores.hand_scores.effective(large.store)), strict=True)
     )
     assert effective == {score.image_id: score.value for score in given}
-    assert db.images.count_by_state(large.store)["fine"] == 20 + HANDED + 40
+    assert db.images.lookup.count_by_state(large.store)["fine"] == 20 + HANDED + 40
 
 
 def test_all_ask_at_the_same_moment_and_get_different_images(
@@ -156,7 +160,7 @@ def test_nobody_is_left_without_work_while_there_is_some(project: Project) -> No
 
 
 def test_what_is_scored_already_is_for_everybody(project: Project) -> None:
-    ids = [image.id for image in db.images.unscored(project.store, order="random", limit=5)]
+    ids = [image.id for image in db.scores.queues.unscored(project.store, order="random", limit=5)]
     score(project, "ann", *ids)
     hands = Hands(Clock())
     for order, who in (("others", "ben"), ("others", "cleo"), ("revise", "ben"), ("revise", "dan")):
@@ -170,7 +174,7 @@ def score(project: Project, who: str, *image_ids: int, value: float = 4) -> None
         )
         for image_id in image_ids
     ]
-    assert all(receipt.accepted for receipt in db.scores.record(project.store, events))
+    assert all(receipt.accepted for receipt in db.scores.events.record(project.store, events))
 
 
 def acts(client: httpx2.Client, who: str = "") -> list[int]:
@@ -181,7 +185,7 @@ def acts(client: httpx2.Client, who: str = "") -> list[int]:
 def test_undo_after_a_reload_is_of_ones_own_acts(
     project: Project, client: Callable[[], httpx2.Client]
 ) -> None:
-    ids = [image.id for image in db.images.unscored(project.store, order="random", limit=6)]
+    ids = [image.id for image in db.scores.queues.unscored(project.store, order="random", limit=6)]
     browser = client()
     send(browser, account_name(), ids[0], 3)
     send(browser, account_name(), ids[1], None)
@@ -213,15 +217,15 @@ def test_undo_takes_back_its_own_act_and_leaves_a_later_one(
     project: Project, client: Callable[[], httpx2.Client], other: str
 ) -> None:
     """The same card in two tabs, or in two people's browsers."""
-    image_id = db.images.unscored(project.store, order="random", limit=1)[0].id
+    image_id = db.scores.queues.unscored(project.store, order="random", limit=1)[0].id
     browser, tab = client(), client()
     first = send(browser, "ann", image_id, 3)
     second = send(tab, other, image_id, 8, "two-")
     undo(browser, image_id, first)
-    assert db.images.get(project.store, image_id).hand_score == 8
+    assert db.images.lookup.get(project.store, image_id).hand_score == 8
     undo(tab, image_id, second)
-    assert db.images.get(project.store, image_id).hand_score is None
-    kept = db.scores.history(project.store, image_id)
+    assert db.images.lookup.get(project.store, image_id).hand_score is None
+    kept = db.scores.hand_scores.history(project.store, image_id)
     assert [(row.scorer, row.value, row.undone_at is not None) for row in kept] == [
         ("ann", 3.0, True),
         (other, 8.0, True),
@@ -231,7 +235,7 @@ def test_undo_takes_back_its_own_act_and_leaves_a_later_one(
 def test_the_same_card_scored_by_two_is_kept_under_both_names(
     project: Project, client: Callable[[], httpx2.Client]
 ) -> None:
-    image_id = db.images.unscored(project.store, order="random", limit=1)[0].id
+    image_id = db.scores.queues.unscored(project.store, order="random", limit=1)[0].id
     all_at_once(
         [
             lambda who=who, value=value: send(client(), who, image_id, value)
@@ -240,34 +244,34 @@ def test_the_same_card_scored_by_two_is_kept_under_both_names(
     )
     given = [Given(who, image_id, value) for value, who in enumerate(PEOPLE)]
     assert lost_and_twice(project, given) == (0, 0)
-    latest = db.scores.history(project.store, image_id)[-1]
-    assert db.images.get(project.store, image_id).hand_score == latest.value
+    latest = db.scores.hand_scores.history(project.store, image_id)[-1]
+    assert db.images.lookup.get(project.store, image_id).hand_score == latest.value
 
 
 def test_another_import_is_refused_and_another_training_joins(project: Project) -> None:
-    importing, _ = runs.begin(project, "import", {"paths": ["/here"], "expect": [0, 3]})
-    joined = runs.start_run(project, "import", {"paths": ["/here"], "expect": (0, 3)})
+    importing, _ = runner.begin(project, "import", {"paths": ["/here"], "expect": [0, 3]})
+    joined = runner.start_run(project, "import", {"paths": ["/here"], "expect": (0, 3)})
     assert joined.id == importing.id
     with pytest.raises(BadInput, match=r"Another import is running; start this one when"):
-        runs.start_run(project, "import", {"paths": ["/elsewhere"]})
-    training, _ = runs.begin(project, "train", {"recipe": "quick", "note": "hers"})
-    assert runs.start_run(project, "train", {"recipe": "original"}).id == training.id
+        runner.start_run(project, "import", {"paths": ["/elsewhere"]})
+    training, _ = runner.begin(project, "train", {"recipe": "quick", "note": "hers"})
+    assert runner.start_run(project, "train", {"recipe": "original"}).id == training.id
 
 
 def test_a_training_typed_while_another_runs_follows_that_one(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running, _ = runs.begin(project, "train", {"recipe": "quick", "note": "the button"})
-    follow = runs.follow
+    running, _ = runner.begin(project, "train", {"recipe": "quick", "note": "the button"})
+    follow = runner.follow
 
     def until_it_ends(project: Project, run_id: int, progress: Progress) -> Run:
         assert run_id == running.id
         version = add_version(project, 0.2)
-        db.runs.finish(project.store, run_id, "done", version_id=version.id)
+        db.jobs.finish(project.store, run_id, "done", version_id=version.id)
         return follow(project, run_id, progress)
 
     score(project, "ann", 1, 2, 3)
-    monkeypatch.setattr(runs, "follow", until_it_ends)
+    monkeypatch.setattr(runner, "follow", until_it_ends)
     told = CliRunner().invoke(labeler, ["train", "--note", "typed"])
     assert told.exit_code == 0, told.output
     assert "A training runs already; following that one." in told.stderr
@@ -280,8 +284,8 @@ def test_two_imports_of_one_folder_at_once_take_every_picture_once(
 ) -> None:
     folder, summaries = draw(tmp_path / "both", 60), []
     all_at_once([lambda: summaries.append(import_paths(project, [folder], workers=1))] * 2)
-    assert db.images.count_by_state(project.store)["fine"] == 80
-    assert len(db.images.ids_by_path(project.store)) == 80
+    assert db.images.lookup.count_by_state(project.store)["fine"] == 80
+    assert len(db.importing.files.ids_by_path(project.store)) == 80
     assert sum(summary.new for summary in summaries) == 60
     assert not any(summary.unreadable for summary in summaries)
 
@@ -293,7 +297,7 @@ def test_two_browsers_press_retrain_at_once(project: Project) -> None:
     lock = threading.Lock()
 
     def press() -> None:
-        run, ours = runs.begin(project, "train", {"recipe": "quick", "note": ""})
+        run, ours = runner.begin(project, "train", {"recipe": "quick", "note": ""})
         with lock:
             started.append((run.id, ours))
 

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from labeler.markdown import code, escaped, table, wholly_escaped
+from labeler.core.markdown import code, escaped, table, wholly_escaped
 
 
 @pytest.mark.parametrize(

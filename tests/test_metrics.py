@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from model.metrics import baseline, measure, precision_recall
-from model.resampling import FIGURES, Ranking, Weighted, draws
+from model.evaluation.bootstrap import FIGURES, Ranking, Weighted, draws
+from model.evaluation.metrics import baseline, measure, precision_recall
 
 SAID = np.array([0.9, 0.8, 0.6, 0.4, 0.2])
 TRUTH = np.array([0.8, 0.3, 0.6, 0.7, 0.1])

@@ -7,7 +7,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.mixing import FIRST, MEMORY, PREDICTION, PRIORS, RANDOM, SECOND_OPINION, deal, proved
+from model.review.bandit import (
+    FIRST,
+    MEMORY,
+    PREDICTION,
+    PRIORS,
+    RANDOM,
+    SECOND_OPINION,
+    deal,
+    proved,
+)
 
 EVEN = {SECOND_OPINION: (1.0, 1.0), PREDICTION: (1.0, 1.0)}
 

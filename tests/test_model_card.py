@@ -16,21 +16,24 @@ from collection import START, add_version, draw_pictures, give_scores, make_coll
 from heads import add_version_of, spread_head
 from PIL import Image
 
-import db.embeddings
-import db.images
-import db.rounds
-import db.scores
-import db.versions
+import db.images.embeddings
+import db.images.sources
+import db.importing.files
+import db.scores.events
+import db.scores.queues
+import db.versions.predictions
+import db.versions.registry
+import db.versions.rounds
 from db.records import Event, Version
-from labeler.auditing import audit_report
-from labeler.cli import labeler
-from labeler.errors import BadInput
-from labeler.exports.model_card import model_card
-from labeler.exports.model_kinds import export_as
-from labeler.importing import import_paths
-from labeler.measures import MEASURES, written
-from labeler.model_prose import SECTIONS, prose, set_prose
-from labeler.project import Project
+from labeler.cli.main import labeler
+from labeler.collection.importing import import_paths
+from labeler.core.errors import BadInput
+from labeler.core.project import Project
+from labeler.exports.models.card_prose import SECTIONS, prose, set_prose
+from labeler.exports.models.export import export_as
+from labeler.exports.models.model_card import model_card
+from labeler.versions.evaluation.audit import audit_report
+from labeler.versions.evaluation.measures import MEASURES, written
 
 HOSTILE = "![x](http://e.org/x.png) <b>|`*_"
 
@@ -59,10 +62,10 @@ def rows(text: str) -> list[list[str]]:
 
 def review(project: Project, version: Version) -> None:
     """A round of `version`: one card corrected, one confirmed."""
-    unscored = sorted(db.images.ids_by_path(project.store).values())[30:32]
-    opened = db.rounds.open_round(project.store, version.id, 0.5)
+    unscored = sorted(db.importing.files.ids_by_path(project.store).values())[30:32]
+    opened = db.versions.rounds.open_round(project.store, version.id, 0.5)
     cards = [(image_id, 0.8) for image_id in unscored]
-    db.rounds.mark_shown(project.store, opened.id, "false-positive", cards)
+    db.versions.rounds.mark_shown(project.store, opened.id, "false-positive", cards)
     for image_id, why in zip(unscored, ("correction-false-positive", "confirmation"), strict=True):
         event = Event(
             event_id=f"round-{image_id}",
@@ -75,7 +78,7 @@ def review(project: Project, version: Version) -> None:
             shown_prediction=0.8,
             shown_version=version.name,
         )
-        [receipt] = db.scores.record(project.store, [event])
+        [receipt] = db.scores.events.record(project.store, [event])
         assert receipt.accepted, receipt.problem
 
 
@@ -105,7 +108,7 @@ def test_it_says_what_the_version_is_and_how_good(project: Project) -> None:
 
 def test_brackets_and_distribution_count_the_predictions(project: Project) -> None:
     version = add_version(project, noise=0.1)
-    made = db.versions.predictions(project.store, version.id).scores * 10
+    made = db.versions.predictions.predictions(project.store, version.id).scores * 10
     card = model_card(project)
     spans = rows(section(card, "What the scores mean"))
     assert [cells[0] for cells in spans] == ["0–10 %", "10–20 %", "20–40 %", "40–50 %", "50–100 %"]
@@ -120,7 +123,7 @@ def test_brackets_and_distribution_count_the_predictions(project: Project) -> No
 
 
 def test_expected_bands_and_notes_are_told_as_intended(project: Project) -> None:
-    db.images.add_source(project.store, "photos", None, (0, 1))
+    db.images.sources.add_source(project.store, "photos", None, (0, 1))
     add_version(project, noise=0.1, note="fewer photos")
     told = section(model_card(project), "Intended biases")
     assert "Images from photos are meant to score 0 to 1 of 10." in told
@@ -145,12 +148,12 @@ def test_rounds_say_what_they_changed(project: Project) -> None:
 
 def test_a_head_from_elsewhere_has_a_card_too(tmp_path: Path) -> None:
     project = make_collection(tmp_path, scored=0)
-    record = db.embeddings.encoder(project.store, "lite")
+    record = db.images.embeddings.encoder(project.store, "lite")
     assert record is not None
-    ids = sorted(db.images.ids_by_path(project.store).values())
-    head = spread_head(db.embeddings.get(project.store, record.id, ids)[1])
+    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    head = spread_head(db.images.embeddings.get(project.store, record.id, ids)[1])
     own = add_version_of(project, head, record)
-    db.versions.set_note(project.store, own.name, "a note on another")
+    db.versions.registry.set_note(project.store, own.name, "a note on another")
     assert "a note on another" in section(model_card(project), "Intended biases")
     add_version_of(project, head, record, foreign=True)
     card = model_card(project)
@@ -167,9 +170,11 @@ def test_a_head_from_elsewhere_has_a_card_too(tmp_path: Path) -> None:
 
 def test_the_random_sample_speaks_for_the_whole_collection(project: Project) -> None:
     add_version(project, noise=0.1)
-    for number, image in enumerate(db.images.unscored(project.store, order="random", limit=10)):
+    for number, image in enumerate(
+        db.scores.queues.unscored(project.store, order="random", limit=10)
+    ):
         event = Event(f"d{number}", "score", image.id, START, value=float(number), draw=True)
-        [receipt] = db.scores.record(project.store, [event])
+        [receipt] = db.scores.events.record(project.store, [event])
         assert receipt.accepted, receipt.problem
     active = audit_report(project).active
     assert active is not None
@@ -195,9 +200,9 @@ def test_without_a_random_sample_nothing_is_said_of_the_whole(project: Project) 
 def test_what_strangers_named_puts_nothing_into_it(tmp_path: Path) -> None:
     project = make_collection(tmp_path)
     draw_pictures(tmp_path / "more", 7)
-    db.images.add_source(project.store, HOSTILE, str(tmp_path / "more"), (0, 3))
+    db.images.sources.add_source(project.store, HOSTILE, str(tmp_path / "more"), (0, 3))
     import_paths(project, [tmp_path / "more"], source=HOSTILE, workers=1)
-    ids = sorted(set(db.images.ids_by_path(project.store).values()))
+    ids = sorted(set(db.importing.files.ids_by_path(project.store).values()))
     give_scores(project, ids[30:])
     add_version(project, noise=0.1, note=HOSTILE + "\n# heading")
     card = model_card(project)
@@ -260,7 +265,7 @@ def test_the_file_has_its_pictures_beside_it(project: Project, tmp_path: Path) -
 def draw_curve(project: Project, version: Version) -> None:
     from sqlalchemy import update
 
-    from db.schema import VersionRow
+    from db.store.schema import VersionRow
 
     curve = [{"step": k, "train": 1 / (k + 1), "held_out": 1 / (k + 1) + 0.1} for k in range(5)]
     with project.store.transaction() as session:

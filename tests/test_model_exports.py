@@ -19,20 +19,21 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
-import db.embeddings
-import db.images
-import db.versions
-from labeler import own_process
-from labeler.app import downloads
-from labeler.app.navigation import page_file
-from labeler.cli import labeler
-from labeler.errors import BadInput, LabelerError
-from labeler.exports.model_kinds import MODEL_KINDS, export_as, export_aside
-from labeler.exports.model_place import shown_encoder
-from labeler.model_prose import prose
-from labeler.project import Project
-from model import onnx_export
+import db.images.embeddings
+import db.importing.files
+import db.versions.predictions
+import db.versions.registry
+from labeler.app.routes import downloads
+from labeler.app.widgets.navigation import page_file
+from labeler.cli.main import labeler
+from labeler.core.errors import BadInput, LabelerError
+from labeler.core.jobs import child_process
+from labeler.core.project import Project
+from labeler.exports.models.card_prose import prose
+from labeler.exports.models.export import MODEL_KINDS, export_as, export_aside
+from labeler.exports.models.target import shown_encoder
 from model.errors import ModelError
+from model.heads import onnx_export
 
 
 @pytest.fixture
@@ -47,10 +48,12 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
 @pytest.fixture
 def project(empty: Project) -> Project:
     """The same with a version that has weights."""
-    record = db.embeddings.encoder(empty.store, "lite")
+    record = db.images.embeddings.encoder(empty.store, "lite")
     assert record is not None
-    ids = sorted(db.images.ids_by_path(empty.store).values())
-    add_version_of(empty, spread_head(db.embeddings.get(empty.store, record.id, ids)[1]), record)
+    ids = sorted(db.importing.files.ids_by_path(empty.store).values())
+    add_version_of(
+        empty, spread_head(db.images.embeddings.get(empty.store, record.id, ids)[1]), record
+    )
     return empty
 
 
@@ -66,12 +69,12 @@ def test_the_onnx_file_says_what_the_version_predicted(project: Project, tmp_pat
     assert (told["version"], told["encoder"], told["threshold"]) == ("v1.0", "lite", "0.6")
     assert (told["normalised"], told["width"]) == ("false", "8")
     assert json.loads(told["preprocessing"]) == {"size": 224}
-    version = db.versions.active(project.store)
+    version = db.versions.registry.active(project.store)
     assert version is not None
-    made = db.versions.predictions(project.store, version.id)
-    record = db.embeddings.encoder(project.store, "lite")
+    made = db.versions.predictions.predictions(project.store, version.id)
+    record = db.images.embeddings.encoder(project.store, "lite")
     assert record is not None
-    _, vectors = db.embeddings.get(project.store, record.id, made.image_ids)
+    _, vectors = db.images.embeddings.get(project.store, record.id, made.image_ids)
     (said,) = session.run(None, {"embedding": vectors})
     np.testing.assert_allclose(said[:, 0], made.scores, atol=1e-4)
     assert made.scores.std() > 0.1
@@ -137,7 +140,7 @@ def test_what_loads_torch_is_done_by_another_process(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[str, ...]] = []
-    monkeypatch.setattr(own_process, "run_command", lambda _, *words: asked.append(words))
+    monkeypatch.setattr(child_process, "run_command", lambda _, *words: asked.append(words))
     export_aside(project, "onnx", tmp_path / "out")
     export_aside(project, "model", tmp_path / "out", force=True)
     out = ("--", str(tmp_path / "out"))
@@ -149,7 +152,7 @@ def test_what_loads_torch_is_done_by_another_process(
 
 def test_another_process_says_why_it_could_not(empty: Project, tmp_path: Path) -> None:
     with pytest.raises(LabelerError, match="has no version yet"):
-        own_process.run_command(empty, "export", "model", str(tmp_path / "out"))
+        child_process.run_command(empty, "export", "model", str(tmp_path / "out"))
 
 
 def test_the_model_is_downloaded_in_each_form(project: Project) -> None:

@@ -9,11 +9,11 @@ import pytest
 from collection import make_collection
 from reviewing import add, look_alike, scatter
 
-from labeler.errors import LabelerError
-from labeler.moving import Moving, moving
-from labeler.project import Project
-from labeler.review import review_page
-from labeler.scoring import take_events
+from labeler.core.errors import LabelerError
+from labeler.core.project import Project
+from labeler.review.pages import review_page
+from labeler.review.what_if import Moving, moving
+from labeler.scoring.events import take_events
 
 SHOWN = [31, 50]
 
@@ -77,7 +77,7 @@ def test_a_changed_score_moves_by_its_change(project: Project) -> None:
 def test_the_images_nearest_to_the_threshold_are_counted(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("labeler.moving.MOST_WAITING", 2)
+    monkeypatch.setattr("labeler.review.what_if.MOST_WAITING", 2)
     score(project, 30, 0)
     found = moving(project, [])
     assert (found.crossing, found.waiting, found.more) == (1, 2, True)

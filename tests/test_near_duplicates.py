@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from labeler.conflicts import conflict_gaps
-from labeler.near_duplicates import NEAR_BITS, Nearness, confirmed, near_hashes, near_pairs
+from labeler.review.near_duplicates import NEAR_BITS, Nearness, confirmed, near_hashes, near_pairs
+from labeler.review.queues.score_conflicts import conflict_gaps
 
 LOOK = 0x0F0F_3355_0F0F_3355
 NEARNESS = Nearness(near=0.5, same=0.2)
@@ -44,8 +44,8 @@ def test_many_hashes_are_compared_in_steps(monkeypatch: pytest.MonkeyPatch) -> N
     looks = np.random.default_rng(1).integers(0, 2**63, 50, dtype=np.uint64)
     others = np.concatenate([looks ^ np.uint64(5), looks])
     whole = near_hashes(looks, others)
-    monkeypatch.setattr("labeler.near_duplicates._ROWS", 7)
-    monkeypatch.setattr("labeler.near_duplicates._COLUMNS", 9)
+    monkeypatch.setattr("labeler.review.near_duplicates._ROWS", 7)
+    monkeypatch.setattr("labeler.review.near_duplicates._COLUMNS", 9)
     for mine, expected in zip(near_hashes(looks, others), whole, strict=True):
         np.testing.assert_array_equal(mine, expected)
     assert whole[0].tolist() == np.repeat(np.arange(50), 2).tolist()

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from store_rows import add_images, new_store
 
-import db.embeddings
+import db.images.embeddings
 from db.records import EncoderRecord
-from db.store import Store
-from labeler import explore
-from labeler.errors import LabelerError
-from labeler.nearest import cosine, nearest
-from labeler.project import Project
-from labeler.sketches import SketchFiles, sketch_files, sketched
+from db.store.store import Store
+from labeler.core.errors import LabelerError
+from labeler.core.project import Project
+from labeler.embedding.nearest import cosine, nearest
+from labeler.embedding.quantized_index import SketchFiles, sketch_files, sketched
+from labeler.versions import browse
 
 WIDTH = 24
 Found = tuple[list[int], list[float]]
@@ -29,8 +29,8 @@ class Scene:
         self.project = Project(folder, store)
         self.ids = add_images(store, 300)
         # The numbers of one encoder's embeddings have gaps where another's lie.
-        self.other = db.embeddings.register_encoder(store, "other", 2, False, {})
-        self.encoder = db.embeddings.register_encoder(store, "lite", WIDTH, False, {})
+        self.other = db.images.embeddings.register_encoder(store, "other", 2, False, {})
+        self.encoder = db.images.embeddings.register_encoder(store, "lite", WIDTH, False, {})
         self.draw = np.random.default_rng(5)
         self.vectors: dict[int, np.ndarray] = {}
         self.embed(self.ids[:200])
@@ -39,8 +39,10 @@ class Scene:
         new = self.draw.normal(size=(len(ids), WIDTH)).astype(np.float32)
         new = new if like is None else like + 0.01 * new
         store = self.project.store
-        db.embeddings.put(store, self.other.id, ids, np.ones((len(ids), 2), dtype=np.float32))
-        db.embeddings.put(store, self.encoder.id, ids, new)
+        db.images.embeddings.put(
+            store, self.other.id, ids, np.ones((len(ids), 2), dtype=np.float32)
+        )
+        db.images.embeddings.put(store, self.encoder.id, ids, new)
         self.vectors |= dict(zip(ids, new, strict=True))
 
     def truth(self, own: np.ndarray, limit: int, among: list[int] | None = None) -> Found:
@@ -68,10 +70,10 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    monkeypatch.setattr("labeler.sketches.MOST", 64)
-    monkeypatch.setattr("labeler.sketches._AT_ONCE", 25)
-    monkeypatch.setattr("labeler.nearest._BLOCK", 10)
-    monkeypatch.setattr("labeler.nearest._ASKED", 3)
+    monkeypatch.setattr("labeler.embedding.quantized_index.MOST", 64)
+    monkeypatch.setattr("labeler.embedding.quantized_index._AT_ONCE", 25)
+    monkeypatch.setattr("labeler.embedding.nearest._BLOCK", 10)
+    monkeypatch.setattr("labeler.embedding.nearest._ASKED", 3)
     with new_store(tmp_path) as store:
         yield Scene(tmp_path, store)
 
@@ -86,7 +88,9 @@ def test_near_ties_that_no_sketch_can_tell_apart_are_in_order(scene: Scene) -> N
     scene.embed(scene.ids[50:120], like=scene.vectors[scene.ids[3]])
     assert scene.is_right(scene.ids[3], limit=20)
     own = scene.vectors[scene.ids[3]]
-    db.embeddings.put(scene.project.store, scene.encoder.id, scene.ids[9:12], np.stack([own] * 3))
+    db.images.embeddings.put(
+        scene.project.store, scene.encoder.id, scene.ids[9:12], np.stack([own] * 3)
+    )
     scene.vectors |= dict.fromkeys(scene.ids[9:12], own)
     found, cosines = scene.ask(scene.ids[3], 4)
     assert found == [scene.ids[3], *scene.ids[9:12]]  # of equal ones the older first
@@ -103,7 +107,7 @@ def test_the_search_can_be_narrowed(scene: Scene) -> None:
 
 def test_a_vector_of_zeros_has_cosine_zero(scene: Scene) -> None:
     zero = np.zeros((1, WIDTH), dtype=np.float32)
-    db.embeddings.put(scene.project.store, scene.encoder.id, scene.ids[:1], zero)
+    db.images.embeddings.put(scene.project.store, scene.encoder.id, scene.ids[:1], zero)
     scene.vectors[scene.ids[0]] = zero[0]
     assert scene.is_right(scene.ids[5], limit=200)
     assert scene.ask(scene.ids[0], 2) == (scene.ids[:2], [0.0, 0.0])
@@ -198,7 +202,7 @@ def test_two_processes_that_sketch_at_once_agree(scene: Scene) -> None:
 
 
 def test_an_encoder_without_embeddings_has_nothing_near(scene: Scene) -> None:
-    empty = db.embeddings.register_encoder(scene.project.store, "third", WIDTH, False, {})
+    empty = db.images.embeddings.register_encoder(scene.project.store, "third", WIDTH, False, {})
     own = np.ones(WIDTH, dtype=np.float32)
     assert nearest(scene.project, empty, own, 5) == ([], [])
 
@@ -209,16 +213,16 @@ def test_a_folder_that_takes_no_files_is_named(
     scene.project.store.set_setting("encoder", "lite")
     scene.project.sketches.write_text("in the way")
     with pytest.raises(LabelerError, match="sketches"):
-        explore.similar(scene.project, scene.ids[0])
+        browse.similar(scene.project, scene.ids[0])
     with pytest.raises(LabelerError, match="sketches"):
-        explore.make_ready(scene.project)
+        browse.make_ready(scene.project)
 
 
 def test_sketches_can_be_made_ahead(scene: Scene) -> None:
-    explore.make_ready(scene.project)  # nothing to do: no encoder of that name is known
+    browse.make_ready(scene.project)  # nothing to do: no encoder of that name is known
     assert not scene.project.sketches.exists()
     scene.project.store.set_setting("encoder", "lite")
-    explore.make_ready(scene.project)
+    browse.make_ready(scene.project)
     assert len(scene.files()) == 4
 
 

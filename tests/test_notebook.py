@@ -14,12 +14,12 @@ from PIL import Image
 
 import labeler
 from labeler import Predictor, Project
-from labeler.errors import BadInput
-from labeler.predicting import predict_paths
-from labeler.project import Project as Folder
+from labeler.core.errors import BadInput
+from labeler.core.project import Project as Folder
+from labeler.prediction.predict_files import predict_paths
 from model.errors import ModelError
-from model.head import Head
-from model.head_files import save_head
+from model.heads.head import Head
+from model.heads.head_files import save_head
 
 
 @pytest.fixture

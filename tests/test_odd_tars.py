@@ -15,9 +15,9 @@ import pytest
 from pictures import jpeg_bytes
 from PIL import Image
 
-from labeler.archives import look_into
-from labeler.errors import UnreadableImage
-from labeler.pictures import open_in_memory, open_picture
+from labeler.core.archives.archives import look_into
+from labeler.core.archives.opening import open_in_memory, open_picture
+from labeler.core.errors import UnreadableImage
 
 
 def odd_header(name: str, kind: bytes, size: int, *, octal: bool = True) -> bytes:

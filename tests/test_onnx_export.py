@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from model.errors import ModelError
-from model.foreign_heads import AnyHead, Chain, ForeignHead
-from model.head import Head
-from model.onnx_export import AGREEMENT, INPUT, OUTPUT, check, onnx_bytes
-from model.ordinal import Ordinal
-from model.ordinal_head import ordinal_head
+from model.estimators.ordinal import Ordinal
+from model.heads.head import Head
+from model.heads.onnx_export import AGREEMENT, INPUT, OUTPUT, check, onnx_bytes
+from model.heads.published_heads import AnyHead, Chain, ForeignHead
+from model.training.ordinal_to_head import ordinal_head
 
 pytest.importorskip("onnxscript")
 WIDTH = 12

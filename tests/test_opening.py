@@ -23,9 +23,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from labeler.app import components
-from labeler.app.opening import Opening
-from labeler.app.page_files import FOR_EVER, PageFiles
+from labeler.app.server.startup import Opening
+from labeler.app.server.static_files import FOR_EVER, PageFiles
+from labeler.app.widgets import components
 
 CODE = Path(__file__).parent.parent
 # What the first page, and commands that only look things up, do without: seconds of importing.
@@ -151,7 +151,13 @@ def test_only_the_files_of_the_page_are_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["labeler.app.routes", "labeler.app.downloads", "labeler.app.words", "labeler.status"]
+    "module",
+    [
+        "labeler.app.routes.json_api",
+        "labeler.app.routes.downloads",
+        "labeler.app.widgets.formatting",
+        "labeler.core.status",
+    ],
 )
 def test_what_the_first_page_needs_imports_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*sorted(set({HEAVY!r}) & sys.modules.keys()))"

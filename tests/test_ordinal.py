@@ -9,8 +9,8 @@ import pytest
 from scipy.special import expit, logit
 from scipy.stats import spearmanr
 
-from model import ordinal
-from model.ordinal import Inputs, Ordinal
+from model.estimators import ordinal
+from model.estimators.ordinal import Inputs, Ordinal
 
 THRESHOLDS = [0.05, 0.1, 0.3, 0.5, 0.55, 0.9, 0.95, 1.0]
 

@@ -11,11 +11,11 @@ import pytest
 from safetensors import safe_open
 from scipy.stats import spearmanr
 
-from model import ordinal
-from model.head import predict
-from model.head_files import load_head, save_head
-from model.ordinal import Inputs, Ordinal
-from model.ordinal_head import ordinal_head
+from model.estimators import ordinal
+from model.estimators.ordinal import Inputs, Ordinal
+from model.heads.head import predict
+from model.heads.head_files import load_head, save_head
+from model.training.ordinal_to_head import ordinal_head
 
 THRESHOLDS = [0.05, 0.3, 0.5, 0.55, 0.9, 0.9999, 1.0]
 # By hidden size: how far a prediction may be from what the regression stands for.

@@ -17,19 +17,20 @@ from heads import add_version_of, spread_head
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-import db.embeddings
-import db.images
-from labeler.app import downloads
-from labeler.app.zips import zipped
-from labeler.copying import Destination, copy_images
-from labeler.errors import UnreadableImage
-from labeler.exports.kinds import export
-from labeler.exports.plan import Plan
-from labeler.filtering import Filter, filter_images
-from labeler.fingerprints import content_hash
-from labeler.originals import copy_known, open_known
-from labeler.predicting import PredictedImage, predict_paths
-from labeler.project import Project
+import db.images.embeddings
+import db.images.lookup
+import db.importing.files
+from labeler.app.routes import downloads
+from labeler.app.routes.zip_stream import zipped
+from labeler.collection.originals import copy_known, open_known
+from labeler.core.errors import UnreadableImage
+from labeler.core.project import Project
+from labeler.exports.datasets.export import export
+from labeler.exports.datasets.plan import Plan
+from labeler.prediction.copy_images import Destination, copy_images
+from labeler.prediction.filter import Filter, filter_images
+from labeler.prediction.predict_files import PredictedImage, predict_paths
+from model.images.hashing import content_hash
 
 KINDS = ("imagefolder", "score-folders")
 
@@ -38,10 +39,10 @@ KINDS = ("imagefolder", "score-folders")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     project = make_collection(folder, images=12, scored=11)
-    record = db.embeddings.encoder(project.store, "lite")
+    record = db.images.embeddings.encoder(project.store, "lite")
     assert record is not None
-    ids = sorted(db.images.ids_by_path(project.store).values())
-    vectors = db.embeddings.get(project.store, record.id, ids)[1]
+    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    vectors = db.images.embeddings.get(project.store, record.id, ids)[1]
     add_version_of(project, spread_head(vectors), record)
     project.close()
     return folder
@@ -69,7 +70,7 @@ def another_in(file: Path) -> Iterator[bytes]:
 
 def file_of(project: Project) -> Path:
     """That of a scored image."""
-    return Path(db.images.by_ids(project.store, [3])[0].path)
+    return Path(db.images.lookup.by_ids(project.store, [3])[0].path)
 
 
 @pytest.fixture

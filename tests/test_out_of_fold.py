@@ -13,14 +13,16 @@ import pandas as pd
 import pytest
 from collection import copied, give_scores, make_collection
 
-import db.images
-import db.scores
-import db.versions
+import db.images.lookup
+import db.importing.files
+import db.scores.hand_scores
+import db.versions.predictions
+import db.versions.registry
 from db.records import FOREIGN, NewVersion, Predictions
-from labeler.exports.kinds import export
-from labeler.exports.plan import Plan
-from labeler.notebook import Project as Notebook
-from labeler.project import Project
+from labeler.api import Project as Notebook
+from labeler.core.project import Project
+from labeler.exports.datasets.export import export
+from labeler.exports.datasets.plan import Plan
 
 COLUMN = "out_of_fold_prediction"
 WRONG = 6  # the id of an image whose score was a slip of the finger
@@ -31,14 +33,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 scored images; the version knows their scores nearly by heart, out of fold it errs."""
     folder = tmp_path_factory.mktemp("made")
     project = make_collection(folder, images=30, scored=24)
-    ids, values = db.scores.effective(project.store)
+    ids, values = db.scores.hand_scores.effective(project.store)
     draw = np.random.default_rng(5)
     honest = np.clip(values / 10 + draw.normal(0, 0.05, len(ids)), 0, 1).astype(np.float32)
     honest[ids == WRONG] = 0.95  # it was given 5
-    everything = np.array(sorted(db.images.ids_by_path(project.store).values()))
+    everything = np.array(sorted(db.importing.files.ids_by_path(project.store).values()))
     known = np.full(len(everything), 0.5, dtype=np.float32)
     known[np.searchsorted(everything, ids)] = (values / 10).astype(np.float32)
-    version = db.versions.add(
+    version = db.versions.registry.add(
         project.store,
         NewVersion(
             name="v1.0",
@@ -52,7 +54,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             out_of_fold=Predictions(ids, honest, None, np.arange(len(ids)) % 5),
         ),
     )
-    db.versions.put_predictions(project.store, version.id, Predictions(everything, known))
+    db.versions.predictions.put_predictions(
+        project.store, version.id, Predictions(everything, known)
+    )
     project.close()
     return folder
 
@@ -103,7 +107,7 @@ def test_the_wrong_score_is_found_in_every_export(
     project: Project, tmp_path: Path, kind: str
 ) -> None:
     frame = read(project, kind, tmp_path / "out")
-    [wrong] = db.images.by_ids(project.store, [WRONG])
+    [wrong] = db.images.lookup.by_ids(project.store, [WRONG])
     assert suspects(frame)[0] == wrong.content_hash
     scored = frame[frame["score"].notna()]
     assert len(scored) == 24
@@ -119,7 +123,7 @@ def test_python_has_it_too(project: Project) -> None:
     with Notebook(project.folder) as notebook:
         images = notebook.images()
     assert images[COLUMN].dtype == np.float64
-    [wrong] = db.images.by_ids(project.store, [WRONG])
+    [wrong] = db.images.lookup.by_ids(project.store, [WRONG])
     assert suspects(images)[0] == wrong.content_hash
 
 
@@ -128,15 +132,15 @@ def test_a_score_that_is_newer_than_the_version_was_not_seen_by_it(
 ) -> None:
     give_scores(project, [27])
     frame = read(project, "dataset parquet", tmp_path)
-    [image] = db.images.by_ids(project.store, [27])
+    [image] = db.images.lookup.by_ids(project.store, [27])
     [row] = frame[frame["hash"] == image.content_hash].to_dict("records")
     assert row[COLUMN] == row["prediction"] == 0.5
 
 
 def test_a_head_of_somebody_elses_has_seen_none(project: Project, tmp_path: Path) -> None:
-    everything = np.array(sorted(db.images.ids_by_path(project.store).values()))
+    everything = np.array(sorted(db.importing.files.ids_by_path(project.store).values()))
     none = np.zeros(0, dtype=np.int64)
-    version = db.versions.add(
+    version = db.versions.registry.add(
         project.store,
         NewVersion(
             name="theirs",
@@ -150,7 +154,9 @@ def test_a_head_of_somebody_elses_has_seen_none(project: Project, tmp_path: Path
         ),
     )
     said = np.linspace(0, 1, len(everything)).astype(np.float32)
-    db.versions.put_predictions(project.store, version.id, Predictions(everything, said))
+    db.versions.predictions.put_predictions(
+        project.store, version.id, Predictions(everything, said)
+    )
     frame = read(project, "dataset parquet", tmp_path)
     scored = frame[frame["score"].notna()]
     assert (scored[COLUMN] == scored["prediction"]).all()

@@ -18,15 +18,16 @@ from click.testing import CliRunner, Result
 from collection import make_collection
 from pictures import jpeg_bytes
 
-import db.images
-from labeler.cli import labeler
-from labeler.exports.kinds import export
-from labeler.exports.plan import Plan
-from labeler.importing import import_paths
-from labeler.jobs import JOBS
-from labeler.predicting import predict_paths
-from labeler.project import Project
-from labeler.training import train
+import db.images.lookup
+import db.importing.files
+from labeler.cli.jobs import JOBS
+from labeler.cli.main import labeler
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
+from labeler.exports.datasets.export import export
+from labeler.exports.datasets.plan import Plan
+from labeler.prediction.predict_files import predict_paths
+from labeler.versions.train import train
 
 
 @pytest.fixture(scope="module")
@@ -84,18 +85,20 @@ def call(project: Project, *words: str | Path) -> Result:
 
 
 def names(project: Project, root: Path) -> list[str]:
-    return sorted(os.path.relpath(path, root) for path in db.images.ids_by_path(project.store))
+    return sorted(
+        os.path.relpath(path, root) for path in db.importing.files.ids_by_path(project.store)
+    )
 
 
 def test_links_that_lead_out_are_followed_on_request_alone(new: Project, cache: Path) -> None:
     refused = call(new, "import", cache)
     assert "--follow-links" in refused.output
-    assert db.images.count_by_state(new.store)["fine"] == 0
+    assert db.images.lookup.count_by_state(new.store)["fine"] == 0
     taken = call(new, "import", cache, "--follow-links")
     assert taken.exit_code == 0, taken.output
     fine = {
         image.path
-        for image in db.images.by_ids(new.store, list(range(1, 99)))
+        for image in db.images.lookup.by_ids(new.store, list(range(1, 99)))
         if image.state == "fine"
     }
     told = sorted(os.path.relpath(path, cache) for path in fine)

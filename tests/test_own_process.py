@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 import labeler
-from labeler import own_process
-from labeler.in_hand import kills
+from labeler.collection.crash_guard import kills
+from labeler.core.jobs import child_process
 
 CODE = Path(labeler.__file__).parent.parent
 # What starts processes in Python, wherever it is found.
@@ -45,7 +45,7 @@ def strange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def told(expression: str) -> str:
     """What a process of ours says of itself."""
     code = f"import os, sys, labeler; print(({expression}))"
-    done = own_process.run(own_process.python("-c", code), capture_output=True, text=True)
+    done = child_process.run(child_process.python("-c", code), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return str(done.stdout).strip()
 
@@ -66,7 +66,7 @@ def test_the_persons_own_path_stays_where_it_means_the_same_everywhere(
     given = os.pathsep.join(["", ".", "received", str(tmp_path / "installed")])
     mine = {"PYTHONPATH": given, "LABELER_TOKEN": "t" * 20, "HF_HOME": "/weights"}
     monkeypatch.setattr(labeler, "STARTED_WITH", dict(os.environ) | mine)
-    assert own_process.environment()["PYTHONPATH"] == os.pathsep.join(
+    assert child_process.environment()["PYTHONPATH"] == os.pathsep.join(
         [str(CODE), str(tmp_path / "installed")]
     )
     assert told("os.environ.get('LABELER_TOKEN'), os.environ['HF_HOME']") == "(None, '/weights')"
@@ -82,7 +82,7 @@ def test_shared_work_is_done_by_our_own_code_and_the_environment_is_put_back(
 ) -> None:
     monkeypatch.setenv("A_SECRET", "x")
     before = dict(os.environ)
-    with own_process.pool(1, os.getpid, ()) as pool:
+    with child_process.pool(1, os.getpid, ()) as pool:
         assert pool.submit(os.getenv, "A_SECRET").result() is None
         assert pool.submit(os.getcwd).result() == str(strange)
     assert dict(os.environ) == before
@@ -94,7 +94,7 @@ def test_started_as_a_module_nothing_else_is_imported_from_the_current_folder(
     for name in ("click", "random", "streamlit", "sqlalchemy"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('it ran')\n")
     done = subprocess.run(
-        [sys.executable, "-m", "labeler", "status", "--help"],
+        [sys.executable, "-m", "labeler.cli", "status", "--help"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(CODE)},
         capture_output=True,
@@ -110,7 +110,7 @@ def test_no_process_is_started_elsewhere() -> None:
         f"{path.relative_to(CODE)}:{node.lineno}"
         for folder in ("labeler", "model", "db")
         for path in sorted((CODE / folder).rglob("*.py"))
-        if path != CODE / "labeler" / "own_process.py"
+        if path != CODE / "labeler" / "core" / "jobs" / "child_process.py"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if starts_a_process(node)
     ]

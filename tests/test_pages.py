@@ -18,17 +18,19 @@ from collection import add_version, draw_pictures, give_scores, make_collection
 from PIL import Image as PicturesImage
 from streamlit.testing.v1 import AppTest
 
-import db.images
-import db.runs
-import db.versions
-from labeler import measures
-from labeler.app import running, words
-from labeler.app.folders import look
-from labeler.app.navigation import page_file
-from labeler.exports.kinds import KINDS
-from labeler.importing import import_paths
-from labeler.project import Project
-from labeler.runs import follow
+import db.images.lookup
+import db.importing.files
+import db.jobs
+import db.versions.predictions
+import db.versions.registry
+from labeler.app.widgets import formatting, job_status
+from labeler.app.widgets.navigation import page_file
+from labeler.app.widgets.path_input import look
+from labeler.collection.importing import import_paths
+from labeler.core.jobs.runner import follow
+from labeler.core.project import Project
+from labeler.exports.datasets.export import KINDS
+from labeler.versions.evaluation import measures
 
 HOSTILE = "![x](http%3a//evil.example/a.png) **bold** :red[b]"
 TIME = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -88,7 +90,7 @@ def test_scores_of_replaced_pictures_are_carried_over_by_a_click(served: Project
     page = opened("start")
     assert "2 scored pictures with another in its place" in all_markdown(page)
     button(page, "Carry over 1 score of those").click().run()
-    carried = db.images.find_by_path(served.store, str(first))
+    carried = db.images.lookup.find_by_path(served.store, str(first))
     assert carried is not None and carried.hand_score == 0
     assert "1 scored picture with another in its place" in all_markdown(page)
     button(page, "Carry over all 1").click().run()
@@ -119,7 +121,7 @@ def test_names_from_outside_are_never_markdown(served: Project) -> None:
     (odd / f"{HOSTILE.replace('/', '')}.png").write_bytes(b"no picture")
     import_paths(served, [odd], source=HOSTILE, workers=1)
     add_version(served, noise=0.1, note=HOSTILE)
-    newest = max(db.images.ids_by_path(served.store).values())
+    newest = max(db.importing.files.ids_by_path(served.store).values())
     for name in ("start", "explore", "train", "export"):
         page = AppTest.from_file(page_file(name), default_timeout=30)
         page.session_state["explored"] = newest
@@ -135,14 +137,14 @@ def test_names_that_are_no_utf_8_can_still_be_shown(served: Project) -> None:
     import_paths(served, [odd.parent], source="odd", workers=1)
     for name in ("start", "explore", "export"):
         page = AppTest.from_file(page_file(name), default_timeout=30)
-        page.session_state["explored"] = max(db.images.ids_by_path(served.store).values())
+        page.session_state["explored"] = max(db.importing.files.ids_by_path(served.store).values())
         page.run()
         assert not page.exception
         assert not page.error
 
 
 def test_plain_leaves_nothing_for_markdown_to_take() -> None:
-    shown = words.plain("![x](http://evil.example/a.png)\n# <b>")
+    shown = formatting.plain("![x](http://evil.example/a.png)\n# <b>")
     assert shown.startswith("\\!\\[x\\]\\(http\\:\N{WORD JOINER}\\/\\/evil")
     assert "\n" not in shown
     assert r"\<b\>" in shown
@@ -162,22 +164,22 @@ def test_the_train_button_says_how_many_scores_are_new(served: Project) -> None:
     assert button(opened("train"), "Train").label == "Train with 30 scores"
     add_version(served, noise=0.1)
     assert button(opened("train"), "Retrain").label == "Retrain"
-    ids = sorted(db.images.ids_by_path(served.store).values())
+    ids = sorted(db.importing.files.ids_by_path(served.store).values())
     give_scores(served, ids[30:37])
     assert button(opened("train"), "Retrain").label == "Retrain with 7 new scores"
 
 
 def test_while_training_the_page_shows_how_far_it_is(served: Project) -> None:
-    run, _ = db.runs.start(served.store, "train", {})
-    db.runs.beat(served.store, run.id, 300, 1200, "training")
+    run, _ = db.jobs.start(served.store, "train", {})
+    db.jobs.beat(served.store, run.id, 300, 1200, "training")
     page = opened("train")
     assert not [each for each in page.button if each.label.startswith("Train")]
     assert watched(page) == [{"kind": "train", "run": run.id}]
 
 
 def test_a_failed_run_shows_its_message_and_the_next_step(served: Project) -> None:
-    run, _ = db.runs.start(served.store, "train", {})
-    db.runs.finish(served.store, run.id, "failed", "The disk is full.")
+    run, _ = db.jobs.start(served.store, "train", {})
+    db.jobs.finish(served.store, run.id, "failed", "The disk is full.")
     page = opened("train")
     assert "The disk is full." in words_of_errors(page)
     assert "Train again" in page.error[0].value
@@ -188,8 +190,8 @@ def test_a_failed_run_shows_its_message_and_the_next_step(served: Project) -> No
 def test_a_stopped_run_speaks_of_the_list_of_versions_only_where_there_is_one(
     served: Project, kind: str
 ) -> None:
-    run, _ = db.runs.start(served.store, kind, {})
-    db.runs.finish(served.store, run.id, "stopped", "Stopped.")
+    run, _ = db.jobs.start(served.store, kind, {})
+    db.jobs.finish(served.store, run.id, "stopped", "Stopped.")
     told = opened("train").info[0].value
     assert told.startswith("Stopped. ")
     assert "below" not in told
@@ -201,12 +203,12 @@ def test_a_stopped_run_speaks_of_the_list_of_versions_only_where_there_is_one(
 def test_an_older_version_can_be_made_active_again(served: Project) -> None:
     first, second = add_version(served, noise=0.3), add_version(served, noise=0.2)
     page = opened("train")
-    button(page, f"Make {words.plain(first.name)} active").click().run()
+    button(page, f"Make {formatting.plain(first.name)} active").click().run()
     assert not page.exception
-    active = db.versions.active(served.store)
+    active = db.versions.registry.active(served.store)
     assert active is not None
     assert active.name == first.name
-    assert button(page, f"Make {words.plain(second.name)} active")
+    assert button(page, f"Make {formatting.plain(second.name)} active")
 
 
 def test_better_is_said_only_where_it_is_so(served: Project) -> None:
@@ -225,14 +227,14 @@ def test_explore_counts_what_its_band_takes(served: Project) -> None:
     page = opened("explore")
     assert page.caption[0].value == "40 images"
     page.slider[0].set_value((40, 60)).run()
-    said = db.versions.predictions(served.store, version.id).scores
+    said = db.versions.predictions.predictions(served.store, version.id).scores
     inside = int(((said >= 0.4) & (said <= 0.6)).sum())
-    assert page.caption[0].value == words.count(inside, "image")
+    assert page.caption[0].value == formatting.count(inside, "image")
 
 
 def test_explore_shows_the_whole_story_of_the_chosen_image(served: Project) -> None:
     version = add_version(served, noise=0.05)
-    image_id = sorted(db.images.ids_by_path(served.store).values())[3]
+    image_id = sorted(db.importing.files.ids_by_path(served.store).values())[3]
     page = AppTest.from_file(page_file("explore"), default_timeout=30)
     page.session_state["explored"] = image_id
     page.run()
@@ -259,7 +261,7 @@ def test_export_writes_to_a_folder(served: Project) -> None:
     page.checkbox(key="with-images").check()
     page.button(key="write-dataset").click().run()
     assert not page.error
-    run = follow(served, db.runs.latest(served.store, "export").id)
+    run = follow(served, db.jobs.latest(served.store, "export").id)
     assert (run.state, run.kind) == ("done", "export")
     assert len((target / "dataset.csv").read_text().splitlines()) == 41
     assert len(list((target / "images").iterdir())) == 40
@@ -317,22 +319,25 @@ print("torch" in sys.modules)
 
 
 def test_a_run_whose_process_died_is_told_as_failed(served: Project) -> None:
-    run, _ = db.runs.start(served.store, "import", {}, pid=None)
-    assert running.active(served, "import")
+    run, _ = db.jobs.start(served.store, "import", {}, pid=None)
+    assert job_status.active(served, "import")
     later = datetime.now(UTC) + timedelta(minutes=5)
-    db.runs.mark_stale(served.store, later)
-    assert not running.active(served, "import")
-    assert running.latest(served, "import").id == run.id
+    db.jobs.mark_stale(served.store, later)
+    assert not job_status.active(served, "import")
+    assert job_status.latest(served, "import").id == run.id
 
 
 def test_the_time_left_is_that_of_a_phase_and_the_next_ones_are_named(served: Project) -> None:
-    run, _ = db.runs.start(served.store, "import", {}, pid=None)
-    db.runs.beat(served.store, run.id, 300, 1000, "embedding")
-    run = running.latest(served, "import")
-    line = running.progress_line(run, 40.0)
+    run, _ = db.jobs.start(served.store, "import", {}, pid=None)
+    db.jobs.beat(served.store, run.id, 300, 1000, "embedding")
+    run = job_status.latest(served, "import")
+    line = job_status.progress_line(run, 40.0)
     assert line == "embedding: 300 of 1,000, 40 seconds left, then predicting"
-    db.runs.beat(served.store, run.id, 1, 1000, "predicting")
-    assert running.progress_line(running.latest(served, "import"), None) == "predicting: 1 of 1,000"
+    db.jobs.beat(served.store, run.id, 1, 1000, "predicting")
+    assert (
+        job_status.progress_line(job_status.latest(served, "import"), None)
+        == "predicting: 1 of 1,000"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "holidays", "/nowhere/at/all"])

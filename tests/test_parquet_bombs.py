@@ -19,18 +19,18 @@ from parquet_bombs import BOMBS, dictionary, padded, written
 from pictures import jpeg_bytes
 from pyarrow import parquet
 
-from db import images
-from labeler import archives
-from labeler.archives import look_into, read_member
-from labeler.cli import labeler
-from labeler.embedding_files import find_embeddings
-from labeler.errors import BadInput, UnreadableImage
-from labeler.img2dataset import failed_keys
-from labeler.importing import import_paths
-from labeler.parquet_files import TooMuch, check_columns, open_parquet
-from labeler.project import Project
-from labeler.score_files.statements import Reading, Refused, Statement, Told
-from labeler.score_files.tables import read_table
+import db.importing.files
+from labeler.cli.main import labeler
+from labeler.collection.importing import import_paths
+from labeler.core.archives import archives
+from labeler.core.archives.archives import look_into, read_member
+from labeler.core.archives.img2dataset import failed_keys
+from labeler.core.errors import BadInput, UnreadableImage
+from labeler.core.files.parquet import TooMuch, check_columns, open_parquet
+from labeler.core.project import Project
+from labeler.embedding.files.find import find_embeddings
+from labeler.scoring.score_files.statements import Reading, Refused, Statement, Told
+from labeler.scoring.score_files.tables import read_table
 
 MOST = 300 << 20  # bytes that pyarrow may have at once
 COUNTED: list[pyarrow.MemoryPool] = []  # what was allocated by one may be freed at any time
@@ -104,7 +104,7 @@ def test_rows_without_end_are_not_gone_through(
     summary = import_paths(project, [tmp_path / "a.parquet"])
     assert summary.found == 0
     assert told in summary.closed[0][1]
-    assert not images.ids_by_path(project.store)
+    assert not db.importing.files.ids_by_path(project.store)
 
 
 def test_a_picture_that_many_rows_share_is_unpacked_so_often_and_no_further(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from labeler.app import connections
-from labeler.app.patience import TAKEN_AT_ONCE, patient_protocol
+from labeler.app.security import connections
+from labeler.app.server.timeouts import TAKEN_AT_ONCE, patient_protocol
 
 FOR_EVER = 3600.0  # seconds
 ASKED = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

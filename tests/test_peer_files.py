@@ -28,17 +28,17 @@ from peer_files import (
 )
 from pictures import make_jpeg
 
-import db.embeddings
-import db.images
-import db.scores
-import db.tags
-from labeler.embedding_import import HowToTake, import_embeddings
-from labeler.exports.kinds import export
-from labeler.exports.plan import Plan
-from labeler.importing import import_paths
-from labeler.project import Project
-from labeler.score_files.statements import Reading
-from labeler.taking import label_from
+import db.images.embeddings
+import db.images.tags
+import db.importing.files
+import db.scores.hand_scores
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
+from labeler.embedding.importing import HowToTake, import_embeddings
+from labeler.exports.datasets.export import export
+from labeler.exports.datasets.plan import Plan
+from labeler.scoring.import_scores import label_from
+from labeler.scoring.score_files.statements import Reading
 
 FORMS = ["export.json", "export.min.json", "export.csv"]
 FIRST, SECOND = "annotator 1", "annotator 2"  # by the accounts' numbers there
@@ -84,8 +84,8 @@ def test_who_scored_when_comes_back_in_json(project: Project, made: Path, tmp_pa
     del expected["ben"]["k (1).jpg"]
     expected[SECOND] = {"k (1).jpg": 8, "z.jpg": 6}
     assert given_by(project) == expected
-    ids = sorted(db.images.ids_by_path(project.store).values())
-    given = db.scores.histories(project.store, ids)
+    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    given = db.scores.hand_scores.histories(project.store, ids)
     assert {one.at.year for one in given if one.scorer in SCORES} == {2025}
     assert 2025 not in {one.at.year for one in given if one.scorer == SECOND}
     assert label_from(project, kept("label-studio/export.json", made, tmp_path)).taken == 0
@@ -152,8 +152,8 @@ def test_downloads_of_img2dataset_come_in(tmp_path: Path, written: str) -> None:
     summary = import_paths(project, [tmp_path / written], workers=1)
     assert (summary.found, summary.new, summary.tagged) == (len(NAMES),) * 3
     assert summary.unreadable == []
-    paths = db.images.ids_by_path(project.store)
-    tags = db.tags.of_images(project.store, sorted(paths.values()))
+    paths = db.importing.files.ids_by_path(project.store)
+    tags = db.images.tags.of_images(project.store, sorted(paths.values()))
     first, second, third = (tags[paths[path]] for path in sorted(paths)[:3])
     assert (first, second) == (["cat", "sleeping"], ["1girl", "long_hair"])
     assert third == ["ünï", "日本"]
@@ -173,10 +173,10 @@ def test_embeddings_of_clip_retrieval_go_to_their_pictures(tmp_path: Path, sourc
     how = HowToTake(by_name=source == "files")
     summary = import_embeddings(project, [folder], "lite/normalised", how=how)
     assert (summary.embedded, summary.images) == (len(NAMES), 0)
-    record = db.embeddings.encoder(project.store, "lite/normalised")
+    record = db.images.embeddings.encoder(project.store, "lite/normalised")
     assert record is not None
-    ids = sorted(db.images.ids_by_path(project.store).values())
-    _, vectors = db.embeddings.get(project.store, record.id, ids)
+    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    _, vectors = db.images.embeddings.get(project.store, record.id, ids)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=2e-3)
     assert len(np.unique(vectors, axis=0)) == len(NAMES)
     project.close()

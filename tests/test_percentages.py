@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from labeler.app import words
-from labeler.cli_output import percent
-from labeler.percentages import whole_percent
+from labeler.app.widgets import formatting
+from labeler.cli.output import percent
+from labeler.core.percentages import whole_percent
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from labeler.percentages import whole_percent
 )
 def test_it_is_cut_and_the_same_everywhere(prediction: float, shown: int) -> None:
     assert whole_percent(prediction) == shown
-    assert (percent(prediction), words.percent(prediction)) == (f"{shown}%", f"{shown} %")
+    assert (percent(prediction), formatting.percent(prediction)) == (f"{shown}%", f"{shown} %")
 
 
 def test_every_hundredth_is_itself() -> None:
@@ -32,4 +32,4 @@ def test_every_hundredth_is_itself() -> None:
 
 
 def test_shares_are_rounded() -> None:
-    assert words.share(0.496) == "50 %"
+    assert formatting.share(0.496) == "50 %"

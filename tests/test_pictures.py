@@ -26,18 +26,18 @@ from pictures import (
 )
 from PIL import Image, ImageCms, features
 
-from labeler import unpacking
-from labeler.errors import UnreadableImage
-from labeler.fingerprints import look
-from labeler.formats import image_extensions, looks_like_image
-from labeler.pictures import (
+from labeler.core.archives.opening import (
     open_in_memory,
     open_picture,
     open_regular,
     read_header,
     read_picture,
 )
-from labeler.shrinking import made_small
+from labeler.core.errors import UnreadableImage
+from model.images import limits
+from model.images.formats import image_extensions, looks_like_image
+from model.images.hashing import look
+from model.images.resize import made_small
 
 
 def close(pixel: object, colour: tuple[int, int, int], within: int = 8) -> bool:
@@ -318,7 +318,7 @@ def test_large_pictures_neither_warn_nor_change_pillow(
 ) -> None:
     """Between Pillow's own warning and our limit, with several readers at once."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    monkeypatch.setattr(unpacking, "ROOM_FOR_ALL", unpacking.Room(30_000))
+    monkeypatch.setattr(limits, "ROOM_FOR_ALL", limits.Room(30_000))
     paths = [make_halves(tmp_path / f"{k}.gif") for k in range(6)]
     filters = list(warnings.filters)
     threads = [threading.Thread(target=open_picture, args=(path,)) for path in paths]
@@ -376,7 +376,7 @@ def test_a_large_jpeg_2000_is_made_small_like_any_other(
     """It is unpacked to a half or a quarter, and its own class has another `reduce` then."""
     noise_image(3, (1600, 1600)).save(tmp_path / "large.jp2")
     with Image.open(tmp_path / "large.jp2") as header:
-        monkeypatch.setattr(unpacking, "ROOM", unpacking.needed(header) // 2)
+        monkeypatch.setattr(limits, "ROOM", limits.needed(header) // 2)
     with open_in_memory(tmp_path / "large.jp2") as file:
         small = made_small(read_header(file, tmp_path / "large.jp2"), file)
     assert type(small.picture.image) is Image.Image

@@ -20,22 +20,32 @@ from collection import copied
 from PIL import Image
 from shades import Brightness, draw_shades
 
-from db import images, scores, versions
+import db.images.lookup
+import db.importing.files
+import db.scores.events
+import db.versions.predictions
+import db.versions.registry
 from db.errors import StoreError
-from db.predicted_files import file_key, predicted_files
 from db.records import Event, Predictions
-from labeler import runs
-from labeler.copying import Destination
-from labeler.embedding import embed
-from labeler.errors import BadInput, Stopped
-from labeler.filtering import Filter, filter_images
-from labeler.importing import import_paths
-from labeler.predicting import KEPT_IN, PredictedImage, PredictedImages, activate, predict_paths
-from labeler.project import Project
-from labeler.selecting import as_table, select
-from labeler.tables import write_table
-from labeler.training import train
-from model.quick import Quick
+from db.versions.file_predictions import file_key, predicted_files
+from labeler.collection.importing import import_paths
+from labeler.collection.outside_links import KEPT_IN
+from labeler.core.errors import BadInput, Stopped
+from labeler.core.files.tables import write_table
+from labeler.core.jobs import runner
+from labeler.core.project import Project
+from labeler.embedding.embed import embed
+from labeler.prediction.copy_images import Destination
+from labeler.prediction.filter import Filter, filter_images
+from labeler.prediction.predict_files import (
+    PredictedImage,
+    PredictedImages,
+    activate,
+    predict_paths,
+)
+from labeler.prediction.selection import as_table, select
+from labeler.versions.train import train
+from model.training.quick import Quick
 
 PICTURES = 30
 SHORT = Quick(steps=12, features=8, hidden=64, folds=2)
@@ -48,13 +58,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = Project.create(folder / "project", encoder="lite")
     paths = draw_shades(folder / "pictures", PICTURES)
     import_paths(project, [folder / "pictures"], workers=1)
-    ids = images.ids_by_path(project.store)
+    ids = db.importing.files.ids_by_path(project.store)
     at = datetime(2025, 3, 1, 12, tzinfo=UTC)
     events = [
         Event(f"first-{n}", "score", ids[str(path)], at, value=float(round(n * 10 / PICTURES)))
         for n, path in enumerate(paths)
     ]
-    scores.record(project.store, events)
+    db.scores.events.record(project.store, events)
     train(project, encoder=Brightness(), recipe=SHORT)
     project.close()
     return folder
@@ -82,12 +92,12 @@ def names(result: PredictedImages) -> list[str]:
 def test_strangers_are_predicted_best_first_and_not_imported(
     project: Project, strangers: Path
 ) -> None:
-    before = images.count_by_state(project.store)
+    before = db.images.lookup.count_by_state(project.store)
     result = predict_paths(project, [strangers], encoder=Brightness())
     assert names(result) == ["bright.png", "grey.jpg", "dark.png"]
     assert result.version == "v1.0"
     assert all(0 <= image.prediction <= 1 for image in result.images)
-    assert images.count_by_state(project.store) == before
+    assert db.images.lookup.count_by_state(project.store) == before
 
 
 def test_known_content_uses_the_stored_embedding_under_any_name(
@@ -108,11 +118,11 @@ def test_known_content_uses_the_stored_embedding_under_any_name(
 def test_a_stored_prediction_and_a_fresh_one_agree(
     project: Project, made: Path, tmp_path: Path
 ) -> None:
-    version = versions.active(project.store)
+    version = db.versions.registry.active(project.store)
     assert version is not None
     path = made / "pictures" / "shade 020.png"
-    stored = versions.predictions(
-        project.store, version.id, [images.ids_by_path(project.store)[str(path)]]
+    stored = db.versions.predictions.predictions(
+        project.store, version.id, [db.importing.files.ids_by_path(project.store)[str(path)]]
     )
     with Image.open(path) as image:
         image.save(tmp_path / "again.bmp")  # the same pixels as other content
@@ -348,7 +358,7 @@ def test_a_version_takes_over_when_it_has_predicted_all_also_what_came_meanwhile
     shown: list[str] = []
 
     def meanwhile(done: int, total: int, what: str) -> None:
-        active = versions.active(project.store)
+        active = db.versions.registry.active(project.store)
         assert active is not None
         shown.append(active.name)
         if len(shown) == 1:
@@ -357,7 +367,7 @@ def test_a_version_takes_over_when_it_has_predicted_all_also_what_came_meanwhile
 
     old = activate(project, "v1.0", progress=meanwhile)
     assert shown[0] == "v1.1", "half of the predictions are shown"
-    said: Predictions = versions.predictions(project.store, old.id)
+    said: Predictions = db.versions.predictions.predictions(project.store, old.id)
     assert old.active
     assert len(said) == PICTURES + 4
     with pytest.raises(StoreError, match=r"v9\.9"):
@@ -373,8 +383,8 @@ def test_filtering_a_folder_as_a_run_writes_copies_and_the_list(
     assert Filter.read(Filter().as_values()) == Filter()
     params = {"paths": [str(strangers)], "filter": wanted.as_values()}
     for told in ("written, 0 there", "0 written"):
-        begun, _ = runs.begin(project, "predict", params)
-        done = runs.work(project, begun.id, encoder=Brightness())
+        begun, _ = runner.begin(project, "predict", params)
+        done = runner.work(project, begun.id, encoder=Brightness())
         assert done.state == "done", done.message
         assert "of 3 images pass by v1.0" in (done.message or "")
         assert told in (done.message or "")

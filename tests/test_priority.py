@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from labeler.cli import labeler
-from labeler.priority import NICENESS
-from labeler.project import Project
+from labeler.cli.main import labeler
+from labeler.core.jobs.priority import NICENESS
+from labeler.core.project import Project
 
 CODE = Path(__file__).parent.parent
 TOLD_AT_THE_END = """
 import atexit, os
 atexit.register(lambda: print("niceness", os.nice(0), os.sched_getscheduler(0) == os.SCHED_BATCH))
-from labeler.cli import main
+from labeler.cli.main import main
 main()
 """
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at Linux's scheduler")

@@ -10,8 +10,8 @@ from itertools import accumulate
 
 import pytest
 
-from labeler.cli_output import _new_bar
-from labeler.progress import Pace
+from labeler.cli.output import _new_bar
+from labeler.core.progress import Pace
 
 Moment = tuple[float, int]  # seconds, units done
 

@@ -15,15 +15,16 @@ import pytest
 from collection import START, add_version, draw_pictures, make_collection
 from streamlit.testing.v1 import AppTest
 
-import db.images
-import db.rounds
-import db.scores
-import db.tags
-import db.versions
+import db.images.tags
+import db.importing.files
+import db.scores.events
+import db.scores.queues
+import db.versions.registry
+import db.versions.rounds
 from db.records import Event
-from labeler.app.navigation import page_file
-from labeler.importing import import_paths
-from labeler.project import Project
+from labeler.app.widgets.navigation import page_file
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
 
 HOSTILE = "![x](http%3a//evil.example/a.png) **bold** :red[b]"
 
@@ -51,9 +52,9 @@ def texts(page: AppTest) -> str:
 
 def score_all(project: Project) -> None:
     """Now every image is scored, and so in the random sample."""
-    for image in db.images.unscored(project.store, order="random", limit=100):
+    for image in db.scores.queues.unscored(project.store, order="random", limit=100):
         event = Event(f"all-{image.id}", "score", image.id, START, value=7.0)
-        assert db.scores.record(project.store, [event])[0].accepted
+        assert db.scores.events.record(project.store, [event])[0].accepted
 
 
 def test_without_a_version_the_next_step_is_training(served: Project) -> None:
@@ -77,9 +78,11 @@ def test_a_sample_that_is_too_small_gives_no_number(served: Project) -> None:
 
 def test_the_audit_the_rounds_and_the_slices_are_shown(served: Project) -> None:
     first = add_version(served, noise=0.3)
-    opened_round = db.rounds.open_round(served.store, first.id, 0.5)
-    image = db.images.unscored(served.store, order="newest", limit=1)[0]
-    db.rounds.mark_shown(served.store, opened_round.id, "false-positive", [(image.id, 0.9)])
+    opened_round = db.versions.rounds.open_round(served.store, first.id, 0.5)
+    image = db.scores.queues.unscored(served.store, order="newest", limit=1)[0]
+    db.versions.rounds.mark_shown(
+        served.store, opened_round.id, "false-positive", [(image.id, 0.9)]
+    )
     score_all(served)
     add_version(served, noise=0.05)
     page = opened()
@@ -94,12 +97,12 @@ def test_the_audit_the_rounds_and_the_slices_are_shown(served: Project) -> None:
 
 def test_a_reviewed_round_has_its_row(served: Project) -> None:
     first = add_version(served, noise=0.3)
-    db.rounds.open_round(served.store, first.id, 0.5)
-    for n, image in enumerate(db.images.unscored(served.store, order="newest", limit=4)):
+    db.versions.rounds.open_round(served.store, first.id, 0.5)
+    for n, image in enumerate(db.scores.queues.unscored(served.store, order="newest", limit=4)):
         details = {"queue": "false-positive", "shown_version": first.name, "value": 2.0}
         why = "confirmation" if n else "correction-false-positive"
         event = Event(f"r{n}", "score", image.id, START, why=why, **details)
-        assert db.scores.record(served.store, [event])[0].accepted
+        assert db.scores.events.record(served.store, [event])[0].accepted
     add_version(served, noise=0.01)
     page = opened()
     assert any('href="api/sheet?round=1"' in link.proto.body for link in page.get("html"))
@@ -121,8 +124,8 @@ def test_slices_by_tag_and_no_name_is_markdown(served: Project) -> None:
     page = opened()
     page.segmented_control[0].set_value("Tag").run()
     assert "labeler tag FILE.csv" in texts(page)
-    ids = sorted(db.images.ids_by_path(served.store).values())
-    db.tags.put(served.store, db.tags.TABLE, {i: [HOSTILE] for i in ids[:30]})
+    ids = sorted(db.importing.files.ids_by_path(served.store).values())
+    db.images.tags.put(served.store, db.images.tags.TABLE, {i: [HOSTILE] for i in ids[:30]})
     for by in ("Source", "Tag"):
         page.segmented_control[0].set_value(by).run()
         assert not page.exception

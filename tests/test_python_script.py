@@ -20,18 +20,18 @@ from heads import add_version_of, spread_head
 from pictures import make_halves, make_jpeg, noise_image, with_orientation
 from PIL import Image
 
-import db.embeddings
-from labeler.embedding import prepare_file, register
-from labeler.errors import BadInput
-from labeler.exports import score
-from labeler.exports.model_kinds import export_as
-from labeler.predicting import predict_paths
-from labeler.project import Project
-from model.encoders import load_encoder
-from model.foreign_heads import Chain, ForeignHead
-from model.framing import QUICK_ON, Framing
-from model.head import Head, predict
-from model.head_files import save_head
+import db.images.embeddings
+from labeler.core.errors import BadInput
+from labeler.core.project import Project
+from labeler.embedding.embed import prepare_file, register
+from labeler.exports.models import score
+from labeler.exports.models.export import export_as
+from labeler.prediction.predict_files import predict_paths
+from model.encoders.names import load_encoder
+from model.encoders.preprocessing import QUICK_ON, Framing
+from model.heads.head import Head, predict
+from model.heads.head_files import save_head
+from model.heads.published_heads import Chain, ForeignHead
 
 CLOSE = 0.005
 FRAMING: dict[str, Any] = {
@@ -135,7 +135,7 @@ def test_the_script_says_what_predict_says_with_lite(tmp_path: Path) -> None:
 
 
 def test_the_script_says_what_predict_says_with_a_checkpoint(tmp_path: Path) -> None:
-    from model import torchvision_guard  # noqa: F401, I001  (before open_clip)
+    from model.encoders import torchvision_import  # noqa: F401, I001  (before open_clip)
     import open_clip
 
     torch.manual_seed(3)
@@ -220,7 +220,9 @@ def test_without_a_version_or_a_known_way_of_pictures_nothing_is_written(tmp_pat
     with closing(Project.create(tmp_path / "taste", encoder="lite")) as project:
         with pytest.raises(BadInput, match="labeler train"):
             export_as(project, "python", tmp_path / "out")
-        record = db.embeddings.register_encoder(project.store, "lite", 12, False, {"size": 224})
+        record = db.images.embeddings.register_encoder(
+            project.store, "lite", 12, False, {"size": 224}
+        )
         add_version_of(project, Head(12, 16), record)
         with pytest.raises(BadInput, match="labeler embed"):
             export_as(project, "python", tmp_path / "out")

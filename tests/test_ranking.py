@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model import ranking
-from model.ranking import Weighing
+from model.review import suspicion as ranking
+from model.review.suspicion import Weighing
 
 
 def sure(*scores: float) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 Protects a person's files against links, pipes and journals in a received project: nothing outside
 is overwritten, removed or shown, and no command waits for a pipe. What may be where is decided by
-db/plain_files.py; many more at random: tests/torture.
+db/store/regular_files.py; many more at random: tests/torture.
 """
 
 from __future__ import annotations
@@ -35,29 +35,30 @@ from received import (
     scratch,
 )
 
-import db.images
-import db.versions
+import db.images.lookup
+import db.versions.registry
 from db.errors import StoreError
-from db.migrations import HEAD
-from db.plain_files import NotPlain, make_folders
-from db.predicted_files import predicted_files
-from db.store import Store
-from labeler import launching, living, runs
-from labeler.adding import keep
-from labeler.backup import back_up
-from labeler.cli import labeler
-from labeler.demo import draw_collection
-from labeler.doctor import examine
-from labeler.errors import LabelerError
-from labeler.in_hand import InHand
-from labeler.opinions import head_path
-from labeler.pictures import preview_path
-from labeler.predictors import load_version
-from labeler.previews import has_preview, preview_of
-from labeler.project import STORE_FILE, Project, open_to_others
-from labeler.training import train
-from labeler.trying import LOG
-from labeler.whole_files import opened_log, whole_file
+from db.store.migrations import HEAD
+from db.store.regular_files import NotPlain, make_folders
+from db.store.store import Store
+from db.versions.file_predictions import predicted_files
+from labeler.app.server import launch
+from labeler.cli.demo.demo import draw_collection
+from labeler.cli.main import labeler
+from labeler.collection.crash_guard import InHand
+from labeler.collection.previews import has_preview, preview_of
+from labeler.collection.uploads import keep
+from labeler.core.archives.opening import preview_path
+from labeler.core.errors import LabelerError
+from labeler.core.files.atomic import opened_log, whole_file
+from labeler.core.jobs import liveness, runner
+from labeler.core.project import STORE_FILE, Project, open_to_others
+from labeler.maintenance.backup import back_up
+from labeler.maintenance.doctor import examine
+from labeler.prediction.inference_worker.client import LOG
+from labeler.versions.inference import load_version
+from labeler.versions.second_opinion import head_path
+from labeler.versions.train import train
 from model.errors import ModelError
 
 
@@ -170,15 +171,15 @@ def test_logs_and_signs_of_runs(box: Sandbox, kind: str) -> None:
             with pytest.raises(NotPlain):
                 opened_log(path)
         os.close(opened_log(paths[1], anew=True))
-        living.mark_dead(project)
-        with living.alive(project, 7):
-            living.alive_now(project)
+        liveness.mark_dead(project)
+        with liveness.alive(project, 7):
+            liveness.alive_now(project)
         with InHand(project.runs_folder) as hand:
             hand.take(str(box.pictures / "picture 001.png"))
 
     with closing(project.store):
         in_time(work)
-        assert runs.begin(project, "embed", {})[1]
+        assert runner.begin(project, "embed", {})[1]
     assert stat.S_ISREG(paths[1].lstat().st_mode), "made anew in the place of what was there"
 
 
@@ -232,7 +233,7 @@ def test_the_doctor_removes_what_the_program_makes_and_nothing_else(box: Sandbox
 def test_pictures_of_others_are_not_shown_as_previews(box: Sandbox) -> None:
     project = Project.open(box.project)
     with closing(project.store):
-        image = db.images.by_ids(project.store, [25])[0]
+        image = db.images.lookup.by_ids(project.store, [25])[0]
         assert image.content_hash is not None
         path = preview_path(project, image.content_hash)
         path.unlink()
@@ -282,7 +283,7 @@ def test_a_version_names_a_file_of_its_project(box: Sandbox, file: str) -> None:
         store.commit()
     project = Project.open(box.project)
     with closing(project.store):
-        version = db.versions.active(project.store)
+        version = db.versions.registry.active(project.store)
         assert version is not None
         try:
             assert head_path(project, version).parent == project.models
@@ -431,7 +432,7 @@ def test_a_project_keeps_what_its_owner_set(box: Sandbox, umask: Callable[[int],
 def test_the_app_says_that_others_can_read_a_project(
     box: Sandbox, monkeypatch: pytest.MonkeyPatch, mode: int, told: bool
 ) -> None:
-    monkeypatch.setattr(launching, "serve", lambda *_, **__: None)
+    monkeypatch.setattr(launch, "serve", lambda *_, **__: None)
     box.project.chmod(mode)
     (box.project / STORE_FILE).chmod(0o644)
     said = CliRunner().invoke(labeler, ["--project", str(box.project), "app"]).output

@@ -26,13 +26,13 @@ from received_stores import (
     spoil_cells,
 )
 
-import db.cells
-from db.backups import problems_of
-from db.columns import Checked
-from db.connecting import connect
-from db.schema import Base
-from labeler.doctor import examine
-from labeler.project import STORE_FILE
+import db.repair.unreadable_values
+from db.store.column_types import Checked
+from db.store.connect import connect
+from db.store.schema import Base
+from db.store.snapshot import problems_of
+from labeler.core.project import STORE_FILE
+from labeler.maintenance.doctor import examine
 
 SEEDS = range(6)
 AFTERWARDS = {"heads"}  # there are none here
@@ -147,7 +147,7 @@ def test_what_is_refused_when_it_is_read_is_what_the_doctor_finds(
     with closing(connect(path)) as connection:
         found = {
             (each.table.name, column)
-            for each in db.cells.odd_cells(connection)
+            for each in db.repair.unreadable_values.odd_cells(connection)
             for column in each.columns
         }
         for table in Base.metadata.sorted_tables:

@@ -12,16 +12,25 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from model import opinion, ordinal
-from model.crossing import cross_train
 from model.errors import ModelError
-from model.features import learn_features
-from model.head import Head, predict
-from model.ordinal_head import ordinal_head
-from model.original import Original, plain
-from model.quick import Quick
-from model.recipes import Attempt, HeldOut, Lesson, Point, Watch, attempt, recipe_named, unwatched
-from model.single_steps import STRETCH
+from model.estimators import kernel_ordinal, ordinal
+from model.heads.head import Head, predict
+from model.training.cross_fitting import cross_train
+from model.training.hidden_features import learn_features
+from model.training.ordinal_to_head import ordinal_head
+from model.training.original import Original, plain
+from model.training.quick import Quick
+from model.training.rank1_adamw import STRETCH
+from model.training.recipe import (
+    Attempt,
+    HeldOut,
+    Lesson,
+    Point,
+    Watch,
+    attempt,
+    recipe_named,
+    unwatched,
+)
 
 WIDTH = 16
 SMALL = Quick(steps=12, features=16, hidden=256)
@@ -268,7 +277,7 @@ def test_the_outcome_follows_the_seed_and_is_the_recipes() -> None:
     np.testing.assert_array_equal(one.opinion.logits(x), same.opinion.logits(x))
     alone = SMALL.train(lesson(60), seed=2)
     np.testing.assert_array_equal(predict(one.head, x), predict(alone.head, x))
-    strength = opinion.choose_strength(*collection(60), np.arange(60), seed=2)
+    strength = kernel_ordinal.choose_strength(*collection(60), np.arange(60), seed=2)
     assert one.opinion.strength == strength
     assert spearmanr(one.opinion.exceed(x).sum(axis=1), truth).statistic > 0.7
 

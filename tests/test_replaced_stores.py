@@ -32,12 +32,13 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from store_rows import add_images, new_store, score
 
-from db.backups import copy_store
-from db.commit_numbers import ahead, belong, file_and_log_belong, following, new_lineage
 from db.errors import ReplacedError, StoreError
-from db.store import Store
-from labeler.app.serving import middleware, routes
-from labeler.log_keeping import LogKeeper
+from db.store.commit_numbers import ahead, belong, file_and_log_belong, following, new_lineage
+from db.store.snapshot import copy_store
+from db.store.store import Store
+from labeler.app.routes.json_api import routes
+from labeler.app.security.request_guards import middleware
+from labeler.app.server.log_checkpoint import LogKeeper
 
 HOST = "http://127.0.0.1:8501"
 OURS = {"X-Labeler": "1", "Origin": HOST}
@@ -219,7 +220,7 @@ def test_after_a_moment_without_scores_the_file_alone_is_the_store(
 
 
 def test_the_log_does_not_grow_for_ever(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("db.store._LONG_LOG", 400_000)
+    monkeypatch.setattr("db.store.store._LONG_LOG", 400_000)
     log = store.path.with_name(FILES[1])
     sizes = []
     with closing(Store.open(store.path)) as other:

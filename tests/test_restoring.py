@@ -21,16 +21,17 @@ from click.testing import CliRunner
 from collection import add_version, make_collection
 from store_rows import score
 
-import db.scores
+import db.scores.hand_scores
 from db.errors import StoreError
-from db.store import Store
-from labeler import adding, restoring
-from labeler.backup import back_up
-from labeler.cli import labeler
-from labeler.errors import BadInput, LabelerError
-from labeler.project import STORE_FILE, Project
-from labeler.restoring import restore
-from labeler.whole_files import whole_file
+from db.store.store import Store
+from labeler.cli.main import labeler
+from labeler.collection import uploads
+from labeler.core.errors import BadInput, LabelerError
+from labeler.core.files.atomic import whole_file
+from labeler.core.project import STORE_FILE, Project
+from labeler.maintenance import restore as restoring
+from labeler.maintenance.backup import back_up
+from labeler.maintenance.restore import restore
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = make_collection(tmp_path_factory.mktemp("made"), images=12, scored=6)
     add_version(made, 0.1)
     (made.models / "v1.0.safetensors").write_bytes(b"weights")
-    adding.keep(made, "a picture.png", "PNG", b"bytes of a picture")
+    uploads.keep(made, "a picture.png", "PNG", b"bytes of a picture")
     made.close()
     return made.folder
 
@@ -52,7 +53,7 @@ def project(made_once: Path, tmp_path: Path) -> Iterator[Project]:
 
 def told(folder: Path) -> tuple[list[int], list[float]]:
     with closing(Store.open(folder / STORE_FILE)) as store:
-        ids, values = db.scores.effective(store)
+        ids, values = db.scores.hand_scores.effective(store)
         return ids.tolist(), values.tolist()
 
 
@@ -288,7 +289,7 @@ def test_a_killed_one_is_finished_by_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("db.restoring.exchange", killed)
+        patched.setattr("db.store.restore.exchange", killed)
         with pytest.raises(KeyboardInterrupt):
             restore(place, project.folder)
     assert told(project.folder) == after

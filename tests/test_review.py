@@ -8,12 +8,12 @@ import pytest
 from collection import make_collection
 from reviewing import add, ids, spread_out
 
-import db.images
-import db.rounds
-from labeler.errors import BadInput, LabelerError
-from labeler.project import Project
-from labeler.review import review_cards, review_page
-from labeler.scoring import take_events
+import db.images.lookup
+import db.versions.rounds
+from labeler.core.errors import BadInput, LabelerError
+from labeler.core.project import Project
+from labeler.review.pages import review_cards, review_page
+from labeler.scoring.events import take_events
 
 IMAGES, SCORED = 60, 22
 
@@ -132,4 +132,4 @@ def test_reviewing_needs_a_version_and_a_queue(project: Project) -> None:
 def test_listing_cards_records_nothing(project: Project) -> None:
     add(project, {30: 0.9})
     review_cards(project, "false-positive")
-    assert db.rounds.history(project.store) == []
+    assert db.versions.rounds.history(project.store) == []

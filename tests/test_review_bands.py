@@ -8,9 +8,9 @@ import pytest
 from collection import make_collection
 from reviewing import add, ids, scatter, spread_out
 
-import db.images
-from labeler.project import Project
-from labeler.review import review_cards
+import db.images.sources
+from labeler.core.project import Project
+from labeler.review.pages import review_cards
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def project(tmp_path: Path) -> Project:
 
 
 def expect(project: Project, low: float, high: float) -> None:
-    source = db.images.sources(project.store)[0]
-    db.images.update_source(project.store, source.id, (low, high))
+    source = db.images.sources.sources(project.store)[0]
+    db.images.sources.update_source(project.store, source.id, (low, high))
 
 
 def test_what_the_source_rules_out_goes_first(project: Project) -> None:

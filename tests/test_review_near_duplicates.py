@@ -8,14 +8,14 @@ import pytest
 from collection import make_collection
 from reviewing import add, ids, look_alike, scatter, set_look, spread_out
 
-import db.images
-import db.rounds
-import db.scores
-from db import sittings
-from labeler.cards import Card
-from labeler.project import Project
-from labeler.review import note_shown, review_cards, review_page
-from labeler.scoring import take_events
+import db.images.lookup
+import db.scores.hand_scores
+import db.scores.undo_history
+import db.versions.rounds
+from labeler.core.project import Project
+from labeler.review.cards.card import Card
+from labeler.review.pages import note_shown, review_cards, review_page
+from labeler.scoring.events import take_events
 
 IMAGES, SCORED = 60, 22
 
@@ -106,7 +106,9 @@ def test_one_answer_ends_the_card_in_every_queue(project: Project) -> None:
     assert (ids(after.cards), after.waiting) == ([50], 1)
     assert review_page(project, "false-negative", limit=10).waiting == 0
     # 31 was predicted to fail, and a 2 fails: nothing was wrong with that.
-    whys = [db.scores.history(project.store, image_id)[0].why for image_id in (30, 31, 32)]
+    whys = [
+        db.scores.hand_scores.history(project.store, image_id)[0].why for image_id in (30, 31, 32)
+    ]
     assert whys == ["correction-false-positive", "confirmation", "correction-false-positive"]
     assert (after.round.corrected, after.round.confirmed) == (2, 1)
 
@@ -129,7 +131,7 @@ def test_what_one_key_did_is_one_act_to_undo(project: Project) -> None:
     add(project, {30: 0.6, 31: 0.3, 32: 0.9})
     (card,) = review_page(project, "false-positive", limit=10).cards
     answer(project, card, 2, event="key")
-    (act,) = sittings.recent_acts(project.store, ("false-positive",), 10)
+    (act,) = db.scores.undo_history.recent_acts(project.store, ("false-positive",), 10)
     assert (act.event_id, act.image_id) == ("key", 30)
     assert {image_id for _, image_id in act.together} == {31, 32}
     undone = ("key", *(event_id for event_id, _ in act.together))
@@ -137,7 +139,7 @@ def test_what_one_key_did_is_one_act_to_undo(project: Project) -> None:
         {"event": f"undo {name}", "kind": "undo", "image": 30, "undoes": name} for name in undone
     ]
     assert all(receipt.accepted for receipt in take_events(project, undos))
-    assert sittings.recent_acts(project.store, ("false-positive",), 10) == []
+    assert db.scores.undo_history.recent_acts(project.store, ("false-positive",), 10) == []
     assert together(review_page(project, "false-positive", limit=10).cards[0]) == [31, 32]
 
 
@@ -148,7 +150,7 @@ def test_shown_images_are_noted_in_their_own_queues(project: Project) -> None:
     assert (page.image_ids(), page.round.shown) == ({30, 31}, 0)
     for _twice in range(2):
         note_shown(project, "false-positive", page.image_ids())
-    assert db.rounds.history(project.store)[0].shown == 2
+    assert db.versions.rounds.history(project.store)[0].shown == 2
 
 
 def test_conflicting_scores_of_near_duplicates_lead_the_queue(project: Project) -> None:
@@ -171,7 +173,7 @@ def test_a_conflict_ends_with_one_score_or_with_both_kept(project: Project) -> N
     assert conflicts(project) == []
     add(project, {})
     assert conflicts(project) == []
-    assert [db.images.get(project.store, i).hand_score for i in (3, 8)] == [7, 7]
+    assert [db.images.lookup.get(project.store, i).hand_score for i in (3, 8)] == [7, 7]
 
 
 def test_kept_conflicts_do_not_come_back(project: Project) -> None:

@@ -17,17 +17,17 @@ from collection import add_version, make_collection
 from pictures import make_jpeg
 from store_rows import event
 
-import db.images
-import db.rounds
-import db.scores
-from labeler.auditing import audit_report
-from labeler.cli import labeler
-from labeler.importing import import_paths
-from labeler.project import Project
-from labeler.rounds import advice, round_reports
-from model.auditing import Bounds
-from model.shares import share_of
-from model.stopping import Evidence, advise
+import db.scores.events
+import db.scores.queues
+import db.versions.rounds
+from labeler.cli.main import labeler
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
+from labeler.versions.evaluation.audit import audit_report
+from labeler.versions.evaluation.rounds import advice, round_reports
+from model.evaluation.audit import Bounds
+from model.evaluation.proportions import share_of
+from model.evaluation.stopping import Evidence, advise
 
 BUSY = Evidence(
     found=share_of(16, 40), expected=9.0, cards=40, left=Bounds(90, 40, 160), change="better"
@@ -74,19 +74,19 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 def review(project: Project, version_id: int, name: str, queues: dict[str, list[str]]) -> None:
     """A round of the version: in each queue one more unscored image for every outcome told."""
-    opened = db.rounds.open_round(project.store, version_id, 0.5)
-    waiting = db.images.unscored(project.store, order="newest", limit=40)
+    opened = db.versions.rounds.open_round(project.store, version_id, 0.5)
+    waiting = db.scores.queues.unscored(project.store, order="newest", limit=40)
     for queue, outcomes in queues.items():
         for outcome in outcomes:
             image = waiting.pop()
-            db.rounds.mark_shown(project.store, opened.id, queue, [(image.id, 0.9)])
+            db.versions.rounds.mark_shown(project.store, opened.id, queue, [(image.id, 0.9)])
             kind = "skip" if outcome == "skipped" else "score"
             details = {"queue": queue, "shown_version": name}
             if kind == "score":
                 why = "confirmation" if outcome == "confirmed" else f"correction-{queue}"
                 details |= {"value": 3.0, "why": why}
             taken = event(f"{name}-{image.id}", kind, image.id, **details)
-            assert db.scores.record(project.store, [taken])[0].accepted
+            assert db.scores.events.record(project.store, [taken])[0].accepted
 
 
 def test_a_round_counts_hits_per_queue_and_what_came_after_it(project: Project) -> None:
@@ -119,8 +119,8 @@ def test_a_round_counts_hits_per_queue_and_what_came_after_it(project: Project) 
 
 def test_a_round_of_which_nothing_was_handled_is_none(project: Project) -> None:
     version = add_version(project, noise=0.3)
-    opened = db.rounds.open_round(project.store, version.id, 0.5)
-    db.rounds.mark_shown(project.store, opened.id, "false-positive", [(1, 0.9)])
+    opened = db.versions.rounds.open_round(project.store, version.id, 0.5)
+    db.versions.rounds.mark_shown(project.store, opened.id, "false-positive", [(1, 0.9)])
     assert round_reports(project) == []
     advised = advice(project, [], audit_report(project))
     assert advised.answer == "unclear"

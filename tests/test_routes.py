@@ -15,15 +15,18 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-import db.images
-import db.scores
-from labeler import pictures
-from labeler.app import sheets
-from labeler.app.items import shown_name
-from labeler.app.serving import current_project, middleware, routes
-from labeler.errors import BadInput
-from labeler.importing import import_paths
-from labeler.project import Project
+import db.images.lookup
+import db.scores.hand_scores
+import db.scores.queues
+from labeler.app.project import current_project
+from labeler.app.routes import contact_sheets
+from labeler.app.routes.json_api import routes
+from labeler.app.routes.payloads import shown_name
+from labeler.app.security.request_guards import middleware
+from labeler.collection.importing import import_paths
+from labeler.core.archives import opening
+from labeler.core.errors import BadInput
+from labeler.core.project import Project
 
 HOST = "http://127.0.0.1:8501"
 OURS = {"X-Labeler": "1", "Origin": HOST}
@@ -50,7 +53,7 @@ def client(project: Project) -> Iterator[TestClient]:
 
 
 def unscored_ids(project: Project) -> list[int]:
-    return [i.id for i in db.images.unscored(project.store, order="random", limit=100)]
+    return [i.id for i in db.scores.queues.unscored(project.store, order="random", limit=100)]
 
 
 def post(client: TestClient, *events: dict[str, Any], **body: Any) -> Any:
@@ -72,7 +75,7 @@ def test_a_score_is_kept_and_sending_it_again_changes_nothing(
     assert first["receipts"][0]["accepted"]
     assert again["receipts"][0]["accepted"]
     assert again["receipts"][0]["repeated"]
-    assert [row.value for row in db.scores.history(project.store, image_id)] == [0.0]
+    assert [row.value for row in db.scores.hand_scores.history(project.store, image_id)] == [0.0]
     assert again["stats"]["scored"] == first["stats"]["scored"]
 
 
@@ -94,7 +97,7 @@ def test_what_cannot_be_taken_is_refused_and_the_rest_goes_on(
     )
     assert [receipt["accepted"] for receipt in answer["receipts"]] == [False] * 8 + [True]
     assert all(receipt["problem"] for receipt in answer["receipts"][:-1])
-    assert db.images.get(project.store, image_id).hand_score == 6
+    assert db.images.lookup.get(project.store, image_id).hand_score == 6
 
 
 def test_one_event_that_no_store_can_keep_costs_the_others_nothing(
@@ -118,7 +121,7 @@ def test_one_event_that_no_store_can_keep_costs_the_others_nothing(
     assert answer.status_code == 200
     receipts = answer.json()["receipts"]
     assert [receipt["accepted"] for receipt in receipts] == [False] * len(bad) + [True]
-    assert db.images.get(project.store, image_id).hand_score == 7
+    assert db.images.lookup.get(project.store, image_id).hand_score == 7
 
 
 def test_a_picture_that_cannot_be_opened_now_is_not_missing(
@@ -128,7 +131,7 @@ def test_a_picture_that_cannot_be_opened_now_is_not_missing(
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     with monkeypatch.context() as patched:
-        patched.setattr(pictures, "open_plain", full)
+        patched.setattr(opening, "open_plain", full)
         answer = client.get("/img/1/full")
     assert answer.status_code == 503
     assert "Too many files" in answer.json()["problem"]
@@ -138,7 +141,7 @@ def test_a_score_for_a_picture_that_is_another_one_by_now_is_refused(
     client: TestClient, project: Project
 ) -> None:
     # As after an older copy of the store was restored: the page that is open means other images.
-    one, two, three = db.images.unscored(project.store, order="random", limit=3)
+    one, two, three = db.scores.queues.unscored(project.store, order="random", limit=3)
     stale, right = {"hash": one.content_hash}, {"hash": two.content_hash}
     skip = {"event": "stale-skip", "kind": "skip", "image": two.id}
     answer = post(
@@ -154,13 +157,13 @@ def test_a_score_for_a_picture_that_is_another_one_by_now_is_refused(
     assert {receipt["problem"] for receipt in answer["receipts"][:3]} == {
         "That picture is another one now; reload the page"
     }
-    assert [row.value for row in db.scores.history(project.store, two.id)] == [4.0]
+    assert [row.value for row in db.scores.hand_scores.history(project.store, two.id)] == [4.0]
 
 
 def test_what_was_taken_is_acknowledged_also_when_its_picture_is_another_one_by_now(
     client: TestClient, project: Project
 ) -> None:
-    image = db.images.unscored(project.store, order="random", limit=1)[0]
+    image = db.scores.queues.unscored(project.store, order="random", limit=1)[0]
     sent = score("answered-late", image.id, 6, hash=image.content_hash)
     assert post(client, sent)["receipts"][0]["accepted"]
     again = post(client, sent | {"hash": "another"})["receipts"][0]
@@ -172,7 +175,7 @@ def test_events_of_another_project_are_not_taken(client: TestClient, project: Pr
     body = {"project": "another", "events": [score("stray", image_id, 3)]}
     answer = client.post("/api/events", json=body, headers=OURS)
     assert answer.status_code == 409
-    assert db.images.get(project.store, image_id).hand_score is None
+    assert db.images.lookup.get(project.store, image_id).hand_score is None
 
 
 @pytest.mark.parametrize(
@@ -197,7 +200,7 @@ def test_only_the_apps_own_pages_may_write(
     usual = {"Content-Type": "application/json"}
     answer = client.post("/api/events", content=body, headers=usual | headers)
     assert answer.status_code == status
-    assert db.images.get(project.store, image_id).hand_score is None
+    assert db.images.lookup.get(project.store, image_id).hand_score is None
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{", '{"events": 1}', "[" * 100_000])
@@ -224,7 +227,7 @@ def test_every_answer_says_what_it_is(client: TestClient) -> None:
 def test_small_pictures_are_kept_for_ever_when_asked_for_by_hash(
     client: TestClient, project: Project
 ) -> None:
-    image = db.images.get(project.store, 1)
+    image = db.images.lookup.get(project.store, 1)
     for kind in ("thumbnail", "preview"):
         answer = client.get(f"/img/1/{kind}?h={image.content_hash}")
         assert answer.headers["content-type"] == "image/jpeg"
@@ -234,7 +237,7 @@ def test_small_pictures_are_kept_for_ever_when_asked_for_by_hash(
 
 
 def test_a_preview_that_is_gone_is_made_again(client: TestClient, project: Project) -> None:
-    image = db.images.get(project.store, 2)
+    image = db.images.lookup.get(project.store, 2)
     for _ in range(2):
         assert client.get("/img/2/preview").status_code == 200
         next(project.previews.rglob(f"{image.content_hash}*")).unlink()
@@ -243,13 +246,13 @@ def test_a_preview_that_is_gone_is_made_again(client: TestClient, project: Proje
 def test_the_full_picture_is_the_file_or_a_copy_that_browsers_show(
     client: TestClient, project: Project, tmp_path: Path
 ) -> None:
-    image = db.images.get(project.store, 1)
+    image = db.images.lookup.get(project.store, 1)
     answer = client.get("/img/1/full")
     assert answer.headers["content-type"] == "image/png"
     assert answer.content == Path(image.path).read_bytes()
     Image.new("CMYK", (40, 30)).save(tmp_path / "page.tiff")
     import_paths(project, [tmp_path / "page.tiff"], source="scans", workers=1)
-    scan = db.images.find_by_path(project.store, str(tmp_path / "page.tiff"))
+    scan = db.images.lookup.find_by_path(project.store, str(tmp_path / "page.tiff"))
     assert client.get(f"/img/{scan.id}/full").headers["content-type"] == "image/jpeg"
 
 
@@ -304,7 +307,7 @@ def test_a_query_that_makes_no_sense_is_refused_in_a_sentence(
 def test_no_number_in_an_address_is_too_long(client: TestClient) -> None:
     assert client.get(f"/api/review?first={'9' * 5000}").status_code == 200
     with pytest.raises(BadInput, match="round"):
-        sheets._asked(current_project(), {"round": "9" * 5000})
+        contact_sheets._asked(current_project(), {"round": "9" * 5000})
 
 
 def test_names_that_are_no_utf8_can_be_sent() -> None:
@@ -323,7 +326,7 @@ def test_the_sitting_can_be_taken_back_after_a_reload(client: TestClient, projec
         (two, True, None),
     ]
     post(client, {"event": "d", "kind": "undo", "image": one, "undoes": "b"})
-    assert db.images.get(project.store, one).hand_score == 2
+    assert db.images.lookup.get(project.store, one).hand_score == 2
     assert client.get("/api/recent").json()["events"][-2]["event"] == "a"
 
 

@@ -16,14 +16,15 @@ import pytest
 from collection import copied, draw_pictures
 from sqlalchemy import update
 
-from db import images
-from db import runs as run_rows
-from db.schema import RunRow
-from labeler import runs
-from labeler.errors import BadInput
-from labeler.heartbeat import Heart
-from labeler.project import Project
-from labeler.status import read_status
+import db.images.lookup
+import db.images.sources
+from db import jobs as run_rows
+from db.store.schema import RunRow
+from labeler.core.errors import BadInput
+from labeler.core.jobs import runner
+from labeler.core.jobs.heartbeat import Heart
+from labeler.core.project import Project
+from labeler.core.status import read_status
 
 
 @pytest.fixture(scope="module")
@@ -49,18 +50,18 @@ def importing(made: Path) -> dict[str, object]:
 def test_a_run_in_the_background_does_its_work(
     project: Project, importing: dict[str, object]
 ) -> None:
-    started = runs.start_run(project, "import", importing | {"expect": [0, 3]})
-    ended = runs.follow(project, started.id)
+    started = runner.start_run(project, "import", importing | {"expect": [0, 3]})
+    ended = runner.follow(project, started.id)
     assert (started.state, ended.state) == ("active", "done")
     assert ended.message == "Found 8 image files, 8 of them new."
-    assert images.count_by_state(project.store)["fine"] == 8
-    [source] = images.sources(project.store)
+    assert db.images.lookup.count_by_state(project.store)["fine"] == 8
+    [source] = db.images.sources.sources(project.store)
     assert (source.name, source.expect_low, source.expect_high) == ("drawn", 0.0, 3.0)
 
 
 def test_a_second_start_joins_the_first(project: Project, importing: dict[str, object]) -> None:
-    first, ours = runs.begin(project, "import", importing)
-    second = runs.start_run(project, "import", importing)
+    first, ours = runner.begin(project, "import", importing)
+    second = runner.start_run(project, "import", importing)
     assert ours
     assert second.id == first.id
     assert not list(project.runs_folder.iterdir()), "no second process was started"
@@ -69,7 +70,7 @@ def test_a_second_start_joins_the_first(project: Project, importing: dict[str, o
 def test_following_a_run_shows_its_progress_until_it_ends(
     project: Project, importing: dict[str, object]
 ) -> None:
-    run, _ = runs.begin(project, "train", {})
+    run, _ = runner.begin(project, "train", {})
     seen: list[tuple[int, int, str]] = []
 
     def other_process() -> None:
@@ -78,7 +79,7 @@ def test_following_a_run_shows_its_progress_until_it_ends(
         else:
             run_rows.finish(project.store, run.id, "done", "Trained.")
 
-    ended = runs.follow(project, run.id, lambda *at: seen.append(at), other_process)
+    ended = runner.follow(project, run.id, lambda *at: seen.append(at), other_process)
     assert seen == [(0, 0, ""), (5, 10, "training")]
     assert (ended.state, ended.message) == ("done", "Trained.")
 
@@ -86,22 +87,22 @@ def test_following_a_run_shows_its_progress_until_it_ends(
 def test_a_killed_run_is_failed_and_can_be_started_again(
     project: Project, importing: dict[str, object]
 ) -> None:
-    run = runs.start_run(project, "import", importing)
+    run = runner.start_run(project, "import", importing)
     assert run.pid is not None
     os.kill(run.pid, signal.SIGKILL)
-    ended = runs.follow(project, run.id)
+    ended = runner.follow(project, run.id)
     assert ended.state == "failed"
     assert ended.message is not None
     assert "start it again" in ended.message
-    again = runs.start_run(project, "import", importing)
+    again = runner.start_run(project, "import", importing)
     assert again.id != run.id
-    assert runs.follow(project, again.id).state == "done"
+    assert runner.follow(project, again.id).state == "done"
 
 
 def test_the_status_shows_no_dead_run_as_running(
     project: Project, importing: dict[str, object]
 ) -> None:
-    run, _ = runs.begin(project, "import", importing)
+    run, _ = runner.begin(project, "import", importing)
     assert read_status(project).running == ["import"]
     long_ago = datetime.now(UTC) - timedelta(hours=1)
     with project.store.transaction() as session:
@@ -115,53 +116,53 @@ def test_the_status_shows_no_dead_run_as_running(
 def test_a_request_to_stop_ends_the_work_at_its_next_progress(
     project: Project, importing: dict[str, object]
 ) -> None:
-    run, _ = runs.begin(project, "import", importing)
+    run, _ = runner.begin(project, "import", importing)
     run_rows.request_stop(project.store, run.id)
-    ended = runs.work(project, run.id)
+    ended = runner.work(project, run.id)
     assert ended.state == "stopped"
-    assert images.count_by_state(project.store).get("fine", 0) < 8
+    assert db.images.lookup.count_by_state(project.store).get("fine", 0) < 8
 
 
 def test_a_signal_to_end_stops_the_run_politely(
     project: Project, importing: dict[str, object]
 ) -> None:
-    run, _ = runs.begin(project, "import", importing)
-    assert runs.work(project, run.id, on_start=Heart.stop).state == "stopped"
+    run, _ = runner.begin(project, "import", importing)
+    assert runner.work(project, run.id, on_start=Heart.stop).state == "stopped"
 
 
 def test_ctrl_c_is_noted_and_passed_on(project: Project, importing: dict[str, object]) -> None:
-    run, _ = runs.begin(project, "import", importing)
+    run, _ = runner.begin(project, "import", importing)
 
     def interrupted(done: int, total: int, what: str) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        runs.work(project, run.id, progress=interrupted)
+        runner.work(project, run.id, progress=interrupted)
     assert run_rows.get(project.store, run.id).state == "stopped"  # type: ignore[union-attr]
 
 
 def test_a_failure_is_one_sentence_and_its_traceback_is_in_the_log(
     project: Project, tmp_path: Path
 ) -> None:
-    run, _ = runs.begin(project, "import", {"paths": [str(tmp_path / "nowhere")]})
-    ended = runs.work(project, run.id)
+    run, _ = runner.begin(project, "import", {"paths": [str(tmp_path / "nowhere")]})
+    ended = runner.work(project, run.id)
     assert ended.state == "failed"
     assert ended.message is not None
     assert "nowhere is not there" in ended.message
-    assert "Traceback" in runs.log_file(project, run.id).read_text()
+    assert "Traceback" in runner.log_file(project, run.id).read_text()
 
 
 def test_a_bug_names_the_log_instead_of_the_traceback(project: Project) -> None:
-    run, _ = runs.begin(project, "import", {})  # without paths: nobody may call it so
-    ended = runs.work(project, run.id)
+    run, _ = runner.begin(project, "import", {})  # without paths: nobody may call it so
+    ended = runner.work(project, run.id)
     assert ended.state == "failed"
-    assert str(runs.log_file(project, run.id)) in str(ended.message)
+    assert str(runner.log_file(project, run.id)) in str(ended.message)
 
 
 def test_progress_reaches_the_row_and_the_watcher(
     project: Project, importing: dict[str, object]
 ) -> None:
-    run, _ = runs.begin(project, "import", importing)
+    run, _ = runner.begin(project, "import", importing)
     with Heart(project, run.id, lambda done, total, what: None) as heart:
         heart.progress(3, 8, "importing")
         row = run_rows.get(project.store, run.id)
@@ -172,15 +173,15 @@ def test_progress_reaches_the_row_and_the_watcher(
 def test_a_run_that_ended_is_not_worked_on_again(
     project: Project, importing: dict[str, object]
 ) -> None:
-    run, _ = runs.begin(project, "import", importing)
-    runs.work(project, run.id)
+    run, _ = runner.begin(project, "import", importing)
+    runner.work(project, run.id)
     with pytest.raises(BadInput, match="no active run"):
-        runs.work(project, run.id)
+        runner.work(project, run.id)
 
 
 def test_only_known_kinds_of_work_are_started(project: Project) -> None:
     with pytest.raises(BadInput, match="import, embed, train"):
-        runs.start_run(project, "rm -rf", {})
+        runner.start_run(project, "rm -rf", {})
 
 
 def test_the_last_training_of_a_recipe_is_the_one_that_came_to_its_end(project: Project) -> None:

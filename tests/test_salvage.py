@@ -16,17 +16,18 @@ from click.testing import CliRunner
 from collection import START
 from store_rows import add_encoder, add_images, add_version, score
 
-import db.embeddings
-import db.scores
+import db.images.embeddings
+import db.scores.events
+import db.scores.hand_scores
 from db.errors import StoreError
-from db.page_scan import rows_of
 from db.records import Event
-from db.store import PAGE_SIZE, Store
-from labeler.cli import labeler
-from labeler.doctor import examine
-from labeler.progress import silent
-from labeler.project import STORE_FILE, Project
-from labeler.salvage import salvage
+from db.repair.page_scan import rows_of
+from db.store.store import PAGE_SIZE, Store
+from labeler.cli.main import labeler
+from labeler.core.progress import silent
+from labeler.core.project import STORE_FILE, Project
+from labeler.maintenance.doctor import examine
+from labeler.maintenance.recovery import salvage
 
 IMAGES = 900
 FILES = {"heads", "backups"}  # what is found here of a store without files
@@ -38,8 +39,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids = add_images(project.store, IMAGES)
     encoder = add_encoder(project.store, "lite", 64)
     vectors = np.random.default_rng(1).normal(size=(IMAGES, 64)).astype(np.float32)
-    db.embeddings.put(project.store, encoder, ids, vectors)
-    db.scores.record(
+    db.images.embeddings.put(project.store, encoder, ids, vectors)
+    db.scores.events.record(
         project.store,
         [Event(f"given-{i}", "score", i, START, value=i % 11, scorer="ann") for i in ids],
     )
@@ -77,7 +78,7 @@ def spoil(path: Path, pages: list[int]) -> None:
 
 def given(folder: Path) -> set[tuple[str, int, float]]:
     with closing(Store.open(folder / STORE_FILE)) as store:
-        rows = db.scores.histories(store, list(range(1, IMAGES + 1)))
+        rows = db.scores.hand_scores.histories(store, list(range(1, IMAGES + 1)))
         return {(row.event_id, row.image_id, row.value) for row in rows}
 
 
@@ -109,7 +110,7 @@ def test_no_hand_score_is_lost_where_others_are_damaged(folder: Path, harmed: st
     assert damaged.read_bytes() == spoiled
     assert {each.name for each in examine(folder).findings} <= FILES
     with closing(Store.open(path)) as store:
-        ids, values = db.scores.effective(store)
+        ids, values = db.scores.hand_scores.effective(store)
     assert dict(zip(ids.tolist(), values.tolist(), strict=True)) == {
         image_id: value for _, image_id, value in before
     }
@@ -142,7 +143,7 @@ def test_hand_scores_that_nothing_leads_to_are_found_on_their_pages(folder: Path
     assert f"{IMAGES} hand scores" in output
     assert given(folder) == before
     with closing(Store.open(path)) as store:
-        kept = db.scores.history(store, 3)[0]
+        kept = db.scores.hand_scores.history(store, 3)[0]
     assert (kept.scorer, kept.at, kept.why, kept.undone_at) == ("ann", START, "first", None)
 
 

@@ -26,18 +26,21 @@ from PIL import Image, ImageFilter
 from PIL.PngImagePlugin import PngInfo
 from store_rows import add_encoder, score
 
-import db.health
-from db import embeddings, images, records, scores
-from labeler.app.pictures import _full
-from labeler.carrying import carry_over, offers
-from labeler.cli import labeler
-from labeler.exports.image_files import place
-from labeler.importing import ImportSummary, import_paths
-from labeler.labels import label_one
-from labeler.pictures import preview_path
-from labeler.previews import preview_of
-from labeler.project import Project
-from labeler.sameness import likeness
+import db.images.embeddings
+import db.images.lookup
+import db.records
+import db.repair.consistency
+import db.scores.hand_scores
+from labeler.app.routes.images import _full
+from labeler.cli.main import labeler
+from labeler.collection.importing import ImportSummary, import_paths
+from labeler.collection.pixel_identity import likeness
+from labeler.collection.previews import preview_of
+from labeler.core.archives.opening import preview_path
+from labeler.core.project import Project
+from labeler.exports.datasets.image_files import place
+from labeler.scoring.carry_over import carry_over, offers
+from labeler.scoring.label import label_one
 
 LOSSLESS = Path(__file__).parent / "assets" / "lossless"
 # Adobe's markers tell of colours and the like: programs put theirs before or behind.
@@ -53,7 +56,10 @@ SEGMENTS = {
 def project(tmp_path: Path) -> Iterator[Project]:
     made = Project.create(tmp_path / "project", encoder="lite")
     yield made
-    found = {each.name: db.health.find(made.store, each) for each in db.health.AILMENTS}
+    found = {
+        each.name: db.repair.consistency.find(made.store, each)
+        for each in db.repair.consistency.AILMENTS
+    }
     made.close()
     assert not any(found.values()), found
 
@@ -64,13 +70,13 @@ def brief(summary: ImportSummary) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def image_at(project: Project, path: Path) -> records.Image:
-    found = images.find_by_path(project.store, str(path))
+def image_at(project: Project, path: Path) -> db.records.Image:
+    found = db.images.lookup.find_by_path(project.store, str(path))
     assert found is not None
     return found
 
 
-def scored(project: Project, path: Path, value: float = 7) -> records.Image:
+def scored(project: Project, path: Path, value: float = 7) -> db.records.Image:
     """The image at `path`, imported and scored."""
     import_paths(project, [path.parent])
     image = image_at(project, path)
@@ -103,14 +109,14 @@ def test_what_is_written_about_a_picture_changes_nothing(
     path = make_jpeg(tmp_path / "photos" / "a.jpg", size=size)
     before = scored(project, path)
     encoder = add_encoder(project.store, "lite")
-    embeddings.put(project.store, encoder, [before.id], np.ones((1, 4), np.float32))
+    db.images.embeddings.put(project.store, encoder, [before.id], np.ones((1, 4), np.float32))
     rewrite(path, with_segment(path.read_bytes(), segment))
     assert brief(import_paths(project, [path.parent])) == {"found": 1, "rewritten": 1}
     after = image_at(project, path)
     assert (after.id, after.hand_score, after.state) == (before.id, 7, "fine")
     assert after.content_hash != before.content_hash and after.content_hash is not None
     assert after.size_bytes == path.stat().st_size
-    assert embeddings.missing(project.store, encoder) == []
+    assert db.images.embeddings.missing(project.store, encoder) == []
     assert preview_of(project, after.content_hash, path).is_file()
     assert not preview_path(project, before.content_hash or "").exists()
     assert brief(import_paths(project, [path.parent])) == {"found": 1, "known": 1}
@@ -152,7 +158,7 @@ def test_a_picture_turned_another_way_keeps_its_score_and_is_embedded_anew(
     assert brief(import_paths(project, [path.parent])) == {"found": 1, "turned": 1}
     after = image_at(project, path)
     assert (after.id != before.id, after.hand_score) == (True, 7)
-    assert len(scores.history(project.store, after.id)) == 1
+    assert len(db.scores.hand_scores.history(project.store, after.id)) == 1
 
 
 @pytest.mark.parametrize(
@@ -271,7 +277,7 @@ def test_what_took_its_place_is_offered_the_score(
     expected = {"found": 1, "changed": 1, "replaced": 1}
     assert brief(summary) == expected | ({"near": 1} if near else {})
     assert any("labeler carry-over" in sentence for sentence in summary.sentences())
-    kept = images.get(project.store, before.id)
+    kept = db.images.lookup.get(project.store, before.id)
     assert kept is not None and (kept.hand_score, kept.state) == (7, "missing")
     (offer,) = offers(project)
     assert (offer.old.id, offer.new.id, offer.near) == (before.id, image_at(project, path).id, near)
@@ -337,7 +343,7 @@ def test_a_page_that_was_open_meanwhile_scores_the_same_image(
     assert sent.accepted
     refused = score(project.store, before.id, 3, event_id="other", shown_hash="ab" * 32)
     assert not refused.accepted
-    assert images.find_by_content(project.store, before.content_hash or "") is not None
+    assert db.images.lookup.find_by_content(project.store, before.content_hash or "") is not None
 
 
 def test_a_store_from_before_keeps_what_is_rewritten_before_it_is_imported_again(
@@ -359,7 +365,7 @@ def test_a_store_from_before_takes_no_other_pixels_for_known_ones(
     path = make_jpeg(tmp_path / "photos" / "a.jpg", size=(320, 240))
     before = scored(project, path)
     encoder = add_encoder(project.store, "lite")
-    embeddings.put(project.store, encoder, [before.id], np.ones((1, 4), np.float32))
+    db.images.embeddings.put(project.store, encoder, [before.id], np.ones((1, 4), np.float32))
     forget_pixels(project)
     image = Image.open(path).convert("RGB")
     if change == "brighter":
@@ -373,7 +379,9 @@ def test_a_store_from_before_takes_no_other_pixels_for_known_ones(
     rewrite(path, buffer.getvalue())
     import_paths(project, [path.parent])
     after = image_at(project, path)
-    assert [image_id for image_id, _ in embeddings.missing(project.store, encoder)] == [after.id]
+    assert [image_id for image_id, _ in db.images.embeddings.missing(project.store, encoder)] == [
+        after.id
+    ]
     if (after.fingerprint, after.id) == (before.fingerprint, before.id):
         assert after.hand_score == 7
     else:
@@ -384,10 +392,10 @@ def test_a_store_from_before_takes_no_other_pixels_for_known_ones(
 def test_a_fingerprint_that_is_a_bit_off_is_offered_and_not_kept() -> None:
     """A scene of a store from before: no pixels are known of what the file held."""
     looks: dict[str, Any] = {"width": 320, "height": 240, "format": "JPEG"}
-    pixels = records.Pixels("ab" * 16, b"\1" + bytes(202))
-    now = records.ImportedFile("/a.jpg", 1, 0, 1, pixels=pixels, fingerprint=0b1010, **looks)
+    pixels = db.records.Pixels("ab" * 16, b"\1" + bytes(202))
+    now = db.records.ImportedFile("/a.jpg", 1, 0, 1, pixels=pixels, fingerprint=0b1010, **looks)
     for bits, expected in ((0b1010, "same"), (0b1011, "near"), (~0, "")):
-        then = mock.Mock(spec=records.Image, fingerprint=bits & (2**64 - 1), **looks)
+        then = mock.Mock(spec=db.records.Image, fingerprint=bits & (2**64 - 1), **looks)
         told = likeness(then, None, now)
         assert [name for name in ("same", "turned", "near") if getattr(told, name)] == (
             [expected] if expected else []
@@ -431,5 +439,9 @@ def test_two_images_of_a_store_from_before_that_show_the_same_become_one(
     kept = min(ids)
     for path in (first, other):
         assert image_at(project, path).id == kept
-    assert {row.value for row in scores.history(project.store, kept)} == {4, 8}
-    assert images.count_by_state(project.store) == {"fine": 1, "unreadable": 0, "missing": 0}
+    assert {row.value for row in db.scores.hand_scores.history(project.store, kept)} == {4, 8}
+    assert db.images.lookup.count_by_state(project.store) == {
+        "fine": 1,
+        "unreadable": 0,
+        "missing": 0,
+    }

@@ -22,19 +22,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from db import images, scores
+import db.images.lookup
+import db.importing.files
+import db.scores.events
+import db.scores.hand_scores
 from db.records import Event
-from labeler.cli import labeler
-from labeler.errors import BadInput
-from labeler.exports.kinds import export
-from labeler.exports.plan import Plan
-from labeler.importing import import_paths
-from labeler.labels import label_one
-from labeler.project import Project
-from labeler.score_files.json_lists import read_list
-from labeler.score_files.outcome import LabelSummary
-from labeler.score_files.statements import NotTaken, Reading, read_score
-from labeler.taking import label_from
+from labeler.cli.main import labeler
+from labeler.collection.importing import import_paths
+from labeler.core.errors import BadInput
+from labeler.core.project import Project
+from labeler.exports.datasets.export import export
+from labeler.exports.datasets.plan import Plan
+from labeler.scoring.import_scores import label_from
+from labeler.scoring.label import label_one
+from labeler.scoring.score_files.json_stream import read_list
+from labeler.scoring.score_files.statements import NotTaken, Reading, read_score
+from labeler.scoring.score_files.summary import LabelSummary
 
 NAMES = ("ünï 日本.png", "b c.png", "c.png", "d.png", "e.png", "f.png")
 
@@ -62,8 +65,8 @@ def pictures(made: Path) -> Path:
 
 def scored(project: Project) -> dict[str, float]:
     """The scores that count, by file name."""
-    ids, values = scores.effective(project.store)
-    found = images.by_ids(project.store, ids)
+    ids, values = db.scores.hand_scores.effective(project.store)
+    found = db.images.lookup.by_ids(project.store, ids)
     return {
         Path(image.path).name: value for image, value in zip(found, values.tolist(), strict=True)
     }
@@ -72,11 +75,12 @@ def scored(project: Project) -> dict[str, float]:
 def given_by(project: Project) -> dict[str, dict[str, float]]:
     """By scorer and file name the latest scores."""
     names = {
-        image_id: Path(path).name for path, image_id in images.ids_by_path(project.store).items()
+        image_id: Path(path).name
+        for path, image_id in db.importing.files.ids_by_path(project.store).items()
     }
     return {
         scorer or "": {names[i]: v for i, v in zip(ids.tolist(), values.tolist(), strict=True)}
-        for scorer, (ids, values) in scores.by_scorer(project.store).items()
+        for scorer, (ids, values) in db.scores.hand_scores.by_scorer(project.store).items()
     }
 
 
@@ -224,7 +228,7 @@ def test_a_table_of_any_columns_and_scale(
     assert summary.reasons == {"outside the scale": 1}
     assert "from 1 to 5" in summary.bad[0].problem
     assert given_by(project) == {"ann": {NAMES[0]: 10}, "ben": {NAMES[1]: 0, NAMES[0]: 5}}
-    assert sorted(images.groups(project.store).values()) == ["one", "one"]
+    assert sorted(db.images.lookup.groups(project.store).values()) == ["one", "one"]
     again = label_from(project, file, reading)
     assert (again.taken, again.unchanged) == (0, 3)
 
@@ -487,9 +491,12 @@ def test_annotations_count_in_the_order_in_which_they_were_made(
     early = annotation(2, by=2, created_at="2024-03-01T12:00:00Z")
     label_from(project, studio(tmp_path, task(str(pictures / NAMES[0]), late, early)))
     assert scored(project) == {NAMES[0]: 9}
-    image = images.find_by_path(project.store, str(pictures / NAMES[0]))
+    image = db.images.lookup.find_by_path(project.store, str(pictures / NAMES[0]))
     assert image is not None
-    assert [row.at.year for row in scores.history(project.store, image.id)] == [2024, 2025]
+    assert [row.at.year for row in db.scores.hand_scores.history(project.store, image.id)] == [
+        2024,
+        2025,
+    ]
 
 
 def test_of_several_controls_one_is_named(project: Project, pictures: Path, tmp_path: Path) -> None:
@@ -615,10 +622,10 @@ def told(project: Project, pictures: Path) -> Project:
         (NAMES[2], 6, "ann"),
     ):
         label_one(project, str(pictures / name), score, scorer)
-    known = images.ids_by_path(project.store)
+    known = db.importing.files.ids_by_path(project.store)
     at = datetime(2025, 3, 1, tzinfo=UTC)
     wrong = Event("wrong", "score", known[str(pictures / NAMES[3])], at, value=9, scorer=None)
-    scores.record(project.store, [wrong, Event("oops", "undo", 0, at, undoes="wrong")])
+    db.scores.events.record(project.store, [wrong, Event("oops", "undo", 0, at, undoes="wrong")])
     return project
 
 
@@ -632,10 +639,10 @@ def other(made: Path, tmp_path: Path) -> Iterator[Project]:
 
 
 def histories(project: Project) -> list[tuple[Any, ...]]:
-    ids = sorted(images.ids_by_path(project.store).values())
+    ids = sorted(db.importing.files.ids_by_path(project.store).values())
     return [
         (one.event_id, one.image_id, one.value, one.why, one.scorer, one.at, one.undone_at)
-        for one in scores.histories(project.store, ids)
+        for one in db.scores.hand_scores.histories(project.store, ids)
     ]
 
 
@@ -725,7 +732,7 @@ def test_a_dry_run_says_all_and_changes_nothing(
     assert "--json" in shown
     document = json.loads(call(project, "label", "--from", file, "--dry-run", "--json").stdout)
     assert (document["dry_run"], document["taken"], len(document["refused"])) == (True, 1, 30)
-    assert (scored(project), images.groups(project.store)) == ({}, {})
+    assert (scored(project), db.images.lookup.groups(project.store)) == ({}, {})
 
 
 def test_bad_lines_are_capped_with_a_pointer_to_all(

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from model import scorer as scoring
-from model.head import Head, predict
-from model.scorer import Scorer, evenly, lengths
+from model.heads import inference as scoring
+from model.heads.head import Head, predict
+from model.heads.inference import Scorer, lengths
+from model.sampling import evenly
 from model.threads import shared_out
 
 CPU = torch.device("cpu")

@@ -14,14 +14,16 @@ import pytest
 from collection import START, add_version, make_collection
 from streamlit.testing.v1 import AppTest
 
-import db.images
-import db.scores
+import db.images.lookup
+import db.importing.files
+import db.scores.events
+import db.scores.hand_scores
 from db.records import Event
-from db.rules import Rule, effective_rule
-from labeler.agreement import choose_rule
-from labeler.app import words
-from labeler.app.navigation import page_file
-from labeler.project import Project
+from db.scores.aggregation import Rule, effective_rule
+from labeler.app.widgets import formatting
+from labeler.app.widgets.navigation import page_file
+from labeler.core.project import Project
+from labeler.scoring.agreement import choose_rule
 
 HOSTILE = "![x](http%3a//evil.example/a.png) **bold**"
 
@@ -31,13 +33,13 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]
     """40 images, 30 of them scored by ann, and 12 of those by somebody with a strange name."""
     project = make_collection(tmp_path)
     monkeypatch.setenv("LABELER_PROJECT", str(project.folder))
-    ids = sorted(db.images.ids_by_path(project.store).values())
+    ids = sorted(db.importing.files.ids_by_path(project.store).values())
     for scorer in (HOSTILE, None):
         events = [
             Event(f"{scorer is None}-{i}", "score", i, START, value=7.0, scorer=scorer)
             for i in ids[:12]
         ]
-        assert all(receipt.accepted for receipt in db.scores.record(project.store, events))
+        assert all(receipt.accepted for receipt in db.scores.events.record(project.store, events))
     yield project
     project.close()
 
@@ -76,7 +78,7 @@ def test_who_scored_is_shown_and_whose_scores_count_is_chosen(
     rule = labelled(page.selectbox, "What counts")
     rule.set_value("mean").run()
     assert effective_rule(served.store) == Rule("mean")
-    assert db.scores.effective_of(served.store, [1])[1] == pytest.approx(14 / 3)
+    assert db.scores.hand_scores.effective_of(served.store, [1])[1] == pytest.approx(14 / 3)
 
 
 def test_the_section_stays_away_where_nobody_has_scored(
@@ -97,7 +99,7 @@ def test_every_page_shows_the_fractions_of_a_mean(served: Project, name: str) ->
 
 
 def test_a_mean_is_told_with_two_decimals() -> None:
-    assert [words.score(value) for value in (14 / 3, 7.25, 7.0, 0.0, None)] == [
+    assert [formatting.score(value) for value in (14 / 3, 7.25, 7.0, 0.0, None)] == [
         "4.67",
         "7.25",
         "7",
@@ -107,7 +109,7 @@ def test_a_mean_is_told_with_two_decimals() -> None:
 
 
 def test_a_file_of_scores_is_looked_at_and_then_taken(served: Project, tmp_path: Path) -> None:
-    known = db.images.by_ids(served.store, [39, 40])
+    known = db.images.lookup.by_ids(served.store, [39, 40])
     rows = [f"{known[0].path},1", f"{known[1].path},5", f"{HOSTILE},3", f"{known[0].path},9"]
     file = tmp_path / "stars.csv"
     file.write_text("\n".join(["file,stars", *rows]))
@@ -122,11 +124,11 @@ def test_a_file_of_scores_is_looked_at_and_then_taken(served: Project, tmp_path:
     assert "Would score 2 images" in all_markdown(page)
     assert "outside the scale: 1" in all_markdown(page)
     assert "evil.example" not in all_markdown(page)
-    assert db.scores.effective_of(served.store, [39, 40]) == {}
+    assert db.scores.hand_scores.effective_of(served.store, [39, 40]) == {}
     labelled(page.button, "Take these scores").click().run()
     assert "Scored 2 images" in all_markdown(page)
-    assert db.scores.effective_of(served.store, [39, 40]) == {39: 0.0, 40: 10.0}
-    assert db.scores.history(served.store, 39)[0].scorer == "ben"
+    assert db.scores.hand_scores.effective_of(served.store, [39, 40]) == {39: 0.0, 40: 10.0}
+    assert db.scores.hand_scores.history(served.store, 39)[0].scorer == "ben"
     assert not any(each.label == "Take these scores" for each in page.button)
 
 

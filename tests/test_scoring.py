@@ -11,13 +11,15 @@ from collection import add_version, make_collection
 from hypothesis import given
 from hypothesis import strategies as st
 
-import db.images
-import db.scores
-import db.versions
-from labeler.brackets import BRACKETS
-from labeler.errors import BadInput
-from labeler.project import Project
-from labeler.scoring import (
+import db.images.lookup
+import db.images.sources
+import db.records
+import db.scores.hand_scores
+import db.versions.registry
+from labeler.core.errors import BadInput
+from labeler.core.project import Project
+from labeler.core.scale import BRACKETS
+from labeler.scoring.events import (
     band_of,
     confirmed_score,
     next_images,
@@ -43,8 +45,8 @@ def take(project: Project, **event: Any) -> str | None:
     return receipt.problem
 
 
-def last(project: Project, image_id: int = 20) -> db.scores.HandScore:
-    return db.scores.history(project.store, image_id)[-1]
+def last(project: Project, image_id: int = 20) -> db.records.HandScore:
+    return db.scores.hand_scores.history(project.store, image_id)[-1]
 
 
 @given(st.floats(0, 1), st.floats(0.01, 0.99))
@@ -104,7 +106,7 @@ def test_the_threshold_on_the_screen_decides_what_was_corrected(project: Project
 
 
 def test_the_same_hand_score_again_is_a_confirmation(project: Project) -> None:
-    score = db.images.get(project.store, 3).hand_score
+    score = db.images.lookup.get(project.store, 3).hand_score
     assert take(project, image=3, queue="hand-score", score=score) is None
     assert last(project, 3).why == "confirmation"
     assert take(project, image=3, queue="hand-score", score=9) is None
@@ -149,7 +151,7 @@ def test_a_score_from_the_future_is_from_now(project: Project) -> None:
 )
 def test_malformed_events_are_refused(project: Project, event: dict[str, Any]) -> None:
     assert take(project, **event)
-    assert db.images.get(project.store, 20).hand_score is None
+    assert db.images.lookup.get(project.store, 20).hand_score is None
 
 
 def test_unscored_images_come_in_the_order_asked_for(project: Project) -> None:
@@ -158,7 +160,7 @@ def test_unscored_images_come_in_the_order_asked_for(project: Project) -> None:
     assert [image.id for image in newest] == [24, 23, 22]
     shuffled = next_images(project, "random", limit=50, exclude={13, 14}).images
     assert {image.id for image in shuffled} == set(range(15, 25))
-    source = db.images.sources(project.store)[0].id
+    source = db.images.sources.sources(project.store)[0].id
     assert len(next_images(project, f"source-{source}", limit=50, exclude=()).images) == 12
     assert next_images(project, "source-99", limit=50, exclude=()).images == []
     with pytest.raises(BadInput, match="order"):
@@ -180,7 +182,7 @@ def test_thin_brackets_are_filled_with_what_is_predicted_there(project: Project)
     version = add_version(project, 0.1)
     waiting = next_images(project, "random", limit=50, exclude=()).images
     predicted = predictions_of(project, version, [image.id for image in waiting])
-    counts = db.scores.distribution(project.store)
+    counts = db.scores.hand_scores.distribution(project.store)
     reachable = [
         k
         for k in thinnest_first(counts)

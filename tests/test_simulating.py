@@ -11,12 +11,21 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from labeler.errors import BadInput
-from labeler.simulating import FIGURES, Labelled, Plan, Played, Turn, check, simulate
-from labeler.simulation_report import summary, table
-from labeler.strategies import AT_ONCE, STRATEGIES, Standing, Trained
-from model import mixing, opinion
-from model.ranking import Weighing
+from labeler.core.errors import BadInput
+from labeler.review.simulation.report import summary, table
+from labeler.review.simulation.simulate import (
+    FIGURES,
+    Labelled,
+    Plan,
+    Played,
+    Turn,
+    check,
+    simulate,
+)
+from labeler.review.simulation.strategies import AT_ONCE, STRATEGIES, Standing, Trained
+from model.estimators import kernel_ordinal
+from model.review import bandit
+from model.review.suspicion import Weighing
 
 PLAN = Plan(start=40, rounds=2, batch=10, withhold=0.25, seeds=2, strategies=("review", "random"))
 OPENED = 150  # of 200 images in 40 groups of 5, a quarter of which is withheld
@@ -152,7 +161,7 @@ def standing(
     scores[list(scored)] = list(scored.values())
     rows = list(scored) or [0, len(predictions) - 1]
     given = np.array([scored.get(row, 10.0 * (k % 2)) for k, row in enumerate(rows)])
-    second = opinion.fit(embeddings[rows], given)
+    second = kernel_ordinal.fit(embeddings[rows], given)
     seen = second.see(embeddings)
     said = np.array(predictions, dtype=np.float64)
     return Standing(
@@ -228,7 +237,7 @@ def test_review_deals_a_few_different_ones_by_known_evidence() -> None:
     now = around()
     places, by = STRATEGIES["review"](now, 40)
     assert len(places) == len(set(places.tolist())) == len(by) == AT_ONCE
-    assert set(by) <= set(mixing.PRIORS)
+    assert set(by) <= set(bandit.PRIORS)
     assert len(STRATEGIES["review"](now, 3)[0]) == 3
     now.left = now.left[[3, 20]]
     assert sorted(STRATEGIES["review"](now, 40)[0].tolist()) == [0, 1]
@@ -236,14 +245,14 @@ def test_review_deals_a_few_different_ones_by_known_evidence() -> None:
 
 def test_review_follows_the_evidence_that_found_mistakes() -> None:
     now = around()
-    now.record = [(mixing.SECOND_OPINION, True), (mixing.PREDICTION, False)] * 100
+    now.record = [(bandit.SECOND_OPINION, True), (bandit.PREDICTION, False)] * 100
     places, by = STRATEGIES["review"](now, 4)
-    assert by == [mixing.SECOND_OPINION] * 4
+    assert by == [bandit.SECOND_OPINION] * 4
     # All are predicted to pass, so the suspicious ones are among those scored 1.
     assert (now.left[places] >= 30).all()
-    now.record = [(mixing.SECOND_OPINION, False), (mixing.PREDICTION, True)] * 100
+    now.record = [(bandit.SECOND_OPINION, False), (bandit.PREDICTION, True)] * 100
     places, by = STRATEGIES["review"](now, 4)
-    assert by == [mixing.PREDICTION] * 4
+    assert by == [bandit.PREDICTION] * 4
     # Nearest to the threshold is the lowest prediction.
     assert 0 in places
     assert (now.left[places] < 30).all()

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import torch
 
-from model.head import Head
-from model.single_steps import STRETCH, SingleSteps
+from model.heads.head import Head
+from model.training.rank1_adamw import STRETCH, SingleSteps
 
 STEPS, RATE = 160, 1e-5
 

@@ -15,15 +15,17 @@ import pytest
 from collection import add_version, draw_pictures, make_collection
 from store_rows import score
 
-import db.images
-import db.tags
-import db.versions
+import db.images.tags
+import db.importing.files
+import db.scores.queues
+import db.versions.predictions
+import db.versions.registry
 from db.records import Predictions
-from labeler.errors import BadInput, LabelerError
-from labeler.importing import import_paths
-from labeler.project import Project
-from labeler.slices import slice_report
-from model.slicing import FEWEST, grouped_mean, slices
+from labeler.collection.importing import import_paths
+from labeler.core.errors import BadInput, LabelerError
+from labeler.core.project import Project
+from labeler.versions.evaluation.slices import slice_report
+from model.evaluation.slices import FEWEST, grouped_mean, slices
 
 
 def test_the_interval_of_a_mean_is_students() -> None:
@@ -109,11 +111,11 @@ def test_a_biased_source_leads_and_is_told_with_its_count(project: Project) -> N
 
 def test_tags_are_slices_once_enough_images_carry_them(project: Project) -> None:
     assert "No tag has" in slice_report(project, "tag").sentences()[0]
-    ids = sorted(db.images.ids_by_path(project.store).values())
+    ids = sorted(db.importing.files.ids_by_path(project.store).values())
     tags = {i: ["comic"] if n >= 30 else ["plain"] for n, i in enumerate(ids)}
     tags[ids[0]] = ["plain", "a caption that only this image has"]
-    db.tags.put(project.store, db.tags.TABLE, tags)
-    db.tags.put(project.store, db.tags.BESIDE, {ids[0]: ["plain"]})
+    db.images.tags.put(project.store, db.images.tags.TABLE, tags)
+    db.images.tags.put(project.store, db.images.tags.BESIDE, {ids[0]: ["plain"]})
     report = slice_report(project, "tag")
     assert {one.name: one.images for one in report.slices} == {"comic": 30, "plain": 30}
     assert report.slices[0].name == "comic"
@@ -122,13 +124,13 @@ def test_tags_are_slices_once_enough_images_carry_them(project: Project) -> None
 def test_what_a_review_picked_since_the_training_does_not_count(project: Project) -> None:
     draw_pictures(project.folder.parent / "new", 95)
     import_paths(project, [project.folder.parent / "new"], source="new", workers=1)
-    version = db.versions.active(project.store)
+    version = db.versions.registry.active(project.store)
     assert version is not None
-    waiting = [i.id for i in db.images.unscored(project.store, order="newest", limit=200)]
+    waiting = [i.id for i in db.scores.queues.unscored(project.store, order="newest", limit=200)]
     wrong = Predictions(np.array(waiting), np.full(len(waiting), 0.9, np.float32))
-    db.versions.put_predictions(project.store, version.id, wrong)
+    db.versions.predictions.put_predictions(project.store, version.id, wrong)
     before = slice_report(project, "source").judged
-    drawn = db.images.unscored(project.store, order="random", limit=1)[0].id
+    drawn = db.scores.queues.unscored(project.store, order="random", limit=1)[0].id
     for image_id in [i for i in waiting if i != drawn]:
         score(project.store, image_id, 1, queue="false-positive", event_id=f"r-{image_id}")
     assert slice_report(project, "source").judged == before

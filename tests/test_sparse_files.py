@@ -18,22 +18,23 @@ from click.testing import CliRunner
 from mutations import saved
 from pictures import jpeg_bytes
 
-from labeler import formats, pictures
-from labeler.archives import look_into
-from labeler.cli import labeler
-from labeler.copying import Destination, copy_images
-from labeler.embedding_files import Unusable
-from labeler.errors import UnreadableImage
-from labeler.export_writer import fingerprint
-from labeler.fingerprints import content_hash
-from labeler.importing import import_paths
-from labeler.npy_files import read_header
-from labeler.originals import open_known
-from labeler.pictures import open_picture, open_regular
-from labeler.predicting import PredictedImage
-from labeler.previews import passing, preview_of, thumbnail_of
-from labeler.project import Project
-from model.bounded_files import TooLarge, open_plain
+from labeler.cli.main import labeler
+from labeler.collection.importing import import_paths
+from labeler.collection.originals import open_known
+from labeler.collection.previews import passing, preview_of, thumbnail_of
+from labeler.core.archives import opening
+from labeler.core.archives.archives import look_into
+from labeler.core.archives.opening import open_picture, open_regular
+from labeler.core.errors import UnreadableImage
+from labeler.core.files.export_writer import fingerprint
+from labeler.core.project import Project
+from labeler.embedding.files.find import Unusable
+from labeler.embedding.files.npy import read_header
+from labeler.prediction.copy_images import Destination, copy_images
+from labeler.prediction.predict_files import PredictedImage
+from model.files.bounded import TooLarge, open_plain
+from model.images import formats
+from model.images.hashing import content_hash
 
 SIZE = 600 << 20
 
@@ -89,7 +90,7 @@ def test_a_picture_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.Monkey
     path = tmp_path / "a.jpg"
     path.write_bytes(jpeg_bytes())
     open_picture(path)
-    monkeypatch.setattr(pictures, "MOST_BYTES", path.stat().st_size)
+    monkeypatch.setattr(opening, "MOST_BYTES", path.stat().st_size)
     open_picture(path)
     path.write_bytes(jpeg_bytes() + b"!")
     with pytest.raises(UnreadableImage, match=r"larger than [\d,]+ bytes"):

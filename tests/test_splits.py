@@ -11,16 +11,16 @@ from exported import embed, image_ids, make_exported, score
 from pictures import make_jpeg
 from PIL import Image
 
-import db.images
-from labeler.collection import images_now
-from labeler.errors import BadInput
-from labeler.exports import families
-from labeler.exports.families import oldest_relatives
-from labeler.exports.plan import Plan
-from labeler.exports.rows import dataset_of
-from labeler.exports.splits import SPLITS, Shares, read_shares, splits_of
-from labeler.importing import import_paths
-from labeler.project import Project
+import db.images.lookup
+from labeler.collection.arrays import images_now
+from labeler.collection.importing import import_paths
+from labeler.core.errors import BadInput
+from labeler.core.project import Project
+from labeler.exports.datasets import split_groups
+from labeler.exports.datasets.plan import Plan
+from labeler.exports.datasets.rows import dataset_of
+from labeler.exports.datasets.split_groups import oldest_relatives
+from labeler.exports.datasets.splits import SPLITS, Shares, read_shares, splits_of
 
 THIRDS = Plan(split="34:33:33")
 
@@ -97,9 +97,10 @@ def test_a_group_and_near_duplicates_stay_together(project: Project, tmp_path: P
     twins = [each for each in image_ids(project) if each not in ids]
     drawn = splits(project)
     originals = {
-        Path(image.path).name: image.id for image in db.images.by_ids(project.store, ids[:20])
+        Path(image.path).name: image.id
+        for image in db.images.lookup.by_ids(project.store, ids[:20])
     }
-    for image in db.images.by_ids(project.store, twins):
+    for image in db.images.lookup.by_ids(project.store, twins):
         original = originals[f"00{Path(image.path).stem}.jpg"]
         assert drawn[image.id] == drawn[original]
     for seed in range(5):
@@ -127,7 +128,7 @@ def test_hashes_are_found_near_as_if_all_were_compared() -> None:
             np.uint64(1) << flipped, initial=np.uint64(0)
         )
     hashes[:3] = 0, 1, np.uint64((1 << 64) - 1)  # nearly plain: near to nothing
-    found = {tuple(sorted(pair)) for pair in families._near_hashes(hashes).tolist()}
+    found = {tuple(sorted(pair)) for pair in split_groups._near_hashes(hashes).tolist()}
     bits = np.bitwise_count(hashes)
     telling = (bits >= 6) & (bits <= 58)
     apart = np.bitwise_count(hashes[:, None] ^ hashes[None, :])

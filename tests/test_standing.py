@@ -16,12 +16,12 @@ import pytest
 from pictures import make_halves, with_orientation
 from PIL import Image, ImageOps
 
-from db import images
-from labeler.app.pictures import _full
-from labeler.importing import import_paths
-from labeler.pictures import open_picture
-from labeler.previews import preview_of
-from labeler.project import Project
+import db.images.lookup
+from labeler.app.routes.images import _full
+from labeler.collection.importing import import_paths
+from labeler.collection.previews import preview_of
+from labeler.core.archives.opening import open_picture
+from labeler.core.project import Project
 
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
@@ -83,7 +83,7 @@ def as_a_browser(data: bytes) -> Image.Image:
 def test_full_size_stands_as_the_preview(project: Project, tmp_path: Path, name: str) -> None:
     path = make_halves(tmp_path / "photos" / name, **SAVED[name])
     import_paths(project, [path.parent])
-    image = images.find_by_path(project.store, str(path))
+    image = db.images.lookup.find_by_path(project.store, str(path))
     assert image is not None and image.content_hash is not None
     full = as_a_browser(_full(image).body)
     preview = Image.open(preview_of(project, image.content_hash, path)).convert("RGB")

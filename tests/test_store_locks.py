@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 from pictures import make_jpeg
 
-from labeler.errors import UnreadableImage
-from labeler.importing import import_paths
-from labeler.pictures import open_regular
-from labeler.project import STORE_FILES, Project
+from labeler.collection.importing import import_paths
+from labeler.core.archives.opening import open_regular
+from labeler.core.errors import UnreadableImage
+from labeler.core.project import STORE_FILES, Project
 
 OPENED_AND_CLOSED = """
 import sys
 from pathlib import Path
-from db.store import Store
+from db.store.store import Store
 Store.open(Path(sys.argv[1])).close()
 """
 

@@ -15,16 +15,16 @@ import pytest
 from click.testing import CliRunner
 from store_rows import add_images, new_store, score
 
-from db.backups import problems_of
-from db.connecting import connect
 from db.errors import StoreError
-from db.migrations import HEAD
-from db.migrations.known import KNOWN
-from db.store import Store
-from db.strangers import described, schema_of, strange
-from labeler.cli import labeler
-from labeler.doctor import examine
-from labeler.project import STORE_FILE, Project
+from db.store.connect import connect
+from db.store.migrations import HEAD
+from db.store.migrations.known import KNOWN
+from db.store.schema_check import described, schema_of, strange
+from db.store.snapshot import problems_of
+from db.store.store import Store
+from labeler.cli.main import labeler
+from labeler.core.project import STORE_FILE, Project
+from labeler.maintenance.doctor import examine
 
 ASSETS = Path(__file__).parent / "assets"
 FIXTURES = sorted(ASSETS.glob("store-*.sqlite"))
@@ -77,7 +77,7 @@ def run(folder: Path, *words: str) -> tuple[int, str]:
 
 
 def test_the_schema_of_every_revision_is_known_word_by_word(tmp_path: Path) -> None:
-    """A new revision needs its entry in db/migrations/known.py: what this prints."""
+    """A new revision needs its entry in db/store/migrations/known.py: what this prints."""
     with new_store(tmp_path) as store, closing(connect(store.path)) as connection:
         now = described(connection)
     former = schema_of(next(each for each in reversed(KNOWN) if each < HEAD))
@@ -215,7 +215,7 @@ def test_a_file_whose_pages_lead_in_circles_comes_to_an_end(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pages of pages of the same page: a million times a million rows in a few kilobytes."""
-    monkeypatch.setattr("db.connecting._STEPS", 2_000_000)
+    monkeypatch.setattr("db.store.connect._STEPS", 2_000_000)
     path = folder / STORE_FILE
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")

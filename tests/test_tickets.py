@@ -15,10 +15,10 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
-from labeler import launching
-from labeler.app.connections import TABLES, are_told, owner
-from labeler.app.security import guarded
-from labeler.app.tickets import SECONDS, Ticket
+from labeler.app.security.connections import TABLES, are_told, owner
+from labeler.app.security.request_guards import guarded
+from labeler.app.security.tickets import SECONDS, Ticket
+from labeler.app.server import launch
 
 TOKEN = "a token of sixteen or more"
 HOME = "http://127.0.0.1:8501"
@@ -95,7 +95,7 @@ def test_the_browser_comes_in_with_it_and_the_token_is_not_in_its_address(mine: 
         await PlainTextResponse("inside")(scope, receive, send)
 
     ticket = Ticket(connections=[mine])
-    first = launching.for_the_browser(HOME, TOKEN, ticket)
+    first = launch.for_the_browser(HOME, TOKEN, ticket)
     assert TOKEN.replace(" ", "%20") not in first and TOKEN not in first
     app = guarded(inside, ["127.0.0.1"], TOKEN, ticket=ticket)
     stranger = TestClient(app, HOME, client=("127.0.0.1", 9))
@@ -117,5 +117,5 @@ def test_the_browser_comes_in_with_it_and_the_token_is_not_in_its_address(mine: 
 
 def test_where_nobody_tells_the_address_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    assert launching.for_the_browser(HOME, TOKEN, None) == HOME
-    assert launching.for_the_browser(HOME, None, None) == HOME
+    assert launch.for_the_browser(HOME, TOKEN, None) == HOME
+    assert launch.for_the_browser(HOME, None, None) == HOME

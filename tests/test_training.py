@@ -13,22 +13,25 @@ import pytest
 from collection import START, WIDTH, draw_pictures, give_scores, make_collection
 from PIL import Image
 
-import db.embeddings
-import db.images
-import db.rounds
-import db.scores
-import db.versions
+import db.images.embeddings
+import db.images.lookup
+import db.importing.files
+import db.scores.events
+import db.scores.hand_scores
+import db.versions.predictions
+import db.versions.registry
+import db.versions.rounds
 from db.records import Event, Version
-from labeler.errors import NotEnoughScores, Stopped
-from labeler.importing import import_paths
-from labeler.predicting import predict_stored
-from labeler.predictors import load_version, score_embeddings
-from labeler.project import Project
-from labeler.training import train
+from labeler.collection.importing import import_paths
+from labeler.core.errors import NotEnoughScores, Stopped
+from labeler.core.project import Project
+from labeler.prediction.predict_files import predict_stored
+from labeler.versions.inference import load_version, score_embeddings
+from labeler.versions.train import train
 from model.errors import ModelError
-from model.head_files import load_head
-from model.original import Original
-from model.quick import Quick
+from model.heads.head_files import load_head
+from model.training.original import Original
+from model.training.quick import Quick
 
 TINY = Quick(steps=6, features=8, hidden=64)
 
@@ -49,7 +52,7 @@ def scored_only(folder: Path, count: int) -> Project:
 
 
 def ids_of(project: Project) -> list[int]:
-    return sorted(db.images.ids_by_path(project.store).values())
+    return sorted(db.importing.files.ids_by_path(project.store).values())
 
 
 def model_files(project: Project) -> list[str]:
@@ -58,14 +61,14 @@ def model_files(project: Project) -> list[str]:
 
 def test_a_version_has_all_that_belongs_to_it(project: Project) -> None:
     version = train(project, recipe=TINY, note="the first")
-    assert db.versions.active(project.store) == version
+    assert db.versions.registry.active(project.store) == version
     assert (version.name, version.parent, version.recipe) == ("v1.0", None, "quick")
     assert (version.note, version.scored_count, version.threshold) == ("the first", 30, 0.5)
     assert version.settings == TINY.settings() | {"seed": 0}
-    ids, values = db.versions.trained_on(project.store, version.id)
-    now = db.scores.effective(project.store)
+    ids, values = db.versions.predictions.trained_on(project.store, version.id)
+    now = db.scores.hand_scores.effective(project.store)
     assert dict(zip(ids, values, strict=True)) == dict(zip(*now, strict=True))
-    unseen = db.versions.out_of_fold(project.store, version.id)
+    unseen = db.versions.predictions.out_of_fold(project.store, version.id)
     assert unseen.image_ids.tolist() == sorted(ids.tolist())
     assert unseen.exceed is not None
     assert unseen.exceed.shape == (30, 10)
@@ -74,8 +77,8 @@ def test_a_version_has_all_that_belongs_to_it(project: Project) -> None:
 
 def test_metrics_are_of_the_out_of_fold_predictions(project: Project) -> None:
     version = train(project, recipe=TINY)
-    unseen = db.versions.out_of_fold(project.store, version.id)
-    truth = dict(zip(*db.scores.effective(project.store), strict=True))
+    unseen = db.versions.predictions.out_of_fold(project.store, version.id)
+    truth = dict(zip(*db.scores.hand_scores.effective(project.store), strict=True))
     errors = [
         abs(said - truth[image_id] / 10)
         for image_id, said in zip(unseen.image_ids.tolist(), unseen.scores.tolist(), strict=True)
@@ -99,10 +102,10 @@ def test_metrics_are_of_the_out_of_fold_predictions(project: Project) -> None:
 def test_every_embedded_image_is_predicted_and_files_agree(project: Project) -> None:
     version = train(project, recipe=TINY)
     assert model_files(project) == ["v1.0.config.json", "v1.0.opinion.npz", "v1.0.safetensors"]
-    record = db.embeddings.encoder(project.store, project.encoder)
+    record = db.images.embeddings.encoder(project.store, project.encoder)
     assert record is not None
-    ids, vectors = db.embeddings.get(project.store, record.id, ids_of(project))
-    kept = db.versions.predictions(project.store, version.id)
+    ids, vectors = db.images.embeddings.get(project.store, record.id, ids_of(project))
+    kept = db.versions.predictions.predictions(project.store, version.id)
     assert kept.image_ids.tolist() == ids.tolist()
     np.testing.assert_allclose(kept.scores, score_embeddings(project, version, vectors), atol=1e-6)
     assert kept.exceed is not None
@@ -120,7 +123,7 @@ def test_the_next_version_has_a_parent_and_the_old_can_still_predict(project: Pr
     give_more(project, ids_of(project)[30:], 8.0)
     second = train(project, recipe=TINY)
     assert (second.name, second.parent, second.scored_count) == ("v1.1", "v1.0", 40)
-    assert [each.active for each in db.versions.history(project.store)] == [False, True]
+    assert [each.active for each in db.versions.registry.history(project.store)] == [False, True]
     vectors = np.eye(WIDTH, dtype=np.float32)
     before, after = (score_embeddings(project, each, vectors) for each in (first, second))
     assert np.abs(before - after).max() > 1e-4
@@ -128,7 +131,7 @@ def test_the_next_version_has_a_parent_and_the_old_can_still_predict(project: Pr
 
 def give_more(project: Project, ids: list[int], value: float) -> None:
     events = [Event(f"more-{i}-{value}", "score", i, START, value=value, scorer="ann") for i in ids]
-    assert all(receipt.accepted for receipt in db.scores.record(project.store, events))
+    assert all(receipt.accepted for receipt in db.scores.events.record(project.store, events))
 
 
 def test_phases_are_told_with_done_and_total_and_the_curve_grows(project: Project) -> None:
@@ -156,7 +159,7 @@ def test_stopping_leaves_no_half_version(project: Project, phase: str) -> None:
 
     with pytest.raises(Stopped):
         train(project, recipe=TINY, progress=stop)
-    assert db.versions.history(project.store) == []
+    assert db.versions.registry.history(project.store) == []
     assert model_files(project) == []
 
 
@@ -164,7 +167,7 @@ def test_a_version_that_cannot_be_kept_leaves_no_files(project: Project) -> None
     (project.models / "v1.0.opinion.npz").mkdir()
     with pytest.raises(OSError, match="opinion"):
         train(project, recipe=TINY)
-    assert db.versions.history(project.store) == []
+    assert db.versions.registry.history(project.store) == []
     assert model_files(project) == ["v1.0.opinion.npz"]
 
 
@@ -175,30 +178,30 @@ def test_stopped_while_predicting_the_version_stays_and_goes_on(project: Project
 
     with pytest.raises(Stopped):
         train(project, recipe=TINY, progress=stop)
-    version = db.versions.active(project.store)
+    version = db.versions.registry.active(project.store)
     assert version is not None
-    assert len(db.versions.predictions(project.store, version.id)) == 0
+    assert len(db.versions.predictions.predictions(project.store, version.id)) == 0
     assert predict_stored(project, version) == 40
     assert predict_stored(project, version) == 0
 
 
 def test_a_later_version_takes_over_when_it_has_predicted_all(project: Project) -> None:
     first = train(project, recipe=TINY)
-    db.rounds.open_round(project.store, first.id, project.threshold)
+    db.versions.rounds.open_round(project.store, first.id, project.threshold)
     seen: list[Version | None] = []
 
     def look(done: int, total: int, what: str) -> None:
         if what == "predicting":
-            seen.append(db.versions.active(project.store))
-            db.rounds.open_round(project.store, first.id, project.threshold)
+            seen.append(db.versions.registry.active(project.store))
+            db.versions.rounds.open_round(project.store, first.id, project.threshold)
 
     second = train(project, recipe=TINY, progress=look)
     assert seen
     assert all(version == first for version in seen), "half of the predictions are shown"
-    assert db.versions.active(project.store) == second
-    assert len(db.versions.predictions(project.store, second.id)) == 40
+    assert db.versions.registry.active(project.store) == second
+    assert len(db.versions.predictions.predictions(project.store, second.id)) == 40
     # What is answered while it predicts is of a round that it has not come of.
-    leads_to = [one.to_version for one in db.rounds.history(project.store)]
+    leads_to = [one.to_version for one in db.versions.rounds.history(project.store)]
     assert leads_to == [second.name, None]
 
 
@@ -216,19 +219,19 @@ def test_one_score_for_all_is_refused(project: Project) -> None:
 
 
 def test_one_group_is_refused(project: Project) -> None:
-    db.images.set_groups(project.store, dict.fromkeys(ids_of(project), "one document"))
+    db.images.lookup.set_groups(project.store, dict.fromkeys(ids_of(project), "one document"))
     with pytest.raises(NotEnoughScores, match="one group"):
         train(project, recipe=TINY)
 
 
 def test_groups_and_near_duplicates_stay_in_one_fold(project: Project) -> None:
     ids = ids_of(project)
-    db.images.set_groups(project.store, {ids[0]: "a", ids[15]: "a"})
-    record = db.embeddings.encoder(project.store, project.encoder)
+    db.images.lookup.set_groups(project.store, {ids[0]: "a", ids[15]: "a"})
+    record = db.images.embeddings.encoder(project.store, project.encoder)
     assert record is not None
-    _, vectors = db.embeddings.get(project.store, record.id, [ids[4]])
-    db.embeddings.put(project.store, record.id, [ids[29]], vectors * 1.5)
-    unseen = db.versions.out_of_fold(project.store, train(project, recipe=TINY).id)
+    _, vectors = db.images.embeddings.get(project.store, record.id, [ids[4]])
+    db.images.embeddings.put(project.store, record.id, [ids[29]], vectors * 1.5)
+    unseen = db.versions.predictions.out_of_fold(project.store, train(project, recipe=TINY).id)
     assert unseen.folds is not None
     fold = dict(zip(unseen.image_ids.tolist(), unseen.folds.tolist(), strict=True))
     assert fold[ids[0]] == fold[ids[15]]
@@ -238,8 +241,8 @@ def test_groups_and_near_duplicates_stay_in_one_fold(project: Project) -> None:
 def test_the_threshold_of_the_project_is_the_versions(project: Project) -> None:
     project.set_threshold(0.7)
     version = train(project, recipe=TINY)
-    unseen = db.versions.out_of_fold(project.store, version.id)
-    truth = dict(zip(*db.scores.effective(project.store), strict=True))
+    unseen = db.versions.predictions.out_of_fold(project.store, version.id)
+    truth = dict(zip(*db.scores.hand_scores.effective(project.store), strict=True))
     wrong = sum(
         said >= 0.7 > truth[image_id] / 10 + 1e-9
         for image_id, said in zip(unseen.image_ids.tolist(), unseen.scores.tolist(), strict=True)
@@ -272,7 +275,7 @@ def test_missing_embeddings_of_scored_images_come_first(tmp_path: Path) -> None:
     )
     assert version.scored_count == 22
     assert phases.index("training") > 0
-    assert len(db.versions.predictions(project.store, version.id)) == 22
+    assert len(db.versions.predictions.predictions(project.store, version.id)) == 22
     project.close()
 
 
@@ -280,7 +283,7 @@ def test_the_original_recipe_makes_a_version_too(project: Project) -> None:
     version = train(project, recipe=Original(steps=40, hidden=24))
     assert version.recipe == "original"
     assert (version.settings["steps"], version.settings["hidden"]) == (40, 24)
-    unseen = db.versions.out_of_fold(project.store, version.id)
+    unseen = db.versions.predictions.out_of_fold(project.store, version.id)
     assert len(np.unique(unseen.folds)) == 3
 
 

@@ -21,19 +21,20 @@ from collection import copied
 from PIL import Image
 from shades import Brightness, draw_shades
 
-import db.images
-from db import scores
+import db.images.lookup
+import db.importing.files
+import db.scores.events
 from db.records import Event
-from labeler import adding
-from labeler.errors import BadInput
-from labeler.importing import import_paths
-from labeler.messages import receive, send
-from labeler.predicting import predict_paths
-from labeler.project import Project
-from labeler.training import train
-from labeler.try_worker import serve
-from labeler.trying import MOST_BYTES, Trial, Tryer
-from model.quick import Quick
+from labeler.collection import uploads
+from labeler.collection.importing import import_paths
+from labeler.core.errors import BadInput
+from labeler.core.project import Project
+from labeler.prediction.inference_worker.client import MOST_BYTES, Trial, Tryer
+from labeler.prediction.inference_worker.protocol import receive, send
+from labeler.prediction.inference_worker.worker import serve
+from labeler.prediction.predict_files import predict_paths
+from labeler.versions.train import train
+from model.training.quick import Quick
 
 PICTURES = 30
 LONG = 600.0
@@ -45,13 +46,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = Project.create(folder / "project", encoder="lite")
     paths = draw_shades(folder / "pictures", PICTURES)
     import_paths(project, [folder / "pictures"], workers=1)
-    ids = db.images.ids_by_path(project.store)
+    ids = db.importing.files.ids_by_path(project.store)
     at = datetime(2025, 3, 1, 12, tzinfo=UTC)
     events = [
         Event(f"e{n}", "score", ids[str(path)], at, value=float(round(n * 10 / PICTURES)))
         for n, path in enumerate(paths)
     ]
-    scores.record(project.store, events)
+    db.scores.events.record(project.store, events)
     for steps in (12, 3):
         train(project, encoder=Brightness(), recipe=Quick(steps, features=8, hidden=64, folds=2))
     project.close()
@@ -143,7 +144,7 @@ def test_a_dropped_picture_is_told_what_predicting_says_of_it(
         assert found["prediction"] == pytest.approx(said.prediction, abs=1e-4)
         assert found["version"] == trial.version
         assert 0 < found["chance"] < 1
-        known = db.images.find_by_path(project.store, str(path))
+        known = db.images.lookup.find_by_path(project.store, str(path))
         assert known is not None
         assert found["content_hash"] == known.content_hash
         assert found["near"][0] == [known.id, pytest.approx(1.0, abs=1e-4)]
@@ -286,12 +287,12 @@ def test_messages_arrive_whole_or_not_at_all() -> None:
 def test_a_name_from_a_browser_becomes_a_file_of_the_project(
     name: str, form: str, kept: str
 ) -> None:
-    assert adding.file_name(name, form) == kept
+    assert uploads.file_name(name, form) == kept
 
 
 def test_an_added_picture_replaces_none_and_is_kept_once(project: Project) -> None:
     one, other = picture(10), picture(200)
-    places = [adding.keep(project, "a.png", "PNG", data) for data in (one, other, one, other)]
+    places = [uploads.keep(project, "a.png", "PNG", data) for data in (one, other, one, other)]
     assert [place.name for place in places] == ["a.png", "a-2.png", "a.png", "a-2.png"]
     assert places[0].parent == project.folder / "added"
     assert (places[0].read_bytes(), places[1].read_bytes()) == (one, other)

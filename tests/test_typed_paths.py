@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 from collection import draw_pictures
 
-from labeler.app.export_places import checked
-from labeler.app.folders import look
-from labeler.cli import labeler
-from labeler.errors import BadInput
-from labeler.typed_paths import typed_path
+from labeler.app.sections.export_targets import checked
+from labeler.app.widgets.path_input import look
+from labeler.cli.main import labeler
+from labeler.core.errors import BadInput
+from labeler.core.files.typed_paths import typed_path
 
 
 @pytest.fixture

@@ -17,12 +17,18 @@ import pytest
 from filled_store import write
 from store_rows import score
 
-import db.health
-from db import images, rounds, runs, scores, tags, versions
+import db.images.lookup
+import db.images.tags
+import db.jobs
+import db.repair.consistency
+import db.scores.hand_scores
+import db.versions.predictions
+import db.versions.registry
+import db.versions.rounds
 from db.errors import StoreError
-from db.migrating import SCRIPTS
-from db.migrations import HEAD
-from db.store import Store
+from db.store.migrate import SCRIPTS
+from db.store.migrations import HEAD
+from db.store.store import Store
 
 ASSETS = Path(__file__).parent / "assets"
 FIXTURES = sorted(ASSETS.glob("store-*.sqlite"))
@@ -69,7 +75,10 @@ def test_all_data_is_there_after_the_upgrade_and_the_old_store_beside_it(
     before = tables_of(path)
     assert all(before[name][1] for name in ("images", "hand_scores", "skips", "embeddings"))
     with closing(Store.open(path)) as store:
-        found = {each.name: db.health.find(store, each) for each in db.health.AILMENTS}
+        found = {
+            each.name: db.repair.consistency.find(store, each)
+            for each in db.repair.consistency.AILMENTS
+        }
         assert not any(found.values()), found
         everything_can_be_read(store)
     assert tables_of(path, like=before) == before
@@ -89,15 +98,15 @@ def everything_can_be_read(store: Store) -> None:
     """And scored: the queries of today understand what was written then."""
     with store.reading() as session:
         ids = [row[0] for row in session.connection().exec_driver_sql("SELECT id FROM images")]
-    assert len(images.by_ids(store, ids)) == len(ids)
-    assert scores.histories(store, ids)
-    for version in versions.history(store):
-        versions.predictions(store, version.id)
-        versions.out_of_fold(store, version.id)
-    assert rounds.history(store)
-    assert runs.latest(store, "train")
+    assert len(db.images.lookup.by_ids(store, ids)) == len(ids)
+    assert db.scores.hand_scores.histories(store, ids)
+    for version in db.versions.registry.history(store):
+        db.versions.predictions.predictions(store, version.id)
+        db.versions.predictions.out_of_fold(store, version.id)
+    assert db.versions.rounds.history(store)
+    assert db.jobs.latest(store, "train")
     for image_id in ids:
-        tags.of_image(store, image_id)
+        db.images.tags.of_image(store, image_id)
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=revision_of)
@@ -105,10 +114,10 @@ def test_an_upgraded_store_goes_on(fixture: Path, tmp_path: Path) -> None:
     path = tmp_path / "labeler.sqlite"
     shutil.copy(fixture, path)
     with closing(Store.open(path)) as store:
-        before = len(scores.history(store, 2))
+        before = len(db.scores.hand_scores.history(store, 2))
         assert score(store, 2, 4, event_id="after the upgrade").accepted
-        assert len(scores.history(store, 2)) == before + 1
-        assert not db.health.find(store, db.health.AILMENTS[-1])
+        assert len(db.scores.hand_scores.history(store, 2)) == before + 1
+        assert not db.repair.consistency.find(store, db.repair.consistency.AILMENTS[-1])
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=revision_of)

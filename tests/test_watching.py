@@ -16,11 +16,13 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
-import db.runs
-from labeler.app.navigation import page_file
-from labeler.app.serving import current_project, middleware, routes
-from labeler.project import Project
-from labeler.trying import MOST_BYTES, tryer
+import db.jobs
+from labeler.app.project import current_project
+from labeler.app.routes.json_api import routes
+from labeler.app.security.request_guards import middleware
+from labeler.app.widgets.navigation import page_file
+from labeler.core.project import Project
+from labeler.prediction.inference_worker.client import MOST_BYTES, tryer
 
 HOST = "http://127.0.0.1:8501"
 OURS = {"X-Labeler": "1", "Origin": HOST}
@@ -53,34 +55,34 @@ def told(client: TestClient, what: str, **query: Any) -> dict[str, Any]:
 
 
 def test_a_run_is_told_until_it_ends(client: TestClient, project: Project) -> None:
-    run, _ = db.runs.start(project.store, "import", {})
+    run, _ = db.jobs.start(project.store, "import", {})
     curve = [{"step": 1, "train": 0.5}, {"step": 2, "train": 0.25}]
-    db.runs.beat(project.store, run.id, 3, 12, "importing", curve=curve)
+    db.jobs.beat(project.store, run.id, 3, 12, "importing", curve=curve)
     seen = told(client, "run", kind="import", run=run.id)
     assert seen["title"] == "Importing"
     assert seen["line"] == "importing: 3 of 12, then embedding and predicting"
     assert (seen["share"], seen["fine"], seen["ended"]) == (0.25, 5, False)
     assert seen["curve"] == curve
-    db.runs.finish(project.store, run.id, "done", "Found 12.")
+    db.jobs.finish(project.store, run.id, "done", "Found 12.")
     assert told(client, "run", kind="import", run=run.id) == {"ended": True}
 
 
 def test_another_run_of_the_kind_is_not_the_watched_one(
     client: TestClient, project: Project
 ) -> None:
-    first, _ = db.runs.start(project.store, "train", {})
-    db.runs.finish(project.store, first.id, "done")
-    second, _ = db.runs.start(project.store, "train", {})
+    first, _ = db.jobs.start(project.store, "train", {})
+    db.jobs.finish(project.store, first.id, "done")
+    second, _ = db.jobs.start(project.store, "train", {})
     assert told(client, "run", kind="train", run=first.id) == {"ended": True}
     assert not told(client, "run", kind="train", run=second.id)["ended"]
 
 
 def test_a_run_can_be_stopped_by_its_own_number(client: TestClient, project: Project) -> None:
-    run, _ = db.runs.start(project.store, "train", {})
+    run, _ = db.jobs.start(project.store, "train", {})
     assert client.post(f"/api/runs/{run.id}/stop", json={}).status_code == 403  # no page of ours
-    assert not db.runs.get(project.store, run.id).stop_requested
+    assert not db.jobs.get(project.store, run.id).stop_requested
     assert client.post(f"/api/runs/{run.id}/stop", json={}, headers=OURS).status_code == 200
-    assert db.runs.get(project.store, run.id).stop_requested
+    assert db.jobs.get(project.store, run.id).stop_requested
     assert told(client, "run", kind="train", run=run.id)["stopping"]
     assert client.post("/api/runs/99/stop", json={}, headers=OURS).status_code == 404
 
@@ -89,9 +91,9 @@ def test_the_form_hears_of_an_import_that_begins_elsewhere(
     client: TestClient, project: Project
 ) -> None:
     assert not told(client, "begun", after=0)["ended"]
-    run, _ = db.runs.start(project.store, "import", {})
+    run, _ = db.jobs.start(project.store, "import", {})
     assert told(client, "begun", after=0)["ended"]
-    db.runs.finish(project.store, run.id, "done")
+    db.jobs.finish(project.store, run.id, "done")
     assert told(client, "begun", after=0)["ended"], "it was over before anybody looked"
     assert not told(client, "begun", after=run.id)["ended"]
 
@@ -130,11 +132,11 @@ def test_a_page_waits_once_however_many_of_its_parts_can_not_be_read() -> None:
 
         import streamlit as st
 
-        from labeler.app import shell
+        from labeler.app.widgets import page_errors
 
-        with patch.object(shell, "_can_be_read", lambda: False):
+        with patch.object(page_errors, "_can_be_read", lambda: False):
             for _ in range(3):
-                with shell.friendly():
+                with page_errors.friendly():
                     raise OSError(28, "No space left on device")
         st.write("through")
 
@@ -150,7 +152,7 @@ def test_what_is_no_run_is_refused(client: TestClient) -> None:
 
 @pytest.mark.parametrize("kind", ["import", "embed"])
 def test_the_page_of_a_running_import_has_no_form(project: Project, kind: str) -> None:
-    db.runs.start(project.store, kind, {})
+    db.jobs.start(project.store, kind, {})
     page = AppTest.from_file(page_file("start"), default_timeout=30).run()
     assert not page.exception
     assert not page.text_input

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from labeler.whole_files import is_scratch, remove_scratch, whole_file
+from labeler.core.files.atomic import is_scratch, remove_scratch, whole_file
 
 ROOT = Path(__file__).parent.parent
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from labeler.whole_files import whole_file
+from labeler.core.files.atomic import whole_file
 with whole_file(Path(sys.argv[1])) as scratch:
     scratch.write_text("half of i")
     os.kill(os.getpid(), signal.SIGKILL)

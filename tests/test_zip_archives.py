@@ -17,15 +17,16 @@ import pytest
 from pictures import jpeg_bytes
 from weight_bombs import many_members
 
-import db.tags
-from db import images
-from labeler.archives import look_into, read_member
-from labeler.copying import Destination, copy_images
-from labeler.errors import UnreadableImage
-from labeler.importing import import_paths
-from labeler.pictures import open_picture
-from labeler.predicting import PredictedImage
-from labeler.project import Project
+import db.images.lookup
+import db.images.tags
+import db.importing.files
+from labeler.collection.importing import import_paths
+from labeler.core.archives.archives import look_into, read_member
+from labeler.core.archives.opening import open_picture
+from labeler.core.errors import UnreadableImage
+from labeler.core.project import Project
+from labeler.prediction.copy_images import Destination, copy_images
+from labeler.prediction.predict_files import PredictedImage
 
 MOST = 100 << 20  # bytes of Python's own while an archive is looked through
 
@@ -61,10 +62,10 @@ def test_a_zip_is_taken_as_a_folder(project: Project, tmp_path: Path, name: str,
     assert (summary.found, summary.new, summary.in_archives, summary.tagged) == (5, 5, 5, 1)
     assert not summary.closed
     inside = f"{path}/deep/1.jpg"
-    image = images.find_by_path(project.store, inside)
+    image = db.images.lookup.find_by_path(project.store, inside)
     assert image is not None
     assert (image.state, image.size_bytes) == ("fine", len(jpeg_bytes(1)))
-    assert db.tags.of_image(project.store, image.id) == ["cat", "dog"]
+    assert db.images.tags.of_image(project.store, image.id) == ["cat", "dog"]
     assert open_picture(inside).size == (64, 48)
     assert read_member(str(path), "deep/3.jpg") == jpeg_bytes(3)
     again = import_paths(project, [path])
@@ -100,7 +101,7 @@ def test_names_of_other_systems_and_links(project: Project, tmp_path: Path) -> N
         archive.writestr("picture without extension", jpeg_bytes(22))
         archive.writestr("inner.zip", packed(tmp_path / "i.zip", {"b.jpg": b"x"}).read_bytes())
     summary = import_paths(project, [path.parent])
-    taken = sorted(images.ids_by_path(project.store))
+    taken = sorted(db.importing.files.ids_by_path(project.store))
     inside = ["folder/fine.jpg", "gr\u00fc\u00dfe.jpg", "picture without extension"]
     assert taken == [f"{path}/{name}" for name in inside]
     [(named, why)] = summary.closed

@@ -9,12 +9,12 @@ from typing import Any
 from starlette.convertors import IntegerConvertor
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from labeler import launching
+from labeler.app.server import launch
 
 
 def the_app() -> Any:
     """What `streamlit run streamlit_app.py` serves, by the settings that it has now."""
-    found = importlib.util.spec_from_file_location("served", launching.script())
+    found = importlib.util.spec_from_file_location("served", launch.script())
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)

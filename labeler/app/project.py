@@ -8,11 +8,11 @@ import uuid
 from functools import lru_cache
 from pathlib import Path
 
-from labeler.errors import LabelerError, NoProject
-from labeler.failures import sentence
-from labeler.log_keeping import keep_log_short
-from labeler.project import STORE_FILE, Project
-from labeler.typed_paths import typed_path
+from labeler.app.server.log_checkpoint import keep_log_short
+from labeler.core.error_messages import sentence
+from labeler.core.errors import LabelerError, NoProject
+from labeler.core.files.typed_paths import typed_path
+from labeler.core.project import STORE_FILE, Project
 
 # A page asks again by itself, and should say why before its browser gives up.
 PATIENCE_SECONDS = 10.0

@@ -1,1 +1,0 @@
-"""Pictures drawn by our own code, for the demo: one family of motifs per file."""

@@ -10,7 +10,7 @@ import pytest
 from live import PATIENCE, App
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from labeler.project import Project
+from labeler.core.project import Project
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = (

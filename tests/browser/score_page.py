@@ -5,8 +5,8 @@ from __future__ import annotations
 from live import App, until
 from playwright.sync_api import Page, expect
 
-import db.scores
-from labeler.project import Project
+import db.scores.hand_scores
+from labeler.core.project import Project
 
 # Hears a key before the page does, and notes it with the image that can be seen at that moment.
 WATCH = """
@@ -47,7 +47,7 @@ def seen(page: Page, keys: str) -> dict[int, float]:
 
 
 def stored(project: Project) -> dict[int, float]:
-    ids, values = db.scores.effective(project.store)
+    ids, values = db.scores.hand_scores.effective(project.store)
     return dict(zip(ids.tolist(), values.tolist(), strict=True))
 
 

@@ -14,11 +14,11 @@ from collection import add_version, draw_pictures, make_collection
 from live import PATIENCE, App, until
 from playwright.sync_api import Page, expect
 
-import db.images
-import db.runs
-from labeler.heartbeat import Heart
-from labeler.importing import import_paths
-from labeler.project import Project
+import db.images.lookup
+import db.jobs
+from labeler.collection.importing import import_paths
+from labeler.core.jobs.heartbeat import Heart
+from labeler.core.project import Project
 
 pytestmark = pytest.mark.browser
 
@@ -58,7 +58,7 @@ def test_the_first_run_takes_a_folder_to_the_first_score(
     page.get_by_role("button", name="Start scoring", exact=True).click(timeout=180_000)
     expect(page.get_by_role("link", name="Review")).to_be_visible()
     expect(page.get_by_text("0 of 8 images scored")).to_be_visible()
-    counts = db.images.count_by_state(Project.open(target).store)
+    counts = db.images.lookup.count_by_state(Project.open(target).store)
     assert counts == {"fine": 8, "unreadable": 1, "missing": 0}
 
 
@@ -67,7 +67,7 @@ def test_scoring_starts_while_an_import_runs_whenever_it_is_asked_for(
 ) -> None:
     page.goto(f"{app.url}/start")
     expect(page.get_by_role("button", name="Import")).to_be_visible(timeout=SOON)
-    run, _ = db.runs.start(project.store, "import", {})
+    run, _ = db.jobs.start(project.store, "import", {})
     with Heart(project, run.id) as heart:
         heart.progress(3, 12, "importing")
         # An open form gives way to the import, by itself.
@@ -80,8 +80,8 @@ def test_scoring_starts_while_an_import_runs_whenever_it_is_asked_for(
             page.get_by_role("link", name="Add pictures").click()
         page.get_by_role("button", name="Stop").click()
         expect(page.get_by_role("button", name="Stopping")).to_be_disabled(timeout=SOON)
-        until(lambda: db.runs.get(project.store, run.id).stop_requested, "it was not asked to stop")
-    db.runs.finish(project.store, run.id, "stopped", "Stopped.")
+        until(lambda: db.jobs.get(project.store, run.id).stop_requested, "it was not asked to stop")
+    db.jobs.finish(project.store, run.id, "stopped", "Stopped.")
     expect(page.get_by_role("button", name="Import")).to_be_visible(timeout=SOON)
     expect(page.get_by_text("Start the import again")).to_be_visible(timeout=SOON)
 

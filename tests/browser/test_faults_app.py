@@ -13,10 +13,12 @@ from live import PATIENCE, App, until
 from playwright.sync_api import Page, Route, expect
 from score_page import WATCH, current, kept, opened, press, seen, stored, unsaved, wait_ready
 
-import db.images
-import db.scores
+import db.images.lookup
+import db.importing.files
+import db.scores.hand_scores
+import db.scores.queues
 from db.records import Image
-from labeler.project import Project
+from labeler.core.project import Project
 
 pytestmark = pytest.mark.browser
 
@@ -97,7 +99,8 @@ def test_a_clock_set_back_does_not_change_the_order_of_what_waits(
     score_page.reload()
     assert kept(project, {image_id: 8.0})
     values = [
-        (row.value, row.undone_at is None) for row in db.scores.history(project.store, image_id)
+        (row.value, row.undone_at is None)
+        for row in db.scores.hand_scores.history(project.store, image_id)
     ]
     assert values == [(2.0, False), (9.0, False), (8.0, True)]
 
@@ -106,7 +109,7 @@ def test_a_score_for_a_picture_that_is_another_one_by_now_is_said_and_dropped(
     score_page: Page, project: Project
 ) -> None:
     image_id = current(score_page)
-    image = db.images.get(project.store, image_id)
+    image = db.images.lookup.get(project.store, image_id)
     assert image is not None
 
     def holds(content: str | None) -> None:
@@ -135,14 +138,14 @@ def test_scores_given_in_review_say_for_which_picture_they_are(
     with page.expect_request("**/api/events") as sent:
         page.keyboard.press("5")
     events = sent.value.post_data_json["events"]
-    known = db.images.content_hashes(project.store, [event["image"] for event in events])
+    known = db.images.lookup.content_hashes(project.store, [event["image"] for event in events])
     assert {event["image"]: event["hash"] for event in events} == known
 
 
 def test_pictures_that_can_not_be_had_just_now_are_not_taken_for_missing(
     page: Page, app: App, project: Project
 ) -> None:
-    first, *away, _ = db.images.unscored(project.store, order="random", limit=4)
+    first, *away, _ = db.scores.queues.unscored(project.store, order="random", limit=4)
     asked: list[str] = []
 
     def busy(route: Route) -> None:
@@ -168,7 +171,7 @@ def test_pictures_that_can_not_be_had_just_now_are_not_taken_for_missing(
 def test_a_picture_that_came_at_the_second_try_is_not_missing_by_the_answer_about_the_first(
     page: Page, app: App, project: Project
 ) -> None:
-    first, late, beyond = db.images.unscored(project.store, order="random", limit=3)
+    first, late, beyond = db.scores.queues.unscored(project.store, order="random", limit=3)
     tries: list[Route] = []
 
     def answer(route: Route) -> None:
@@ -197,7 +200,7 @@ def test_a_picture_that_came_at_the_second_try_is_not_missing_by_the_answer_abou
 def test_the_full_size_view_says_that_the_file_is_missing(
     score_page: Page, project: Project
 ) -> None:
-    image = db.images.get(project.store, current(score_page))
+    image = db.images.lookup.get(project.store, current(score_page))
     assert image is not None
     lose(project, [image], previews=False)
     score_page.keyboard.press("z")
@@ -210,7 +213,7 @@ def test_the_full_size_view_says_that_the_file_is_missing(
 def test_missing_pictures_are_passed_over_and_scoring_goes_on(
     page: Page, app: App, project: Project
 ) -> None:
-    first, *gone, beyond = db.images.unscored(project.store, order="random", limit=5)
+    first, *gone, beyond = db.scores.queues.unscored(project.store, order="random", limit=5)
     lose(project, gone)
     page.add_init_script(WATCH)
     opened(page, app, ready=1)
@@ -244,7 +247,9 @@ def test_small_pictures_wait_for_an_app_that_is_away(page: Page, app: App) -> No
 def test_missing_pictures_are_marked_in_explore_and_review(
     page: Page, app: App, project: Project
 ) -> None:
-    every = db.images.by_ids(project.store, list(db.images.ids_by_path(project.store).values()))
+    every = db.images.lookup.by_ids(
+        project.store, list(db.importing.files.ids_by_path(project.store).values())
+    )
     lose(project, [image for image in every if Path(image.path).exists()])
     page.goto(f"{app.url}/explore")
     expect(page.locator(".grid .broken").first).to_contain_text("missing", timeout=SOON)

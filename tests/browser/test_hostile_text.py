@@ -14,7 +14,7 @@ from live import PATIENCE, App, until
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from labeler.project import Project
+from labeler.core.project import Project
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,7 @@ from live import App
 from playwright.sync_api import Page
 from score_page import WATCH, kept, opened, press, seen, unsaved, wait_ready
 
-from labeler.project import Project
+from labeler.core.project import Project
 
 pytestmark = pytest.mark.browser
 

@@ -12,7 +12,7 @@ from live import App
 from playwright.sync_api import BrowserContext, Page, expect
 from score_page import WATCH, kept, opened, press, seen, stored, unsaved
 
-from labeler.project import Project
+from labeler.core.project import Project
 
 pytestmark = pytest.mark.browser
 

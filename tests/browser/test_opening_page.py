@@ -11,7 +11,7 @@ from live import App
 from playwright.sync_api import Page
 from score_page import WATCH, kept, opened, seen, stored
 
-from labeler.project import Project
+from labeler.core.project import Project
 
 pytestmark = pytest.mark.browser
 

@@ -9,9 +9,9 @@ from playwright.sync_api import Page, expect
 from score_page import current, kept, opened, stored, wait_ready
 from sqlalchemy import select
 
-import db.draws
-from db.schema import DrawRow, HandScoreRow
-from labeler.project import Project
+import db.scores.random_sample
+from db.store.schema import DrawRow, HandScoreRow
+from labeler.core.project import Project
 
 pytestmark = pytest.mark.browser
 
@@ -57,7 +57,7 @@ def test_every_other_image_is_a_marked_check_and_kept_as_a_draw(
         if place % 2:
             checks.add(image_id)
     assert drawn(project) == checks
-    found = db.draws.random_sample(project.store)
+    found = db.scores.random_sample.random_sample(project.store)
     assert checks <= set(found.image_ids[found.sampled].tolist())
 
 

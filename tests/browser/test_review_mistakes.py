@@ -13,12 +13,12 @@ from collection import make_collection
 from live import App, until
 from playwright.sync_api import Locator, Page, expect
 
-import db.embeddings
-import db.rounds
-import db.scores
-from labeler.project import Project
-from labeler.training import train
-from model import mixing
+import db.images.embeddings
+import db.scores.hand_scores
+import db.versions.rounds
+from labeler.core.project import Project
+from labeler.versions.train import train
+from model.review import bandit
 
 pytestmark = pytest.mark.browser
 IMAGES, SCORED = 160, 60
@@ -28,9 +28,9 @@ IMAGES, SCORED = 160, 60
 def project(tmp_path: Path) -> Project:
     """With a version that was really trained: its second opinion learns from the answers."""
     project = make_collection(tmp_path, images=IMAGES, scored=SCORED)
-    encoder = db.embeddings.encoder(project.store, project.encoder)
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
     vectors = np.random.default_rng(5).normal(size=(IMAGES, encoder.width)).astype(np.float32)
-    db.embeddings.put(project.store, encoder.id, np.arange(1, IMAGES + 1), vectors)
+    db.images.embeddings.put(project.store, encoder.id, np.arange(1, IMAGES + 1), vectors)
     train(project)
     return project
 
@@ -69,11 +69,11 @@ def test_both_kinds_are_dealt_and_every_answer_counts_for_what_dealt_it(
     page.keyboard.press("0")
     answered.append(focused(page))
     page.keyboard.press("t")
-    known = lambda: len(db.rounds.answers(project.store)) == 2  # noqa: E731
+    known = lambda: len(db.versions.rounds.answers(project.store)) == 2  # noqa: E731
     until(known, "the answers count for nothing")
-    assert {name for name, _ in db.rounds.answers(project.store)} <= set(mixing.PRIORS)
+    assert {name for name, _ in db.versions.rounds.answers(project.store)} <= set(bandit.PRIORS)
     # One of a 0 and a 10 contradicts the prediction, whatever its side; both are kept.
-    assert [db.scores.history(project.store, i)[-1].value for i in answered] == [0, 10]
+    assert [db.scores.hand_scores.history(project.store, i)[-1].value for i in answered] == [0, 10]
 
 
 def test_after_eight_answers_cards_out_of_sight_are_dealt_anew(
@@ -99,5 +99,5 @@ def test_after_eight_answers_cards_out_of_sight_are_dealt_anew(
     left = [image_id for image_id in in_sight if image_id not in handled]
     assert set(left) <= set(shown_ids(page))
     assert len(shown_ids(page)) == len(set(shown_ids(page)))
-    kept = lambda: all(db.scores.history(project.store, i) for i in handled)  # noqa: E731
+    kept = lambda: all(db.scores.hand_scores.history(project.store, i) for i in handled)  # noqa: E731
     until(kept, "an answer is missing")

@@ -8,12 +8,12 @@ from collection import add_version, make_collection
 from live import PATIENCE, App, until
 from playwright.sync_api import Locator, Page, expect
 
-import db.embeddings
-import db.images
-import db.rounds
-import db.scores
+import db.images.embeddings
+import db.images.lookup
+import db.scores.hand_scores
+import db.versions.rounds
 from db.records import HandScore
-from labeler.project import Project
+from labeler.core.project import Project
 
 pytestmark = pytest.mark.browser
 IMAGES, SCORED = 240, 60
@@ -23,10 +23,10 @@ SOON = PATIENCE * 1000  # milliseconds, at most: the machine may be busy
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = make_collection(tmp_path_factory.mktemp("review"), images=IMAGES, scored=SCORED)
-    encoder = db.embeddings.encoder(project.store, project.encoder)
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
     # Nothing alike: every image may stand on a page with every other.
     vectors = np.random.default_rng(5).normal(size=(IMAGES, encoder.width)).astype(np.float32)
-    db.embeddings.put(project.store, encoder.id, np.arange(1, IMAGES + 1), vectors)
+    db.images.embeddings.put(project.store, encoder.id, np.arange(1, IMAGES + 1), vectors)
     add_version(project, 0.2)
     return project
 
@@ -56,7 +56,11 @@ def open_queue(page: Page, queue: str) -> None:
 
 
 def latest(project: Project, image_id: int) -> HandScore | None:
-    rows = [row for row in db.scores.history(project.store, image_id) if row.undone_at is None]
+    rows = [
+        row
+        for row in db.scores.hand_scores.history(project.store, image_id)
+        if row.undone_at is None
+    ]
     return rows[-1] if rows else None
 
 
@@ -124,7 +128,7 @@ def test_undo_brings_cards_back_and_takes_scores_back(review_page: Page, project
     until(
         lambda: not latest(project, first) and not latest(project, second), "scores are still there"
     )
-    assert db.images.get(project.store, first).hand_score is None
+    assert db.images.lookup.get(project.store, first).hand_score is None
 
 
 def test_undo_survives_a_reload(review_page: Page, project: Project) -> None:
@@ -140,9 +144,11 @@ def test_undo_survives_a_reload(review_page: Page, project: Project) -> None:
 
 def test_a_skipped_card_leaves_without_a_score(review_page: Page, project: Project) -> None:
     image_id = focused(review_page)
-    before = db.rounds.history(project.store)[-1].skipped
+    before = db.versions.rounds.history(project.store)[-1].skipped
     review_page.keyboard.press("s")
-    until(lambda: db.rounds.history(project.store)[-1].skipped == before + 1, "not skipped")
+    until(
+        lambda: db.versions.rounds.history(project.store)[-1].skipped == before + 1, "not skipped"
+    )
     assert latest(project, image_id) is None
     review_page.reload()
     card(review_page).wait_for()
@@ -152,11 +158,11 @@ def test_a_skipped_card_leaves_without_a_score(review_page: Page, project: Proje
 def test_hand_scores_can_be_kept_taken_or_set_anew(review_page: Page, project: Project) -> None:
     open_queue(review_page, "hand-score")
     image_id = focused(review_page)
-    mine = db.images.get(project.store, image_id).hand_score
+    mine = db.images.lookup.get(project.store, image_id).hand_score
     review_page.keyboard.press("k")
     scored(project, image_id, mine, "confirmation")
     image_id = focused(review_page)
-    mine = db.images.get(project.store, image_id).hand_score
+    mine = db.images.lookup.get(project.store, image_id).hand_score
     review_page.keyboard.press("Enter")
     until(lambda: latest(project, image_id).queue == "hand-score", "nothing was recorded")
     assert latest(project, image_id).why == "correction-hand-score"

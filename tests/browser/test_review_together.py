@@ -13,10 +13,10 @@ from live import App, until
 from playwright.sync_api import Locator, Page, expect
 from reviewing import add, look_alike, scatter
 
-import db.images
-import db.rounds
-import db.scores
-from labeler.project import Project
+import db.images.lookup
+import db.scores.hand_scores
+import db.versions.rounds
+from labeler.core.project import Project
 
 pytestmark = pytest.mark.browser
 IMAGES, SCORED = 90, 30
@@ -57,11 +57,11 @@ def lead(page: Page) -> Locator:
 
 
 def given(project: Project) -> list[float | None]:
-    return [db.images.get(project.store, image_id).hand_score for image_id in TWINS]
+    return [db.images.lookup.get(project.store, image_id).hand_score for image_id in TWINS]
 
 
 def whys(project: Project) -> list[str]:
-    return [db.scores.history(project.store, image_id)[-1].why for image_id in TWINS]
+    return [db.scores.hand_scores.history(project.store, image_id)[-1].why for image_id in TWINS]
 
 
 def test_one_key_scores_all_and_one_undo_takes_all_back(review: Page, project: Project) -> None:
@@ -92,7 +92,9 @@ def test_undo_takes_all_back_after_a_reload(review: Page, project: Project) -> N
 
 def test_confirming_and_skipping_mean_all_of_them(review: Page, project: Project) -> None:
     review.keyboard.press("s")
-    until(lambda: db.rounds.history(project.store)[-1].skipped == 3, "not all were skipped")
+    until(
+        lambda: db.versions.rounds.history(project.store)[-1].skipped == 3, "not all were skipped"
+    )
     review.keyboard.press("u")
     lead(review).wait_for()
     review.keyboard.press("Enter")
@@ -135,7 +137,7 @@ def test_conflicting_scores_are_solved_by_one_key(review: Page, project: Project
     expect(card.locator(".twin b")).to_have_text(re.compile("^[27]$"))
     review.keyboard.press("6")
     until(
-        lambda: [db.images.get(project.store, i).hand_score for i in (3, 8)] == [6, 6],
+        lambda: [db.images.lookup.get(project.store, i).hand_score for i in (3, 8)] == [6, 6],
         "not both were scored",
     )
 

@@ -9,8 +9,8 @@ from collection import make_collection
 from live import App
 from playwright.sync_api import Page, expect
 
-import db.scores
-from labeler.project import Project
+import db.scores.hand_scores
+from labeler.core.project import Project
 
 pytestmark = pytest.mark.browser
 
@@ -40,8 +40,8 @@ def test_an_export_of_label_studio_is_uploaded(page: Page, app: App, project: Pr
     page.get_by_role("button", name="Look at it").click()
     expect(page.get_by_text("Would score 1 image")).to_be_visible()
     expect(page.get_by_text("by its file's name alone")).to_be_visible()
-    assert len(db.scores.effective(project.store)[0]) == 2
+    assert len(db.scores.hand_scores.effective(project.store)[0]) == 2
     page.get_by_role("button", name="Take these scores").click()
     expect(page.get_by_text("Scored 1 image")).to_be_visible()
-    [kept] = db.scores.history(project.store, 4)
+    [kept] = db.scores.hand_scores.history(project.store, 4)
     assert (kept.value, kept.scorer, kept.why) == (0.0, "annotator 4", "import")

@@ -13,10 +13,10 @@ from live import App, until
 from playwright.sync_api import Page, Request, Route, expect
 from score_page import WATCH, current, kept, opened, press, seen, stored, unsaved, wait_ready
 
-import db.images
-import db.scores
-from labeler.importing import import_paths
-from labeler.project import Project
+import db.scores.hand_scores
+import db.scores.queues
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
 
 pytestmark = pytest.mark.browser
 
@@ -145,7 +145,9 @@ def test_undo_and_looking_back_survive_a_reload(score_page: Page, project: Proje
     assert current(score_page) == first
     score_page.keyboard.press("9")
     assert kept(project, {first: 9.0})
-    rows = [row for row in db.scores.history(project.store, first) if row.undone_at is None]
+    rows = [
+        row for row in db.scores.hand_scores.history(project.store, first) if row.undone_at is None
+    ]
     assert [(row.value, row.why) for row in rows] == [(4.0, "first"), (9.0, "revision")]
 
 
@@ -155,7 +157,7 @@ def test_skipped_images_get_no_score_and_come_last(score_page: Page, project: Pr
     wait_ready(score_page)
     assert current(score_page) != image_id
     unsaved(score_page, 0)
-    waiting = db.images.unscored(project.store, order="random", limit=1000)
+    waiting = db.scores.queues.unscored(project.store, order="random", limit=1000)
     assert waiting[-1].id == image_id
     assert waiting[-1].hand_score is None
     score_page.keyboard.press("u")
@@ -244,7 +246,7 @@ def test_file_names_stay_text(page: Page, odd_app: App) -> None:
 
 def test_a_lost_picture_can_only_be_skipped(page: Page, odd_app: App) -> None:
     project = Project.open(odd_app.project)
-    lost = db.images.unscored(project.store, order="random", limit=1)[0]
+    lost = db.scores.queues.unscored(project.store, order="random", limit=1)[0]
     Path(lost.path).unlink()
     for folder in (project.previews, project.thumbnails):
         for file in list(folder.rglob(f"{lost.content_hash}*")):  # small ones have no thumbnail

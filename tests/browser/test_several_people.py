@@ -12,8 +12,8 @@ from many_at_once import Given, lost_and_twice
 from playwright.sync_api import Browser, Page
 from score_page import WATCH, current, kept, opened, press, seen, stored, unsaved, wait_ready
 
-import db.scores
-from labeler.project import Project
+import db.scores.hand_scores
+from labeler.core.project import Project
 
 pytestmark = pytest.mark.browser
 
@@ -72,7 +72,7 @@ def test_a_card_open_in_two_tabs_keeps_both_scores_and_undo_takes_one(
     assert kept(project, {image_id: 8.0})
     press(first, "u")
     unsaved(first, 0)
-    history = db.scores.history(project.store, image_id)
+    history = db.scores.hand_scores.history(project.store, image_id)
     assert [(row.scorer, row.value, row.undone_at is None) for row in history[-2:]] == [
         ("ann", 3.0, False),
         ("ann", 8.0, True),

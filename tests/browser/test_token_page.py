@@ -15,8 +15,8 @@ from live import PATIENCE, ROOT, App, until
 from playwright.sync_api import Page, expect
 from score_page import WATCH, current, kept, opened, seen, stored, wait_ready
 
-from labeler.app.door import WRONG
-from labeler.project import Project
+from labeler.app.security.token_gate import WRONG
+from labeler.core.project import Project
 
 pytestmark = pytest.mark.browser
 

@@ -13,14 +13,15 @@ from pictures import noise_image
 from playwright.sync_api import Page, expect
 from shades import draw_shades
 
-import db.images
-import db.scores
+import db.images.lookup
+import db.importing.files
+import db.scores.events
 from db.records import Event
-from labeler.embedding import embed
-from labeler.importing import import_paths
-from labeler.project import Project
-from labeler.training import train
-from model.quick import Quick
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
+from labeler.embedding.embed import embed
+from labeler.versions.train import train
+from model.training.quick import Quick
 
 pytestmark = pytest.mark.browser
 
@@ -37,12 +38,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     paths = draw_shades(folder / "pictures", PICTURES)
     import_paths(project, [folder / "pictures"], workers=1)
     embed(project)
-    ids = db.images.ids_by_path(project.store)
+    ids = db.importing.files.ids_by_path(project.store)
     events = [
         Event(f"e{n}", "score", ids[str(path)], AT, value=float(round(n * 10 / PICTURES)))
         for n, path in enumerate(paths)
     ]
-    db.scores.record(project.store, events)
+    db.scores.events.record(project.store, events)
     train(project, recipe=Quick(steps=12, features=8, hidden=64, folds=2))
     return project
 
@@ -65,11 +66,11 @@ def test_dropped_pictures_are_scored_and_only_added_when_asked(
     expect(page.get_by_test_id("stAlertContentWarning")).to_have_count(1)
     expect(page.locator("button.tile").filter(has_text="100% alike")).to_have_count(1)
     assert not (project.folder / "added").exists()
-    count = db.images.count_by_state(project.store)["fine"]
+    count = db.images.lookup.count_by_state(project.store)["fine"]
 
     page.get_by_role("button", name="Add to the project").click()
     expect(page.get_by_text("In the project already")).to_have_count(2, timeout=LONG)
-    assert db.images.count_by_state(project.store)["fine"] == count + 1
+    assert db.images.lookup.count_by_state(project.store)["fine"] == count + 1
     assert [file.name for file in (project.folder / "added").iterdir()] == ["new.png"]
 
     page.locator("button.tile").filter(has_text="100% alike").click()

@@ -12,10 +12,10 @@ from live import PATIENCE, App, until
 from playwright.sync_api import Browser, Page, expect
 from score_page import current, kept, opened, press, stored, unsaved
 
-import db.images
-import db.scores
+import db.scores.events
+import db.scores.queues
 from db.records import Event
-from labeler.project import Project
+from labeler.core.project import Project
 
 pytestmark = pytest.mark.browser
 
@@ -82,9 +82,9 @@ def test_a_replaced_score_is_told_and_undo_brings_it_back(
 def test_at_the_end_missing_files_are_said_to_be_missing(
     page: Page, app: App, project: Project
 ) -> None:
-    *rest, first, second = db.images.unscored(project.store, order="random", limit=30)
+    *rest, first, second = db.scores.queues.unscored(project.store, order="random", limit=30)
     at = datetime(2025, 3, 1, tzinfo=UTC)
-    db.scores.record(
+    db.scores.events.record(
         project.store, [Event(f"rest-{i.id}", "score", i.id, at, value=5.0) for i in rest]
     )
     for image in (first, second):

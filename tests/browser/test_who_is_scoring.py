@@ -8,9 +8,9 @@ from live import App, until
 from playwright.sync_api import Page, expect
 from score_page import WATCH, current, kept, opened, wait_ready
 
-import db.scores
-from labeler.project import Project
-from labeler.scorers import account_name
+import db.scores.hand_scores
+from labeler.core.project import Project
+from labeler.core.scorers import account_name
 
 pytestmark = pytest.mark.browser
 HOSTILE = "<img src=x onerror=window.injected=1>"
@@ -22,7 +22,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def last_scorer(project: Project, image_id: int) -> str | None:
-    return db.scores.history(project.store, image_id)[-1].scorer
+    return db.scores.hand_scores.history(project.store, image_id)[-1].scorer
 
 
 def test_the_name_is_kept_by_the_browser_and_goes_with_every_score(
@@ -64,7 +64,7 @@ def test_a_second_person_scores_what_others_did_without_seeing_how(
     page.get_by_label("Scoring as").fill("ben")
     page.keyboard.press("Enter")
     page.get_by_label("Order of the images").select_option("others")
-    before = db.scores.by_scorer(project.store)
+    before = db.scores.hand_scores.by_scorer(project.store)
     others = {image_id for ids, _ in before.values() for image_id in ids.tolist()}
     until(lambda: current(page) in others, "no picture that others scored is offered")
     wait_ready(page)
@@ -72,7 +72,7 @@ def test_a_second_person_scores_what_others_did_without_seeing_how(
     expect(page.locator(".labeler.score .given")).to_be_hidden()
     page.keyboard.press("9")
     until(lambda: last_scorer(project, image_id) == "ben", "the score is not ben's")
-    given = db.scores.by_scorer(project.store)
+    given = db.scores.hand_scores.by_scorer(project.store)
     assert given.pop("ben")[1].tolist() == [9.0]
     assert {name: ids.tolist() for name, (ids, _) in given.items()} == {
         name: ids.tolist() for name, (ids, _) in before.items()

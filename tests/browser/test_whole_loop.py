@@ -13,11 +13,11 @@ from live import App, until
 from playwright.sync_api import Page, expect
 from score_page import current, opened, press, stored, unsaved, wait_ready
 
-import db.images
-import db.rounds
-import db.versions
-from labeler.demo import draw_collection
-from labeler.project import Project
+import db.importing.files
+import db.versions.registry
+import db.versions.rounds
+from labeler.cli.demo.demo import draw_collection
+from labeler.core.project import Project
 
 pytestmark = pytest.mark.browser
 PICTURES, SCORED = 96, 60
@@ -75,7 +75,7 @@ def test_from_a_folder_to_v1_1_and_out(
     app = serve(tmp_path / "taste")
     import_folder(page, app, tmp_path / "pictures", len(drawn))
     with closing(Project.open(tmp_path / "taste")) as project:
-        ids = db.images.ids_by_path(project.store)
+        ids = db.importing.files.ids_by_path(project.store)
         taste = {ids[str(picture.path)]: str(picture.score) for picture in drawn}
         opened(page, app)
         given = score_by_keys(page, taste, SCORED)
@@ -95,12 +95,12 @@ def test_from_a_folder_to_v1_1_and_out(
         # A key answers a card, with the near-duplicates that stand on it.
         reviewed = len(stored(project)) - SCORED
         assert reviewed >= 2 * REVIEWED
-        [opening] = db.rounds.history(project.store)
+        [opening] = db.versions.rounds.history(project.store)
         assert opening.corrected + opening.confirmed == reviewed
         train(page, app, f"Retrain with {reviewed} new scores", "after review", "v1.1")
         expect(page.get_by_role("heading", name="v1.1 beside v1.0")).to_be_visible()
         expect(page.get_by_text("after review").first).to_be_visible()
-        _first, second = db.versions.history(project.store)
+        _first, second = db.versions.registry.history(project.store)
         assert (second.parent, second.scored_count) == ("v1.0", SCORED + reviewed)
         found, by_chance = (
             second.metrics["average_precision"],

@@ -15,13 +15,13 @@ from environments import Peer
 from exported import WIDTH
 from peer_files import NAMES, SCORES, draw, make_handed_over, pack_shard
 
-import db.embeddings
-import db.images
-from labeler.embedding_import import import_embeddings
-from labeler.exports.kinds import export
-from labeler.exports.plan import Plan
-from labeler.importing import import_paths
-from labeler.project import Project
+import db.images.embeddings
+import db.importing.files
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
+from labeler.embedding.importing import import_embeddings
+from labeler.exports.datasets.export import export
+from labeler.exports.datasets.plan import Plan
 
 ENCODER = "lite/normalised"
 
@@ -50,14 +50,14 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 def check(project: Project, folder: Path) -> None:
     """Every picture's embedding is the row that stands beside its name."""
-    record = db.embeddings.encoder(project.store, ENCODER)
+    record = db.images.embeddings.encoder(project.store, ENCODER)
     assert record is not None
     written = np.load(folder / "img_emb" / "img_emb_0.npy")
     named = pandas.read_parquet(folder / "metadata" / "metadata_0.parquet")["image_path"]
-    paths = db.images.ids_by_path(project.store)
+    paths = db.importing.files.ids_by_path(project.store)
     for vector, name in zip(written, named, strict=True):
         [image] = [i for path, i in paths.items() if Path(path).stem == Path(name).stem]
-        _, [kept] = db.embeddings.get(project.store, record.id, [image])
+        _, [kept] = db.images.embeddings.get(project.store, record.id, [image])
         np.testing.assert_array_equal(kept, vector.astype(np.float32))
 
 

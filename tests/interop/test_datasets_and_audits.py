@@ -12,17 +12,19 @@ from collection import make_collection
 from environments import Peer
 from peer_files import NAMES, given_by, make_handed_over
 
-import db.embeddings
-import db.images
-import db.scores
-import db.versions
-from labeler.exports.kinds import export
-from labeler.exports.model_kinds import export_as
-from labeler.exports.plan import Plan
-from labeler.labels import label_one
-from labeler.project import Project
-from labeler.taking import label_from
-from labeler.training import train
+import db.images.embeddings
+import db.images.lookup
+import db.importing.files
+import db.scores.hand_scores
+import db.versions.predictions
+import db.versions.registry
+from labeler.core.project import Project
+from labeler.exports.datasets.export import export
+from labeler.exports.datasets.plan import Plan
+from labeler.exports.models.export import export_as
+from labeler.scoring.import_scores import label_from
+from labeler.scoring.label import label_one
+from labeler.versions.train import train
 
 WRONG = (5, 17, 26, 33, 44, 52)  # places of scores that are off by half of the scale
 
@@ -50,8 +52,8 @@ def test_datasets_loads_the_imagefolder(
     found = datasets.script("load_imagefolder.py", tmp_path / "out", tmp_path / "cache")
     known = {
         image.path: image
-        for image in db.images.by_ids(
-            handed.store, sorted(db.images.ids_by_path(handed.store).values())
+        for image in db.images.lookup.by_ids(
+            handed.store, sorted(db.importing.files.ids_by_path(handed.store).values())
         )
     }
     expected = {path: one for path, one in known.items() if one.hand_score is not None}
@@ -85,7 +87,7 @@ def test_cleanlab_finds_planted_wrong_scores(
 ) -> None:
     cleanlab = peer("cleanlab", "cleanlab", "pandas", "pyarrow")
     project = make_collection(tmp_path, images=60, scored=0)
-    paths = sorted(db.images.ids_by_path(project.store))
+    paths = sorted(db.importing.files.ids_by_path(project.store))
     for place, path in enumerate(paths):  # bright is good, as the embeddings say
         label_one(project, path, round(10 * place / 59, 1), "ann")
     for place in WRONG:
@@ -120,11 +122,11 @@ def test_onnxruntime_says_what_the_version_says(
     project.close()
     project = Project.open(project.folder)
     [file] = export_as(project, "onnx", tmp_path / "out")
-    version = db.versions.active(project.store)
-    record = db.embeddings.encoder(project.store, "lite")
+    version = db.versions.registry.active(project.store)
+    record = db.images.embeddings.encoder(project.store, "lite")
     assert version is not None and record is not None
-    kept = db.versions.predictions(project.store, version.id)
-    _, vectors = db.embeddings.get(project.store, record.id, kept.image_ids)
+    kept = db.versions.predictions.predictions(project.store, version.id)
+    _, vectors = db.images.embeddings.get(project.store, record.id, kept.image_ids)
     np.save(tmp_path / "vectors.npy", vectors)
     found = onnxruntime.script("run_onnx.py", file, tmp_path / "vectors.npy")
     furthest = float(np.abs(np.array(found["said"]) - kept.scores).max())

@@ -17,10 +17,10 @@ import pytest
 from environments import Peer
 from peer_files import NAMES, draw
 
-import db.images
-import db.tags
-from labeler.importing import import_paths
-from labeler.project import Project
+import db.images.tags
+import db.importing.files
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
 
 CAPTIONS = ("cat, sleeping", "1girl, long_hair", "ünï, 日本", *[f"number {n}" for n in range(5)])
 
@@ -62,8 +62,8 @@ def test_its_downloads_come_in(
     img2dataset.script("download.py", addresses, folder, written)
     project = Project.create(tmp_path / "project", encoder="lite")
     summary = import_paths(project, [folder], workers=1)
-    paths = db.images.ids_by_path(project.store)
-    tags = db.tags.of_images(project.store, sorted(paths.values()))
+    paths = db.importing.files.ids_by_path(project.store)
+    tags = db.images.tags.of_images(project.store, sorted(paths.values()))
     assert (summary.new, summary.unreadable) == (len(NAMES), [])
     ids = [paths[path] for path in sorted(paths)]
     assert tags[ids[0]] == ["cat", "sleeping"]

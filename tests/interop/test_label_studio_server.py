@@ -18,13 +18,13 @@ from label_studio_server import PEOPLE, Account, Refused, number, read, result, 
 from peer_files import LONG_NAME, NAMES, SCORES, given_by, make_handed_over
 from pictures import make_jpeg
 
-from labeler.exports.kinds import export
-from labeler.exports.plan import Plan
-from labeler.importing import import_paths
-from labeler.project import Project
-from labeler.score_files.outcome import LabelSummary
-from labeler.score_files.statements import Reading
-from labeler.taking import label_from
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
+from labeler.exports.datasets.export import export
+from labeler.exports.datasets.plan import Plan
+from labeler.scoring.import_scores import label_from
+from labeler.scoring.score_files.statements import Reading
+from labeler.scoring.score_files.summary import LabelSummary
 
 FORMS = {"JSON": "export.json", "JSON_MIN": "export.min.json", "CSV": "export.csv"}
 EVERYTHING = """<View>

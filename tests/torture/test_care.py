@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-import db.scores
+import db.scores.events
 from db.records import Event
-from labeler.backup import back_up
-from labeler.project import Project
+from labeler.core.project import Project
+from labeler.maintenance.backup import back_up
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "benchmarks"))
@@ -36,7 +36,7 @@ import sys
 
 from embedded import peak_megabytes
 
-from labeler.cli import labeler
+from labeler.cli.main import labeler
 
 try:
     labeler()
@@ -69,7 +69,7 @@ def test_nobody_waits_for_a_backup(folder: Path, tmp_path: Path, figures: Figure
             image_id += 1
             began = time.perf_counter()
             event = Event(uuid.uuid4().hex, "score", image_id, datetime.now(UTC), value=4)
-            assert db.scores.record(project.store, [event])[0].accepted
+            assert db.scores.events.record(project.store, [event])[0].accepted
             waits.append(1000 * (time.perf_counter() - began))
             time.sleep(0.03)
 

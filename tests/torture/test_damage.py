@@ -9,9 +9,9 @@ from pathlib import Path
 
 from test_salvage import IMAGES, given, pages_of, spoil, whole  # noqa: F401 (a fixture)
 
-from db.store import PAGE_SIZE
-from labeler.doctor import examine
-from labeler.project import STORE_FILE
+from db.store.store import PAGE_SIZE
+from labeler.core.project import STORE_FILE
+from labeler.maintenance.doctor import examine
 
 STORES = 40
 

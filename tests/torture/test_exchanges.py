@@ -27,7 +27,7 @@ from exchanges import (
     state_of_copy,
 )
 
-from db.commit_numbers import log_of
+from db.store.commit_numbers import log_of
 
 ROUNDS, COPIES, QUIET = 8, 60, 10
 Figures = Callable[[str, str], None]

@@ -104,7 +104,16 @@ def test_a_lock_that_outlasts_all_patience_is_told(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         done = subprocess.run(
-            [sys.executable, "-m", "labeler", "--project", str(project.folder), "label", "3", "7"],
+            [
+                sys.executable,
+                "-m",
+                "labeler.cli",
+                "--project",
+                str(project.folder),
+                "label",
+                "3",
+                "7",
+            ],
             capture_output=True,
             text=True,
             check=False,
@@ -126,7 +135,7 @@ class SmallApp(App):
         mount = (
             'mount -t tmpfs -o size=8m none "$0" && cp -r "$1" "$0/project" && shift && exec "$@"'
         )
-        app = [sys.executable, "-m", "labeler", "app", "--no-browser", "--no-token"]
+        app = [sys.executable, "-m", "labeler.cli", "app", "--no-browser", "--no-token"]
         app += ["--port", str(self.port)]
         environment = os.environ | {"LABELER_PROJECT": str(self.project), "PYTHONPATH": str(ROOT)}
         with self.logs.open("ab") as log:

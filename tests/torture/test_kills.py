@@ -33,9 +33,9 @@ from live import App, until
 from playwright.sync_api import Page
 from score_page import WATCH, kept, opened, press, seen, unsaved, wait_ready
 
-import db.images
-from labeler import runs
-from labeler.project import STORE_FILE, Project
+import db.importing.files
+from labeler.core.jobs import runner
+from labeler.core.project import STORE_FILE, Project
 
 Figures = Callable[[str, str], None]
 # In turn; a chain is one command killed so often before it may finish.
@@ -99,19 +99,19 @@ def test_a_background_run_whose_worker_alone_is_killed(
         given = given_in(trial / "project" / STORE_FILE)
         project = Project.open(trial / "project")
         began = time.monotonic()
-        run = runs.start_run(project, kind, params)
+        run = runner.start_run(project, kind, params)
         if number:
             threading.Event().wait(chance.uniform(0, seconds))
             assert run.pid is not None
             with suppress(ProcessLookupError):
                 os.kill(run.pid, signal.SIGKILL)
-            ended = runs.follow(project, run.id)
+            ended = runner.follow(project, run.id)
             kills += ended.state == "failed"
             check_store(trial / "project" / STORE_FILE, given)
             work.check(trial, whole)
             if ended.state == "failed":
-                run = runs.start_run(project, kind, params)
-        ended = runs.follow(project, run.id)
+                run = runner.start_run(project, kind, params)
+        ended = runner.follow(project, run.id)
         assert ended.state == "done", ended.message
         found = work.results(trial)
         if number:
@@ -127,7 +127,7 @@ def test_the_app_is_killed_while_scores_pour_in(
     tmp_path: Path, seed: int, figures: Figures
 ) -> None:
     project = make_collection(tmp_path, images=80, scored=4)
-    ids = sorted(db.images.ids_by_path(project.store).values())
+    ids = sorted(db.importing.files.ids_by_path(project.store).values())
     app = App(project.folder, tmp_path / "log.txt")
     chance = random.Random(seed)
     scorers = [Scorer(app, ids[k::4], random.Random(seed + k)) for k in range(4)]

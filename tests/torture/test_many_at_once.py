@@ -34,8 +34,8 @@ from many_at_once import (  # noqa: E402
 )
 
 from labeler.app.project import project_id  # noqa: E402
-from labeler.project import Project  # noqa: E402
-from labeler.runs import follow, start_run  # noqa: E402
+from labeler.core.jobs.runner import follow, start_run  # noqa: E402
+from labeler.core.project import Project  # noqa: E402
 
 SCORES = int(os.environ.get("LABELER_TORTURE_SCORES", "10000"))
 SPARE = 3000  # images more than that

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from received import ASSETS, commands, disturb, leaks, listing, make, run, sandbox
 
-from labeler.project import STORE_FILE
+from labeler.core.project import STORE_FILE
 
 ROUNDS = 40
 Figures = Callable[[str, str], None]

@@ -22,7 +22,7 @@ from received_stores import (
     spoil,
 )
 
-from labeler.project import STORE_FILE
+from labeler.core.project import STORE_FILE
 
 # A training alone makes weights and out-of-fold predictions, licences are a person's own words, and
 # versions whose encoder is gone stay for a backup's sake.

@@ -16,12 +16,12 @@ from collection import draw_pictures, make_collection
 from many_at_once import all_at_once
 from sqlalchemy import select
 
-import db.embeddings
-import db.images
-import db.versions
-from db.schema import RunRow
-from labeler.project import Project
-from labeler.runs import follow, start_run
+import db.images.embeddings
+import db.importing.files
+import db.versions.registry
+from db.store.schema import RunRow
+from labeler.core.jobs.runner import follow, start_run
+from labeler.core.project import Project
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 5
@@ -42,7 +42,7 @@ def commands(project: Project, *commands: Sequence[str]) -> list[Ended]:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "labeler", "--project", str(project.folder), *command],
+            [sys.executable, "-m", "labeler.cli", "--project", str(project.folder), *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -81,16 +81,16 @@ def test_trainings_started_at_once_are_one(tmp_path: Path, figures: Figures) -> 
     project = make_collection(tmp_path)
     followed = 0
     for _ in range(ROUNDS):
-        before = {version.name for version in db.versions.history(project.store)}
+        before = {version.name for version in db.versions.registry.history(project.store)}
         ended, shown = a_round(project)
-        made = {version.name for version in db.versions.history(project.store)} - before
+        made = {version.name for version in db.versions.registry.history(project.store)} - before
         assert [each.code for each in ended] == [0] * TERMINALS, ended
         told = {re.findall(r"Trained (v[\d.]+) on", each.out)[0] for each in ended}
         assert told | shown == made, "not everybody was told of a version that was made now"
         followed += sum(FOLLOWS in each.err for each in ended)
     runs = trainings(project)
     assert {state for _, state, _, _ in runs} == {"done"}
-    assert len(runs) == len(db.versions.history(project.store))
+    assert len(runs) == len(db.versions.registry.history(project.store))
     for (_, _, _, ended_at), (_, _, started_at, _) in pairwise(runs):
         assert ended_at <= started_at, "two trainings ran at the same time"
     assert followed
@@ -108,13 +108,13 @@ def test_imports_and_embeddings_at_once_take_everything_once(
     draw_pictures(folder, 60)
     importing = commands(project, *[["import", str(folder)]] * 3)
     assert [(each.code, each.err) for each in importing] == [(0, "")] * 3
-    assert len(db.images.ids_by_path(project.store)) == 60
+    assert len(db.importing.files.ids_by_path(project.store)) == 60
     embedding = commands(project, *[["embed"]] * 3)
     assert [each.code for each in embedding] == [0] * 3
-    encoder = db.embeddings.encoder(project.store, project.encoder)
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
     assert encoder is not None
-    ids = sorted(set(db.images.ids_by_path(project.store).values()))
-    found, vectors = db.embeddings.get(project.store, encoder.id, ids)
+    ids = sorted(set(db.importing.files.ids_by_path(project.store).values()))
+    found, vectors = db.images.embeddings.get(project.store, encoder.id, ids)
     assert found.tolist() == ids
     assert vectors.shape == (len(ids), encoder.width)
     figures("imports, embeddings of one folder at once", "3, 3: every image once")

@@ -7,17 +7,17 @@ from typing import Any
 
 import streamlit as st
 
-import db.images
-import db.scores
-import db.versions
+import db.images.lookup
+import db.scores.hand_scores
+import db.versions.registry
 import labeler.app
-from labeler.app.items import shown_name
-from labeler.app.navigation import page_file
-from labeler.app.serving import current_project
-from labeler.app.shell import friendly
-from labeler.app.warming import keep_ready
-from labeler.app.words import count, plain
-from labeler.project import Project
+from labeler.app.project import current_project
+from labeler.app.routes.payloads import shown_name
+from labeler.app.server.preload import keep_ready
+from labeler.app.widgets.formatting import count, plain
+from labeler.app.widgets.navigation import page_file
+from labeler.app.widgets.page_errors import friendly
+from labeler.core.project import Project
 
 # Streamlit would write the tables' cells as they are, and a name may be a formula: the files of the
 # Export page are written so that no table program runs what is in them.
@@ -72,19 +72,22 @@ def page(
 
 
 def has_images(project: Project) -> bool:
-    return sum(db.images.count_by_state(project.store).values()) > 0
+    return sum(db.images.lookup.count_by_state(project.store).values()) > 0
 
 
 def at_a_glance(project: Project) -> None:
-    images = db.images.count_by_state(project.store).get("fine", 0)
-    version = db.versions.active(project.store)
+    images = db.images.lookup.count_by_state(project.store).get("fine", 0)
+    version = db.versions.registry.active(project.store)
     if version is not None:
         keep_ready(project, version.id)
     with st.sidebar:
         st.space("small")
         # A folder's name is shown as it is, never as markdown.
         st.text(shown_name(project.folder.name))
-        st.caption(f"{db.scores.scored_count(project.store):,} of {count(images, 'image')} scored")
+        st.caption(
+            f"{db.scores.hand_scores.scored_count(project.store):,} of {count(images, 'image')} "
+            f"scored"
+        )
         st.caption(f"Version {plain(version.name)}" if version else "No version yet")
 
 

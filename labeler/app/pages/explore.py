@@ -8,17 +8,17 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-import db.images
-import db.scores
-import db.versions
+import db.images.sources
+import db.scores.hand_scores
+import db.versions.registry
 from db.records import Image
-from labeler import explore
-from labeler.app import words
-from labeler.app.gallery import pick, prediction_tile, tile
-from labeler.app.items import shown_name
-from labeler.app.sheet_links import offer_band
-from labeler.app.shell import friendly, opened_project
-from labeler.project import Project
+from labeler.app.routes.payloads import shown_name
+from labeler.app.sections.contact_sheets import offer_band
+from labeler.app.widgets import formatting
+from labeler.app.widgets.gallery import pick, prediction_tile, tile
+from labeler.app.widgets.page_errors import friendly, opened_project
+from labeler.core.project import Project
+from labeler.versions import browse
 
 PER_PAGE = 60
 BY_HAND = "hand scores"
@@ -41,7 +41,7 @@ def show() -> None:
     project = opened_project()
     st.title("Explore")
     band = filters(project)
-    shelf = explore.browse(project, band, page=page_number(band), per_page=PER_PAGE)
+    shelf = browse.browse(project, band, page=page_number(band), per_page=PER_PAGE)
     chosen: int | None = st.session_state.get("explored")
     if chosen is None:
         shelves(shelf, band)
@@ -53,13 +53,13 @@ def show() -> None:
         story(project, chosen)
 
 
-def filters(project: Project) -> explore.Band:
+def filters(project: Project) -> browse.Band:
     """What to show: by the active version unless another, or the hand scores, are chosen."""
-    versions = db.versions.history(project.store)
+    versions = db.versions.registry.history(project.store)
     names = [version.name for version in reversed(versions)]
     active = next((version.name for version in versions if version.active), None)
     by = [*names, BY_HAND]
-    sources = [ANY_SOURCE, *(source.name for source in db.images.sources(project.store))]
+    sources = [ANY_SOURCE, *(source.name for source in db.images.sources.sources(project.store))]
     row = st.columns([2, 4, 2, 2, 2, 1.4], vertical_alignment="bottom")
     chosen = row[0].selectbox("By", by, by.index(active or BY_HAND), help=HELP_BY)
     version = None if chosen == BY_HAND else chosen
@@ -68,7 +68,7 @@ def filters(project: Project) -> explore.Band:
     scored = scored_choice(row[3], project, version)
     order = row[4].selectbox("Order", list(ORDERS))
     top = row[5].number_input("Top", min_value=1, value=None, step=10, placeholder="all")
-    return explore.Band(
+    return browse.Band(
         version=version,
         low=low,
         high=high,
@@ -92,11 +92,11 @@ def scored_choice(place: DeltaGenerator, project: Project, version: str | None) 
     if version is not None:
         return SCORED[place.selectbox("Scored", list(SCORED))]
     choices = ["scored", "unscored"]
-    default = 0 if db.scores.scored_count(project.store) else 1
+    default = 0 if db.scores.hand_scores.scored_count(project.store) else 1
     return SCORED[place.selectbox("Scored", choices, default, key="scored-by-hand")]
 
 
-def page_number(band: explore.Band) -> int:
+def page_number(band: browse.Band) -> int:
     """The page that the pager below shows; the first again when what is shown changes."""
     if st.session_state.get("explored-band") != band:
         st.session_state["explored-band"] = band
@@ -104,13 +104,13 @@ def page_number(band: explore.Band) -> int:
     return st.session_state.get(pager_key(), 1)
 
 
-def shelves(shelf: explore.Shelf, band: explore.Band) -> None:
+def shelves(shelf: browse.Shelf, band: browse.Band) -> None:
     """The thumbnails of one page, with the count above and the pager below."""
     if not shelf.total:
         st.info("Nothing is in this band; widen it or choose another source.")
         return
     row = st.container(horizontal=True, vertical_alignment="center")
-    row.caption(words.count(shelf.total, "image"), width="stretch")
+    row.caption(formatting.count(shelf.total, "image"), width="stretch")
     offer_band(row, band, shelf.total)
     items = [prediction_tile(each.image, each.prediction) for each in shelf.shown]
     clicked = pick(items, f"shelf-{st.session_state.get('grid-turn', 0)}")
@@ -138,17 +138,17 @@ def renew_grid() -> None:
 
 
 def story(project: Project, image_id: int) -> None:
-    told = explore.story(project, image_id)
+    told = browse.story(project, image_id)
     with st.container(border=True):
         heading(told.image)
         picture(told.image)
         if told.image.state == "missing":
-            st.warning(words.MISSING, icon=":material/hide_image:")
+            st.warning(formatting.MISSING, icon=":material/hide_image:")
         facts(told)
         hand_scores(told)
         predictions(told)
         neighbours("Nearest scored", told.nearest_scored, f"nearest-{image_id}")
-        alike = explore.similar(project, image_id, limit=12)
+        alike = browse.similar(project, image_id, limit=12)
         neighbours("Most alike", alike, f"alike-{image_id}")
 
 
@@ -171,17 +171,17 @@ def picture(image: Image) -> None:
     )
 
 
-def facts(told: explore.Story) -> None:
+def facts(told: browse.Story) -> None:
     """Where the image lies and what kind of file it is; names as text, never as markdown."""
     image = told.image
-    st.caption(words.file_facts(image))
+    st.caption(formatting.file_facts(image))
     for location in told.locations:
         gone = "" if location.present else "   (gone)"
         st.text(shown_name(f"{location.source}: {location.path}{gone}"))
 
 
-def hand_scores(told: explore.Story) -> None:
-    st.markdown(f"**Hand score** {words.score(told.image.hand_score)}")
+def hand_scores(told: browse.Story) -> None:
+    st.markdown(f"**Hand score** {formatting.score(told.image.hand_score)}")
     if told.history:
         rows = [
             {
@@ -189,7 +189,7 @@ def hand_scores(told: explore.Story) -> None:
                 "score": each.value,
                 "why": WHY.get(each.why, each.why) + (", undone" if each.undone_at else ""),
                 "who": each.scorer or "",
-                "shown": words.percent(each.shown_prediction),
+                "shown": formatting.percent(each.shown_prediction),
                 "by": each.shown_version or "",
             }
             for each in reversed(told.history)
@@ -197,7 +197,7 @@ def hand_scores(told: explore.Story) -> None:
         small_table(rows)
 
 
-def predictions(told: explore.Story) -> None:
+def predictions(told: browse.Story) -> None:
     st.markdown("**Predictions**")
     if not told.predictions:
         st.caption("None yet.")
@@ -206,8 +206,8 @@ def predictions(told: explore.Story) -> None:
         [
             {
                 "version": each.version + (" (active)" if each.active else ""),
-                "prediction": words.percent(each.prediction),
-                "without having seen it": words.percent(each.out_of_fold),
+                "prediction": formatting.percent(each.prediction),
+                "without having seen it": formatting.percent(each.out_of_fold),
             }
             for each in reversed(told.predictions)
         ]
@@ -226,12 +226,12 @@ def small_table(rows: list[dict]) -> None:
     )
 
 
-def neighbours(title: str, found: list[explore.Similar], key: str) -> None:
+def neighbours(title: str, found: list[browse.Similar], key: str) -> None:
     if not found:
         return
     st.markdown(f"**{title}**")
     items = [
-        tile(each.image, words.score(each.image.hand_score), f"{each.similarity:.0%} alike")
+        tile(each.image, formatting.score(each.image.hand_score), f"{each.similarity:.0%} alike")
         for each in found
     ]
     clicked = pick(items, key)

@@ -8,19 +8,19 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from labeler import runs
-from labeler.app import running, words
-from labeler.app.backup_part import backup_part
-from labeler.app.export_form import asked_plan, card_form
-from labeler.app.export_links import plan_address
-from labeler.app.export_places import checked, download, folder_field, replace_field
-from labeler.app.items import shown_name
-from labeler.app.model_export import model_part
-from labeler.app.shell import friendly, opened_project
-from labeler.exports.kinds import DATASET, KINDS, Kind
-from labeler.exports.plan import Plan
-from labeler.exports.preview import preview
-from labeler.project import Project
+from labeler.app.routes.export_urls import plan_address
+from labeler.app.routes.payloads import shown_name
+from labeler.app.sections.backup import backup_part
+from labeler.app.sections.export_form import asked_plan, card_form
+from labeler.app.sections.export_model import model_part
+from labeler.app.sections.export_targets import checked, download, folder_field, replace_field
+from labeler.app.widgets import formatting, job_status
+from labeler.app.widgets.page_errors import friendly, opened_project
+from labeler.core.jobs import runner
+from labeler.core.project import Project
+from labeler.exports.datasets.export import DATASET, KINDS, Kind
+from labeler.exports.datasets.plan import Plan
+from labeler.exports.datasets.preview import preview
 
 
 def show() -> None:
@@ -56,9 +56,9 @@ def looked_at(project: Project, kind: Kind, plan: Plan) -> None:
     """How much it will hold, the first rows, and what may surprise."""
     seen = preview(project, kind, plan)
     told = [
-        words.count(seen.images, "image"),
+        formatting.count(seen.images, "image"),
         f"{seen.scored:,} scored",
-        f"{seen.predicted:,} predicted by {words.plain(seen.version)}" if seen.version else "",
+        f"{seen.predicted:,} predicted by {formatting.plain(seen.version)}" if seen.version else "",
         f"{seen.missing:,} without a file at present" if seen.missing else "",
         f"split {plan.split}",
     ]
@@ -74,14 +74,14 @@ def looked_at(project: Project, kind: Kind, plan: Plan) -> None:
         },
     )
     for note in seen.notes:
-        st.info(words.plain(note), icon=":material/info:")
+        st.info(formatting.plain(note), icon=":material/info:")
 
 
 def to_folder(project: Project, kind: Kind, plan: Plan) -> None:
     """Start the writing as a run of its own, or show how far it is and what became of it."""
     folder = folder_field(project, kind.name)
     replace = replace_field(kind.name)
-    busy = running.active(project, "export")
+    busy = job_status.active(project, "export")
     if st.button("Write", icon=":material/save:", key="write-dataset", disabled=busy):
         target = checked(folder)
         params = {
@@ -92,18 +92,18 @@ def to_folder(project: Project, kind: Kind, plan: Plan) -> None:
         }
         if kind.name == DATASET:
             target.mkdir(parents=True, exist_ok=True)
-        st.session_state["export-run"] = runs.start_run(project, "export", params).id
+        st.session_state["export-run"] = runner.start_run(project, "export", params).id
         st.rerun()
     if busy:
-        running.watch(project, "export")
+        job_status.watch(project, "export")
         return
-    run = running.latest(project, "export")
+    run = job_status.latest(project, "export")
     if run is None or run.id != st.session_state.get("export-run"):
         return
-    running.show_outcome(run)
+    job_status.show_outcome(run)
     if run.state == "done":
         lines = (run.message or "").splitlines()
-        st.success("  \n".join(words.plain(line) for line in lines))
+        st.success("  \n".join(formatting.plain(line) for line in lines))
 
 
 def text_frame(rows: Sequence[Sequence[Any]], columns: list[str]) -> pd.DataFrame:

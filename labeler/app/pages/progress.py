@@ -8,21 +8,21 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-import db.versions
+import db.versions.registry
 from db.records import Version
-from labeler import measures
-from labeler.app import charts, words
-from labeler.app.navigation import go_to
-from labeler.app.progress_rows import audit_row, round_row, slice_row
-from labeler.app.scorers_part import scorers_part
-from labeler.app.sheet_links import offer_corrections
-from labeler.app.shell import friendly, opened_project
-from labeler.auditing import AuditReport, audit_report
-from labeler.figures import with_figures
-from labeler.project import Project
-from labeler.rounds import RoundReport, advice, round_reports
-from labeler.slices import slice_report
-from model.auditing import FEWEST, Bounds, Estimate
+from labeler.app.sections.contact_sheets import offer_corrections
+from labeler.app.sections.progress_tables import audit_row, round_row, slice_row
+from labeler.app.sections.scorers import scorers_part
+from labeler.app.widgets import charts, formatting
+from labeler.app.widgets.navigation import go_to
+from labeler.app.widgets.page_errors import friendly, opened_project
+from labeler.core.project import Project
+from labeler.versions.evaluation import measures
+from labeler.versions.evaluation.audit import AuditReport, audit_report
+from labeler.versions.evaluation.figures import with_figures
+from labeler.versions.evaluation.rounds import RoundReport, advice, round_reports
+from labeler.versions.evaluation.slices import slice_report
+from model.evaluation.audit import FEWEST, Bounds, Estimate
 
 SMALL = 170  # height of the charts of the rounds
 MOST_SHOWN = 15  # slices in the picture; the table has all
@@ -37,7 +37,7 @@ HELP_LEFT = (
 def show() -> None:
     project = opened_project()
     st.title("Progress")
-    versions = [with_figures(project, each) for each in db.versions.history(project.store)]
+    versions = [with_figures(project, each) for each in db.versions.registry.history(project.store)]
     if not versions:
         st.info(
             "There is no version to judge yet: score 20 pictures or more, then train one.",
@@ -50,7 +50,7 @@ def show() -> None:
         return
     rounds, audit = round_reports(project), audit_report(project)
     advised = advice(project, rounds, audit)
-    st.info(words.plain(advised.sentence), icon=ICONS[advised.answer])
+    st.info(formatting.plain(advised.sentence), icon=ICONS[advised.answer])
     audited(audit)
     st.divider()
     with friendly():
@@ -66,8 +66,8 @@ def show() -> None:
 def audited(report: AuditReport) -> None:
     """The active version by the random sample, with the earlier ones below."""
     active = report.active
-    name = words.plain(active.version.name) if active else "No active version"
-    st.subheader(f"{name} by {words.count(report.sampled, 'image')} scored at random")
+    name = formatting.plain(active.version.name) if active else "No active version"
+    st.subheader(f"{name} by {formatting.count(report.sampled, 'image')} scored at random")
     if active is not None and report.sampled:
         tiles = st.columns(4)
         found = active.audit
@@ -79,8 +79,8 @@ def audited(report: AuditReport) -> None:
             tile(
                 tiles[3],
                 "Should pass",
-                words.share(good.value),
-                f"{words.percents(good)} of all images: the baseline. So many would be false "
+                formatting.share(good.value),
+                f"{formatting.percents(good)} of all images: the baseline. So many would be false "
                 "negatives if nothing passed.",
             )
     for note in report.notes():
@@ -99,8 +99,8 @@ def share_tile(place: DeltaGenerator, name: str, of: str, found: Estimate) -> No
     if found.share is None:
         tile(place, name, "–", f"{of}: {seen} sampled images; {FEWEST} are needed to say.")
     else:
-        value = words.share(found.share.value)
-        tile(place, name, value, f"{words.percents(found.share)} {of}; {seen} sampled images.")
+        value = formatting.share(found.share.value)
+        tile(place, name, value, f"{formatting.percents(found.share)} {of}; {seen} sampled images.")
 
 
 def left_tile(place: DeltaGenerator, left: Bounds | None) -> None:
@@ -183,7 +183,7 @@ def slices_part(project: Project) -> None:
     )
     report = slice_report(project, BY[str(by)])
     for sentence in report.sentences():
-        st.markdown(words.plain(sentence))
+        st.markdown(formatting.plain(sentence))
     if not report.slices:
         if report.kind == "tag":
             st.caption(
@@ -200,8 +200,10 @@ def slices_part(project: Project) -> None:
         width="stretch",
     )
     st.caption(
-        f"Errors in points of 10, above 0 where {words.plain(report.version)} predicts too high, "
-        f"of {words.count(report.judged, 'image')} judged by a head that had not seen them. Images "
+        f"Errors in points of 10, above 0 where {formatting.plain(report.version)} predicts too "
+        f"high, "
+        f"of {formatting.count(report.judged, 'image')} judged by a head that had not seen "
+        f"them. Images "
         "that a review showed count for more here than in the collection."
     )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-import db.versions
-from labeler.app import components
+import db.versions.registry
 from labeler.app.project import project_id
-from labeler.app.shell import friendly, opened_project
-from labeler.project import Project
+from labeler.app.widgets import components
+from labeler.app.widgets.page_errors import friendly, opened_project
+from labeler.core.project import Project
 
 ROOMY = """<style>
 [data-testid="stMainBlockContainer"] { padding: 3.9rem 1.6rem 2rem 1.6rem; max-width: none; }
@@ -17,7 +17,7 @@ ROOMY = """<style>
 
 def show() -> None:
     project = opened_project()
-    version = db.versions.active(project.store)
+    version = db.versions.registry.active(project.store)
     if version is None:
         st.title("Review")
         st.info(

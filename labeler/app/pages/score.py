@@ -6,16 +6,17 @@ from dataclasses import asdict
 
 import streamlit as st
 
-import db.images
-import db.scores
-from labeler.app import components
-from labeler.app.items import shown_name
+import db.images.lookup
+import db.images.sources
+import db.scores.hand_scores
 from labeler.app.project import project_id
-from labeler.app.shell import friendly, opened_project
-from labeler.brackets import BRACKETS
-from labeler.project import Project
-from labeler.scorers import account_name
-from labeler.scoring import ORDERS
+from labeler.app.routes.payloads import shown_name
+from labeler.app.widgets import components
+from labeler.app.widgets.page_errors import friendly, opened_project
+from labeler.core.project import Project
+from labeler.core.scale import BRACKETS
+from labeler.core.scorers import account_name
+from labeler.scoring.events import ORDERS
 
 CHECKS = (0, 5, 10, 20)
 HELP_CHECKS = (
@@ -30,7 +31,7 @@ ROOMY = """<style>
 
 def show() -> None:
     project = opened_project()
-    if not db.images.count_by_state(project.store).get("fine"):
+    if not db.images.lookup.count_by_state(project.store).get("fine"):
         st.title("Score")
         st.info("There is no picture to score yet.", icon=":material/photo_library:")
         return
@@ -70,10 +71,11 @@ def page_data(project: Project) -> dict[str, object]:
         "brackets": [asdict(bracket) for bracket in BRACKETS],
         "checks": project.audit_every,
         "scorer": account_name(),
-        "scorers": [name for name in db.scores.scorers(project.store) if name],
+        "scorers": [name for name in db.scores.hand_scores.scorers(project.store) if name],
         "orders": [list(order) for order in ORDERS],
         "sources": [
-            [source.id, shown_name(source.name)] for source in db.images.sources(project.store)
+            [source.id, shown_name(source.name)]
+            for source in db.images.sources.sources(project.store)
         ],
     }
 

@@ -9,21 +9,23 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-import db.runs
-import db.scores
-import db.versions
+import db.jobs
+import db.scores.hand_scores
+import db.versions.registry
 from db.records import Version
-from labeler import comparing, measures, runs
-from labeler.app import adopting, charts, running, words
-from labeler.app.gallery import pick, tile
-from labeler.app.items import shown_name
-from labeler.app.navigation import go_to
-from labeler.app.shell import friendly, opened_project
-from labeler.figures import with_figures
-from labeler.predicting import lacks_predictions
-from labeler.project import Project
-from labeler.scoring import FEWEST_TO_TRAIN
-from labeler.status import trained_before
+from labeler.app.routes.payloads import shown_name
+from labeler.app.sections import adopt_head
+from labeler.app.widgets import charts, formatting, job_status
+from labeler.app.widgets.gallery import pick, tile
+from labeler.app.widgets.navigation import go_to
+from labeler.app.widgets.page_errors import friendly, opened_project
+from labeler.core.jobs import runner
+from labeler.core.project import Project
+from labeler.core.status import trained_before
+from labeler.prediction.predict_files import lacks_predictions
+from labeler.scoring.events import FEWEST_TO_TRAIN
+from labeler.versions.evaluation import compare, measures
+from labeler.versions.evaluation.figures import with_figures
 
 # How each is called, and how long it takes where it has not been used yet.
 RECIPES = {
@@ -38,8 +40,8 @@ def show() -> None:
     project = opened_project()
     st.title("Train")
     training(project)
-    adopting.adopting(project)
-    versions = [with_figures(project, each) for each in db.versions.history(project.store)]
+    adopt_head.adopting(project)
+    versions = [with_figures(project, each) for each in db.versions.registry.history(project.store)]
     if not versions:
         return
     with friendly():
@@ -47,11 +49,11 @@ def show() -> None:
 
 
 def training(project: Project) -> None:
-    if running.active(project, "train"):
-        running.watch(project, "train")
+    if job_status.active(project, "train"):
+        job_status.watch(project, "train")
         return
-    running.show_outcome(running.latest(project, "train"), running.made_already(project))
-    scored = db.scores.scored_count(project.store)
+    job_status.show_outcome(job_status.latest(project, "train"), job_status.made_already(project))
+    scored = db.scores.hand_scores.scored_count(project.store)
     if scored < FEWEST_TO_TRAIN:
         refuse(scored)
         return
@@ -61,7 +63,7 @@ def training(project: Project) -> None:
 def refuse(scored: int) -> None:
     missing = FEWEST_TO_TRAIN - scored
     st.info(
-        f"Score {words.count(missing, 'more image')} first: a training needs at least "
+        f"Score {formatting.count(missing, 'more image')} first: a training needs at least "
         f"{FEWEST_TO_TRAIN}, and {scored} {'is' if scored == 1 else 'are'} scored so far.",
         icon=":material/touch_app:",
     )
@@ -70,24 +72,24 @@ def refuse(scored: int) -> None:
 
 
 def start_form(project: Project, scored: int) -> None:
-    version = trained_before(db.versions.history(project.store))
-    new = db.scores.since_version(project.store, version.id if version else None)
+    version = trained_before(db.versions.registry.history(project.store))
+    new = db.scores.hand_scores.since_version(project.store, version.id if version else None)
     row = st.columns([3, 3, 3], vertical_alignment="bottom")
     note = row[0].text_input(
         "Note", max_chars=300, placeholder="what is new this time", key="train-note"
     )
     recipe = row[1].selectbox("Recipe", list(RECIPES), format_func=partial(recipe_label, project))
     if row[2].button(button_label(version, new, scored), type="primary", width="stretch"):
-        runs.start_run(project, "train", {"recipe": recipe, "note": (note or "").strip()})
+        runner.start_run(project, "train", {"recipe": recipe, "note": (note or "").strip()})
         st.rerun()
     if version and not new:
-        st.caption(f"No score has changed since {words.plain(version.name)}.")
+        st.caption(f"No score has changed since {formatting.plain(version.name)}.")
 
 
 def recipe_label(project: Project, recipe: str) -> str:
     """The recipe and how long it takes: the last time here, if there was one."""
     name, time = RECIPES[recipe]
-    last = db.runs.last_training(project.store, recipe)
+    last = db.jobs.last_training(project.store, recipe)
     if last is not None and last.finished_at is not None:
         seconds = max(1, round((last.finished_at - last.started_at).total_seconds()))
         time = f"{seconds} s" if seconds < 90 else f"{round(seconds / 60)} min"
@@ -98,8 +100,8 @@ def recipe_label(project: Project, recipe: str) -> str:
 def button_label(version: Version | None, new: int, scored: int) -> str:
     """`Retrain with 37 new scores`; the first time `Train with 60 scores`."""
     if version is None:
-        return f"Train with {words.count(scored, 'score')}"
-    return f"Retrain with {words.count(new, 'new score')}" if new else "Retrain"
+        return f"Train with {formatting.count(scored, 'score')}"
+    return f"Retrain with {formatting.count(new, 'new score')}" if new else "Retrain"
 
 
 def result(project: Project, versions: list[Version]) -> None:
@@ -116,7 +118,7 @@ def result(project: Project, versions: list[Version]) -> None:
     version = by_name[chosen]
     parent = beside(version, versions)
     heading.subheader(
-        words.plain(f"{version.name} beside {parent.name}" if parent else version.name)
+        formatting.plain(f"{version.name} beside {parent.name}" if parent else version.name)
     )
     if version.note:
         st.text("\n".join(shown_name(line) for line in version.note.splitlines()))
@@ -137,8 +139,8 @@ def beside(version: Version, versions: Sequence[Version]) -> Version | None:
 
 
 def compared(project: Project, version: Version, parent: Version) -> None:
-    named = replace(parent, name=words.plain(parent.name))  # The rest is Markdown of our own.
-    st.markdown(measures.verdict(comparing.compare(project, version, parent), named))
+    named = replace(parent, name=formatting.plain(parent.name))  # The rest is Markdown of our own.
+    st.markdown(measures.verdict(compare.compare(project, version, parent), named))
 
 
 def figures(version: Version, parent: Version | None) -> None:
@@ -159,12 +161,12 @@ def figures(version: Version, parent: Version | None) -> None:
             f"{measures.judged(parent)} images), every image judged by a head that had not seen it."
         )
     for foreign in (each for each in (version, parent) if each and each.is_foreign):
-        st.caption(words.plain(adopting.judged_words(foreign)))
+        st.caption(formatting.plain(adopt_head.judged_words(foreign)))
 
 
 def precision_recall(project: Project, version: Version, parent: Version | None) -> None:
     shown = [each for each in (version, parent) if each is not None]
-    curves = [each for each in (comparing.curve(project, one) for one in shown) if each is not None]
+    curves = [each for each in (compare.curve(project, one) for one in shown) if each is not None]
     if not curves:
         st.caption("There are no predictions of scored images to draw this from.")
         return
@@ -179,10 +181,10 @@ def moved_most(project: Project, version: Version, parent: Version | None) -> No
     items = [
         tile(
             each.image,
-            f"{words.percent(each.before)} → {words.percent(each.after)}",
-            words.scored(each.image.hand_score),
+            f"{formatting.percent(each.before)} → {formatting.percent(each.after)}",
+            formatting.scored(each.image.hand_score),
         )
-        for each in comparing.moved_most(project, version, parent, limit=MOVED)
+        for each in compare.moved_most(project, version, parent, limit=MOVED)
     ]
     clicked = pick(items, f"moved-{version.name}")
     if clicked is not None:
@@ -191,7 +193,7 @@ def moved_most(project: Project, version: Version, parent: Version | None) -> No
 
 
 def hand_scores(project: Project, _version: Version, _parent: Version | None) -> None:
-    chart = charts.score_distribution(db.scores.distribution(project.store))
+    chart = charts.score_distribution(db.scores.hand_scores.distribution(project.store))
     st.altair_chart(chart, width="stretch")
 
 
@@ -220,7 +222,7 @@ def history(project: Project, versions: list[Version]) -> None:
         row = st.container(horizontal=True, vertical_alignment="bottom")
         chosen = row.selectbox("Use another version", others, width=200)
         if row.button(
-            f"Make {words.plain(chosen)} active", help="Its predictions are used from now on."
+            f"Make {formatting.plain(chosen)} active", help="Its predictions are used from now on."
         ):
             activate(project, chosen)
             st.rerun()
@@ -228,9 +230,9 @@ def history(project: Project, versions: list[Version]) -> None:
 
 def activate(project: Project, name: str) -> None:
     """At once; what came after that version is predicted by a run (embedding ends with that)."""
-    version = db.versions.activate(project.store, name)
+    version = db.versions.registry.activate(project.store, name)
     if lacks_predictions(project, version):
-        runs.start_run(project, "embed", {})
+        runner.start_run(project, "embed", {})
 
 
 def history_chart(versions: list[Version]) -> None:

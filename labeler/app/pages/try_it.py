@@ -6,19 +6,19 @@ from typing import Any
 
 import streamlit as st
 
-import db.images
-import db.versions
+import db.images.lookup
+import db.versions.registry
 from db.records import Image
-from labeler.adding import add_pictures
-from labeler.app import components, running, words
-from labeler.app.filter_part import filter_part
-from labeler.app.gallery import pick, tile
-from labeler.app.items import shown_name
-from labeler.app.navigation import go_to
-from labeler.app.shell import friendly, opened_project
-from labeler.brackets import bracket_of
-from labeler.project import Project
-from labeler.trying import MOST_AT_ONCE, Trial, tryer
+from labeler.app.routes.payloads import shown_name
+from labeler.app.sections.filter_folder import filter_part
+from labeler.app.widgets import components, formatting, job_status
+from labeler.app.widgets.gallery import pick, tile
+from labeler.app.widgets.navigation import go_to
+from labeler.app.widgets.page_errors import friendly, opened_project
+from labeler.collection.uploads import add_pictures
+from labeler.core.project import Project
+from labeler.core.scale import bracket_of
+from labeler.prediction.inference_worker.client import MOST_AT_ONCE, Trial, tryer
 
 ASK_AGAIN = 400  # milliseconds between two looks while an answer is awaited
 Dropped = dict[str, Any]  # what the browser sent, by an id of its own
@@ -57,8 +57,8 @@ def try_pictures(project: Project, version: str) -> None:
 
 
 def chosen_version(project: Project) -> str | None:
-    names = [version.name for version in reversed(db.versions.history(project.store))]
-    active = db.versions.active(project.store)
+    names = [version.name for version in reversed(db.versions.registry.history(project.store))]
+    active = db.versions.registry.active(project.store)
     if not names or active is None:
         return None
     if len(names) == 1:
@@ -102,7 +102,7 @@ def result(project: Project, dropped: Dropped, trials: dict[str, Trial], key: st
     with st.container(border=True):
         st.text(shown_name(trial.name))
         if trial.found is None:
-            st.warning(words.plain(trial.problem or ""), icon=":material/broken_image:")
+            st.warning(formatting.plain(trial.problem or ""), icon=":material/broken_image:")
             return
         left, right = st.columns([2, 5], gap="medium")
         with left:
@@ -112,7 +112,7 @@ def result(project: Project, dropped: Dropped, trials: dict[str, Trial], key: st
         nearest(project, trial.found, key)
         if (image := known(project, trial)) is not None:
             st.caption(
-                f"In the project already: image {image.id}, {words.scored(image.hand_score)}."
+                f"In the project already: image {image.id}, {formatting.scored(image.hand_score)}."
             )
         else:
             add_button(project, dropped, trials, [key], "Add to the project")
@@ -122,7 +122,7 @@ def known(project: Project, trial: Trial) -> Image | None:
     """The project's image with the same content."""
     if trial.found is None:
         return None
-    return db.images.find_by_content(project.store, trial.found["content_hash"])
+    return db.images.lookup.find_by_content(project.store, trial.found["content_hash"])
 
 
 def picture(found: dict[str, Any]) -> None:
@@ -131,25 +131,25 @@ def picture(found: dict[str, Any]) -> None:
         f'<img src="data:image/jpeg;base64,{found["small"]}" alt="Your picture" '
         'style="display:block;max-width:100%;max-height:260px;border-radius:8px">'
     )
-    st.caption(f"{found['width']} × {found['height']} · {words.plain(found['format'])}")
+    st.caption(f"{found['width']} × {found['height']} · {formatting.plain(found['format'])}")
 
 
 def verdict(project: Project, found: dict[str, Any]) -> None:
     prediction, threshold = found["prediction"], project.threshold
     bracket, passes = bracket_of(prediction), prediction >= threshold
-    st.metric(f"Prediction by {words.plain(found['version'])}", words.percent(prediction))
+    st.metric(f"Prediction by {formatting.plain(found['version'])}", formatting.percent(prediction))
     st.markdown(
         f"**{'Passes' if passes else 'Does not pass'}** the threshold of "
-        f"{words.percent(threshold)}. The chance that it truly passes: "
-        f"{words.share(found['chance'])}."
+        f"{formatting.percent(threshold)}. The chance that it truly passes: "
+        f"{formatting.share(found['chance'])}."
     )
-    st.markdown(f"Bracket **{bracket.span}**: {words.plain(bracket.meaning)}")
+    st.markdown(f"Bracket **{bracket.span}**: {formatting.plain(bracket.meaning)}")
 
 
 def nearest(project: Project, found: dict[str, Any], key: str) -> None:
     """The scored images that are most alike; a click tells the whole story of one."""
     alike = {int(image_id): float(cosine) for image_id, cosine in found["near"]}
-    images: list[Image] = db.images.by_ids(project.store, list(alike))
+    images: list[Image] = db.images.lookup.by_ids(project.store, list(alike))
     if not images:
         return
     st.caption("The nearest scored images")
@@ -160,14 +160,14 @@ def nearest(project: Project, found: dict[str, Any], key: str) -> None:
 
 
 def near_tile(image: Image, cosine: float) -> dict[str, Any]:
-    return tile(image, words.score(image.hand_score), f"{cosine:.0%} alike")
+    return tile(image, formatting.score(image.hand_score), f"{cosine:.0%} alike")
 
 
 def add_button(
     project: Project, dropped: Dropped, trials: dict[str, Trial], keys: list[str], label: str
 ) -> None:
     """The only way from this page into the project."""
-    busy = running.active(project, "import")
+    busy = job_status.active(project, "import")
     if not st.button(
         label, icon=":material/add_photo_alternate:", key=f"add-{keys}", disabled=busy
     ):
@@ -182,13 +182,13 @@ def add_button(
 
 def outcome(project: Project) -> None:
     """How far the adding is, and what became of it."""
-    run = running.latest(project, "import")
+    run = job_status.latest(project, "import")
     if run is None or run.id != st.session_state.get("try-run"):
         return
-    running.watch(project, "import")
-    running.show_outcome(run)
+    job_status.watch(project, "import")
+    job_status.show_outcome(run)
     if run.state == "done" and run.message:
-        st.success(words.plain(run.message), icon=":material/check_circle:")
+        st.success(formatting.plain(run.message), icon=":material/check_circle:")
 
 
 with friendly():

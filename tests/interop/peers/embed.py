@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 # A torchvision built for CUDA beside a torch that isn't can't be imported as it is.
-guard_file = Path(__file__).parents[3] / "model" / "torchvision_guard.py"
-spec = importlib.util.spec_from_file_location("torchvision_guard", guard_file)
+guard_file = Path(__file__).parents[3] / "model" / "encoders" / "torchvision_import.py"
+spec = importlib.util.spec_from_file_location("torchvision_import", guard_file)
 guard = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(guard)
 

@@ -1,0 +1,136 @@
+"""The images that a review may show, as arrays: read whole, kept by the caller while they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from sqlalchemy import BigInteger, Integer, cast, func, or_, select
+
+from db.query_parts import numbers, plain_columns, was_scored_again
+from db.store.schema import HandScoreRow, ImageRow, VersionRow
+from db.store.store import Store
+
+_STATES = ("fine", "missing", "unreadable")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ByRisingId:
+    """Rows of images by rising id, which whole columns are kept beside."""
+
+    ids: np.ndarray  # (n,) int64
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def places(self, ids: Iterable[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of those `ids` (m,) that exist, in their order, and which ones exist (m,)."""
+        wanted = ids if isinstance(ids, np.ndarray) else np.fromiter(ids, dtype=np.int64)
+        if not len(self) or not len(wanted):
+            return np.zeros(0, dtype=np.int64), np.zeros(len(wanted), dtype=bool)
+        first, last = self.ids[0], self.ids[-1]
+        if last - first == len(self) - 1:  # none is missing between them, so nothing is searched
+            known = (wanted >= first) & (wanted <= last)
+            return wanted[known] - first, known
+        rows = np.minimum(np.searchsorted(self.ids, wanted), len(self) - 1)
+        known = self.ids[rows] == wanted
+        return rows[known], known
+
+    def rows(self, ids: Iterable[int] | np.ndarray) -> np.ndarray:
+        """The rows of those `ids` that exist, in their order."""
+        return self.places(ids)[0]
+
+    def spread(self, ids: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """`values` (m,) of `ids` (m,) at their rows, (n,) float64, NaN elsewhere."""
+        spread = np.full(len(self), np.nan)
+        rows, known = self.places(ids)
+        spread[rows] = values[known]
+        return spread
+
+    def marked(self, ids: Iterable[int] | np.ndarray) -> np.ndarray:
+        """Which rows (n,) are among `ids`."""
+        mask = np.zeros(len(self), dtype=bool)
+        mask[self.rows(ids)] = True
+        return mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageColumns(ByRisingId):
+    """Every image, by rising id; all arrays (n,)."""
+
+    sources: np.ndarray  # int64, source ids
+    hashes: np.ndarray  # uint64, difference hashes, 0 where there is none
+    fine: np.ndarray  # bool: readable and still there
+    readable: np.ndarray  # bool: also what is missing but was read once
+
+    def followed_by(self, new: ImageColumns) -> ImageColumns:
+        """These, and behind them `new` ones with higher ids."""
+        names = [field.name for field in fields(self)]
+        both = ((getattr(self, name), getattr(new, name)) for name in names)
+        return ImageColumns(*map(np.concatenate, both))
+
+    def stamp(self) -> dict[tuple[int, str], tuple[int, int]]:
+        """How many there are of each source and state, and the sum of their ids."""
+        states = np.where(self.fine, 0, np.where(self.readable, 1, 2))
+        alike = len(_STATES) * self.sources + states
+        counts = np.bincount(alike)
+        sums = np.bincount(alike, weights=self.ids)  # exact up to 2^53
+        return {
+            (int(each) // len(_STATES), _STATES[each % len(_STATES)]): (
+                int(counts[each]),
+                int(sums[each]),
+            )
+            for each in np.flatnonzero(counts)
+        }
+
+
+def image_columns(store: Store, after: int = 0) -> ImageColumns:
+    """The images behind the id `after`, as far as hand scores don't change them.
+
+    `db.images.counts.image_stamp` tells when they have changed.
+    """
+    columns = (
+        ImageRow.id,
+        ImageRow.source_id,
+        _whole(ImageRow.fingerprint).label("look"),
+        cast(ImageRow.state == "fine", Integer).label("fine"),
+        cast(ImageRow.state != "unreadable", Integer).label("readable"),
+    )
+    with store.reading() as session:
+        query = select(*columns).where(ImageRow.id > after).order_by(ImageRow.id)
+        found = plain_columns(session, query)
+    ids, sources, looks, fine, readable = (numbers(each, np.int64) for each in found)
+    return ImageColumns(
+        ids, sources, looks.view(np.uint64), fine.astype(bool), readable.astype(bool)
+    )
+
+
+def prediction_batches(store: Store, version_id: int) -> int:
+    """How often predictions of the version were kept: it grows whenever there are others."""
+    query = select(VersionRow.batches).where(VersionRow.id == version_id)
+    with store.reading() as session:
+        return session.scalar(query) or 0
+
+
+def kept_by_hand(store: Store) -> set[int]:
+    """Images whose present hand score a person has confirmed against the model's prediction."""
+    query = (
+        select(ImageRow.id)
+        .join(HandScoreRow, HandScoreRow.image_id == ImageRow.id)
+        .where(
+            HandScoreRow.queue == "hand-score",
+            HandScoreRow.why == "confirmation",
+            HandScoreRow.undone_at.is_(None),
+            # What others gave moves a mean away from it, and yet it was said last.
+            or_(HandScoreRow.value == ImageRow.hand_score, ~was_scored_again()),
+        )
+    )
+    with store.reading() as session:
+        return set(session.scalars(query))
+
+
+def _whole(column: Any) -> Any:
+    """The number as SQLite keeps it, 0 where there is none."""
+    return func.coalesce(cast(column, BigInteger), 0)

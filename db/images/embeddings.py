@@ -1,0 +1,269 @@
+"""Raw embeddings per image and encoder; ids travel with vectors, encoders never mix."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import ColumnElement, exists, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from db.errors import StoreError
+from db.query_parts import (
+    Ids,
+    first_path,
+    id_array,
+    is_among,
+    numbers,
+    packed,
+    plain_columns,
+    plain_ids,
+)
+from db.records import EncoderRecord
+from db.store.schema import EmbeddingRow, EncoderRow, ImageRow
+from db.store.store import Store
+
+VECTOR = np.dtype("<f4")
+# Embeddings that are read at once, and their bytes: SQLite puts them together, and copies are made.
+_PIECE, _PIECE_BYTES = 8192, 64 << 20
+
+
+def register_encoder(
+    store: Store, identity: str, width: int, normalised: bool, preprocessing: dict[str, Any]
+) -> EncoderRecord:
+    """The encoder of that identity, kept if it is new.
+
+    `preprocessing` is empty where embeddings come from elsewhere and nobody tells it; the first who
+    tells it is believed. Raises `StoreError` if its embeddings were made in another way: they must
+    never meet.
+    """
+    # Kept as JSON, where a tuple becomes a list: compared as it will be read back.
+    preprocessing = json.loads(json.dumps(preprocessing))
+    known = encoder(store, identity)
+    if known == EncoderRecord(known.id if known else 0, identity, width, normalised, preprocessing):
+        return known  # Nothing to write, and where that can't be done no need to.
+    with store.transaction() as session:
+        known = _encoder(session, EncoderRow.identity == identity)
+        if known is None:
+            session.execute(
+                insert(EncoderRow).values(
+                    identity=identity,
+                    width=int(width),
+                    normalised=bool(normalised),
+                    preprocessing=preprocessing,
+                    created_at=datetime.now(UTC),
+                )
+            )
+            known = _encoder(session, EncoderRow.identity == identity)
+            assert known is not None
+        if preprocessing and not known.preprocessing:
+            known = replace(known, preprocessing=preprocessing)
+            row = update(EncoderRow).where(EncoderRow.id == known.id)
+            session.execute(row.values(preprocessing=preprocessing))
+        if (known.width, known.normalised) != (width, normalised) or (
+            preprocessing and known.preprocessing != preprocessing
+        ):
+            raise StoreError(
+                f"{identity} now gives {_told(width, normalised, preprocessing)}, but the stored "
+                f"embeddings of {known.identity} are "
+                f"{_told(known.width, known.normalised, known.preprocessing)}; they can't be "
+                "mixed: make a project with another encoder name."
+            )
+        return known
+
+
+def encoder(store: Store, identity: str) -> EncoderRecord | None:
+    """The encoder of that identity, `None` before anything was embedded with it."""
+    with store.reading() as session:
+        return _encoder(session, EncoderRow.identity == identity)
+
+
+def encoders(store: Store) -> list[EncoderRecord]:
+    """All whose embeddings may be kept, the first one first."""
+    with store.reading() as session:
+        known = session.scalars(select(EncoderRow.identity).order_by(EncoderRow.id)).all()
+    return [found for each in known if (found := encoder(store, each)) is not None]
+
+
+def missing(store: Store, encoder_id: int, *, only: Ids | None = None) -> list[tuple[int, str]]:
+    """Id and path of every fine image (of `only` these) that has no embedding yet, by id."""
+    embedded = exists().where(
+        EmbeddingRow.encoder_id == encoder_id, EmbeddingRow.image_id == ImageRow.id
+    )
+    query = select(ImageRow.id, first_path()).where(
+        ImageRow.state == "fine", ~embedded.correlate(ImageRow)
+    )
+    if only is not None:
+        query = query.where(is_among(ImageRow.id, plain_ids(only)))
+    with store.reading() as session:
+        return [(image_id, path) for image_id, path in session.execute(query.order_by(ImageRow.id))]
+
+
+def put(store: Store, encoder_id: int, ids: Ids, vectors: np.ndarray) -> None:
+    """Keep the raw embeddings `vectors` (n, width) of `ids` (n); one kept before is replaced.
+
+    Raises `StoreError`, and keeps none of them, on another shape or a value that is not finite.
+    """
+    image_ids = plain_ids(ids)
+    with store.transaction() as session:
+        known = _encoder(session, EncoderRow.id == encoder_id)
+        if known is None:
+            raise StoreError(f"There is no encoder {encoder_id}; register it first.")
+        rows = _checked(known, image_ids, vectors)
+        # One that is replaced gets a new number: `db.images.embedding_log` tells that it has come.
+        statement = insert(EmbeddingRow.__table__).prefix_with("OR REPLACE")  # type: ignore[arg-type]
+        if image_ids:
+            session.execute(
+                statement,
+                [
+                    {"encoder_id": encoder_id, "image_id": image_id, "vector": row.tobytes()}
+                    for image_id, row in zip(image_ids, rows, strict=True)
+                ],
+            )
+
+
+def get(store: Store, encoder_id: int, ids: Ids) -> tuple[np.ndarray, np.ndarray]:
+    """Ids (n,) int64 and embeddings (n, width) float32 of those `ids` that have one, in order.
+
+    Quickest where `ids` are one stretch, with few others between them: such are read as they lie.
+    """
+    wanted = id_array(plain_ids(ids))
+    rising = np.unique(wanted)
+    with store.reading() as session:
+        width = _width(session, encoder_id)
+        size = rows_at_once(width)
+        pieces = [rising[start : start + size] for start in range(0, len(rising), size)]
+        read = [_read(session, encoder_id, width, _among(piece)) for piece in pieces]
+    found, vectors = _joined(read, width)
+    place = np.searchsorted(found, wanted)
+    known = place < len(found)
+    known[known] = found[place[known]] == wanted[known]
+    place = place[known]
+    if np.array_equal(place, np.arange(len(found))):
+        return found, vectors
+    return found[place], vectors[place]
+
+
+def rows_at_once(width: int, most: int = _PIECE) -> int:
+    """How many embeddings of that width are read in one piece: `most`, of wide ones fewer."""
+    return max(1, min(most, _PIECE_BYTES // (VECTOR.itemsize * max(width, 1))))
+
+
+def iterate(
+    store: Store, encoder_id: int, batch: int = _PIECE, ids: Ids | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All embeddings (of `ids` only) by rising id, as `get` gives them, at most `batch` at a time.
+
+    Each batch is read on its own, so that a long walk holds nothing up.
+    """
+    if ids is not None:
+        wanted = sorted(set(plain_ids(ids)))
+        with store.reading() as session:
+            batch = rows_at_once(_width(session, encoder_id), batch)
+        for start in range(0, len(wanted), batch):
+            found = get(store, encoder_id, wanted[start : start + batch])
+            if len(found[0]):
+                yield found
+        return
+    last = -1
+    while True:
+        with store.reading() as session:
+            width = _width(session, encoder_id)
+            piece = rows_at_once(width, batch)
+            found = _read(session, encoder_id, width, EmbeddingRow.image_id > last, piece)
+        if not len(found[0]):
+            return
+        last = int(found[0][-1])
+        yield found
+
+
+def count(store: Store, encoder_id: int) -> int:
+    """How many images have an embedding by this encoder."""
+    query = select(func.count()).where(EmbeddingRow.encoder_id == encoder_id)
+    with store.reading() as session:
+        return session.scalars(query).one()
+
+
+def _encoder(session: Session, condition: Any) -> EncoderRecord | None:
+    row = session.execute(
+        select(
+            EncoderRow.id,
+            EncoderRow.identity,
+            EncoderRow.width,
+            EncoderRow.normalised,
+            EncoderRow.preprocessing,
+        ).where(condition)
+    ).first()
+    return None if row is None else EncoderRecord(*row)
+
+
+def _told(width: int, normalised: bool, preprocessing: dict[str, Any]) -> str:
+    kind = "normalised" if normalised else "raw"
+    return f"{width} {kind} values with preprocessing {json.dumps(preprocessing, sort_keys=True)}"
+
+
+def _checked(known: EncoderRecord, image_ids: list[int], vectors: np.ndarray) -> np.ndarray:
+    rows = np.ascontiguousarray(vectors, dtype=VECTOR)
+    if rows.shape != (len(image_ids), known.width):
+        raise StoreError(
+            f"{known.identity} gives {known.width} values for each image, but an array of shape "
+            f"{rows.shape} came for {len(image_ids)} images; nothing of it was kept."
+        )
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        raise StoreError(
+            f"{known.identity} gave values that are not finite for image "
+            f"{image_ids[int(np.argmin(finite))]}; try again in float32."
+        )
+    return rows
+
+
+def _width(session: Session, encoder_id: int) -> int:
+    return session.scalar(select(EncoderRow.width).where(EncoderRow.id == encoder_id)) or 0
+
+
+def _among(wanted: np.ndarray) -> ColumnElement[bool]:
+    """Of rising image ids (n,), n > 0. Those that lie close together are all between the ends: next
+    to each other in the index, where those of a list are looked up one by one.
+    """
+    first, last = int(wanted[0]), int(wanted[-1])
+    if last - first < 2 * len(wanted):
+        return EmbeddingRow.image_id.between(first, last)
+    return is_among(EmbeddingRow.image_id, wanted.tolist())
+
+
+def _read(
+    session: Session,
+    encoder_id: int,
+    width: int,
+    among: ColumnElement[bool],
+    limit: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ids (n,) and embeddings (n, width) of images `among` which, by rising id.
+
+    SQLite itself puts them together: other threads go on while it reads.
+    """
+    query = (
+        select(EmbeddingRow.image_id, EmbeddingRow.vector)
+        .where(EmbeddingRow.encoder_id == encoder_id, among)
+        .order_by(EmbeddingRow.image_id)
+        .limit(limit)
+    )
+    listed, vectors = plain_columns(session, query)
+    ids = numbers(listed, np.int64)
+    return ids, packed(vectors, len(ids), width, VECTOR)
+
+
+def _joined(
+    parts: Sequence[tuple[np.ndarray, np.ndarray]], width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return np.empty(0, dtype=np.int64), np.empty((0, width), dtype=VECTOR)
+    ids, vectors = zip(*parts, strict=True)
+    return np.concatenate(ids), np.concatenate(vectors)

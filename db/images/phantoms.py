@@ -1,0 +1,87 @@
+"""Images of which no file was ever seen: what became of them, and how they go again.
+
+They come with embeddings, by a name that is no known path. Those that were judged, or that a
+version was trained on, never go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import exists, select
+
+from db.images.pixel_hashes import absorb
+from db.images.removal import take_out
+from db.images.states import is_here
+from db.importing.merge import copy_embeddings
+from db.store.schema import (
+    HandScoreRow,
+    ImageRow,
+    LocationRow,
+    OutOfFoldRow,
+    SourceRow,
+    VersionScoreRow,
+)
+from db.store.store import Store
+
+_AT_ONCE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Phantom:
+    """An image known by a name alone; `root` is the folder that its source came from."""
+
+    image_id: int
+    path: str
+    root: str | None
+
+
+def phantoms(store: Store) -> list[Phantom]:
+    """All of them, by rising id."""
+    query = (
+        select(ImageRow.id, LocationRow.path, SourceRow.root)
+        .join(LocationRow, LocationRow.image_id == ImageRow.id)
+        .join(SourceRow, SourceRow.id == LocationRow.source_id)
+        .where(*_IS_PHANTOM)
+        .order_by(ImageRow.id)
+    )
+    with store.reading() as session:
+        return [Phantom(*row) for row in session.execute(query)]
+
+
+_IS_PHANTOM = (
+    ImageRow.state == "missing",
+    ImageRow.content_hash.is_(None),
+    ImageRow.reason.is_(None),
+    ~is_here(),
+)
+
+
+def join(store: Store, pairs: Collection[tuple[int, int]]) -> None:
+    """Of each pair make the first a part of the second, with its embedding and what was done."""
+    with store.transaction() as session:
+        connection = session.connection()
+        copy_embeddings(connection, pairs)
+        absorb(session, pairs)
+    remove(store, [left for left, _ in pairs])
+
+
+def remove(store: Store, ids: Collection[int]) -> int:
+    """Remove these, as far as they are phantoms that nothing is lost with; returns how many."""
+    used = [
+        exists().where(row.image_id == ImageRow.id)
+        for row in (HandScoreRow, VersionScoreRow, OutOfFoldRow)
+    ]
+    wanted, removed = sorted(ids), 0
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = wanted[start : start + _AT_ONCE]
+        with store.transaction() as session:
+            connection = session.connection()
+            query = select(ImageRow.id).where(
+                ImageRow.id.in_(some), *_IS_PHANTOM, *(~each for each in used)
+            )
+            gone = connection.scalars(query).all()
+            take_out(connection, gone)
+            removed += len(gone)
+    return removed

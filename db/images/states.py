@@ -1,0 +1,53 @@
+"""State and source of images, which follow from the files that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import ColumnElement, Connection, case, exists, func, select, update
+from sqlalchemy.orm import aliased
+
+from db.query_parts import Query, first_located, is_among
+from db.store.schema import ImageRow, LocationRow
+
+
+def is_here() -> ColumnElement[bool]:
+    """Whether a file of the image is there."""
+    here = exists().where(LocationRow.image_id == ImageRow.id, LocationRow.present)
+    return here.correlate(ImageRow)
+
+
+def is_replaced(by: str | None = None) -> ColumnElement[bool]:
+    """Whether every place of the image holds another one now, of state `by` if that is given."""
+    place, now, other = aliased(LocationRow), aliased(LocationRow), aliased(ImageRow)
+    taken = exists().where(now.path == place.path, now.present, now.image_id != ImageRow.id)
+    if by is not None:
+        taken = taken.where(other.id == now.image_id, other.state == by)
+    places = exists().where(place.image_id == ImageRow.id)
+    left = places.where(~taken.correlate(place, ImageRow)).correlate(ImageRow)
+    return places.correlate(ImageRow) & ~left
+
+
+def settle(connection: Connection, image_ids: Iterable[int]) -> None:
+    """Make state and source of these images follow from their locations and reason."""
+    source = first_located(LocationRow.source_id)
+    settled = update(ImageRow).where(is_among(ImageRow.id, image_ids))
+    connection.execute(settled.values(state=_state(), source_id=source))
+
+
+def settle_all(connection: Connection) -> None:
+    """Make them follow for every image; one that never had a file keeps its source."""
+    source = func.coalesce(first_located(LocationRow.source_id), ImageRow.source_id)
+    odd = update(ImageRow).where(ImageRow.id.in_(unsettled()))
+    connection.execute(odd.values(state=_state(), source_id=source))
+
+
+def unsettled() -> Query:
+    """Selects the ids of images whose state or source is another than their files tell."""
+    source = first_located(LocationRow.source_id)
+    return select(ImageRow.id).where((ImageRow.state != _state()) | (ImageRow.source_id != source))
+
+
+def _state() -> ColumnElement[str]:
+    unreadable = ImageRow.reason.is_not(None)
+    return case((~is_here(), "missing"), (unreadable, "unreadable"), else_="fine")

@@ -1,0 +1,87 @@
+"""Tags of images: who gave them, and which scored images carry which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from sqlalchemy import delete, func, insert, select
+
+from db.query_parts import Ids, id_array, is_among, plain_ids, plain_rows
+from db.store.schema import ImageRow, ImageTagRow
+from db.store.store import Store
+
+BESIDE = "beside"  # a text file beside the image
+TABLE = "table"  # a table of tags
+_PLAIN = {"synchronize_session": False}
+
+
+def put(store: Store, origin: str, tags_of: Mapping[int, Iterable[str]]) -> None:
+    """Make these the tags that `origin` gives to these images; what others gave them stays.
+
+    Only what differs is written: an import says the same again and again.
+    """
+    wanted = {int(image_id): set(tags) for image_id, tags in tags_of.items()}
+    with store.transaction() as session:
+        mine = (is_among(ImageTagRow.image_id, wanted), ImageTagRow.origin == origin)
+        kept: dict[int, set[str]] = {}
+        for image_id, tag in session.execute(
+            select(ImageTagRow.image_id, ImageTagRow.tag).where(*mine)
+        ):
+            kept.setdefault(image_id, set()).add(tag)
+        changed = {i: tags for i, tags in wanted.items() if tags != kept.get(i, set())}
+        session.execute(
+            delete(ImageTagRow).where(
+                is_among(ImageTagRow.image_id, changed), ImageTagRow.origin == origin
+            ),
+            execution_options=_PLAIN,
+        )
+        rows = [
+            {"image_id": image_id, "origin": origin, "tag": tag}
+            for image_id, tags in changed.items()
+            for tag in sorted(tags)
+        ]
+        if rows:
+            session.execute(insert(ImageTagRow.__table__), rows)  # type: ignore[arg-type]
+
+
+def of_image(store: Store, image_id: int) -> list[str]:
+    """The image's tags in the order of the alphabet."""
+    return of_images(store, [image_id]).get(image_id, [])
+
+
+def of_images(store: Store, ids: Ids) -> dict[int, list[str]]:
+    """The tags of each of these images that has some, in the order of the alphabet."""
+    query = (
+        select(ImageTagRow.image_id, ImageTagRow.tag)
+        .where(is_among(ImageTagRow.image_id, plain_ids(ids)))
+        .distinct()
+        .order_by(ImageTagRow.image_id, ImageTagRow.tag)
+    )
+    found: dict[int, list[str]] = {}
+    with store.reading() as session:
+        for image_id, tag in session.execute(query):
+            found.setdefault(image_id, []).append(tag)
+    return found
+
+
+def among_scored(store: Store, fewest: int) -> dict[str, np.ndarray]:
+    """By tag: the ids (n,) int64, rising, of the images with a hand score that carry it.
+
+    Only tags that at least `fewest` of them carry.
+    """
+    scored = (
+        select(ImageTagRow.tag, ImageTagRow.image_id)
+        .join(ImageRow, ImageRow.id == ImageTagRow.image_id)
+        .where(ImageRow.hand_score.is_not(None))
+        .distinct()
+        .cte("scored")
+    )
+    common = select(scored.c.tag).group_by(scored.c.tag).having(func.count() >= fewest)
+    query = select(scored.c.tag, scored.c.image_id).where(scored.c.tag.in_(common))
+    with store.reading() as session:
+        rows = plain_rows(session, query.order_by(scored.c.tag, scored.c.image_id))
+    found: dict[str, list[int]] = {}
+    for tag, image_id in rows:
+        found.setdefault(tag, []).append(image_id)
+    return {tag: id_array(ids) for tag, ids in found.items()}

@@ -1,0 +1,334 @@
+"""Values that can't be read, wherever in the store they lie: found, and made such as can be.
+
+A bit that flipped, or a stranger's hand: SQLite keeps anything in any column. What is said by the
+other values of a row is kept, hand scores above all; a row that means nothing without the value
+goes. Embeddings and predictions are looked at for what they hold by db/repair/invalid_values.py.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from functools import cache
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Column, Connection, Table
+
+from db.errors import shown
+from db.store.column_types import (
+    LONGEST_MENDED,
+    Checked,
+    Document,
+    FileText,
+    OneOf,
+    Packed,
+    Real,
+    Truth,
+    UtcTime,
+    Whole,
+    Words,
+)
+from db.store.schema import Base
+
+Row = dict[str, Any]
+Cure = Callable[[sqlite3.Connection, Row], Any]
+_GONE = object()  # in place of a value without which the row means nothing
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC).isoformat(timespec="microseconds")
+_TIMES = ("at", "created_at", "started_at")
+_AT_ONCE = 20_000
+_NEIGHBOURS = 20
+
+
+class OddCells:
+    """A row with values that can't be read: which, as `table row: column is value`."""
+
+    def __init__(self, table: Table, key: tuple[Any, ...], row: Row, columns: list[str]) -> None:
+        self.table, self.key, self.row, self.columns = table, key, row, columns
+
+    def told(self) -> Iterator[str]:
+        named = ", ".join(map(shown, self.key))
+        for name in self.columns:
+            yield f"{self.table.name} {named}: {name} is {shown(self.row[name])}"
+
+
+def odd_cells(connection: sqlite3.Connection) -> Iterator[OddCells]:
+    """Every row of the store that has any, table by table."""
+    for table in Base.metadata.sorted_tables:
+        yield from _odd_in(connection, table)
+
+
+def odd_row(connection: sqlite3.Connection, place: str) -> str | None:
+    """Which row has a value in "table.column" that can't be read; `None` if none can be told."""
+    name, _, column = place.partition(".")
+    if name not in Base.metadata.tables:
+        return None
+    found = _odd_in(connection, Base.metadata.tables[name])
+    each = next((each for each in found if column in each.columns), None)
+    return None if each is None else ", ".join(map(shown, each.key))
+
+
+def is_sound(table: Table, row: Row) -> bool:
+    """Whether a row that is read somewhere else can be put into a store as it is."""
+    return not odd_columns(table, row) and (table.name != "sources" or _is_band(row))
+
+
+def odd_columns(table: Table, row: Row) -> list[str]:
+    """The columns of the row whose values can't be read."""
+    return [name for name, check in _checks(table) if name in row and not check(row[name])]
+
+
+def _odd_in(connection: sqlite3.Connection, table: Table) -> Iterator[OddCells]:
+    names = [column.name for column in table.columns]
+    numbered = table.dialect_options["sqlite"]["with_rowid"]
+    keys = ["rowid"] if numbered else [column.name for column in table.primary_key]
+    query = f"SELECT {', '.join(keys + names)} FROM {table.name}{_suspicious(table)}"
+    checks = [(len(keys) + names.index(name), check) for name, check in _checks(table)]
+    with closing(connection.cursor()) as cursor:
+        for values in cursor.execute(query):
+            if all(check(values[place]) for place, check in checks):
+                continue
+            row = dict(zip(names, values[len(keys) :], strict=True))
+            yield OddCells(table, values[: len(keys)], row, odd_columns(table, row))
+
+
+@cache
+def _checks(table: Table) -> list[tuple[str, Callable[[Any], bool]]]:
+    return [
+        (column.name, _check(column, column.type))
+        for column in table.columns
+        if isinstance(column.type, Checked) and not _is_elsewhere(column)
+    ]
+
+
+def _is_elsewhere(column: Column[Any]) -> bool:
+    """What db/repair/invalid_values.py looks at."""
+    return isinstance(column.type, Packed) or column.name == "score"
+
+
+def _check(column: Column[Any], kind: Checked) -> Callable[[Any], bool]:
+    optional, is_sound = bool(column.nullable), kind.is_sound
+    return lambda value: optional if value is None else is_sound(value)
+
+
+def _suspicious(table: Table) -> str:
+    """SQL that passes over the sound rows of tables of numbers, which are the long ones."""
+    conditions = []
+    for name, _ in _checks(table):
+        kind = table.columns[name].type
+        if type(kind) is Whole:
+            conditions.append(f"typeof({name}) != 'integer'")
+        elif type(kind) is Real:
+            low, high = max(kind.low, -1.7e308), min(kind.high, 1.7e308)
+            conditions.append(f"typeof({name}) != 'real' OR {name} NOT BETWEEN {low} AND {high}")
+        else:
+            return ""
+    return f" WHERE {' OR '.join(conditions)}" if conditions else ""
+
+
+def mend(connection: Connection, driven: sqlite3.Connection) -> None:
+    """Make every value readable, in the transaction that is open."""
+    connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+    # Read before it is changed; where there are very many, again and again.
+    while found := list(islice(odd_cells(driven), _AT_ONCE)):
+        for each in found:
+            _mend(driven, each)
+
+
+def _mend(driven: sqlite3.Connection, each: OddCells) -> None:
+    where, key = _where(each)
+    row = cured(driven, each.table, each.row)
+    if row is not None:
+        changed = [name for name in row if row[name] is not each.row[name]]
+        listed = ", ".join(f"{name} = ?" for name in changed)
+        for offered in _offers(each.table, row, changed):
+            with suppress(sqlite3.IntegrityError):
+                values = [offered[name] for name in changed]
+                driven.execute(f"UPDATE {each.table.name} SET {listed} WHERE {where}", values + key)
+                return
+    driven.execute(f"DELETE FROM {each.table.name} WHERE {where}", key)
+
+
+def put(new: sqlite3.Connection, table: Table, row: Row) -> bool:
+    """Add a row that was cured to another store; False where there is one of its kind already."""
+    marks = ", ".join("?" * len(row))
+    for offered in _offers(table, row, list(row)):
+        with suppress(sqlite3.IntegrityError):
+            statement = f"INSERT INTO {table.name} ({', '.join(row)}) VALUES ({marks})"
+            new.execute(statement, list(offered.values()))
+            return True
+    return False
+
+
+def _offers(table: Table, row: Row, changed: list[str]) -> Iterator[Row]:
+    """The row, and with names that no other row has."""
+    yield row
+    alone = [name for name in changed if table.columns[name].unique and isinstance(row[name], str)]
+    if alone:
+        yield row | {name: f"{row[name]} {secrets.token_hex(4)}" for name in alone}
+
+
+def _where(each: OddCells) -> tuple[str, list[Any]]:
+    """SQL that tells the row, and its parameters; text that is no UTF-8 is told by its bytes."""
+    if each.table.dialect_options["sqlite"]["with_rowid"]:
+        return "rowid = ?", [each.key[0]]
+    conditions, values = [], []
+    for column, value in zip(each.table.primary_key, each.key, strict=True):
+        conditions.append(f"typeof({column.name}) = typeof(?) AND")
+        conditions.append(f"CAST({column.name} AS BLOB) IS CAST(? AS BLOB) AND")
+        text = isinstance(value, str)
+        values += ["" if text else value, _as_bytes(value) if text else value]
+    return " ".join(conditions).removesuffix(" AND"), values
+
+
+def _as_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def cured(source: sqlite3.Connection, table: Table, row: Row) -> Row | None:
+    """The row with values that can be read, as `source`, where it lies, tells; None if nothing is
+    left that means anything."""
+    mended = dict(row)
+    for name in odd_columns(table, row):
+        cure = _CURES.get(f"{table.name}.{name}")
+        value = cure(source, mended) if cure else _usual(source, table, name, mended)
+        if value is _GONE:
+            return None
+        mended[name] = value
+    if table.name == "sources" and not _is_band(mended):
+        mended |= {"expect_low": None, "expect_high": None}
+    return mended if is_sound(table, mended) else None
+
+
+def _is_band(row: Row) -> bool:
+    low, high = row.get("expect_low"), row.get("expect_high")
+    return low is high if low is None or high is None else bool(low <= high)
+
+
+def _usual(source: sqlite3.Connection, table: Table, name: str, row: Row) -> Any:
+    column, value = table.columns[name], row[name]
+    kind = column.type
+    if value is not None and isinstance(kind, FileText | Words):
+        return _words_of(kind, value)
+    if column.nullable:
+        return None
+    if column.primary_key or column.foreign_keys or isinstance(kind, OneOf | Packed):
+        return _GONE
+    return _time(source, table, name, row) if isinstance(kind, UtcTime) else _nothing(kind)
+
+
+def _words_of(kind: FileText | Words, value: Any) -> Any:
+    """As much of it as is text."""
+    if isinstance(kind, FileText):
+        return kind.process_bind_param(kind.read(value), None)
+    return _words(value)
+
+
+def _nothing(kind: Any) -> Any:
+    """What says least."""
+    if isinstance(kind, Whole):
+        return max(0, kind.low)
+    if isinstance(kind, Document):
+        return "{}" if kind.kind is dict else "[]"
+    return 0 if isinstance(kind, Real | Truth) else ""
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, str):
+        value = _as_bytes_of_any(value)
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return text[:LONGEST_MENDED]
+
+
+def _as_bytes_of_any(text: str) -> bytes:
+    try:
+        return _as_bytes(text)
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
+
+
+def _time(source: sqlite3.Connection, table: Table, name: str, row: Row) -> str:
+    """Another time of the row, else that of a row before it: so their order stays."""
+    is_sound = UtcTime().is_sound
+    own = [row[each] for each in _TIMES if each != name and is_sound(row.get(each))]
+    if own:
+        return str(own[0])
+    if not isinstance(row.get("id"), int):
+        return _EPOCH
+    query = f"SELECT {name} FROM {table.name} WHERE rowid < ? ORDER BY rowid DESC LIMIT ?"
+    with suppress(sqlite3.DatabaseError):
+        before = source.execute(query, (row["id"], _NEIGHBOURS)).fetchall()
+        return next((kept for (kept,) in before if is_sound(kept)), _EPOCH)
+    return _EPOCH
+
+
+def _score(_source: sqlite3.Connection, row: Row) -> Any:
+    """A number that was kept as text is still one."""
+    value = row["value"]
+    if isinstance(value, bytes | str):
+        with suppress(ValueError):
+            value = float(value)
+    return float(value) if Real(0, 10).is_sound(value) else _GONE
+
+
+def _still_undone(_source: sqlite3.Connection, row: Row) -> Any:
+    """When is not known, but that it was."""
+    is_sound = UtcTime().is_sound(row["at"])
+    return row["at"] if is_sound else _EPOCH
+
+
+def _width(source: sqlite3.Connection, row: Row) -> int:
+    """Of its embeddings."""
+    query = "SELECT length(vector) / 4 FROM embeddings WHERE encoder_id = ? LIMIT 1"
+    with suppress(sqlite3.DatabaseError):
+        first = source.execute(query, (row["id"],)).fetchone()
+        if first and isinstance(first[0], int) and first[0] > 0:
+            return int(first[0])
+    return 1
+
+
+def _called(what: str) -> Cure:
+    """The name as it can be read, else one by its number."""
+
+    def named(_source: sqlite3.Connection, row: Row) -> str:
+        return f"lost {what} {row.get('id')}"
+
+    return named
+
+
+def _is(value: Any) -> Cure:
+    return lambda _source, _row: value
+
+
+def _new_id(_source: sqlite3.Connection, _row: Row) -> str:
+    return f"recovered-{secrets.token_hex(8)}"
+
+
+_CURES: dict[str, Cure] = {
+    "hand_scores.value": _score,
+    "hand_scores.event_id": _new_id,
+    "hand_scores.why": _is("first"),
+    "hand_scores.undone_at": _still_undone,
+    "skips.event_id": _new_id,
+    "skips.undone_at": _still_undone,
+    "images.state": _is("missing"),
+    "images.source_id": _is(1),
+    "images.shuffle": lambda _source, _row: random.getrandbits(31),
+    "locations.source_id": _is(1),
+    "sources.name": _called("source"),
+    "encoders.identity": _called("encoder"),
+    "encoders.width": _width,
+    "versions.name": _called("version"),
+    "versions.file": lambda _source, row: f"lost-{row.get('id')}.safetensors",
+    "versions.encoder_id": _is(1),
+    "versions.threshold": _is(0.5),
+    "runs.state": _is("failed"),
+    "rounds.threshold": _is(0.5),
+    "rounds.finished_at": lambda source, row: _time(
+        source, Base.metadata.tables["rounds"], "finished_at", row
+    ),
+}

@@ -1,0 +1,118 @@
+"""Which hand score counts for an image where several people have scored it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.orm import Session
+
+from db.errors import StoreError
+from db.query_parts import Ids, Query, is_among, plain_ids
+from db.store.schema import HandScoreRow, ImageRow, SettingRow
+from db.store.store import Store
+
+SETTING = "effective_rule"
+_PERSON = "person:"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`kind` is latest (whoever gave it), mean (of each scorer's own latest) or person.
+
+    `person` is the scorer whose latest counts where the kind is person, `None` the nameless one:
+    images that this scorer has not scored are then unscored.
+    """
+
+    kind: str = "latest"
+    person: str | None = None
+
+    def __str__(self) -> str:
+        """As it is kept and given: latest, mean, or person:NAME."""
+        return f"{_PERSON}{self.person or ''}" if self.kind == "person" else self.kind
+
+
+def read_rule(text: str) -> Rule:
+    """The rule that `text` stands for; raises `StoreError` if it is none."""
+    if text.startswith(_PERSON):
+        return Rule("person", text.removeprefix(_PERSON) or None)
+    if text not in ("latest", "mean"):
+        raise StoreError(f"{text!r} is no rule; give latest, mean or person:NAME.")
+    return Rule(text)
+
+
+def effective_rule(store: Store) -> Rule:
+    with store.reading() as session:
+        return rule_in(session)
+
+
+def set_effective_rule(store: Store, rule: Rule) -> int:
+    """Keep the rule and apply it to every image; returns how many hand scores changed by it."""
+    kept = insert(SettingRow).values(name=SETTING, value=str(rule))
+    kept = kept.on_conflict_do_update(index_elements=["name"], set_={"value": str(rule)})
+    with store.transaction() as session:
+        session.execute(kept)
+        return apply_rule(session, rule)
+
+
+def rule_in(session: Session) -> Rule:
+    """The rule as this transaction sees it."""
+    kept = session.scalar(select(SettingRow.value).where(SettingRow.name == SETTING))
+    return read_rule(kept) if kept else Rule()
+
+
+def apply_rule(session: Session, rule: Rule, image_ids: Ids | None = None) -> int:
+    """Make the hand scores that count follow from what was given and not undone.
+
+    Of these images, or of all; returns how many changed.
+    """
+    unscored = update(ImageRow).where(ImageRow.hand_score.is_not(None))
+    query = _effective(rule)
+    if image_ids is not None:
+        listed = plain_ids(image_ids)
+        unscored = unscored.where(is_among(ImageRow.id, listed))
+        query = _effective(rule, is_among(HandScoreRow.image_id, listed))
+    found = query.subquery()
+    unscored = unscored.where(ImageRow.id.not_in(select(found.c.image_id)))
+    scored = update(ImageRow).where(
+        ImageRow.id == found.c.image_id, ImageRow.hand_score.is_distinct_from(found.c.effective)
+    )
+    changes = (unscored.values(hand_score=None), scored.values(hand_score=found.c.effective))
+    connection = session.connection()
+    return sum(connection.execute(each).rowcount for each in changes)
+
+
+def misjudged(rule: Rule) -> Query:
+    """Selects the ids of images whose hand score is not what the rule makes of their history."""
+    found = _effective(rule).subquery()
+    apart = func.coalesce(func.abs(ImageRow.hand_score - found.c.effective), 1)
+    return (
+        select(ImageRow.id)
+        .outerjoin(found, found.c.image_id == ImageRow.id)
+        .where(
+            ImageRow.hand_score.is_distinct_from(found.c.effective),
+            apart > 1e-9,  # a mean may be added up in another order
+        )
+    )
+
+
+def _effective(rule: Rule, *only: ColumnElement[bool]) -> Query:
+    """Selects (image_id, effective) of the images that have a hand score by the rule.
+
+    `only` narrows the rows of `hand_scores` that are looked at.
+    """
+    standing = (*only, HandScoreRow.undone_at.is_(None))
+    by: tuple[Any, ...] = (HandScoreRow.image_id,)
+    if rule.kind == "mean":
+        by = (HandScoreRow.image_id, HandScoreRow.scorer)
+    elif rule.kind == "person":
+        standing = (*standing, HandScoreRow.scorer.is_not_distinct_from(rule.person))
+    latest = select(func.max(HandScoreRow.id)).where(*standing).group_by(*by)
+    return (
+        # The mean of one is that one itself.
+        select(HandScoreRow.image_id, func.avg(HandScoreRow.value).label("effective"))
+        .where(HandScoreRow.id.in_(latest))
+        .group_by(HandScoreRow.image_id)
+    )

@@ -1,0 +1,218 @@
+"""Hand scores: what counts, how it came about, and how fast it is going."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+from sqlalchemy import func, select, text
+
+from db.errors import UnreadableValue
+from db.images.counts import by_hand_score
+from db.query_parts import Ids, is_among, numbers, plain_ids, plain_rows, plain_stream
+from db.records import HandScore, Tempo
+from db.scores.events import record
+from db.store.column_types import Checked
+from db.store.schema import TYPED, HandScoreRow, ImageRow, VersionRow, VersionScoreRow
+from db.store.store import Store
+
+__all__ = [
+    "by_hand_score",
+    "by_scorer",
+    "distribution",
+    "effective",
+    "effective_of",
+    "histories",
+    "history",
+    "history_counts",
+    "record",
+    "scored_count",
+    "scorers",
+    "since_version",
+    "tempo",
+    "unscored_count",
+]
+
+_PAUSE = timedelta(minutes=2)
+_HOUR = timedelta(hours=1)
+_SITTING = 500  # scores at most: how fast somebody was hours ago says little, and each is read
+
+
+def history(store: Store, image_id: int) -> list[HandScore]:
+    """Every hand score that the image ever got, oldest first, undone ones too."""
+    return histories(store, [image_id])
+
+
+def histories(store: Store, ids: Ids) -> list[HandScore]:
+    """Every hand score that these images ever got, in the order in which they came."""
+    columns = [
+        VersionRow.name.label("shown_version")
+        if name == "shown_version"
+        else getattr(HandScoreRow, name)
+        for name in HandScore.__slots__
+    ]
+    query = (
+        select(*columns)
+        .outerjoin(VersionRow, VersionRow.id == HandScoreRow.shown_version_id)
+        .where(is_among(HandScoreRow.image_id, plain_ids(ids)))
+        .order_by(HandScoreRow.id)
+    )
+    with store.reading() as session:
+        return [HandScore(*row) for row in session.execute(query)]
+
+
+def distribution(store: Store) -> list[int]:
+    """How many images have each score 0..10, fractions rounded half up: 11 counts."""
+    return by_hand_score(store).distribution
+
+
+def scored_count(store: Store) -> int:
+    """How many images have a hand score."""
+    return by_hand_score(store).scored
+
+
+def unscored_count(store: Store) -> int:
+    """How many fine images wait for one."""
+    return by_hand_score(store).waiting
+
+
+def effective(store: Store) -> tuple[np.ndarray, np.ndarray]:
+    """Ids (n,) int64, rising, and the hand scores (n,) float64, 0–10, that count."""
+    # Score by score, as the index has them: few rows, each with the ids as one text.
+    query = (
+        select(ImageRow.hand_score, func.count(), func.group_concat(ImageRow.id))
+        .where(ImageRow.hand_score.is_not(None))
+        .group_by(ImageRow.hand_score)
+    )
+    with store.reading() as session:
+        rows = plain_rows(session, query)
+    ids = numbers(",".join(listed for _, _, listed in rows), np.int64)
+    values = np.repeat([value for value, _, _ in rows], [count for _, count, _ in rows])
+    order = np.argsort(ids)
+    return ids[order], values[order].astype(np.float64)
+
+
+def effective_of(store: Store, ids: Ids) -> dict[int, float]:
+    """The hand score (0–10) that counts for each of these images that has one."""
+    query = select(ImageRow.id, ImageRow.hand_score).where(
+        is_among(ImageRow.id, plain_ids(ids)), ImageRow.hand_score.is_not(None)
+    )
+    with store.reading() as session:
+        return dict(plain_rows(session, query))
+
+
+def by_scorer(store: Store) -> dict[str | None, tuple[np.ndarray, np.ndarray]]:
+    """Of each scorer (`None`: the nameless one) the images (n,) int64, rising, and the latest hand
+    scores (n,) float64, 0–10, that are not undone.
+    """
+    latest = (
+        select(func.max(HandScoreRow.id))
+        .where(HandScoreRow.undone_at.is_(None))
+        .group_by(HandScoreRow.image_id, HandScoreRow.scorer)
+    )
+    query = (
+        select(HandScoreRow.scorer, HandScoreRow.image_id, HandScoreRow.value)
+        .where(HandScoreRow.id.in_(latest))
+        .order_by(HandScoreRow.image_id)
+    )
+    found: dict[str | None, tuple[list[int], list[float]]] = {}
+    with store.reading() as session:
+        for scorer, image_id, value in plain_stream(session, query):
+            if scorer not in found:
+                _check_name(scorer)
+            ids, values = found.setdefault(scorer, ([], []))
+            ids.append(image_id)
+            values.append(value)
+    return {
+        scorer: (np.array(ids, dtype=np.int64), np.array(values, dtype=np.float64))
+        for scorer, (ids, values) in found.items()
+    }
+
+
+def _check_name(scorer: str | None) -> None:
+    """Raise `UnreadableValue` for what is no name: each is shown, compared and sorted."""
+    kind = HandScoreRow.scorer.type
+    if scorer is not None and isinstance(kind, Checked) and not kind.is_sound(scorer):
+        raise UnreadableValue(kind.place, scorer)
+
+
+def scorers(store: Store) -> list[str | None]:
+    """Everybody with a hand score that is not undone; `None` is the nameless one."""
+    query = select(HandScoreRow.scorer).where(HandScoreRow.undone_at.is_(None)).distinct()
+    with store.reading() as session:
+        return sorted(session.scalars(query), key=lambda name: (name is None, name or ""))
+
+
+def history_counts(store: Store) -> dict[int, int]:
+    """How often each image was scored (undone scores don't count); none is no key."""
+    query = select(HandScoreRow.image_id, func.count()).where(HandScoreRow.undone_at.is_(None))
+    with store.reading() as session:
+        rows = session.execute(query.group_by(HandScoreRow.image_id))
+        return dict(rows.all())
+
+
+def since_version(store: Store, version_id: int | None) -> int:
+    """How many images have a score that differs from what the version was trained on.
+
+    New scores and scores taken back count; without a version, every score is new.
+    """
+    if version_id is None:
+        return scored_count(store)
+    trained = (
+        select(VersionScoreRow.image_id, VersionScoreRow.value)
+        .where(VersionScoreRow.version_id == version_id)
+        .subquery()
+    )
+    new_or_changed = (
+        select(func.count())
+        .select_from(ImageRow)
+        .outerjoin(trained, trained.c.image_id == ImageRow.id)
+        .where(
+            ImageRow.hand_score.is_not(None),
+            ImageRow.hand_score.is_distinct_from(trained.c.value),
+        )
+    )
+    taken_back = (
+        select(func.count())
+        .select_from(trained)
+        .join(ImageRow, ImageRow.id == trained.c.image_id)
+        .where(ImageRow.hand_score.is_(None))
+    )
+    with store.reading() as session:
+        return session.scalars(new_or_changed).one() + session.scalars(taken_back).one()
+
+
+def tempo(store: Store, now: datetime) -> Tempo:
+    """How fast scores come, imported and undone ones left out.
+
+    "Today" began at midnight in the time zone of `now` (aware). The sitting is the last scores, 500
+    at most, with no pause over two minutes between them or since; it needs two to have a tempo.
+    """
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    typed = (text(TYPED), HandScoreRow.at <= now + _PAUSE)
+    count = select(func.count()).where(*typed)
+    latest = select(HandScoreRow.at).where(*typed).order_by(HandScoreRow.at.desc()).limit(_SITTING)
+    with store.reading() as session:
+        sitting = _sitting(session.scalars(latest), now)
+        return Tempo(
+            today=session.scalars(count.where(HandScoreRow.at >= midnight)).one(),
+            last_hour=session.scalars(count.where(HandScoreRow.at > now - _HOUR)).one(),
+            per_minute=_per_minute(sitting),
+        )
+
+
+def _sitting(times: Iterable[datetime], now: datetime) -> list[datetime]:
+    """The times of the last scores, latest first, with no pause between them or since."""
+    sitting: list[datetime] = []
+    for at in times:
+        if (sitting[-1] if sitting else now) - at > _PAUSE:
+            break
+        sitting.append(at)
+    return sitting
+
+
+def _per_minute(sitting: Sequence[datetime]) -> float | None:
+    if len(sitting) < 2 or sitting[0] == sitting[-1]:
+        return None
+    return (len(sitting) - 1) / ((sitting[0] - sitting[-1]) / timedelta(minutes=1))

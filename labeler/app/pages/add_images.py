@@ -1,0 +1,258 @@
+"""Add pictures: the first page of a new project, and the place to add more later.
+
+Choose a folder, watch it being imported and embedded, start scoring.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+import db.images.counts
+import db.images.embeddings
+import db.images.lookup
+from labeler.app.project import current_project
+from labeler.app.routes.payloads import shown_name
+from labeler.app.sections.carry_over import carry_part
+from labeler.app.sections.import_scores import score_file_part
+from labeler.app.widgets import components, formatting, job_status
+from labeler.app.widgets.job_status import LONG_WORK
+from labeler.app.widgets.navigation import go_to
+from labeler.app.widgets.page_errors import friendly
+from labeler.app.widgets.path_input import Look, look
+from labeler.core.errors import BadInput
+from labeler.core.files.typed_paths import typed_path
+from labeler.core.jobs import runner
+from labeler.core.project import Project
+from labeler.core.status import Status, read_status
+from model.encoders.names import canonical
+
+FORM_WIDTH = 820
+LOOK_AGAIN = 2000  # milliseconds
+
+# What each choice means: what it costs once, and how well it tells pictures apart.
+ENCODERS = {
+    "clip-l14": "**CLIP L/14** · downloads 1.7 GB once · knows content and style; the usual choice",
+    "clip-l14-336": "**CLIP L/14, 336 px** · downloads 1.7 GB once · sees finer detail, "
+    "takes twice the time; what published CityAesthetics files expect",
+    "clip-b32": "**CLIP B/32** · downloads 0.6 GB once · many times faster, a little coarser",
+    "lite": "**Lite** · nothing to download · fast on any machine; good for a try, "
+    "weaker on style and taste",
+}
+
+
+def show() -> None:
+    project = current_project()
+    images = sum(db.images.lookup.count_by_state(project.store).values()) if project else 0
+    busy = project is not None and any(job_status.active(project, kind) for kind in LONG_WORK)
+    if images or busy:
+        st.title("Add pictures")
+    else:
+        welcome()
+    if project is not None and busy:
+        # Scoring needs no embeddings: whoever is in a hurry starts with what is imported.
+        offers = [job_status.watch(project, kind, "Start scoring meanwhile") for kind in LONG_WORK]
+        if any(offers):
+            go_to("score")
+        return
+    follow_others(project)
+    if project is not None:
+        outcome(project)
+        carry_part(project)
+    choose(project, images)
+    if project is not None and images:
+        score_file_part(project)
+        unreadable(read_status(project))
+
+
+def follow_others(project: Project | None) -> None:
+    """Show the import in the form's place as soon as one begins: in another tab, by a command."""
+    newest = job_status.newest(project, LONG_WORK) if project else None
+    query = {"after": newest.id if newest else 0}
+    components.watch("begun", query, "watch-begun", every=LOOK_AGAIN)
+
+
+def welcome() -> None:
+    st.title("Teach a model your taste")
+    st.markdown(
+        "Score pictures from 0 to 10, train, correct what the model got wrong, train again. "
+        "Pictures stay where they are; nothing leaves this machine."
+    )
+
+
+def choose(project: Project | None, images: int) -> None:
+    """The form; an import starts when its button is pressed."""
+    with st.container(border=True, width=FORM_WIDTH):
+        pasted = st.text_input(
+            "Folder with pictures",
+            placeholder="/home/me/Pictures",
+            help="Its folders are searched too. A single file works as well, and so does a tar, "
+            "zip or Parquet file of pictures.",
+            key="pictures",
+        )
+        seen = look(pasted) if pasted and pasted.strip() else None
+        say(seen)
+        source, expect = source_fields(seen)
+        follow = st.checkbox(
+            "Follow links",
+            help="Also take what links in the folder lead to elsewhere, as in the cache of Hugging "
+            "Face. What this program linked is taken in any case.",
+            key="follow-links",
+        )
+        folder = None if project else project_field()
+        encoder = encoder_field(project) if not images else None
+        ready = seen is not None and seen.problem is None and (project or folder)
+        pressed = st.button(
+            "Import", type="primary", icon=":material/download:", disabled=not ready
+        )
+        if pressed and seen is not None:
+            begin(
+                project=project,
+                folder=folder,
+                encoder=encoder,
+                seen=seen,
+                source=source,
+                expect=expect,
+                follow_links=follow,
+            )
+
+
+def say(seen: Look | None) -> None:
+    if seen is None:
+        return
+    if seen.problem:
+        st.warning(formatting.plain(seen.problem), icon=":material/folder_off:")
+    else:
+        more = "more than " if seen.more else ""
+        st.caption(f":material/check: Found {more}{formatting.count(seen.files, 'file')}.")
+
+
+def source_fields(seen: Look | None) -> tuple[str, tuple[float, float] | None]:
+    left, right = st.columns([2, 3], gap="medium")
+    name = left.text_input(
+        "Name of this source",
+        value=seen.path.name if seen and not seen.problem else "",
+        max_chars=80,
+        help="Groups these pictures: you can score, filter and compare by source.",
+    )
+    with right:
+        known = st.toggle(
+            "I know about how good these are",
+            help="A prediction far outside the band you expect is shown first in Review: "
+            "a folder of snapshots expects 0–3, say.",
+        )
+        band = None
+        if known:
+            band = st.slider("Expected scores", 0.0, 10.0, (0.0, 3.0), 0.5, format="%g")
+    return name or "", band
+
+
+def project_field() -> Path | None:
+    default = os.environ.get("LABELER_PROJECT") or str(Path.cwd() / "taste")
+    text = st.text_input(
+        "Project folder",
+        value=default,
+        help="Scores, embeddings, models and previews are kept here. It is made if needed.",
+        key="project-folder",
+    )
+    try:
+        folder = typed_path(text or "")
+    except BadInput as error:
+        st.warning(formatting.plain(str(error)), icon=":material/folder_off:")
+        return None
+    return folder if text and folder.is_absolute() else None
+
+
+def encoder_field(project: Project | None) -> str:
+    """Which encoder looks at the pictures: asked while there are none."""
+    names = list(ENCODERS)
+    present = project.encoder if project else canonical(names[0])
+    known = [canonical(name) for name in names]
+    if present not in known:
+        st.text(f"Encoder: {present}")
+        return present
+    return st.radio(
+        "Encoder",
+        names,
+        index=known.index(present),
+        format_func=ENCODERS.__getitem__,
+        help="Turns each picture into the numbers that the model learns from.",
+    )
+
+
+def begin(
+    *,
+    project: Project | None,
+    folder: Path | None,
+    encoder: str | None,
+    seen: Look,
+    source: str,
+    expect: tuple[float, float] | None,
+    follow_links: bool,
+) -> None:
+    if project is None:
+        assert folder is not None
+        project = Project.create(folder, encoder or "clip-l14")
+        # The app serves one project, the one that this names.
+        os.environ["LABELER_PROJECT"] = str(project.folder)
+    elif encoder:
+        project.store.set_setting("encoder", canonical(encoder))
+    # The run embeds what it imported, too.
+    params = {
+        "paths": [str(seen.path)],
+        "source": source.strip() or None,
+        "expect": expect,
+        "follow_links": follow_links,
+    }
+    runner.start_run(project, "import", params)
+    st.rerun()
+
+
+def outcome(project: Project) -> None:
+    """What the last import came to, and the next step: embed what waits, or start scoring."""
+    run = job_status.newest(project, LONG_WORK)
+    job_status.show_outcome(run)
+    if run is not None and run.state == "done" and run.message:
+        st.success(formatting.plain(run.message), icon=":material/check_circle:")
+    fine = db.images.lookup.count_by_state(project.store)["fine"]
+    row = st.container(horizontal=True, vertical_alignment="center")
+    if (
+        fine
+        and run is not None
+        and row.button("Start scoring", type="primary", icon=":material/touch_app:")
+    ):
+        go_to("score")
+    waiting = waiting_for_embedding(project)
+    if waiting and row.button(
+        f"Embed {formatting.count(waiting, 'image')}", icon=":material/memory:"
+    ):
+        runner.start_run(project, "embed", {})
+        st.rerun()
+
+
+def waiting_for_embedding(project: Project) -> int:
+    """Fine images that the project's encoder has not seen yet; training and Review need them."""
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
+    if encoder is None:
+        return db.images.lookup.count_by_state(project.store)["fine"]
+    return db.images.counts.not_embedded(project.store, encoder.id)
+
+
+def unreadable(status: Status) -> None:
+    """Files that couldn't be taken, each with its reason. The table's cells show a file's name as
+    text; markdown in a name would be fetched."""
+    if not status.unreadable:
+        return
+    with st.expander(f"{formatting.count(len(status.unreadable), 'file')} could not be read"):
+        rows = [
+            {"file": shown_name(each.path), "reason": shown_name(each.reason)}
+            for each in status.unreadable
+        ]
+        st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
+
+
+with friendly():
+    show()

@@ -1,0 +1,70 @@
+"""GET /api/sheet?…: a contact sheet of what Explore shows, drawn when it is asked for.
+
+The parameters are the fields of an `explore.Band`, and the round in their place for a round's
+corrections. One page is sent as a PNG, several in a zip.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from labeler.app.routes.downloads import file_answer, made_aside, zip_answer
+from labeler.app.routes.payloads import shown_name
+from labeler.core.errors import BadInput
+from labeler.core.files.export_writer import ExportWriter
+from labeler.core.project import Project
+from labeler.exports.contact_sheet import Shown
+from labeler.exports.contact_sheet_files import write_sheets
+from labeler.exports.contact_sheet_images import corrections, in_band
+from labeler.versions.browse import Band
+
+MOST = 1000  # images on the sheet of a page: somebody waits for it
+_FLAGS = {"0": False, "1": True}
+
+
+def routes() -> list[Route]:
+    """The route to serve beside the app."""
+    return [Route("/api/sheet", sheet, methods=["GET"])]
+
+
+def read_band(asked: dict[str, str]) -> Band:
+    """The band in an address's parameters; raises `BadInput` for what can't be."""
+    try:
+        return Band(
+            version=asked.get("version"),
+            low=float(asked.get("low", 0)),
+            high=float(asked.get("high", 1)),
+            source=asked.get("source"),
+            scored=_FLAGS[asked["scored"]] if "scored" in asked else None,
+            descending=_FLAGS[asked.get("descending", "1")],
+            top=int(asked["top"]) if "top" in asked else None,
+        )
+    except (ValueError, KeyError):
+        raise BadInput("A value in the address is none; use the links on the page.") from None
+
+
+def sheet(request: Request) -> Response:
+    """Draw what is asked for and send it as an attachment; 4xx with one sentence otherwise."""
+    return made_aside(request, _drawn)
+
+
+def _drawn(project: Project, request: Request, folder: Path) -> Response:
+    name = f"{shown_name(project.folder.name)}-sheet"
+    shown = _asked(project, dict(request.query_params))
+    written = write_sheets(project, shown, folder / "sheet.png", writer=ExportWriter.of(project))
+    if len(written) > 1:
+        return zip_answer(folder, f"{name}.zip")
+    return file_answer(written[0], "image/png", f"{name}.png")
+
+
+def _asked(project: Project, asked: dict[str, str]) -> list[Shown]:
+    number = asked.get("round")
+    if number is None:
+        return in_band(project, read_band(asked), MOST)
+    if not (number.isdecimal() and len(number) < 10):
+        raise BadInput("A round's number counts from 1.")
+    return corrections(project, int(number))

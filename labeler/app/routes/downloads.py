@@ -1,0 +1,113 @@
+"""Downloads made when they are asked for, however big they are.
+
+GET /api/download/dataset?format=csv|parquet|jsonl sends the table alone; /api/download/KIND, with
+the fields of a `Plan` as parameters, any export zipped, and so the forms of the model. Below
+/api/, so that only the app's own pages get an answer. What is made for it lies below the system's
+folder for temporary files, with links in the place of images, and is removed once it is sent.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from labeler.app.routes.export_urls import read_plan
+from labeler.app.routes.payloads import shown_name
+from labeler.app.routes.zip_stream import zipped
+from labeler.app.widgets.page_errors import PRESENTABLE, opened_project
+from labeler.core.error_messages import sentence
+from labeler.core.errors import BadInput
+from labeler.core.files.tables import FORMATS
+from labeler.core.project import Project
+from labeler.exports.datasets.export import DATASET, KINDS, export
+from labeler.exports.models.export import MODEL_KINDS, export_aside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+MEDIA_TYPES = {
+    "csv": "text/csv",
+    "parquet": "application/vnd.apache.parquet",
+    "jsonl": "application/jsonl",
+}
+
+
+def routes() -> list[Route]:
+    """The routes to serve beside the app."""
+    return [Route("/api/download/{what}", download, methods=["GET"])]
+
+
+def download(request: Request) -> Response:
+    """Make what is asked for and send it as an attachment; 4xx with one sentence otherwise."""
+    return made_aside(request, _answer)
+
+
+def made_aside(request: Request, make: Callable[[Project, Request, Path], Response]) -> Response:
+    """What `make` answers with files of a scratch folder, which it sees to that are removed."""
+    folder = None
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="labeler-download-"))
+        return make(opened_project(), request, folder)
+    except PRESENTABLE as error:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        status = 404 if isinstance(error, BadInput) else 409
+        return PlainTextResponse(sentence(error) or str(error), status)
+
+
+def _answer(project: Project, request: Request, folder: Path) -> Response:
+    what, asked = request.path_params["what"], dict(request.query_params)
+    name = shown_name(project.folder.name)
+    if what in MODEL_KINDS:
+        export_aside(project, what, folder)
+        return zip_answer(folder, f"{name}-{what}.zip")
+    if what not in KINDS:
+        known = ", ".join([*KINDS, *MODEL_KINDS])
+        raise BadInput(f"There is no download {what}; there are {known}.")
+    if what == DATASET and "format" in asked:
+        return _table(project, asked, name, folder)
+    done = export(project, what, folder, read_plan(asked))
+    return zip_answer(folder, f"{name}-{what}.zip", done.contents)
+
+
+def _table(project: Project, asked: dict[str, str], name: str, folder: Path) -> Response:
+    file_format = asked["format"]
+    if file_format not in FORMATS:
+        raise BadInput(f"There is no format {file_format}; there are {', '.join(FORMATS)}.")
+    file = folder / f"dataset.{file_format}"
+    plan = replace(read_plan(asked), file_format=file_format, with_images=False)
+    export(project, DATASET, file, plan)
+    return file_answer(file, MEDIA_TYPES[file_format], f"{name}.{file_format}")
+
+
+def file_answer(file: Path, media_type: str, name: str) -> Response:
+    """One file, whose folder is removed once it is sent."""
+    return FileResponse(
+        file,
+        media_type=media_type,
+        filename=name,
+        background=BackgroundTask(shutil.rmtree, file.parent, ignore_errors=True),
+    )
+
+
+def zip_answer(folder: Path, name: str, contents: Mapping[str, str] | None = None) -> Response:
+    """All files below `folder`, which is removed once they are sent; `contents` as for `zipped`."""
+
+    def sent() -> Iterator[bytes]:
+        try:
+            yield from zipped(folder, contents)
+        finally:  # also where the person has changed their mind half-way
+            shutil.rmtree(folder, ignore_errors=True)
+
+    disposition = f"attachment; filename*=utf-8''{quote(name)}"
+    headers = {"Content-Disposition": disposition}
+    return StreamingResponse(sent(), media_type="application/zip", headers=headers)

@@ -1,0 +1,91 @@
+"""GET /img/{image id}/{thumbnail|preview|full}: an image's pixels, by id and nothing else."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL.Image import Image as Pixels
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+import db.images.lookup
+from db.records import Image
+from labeler.collection.originals import open_known
+from labeler.collection.previews import Unkept, passing, preview_of, thumbnail_of
+from labeler.core.archives.opening import read_header, read_picture
+from labeler.core.errors import UnreadableImage
+from labeler.core.project import Project
+from model.images.browser_orientation import made_to_stand, stands_as_ours
+
+SMALL = {"thumbnail": thumbnail_of, "preview": preview_of}
+KINDS = (*SMALL, "full")
+# Formats, as recognised by content at import, that every browser shows as they are.
+SHOWN_AS_THEY_ARE = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+}
+FOR_EVER = "private, max-age=31536000, immutable"
+FOR_A_WHILE = "private, max-age=300"
+_LARGEST = 64 << 20  # bytes of a file that is sent as it is
+
+
+def picture(project: Project, request: Request) -> Response:
+    kind = request.path_params["kind"]
+    image = db.images.lookup.get(project.store, request.path_params["image_id"])
+    if kind not in KINDS or image is None or image.content_hash is None:
+        return _missing("There is no such picture.")
+    try:
+        if kind == "full":
+            return _full(image)
+        return _small(project, image, kind, request.query_params.get("h"))
+    except UnreadableImage as error:
+        return _missing(str(error))
+
+
+def _small(project: Project, image: Image, kind: str, asked_hash: str | None) -> Response:
+    known = image.content_hash or "", Path(image.path), image.pixel_hash
+    try:
+        path = SMALL[kind](project, *known)
+    except Unkept:  # The disk is full, or not ours to write: people can look all the same.
+        return _drawn(passing(*known, small=kind != "preview"))
+    # The content named by its hash never changes; without it the browser asks again.
+    kept = FOR_EVER if asked_hash == image.content_hash else FOR_A_WHILE
+    # A page asks for hundreds: some ten KB are sent quicker whole than as a stream.
+    return Response(path.read_bytes(), media_type="image/jpeg", headers={"Cache-Control": kept})
+
+
+def _full(image: Image) -> Response:
+    """Its file, if that is still what was imported: anything may lie at its path by now, also a
+    link to what is none of the app's business. A very large one is drawn anew, as are formats that
+    browsers don't show, or may show another way up than the preview stands.
+    """
+    path = Path(image.path)
+    as_it_is = SHOWN_AS_THEY_ARE.get(image.format or "")
+    with open_known(path, image.content_hash, image.pixel_hash) as opened:
+        data = opened.read(_LARGEST + 1) if as_it_is else b""
+        sent = _standing(data, path) if as_it_is and len(data) <= _LARGEST else None
+        if sent is not None:
+            headers = {"Cache-Control": FOR_A_WHILE}
+            return Response(sent, media_type=as_it_is, headers=headers)
+        opened.seek(0)
+        return _drawn(read_picture(opened, path).image)
+
+
+def _standing(data: bytes, path: Path) -> bytes | None:
+    """The file if browsers show it as the preview stands, made so if that costs nothing."""
+    header = read_header(io.BytesIO(data), path)
+    return data if stands_as_ours(header) else made_to_stand(header, data)
+
+
+def _drawn(picture: Pixels) -> Response:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=95, subsampling=0)
+    headers = {"Cache-Control": FOR_A_WHILE}
+    return Response(buffer.getvalue(), media_type="image/jpeg", headers=headers)
+
+
+def _missing(sentence: str) -> Response:
+    return JSONResponse({"problem": sentence}, status_code=404)

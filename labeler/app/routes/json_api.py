@@ -1,0 +1,271 @@
+"""The routes that the pages' own code talks to: events in, queues out, without a script run.
+
+Every answer is JSON and never kept by the browser; a problem is one sentence in `problem`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from functools import wraps
+from typing import Any
+
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.convertors import IntegerConvertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+import db.images.lookup
+import db.scores.undo_history
+from db.errors import StoreError
+from db.records import MISTAKES, Receipt
+from db.scores.undo_history import Act
+from labeler.app.project import current_project, project_id
+from labeler.app.routes import watch
+from labeler.app.routes.images import picture
+from labeler.app.routes.payloads import image_items, moving_item, review_item
+from labeler.core.error_messages import sentence
+from labeler.core.errors import BadInput, LabelerError, NoProject
+from labeler.core.project import Project
+from labeler.core.scorers import account_name, clean_name
+from labeler.maintenance.diagnosis import diagnosed
+from labeler.scoring import events as scoring
+from labeler.scoring.reservations import hands_of
+from model.files.bounded_json import parse_json
+
+MOST = 200  # images or cards in one answer
+MOST_EVENTS = 2000
+MOST_UNDONE = 60  # acts that a page can take back after it was opened anew
+
+
+class _RowId(IntegerConvertor):
+    """What may be a row's id, in an address: no number longer than an id can be."""
+
+    regex = "[0-9]{1,18}"
+
+
+register_url_convertor("row", _RowId())
+
+
+def routes() -> list[Route]:
+    """The app's own routes, to be served beside Streamlit's."""
+    return [
+        Route("/img/{image_id:row}/{kind}", _answered(picture), methods=["GET"]),
+        Route("/api/queue", _answered(queue), methods=["GET"]),
+        Route("/api/recent", _answered(recent), methods=["GET"]),
+        Route("/api/review", _answered(cards), methods=["GET"]),
+        Route("/api/review/moved", _answered(moved), methods=["GET"]),
+        Route("/api/stats", _answered(stats), methods=["GET"]),
+        Route("/api/image/{image_id:row}", _answered(one_image), methods=["GET"]),
+        Route("/api/events", events, methods=["POST"]),
+        Route("/api/watch/run", _answered(watch.run), methods=["GET"]),
+        Route("/api/watch/begun", _answered(watch.begun), methods=["GET"]),
+        Route("/api/watch/trials", _answered(watch.trials), methods=["GET"]),
+        Route("/api/watch/project", _answered(watch.readable), methods=["GET"]),
+        Route("/api/runs/{run_id:row}/stop", _answered(watch.stop), methods=["POST"]),
+        # Else Streamlit would answer a mistyped path with its page and status 200.
+        Route("/api/{rest:path}", unknown),
+        Route("/img/{rest:path}", unknown),
+    ]
+
+
+def _answered(ask: Callable[[Project, Request], Response]) -> Callable[[Request], Response]:
+    """Hand in the project; turn what a person can do something about into a sentence."""
+
+    @wraps(ask)
+    def respond(request: Request) -> Response:
+        try:
+            project = _project()
+            with diagnosed(project):
+                return ask(project, request)
+        except BadInput as error:
+            return _problem(400, error)
+        except (LabelerError, StoreError) as error:  # Not 404, which says that one thing is gone.
+            return _problem(503, error)
+        except OSError as error:
+            if (said := sentence(error)) is None:
+                raise
+            return _problem(503, said)
+
+    return respond
+
+
+def _project() -> Project:
+    project = current_project()
+    if project is None:
+        raise NoProject("There is no project here; make one with: labeler init DIR")
+    return project
+
+
+def _problem(status: int, error: Exception | str) -> JSONResponse:
+    return JSONResponse({"problem": str(error)}, status_code=status)
+
+
+def unknown(_request: Request) -> Response:
+    return _problem(404, "There is nothing at this address.")
+
+
+def queue(project: Project, request: Request) -> Response:
+    """GET /api/queue?order&limit&exclude=1,2&scorer: images to score next, random draws marked."""
+    order = request.query_params.get("order", "random")
+    offer = hands_of(project).offer(
+        project,
+        order,
+        limit=_number(request, "limit", 40),
+        exclude=_ids(request, "exclude"),
+        scorer=_scorer(request),
+    )
+    # A second opinion that has seen the first is none.
+    hidden = {"score": None} if order == scoring.OTHERS else {}
+    return JSONResponse(
+        {
+            "items": [
+                {**item, **hidden, "draw": item["id"] in offer.draws}
+                for item in image_items(project, offer.images)
+            ],
+            "explanation": offer.explanation,
+            "stats": asdict(scoring.score_stats(project)),
+        }
+    )
+
+
+def recent(project: Project, request: Request) -> Response:
+    """GET /api/recent?queue&scorer: what this person did last in a queue, oldest first, to undo or
+    look at."""
+    queue = request.query_params.get("queue", "score")
+    limit = _number(request, "limit", 60)
+    acts = db.scores.undo_history.recent_acts(project.store, (queue,), limit, _scorer(request))
+    images = db.images.lookup.by_ids(project.store, list({act.image_id: None for act in acts}))
+    return JSONResponse(
+        {
+            "events": [_act(act) for act in acts],
+            "items": image_items(project, images),
+            "stats": asdict(scoring.score_stats(project)),
+        }
+    )
+
+
+def _act(act: Act) -> dict[str, Any]:
+    return {
+        "event": act.event_id,
+        "image": act.image_id,
+        "skip": act.value is None,
+        "before": act.before,
+        "together": [{"event": event_id, "image": image_id} for event_id, image_id in act.together],
+    }
+
+
+def cards(project: Project, request: Request) -> Response:
+    """GET /api/review?queue&limit&shown&exclude&scorer: cards of a queue, the surest mistake first.
+
+    `shown` are on the screen, `exclude` are others that are not wanted. With `ahead` the answer is
+    not for the screen yet. What this person can undo in the queue comes with it.
+    """
+    from labeler.review import pages
+
+    queue, shown = request.query_params.get("queue", MISTAKES), _ids(request, "shown")
+    page = pages.review_page(
+        project,
+        queue,
+        limit=_number(request, "limit", 40),
+        exclude=shown | _ids(request, "exclude"),
+        first=int(first) if _is_id(first := request.query_params.get("first", "")) else None,
+    )
+    if not request.query_params.get("ahead"):
+        shown |= page.image_ids()
+    acts = db.scores.undo_history.recent_acts(
+        project.store, pages.parts(queue), MOST_UNDONE, _scorer(request)
+    )
+    # Written when the answer is on its way: a page waits for nobody who writes.
+    noting = BackgroundTask(_note_shown, project, queue, shown)
+    answer = review_item(page) | {"events": [_act(act) for act in acts]}
+    return JSONResponse(answer, background=noting)
+
+
+def _note_shown(project: Project, queue: str, shown: set[int]) -> None:
+    from labeler.review import pages
+
+    # The answer is on its way: what can't be written now is when the next cards are asked for.
+    with suppress(LabelerError, StoreError):
+        pages.note_shown(project, queue, shown)
+
+
+def moved(project: Project, request: Request) -> Response:
+    """GET /api/review/moved?ids: what the open round's scores would move, before any training."""
+    from labeler.review import what_if
+
+    return JSONResponse(moving_item(what_if.moving(project, _ids(request, "ids"))))
+
+
+def stats(project: Project, _request: Request) -> Response:
+    return JSONResponse(asdict(scoring.score_stats(project)))
+
+
+def one_image(project: Project, request: Request) -> Response:
+    image = db.images.lookup.get(project.store, request.path_params["image_id"])
+    if image is None:
+        return _problem(404, "There is no such image.")
+    return JSONResponse(image_items(project, [image])[0])
+
+
+async def events(request: Request) -> Response:
+    """POST /api/events {"project", "events": […]} → {"receipts": […], "stats"}."""
+    try:
+        body = parse_json(await request.body())
+        raw = body["events"]
+        if not isinstance(raw, list) or len(raw) > MOST_EVENTS:
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        return _problem(400, f'Send {{"events": […]}} with at most {MOST_EVENTS} events.')
+    take = _answered(lambda project, _request: _take(project, body.get("project"), raw))
+    return await run_in_threadpool(take, request)
+
+
+def _take(project: Project, meant: str | None, raw: list[Any]) -> Response:
+    if meant is not None and meant != project_id(project):
+        # A page of another project, still open from before: its image ids mean other images here.
+        return _problem(409, "Another project is served here now; these belong to the former one.")
+    receipts = scoring.take_events(project, raw, account_name())
+    return JSONResponse(
+        {
+            "receipts": [_receipt(receipt) for receipt in receipts],
+            "stats": asdict(scoring.score_stats(project)),
+        }
+    )
+
+
+def _receipt(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "event": receipt.event_id,
+        "accepted": receipt.accepted,
+        "repeated": receipt.repeated,
+        "problem": receipt.problem,
+        "before": receipt.before,
+        "after": receipt.after,
+    }
+
+
+def _scorer(request: Request) -> str:
+    """Who asks, as their scores are kept."""
+    return clean_name(request.query_params.get("scorer")) or account_name()
+
+
+def _number(request: Request, name: str, usual: int) -> int:
+    raw = request.query_params.get(name, str(usual))
+    if not (raw.isdecimal() and len(raw) < 10) or not 1 <= int(raw) <= MOST:
+        raise BadInput(f"{name} must be between 1 and {MOST}.")
+    return int(raw)
+
+
+def _ids(request: Request, name: str) -> set[int]:
+    raw = [part for part in request.query_params.get(name, "").split(",") if part]
+    if not all(map(_is_id, raw)):
+        raise BadInput(f"{name} must be image ids with commas between them.")
+    return {int(part) for part in raw}
+
+
+def _is_id(part: str) -> bool:
+    return part.isdecimal() and len(part) < 19

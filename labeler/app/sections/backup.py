@@ -1,0 +1,88 @@
+"""The Backup part of the Export page: everything in one file, and whether all is well."""
+
+from __future__ import annotations
+
+import shlex
+
+import streamlit as st
+
+from labeler.app.routes.payloads import shown_name
+from labeler.app.sections.export_targets import checked
+from labeler.app.widgets import formatting, job_status
+from labeler.core.jobs import runner
+from labeler.core.project import Project
+from labeler.maintenance.backup import last_backup, usual_place
+
+
+def backup_part(project: Project) -> None:
+    st.markdown(
+        "One file with all that can't be made again: every score and how it came about, "
+        "embeddings, versions with their models, added pictures, settings. Pictures of sources "
+        "stay where they are; previews are made again. Scoring may go on meanwhile."
+    )
+    last = last_backup(project)
+    if last is None:
+        st.caption("There is no backup of this project yet.")
+    else:
+        at = f"{last.at.astimezone():%Y-%m-%d %H:%M}"
+        told = f"with {last.hand_scores:,} scored images: {shown_name(last.place)}"
+        st.caption(f"The last one is of {at}, {formatting.plain(told)}")
+    write(project)
+    restoring(project)
+    st.divider()
+    check(project)
+
+
+def write(project: Project) -> None:
+    place = st.text_input(
+        "File",
+        value=shown_name(str(usual_place(project))),
+        key="backup-place",
+        help="Ends in .tar for the whole project, in .sqlite for the store alone. Another disk is "
+        "the best place.",
+    )
+    replace = st.checkbox("Replace a backup that is there", key="backup-replace")
+    if _started(project, "backup", "Back up", ":material/save:"):
+        params = {"out": str(checked(place or "")), "force": replace}
+        st.session_state["backup-run"] = runner.start_run(project, "backup", params).id
+        st.rerun()
+    _watched(project, "backup")
+
+
+def restoring(project: Project) -> None:
+    """How a backup becomes the project again; the app has the store open, so it can't be here."""
+    with st.expander("Restore a backup"):
+        st.markdown(
+            "Close the app and run this in a terminal, with the backup's file for FILE. It is "
+            "checked first, and what is here now is kept beside it. Never copy a backup over "
+            "labeler.sqlite while the app is open: the app stops then, and takes no scores."
+        )
+        st.code(f"labeler --project {shlex.quote(shown_name(str(project.folder)))} restore FILE")
+
+
+def check(project: Project) -> None:
+    st.markdown("The check goes through everything that the project keeps, and changes nothing.")
+    if _started(project, "doctor", "Check the project", ":material/health_and_safety:"):
+        st.session_state["doctor-run"] = runner.start_run(project, "doctor", {}).id
+        st.rerun()
+    _watched(project, "doctor")
+
+
+def _started(project: Project, kind: str, label: str, icon: str) -> bool:
+    return st.button(
+        label, icon=icon, key=f"start-{kind}", disabled=job_status.active(project, kind)
+    )
+
+
+def _watched(project: Project, kind: str) -> None:
+    """How far this session's run is, and what came of it."""
+    if job_status.active(project, kind):
+        job_status.watch(project, kind)
+        return
+    run = job_status.latest(project, kind)
+    if run is None or run.id != st.session_state.get(f"{kind}-run"):
+        return
+    job_status.show_outcome(run)
+    if run.state == "done":
+        lines = (run.message or "").splitlines()
+        st.info("  \n".join(formatting.plain(line) for line in lines))

@@ -1,0 +1,55 @@
+"""The part of the page Add pictures about scored pictures whose files hold others now."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from labeler.app.widgets import formatting
+from labeler.app.widgets.components import grid
+from labeler.app.widgets.gallery import tile
+from labeler.core.project import Project
+from labeler.scoring.carry_over import Offer, carry_over, offers
+
+MOST_SHOWN = 12
+
+
+def carry_part(project: Project) -> None:
+    """Old and new side by side, and a button for those that look the same; nothing if none is."""
+    found = offers(project)
+    if not found:
+        return
+    near = [offer for offer in found if offer.near]
+    with st.container(border=True):
+        st.markdown(
+            f"**{formatting.count(len(found), 'scored picture')} with another in its place**"
+        )
+        st.caption(
+            "The files were compressed anew, resized, touched up or replaced. The scores are kept "
+            "with the old pictures, which are missing now."
+        )
+        shown = found[:MOST_SHOWN]
+        grid([each for offer in shown for each in _pair(offer)], key="replaced")
+        if len(found) > len(shown):
+            st.caption(f"… and {formatting.count(len(found) - len(shown), 'more', 'more')}.")
+        left, right = st.columns(2)
+        if near and left.button(
+            f"Carry over {formatting.count(len(near), 'score')} of those that look the same",
+            type="primary",
+            key="carry-near",
+        ):
+            _carry(project, near)
+        if len(near) < len(found) and right.button(
+            f"Carry over all {len(found)}, also to quite other pictures", key="carry-all"
+        ):
+            _carry(project, found)
+
+
+def _carry(project: Project, taken: list[Offer]) -> None:
+    carry_over(project, taken)
+    st.rerun()
+
+
+def _pair(offer: Offer) -> list[dict[str, object]]:
+    score = "scored" if offer.old.hand_score is None else f"scored {offer.old.hand_score:g}"
+    now = "looks the same" if offer.near else "another picture"
+    return [tile(offer.old, score, offer.old.path), tile(offer.new, f"now: {now}", offer.new.path)]

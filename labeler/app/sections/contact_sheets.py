@@ -1,0 +1,46 @@
+"""Links to contact sheets, where people look at what the sheets would show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from html import escape
+from urllib.parse import urlencode
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from labeler.app.routes.contact_sheets import MOST
+from labeler.versions.browse import Band
+from labeler.versions.evaluation.rounds import RoundReport
+
+_LINK = '<a href="{}" download style="color:var(--st-primary-color);font-size:0.9rem">{}</a>'
+_LAST = 6  # rounds whose corrections are offered
+
+
+def offer_band(place: DeltaGenerator, band: Band, total: int) -> None:
+    """The way to take along all that `band` takes, as one picture."""
+    most = f" of the first {MOST:,}" if total > MOST else ""
+    link = _LINK.format(escape(band_address(band)), f"Contact sheet{most}")
+    place.html(link, width="content")
+
+
+def offer_corrections(rounds: Sequence[RoundReport]) -> None:
+    """The same of what was corrected in each of the last rounds."""
+    links = [
+        _LINK.format(f"api/sheet?round={number}", escape(f"{each.of}, {each.corrected}"))
+        for number, each in enumerate(rounds, start=1)
+        if each.corrected
+    ]
+    if links:
+        st.html("Contact sheets of the corrections: " + " · ".join(links[-_LAST:][::-1]))
+
+
+def band_address(band: Band) -> str:
+    """Where the sheet of what `band` takes is downloaded."""
+    values = {
+        name: int(value) if isinstance(value, bool) else value
+        for name, value in asdict(band).items()
+        if value is not None
+    }
+    return f"api/sheet?{urlencode(values)}"

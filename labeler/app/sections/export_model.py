@@ -1,0 +1,133 @@
+"""The Model part of the Export page: the active version in each of its forms, and its card."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+import db.versions.registry
+from db.records import Version
+from labeler.app.routes.payloads import shown_name
+from labeler.app.sections.export_targets import checked, download, folder_field, replace_field
+from labeler.app.widgets import formatting
+from labeler.core.errors import BadInput
+from labeler.core.project import Project
+from labeler.exports.models.card_prose import LONGEST, SECTIONS, prose, set_prose
+from labeler.exports.models.export import MODEL_KINDS, export_aside, model_kind
+from labeler.exports.models.safetensors_pair import own_files
+from labeler.versions.evaluation import measures
+from labeler.versions.evaluation.figures import with_figures
+from model.files.bounded_json import parse_json
+
+_LARGEST = 1 << 20  # characters of a config
+
+
+def model_part(project: Project) -> None:
+    version = db.versions.registry.active(project.store)
+    if version is None:
+        st.info("There is no model yet; score some images and train on the page Train.")
+        return
+    made = f"trained on {formatting.count(version.scored_count, 'image')}"
+    if version.is_foreign:
+        made = "made elsewhere"
+    st.caption(f"Version {formatting.plain(version.name)}, {made}.")
+    name = st.segmented_control(
+        "Form",
+        list(MODEL_KINDS),
+        format_func=lambda name: MODEL_KINDS[name].label,
+        default=next(iter(MODEL_KINDS)),
+        required=True,
+        key="model-kind",
+    )
+    kind = model_kind(str(name))
+    st.markdown(kind.purpose)
+    download("Download", f"api/download/{kind.name}")
+    with st.expander("Write to a folder instead"):
+        to_folder(project, kind.name)
+    if kind.name == "model-card":
+        card(project)
+    else:
+        details(project, with_figures(project, version))
+
+
+def to_folder(project: Project, name: str) -> None:
+    folder = folder_field(project, name)
+    replace = replace_field(name)
+    if st.button("Write", icon=":material/save:", key="write-model"):
+        with st.spinner("Writing"):
+            export_aside(project, name, checked(folder), force=replace)
+        st.success(formatting.plain(f"Wrote the {MODEL_KINDS[name].label} to {folder}."))
+
+
+def details(project: Project, version: Version) -> None:
+    config, metrics = st.columns(2, gap="large")
+    config.markdown("**Config**")
+    config.json(_legible(config_of(project, version)))
+    metrics.markdown("**Metrics**")
+    rows = pd.DataFrame(measures.rows(version, None)).drop(columns="meaning")
+    metrics.dataframe(rows, hide_index=True, width="stretch")
+
+
+def config_of(project: Project, version: Version) -> dict[str, Any]:
+    """What the exported config says, and what it was made with."""
+    made_with = {"encoder": version.encoder, "recipe": version.recipe}
+    _, config = own_files(project)
+    try:
+        with config.open(encoding="utf-8") as file:
+            told = parse_json(file.read(_LARGEST))
+        return dict(told) | made_with
+    except (ValueError, TypeError) as error:
+        raise BadInput(
+            f"{config} can't be read as the config of a head; put it back from a backup, or train "
+            "again with: labeler train"
+        ) from error
+
+
+def _legible(value: Any) -> Any:
+    """The same with all texts as they can be read: a note is anybody's."""
+    if isinstance(value, dict):
+        return {shown_name(str(name)): _legible(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_legible(part) for part in value]
+    return "\n".join(map(shown_name, value.splitlines())) if isinstance(value, str) else value
+
+
+def card(project: Project) -> None:
+    """The parts in the person's own words, and how the card reads now."""
+    from labeler.exports.models.model_card import model_card
+
+    write, read = st.tabs(["Your own words", "Preview"])
+    with write:
+        prose_form(project)
+    with read:
+        # Whose words these are is not known: what a card shows of the web is not fetched here.
+        st.markdown(re.sub(r"!(?=\[)", r"\\!", model_card(project)))
+
+
+def prose_form(project: Project) -> None:
+    known = prose(project)
+    st.caption(
+        "Markdown, kept for the cards of all versions. What is left empty says what the grey text "
+        "says; all figures and tables come from the project."
+    )
+    with st.form("card-prose"):
+        said = {
+            name: st.text_area(
+                section.title,
+                value=known[name],
+                max_chars=LONGEST,
+                placeholder=section.usual or section.about,
+                help=section.about,
+                key=f"prose-{name}",
+            )
+            for name, section in SECTIONS.items()
+        }
+        kept = st.form_submit_button("Keep", icon=":material/save:")
+    if kept:
+        for name, text in said.items():
+            if (text or "").strip() != known[name]:
+                set_prose(project, name, text or "")
+        st.success("Kept; the card says it from now on.")

@@ -1,0 +1,89 @@
+"""The rows of the tables on the Progress page."""
+
+from __future__ import annotations
+
+from labeler.app.routes.payloads import shown_name
+from labeler.app.widgets import formatting
+from labeler.versions.evaluation import measures
+from labeler.versions.evaluation.audit import VersionAudit
+from labeler.versions.evaluation.compare import Change
+from labeler.versions.evaluation.rounds import JUDGED_BY, RoundReport
+from model.evaluation.audit import Bounds, Estimate
+from model.evaluation.proportions import Share
+from model.evaluation.slices import Slice
+
+QUEUES = {
+    "false-positive": "false positives",
+    "false-negative": "false negatives",
+    "hand-score": "hand scores",
+}
+
+
+def audit_row(judged: VersionAudit) -> dict[str, object]:
+    found = judged.audit
+    return {
+        "version": judged.version.name + (" · active" if judged.version.active else ""),
+        "judged": found.judged,
+        "false positives, of what passes": _estimated(found.false_positives),
+        "false negatives, of what fails": _estimated(found.false_negatives),
+    }
+
+
+def _estimated(found: Estimate) -> str:
+    if found.share is None:
+        return f"too few to say ({found.mistakes} of {found.judged})"
+    return (
+        f"{formatting.share(found.share.value)}  ({formatting.percents(found.share)}; "
+        f"{found.mistakes} of {found.judged})"
+    )
+
+
+def round_row(report: RoundReport) -> dict[str, object]:
+    hits = {each.queue: f"{each.corrected} of {each.reviewed}" for each in report.queues}
+    changes = {change.measure: change for change in report.changes}
+    return {
+        "round": f"{report.of} → {report.to}" if report.to else f"{report.of}, open",
+        "reviewed": report.reviewed,
+        "corrected": report.corrected,
+        "hit rate": _rate(report.hit_rate, counted=False),
+        **{name: hits.get(queue, "–") for queue, name in QUEUES.items()},
+        **{_measure(key).name.lower(): _changed(changes.get(key)) for key in JUDGED_BY},
+    }
+
+
+def slice_row(kind: str, one: Slice) -> dict[str, object]:
+    return {
+        kind: shown_name(one.name),
+        "images": one.images,
+        "runs too high by": _signed(one.bias),
+        "mean error": f"{one.mae.value:.1f}  ({max(one.mae.low, 0):.1f} to {one.mae.high:.1f})",
+        "false positives": _rate(one.false_positives),
+        "false negatives": _rate(one.false_negatives),
+        "stands out": "yes" if one.stands_out else "",
+    }
+
+
+def _signed(bounds: Bounds) -> str:
+    return f"{bounds.value:+z.1f}  ({bounds.low:+z.1f} to {bounds.high:+z.1f})"
+
+
+def _rate(share: Share | None, *, counted: bool = True) -> str:
+    """`7 %  (2–23 %; 2 of 28)`; a dash without trials."""
+    if share is None:
+        return "–"
+    between = formatting.percents(Bounds(share.value, share.low, share.high))
+    counts = f"; {share.hits} of {share.trials}" if counted else ""
+    return f"{formatting.share(share.value)}  ({between}{counts})"
+
+
+def _changed(change: Change | None) -> str:
+    """`1.31 → 1.18, better`, the verdict only where it is clear; a dash without a change."""
+    if change is None:
+        return "–"
+    measure = _measure(change.measure)
+    old, new = (measure.figure(value * measure.scale) for value in (change.old, change.new))
+    return f"{old} → {new}" + (f", {change.verdict}" if change.verdict else "")
+
+
+def _measure(key: str) -> measures.Measure:
+    return next(measure for measure in measures.MEASURES if measure.key == key)

@@ -1,0 +1,165 @@
+"""Streamlit's own login in the token's place, for the people whom the owner has named.
+
+It is configured as Streamlit's documentation says, by [auth] in the file of secrets (which one:
+`labeler.app.server.streamlit_settings`), and there beside it
+
+    [labeler]
+    people = ["ann@example.org"]
+
+since a provider lets in everybody who has an account there. An address counts only where the
+provider says that it is verified; otherwise `people` must name what it calls the person ("sub"),
+letter for letter. What has an @ is an address and never a "sub", which some may choose themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+
+from labeler.app.security.connections import ELSEWHERE, account_of
+from labeler.app.security.hosts import is_private
+from labeler.app.server.streamlit_settings import secrets_in_force
+
+# What logging in consists of; Streamlit checks by itself what is brought there.
+WAY = ("/auth/login", "/auth/logout", "/oauth2callback")
+SHORTEST_SECRET = 32  # characters: whoever guesses it can write the cookie
+
+
+def passes(scope: Scope) -> bool:
+    """Whether this comes from somebody who is named, or is on the way to logging in."""
+    auth, people = _settings()
+    if _lacking(auth, people):
+        return False
+    if scope["path"] in WAY:
+        return scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+    named = _names(_user(HTTPConnection(scope).cookies)) & people
+    return bool(named) and not _is_neighbours(scope)
+
+
+def ways() -> list[tuple[str, str]]:
+    """Label and address of each way to log in; none where login is not used."""
+    from streamlit.auth_util import encode_provider_token
+
+    auth, people = _settings()
+    if _lacking(auth, people):
+        return []
+    named = [name for name, part in auth.items() if isinstance(part, Mapping) and "_" not in name]
+    providers = ["default"] if "client_id" in auth else named
+    return [
+        (
+            "Log in" if provider == "default" else f"Log in with {provider}",
+            f"{WAY[0]}?provider={encode_provider_token(provider)}",
+        )
+        for provider in providers
+    ]
+
+
+def unused() -> str | None:
+    """Why a login that is configured is not used, as a sentence."""
+    auth, people = _settings()
+    lacking = _lacking(auth, people)
+    return f"The login in {_file()} is not used: {lacking}" if auth and lacking else None
+
+
+def in_force() -> str | None:
+    """Whose login lets in whom besides the token, as a sentence; None where there is none."""
+    auth, people = _settings()
+    if _lacking(auth, people):
+        return None
+    return f"The login in {_file()} lets in: {', '.join(sorted(people))}."
+
+
+def _file() -> str:
+    return " and ".join(secrets_in_force()) or "secrets.toml"
+
+
+def _lacking(auth: Mapping[str, Any], people: frozenset[str]) -> str | None:
+    if not auth:
+        return "there is none."
+    if not people:
+        return "name who may come in, as people = [...] below [labeler] there."
+    if len(str(auth.get("cookie_secret", ""))) < SHORTEST_SECRET:
+        return f"its cookie_secret must have {SHORTEST_SECRET} characters or more."
+    return None if _is_installed() else "install what it needs: pip install 'streamlit[auth]'"
+
+
+def _is_installed() -> bool:
+    from streamlit.auth_util import encode_provider_token
+    from streamlit.errors import StreamlitAuthError, StreamlitMissingAuthlibError
+
+    try:
+        return bool(encode_provider_token("default"))
+    except (StreamlitAuthError, StreamlitMissingAuthlibError, ImportError):
+        return False
+
+
+def _settings() -> tuple[Mapping[str, Any], frozenset[str]]:
+    """The section [auth], empty where there is none, and who is named."""
+    from streamlit.runtime.secrets import secrets_singleton as secrets
+
+    if not secrets.load_if_toml_exists():
+        return {}, frozenset()
+    auth, ours = secrets.get("auth"), secrets.get("labeler")
+    people = ours.get("people") if isinstance(ours, Mapping) else None
+    return auth if isinstance(auth, Mapping) else {}, _named(people)
+
+
+def _named(people: object) -> frozenset[str]:
+    """One name or a list of them; nobody, where it is anything else."""
+    listed = [people] if isinstance(people, str) else people
+    if not isinstance(listed, list | tuple) or not all(isinstance(one, str) for one in listed):
+        return frozenset()
+    return frozenset(_compared(one) for one in listed if one.strip())
+
+
+def _compared(name: str) -> str:
+    """Only in addresses capitals mean nothing."""
+    return name.strip().casefold() if "@" in name else name.strip()
+
+
+def _user(cookies: Mapping[str, str]) -> Mapping[str, Any]:
+    """What the cookie of Streamlit's login says, if it is signed and of this app."""
+    from streamlit.auth_util import get_cookie_with_chunks, get_origin_from_redirect_uri
+    from streamlit.web.server.server_util import get_cookie_secret
+    from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
+    from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
+
+    def signed(name: str) -> bytes | None:
+        value = cookies.get(name, "")
+        return decode_signed_value(get_cookie_secret(), name, value.encode("latin-1", "replace"))
+
+    try:
+        said = json.loads(get_cookie_with_chunks(signed, USER_COOKIE_NAME) or b"{}")
+    except ValueError:
+        return {}
+    origin = get_origin_from_redirect_uri()
+    ours = origin is not None and said.get("origin") == origin
+    return said if ours and said.get("is_logged_in") is True else {}
+
+
+def _is_neighbours(scope: Scope) -> bool:
+    """Whether another account of this machine comes with a cookie that was for this machine alone.
+
+    Browsers send it to every port here, whoever listens there. One for another name comes through
+    a server in front, which may have an account of its own.
+    """
+    from streamlit.auth_util import get_origin_from_redirect_uri
+
+    host = urlsplit(get_origin_from_redirect_uri() or "").hostname
+    account = account_of(scope) if is_private(host) else ELSEWHERE
+    return account != ELSEWHERE and account != str(os.getuid())
+
+
+def _names(user: Mapping[str, Any]) -> frozenset[str]:
+    """By which of its names a person may be meant."""
+    sub, email = str(user.get("sub") or ""), str(user.get("email") or "")
+    found = [] if "@" in sub else [sub]
+    if "@" in email and user.get("email_verified") is True:
+        found.append(email)
+    return frozenset(_compared(name) for name in found if name.strip())

@@ -1,0 +1,57 @@
+"""Keep the store's log empty while nobody scores, so that a copy of the folder is whole.
+
+Copying tools take one file after the other, and scores that are in the log alone are lost where the
+two come from different moments.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from contextlib import suppress
+
+from db.errors import StoreError
+from db.store.commit_numbers import log_of
+from db.store.store import Store
+
+LOOK_SECONDS = 0.5
+
+
+def keep_log_short(store: Store) -> None:
+    """Empty the log whenever nothing was written for a moment, until the program ends."""
+    keeper = LogKeeper(weakref.ref(store))
+    threading.Thread(target=keeper.run, name="log of the store", daemon=True).start()
+
+
+class LogKeeper:
+    """Looks at the log's size and time alone, and has it emptied when two looks find the same."""
+
+    def __init__(self, store: weakref.ref[Store]) -> None:
+        self._store = store
+        self._seen: tuple[int, int] | None = None
+
+    def run(self) -> None:
+        over = threading.Event()
+        while not over.wait(LOOK_SECONDS):
+            if self._store() is None:
+                return
+            with suppress(StoreError, OSError):  # told to whoever reads or writes next
+                self.look()
+
+    def look(self) -> bool:
+        """Whether the log was emptied."""
+        store = self._store()
+        if store is None or store.is_stopped:
+            return False
+        seen, self._seen = self._seen, _state(store)
+        rests = self._seen is not None and self._seen == seen and self._seen[0] > 0
+        return rests and store.checkpoint()
+
+
+def _state(store: Store) -> tuple[int, int] | None:
+    """Bytes of the log, and when it was written; None where there is none."""
+    try:
+        told = log_of(store.path).stat()
+    except FileNotFoundError:
+        return None
+    return told.st_size, told.st_mtime_ns

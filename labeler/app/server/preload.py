@@ -1,0 +1,34 @@
+"""Reading ahead of the first click: what Review and Explore need is there before it."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from functools import lru_cache
+
+from db.errors import StoreError
+from db.records import MISTAKES
+from labeler.core.errors import LabelerError
+from labeler.core.project import Project
+
+FIRST_PICTURE = 2.0  # seconds: nothing is read ahead while the page that was asked for is made
+
+
+@lru_cache(maxsize=2)
+def keep_ready(project: Project, version_id: int) -> None:
+    """Read, beside everything else and once for each version, what its pages are made from."""
+    waiting = threading.Timer(FIRST_PICTURE, _read, args=(project,))
+    waiting.name, waiting.daemon = f"review of version {version_id}", True
+    waiting.start()
+
+
+def _read(project: Project) -> None:
+    # Imported here: it brings scipy, which the Score page does without.
+    from labeler.review import pages, what_if
+    from labeler.versions import browse
+
+    # Whatever is wrong is told when the page is opened.
+    with suppress(LabelerError, StoreError, OSError):
+        pages.review_cards(project, MISTAKES)
+        what_if.make_ready(project)
+        browse.make_ready(project)

@@ -1,0 +1,90 @@
+"""The parts of the pages that answer a key at once: JavaScript mounted through Streamlit.
+
+Each talks to the app's own routes by itself; Streamlit's script does not run again for a key press.
+Their files lie in `assets/`; what several share is put before each one's own code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+ASSETS = Path(__file__).parents[1] / "assets"
+
+
+def _read(*names: str) -> str:
+    return "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in names)
+
+
+_score = st.components.v2.component(
+    "labeler_score",
+    js=_read("shared.js", "outbox.js", "deck.js", "zoom.js", "score_view.js", "score.js"),
+    css=_read("shared.css", "score.css"),
+)
+_review = st.components.v2.component(
+    "labeler_review",
+    js=_read(
+        *("shared.js", "outbox.js", "zoom.js", "peek.js", "feed.js", "outlook.js"),
+        *("twins.js", "card.js", "review_head.js", "review.js"),
+    ),
+    css=_read("shared.css", "review.css"),
+)
+_grid = st.components.v2.component(
+    "labeler_grid", js=_read("shared.js", "grid.js"), css=_read("shared.css", "grid.css")
+)
+_watch = st.components.v2.component(
+    "labeler_watch", js=_read("shared.js", "watch.js"), css=_read("shared.css", "watch.css")
+)
+
+
+def score(data: dict[str, Any]) -> None:
+    """Mount the Score page's component; `data` as made by `labeler.app.pages.score`."""
+    _score(data=plain(data), key="score")
+
+
+def review(data: dict[str, Any]) -> None:
+    """Mount the Review page's component; `data` as made by `labeler.app.pages.review`."""
+    _review(data=plain(data), key="review")
+
+
+def grid(items: Sequence[dict[str, Any]], key: str) -> int | None:
+    """Show thumbnails to choose from; the image id that the person chose, or None.
+
+    Each item: `id` (image id), `title` and `caption` (shown as plain text), and optionally `hash`
+    (content hash: lets the browser keep the thumbnail). Choosing runs the page's script again.
+    """
+    chosen = _grid(data={"items": tuple(items)}, key=key, on_selected_change=_nothing).selected
+    return chosen if any(item["id"] == chosen for item in items) else None
+
+
+def watch(
+    what: str,
+    query: dict[str, Any],
+    key: str,
+    *,
+    offer: str | None = None,
+    more: str = "",
+    every: int | None = None,
+) -> bool:
+    """Show how far it is, as GET /api/watch/`what` tells, and run the page again when it has ended.
+
+    `more` stands behind what is told; it is asked for `every` so many milliseconds. Whether the
+    person took the `offer`, a button that is there as soon as there is an image.
+    """
+    data: dict[str, Any] = {"address": f"api/watch/{what}", "query": query, "more": more}
+    data |= {} if offer is None else {"offer": offer}
+    data |= {} if every is None else {"every": every}
+    told = _watch(data=data, key=key, on_ended_change=_nothing, on_taken_change=_nothing)
+    return bool(told.taken)
+
+
+def plain(data: dict[str, Any]) -> dict[str, Any]:
+    """Its lists as tuples: Streamlit takes a list for a table and imports pandas, for a second."""
+    return {name: tuple(one) if isinstance(one, list) else one for name, one in data.items()}
+
+
+def _nothing() -> None:
+    """Streamlit reports a component's value only where a callback is given."""

@@ -1,0 +1,92 @@
+"""How numbers and other people's words are put on the page."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from labeler.core.markdown import wholly_escaped
+from labeler.core.percentages import whole_percent
+
+if TYPE_CHECKING:
+    from db.records import Image
+    from model.evaluation.audit import Bounds
+
+# As they look when they are escaped.
+_ADDRESS = re.compile(r"https?\\:(?=\\/\\/)|www(?=\\\.)|(?<=\w)\\@(?=\w)", re.IGNORECASE)
+_NOTHING = "\N{WORD JOINER}"
+
+
+def plain(text: str) -> str:
+    """`text` so that markdown shows it letter for letter.
+
+    File names end up in error messages, and a name may hold `![](http://…)`, which the page would
+    fetch: every character that markdown could take for its own is escaped. Addresses of the web and
+    of mail become links without any such character, so something invisible stands in them.
+    """
+    return _ADDRESS.sub(lambda found: f"{found[0]}{_NOTHING}", wholly_escaped(text))
+
+
+def percent(prediction: float | None) -> str:
+    """A prediction, 0–1, as people read it; a dash where there is none.
+
+    Cut rather than rounded: what shows 50 % passes a threshold of 50 %.
+    """
+    return "–" if prediction is None else f"{whole_percent(prediction)} %"
+
+
+def share(value: float) -> str:
+    """A share or chance, 0–1: `24 %`."""
+    return f"{round(value * 100)} %"
+
+
+def percents(bounds: Bounds) -> str:
+    """The interval of a share, 0–1: `5–24 %`."""
+    return f"{bounds.low * 100:.0f}–{share(bounds.high)}"
+
+
+def score(value: float | None) -> str:
+    """A hand score, 0–10; unscored is said, never shown as 0. A mean keeps two decimals."""
+    return "unscored" if value is None else f"{round(value, 2):g}"
+
+
+def scored(value: float | None) -> str:
+    return "unscored" if value is None else f"scored {score(value)}"
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 image`, `1,204 images`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them, coarser the longer it takes."""
+    if seconds < 10:
+        return "a few seconds"
+    if seconds < 90:
+        return f"{round(seconds / 5) * 5} seconds"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} minutes"
+    return f"{seconds / 3600:.1f} hours"
+
+
+def file_size(size: int) -> str:
+    amount = float(size)
+    for unit in ("bytes", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+MISSING = (
+    "Its file is not where it was. Its scores, predictions and embedding are kept; import the "
+    "folder that it lies in now, and it is found again by its content."
+)
+
+
+def file_facts(image: Image) -> str:
+    """Its size in pixels, format and bytes; a dash where nothing is known but an embedding."""
+    size = f"{image.width} × {image.height}" if image.width and image.height else "–"
+    told = [size, image.format, file_size(image.size_bytes) if image.size_bytes else None]
+    return " · ".join(part for part in told if part)

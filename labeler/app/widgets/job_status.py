@@ -1,0 +1,140 @@
+"""A background run on a page: its progress while it goes, what became of it afterwards.
+
+The run lives in its own process and its row in the store; the page only looks. So a reload, a
+second tab or a closed laptop lid changes nothing. A page asks again only while a run is active, by
+its own code (`labeler.app.routes.watch` answers); its script runs again when the run has ended.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+
+import db.jobs
+import db.versions.registry
+from db.records import Run
+from labeler.app.widgets import components, formatting
+from labeler.core.jobs.liveness import is_dead, mark_dead
+from labeler.core.progress import Pace
+from labeler.core.project import Project
+
+LONG_WORK = ("import", "embed")
+PACES = 8  # runs whose pace is remembered
+NEXT_STEP = {
+    "import": "Start the import again: it goes on where it stopped.",
+    "embed": "Start the embedding again: it goes on where it stopped.",
+    "train": "Train again.",
+    "export": "Write again: what lies there already is not copied anew.",
+    "adopt": "Add it again.",
+    "predict": "Filter again: what was predicted and copied is not done anew.",
+    "backup": "Back up again; nothing is left of the one that was begun.",
+    "doctor": "Check again; nothing was changed.",
+}
+MADE_ALREADY = "A version that is in the list below already can be made active there."
+# What the phases of a run are called to a person; others say it themselves.
+PHASES = {"training": "learning from all, and without a part to be judged on it"}
+# What a run does, in order; the time left is told of the phase that it is in.
+IN_ORDER = {
+    "import": ("importing", "embedding", "predicting"),
+    "embed": ("embedding", "predicting"),
+    "train": ("embedding", "training", "predicting"),
+}
+DOING = {
+    "import": "Importing",
+    "embed": "Embedding",
+    "train": "Training",
+    "export": "Exporting",
+    "adopt": "Adding the head",
+    "predict": "Filtering",
+    "backup": "Backing up",
+    "doctor": "Checking",
+}
+_paces: OrderedDict[tuple[Path, int], Pace] = OrderedDict()
+_looking = threading.Lock()
+
+
+def latest(project: Project, kind: str) -> Run | None:
+    """The newest run of `kind`, after those whose process has died were marked failed."""
+    run = db.jobs.latest(project.store, kind)
+    if run is None or not is_dead(project, run):
+        return run
+    mark_dead(project)
+    return db.jobs.latest(project.store, kind)
+
+
+def newest(project: Project, kinds: Sequence[str]) -> Run | None:
+    """The run among `kinds` that started last."""
+    found = [run for kind in kinds if (run := latest(project, kind)) is not None]
+    return max(found, key=lambda run: run.id, default=None)
+
+
+def active(project: Project, kind: str) -> bool:
+    run = latest(project, kind)
+    return run is not None and run.state == "active"
+
+
+def watch(project: Project, kind: str, offer: str | None = None) -> bool:
+    """Show the active run of `kind`, if there is one, and run the whole page once when it ends.
+
+    Whether the person took the `offer` (see `components.watch`).
+    """
+    run = latest(project, kind)
+    if run is None or run.state != "active":
+        return False
+    return components.watch("run", {"kind": kind, "run": run.id}, f"watch-{kind}", offer=offer)
+
+
+def progress_now(project: Project, run: Run) -> str:
+    """How far the run is, and how long its phase will take at the pace that was seen of it."""
+    done = run.done or 0
+    with _looking:
+        pace = _paces.setdefault((project.folder, run.id), Pace())
+        _paces.move_to_end((project.folder, run.id))
+        while len(_paces) > PACES:
+            _paces.popitem(last=False)
+        pace.seen(done, run.what or "", time.monotonic())
+        left = pace.left(run.total) if run.total else None
+    return progress_line(run, left)
+
+
+def progress_line(run: Run, left: float | None) -> str:
+    """`embedding: 1,200 of 4,000, 2 minutes left, then predicting`."""
+    if not run.total:
+        return run.what or "Starting …"
+    what = PHASES.get(run.what, run.what)
+    line = f"{what}: {run.done:,} of {run.total:,}" if what else f"{run.done} / {run.total}"
+    if left is not None:
+        line += f", {formatting.duration(left)} left"
+    following = _following(run)
+    return f"{line}, then {following}" if following else line
+
+
+def _following(run: Run) -> str:
+    """The phases that are still to come: their speed isn't known yet."""
+    phases = IN_ORDER.get(run.kind, ())
+    return " and ".join(phases[phases.index(run.what) + 1 :]) if run.what in phases else ""
+
+
+def show_outcome(run: Run | None, also: str = "") -> None:
+    """What became of the last run when it didn't finish: its message and the next step, `also` what
+    else there is to do.
+    """
+    if run is None or run.state not in ("failed", "stopped"):
+        return
+    step = f"{NEXT_STEP[run.kind]} {also}".rstrip()
+    if run.state == "stopped":
+        st.info(f"Stopped. {step}", icon=":material/stop_circle:")
+    else:
+        reason = run.message or "The process ended before it was finished."
+        st.error(f"{formatting.plain(reason)}  \n{step}", icon=":material/info:")
+
+
+def made_already(project: Project) -> str:
+    """Where a version can be made active: what made it may have ended before that was done."""
+    versions = db.versions.registry.history(project.store)
+    return "" if all(version.active for version in versions) else MADE_ALREADY

@@ -1,0 +1,69 @@
+"""What every page starts with: the open project, and errors said in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+
+import streamlit as st
+from streamlit.errors import StreamlitDuplicateElementKey
+
+from db.errors import StoreError
+from labeler.app.project import current_project
+from labeler.app.widgets import components
+from labeler.app.widgets.formatting import plain
+from labeler.core.error_messages import sentence
+from labeler.core.errors import LabelerError, NoProject
+from labeler.core.project import Project
+from labeler.maintenance.diagnosis import diagnosed
+from model.errors import ModelError
+
+# What a person can do something about; anything else is a mistake of ours and stays a traceback.
+PRESENTABLE = (LabelerError, ModelError, StoreError, OSError)
+
+
+LOOK_AGAIN = 3000  # milliseconds
+
+
+@contextmanager
+def friendly() -> Iterator[None]:
+    """Show what a person can do something about as one sentence instead of a traceback.
+
+    A page waits for a project that can't be read to be there again, and is then made anew.
+    """
+    try:
+        with _diagnosed():
+            yield
+    except PRESENTABLE as error:
+        st.error(plain(sentence(error) or str(error)), icon=":material/info:")
+        if not _can_be_read():
+            # Once on a page, however many of its parts say so.
+            with suppress(StreamlitDuplicateElementKey):
+                components.watch("project", {}, "project-again", every=LOOK_AGAIN)
+
+
+@contextmanager
+def _diagnosed() -> Iterator[None]:
+    """What breaks over the store that is served is told by what is wrong there."""
+    try:
+        project = current_project()
+    except PRESENTABLE:
+        project = None  # The page says why, and none of it is read.
+    with nullcontext() if project is None else diagnosed(project):
+        yield
+
+
+def _can_be_read() -> bool:
+    try:
+        project = current_project()
+        return project is None or project.store.setting("encoder") is not None
+    except PRESENTABLE:
+        return False
+
+
+def opened_project() -> Project:
+    """The project that this app serves; raises `NoProject` where there is none yet."""
+    project = current_project()
+    if project is None:
+        raise NoProject("There is no project here yet; make one on the page Add pictures.")
+    return project

@@ -1,0 +1,176 @@
+"""Commands that show a project: app and demo, and the one by which the app starts long work."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from labeler.cli.common import TypedPath, give_way, opened_project
+from labeler.cli.output import progress_bar, say, tell
+
+if TYPE_CHECKING:
+    from labeler.core.jobs.heartbeat import Heart
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+# A command takes them as the fields of `labeler.app.server.launch.Wanted`.
+_SERVED = (
+    click.option(
+        "--host",
+        default="127.0.0.1",
+        show_default=True,
+        help="Where to listen; with 0.0.0.0 whoever has the token gets in from the network.",
+    ),
+    click.option(
+        "--port",
+        type=click.IntRange(1, 65535),
+        help="Without it the first free one from 8501 on.",
+    ),
+    click.option(
+        "--browser/--no-browser", default=True, help="Open the page, where there is a desktop."
+    ),
+    click.option(
+        "--token/--no-token",
+        default=True,
+        help="--no-token lets in all accounts and programs of this machine without being asked.",
+    ),
+    click.option(
+        "--allow-host",
+        "names",
+        multiple=True,
+        metavar="NAME",
+        help="Answer under this name, too: one of this machine, or of a server in front.",
+    ),
+    click.option(
+        "--base-path",
+        "base",
+        default="",
+        metavar="PATH",
+        help="Where a server in front shows the app, such as /taste.",
+    ),
+    click.option(
+        "--secrets",
+        type=TypedPath(path_type=Path, dir_okay=False),
+        metavar="FILE.toml",
+        help="Streamlit's login, in place of ~/.streamlit/secrets.toml.",
+    ),
+)
+
+
+def served(command: Command) -> Command:
+    """Gives a command the options that say how the app is served."""
+    for option in reversed(_SERVED):
+        command = option(command)
+    return command
+
+
+@click.command()
+@served
+def app(**options: Any) -> None:
+    """Serve the app and open it in the browser.
+
+    Its pages are for scoring, reviewing, training, exploring and exporting. Where there is no
+    project yet, its first page makes one.
+
+    The app asks everybody for a token, also on this machine, where others may have accounts. It is
+    printed as part of the address and made anew at each start, unless the environment variable
+    LABELER_TOKEN states one of 16 characters or more; the browser that is opened here gets in
+    without being asked. From other machines nothing is encrypted on the way: use --host in a
+    network that you trust, or leave it out and come through a tunnel (ssh -L).
+    """
+    from labeler.core.errors import NoProject
+    from labeler.core.project import find_folder, is_project, open_to_others
+
+    folder = None
+    try:
+        folder = find_folder(click.get_current_context().find_object(Path), may_be_new=True)
+        if not is_project(folder):
+            tell(f"There is no project in {folder} yet; the app's first page makes one there.")
+        elif may := open_to_others(folder):
+            tell(f"Others on this machine can {may} {folder}; how to end that: labeler doctor")
+    except NoProject:
+        if _is_named():
+            raise
+    _serve(folder, options)
+
+
+def _is_named() -> bool:
+    """Whether a project was asked for, so that not finding it is a mistake."""
+    import os
+
+    named = click.get_current_context().find_object(Path)
+    return named is not None or bool(os.environ.get("LABELER_PROJECT"))
+
+
+def _serve(folder: Path | None, options: dict[str, Any]) -> None:
+    from labeler.app.security.hosts import as_name
+    from labeler.app.server import launch
+    from labeler.app.server.base_path import as_base
+
+    options |= {
+        "names": tuple(map(as_name, options["names"])),
+        "base": as_base(options["base"]),
+        "secrets": options["secrets"] and options["secrets"].expanduser().absolute(),
+    }
+    wanted = launch.Wanted(**options)
+    launch.token_for(wanted)
+    if not launch.is_private(wanted.host):
+        tell(
+            f"With --host {wanted.host} whoever has the token gets in from the network. Nothing is "
+            "encrypted on the way: others in it can read along. Through a tunnel (ssh -L) nobody "
+            "can; then leave --host out."
+        )
+    if wanted.secrets is None and (passed_over := launch.secrets_here()) is not None:
+        tell(
+            f"{passed_over} is not read, since a folder may be somebody else's; if the login there "
+            f"is yours, name it: --secrets {passed_over}"
+        )
+    if not wanted.token:
+        tell("With --no-token all accounts and programs of this machine get in.")
+    announce = "The app is open at {}  (Ctrl-C ends it)"
+    # Streamlit turns the one into the other; neither comes where a script ignores Ctrl-C.
+    with suppress(KeyboardInterrupt, click.Abort):
+        launch.serve(folder, wanted, lambda at: say(announce.format(at)))
+    tell("The app has ended; every score is kept.")
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", type=TypedPath(path_type=Path), default="demo-project")
+@served
+@click.option("--app/--no-app", "open_app", default=True, hidden=True)
+def demo(folder: Path, open_app: bool, **options: Any) -> None:
+    """Make a demo project and open the app on it.
+
+    Its pictures are drawn by the program. Without DIR it is demo-project in the current folder. One
+    that is there already is opened.
+    """
+    from labeler.cli.demo.demo import make_demo
+
+    with progress_bar() as progress:
+        project = make_demo(folder, progress=progress)
+    project.close()
+    say(f"The demo project is in {project.folder}")
+    if open_app:
+        _serve(project.folder, options)
+
+
+@click.command("_run", hidden=True)
+@click.argument("run_id", type=int)
+def run_in_background(run_id: int) -> None:
+    """Do the work of a run, as the app starts it."""
+    from labeler.core.jobs import runner
+
+    give_way(own_session=True)
+    with opened_project() as project:
+        again = runner.until_there_is_room()
+        run = runner.work(project, run_id, on_start=_stop_on_terminate, again=again)
+        tell(f"{run.kind}: {run.state}. {run.message or ''}")
+
+
+def _stop_on_terminate(heart: Heart) -> None:
+    """A polite end: what is finished is kept, and the row says stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: heart.stop())

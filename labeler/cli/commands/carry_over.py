@@ -1,0 +1,100 @@
+"""labeler carry-over: hand scores for pictures that took the place of scored ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from labeler.cli.common import Failure, opened_project
+from labeler.cli.output import counted, say, show_json
+
+if TYPE_CHECKING:
+    from labeler.core.project import Project
+    from labeler.scoring.carry_over import Offer
+
+COMMAND = "labeler carry-over"
+
+
+@click.command("carry-over")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
+@click.option("--list", "only_list", is_flag=True, help="Only show what could be carried over.")
+@click.option("--json", "as_json", is_flag=True, help="Show it as JSON; changes nothing.")
+def carry_over(paths: tuple[Path, ...], *, only_list: bool, as_json: bool) -> None:
+    """Carry scores over to what took a picture's place.
+
+    A picture that was compressed anew, resized or touched up in its place is another image, without
+    a score. Without FILE all those are taken that look like what they replaced; a file that holds
+    quite another picture now has to be named.
+    """
+    from labeler.scoring.carry_over import offers
+
+    with opened_project() as project:
+        found = offers(project)
+        if as_json:
+            show_json([_document(offer) for offer in found])
+        elif only_list or not paths:
+            _carry_near(project, found, only_list=only_list)
+        else:
+            named = _named(found, paths)
+            _carry(project, named)
+
+
+def _carry_near(project: Project, found: list[Offer], *, only_list: bool) -> None:
+    near = [offer for offer in found if offer.near]
+    others = [offer for offer in found if not offer.near]
+    for offer in found if only_list else others:
+        what = "looks like" if offer.near else "holds quite another picture than"
+        say(f"{offer.new.path} {what} the one that was scored {_score(offer)}.")
+    if only_list:
+        say(f"{counted(len(near), 'score')} would be carried over with: {COMMAND}")
+        return
+    if others:
+        say(f"Left alone; to take one all the same, name its file: {COMMAND} FILE")
+    if near or not others:
+        _carry(project, near)
+
+
+def carry_all_near(project: Project, *, told: bool) -> None:
+    """Carry over what looks like what it replaced; `told` on standard output."""
+    from labeler.scoring.carry_over import carry_over as carry
+    from labeler.scoring.carry_over import offers
+
+    count = carry(project, [offer for offer in offers(project) if offer.near])
+    if told and count:
+        say(f"Carried over the scores of {counted(count, 'picture')}.")
+
+
+def _carry(project: Project, taken: list[Offer]) -> None:
+    from labeler.scoring.carry_over import carry_over as carry
+
+    say(f"Carried over the scores of {counted(carry(project, taken), 'picture')}.")
+
+
+def _named(found: list[Offer], paths: tuple[Path, ...]) -> list[Offer]:
+    by_path = {offer.new.path: offer for offer in found}
+    taken = []
+    for path in paths:
+        offer = by_path.get(str(path.absolute())) or by_path.get(str(path.resolve()))
+        if offer is None:
+            raise Failure(
+                f"{path} has not taken the place of a picture that was scored; see: {COMMAND} "
+                "--list"
+            )
+        taken.append(offer)
+    return taken
+
+
+def _score(offer: Offer) -> str:
+    return "before" if offer.old.hand_score is None else f"{offer.old.hand_score:g}"
+
+
+def _document(offer: Offer) -> dict[str, object]:
+    return {
+        "path": offer.new.path,
+        "id": offer.new.id,
+        "former_id": offer.old.id,
+        "score": offer.old.hand_score,
+        "near": offer.near,
+    }

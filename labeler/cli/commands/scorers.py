@@ -1,0 +1,95 @@
+"""labeler scorers: who scored how much, how far they agree, and whose scores count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from labeler.cli.common import opened_project
+from labeler.cli.output import counted, say, show_json
+
+if TYPE_CHECKING:
+    from labeler.scoring.agreement import Pair, ScorersReport
+
+
+@click.command()
+@click.option(
+    "--rule",
+    metavar="RULE",
+    help="From now on the score that counts is: latest, mean, or person:NAME.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def scorers(rule: str | None, as_json: bool) -> None:
+    """Say who scored, how far they agree, and whose scores count.
+
+    Every scorer's scores are kept. Which one counts for an image is a rule of the project: the
+    latest whoever gave it, the mean of each scorer's latest, or one person's. Agreement is on the
+    images that both scored: rank correlation, and the mean difference in points of 10, each with
+    its 95 % interval.
+    """
+    from labeler.scoring.agreement import choose_rule, scorers_report
+
+    with opened_project() as project:
+        changed = choose_rule(project, rule) if rule is not None else None
+        report = scorers_report(project)
+        if as_json:
+            show_json(_document(report, changed))
+            return
+        if changed is not None:
+            say(f"Changed {counted(changed, 'hand score')} that counts.")
+        for line in _lines(report):
+            say(line)
+
+
+def _document(report: ScorersReport, changed: int | None) -> dict[str, Any]:
+    return {
+        "rule": str(report.rule),
+        "changed": changed,
+        "scorers": [asdict(each) for each in report.scorers],
+        "pairs": [
+            {"first": each.first, "second": each.second, "images": each.images}
+            | asdict(each.agreement)
+            for each in report.pairs
+        ],
+        "pairs_left_out": report.left_out,
+    }
+
+
+def _lines(report: ScorersReport) -> Iterator[str]:
+    from labeler.scoring.agreement import rule_words
+
+    yield f"What counts: {rule_words(report.rule)}  (--rule {report.rule})"
+    if not report.scorers:
+        yield "Nobody has scored yet."
+    for each in report.scorers:
+        yield f"{each.shown}: {counted(each.images, 'image')}, mean {each.mean:.1f}"
+    for pair in report.pairs:
+        yield _pair(pair)
+    if report.left_out:
+        yield f"Pairs with fewer images in common that were not compared: {report.left_out}"
+    if len(report.scorers) > 1 and not report.pairs:
+        yield "No two of them have scored the same image."
+
+
+def _pair(pair: Pair) -> str:
+    from labeler.core.scorers import shown_name
+
+    found = pair.agreement
+    return (
+        f"{shown_name(pair.first)} and {shown_name(pair.second)}, "
+        f"{counted(pair.images, 'image')}: rank correlation "
+        f"{_figure(found.rank_correlation, '.2f')}, difference "
+        f"{_figure(found.mean_difference, '+.1f')}"
+    )
+
+
+def _figure(figure: Any, form: str) -> str:
+    if figure["value"] is None:
+        return "–"
+    told = format(figure["value"], form)
+    if figure["low"] is None:
+        return f"{told} (too few for an interval)"
+    return f"{told} ({figure['low']:{form}} to {figure['high']:{form}})"

@@ -1,0 +1,166 @@
+"""labeler versions: the list of them, which one is active, and heads that others have published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from labeler.cli.common import Scale, TypedPath, give_way, opened_project
+from labeler.cli.output import counted, progress_bar, say, show_json, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from db.records import Version
+    from labeler.core.project import Project
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@click.group(invoke_without_command=True)
+@AS_JSON
+@click.pass_context
+def versions(ctx: click.Context, as_json: bool) -> None:
+    """List the versions, activate one, or add a published head.
+
+    Oldest first; the active one is marked with *.
+    """
+    if ctx.invoked_subcommand is None:
+        with opened_project() as project:
+            _list(project, as_json)
+
+
+def _list(project: Project, as_json: bool) -> None:
+    from db.versions.registry import history
+    from labeler.versions.evaluation.figures import with_figures
+
+    known = history(project.store)
+    if as_json:
+        show_json([version_document(with_figures(project, version)) for version in known])
+        return
+    if not known:
+        say("There is no version yet; make one with: labeler train")
+    for version in known:
+        say(version_line(version))
+
+
+@versions.command("activate")
+@click.argument("name", metavar="VERSION")
+def activate(name: str) -> None:
+    """Make a version the active one.
+
+    Its predictions are used from now on: by Review and the other pages, by predict and export.
+    """
+    from labeler.prediction import predict_files
+
+    give_way()
+    with opened_project() as project:
+        with progress_bar() as progress:
+            predict_files.activate(project, name, progress=progress)
+        say(f"{name} is active now.")
+
+
+@versions.command("add")
+@click.argument("file", metavar="FILE", type=TypedPath(path_type=Path))
+@click.option("--name", metavar="NAME", help="What to call the version; without it as the file.")
+@click.option(
+    "--encoder",
+    metavar="NAME",
+    help="Whose embeddings it reads, where the file implies another or none.",
+)
+@click.option(
+    "--scale",
+    type=Scale(),
+    metavar="LOW:HIGH",
+    help="What of its own scale is 0 here and what 10; without it 1:10, for CityAesthetics 0:1; "
+    "waifu-scorer needs it.",
+)
+@click.option(
+    "--label", metavar="CLASS", help="The class whose share is the score, where there are several."
+)
+@click.option("--note", metavar="TEXT", default="", help="What this version is about.")
+@click.option(
+    "--activate/--no-activate",
+    default=None,
+    help="Whether it becomes the active one; without it only where none is.",
+)
+@AS_JSON
+def add(file: Path, as_json: bool, **given: Any) -> None:
+    """Use a head that somebody else has published.
+
+    FILE is a .safetensors file of CityAesthetics (its config beside it) or a .pth file of LAION's
+    aesthetic predictors, of aesthetic-predictor-v2.5 or of waifu-scorer, or a whole checkpoint with
+    such a head in it. It is read without running code, kept as a file of ours, and predicts all
+    embedded images. It must read embeddings of the project's encoder.
+    """
+    from labeler.versions.adopt import adopt
+
+    give_way()
+    with opened_project() as project:
+        with progress_bar() as progress:
+            version = adopt(project, file, **given, progress=progress)
+        _show_added(project, version, as_json)
+
+
+def _show_added(project: Project, version: Version, as_json: bool) -> None:
+    from labeler.versions.evaluation.figures import figures, with_figures
+
+    found = figures(project, version)
+    if as_json:
+        show_json(version_document(with_figures(project, version)))
+        return
+    low, high = version.settings["scale"]
+    say(
+        f"Added {version.name} ({version.settings['kind']}); its {low:g} to {high:g} are "
+        "0 to 10 here."
+    )
+    if found.judged:
+        say(f"On your {counted(found.judged, 'hand score')}, none of which it has seen:")
+        for line in metric_lines(found.metrics):
+            say(line)
+    if version.active:
+        say("It is active now. Next: labeler review, or score in: labeler app")
+    else:
+        tell(f"To use it: labeler versions activate {version.name}")
+
+
+def metric_lines(metrics: dict[str, Any]) -> Iterator[str]:
+    """Each figure with its 95 % interval."""
+    for name, figure in metrics.items():
+        if not isinstance(figure, dict) or figure.get("value") is None:
+            continue
+        between = ""
+        if figure.get("low") is not None:
+            between = f" ({figure['low']:.3g} to {figure['high']:.3g})"
+        yield f"  {name.replace('_', ' ')}: {figure['value']:.3g}{between}"
+
+
+def version_document(version: Version) -> dict[str, Any]:
+    """All of a version but its loss curve."""
+    return {
+        "name": version.name,
+        "parent": version.parent,
+        "active": version.active,
+        "created_at": version.created_at,
+        "encoder": version.encoder,
+        "recipe": version.recipe,
+        "settings": version.settings,
+        "threshold": version.threshold,
+        "note": version.note,
+        "scored": version.scored_count,
+        "metrics": version.metrics,
+        "file": version.file,
+    }
+
+
+def version_line(version: Version) -> str:
+    mark = "*" if version.active else " "
+    day = f"{version.created_at.astimezone():%Y-%m-%d %H:%M}"
+    after = f" after {version.parent}" if version.parent else ""
+    note = f"  {version.note}" if version.note else ""
+    trained = f"{version.scored_count} scored, {version.recipe}"
+    if version.is_foreign:
+        trained = f"not trained here, {version.settings.get('kind', version.recipe)}"
+    return f"{mark} {version.name}  {day}  {trained}{after}{note}"

@@ -1,0 +1,237 @@
+"""What all commands share: finding the project, turning errors into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from labeler.cli.output import printable, tell
+from labeler.core.error_messages import STOPPED, sentence
+from labeler.maintenance.diagnosis import diagnosed
+
+if TYPE_CHECKING:
+    from labeler.core.project import Project
+
+
+class TypedPath(click.Path):
+    """A path as `labeler.core.files.typed_paths` reads it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str):
+            from labeler.core.errors import BadInput
+            from labeler.core.files.typed_paths import typed_path
+
+            try:
+                value = str(typed_path(value))
+            except BadInput as error:
+                self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
+
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+PATHS = click.argument(
+    "paths", metavar="PATH...", nargs=-1, required=True, type=TypedPath(path_type=Path)
+)
+FOLLOW_LINKS = click.option(
+    "--follow-links",
+    is_flag=True,
+    help="Follow links in folders that lead out of them; without it only those made here are.",
+)
+# The options where embeddings are read: a command takes them as listed, path_column, vector_column.
+_EMBEDDING_COLUMNS = (
+    click.option(
+        "--paths",
+        "listed",
+        type=TypedPath(path_type=Path, dir_okay=False, exists=True),
+        metavar="FILE",
+        help="The image of each row of a .npy file: .txt (a path a line), .csv or .parquet.",
+    ),
+    click.option("--path-column", metavar="NAME", help="The column that holds the paths."),
+    click.option("--vector-column", metavar="NAME", help="The column that holds the embeddings."),
+)
+# Said by `main`, and by nobody who calls a command from a process of another purpose.
+OWN_PROCESS = "labeler.core.jobs.child_process"
+STOPPED_CODE = 130  # what shells report for a program ended by Ctrl-C
+
+
+def embedding_columns(command: Command) -> Command:
+    """Gives a command the options that tell embeddings in files apart."""
+    for option in reversed(_EMBEDDING_COLUMNS):
+        command = option(command)
+    return command
+
+
+class Failure(click.ClickException):
+    """Ends the command: one sentence on standard error, exit code 1."""
+
+    def show(self, file: Any = None) -> None:  # noqa: ARG002
+        tell(self.message)
+
+
+class Interrupted(Failure):
+    """Ended by Ctrl-C."""
+
+    exit_code = STOPPED_CODE
+
+
+class Commands(click.Group):
+    """A group that knows which errors are for a person; the others keep their traceback."""
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **more)
+        except click.ClickException as error:
+            raise _printable(error) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted(STOPPED) from None
+        except click.ClickException as error:
+            raise _printable(error) from error.__cause__
+        except (click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            message = sentence(error)
+            if message is None or _reader_left(error):
+                raise
+            kind = Interrupted if message == STOPPED else Failure
+            raise kind(message) from error
+
+
+def _printable(error: click.ClickException) -> click.ClickException:
+    """What click says repeats arguments, and a shell's `*` stands for names of files.
+
+    Some of it is a whole help text, so its lines stay.
+    """
+    told = "\n".join(map(printable, error.message.split("\n")))
+    if isinstance(error, click.NoSuchOption) and not error.option_name.startswith("--"):
+        told += "; for a file whose name begins with - write ./-NAME."
+    vars(error)["message"] = told
+    return error
+
+
+def _reader_left(error: Exception) -> bool:
+    """As in `labeler predict … | head`; click ends the program quietly then."""
+    return isinstance(error, OSError) and error.errno == errno.EPIPE
+
+
+@contextmanager
+def opened_project() -> Iterator[Project]:
+    """The project of --project, LABELER_PROJECT or the current folder; closed at the end."""
+    from labeler.core.project import find_project
+
+    project = find_project(click.get_current_context().find_object(Path))
+    try:
+        with diagnosed(project):
+            yield project
+    finally:
+        project.close()
+
+
+def give_way(*, own_session: bool = False) -> None:
+    """This command's long work leaves the app quick: see `labeler.core.jobs.priority`.
+
+    Done for good, so only where the process is the command's own.
+    """
+    from labeler.core.jobs import priority
+
+    if click.get_current_context().meta.get(OWN_PROCESS):
+        priority.give_way(own_session=own_session)
+
+
+class Fraction(click.ParamType):
+    """A prediction, 0–1."""
+
+    name = "fraction"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = _fraction(str(value))
+        if number is None:
+            self.fail(
+                f"{value!r} is not a number from 0 to 1; for half write 0.5 or 50%.", param, ctx
+            )
+        if not 0 <= number <= 1:
+            hint = f" For {number:g} % write {number / 100:g}." if 1 < number <= 100 else ""
+            self.fail(f"Predictions run from 0 to 1, so {value} is outside.{hint}", param, ctx)
+        return number
+
+
+def _fraction(text: str) -> float | None:
+    """The number, also with a decimal comma or as a percentage; None where it is none."""
+    bare = text.strip().replace(",", ".")
+    try:
+        return float(bare[:-1]) / 100 if bare.endswith("%") else float(bare)
+    except ValueError:
+        return None
+
+
+class FractionBand(click.ParamType):
+    """LOW:HIGH, predictions 0–1."""
+
+    name = "band"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        low, colon, high = str(value).partition(":")
+        if not colon:
+            self.fail(f"{value!r} is not LOW:HIGH with predictions from 0 to 1.", param, ctx)
+        band = tuple(Fraction().convert(end, param, ctx) for end in (low, high))
+        if band[0] > band[1]:
+            self.fail(f"{value!r} begins above its end; nothing can be between.", param, ctx)
+        return band[0], band[1]
+
+
+def _ends(value: Any) -> tuple[float, float]:
+    """The numbers of LOW:HIGH; not a number where they are none."""
+    low, _, high = str(value).partition(":")
+    try:
+        return float(low), float(high)
+    except ValueError:
+        return math.nan, math.nan
+
+
+class Band(click.ParamType):
+    """LOW:HIGH, hand scores 0–10."""
+
+    name = "band"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        band = _ends(value)
+        if not 0 <= band[0] <= band[1] <= 10:
+            self.fail(
+                f"{value!r} is not LOW:HIGH with hand scores from 0 to 10, such as 0:1.", param, ctx
+            )
+        return band
+
+
+class Scale(click.ParamType):
+    """LOW:HIGH, what somebody else's scale runs from and to."""
+
+    name = "scale"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        scale = _ends(value)
+        if not -math.inf < scale[0] < scale[1] < math.inf:
+            self.fail(f"{value!r} is not LOW:HIGH with the lower first, such as 1:10.", param, ctx)
+        return scale

@@ -1,0 +1,136 @@
+"""What each kind of run does, and what it has to say at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labeler.core.errors import LabelerError, Stopped
+from labeler.core.jobs.heartbeat import Heart
+from labeler.core.project import Project
+from model.errors import ModelError
+
+if TYPE_CHECKING:
+    from labeler.collection.importing import ImportSummary
+
+# (the sentence for the run's row, the id of the version that it made)
+Outcome = tuple[str, int | None]
+Job = Callable[[Project, dict[str, Any], Heart, Any], Outcome]
+
+
+def _import(project: Project, params: dict[str, Any], heart: Heart, encoder: Any) -> Outcome:
+    """Imports, then embeds what is new; the images are kept also where embedding fails."""
+    from labeler.collection.importing import import_paths
+
+    expect = params.get("expect")
+    summary = import_paths(
+        project,
+        [Path(path) for path in params["paths"]],
+        source=params.get("source"),
+        expect=(float(expect[0]), float(expect[1])) if expect else None,
+        follow_links=bool(params.get("follow_links")),
+        progress=heart.progress,
+    )
+    # All pictures first: the rest is what a person may want to do something about.
+    told = " ".join([_found(summary), *summary.sentences()[1:], *summary.left_out_briefly()])
+    if not params.get("embed", True):
+        return told, None
+    try:
+        embedded, _ = _embed(project, {}, heart, encoder)
+    except (LabelerError, ModelError) as error:
+        if isinstance(error, Stopped):
+            raise
+        raise LabelerError(f"{told} They are not embedded yet: {error}") from error
+    return f"{told} {embedded}", None
+
+
+def _found(summary: ImportSummary) -> str:
+    others = "".join(f", {n} {name}" for name, n in summary.parts().items() if name != "new")
+    return f"Found {summary.found} image files, {summary.new} of them new{others}."
+
+
+def _embed(project: Project, params: dict[str, Any], heart: Heart, encoder: Any) -> Outcome:
+    from labeler.embedding.embed import embed
+
+    summary = embed(project, encoder=encoder, progress=heart.progress, only=params.get("only"))
+    told = f"Embedded {summary.embedded} images."
+    if summary.failed:
+        told += f" {len(summary.failed)} could not be read."
+    return told, None
+
+
+def _train(project: Project, params: dict[str, Any], heart: Heart, encoder: Any) -> Outcome:
+    from labeler.versions.train import train
+
+    version = train(
+        project,
+        recipe=params.get("recipe") or "quick",
+        note=params.get("note") or "",
+        encoder=encoder,
+        progress=heart.progress,
+        on_curve=heart.show_curve,
+    )
+    return f"Trained {version.name} on {version.scored_count} scored images.", version.id
+
+
+def _adopt(project: Project, params: dict[str, Any], heart: Heart, _encoder: Any) -> Outcome:
+    from labeler.versions.adopt import adopt
+
+    scale = params.get("scale")
+    version = adopt(
+        project,
+        Path(params["path"]),
+        name=params.get("name"),
+        encoder=params.get("encoder"),
+        scale=(float(scale[0]), float(scale[1])) if scale else None,
+        label=params.get("label"),
+        note=params.get("note") or "",
+        activate=params.get("activate"),
+        progress=heart.progress,
+    )
+    return f"Added {version.name}.", version.id
+
+
+def _export(project: Project, params: dict[str, Any], heart: Heart, _encoder: Any) -> Outcome:
+    from labeler.exports.datasets.export import export
+    from labeler.exports.datasets.plan import Plan
+
+    plan = Plan.read(params["plan"])
+    force = bool(params.get("force"))
+    done = export(project, params["kind"], Path(params["out"]), plan, heart.progress, force=force)
+    return done.sentences(), None
+
+
+def _predict(project: Project, params: dict[str, Any], heart: Heart, encoder: Any) -> Outcome:
+    from labeler.prediction.filter import Filter, filter_images
+
+    paths, wanted = [Path(path) for path in params["paths"]], Filter.read(params["filter"])
+    done = filter_images(project, paths, wanted, encoder=encoder, progress=heart.progress)
+    return done.sentences(), None
+
+
+def _backup(project: Project, params: dict[str, Any], heart: Heart, _encoder: Any) -> Outcome:
+    from labeler.maintenance.backup import back_up
+
+    force = bool(params.get("force"))
+    done = back_up(project, Path(params["out"]), force=force, progress=heart.progress)
+    return done.sentences(), None
+
+
+def _doctor(project: Project, _params: dict[str, Any], heart: Heart, _encoder: Any) -> Outcome:
+    from labeler.maintenance.doctor import examine
+
+    return "\n".join(examine(project.folder, progress=heart.progress).lines()), None
+
+
+JOBS: dict[str, Job] = {
+    "import": _import,
+    "embed": _embed,
+    "train": _train,
+    "export": _export,
+    "adopt": _adopt,
+    "predict": _predict,
+    "backup": _backup,
+    "doctor": _doctor,
+}

@@ -1,0 +1,238 @@
+"""The `labeler` command: the loop from a folder of images to a better version.
+
+Each subcommand reads its input, calls the workflow and prints the result. Only click and the
+standard library are imported here; what needs more imports it when it runs, so that
+`labeler --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import io
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from labeler.cli.commands import (
+    backup,
+    contact_sheet,
+    embeddings,
+    evaluate,
+    export,
+    export_model,
+    predict,
+    scorers,
+    scores,
+    simulate,
+    train_review,
+    versions,
+)
+from labeler.cli.commands import carry_over as cli_carry
+from labeler.cli.commands import project as cli_care
+from labeler.cli.commands.carry_over import carry_all_near
+from labeler.cli.common import (
+    FOLLOW_LINKS,
+    OWN_PROCESS,
+    PATHS,
+    Band,
+    Commands,
+    TypedPath,
+    give_way,
+    opened_project,
+)
+from labeler.cli.output import counted, progress_bar, say, show_json, some, tell, tell_unreadable
+
+if TYPE_CHECKING:
+    from labeler.collection.importing import ImportSummary
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:  # noqa: ARG001
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        say(f"labeler {version('taste-labeler')}")
+    except PackageNotFoundError:
+        say("labeler, run from its source without being installed")
+    ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--project",
+    type=TypedPath(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="The project folder; without it LABELER_PROJECT, else the current folder.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+@click.pass_context
+def labeler(ctx: click.Context, project: Path | None) -> None:
+    """Score images by hand from 0 to 10, train a model on your taste, correct it, train again.
+
+    \b
+    The loop:
+      labeler init taste && cd taste
+      labeler import ~/pictures
+      labeler embed
+      labeler app                 score in the browser, review, retrain, export
+    """
+    ctx.meta[OWN_PROCESS] = ctx.obj == OWN_PROCESS
+    ctx.obj = project
+
+
+@labeler.command()
+@click.argument("folder", metavar="DIR", type=TypedPath(path_type=Path))
+@click.option(
+    "--encoder",
+    default="clip-l14",
+    show_default=True,
+    metavar="NAME",
+    help="clip-l14, clip-l14-336, clip-b32, lite (no download) or open_clip:MODEL/PRETRAINED.",
+)
+def init(folder: Path, encoder: str) -> None:
+    """Make an empty project in DIR.
+
+    The encoder turns each image into the numbers that the model learns from.
+    """
+    from labeler.core.project import Project
+
+    project = Project.create(folder, encoder)
+    say(f"Made a project in {project.folder} with the encoder {project.encoder}.")
+    say(f"Next: labeler --project {shlex.quote(str(folder))} import FOLDER")
+    project.close()
+
+
+@labeler.command("import")
+@PATHS
+@click.option("--source", metavar="NAME", help="What to call where these images come from.")
+@click.option(
+    "--expect",
+    type=Band(),
+    metavar="LOW:HIGH",
+    help="The hand scores (0–10) that this source's images are expected to get, such as 0:1.",
+)
+@click.option(
+    "--tags",
+    type=TypedPath(path_type=Path, dir_okay=False),
+    metavar="FILE.csv",
+    help="Tags for these images, as in: labeler tag",
+)
+@FOLLOW_LINKS
+@click.option(
+    "--carry-over",
+    is_flag=True,
+    help="Also carry scores over to what took a scored picture's place and looks like it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Show what became of the files as JSON.")
+def import_(
+    *,
+    paths: tuple[Path, ...],
+    source: str | None,
+    expect: tuple[float, float] | None,
+    tags: Path | None,
+    follow_links: bool,
+    carry_over: bool,
+    as_json: bool,
+) -> None:
+    """Take in images: folders, archives or files.
+
+    Folders are searched to the bottom, and so are tar, zip and Parquet files, of which nothing is
+    unpacked. The files stay where they are. Importing again takes only what is new, and finds moved
+    files. A file that was written anew but shows the same picture (other metadata, packed or turned
+    without loss) keeps its scores. A text beside an image (NAME.txt or NAME.jpg.txt, with commas
+    between the tags, or NAME.json with a caption or keywords) is read for its tags.
+    """
+    from labeler.collection.importing import import_paths
+
+    give_way()
+    with opened_project() as project:
+        with progress_bar() as progress:
+            summary = import_paths(
+                project,
+                paths,
+                source=source,
+                expect=expect,
+                follow_links=follow_links,
+                progress=progress,
+            )
+        if as_json:
+            show_json(summary.as_document())
+        else:
+            _show_import(summary)
+        if carry_over:
+            carry_all_near(project, told=not as_json)
+        if tags is not None:
+            evaluate.take_tags(project, tags)
+
+
+def _show_import(summary: ImportSummary) -> None:
+    for sentence in summary.sentences():
+        say(sentence)
+    for line in some(summary.left_out(), "all of them: labeler status --json"):
+        tell(line)
+
+
+@labeler.command()
+def embed() -> None:
+    """Compute the embeddings that are missing.
+
+    Ctrl-C keeps what is done; the next run goes on from there.
+    """
+    from labeler.embedding.embed import embed as embed_images
+
+    give_way()
+    with opened_project() as project:
+        with progress_bar() as progress:
+            summary = embed_images(project, progress=progress)
+        speed = f" ({summary.rate:.1f} a second)" if summary.embedded else ""
+        say(f"Embedded {counted(summary.embedded, 'image')}{speed}; before: {summary.already}.")
+        tell_unreadable(summary.failed)
+
+
+for command in (
+    scores.label,
+    scorers.scorers,
+    train_review.train,
+    versions.versions,
+    train_review.review,
+    train_review.status,
+    evaluate.audit,
+    evaluate.rounds,
+    evaluate.slices,
+    evaluate.tag,
+    simulate.simulate,
+    embeddings.import_embeddings,
+    embeddings.phantoms_,
+    predict.predict,
+    predict.try_pictures,
+    export.export,
+    export_model.card,
+    cli_care.backup,
+    cli_care.restore,
+    cli_care.doctor,
+    cli_carry.carry_over,
+    backup.app,
+    backup.demo,
+    backup.run_in_background,
+):
+    labeler.add_command(command)
+export.export.add_command(contact_sheet.contact_sheet)
+
+
+def main() -> None:
+    """The entry point of the `labeler` program."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks is shown as an escape instead of failing.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    labeler(prog_name="labeler", obj=OWN_PROCESS)

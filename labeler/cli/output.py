@@ -1,0 +1,139 @@
+"""What the commands print: results on standard output, progress and warnings on standard error."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from labeler.core.percentages import whole_percent
+from labeler.core.progress import Pace, Progress, silent
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+LONGEST_LIST = 20
+
+
+def printable(text: str) -> str:
+    """`text` without anything that could steer a terminal or fake a line.
+
+    Control characters, line ends, invisible direction marks and undecodable bytes are shown as
+    escapes (`\\x1b`, `\\n`, `\\u202e`); everything that has a glyph stays.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def say(text: str = "") -> None:
+    """A line of the result."""
+    click.echo(printable(text))
+
+
+def tell(text: str) -> None:
+    """A line beside the result: a warning, a file that was left out."""
+    click.echo(printable(text), err=True)
+
+
+def show_json(document: Any) -> None:
+    """The one JSON document of a command; ASCII, so that any locale can print it."""
+    click.echo(json.dumps(_plain(document), indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """Values that JSON has: times as ISO 8601, NaN as null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if hasattr(value, "tolist"):  # numpy's arrays and numbers
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def percent(prediction: float) -> str:
+    """`87%`, cut rather than rounded, so that what shows 50% passes a threshold of 0.5."""
+    return f"{whole_percent(prediction)}%"
+
+
+def some(items: Sequence[str], rest: str) -> Iterator[str]:
+    """The first of `items`, and how many more there are; `rest` says where to see them all."""
+    yield from items[:LONGEST_LIST]
+    if len(items) > LONGEST_LIST:
+        yield f"… and {len(items) - LONGEST_LIST} more; {rest}"
+
+
+def tell_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
+    """Each file that was left out, with its reason."""
+    for path, reason in unreadable:
+        tell(f"{path}: {reason}")
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Progress as a bar per phase, on standard error and only if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield silent
+        return
+    bar = _Bar()
+    try:
+        yield bar.show
+    finally:
+        bar.close()
+
+
+class _Bar:
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+        self._what = ""
+        self._pace = Pace()
+
+    def show(self, done: int, total: int, what: str) -> None:
+        if self._bar is None or what != self._what:
+            self.close()
+            self._bar, self._what = _new_bar(self._pace, done, total, what), what
+        self._pace.seen(done, what, time.monotonic())
+        self._bar.total = total or None
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
+
+
+def _new_bar(pace: Pace, done: int, total: int, what: str) -> tqdm:
+    from tqdm import tqdm
+
+    class Paced(tqdm):
+        """Tells our rate, and by it the time left; a question mark until there is one."""
+
+        @property
+        def format_dict(self) -> dict[str, Any]:
+            known = dict(super().format_dict)
+            if self.total is None or self.n < self.total:
+                known["rate"] = pace.rate or 0
+            return known
+
+    return Paced(
+        total=total or None,
+        desc=printable(what),
+        initial=done,
+        file=sys.stderr,
+        dynamic_ncols=True,
+    )

@@ -1,0 +1,153 @@
+"""The whole collection as arrays, kept in memory and read anew only when it has changed.
+
+A page of cards must be ready before a person notices the wait, whatever the number of images. What
+scoring changes is read for every page; the rest (images, predictions) when a cheap stamp tells that
+somebody, this process or another, has changed it.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import db.images.arrays
+import db.images.counts
+import db.images.sources
+import db.scores.hand_scores
+import db.versions.predictions
+from db.images.arrays import ByRisingId, ImageColumns
+from db.records import Predictions, Version
+from db.store.store import Store
+from labeler.core.project import Project
+from labeler.embedding.unit_cache import UnitVectors, unit_vectors
+from model.estimators.ordinal import LEVELS
+
+Floats = NDArray[np.float64]
+Ids = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Bands = tuple[tuple[int, float, float], ...]
+
+_reading = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Collection(ByRisingId):
+    """Every image by rising id, and what one version predicts for it; all arrays (n,).
+
+    The same object as long as nothing of it has changed, so what follows from it may be kept by it.
+    """
+
+    hashes: NDArray[np.uint64]  # 0 where there is none
+    fine: Mask  # readable and still there
+    predictions: Floats  # 0–1, NaN where there is none
+    exceed: NDArray[np.float16]  # (n, 10): P(hand score >= k), rows of NaN where there is none
+    low: Floats  # what its source is expected to score, 0–1, NaN without an expectation
+    high: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """Where a collection stands against one version: what a page of cards is made from."""
+
+    project: Project
+    version: Version
+    threshold: float
+    everything: Collection
+    given: Floats  # (n,) the hand scores that count now, 0–10, NaN for what is unscored
+
+    @property
+    def vectors(self) -> UnitVectors | None:
+        """The embeddings that the version reads; None before there are any."""
+        return unit_vectors(self.project.store, self.version.encoder)
+
+
+def standing(project: Project, version: Version, threshold: float) -> Standing:
+    """The project's images as they are now, with the predictions of `version`."""
+    everything = _collection(project.store, version.id)
+    ids, values = db.scores.hand_scores.effective(project.store)
+    return Standing(project, version, threshold, everything, everything.spread(ids, values))
+
+
+def _collection(store: Store, version_id: int) -> Collection:
+    bands = tuple(
+        (source.id, source.expect_low / 10, source.expect_high / 10)
+        for source in db.images.sources.sources(store)
+        if source.expect_low is not None and source.expect_high is not None
+    )
+    images, batches = images_now(store), db.images.arrays.prediction_batches(store, version_id)
+    with _reading:
+        return _joined(store, version_id, batches, images=images, bands=bands)
+
+
+def images_now(store: Store) -> ImageColumns:
+    """All images; the same object as long as none has come, gone or changed its source."""
+    with _reading:  # Two requests at once wait for one reading instead of reading twice.
+        return _kept_images(store).now()
+
+
+class _KeptImages:
+    """A store's images, read whole once; an import adds to them what it has brought."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._stamp: tuple[tuple[Any, ...], ...] | None = None
+        self._columns = db.images.arrays.image_columns(store)
+
+    def now(self) -> ImageColumns:
+        stamp = db.images.counts.image_stamp(self._store)
+        if stamp != self._stamp:
+            more = self._with_new_ones()
+            self._columns = more or db.images.arrays.image_columns(self._store)
+            self._stamp = stamp
+        return self._columns
+
+    def _with_new_ones(self) -> ImageColumns | None:
+        """None where more has changed than that images have come."""
+        last = int(self._columns.ids.max(initial=0))
+        new = db.images.arrays.image_columns(self._store, after=last)
+        found = self._columns.followed_by(new) if len(new) else self._columns
+        counted = {
+            (source_id, state): (images, id_sum)
+            for source_id, state, images, id_sum in db.images.counts.image_stamp(self._store)
+            if images
+        }
+        return found if found.stamp() == counted else None
+
+
+@lru_cache(maxsize=1)
+def _kept_images(store: Store) -> _KeptImages:
+    return _KeptImages(store)
+
+
+@lru_cache(maxsize=1)
+def _joined(
+    store: Store, version_id: int, batches: int, *, images: ImageColumns, bands: Bands
+) -> Collection:
+    made = _predictions(store, version_id, batches)
+    rows, known = images.places(made.image_ids)
+    exceed = np.full((len(images), LEVELS), np.nan, dtype=np.float16)  # as the store keeps them
+    if made.exceed is not None:
+        exceed[rows] = made.exceed[known]
+    low, high = np.full((2, len(images)), np.nan)
+    for source_id, lowest, highest in bands:
+        mine = images.sources == source_id
+        low[mine], high[mine] = lowest, highest
+    return Collection(
+        ids=images.ids,
+        hashes=images.hashes,
+        fine=images.fine,
+        predictions=images.spread(made.image_ids, made.scores),
+        exceed=exceed,
+        low=low,
+        high=high,
+    )
+
+
+@lru_cache(maxsize=1)
+def _predictions(store: Store, version_id: int, _batches: int) -> Predictions:
+    return db.versions.predictions.predictions(store, version_id)

@@ -1,0 +1,137 @@
+"""Which picture a name means that is written otherwise than its file is called.
+
+One way to read names for everything that names pictures: letters composed or decomposed (é as one
+character or as two), backslashes between folders, drives and folders of another machine, addresses
+of files and paths between quotes, and the bare keys of img2dataset and webdataset, which leave the
+ending out. A name that several pictures might have means none of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from labeler.core.files.typed_paths import path_within
+from model.images.formats import image_extensions
+
+_DRIVE = re.compile(r"[A-Za-z]:(?=/)")
+_LEAST_TAIL = 2  # parts of a path that must agree where its beginning does not
+
+
+def folded(name: str) -> str:
+    """The same for every way to write a path: composed letters, and slashes between its parts."""
+    return unicodedata.normalize("NFC", name).replace("\\", "/")
+
+
+def is_key(name: str) -> bool:
+    """Whether the ending is left out: it has none, or none that means a picture or a vector."""
+    suffix = os.path.splitext(folded(name))[1].lower()  # noqa: PTH122
+    return bool(name) and suffix not in image_extensions() and suffix not in _ENDINGS
+
+
+_ENDINGS = (".npy", ".txt", ".json", ".csv")
+
+
+class Lookup:
+    """The pictures of a project by how their paths may be written; `paths` gives their ids and is
+    asked once, and only if a name needs it."""
+
+    def __init__(self, paths: Callable[[], Mapping[str, int]]) -> None:
+        self._paths = paths
+        self._by_path: dict[str, int | None] | None = None
+        self._by_key: dict[str, int | None] = {}
+        self._named: dict[str, list[str]] = {}  # paths by their last part, with and without ending
+
+    def find(self, given: str, absolute: Iterable[str] = ()) -> int | None:
+        """The one image that `given` means; `absolute` are the paths that it may stand for.
+
+        For names that are not a picture's path as they stand.
+        """
+        candidates = list(absolute)
+        plain = path_within(given)
+        if plain == given and not _may_help(given, candidates):
+            return None
+        given, candidates = plain, [*candidates, plain]
+        if not given:
+            return None
+        by_path = self._read()
+        for path in map(folded, candidates):
+            found = by_path.get(path) or (self._by_key.get(path) if is_key(path) else None)
+            if found:
+                return found
+        return self._by_tail(folded(given))
+
+    def _by_tail(self, given: str) -> int | None:
+        """By the end of the path, where the folders before it are another machine's."""
+        name = _DRIVE.sub("", given)
+        parts = [part for part in name.split("/") if part not in ("", ".", "..")]
+        if not parts:
+            return None
+        paths = self._named.get(parts[-1], ())
+        shortest = 1 if is_key(given) and len(parts) == 1 else _LEAST_TAIL
+        by_path = self._read()
+        for length in range(len(parts), shortest - 1, -1):
+            tail = "/".join(("", *parts[-length:]))
+            found = {by_path[path] for path in paths if _ends(path, tail, is_key(given))}
+            if found:
+                return found.pop() if len(found) == 1 else None
+        return None
+
+    def _read(self) -> dict[str, int | None]:
+        if self._by_path is None:
+            self._by_path = {}
+            for path, image_id in self._paths().items():
+                whole = folded(path)
+                key, name = os.path.splitext(whole)[0], whole.rpartition("/")[2]  # noqa: PTH122
+                _note(self._by_path, whole, image_id)
+                _note(self._by_key, key, image_id)
+                for last in {name, key.rpartition("/")[2]}:
+                    self._named.setdefault(last, []).append(whole)
+        return self._by_path
+
+
+def on_disk(folder: Path, given: str) -> Path | None:
+    """The file below `folder` that a name means, however it is written."""
+    for name in spellings(given):
+        path = folder / name
+        if os.path.isfile(path):  # noqa: PTH113 - also answers for names too long
+            return path
+    if not is_key(given):
+        return None
+    for name in spellings(given):
+        path = folder / name
+        found = [
+            each
+            for suffix in image_extensions()
+            if os.path.isfile(each := path.with_name(f"{path.name}{suffix}"))  # noqa: PTH113
+        ]
+        if len(found) == 1:
+            return found[0]
+    return None
+
+
+def spellings(given: str) -> list[str]:
+    """Every way in which the name may stand in a folder, as it is given first."""
+    named = dict.fromkeys((given, path_within(given)))
+    ways = [way for each in named for way in (each, each.replace("\\", "/"))]
+    forms = [unicodedata.normalize(form, way) for way in ways for form in ("NFC", "NFD")]
+    return [way for way in dict.fromkeys((*ways, *forms)) if way and "\0" not in way]
+
+
+def _may_help(given: str, candidates: list[str]) -> bool:
+    """False for a plain path of a picture: to look for it once more would find nothing."""
+    if "\\" in given or is_key(given) or _DRIVE.match(folded(given)):
+        return True
+    return not (given.isascii() and all(path.isascii() for path in candidates))
+
+
+def _note(known: dict[str, int | None], name: str, image_id: int) -> None:
+    known[name] = image_id if known.get(name, image_id) == image_id else None
+
+
+def _ends(path: str, tail: str, key: bool) -> bool:
+    whole = os.path.splitext(path)[0] if key and not path.endswith(tail) else path  # noqa: PTH122
+    return f"/{whole}".endswith(tail)

@@ -1,0 +1,55 @@
+"""The files of images as they were imported: the one place that says whether one still is.
+
+Anything may lie at an image's path by now: another picture, or a link to what is none of the
+program's business. Whatever gives an image's bytes away asks here first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import BinaryIO
+
+from labeler.collection.pixel_identity import is_still
+from labeler.core.archives.opening import CHANGED, open_regular
+from labeler.core.errors import UnreadableImage
+from labeler.core.files.links import blocks
+
+
+def check_known(
+    opened: BinaryIO,
+    content_hash: str | None,
+    path: Path = Path(),
+    pixel_hash: str | None = None,
+) -> None:
+    """Raise `UnreadableImage` where an open file is not what the store knows by this hash, and does
+    not show what it knows by `pixel_hash` either; its position stays what it was.
+    """
+    if content_hash is None or not is_still(opened, path, content_hash, pixel_hash):
+        raise UnreadableImage(CHANGED)
+
+
+def open_known(path: Path, content_hash: str | None, pixel_hash: str | None = None) -> BinaryIO:
+    """Open an image's file, if it is still what the store knows; the caller closes it.
+
+    Raises `UnreadableImage` for that and as `open_regular` does.
+    """
+    opened = open_regular(path)
+    try:
+        check_known(opened, content_hash, path, pixel_hash)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def copy_known(original: BinaryIO, content_hash: str | None, written: BinaryIO) -> None:
+    """Copy the rest of an open file, read once; raises `UnreadableImage` at its end where it is not
+    what the store knows: then `written` must be thrown away.
+    """
+    digest = hashlib.sha256()
+    for block in blocks(original):
+        digest.update(block)
+        written.write(block)
+    if digest.hexdigest() != content_hash:
+        raise UnreadableImage(CHANGED)

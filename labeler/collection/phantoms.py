@@ -1,0 +1,32 @@
+"""Images known by their embedding alone that mean pictures which are here by now: made one."""
+
+from __future__ import annotations
+
+import os
+
+import db.images.bulk_lookup
+from db.images.phantoms import Phantom, join, phantoms
+from labeler.collection.lookup import Lookup, folded
+from labeler.core.project import Project
+
+
+def match_phantoms(project: Project) -> int:
+    """Give the embedding, and what was done to it, of each such image to the one picture that its
+    name means; returns how many there were.
+    """
+    known = phantoms(project.store)
+    if not known:
+        return 0
+    lookup = Lookup(lambda: db.images.bulk_lookup.ids_of_pictures(project.store))
+    pairs = [
+        (one.image_id, image_id) for one in known if (image_id := _meant(lookup, one)) is not None
+    ]
+    if pairs:
+        join(project.store, pairs)
+    return len(pairs)
+
+
+def _meant(lookup: Lookup, one: Phantom) -> int | None:
+    inside = one.root is not None and one.path.startswith(f"{one.root}{os.sep}")
+    given = os.path.relpath(one.path, one.root) if inside else one.path
+    return lookup.find(given, (one.path, folded(one.path)))

@@ -1,0 +1,123 @@
+"""What an archive of pictures is, of whatever kind: its list, its bounds, and how it is read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from labeler.core.errors import UnreadableImage
+from model.images.formats import begins_like_image, image_extensions
+
+UNKNOWN_SIZE = -1  # of a file in an archive that doesn't tell sizes without being read
+MOST_BYTES = 512 << 20  # of one file in an archive
+MOST_MEMBERS = 2_000_000
+HEAD = 32  # bytes that tell whether a file without a picture's extension is one
+TEXTS = (".txt", ".caption", ".json")
+_LONGEST_NAME = 1024
+_OTHERS = "__MACOSX/"  # what macOS keeps beside the files themselves
+
+
+@dataclass(slots=True)
+class Listing:
+    """The pictures of an archive (name → bytes, or UNKNOWN_SIZE) in its order.
+
+    `texts` are the names of those that lie beside a picture, `others` is how many files are neither
+    one nor the other. `problem` says why it could not be read to its end, `note` what was left out.
+    """
+
+    pictures: dict[str, int] = field(default_factory=dict)
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    others: int = 0
+    problem: str | None = None
+    note: str | None = None
+
+
+class Archive(Protocol):
+    """An archive that was looked through; safe to share between threads."""
+
+    listing: Listing
+
+    def __len__(self) -> int:
+        """How many names it keeps in memory."""
+        ...
+
+    def read(self, name: str, most: int = MOST_BYTES) -> bytes:
+        """A file's bytes, refused (`UnreadableImage`) if they are more than MOST_BYTES; of fewer
+        than that the first `most`. Raises `KeyError`, `OSError`.
+        """
+        ...
+
+    def rows(self) -> dict[int, str]:
+        """The names by row, where they are those of a table's rows."""
+        ...
+
+
+def stays_inside(name: str) -> bool:
+    """False for a name that leads out of its archive, or that no file could have."""
+    parts = name.replace("\\", "/").split("/")
+    return (
+        0 < len(name) <= _LONGEST_NAME
+        and "\0" not in name
+        and not any(part in ("", ".", "..") for part in parts)
+        and not (len(parts[0]) == 2 and parts[0][1] == ":")
+    )
+
+
+def check_plain(path: str) -> os.stat_result:
+    """The status of a plain file; raises `UnreadableImage`, `OSError`."""
+    status = os.stat(path)  # noqa: PTH116
+    if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
+        raise UnreadableImage("It is no plain file, so it can't be an archive.")
+    return status
+
+
+def check_size(size: int) -> None:
+    """Raise `UnreadableImage` for a file in an archive that is too large to be read into memory."""
+    if size > MOST_BYTES:
+        raise UnreadableImage(
+            f"It takes {size:,} bytes, more than the limit of {MOST_BYTES:,} within an "
+            "archive; unpack it."
+        )
+
+
+def listed(members: Iterable[tuple[str, int]], head: Callable[[str], bytes]) -> Listing:
+    """The pictures among named files of such sizes, and the texts beside them.
+
+    `head` gives a file's first HEAD bytes.
+    """
+    listing, texts = Listing(), 0
+    beside: dict[str, list[str]] = {}
+    extensions = image_extensions()
+    for name, size in members:
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122
+        suffix = suffix.lower()
+        if os.path.basename(name).startswith("._") or name.startswith(_OTHERS):  # noqa: PTH119
+            listing.others += 1
+        elif suffix in TEXTS:
+            beside.setdefault(stem, []).append(name)
+            texts += 1
+        elif suffix in extensions or begins_like_image(head(name)):
+            listing.pictures[name] = size
+        else:
+            listing.others += 1
+    listing.texts = paired(listing.pictures, beside)
+    listing.others += texts - len({one for each in listing.texts.values() for one in each})
+    return listing
+
+
+def paired(pictures: Sequence[str] | dict[str, int], beside: dict[str, list[str]]) -> dict:
+    """The texts of each picture that has some; `beside` has them by their names without suffix.
+
+    NAME.txt, NAME.caption and NAME.json are about NAME.png, NAME.png.txt is about that picture
+    alone.
+    """
+    found = {}
+    for name in pictures:
+        stem = os.path.splitext(name)[0]  # noqa: PTH122
+        texts = [*beside.get(name, ()), *(beside.get(stem, ()) if stem != name else ())]
+        if texts:
+            found[name] = texts
+    return found

@@ -1,0 +1,161 @@
+"""Files that an export writes: they replace what an earlier export left there, and nothing else.
+
+What was written is remembered by its size and content, not by its name: an export that was moved or
+renamed is still known, one that a person has edited since is theirs. A stranger's record can name
+only files that the stranger has, too. A record in the file itself would say nothing about edits,
+and CSV has no place for one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+from db.errors import StoreError
+from labeler.core.errors import BadInput
+from labeler.core.files.atomic import whole_file
+from labeler.core.project import Project
+from model.files.bounded import TooLarge, open_plain
+from model.files.bounded_json import parse_json
+
+MOST = 2000  # files that a project remembers, the newest
+_SETTING = "exported_files"
+
+
+class Record(Protocol):
+    """What earlier exports wrote, by `fingerprint`."""
+
+    def knows(self, file: Path) -> bool: ...
+
+    def keep(self, written: str) -> None: ...
+
+
+class NoneYet:
+    """Where nothing was exported before."""
+
+    def knows(self, file: Path) -> bool:  # noqa: ARG002
+        return False
+
+    def keep(self, written: str) -> None: ...
+
+
+class ExportedFiles:
+    """The files that were exported from a project, kept in its store."""
+
+    def __init__(self, project: Project) -> None:
+        self._store = project.store
+
+    def knows(self, file: Path) -> bool:
+        known = set(self._kept())
+        size = file.stat(follow_symlinks=False).st_size
+        # A person's own file of many GB is not read just to be refused.
+        return any(one.startswith(f"{size} ") for one in known) and fingerprint(file) in known
+
+    def keep(self, written: str) -> None:
+        kept = [one for one in self._kept() if one != written]
+        # An export is as good where the store can't be written; the next one will ask.
+        with suppress(StoreError):
+            self._store.set_setting(_SETTING, json.dumps([*kept, written][-MOST:]))
+
+    def _kept(self) -> list[str]:
+        try:
+            kept = parse_json(self._store.setting(_SETTING) or "[]")
+        except ValueError:
+            return []
+        return [one for one in kept if isinstance(one, str)] if isinstance(kept, list) else []
+
+
+class ExportWriter:
+    """Writes the files of an export; with `force` also over what it does not know."""
+
+    def __init__(self, record: Record, *, force: bool = False) -> None:
+        self._record, self.force = record, force
+
+    @classmethod
+    def of(cls, project: Project, *, force: bool = False) -> ExportWriter:
+        """One that knows what was exported from the project."""
+        return cls(ExportedFiles(project), force=force)
+
+    def check(self, *files: Path) -> None:
+        """Raise `BadInput` for the first of `files` that must not be replaced."""
+        for file in files:
+            if not may_replace(file, self._record, force=self.force):
+                raise BadInput(refusal(file))
+
+    @contextmanager
+    def whole(self, file: Path) -> Iterator[Path]:
+        """`whole_file`, for a file that may be replaced; raises `BadInput` for others."""
+        self.check(file)
+        with whole_file(file) as scratch:
+            yield scratch
+            # Before the file has its name: whoever is killed in between has written one of ours.
+            self._record.keep(fingerprint(scratch))
+            self.check(file)  # Hours may have passed.
+
+    def write(self, file: Path, data: bytes) -> None:
+        with self.whole(file) as scratch:
+            scratch.write_bytes(data)
+
+    def write_all(self, files: Mapping[Path, bytes]) -> None:
+        """All of them or, where one must not be replaced, none."""
+        self.check(*files)
+        for file, data in files.items():
+            self.write(file, data)
+
+
+def fingerprint(file: Path) -> str:
+    """The size and content of a plain file, or where a link leads; empty for anything else, also
+    for a file that is almost all holes, which no export has left.
+    """
+    status = file.stat(follow_symlinks=False)
+    if stat.S_ISLNK(status.st_mode):
+        return link_fingerprint(file.readlink())
+    if not stat.S_ISREG(status.st_mode):
+        return ""
+    try:
+        with open_plain(file, follow=False) as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    except TooLarge:
+        return ""
+    return file_fingerprint(status.st_size, digest)
+
+
+def file_fingerprint(size: int, digest: str) -> str:
+    """Of a plain file with so many bytes and this SHA-256 (hexadecimal)."""
+    return f"{size} {digest[:32]}"
+
+
+def link_fingerprint(to: Path) -> str:
+    """Of a link that leads `to` a file."""
+    text = os.fsencode(to)
+    return f"{len(text)} link {hashlib.sha256(text).hexdigest()[:32]}"
+
+
+def may_replace(file: Path, record: Record, *, force: bool = False) -> bool:
+    """Whether nothing is lost that a person may want: there is nothing, an empty file, or what
+    `record` knows; by `force` any plain file or link, never a folder, pipe or device.
+    """
+    try:
+        status = file.stat(follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+        return False
+    empty = stat.S_ISREG(status.st_mode) and status.st_size == 0
+    return force or empty or record.knows(file)
+
+
+def refusal(file: Path) -> str:
+    """Why a file stays as it is."""
+    if not (file.is_file() or file.is_symlink()):
+        return f"{file} is no plain file; choose another name."
+    return (
+        f"{file} is there already and is not, or no longer, as an export left it; choose another "
+        'name, or replace it: --force (in the app: "Replace files that are there")'
+    )

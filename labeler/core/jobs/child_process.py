@@ -1,0 +1,100 @@
+"""This program as other processes: for work that would hold up the pages, or fill their memory.
+
+All of them are started here. They get the environment of this program's own start, and they import
+nothing from the current folder, which may be somebody else's: Python looks there first, otherwise.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import labeler
+from labeler.core.errors import LabelerError
+from labeler.core.project import Project
+
+# What this process alone needs to know; another one would only pass it on.
+KEPT_BACK = ("LABELER_TOKEN",)
+
+
+def command(project: Project, *words: str) -> list[str]:
+    """The command line of `labeler WORDS` in this project."""
+    return python("-m", "labeler.cli", "--project", str(project.folder), *words)
+
+
+def python(*words: str) -> list[str]:
+    """The command line of Python with WORDS, which looks for no module in the current folder."""
+    return [sys.executable, "-P", *words]
+
+
+def environment() -> dict[str, str]:
+    """The environment in which such a process finds this program, and nothing of a stranger's.
+
+    Of the PYTHONPATH that this program was started with the absolute folders stay: what is
+    installed there was found by this process, too. A relative one means another folder in each
+    current folder.
+    """
+    given = {name: value for name, value in labeler.STARTED_WITH.items() if name not in KEPT_BACK}
+    code = str(Path(__file__).resolve().parents[3])
+    folders = given.get("PYTHONPATH", "").split(os.pathsep)
+    path = os.pathsep.join(dict.fromkeys([code, *filter(os.path.isabs, folders)]))
+    # The second for processes that these start in turn.
+    return given | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+
+
+def start(words: list[str], **streams: Any) -> subprocess.Popen[bytes]:
+    """The running process of a command line; `streams` and more as for `subprocess.Popen`."""
+    return subprocess.Popen(words, env=environment(), **streams)
+
+
+def run(words: list[str], **streams: Any) -> subprocess.CompletedProcess[Any]:
+    """The ended process of a command line; `streams` and more as for `subprocess.run`."""
+    return subprocess.run(words, env=environment(), check=False, **streams)
+
+
+def run_command(project: Project, *words: str) -> None:
+    """Do `labeler WORDS` to its end; raises `LabelerError` with what it said if it fails."""
+    done = run(
+        command(project, *words),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise LabelerError(lines[-1] if lines else f"labeler {words[0]} ended unexpectedly.")
+
+
+@contextmanager
+def pool(
+    workers: int, prepare: Callable[..., None], given: tuple[Any, ...]
+) -> Iterator[ProcessPoolExecutor]:
+    """Processes that share work, each begun by `prepare(*given)`; they end with the context.
+
+    Their environment is the process's own while it is open, so nothing else must be going on here.
+    """
+    before = dict(os.environ)
+    executor = None
+    _become(environment())
+    try:
+        spawning = multiprocessing.get_context("spawn")
+        executor = ProcessPoolExecutor(workers, spawning, prepare, given)
+        yield executor
+    finally:
+        if executor is not None:
+            executor.shutdown(wait=True, cancel_futures=True)
+        _become(before)
+
+
+def _become(wanted: dict[str, str]) -> None:
+    for name in os.environ.keys() - wanted.keys():
+        del os.environ[name]
+    os.environ.update(wanted)

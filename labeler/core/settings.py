@@ -1,0 +1,99 @@
+"""The settings that are more than words: what each says, read in one place, or refused.
+
+A setting may have been written by hand or come with a stranger's project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from db.store.store import Store
+from labeler.core.errors import LabelerError
+from labeler.core.project import DEFAULT_AUDIT_EVERY, DEFAULT_THRESHOLD, MOST_AUDIT_EVERY
+from model.files.bounded_json import parse_json
+
+Value = TypeVar("Value")
+_MOST_IMAGES = 1 << 53
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Generic[Value]):
+    """`parse` makes a value of the text, or raises ValueError; `usual` is what was never set.
+
+    `default` is the text to go back to, empty to forget it; None where a person's own words would
+    be lost by that.
+    """
+
+    name: str
+    parse: Callable[[str], Value]
+    usual: Value
+    default: str | None
+
+    def read(self, store: Store) -> Value:
+        """What is set; raises `LabelerError` where that can't be read."""
+        text = store.setting(self.name)
+        try:
+            return self.parse(text) if text else self.usual
+        except ValueError as error:
+            raise LabelerError(
+                f"The setting {self.name} makes no sense ({ascii(text)[:80]}); run: labeler doctor "
+                "--repair"
+            ) from error
+
+
+def _threshold(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise ValueError(text)
+    return value
+
+
+def _audit_every(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= MOST_AUDIT_EVERY:
+        raise ValueError(text)
+    return value
+
+
+def _licences(text: str) -> dict[str, str]:
+    known: Any = parse_json(text)
+    if not isinstance(known, dict) or not all(isinstance(each, str) for each in known.values()):
+        raise ValueError(text)
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class LastBackup:
+    """The newest backup; `hand_scores` images had one then."""
+
+    place: str
+    at: datetime
+    hand_scores: int
+
+
+def _last_backup(text: str) -> LastBackup:
+    kept: Any = parse_json(text)
+    place, at, number = (
+        (kept.get("place"), kept.get("at"), kept.get("hand_scores"))
+        if isinstance(kept, dict)
+        else (None, None, None)
+    )
+    if not isinstance(place, str) or not isinstance(at, str) or type(number) is not int:
+        raise ValueError(text)
+    if not 0 <= number <= _MOST_IMAGES:
+        raise ValueError(text)
+    when = datetime.fromisoformat(at)
+    if not _FIRST_YEAR <= when.year <= _LAST_YEAR:  # such have a time in every zone
+        raise ValueError(text)
+    return LastBackup(place, when if when.tzinfo else when.replace(tzinfo=UTC), number)
+
+
+THRESHOLD = Setting("threshold", _threshold, DEFAULT_THRESHOLD, str(DEFAULT_THRESHOLD))
+AUDIT_EVERY = Setting("audit_every", _audit_every, DEFAULT_AUDIT_EVERY, str(DEFAULT_AUDIT_EVERY))
+LICENCES: Setting[dict[str, str]] = Setting("licences", _licences, {}, None)
+LAST_BACKUP: Setting[LastBackup | None] = Setting("last_backup", _last_backup, None, "")
+TYPED: tuple[Setting[Any], ...] = (THRESHOLD, AUDIT_EVERY, LICENCES, LAST_BACKUP)

@@ -1,0 +1,239 @@
+"""Embeddings in files: found, checked before they are read, and read block by block.
+
+Known are folders as clip-retrieval writes them, .npy arrays with or without a list of paths,
+folders with a .npy for each image, and Parquet files with a column of vectors. Nothing in such a
+file is ever run, and it is read in parts, so that it may be larger than the memory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labeler.collection.discovery import LEADS_OUT, leads_inside, readable_name
+from labeler.core.errors import BadInput
+from model.images.formats import image_extensions
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from labeler.embedding.files.npy import Header
+
+BLOCK = 4096
+NPY, TABLE = ".npy", ".parquet"
+_ARRAY = re.compile(r"img_emb_(\d+)\.npy")
+_FOLDERS_LOOKED_AT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some rows of a file in order: their names (n,) and embeddings (n, width), read when used.
+
+    `scores` (n,) are hand scores 0–10 that come with them, NaN where there is none.
+    """
+
+    file: str
+    names: pyarrow.Array
+    vectors: NDArray[np.floating]
+    scores: NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class EmbeddingFile(Protocol):
+    """A file (or a folder of small ones) that can be read.
+
+    `shown` is its path as the person would write it, `base` the folder that relative names of its
+    rows are seen from.
+    """
+
+    @property
+    def shown(self) -> str: ...
+    @property
+    def base(self) -> Path: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+
+    def sample(self, count: int) -> NDArray[np.floating]:
+        """About `count` of its embeddings (n, width), from all over it."""
+        ...
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows in order, at most 4096 at a time; raises `BadInput` if it turns out broken."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What files don't tell by themselves: `paths` is a list of a .npy file's paths, the others are
+    names of columns, in it or in a Parquet file of vectors.
+    """
+
+    paths: Path | None = None
+    path: str | None = None
+    vector: str | None = None
+
+
+@dataclass
+class EmbeddingFiles:
+    """What a path holds; `unusable` are (file, reason)."""
+
+    files: list[EmbeddingFile] = field(default_factory=list)
+    unusable: list[tuple[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Embeddings in all files."""
+        return sum(file.rows for file in self.files)
+
+
+class Unusable(Exception):
+    """Why a file can't be read."""
+
+
+def holds_embeddings(path: Path) -> bool:
+    """Whether `path` is a .npy file, a Parquet file with vectors or a folder of such without
+    images; reads next to nothing.
+    """
+    if path.is_dir():
+        return bool(_arrays(path)) or _is_folder_of_vectors(path)
+    if path.suffix.lower() == TABLE:
+        from labeler.embedding.files.parquet import has_vectors
+
+        return has_vectors(path)
+    return path.suffix.lower() == NPY
+
+
+def find_embeddings(path: Path, columns: Columns = Columns()) -> EmbeddingFiles:
+    """The files of a path for which `holds_embeddings`, by their numbers or names.
+
+    Raises `BadInput` if `path` isn't there.
+    """
+    if not path.exists():
+        raise BadInput(f"{readable_name(path)} is not there; check the path.")
+    found = EmbeddingFiles()
+    if not path.is_dir():
+        _add(found, path, columns)
+        return found
+    arrays = _arrays(path)
+    for file in arrays:
+        if not _leads_out(found, file, path):
+            _add(found, file, columns)
+    if not arrays:
+        _add_loose(found, path, columns)
+    return found
+
+
+def _add(found: EmbeddingFiles, path: Path, columns: Columns) -> None:
+    try:
+        found.files.append(_checked(path, columns))
+    except Unusable as problem:
+        found.unusable.append((readable_name(path), str(problem)))
+
+
+def _checked(path: Path, columns: Columns) -> EmbeddingFile:
+    if path.suffix.lower() == TABLE:
+        from labeler.embedding.files.parquet import vector_table
+
+        return vector_table(path, columns)
+    from labeler.embedding.files.npy import array_file, read_header, vector_folder
+
+    header = read_header(path)
+    if header.is_single and columns.paths is None and not _ARRAY.fullmatch(path.name):
+        return vector_folder(path.parent, {path: header})[0]
+    return array_file(path, header, _names(path, header, columns))
+
+
+def _names(path: Path, header: Header, columns: Columns) -> tuple[Path, str | None] | None:
+    """The table that names an array's rows, and its column; None where there is none."""
+    from labeler.embedding.files.row_names import check_names
+
+    number = _ARRAY.fullmatch(path.name)
+    table = columns.paths
+    if table is None and number is not None:
+        beside = path.resolve().parent.parent / "metadata" / f"metadata_{number[1]}.parquet"
+        table = beside if beside.is_file() else None
+    return None if table is None else check_names(table, header.rows, columns)
+
+
+def _add_loose(found: EmbeddingFiles, folder: Path, columns: Columns) -> None:
+    """Arrays, single vectors and tables anywhere under a folder."""
+    from labeler.embedding.files.npy import is_trial, read_header, vector_folder
+
+    singles: dict[Path, Header] = {}
+    for path in _under(folder):
+        if path.suffix.lower() in (NPY, TABLE) and _leads_out(found, path, folder):
+            continue
+        suffix = path.suffix.lower()
+        if suffix == TABLE and holds_embeddings(path):
+            _add(found, path, columns)
+        if suffix != NPY or is_trial(path):
+            continue
+        try:
+            header = read_header(path)
+        except Unusable as problem:
+            found.unusable.append((readable_name(path), str(problem)))
+            continue
+        if header.is_single:
+            singles[path] = header
+        else:
+            _add(found, path, columns)
+    found.files += vector_folder(folder, singles)
+
+
+def _leads_out(found: EmbeddingFiles, path: Path, folder: Path) -> bool:
+    """Whether it is a link to a file outside the folder, which is not followed, and is said so."""
+    if not path.is_symlink() or leads_inside(path, folder):
+        return False
+    found.unusable.append((readable_name(path), LEADS_OUT))
+    return True
+
+
+def _under(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        inside = (Path(place, name) for name in sorted(names))
+        yield from (path for path in inside if not _is_pipe(path))
+
+
+def _is_folder_of_vectors(folder: Path) -> bool:
+    """Whether there are .npy files in the folder or right below it, and no images beside them."""
+    listed = _listed(folder)
+    below = sorted(path for path in listed if path.is_dir())[:_FOLDERS_LOOKED_AT]
+    for place in (listed, *map(_listed, below)):
+        suffixes = {path.suffix.lower() for path in place}
+        if NPY in suffixes:
+            return not suffixes & image_extensions()
+    return False
+
+
+def _arrays(folder: Path) -> list[Path]:
+    """The arrays in a folder of clip-retrieval, or in its img_emb itself."""
+    for place in (folder / "img_emb", folder):
+        named = {file: found for file in _listed(place) if (found := _ARRAY.fullmatch(file.name))}
+        if named:
+            return sorted(named, key=lambda file: (int(named[file][1]), file.name))
+    return []
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if not _is_pipe(path)] if folder.is_dir() else []
+    except OSError:
+        return []
+
+
+def _is_pipe(path: Path) -> bool:
+    """Whether it is named as one of these files but may keep who reads it waiting for ever."""
+    if path.suffix.lower() not in (NPY, TABLE) or path.is_file():
+        return False
+    return path.exists() and not path.is_dir()

@@ -1,0 +1,192 @@
+"""Embeddings as numpy saves them: an array with a row for each image, or a file for each image.
+
+The second is how CityClassifiers keeps a dataset: `data/CLIP/7_name/cat.npy`, the folder's number
+being the hand score.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labeler.collection.discovery import readable_name
+from labeler.embedding.files.find import BLOCK, Block, Unusable
+from model.files.arrays import read_array_header
+from model.files.bounded import open_plain
+from model.sampling import evenly
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_SCORED = re.compile(r"(\d+(?:\.\d+)?)(?:_.*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of itself; its numbers begin at byte `offset`."""
+
+    rows: int
+    width: int
+    number_format: np.dtype[Any]
+    offset: int
+    is_single: bool  # one image's embedding: (width,) or (1, width)
+
+
+def read_header(path: Path) -> Header:
+    """Checked against the file's size; raises `Unusable`."""
+    shape, number_format, offset = _said(path)
+    if number_format.kind != "f":
+        raise Unusable(f"It holds {number_format}, not numbers with a point; save it as float16.")
+    is_single = len(shape) == 1 or (len(shape) == 2 and shape[0] == 1)
+    if len(shape) not in (1, 2) or shape[-1] <= 0 or shape[0] < 0:
+        raise Unusable(f"It has the shape {shape}, not (rows, values); save one row per image.")
+    rows, width = (1, shape[-1]) if is_single else shape
+    if not rows:
+        raise Unusable("It holds no embeddings.")
+    missing = offset + rows * width * number_format.itemsize - path.stat().st_size
+    if missing > 0:
+        raise Unusable(f"It is cut off: {missing:,} bytes are missing; get it again.")
+    return Header(rows, width, number_format, offset, is_single)
+
+
+def _said(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Shape, number format and where the numbers begin."""
+    try:
+        with open_plain(path) as file:
+            shape, by_columns, number_format = read_array_header(file)
+            offset = file.tell()
+    except OSError as error:
+        raise Unusable(f"It can't be opened ({error.strerror}); get it again.") from error
+    except ValueError as error:
+        raise Unusable(f"It is not an array as numpy saves it ({error}); get it again.") from error
+    if by_columns and len(shape) > 1 and 1 not in shape:
+        raise Unusable("It is stored by columns; save it again with numpy.ascontiguousarray.")
+    return shape, number_format, offset
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayFile:
+    """An array with a row for each image; `named` is a table of their names and its column."""
+
+    path: Path
+    shown: str
+    header: Header
+    named: tuple[Path, str | None] | None
+
+    @property
+    def base(self) -> Path:
+        """The folder of the list of names; of clip-retrieval's folder metadata, the one above."""
+        if self.named is None:
+            return self.path.absolute().parent
+        folder = self.named[0].absolute().parent
+        return folder.parent if folder.name == "metadata" else folder
+
+    @property
+    def rows(self) -> int:
+        return self.header.rows
+
+    @property
+    def width(self) -> int:
+        return self.header.width
+
+    def vectors(self, start: int, stop: int) -> NDArray[np.floating]:
+        """Rows `start` to `stop`, mapped; what is written into them doesn't reach the file."""
+        header = self.header
+        size = header.number_format.itemsize * header.width
+        shape = (stop - start, header.width)
+        offset = header.offset + start * size
+        return np.memmap(self.path, header.number_format, "c", offset=offset, shape=shape)
+
+    def sample(self, count: int) -> NDArray[np.floating]:
+        return np.array(self.vectors(0, self.rows)[evenly(self.rows, count)])
+
+    def blocks(self) -> Iterator[Block]:
+        start = 0
+        for names in self._names():
+            stop = start + len(names)
+            yield Block(self.shown, names, self.vectors(start, stop))
+            start = stop
+
+    def _names(self) -> Iterator[pyarrow.Array]:
+        from labeler.embedding.files.row_names import names_in, numbered
+
+        if self.named is None:
+            for start in range(0, self.rows, BLOCK):
+                yield numbered(self.shown, start, min(BLOCK, self.rows - start))
+            return
+        yield from names_in(*self.named, self.shown)
+
+
+def array_file(path: Path, header: Header, named: tuple[Path, str | None] | None) -> ArrayFile:
+    return ArrayFile(path, readable_name(path), header, named)
+
+
+@dataclass(frozen=True, slots=True)
+class VectorFolder:
+    """Files with one embedding each, all of one width, named by their paths."""
+
+    shown: str
+    base: Path
+    headers: Mapping[Path, Header]
+    width: int
+
+    @property
+    def rows(self) -> int:
+        return len(self.headers)
+
+    def sample(self, count: int) -> NDArray[np.floating]:
+        paths = list(self.headers)
+        return self._read([paths[place] for place in evenly(self.rows, count)])
+
+    def blocks(self) -> Iterator[Block]:
+        import pyarrow
+
+        paths = list(self.headers)
+        for start in range(0, len(paths), BLOCK):
+            part = paths[start : start + BLOCK]
+            names = pyarrow.array([readable_name(path) for path in part])
+            scores = np.array([score_of(path.absolute().parent.name) for path in part])
+            yield Block(self.shown, names, self._read(part), scores)
+
+    def _read(self, paths: list[Path]) -> NDArray[np.float32]:
+        """One that can't be read any more is not finite, as those are left out and counted."""
+        rows = np.full((len(paths), self.width), np.nan, dtype=np.float32)
+        for row, path in zip(rows, paths, strict=True):
+            header = self.headers[path]
+            try:
+                row[:] = np.fromfile(path, header.number_format, header.width, offset=header.offset)
+            except (OSError, ValueError):
+                continue
+        return rows
+
+
+def vector_folder(folder: Path, headers: Mapping[Path, Header]) -> list[VectorFolder]:
+    """The single vectors under a folder, those of each width together."""
+    of_width: dict[int, dict[Path, Header]] = defaultdict(dict)
+    for path, header in headers.items():
+        of_width[header.width][path] = header
+    shown, base = readable_name(folder), folder.absolute()
+    return [VectorFolder(shown, base, part, width) for width, part in of_width.items()]
+
+
+def is_trial(path: Path) -> bool:
+    """Whether it is the test.npy beside the folders of CityClassifiers: one of their embeddings
+    again, for trying a model on.
+    """
+    return path.name == "test.npy" and any(
+        other.is_dir() and not np.isnan(score_of(other.name)) for other in path.parent.iterdir()
+    )
+
+
+def score_of(folder: str) -> float:
+    """The hand score that a folder's name begins with, as in 7 or 7_name; NaN if that is none."""
+    number = _SCORED.fullmatch(folder)
+    score = float(number[1]) if number else np.nan
+    return score if 0 <= score <= 10 else np.nan

@@ -1,0 +1,107 @@
+"""The nearest embeddings among all of a collection, exactly: sketches first, then the store.
+
+A sketch tells the cosine up to a known error. Whatever might belong to the nearest by that is read
+from the store, the most promising first, until nothing that is left can be near enough.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+import db.images.embeddings
+from db.records import EncoderRecord
+from labeler.core.project import Project
+from labeler.embedding.quantized_index import Ids, Sketches, Vectors, sketch_files
+
+_BLOCK = 512  # sketches turned into numbers at once: they stay in the processor's cache
+_ASKED = 256  # embeddings read from the store at once, at least
+
+
+def nearest(
+    project: Project,
+    encoder: EncoderRecord,
+    own: Vectors,
+    limit: int,
+    among: Sequence[int] | Ids | None = None,
+) -> tuple[list[int], list[float]]:
+    """The `limit` image ids with the highest cosine to `own` (width,), and the cosines.
+
+    The highest first, of equal ones the older image. `among` narrows the search to those ids.
+    Raises `OSError` where the sketches can't be kept.
+    """
+    sketches = sketch_files(project, encoder).now()
+    unit = own / max(float(np.linalg.norm(own)), 1e-30)
+    wanted = sketches.fresh if among is None else sketches.fresh & _marked(sketches, among)
+    rows = np.flatnonzero(wanted)
+    about = _products(sketches, rows, unit) * sketches.scales[rows]
+    # Sums of so many products are rounded, too.
+    errors = sketches.errors[rows] + np.float32(2 * len(unit) * np.finfo(np.float32).eps)
+    lowest, highest = about - errors, about + errors
+    if len(rows) > limit:
+        least = np.partition(lowest, len(rows) - limit)[len(rows) - limit]
+        rows, highest = rows[highest >= least], highest[highest >= least]
+    order = np.argsort(-highest, kind="stable")
+    read = partial(db.images.embeddings.get, project.store, encoder.id)
+    return _asked(read, own, limit, sketches.image_ids[rows[order]], highest[order])
+
+
+def _asked(
+    read: Callable[[Ids], tuple[Ids, Vectors]],
+    own: Vectors,
+    limit: int,
+    ids: Ids,
+    highest: NDArray[np.float32],
+) -> tuple[list[int], list[float]]:
+    """The nearest of `ids` (n,) by what `read` gives; `highest` (n,), falling, bounds each."""
+    best_ids = np.empty(0, dtype=np.int64)
+    best = np.empty(0, dtype=np.float64)
+    step = max(limit, _ASKED)
+    for start in range(0, len(ids), step):
+        if len(best) == limit and highest[start] < best[-1]:
+            break
+        found, vectors = read(ids[start : start + step])
+        best_ids = np.concatenate([best_ids, found])
+        best = np.concatenate([best, cosine(vectors, own)])
+        order = np.lexsort((best_ids, -best))[:limit]
+        best_ids, best = best_ids[order], best[order]
+    return best_ids.tolist(), best.tolist()
+
+
+def cosine(vectors: Vectors, own: Vectors) -> NDArray[np.float64]:
+    """Cosine of each row of `vectors` (n, width) with `own` (width,); 0 for one of length 0."""
+    known, mine = vectors.astype(np.float64), own.astype(np.float64)
+    lengths = np.linalg.norm(known, axis=1) * np.linalg.norm(mine)
+    products = known @ mine  # (n,)
+    return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+
+
+def _products(sketches: Sketches, rows: Ids, unit: Vectors) -> NDArray[np.float32]:
+    """The products of the codes in `rows` (m,), rising, with `unit` (width,): one file a thread."""
+    starts = np.cumsum([0, *map(len, sketches.parts)])
+    ends = np.searchsorted(rows, starts)
+    mine = [rows[a:b] - start for (a, b), start in zip(pairwise(ends), starts, strict=False)]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        found = threads.map(lambda part, some: _of_part(part, some, unit), sketches.parts, mine)
+        return np.concatenate([np.zeros(0, dtype=np.float32), *found])
+
+
+def _of_part(codes: NDArray[np.int8], rows: Ids, unit: Vectors) -> NDArray[np.float32]:
+    products = np.empty(len(rows), dtype=np.float32)
+    block = np.empty((_BLOCK, codes.shape[1]), dtype=np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        some = rows[start : start + _BLOCK]
+        in_a_row = some[-1] - some[0] == len(some) - 1
+        np.copyto(block[: len(some)], codes[some[0] : some[-1] + 1] if in_a_row else codes[some])
+        np.dot(block[: len(some)], unit, out=products[start : start + len(some)])
+    return products
+
+
+def _marked(sketches: Sketches, ids: Sequence[int] | Ids) -> NDArray[np.bool_]:
+    return np.isin(sketches.image_ids, np.asarray(ids, dtype=np.int64))

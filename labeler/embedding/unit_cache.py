@@ -1,0 +1,68 @@
+"""Embeddings of unit length, kept in memory within a bound: pages ask for the same ones again."""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+import db.images.embeddings
+from db.store.store import Store
+
+Ids = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+MOST_BYTES = 128 << 20
+
+
+class UnitVectors:
+    """Unit embeddings by one encoder. Full, it forgets all and begins again with what is asked."""
+
+    def __init__(self, store: Store, encoder_id: int, width: int) -> None:
+        self.width = width
+        self._most = MOST_BYTES // (4 * width)
+        self._store, self._encoder_id = store, encoder_id
+        self._lock = threading.Lock()
+        self._forget()
+
+    def of(self, ids: Ids) -> Vectors:
+        """Unit embeddings (n, width) in the order of `ids`; zeros where an image has none."""
+        wanted = ids.tolist()
+        with self._lock:
+            # An id asked for twice must not take two rows: the next ones would overwrite live ones.
+            unique = list(dict.fromkeys(wanted))
+            new = [image_id for image_id in unique if image_id not in self._place]
+            if len(self._place) + len(new) >= self._most:
+                self._forget()
+                new = unique
+            if new:
+                self._add(np.array(new, dtype=np.int64))
+            return self._kept[[self._place.get(image_id, 0) for image_id in wanted]]
+
+    def _forget(self) -> None:
+        self._place: dict[int, int] = {}
+        self._kept = np.zeros((1, self.width), dtype=np.float32)  # row 0: no embedding
+
+    def _add(self, ids: Ids) -> None:
+        found, vectors = db.images.embeddings.get(self._store, self._encoder_id, ids)
+        start = len(self._place) + 1
+        end = start + len(found)
+        if end > len(self._kept):
+            grown = np.zeros((max(end, 3 * len(self._kept) // 2), self.width), dtype=np.float32)
+            grown[:start] = self._kept[:start]
+            self._kept = grown
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        self._kept[start:end] = vectors / np.maximum(lengths, np.float32(1e-12))
+        self._place |= {image_id: start + k for k, image_id in enumerate(found.tolist())}
+
+
+def unit_vectors(store: Store, encoder: str) -> UnitVectors | None:
+    """Those by the encoder of that identity; None before anything was embedded with it."""
+    known = db.images.embeddings.encoder(store, encoder)
+    return None if known is None else _of(store, known.id, known.width)
+
+
+@lru_cache(maxsize=1)
+def _of(store: Store, encoder_id: int, width: int) -> UnitVectors:
+    return UnitVectors(store, encoder_id, width)

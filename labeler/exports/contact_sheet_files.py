@@ -1,0 +1,59 @@
+"""Contact sheets as files: one picture, or several pages where one would be too large."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from labeler.core.errors import BadInput
+from labeler.core.files.export_writer import ExportWriter
+from labeler.core.progress import Progress, silent
+from labeler.core.project import Project
+from labeler.exports.contact_sheet import COLUMNS, ROWS, TILE, Shown, pages
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+COLUMNS_RANGE, TILE_RANGE = (1, 40), (32, 1024)
+_PAGE_PIXELS = 36_000_000  # of one page: what most programs open without waiting
+
+
+def write_sheets(
+    project: Project,
+    shown: Sequence[Shown],
+    out: Path,
+    *,
+    writer: ExportWriter,
+    columns: int = COLUMNS,
+    tile: int = TILE,
+    progress: Progress = silent,
+) -> list[Path]:
+    """Write `out`, or NAME-1.png, NAME-2.png … beside it where it takes several pages.
+
+    Raises `BadInput` if `out` is no name of a PNG or JPEG file or there is nothing to show.
+    """
+    kind = FORMATS.get(out.suffix.lower())
+    if kind is None:
+        raise BadInput(f"{out} must end with .png or .jpg.")
+    if not shown:
+        raise BadInput("No image with a picture is in there; choose a wider band.")
+    rows = rows_on_a_page(columns, tile)
+    count = -(-len(shown) // (columns * rows))
+    places = [
+        out if count == 1 else out.with_name(_numbered(out, k + 1, count)) for k in range(count)
+    ]
+    writer.check(*places)
+    for number, page in enumerate(pages(project, shown, columns, tile, rows)):
+        progress(number, count, "drawing")
+        with writer.whole(places[number]) as scratch:
+            page.save(scratch, kind, quality=90)
+    progress(count, count, "drawing")
+    return places
+
+
+def rows_on_a_page(columns: int, tile: int) -> int:
+    """So many that a page stays of a size that can be looked at."""
+    # With what is around a tile: the gap beside it, and the gap and the line below.
+    return max(1, min(ROWS, _PAGE_PIXELS // (columns * (tile + 8) * (tile + 8 + tile // 4 + 16))))
+
+
+def _numbered(out: Path, number: int, count: int) -> str:
+    return f"{out.stem}-{number:0{len(str(count))}}{out.suffix}"

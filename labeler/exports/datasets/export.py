@@ -1,0 +1,188 @@
+"""The formats of a dataset: what each is for, which choices it has, and how it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from labeler.core.errors import BadInput
+from labeler.core.files.export_writer import ExportWriter
+from labeler.core.progress import Progress, silent
+from labeler.core.project import Project
+from labeler.exports.datasets.plan import Exported, Plan
+from labeler.exports.datasets.rows import Dataset, dataset_of
+
+DATASET = "dataset"
+CARD_KIND = "data-card"
+CARD = "data-card.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A format. `scored_only` says what it takes where nothing is said, `only_scored` never others.
+
+    `choices` name the further fields of a `Plan` that it heeds.
+    """
+
+    name: str
+    label: str
+    purpose: str
+    scored_only: bool = False
+    only_scored: bool = False
+    choices: frozenset[str] = frozenset()
+    card: str = CARD
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            DATASET,
+            "Table",
+            "One row per image, for a notebook, a table program or another labeler. Everything is "
+            "in it but the pixels, and those come along if you like.",
+            choices=frozenset({"file_format", "with_images", "link"}),
+        ),
+        Kind(
+            "imagefolder",
+            "Hugging Face imagefolder",
+            "Images in train, validation and test with their scores beside them: load_dataset "
+            "reads it, the Hub shows it, trainers of image models take it.",
+            scored_only=True,
+            choices=frozenset({"file_format", "link"}),
+            card="README.md",
+        ),
+        Kind(
+            "score-folders",
+            "Folders by score",
+            "The scored images in one folder per score, 00 to 10: for a look in any file browser, "
+            "and for trainers that read labels from folders.",
+            scored_only=True,
+            only_scored=True,
+            choices=frozenset({"link", "name"}),
+        ),
+        Kind(
+            "cityclassifiers",
+            "CityClassifiers",
+            "The embeddings of the scored images as its trainer reads them: data/CLIP with one "
+            "folder per score.",
+            scored_only=True,
+            only_scored=True,
+            choices=frozenset({"name"}),
+        ),
+        Kind(
+            "clip-retrieval",
+            "clip-retrieval",
+            "Embeddings in blocks with their paths, scores and predictions: for searching by text "
+            "or image, and for whoever trains on embeddings.",
+        ),
+        Kind(
+            "label-studio",
+            "Label Studio",
+            "Tasks with everybody's scores and the model's predictions, to go on scoring there, "
+            "and the labelling config that fits them.",
+            choices=frozenset({"image_url", "completed_by"}),
+        ),
+    )
+}
+
+
+def kind_named(name: str) -> Kind:
+    """Raises `BadInput` where there is none of that name."""
+    if name not in KINDS:
+        raise BadInput(f"There is no export {name}; there are {', '.join(KINDS)}.")
+    return KINDS[name]
+
+
+def settled(kind: Kind, plan: Plan) -> Plan:
+    """The plan with what the format decides where it was left open; raises `BadInput`."""
+    if kind.only_scored and plan.scored_only is False:
+        raise BadInput(f"{kind.name} takes images by their score; it can't hold unscored ones.")
+    return plan if plan.scored_only is not None else replace(plan, scored_only=kind.scored_only)
+
+
+def export(
+    project: Project,
+    name: str,
+    out: Path,
+    plan: Plan,
+    progress: Progress = silent,
+    *,
+    force: bool = False,
+) -> Exported:
+    """Write the dataset in the format `name` to OUT, with its data card.
+
+    OUT of a table is a file or a folder, of the others a folder: new, empty, or of an earlier
+    export of the same kind, which is gone on with and brought up to date. Files that are not as an
+    earlier export left them are replaced only by `force`. Raises `BadInput`, and `OSError` where it
+    can't be written.
+    """
+    kind = kind_named(name)
+    plan = settled(kind, plan)
+    if kind.name == DATASET:
+        return _table(project, plan, out, progress, force=force)
+    dataset = dataset_of(project, plan, progress)
+    if not len(dataset):
+        wanted = "has a hand score" if dataset.plan.scored_only else "could be read"
+        raise BadInput(f"There is nothing to export: no image of {project.folder} {wanted}.")
+    return _folder(kind, dataset, out, progress, force=force)
+
+
+def write_card(
+    project: Project, out: Path, plan: Plan, progress: Progress = silent, *, force: bool = False
+) -> Path:
+    """The data card alone: into the file OUT if it ends with .md, else into the folder OUT."""
+    from labeler.exports.datasets.data_card import data_card
+
+    file = out if out.suffix.lower() == ".md" and not out.is_dir() else out / CARD
+    if file.is_dir():
+        raise BadInput(f"{file} is a folder; name a file for the card.")
+    writer = ExportWriter.of(project, force=force)
+    writer.check(file)
+    writer.write(file, data_card(dataset_of(project, plan, progress)).encode())
+    return file
+
+
+def _table(project: Project, plan: Plan, out: Path, progress: Progress, *, force: bool) -> Exported:
+    from labeler.exports.datasets.data_card import data_card
+    from labeler.exports.datasets.formats.dataset import history_file, table_file, write_dataset
+
+    file, chosen = table_file(out, plan.file_format)
+    card = file.with_name(f"{file.stem}.{CARD}")
+    writer = ExportWriter.of(project, force=force)
+    writer.check(file, card, *([history_file(file)] if chosen == "csv" else []))
+    dataset = dataset_of(project, plan, progress)
+    exported = write_dataset(dataset, out, writer, progress)
+    writer.write(card, data_card(dataset, exported).encode())
+    return exported
+
+
+def _folder(
+    kind: Kind, dataset: Dataset, out: Path, progress: Progress, *, force: bool
+) -> Exported:
+    from labeler.exports.datasets.data_card import data_card
+    from labeler.exports.datasets.output_folder import export_folder
+
+    exported = Exported(out)
+    with export_folder(out, kind.name, force=force) as folder:
+        _writer(kind.name)(dataset, folder, exported, progress)
+        folder.write(kind.card, data_card(dataset, exported).encode())
+        exported.removed, stayed = folder.finish()
+    if stayed:
+        exported.notes.append(
+            f"{stayed:,} files of an earlier export were changed since and stay where they are; "
+            "remove them by hand."
+        )
+    return exported
+
+
+def _writer(name: str) -> Callable[..., None]:
+    """Each is imported where it is used: the list of formats is read without any of them."""
+    from importlib import import_module
+
+    module = name.replace("-", "_")
+    found: Callable[..., None] = getattr(
+        import_module(f"labeler.exports.datasets.formats.{module}"), f"write_{module}"
+    )
+    return found

@@ -1,0 +1,58 @@
+"""The layout of clip-retrieval: blocks of embeddings, and tables that name their rows.
+
+img_emb/img_emb_N.npy holds float16 of unit length, metadata/metadata_N.parquet the same number of
+rows in the same order, with image_path and our own columns.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labeler.core.progress import Progress
+from labeler.exports.datasets.formats.dataset import write_rows
+from labeler.exports.datasets.formats.embeddings import embedded_rows, encoder_of
+from labeler.exports.datasets.output_folder import ExportFolder
+from labeler.exports.datasets.plan import Exported
+from labeler.exports.datasets.rows import NESTED, Dataset
+
+KINDS: dict[str, Any] = {"image_path": str, **NESTED}
+BLOCK = 50_000  # rows of one file
+
+
+def write_clip_retrieval(
+    dataset: Dataset,
+    folder: ExportFolder,
+    exported: Exported,
+    progress: Progress,
+    block: int = BLOCK,
+) -> None:
+    """Raises `BadInput` where the project has no embeddings."""
+    encoder = encoder_of(dataset)
+    digits = len(str(max(0, len(dataset) - 1) // block))  # as many in each name: sorted as counted
+    for number, (rows, vectors) in enumerate(embedded_rows(dataset, encoder, exported, block)):
+        progress(number * block, len(dataset), "writing embeddings")
+        named = f"{number:0{digits}d}"
+        array = folder.path / f"img_emb/img_emb_{named}.npy"
+        with folder.whole(array) as scratch, scratch.open("wb") as file:
+            np.save(file, unit_length(vectors), allow_pickle=False)
+        write_rows(
+            folder.path / f"metadata/metadata_{named}.parquet",
+            "parquet",
+            KINDS,
+            ([row.image.path, *row.nested()] for row in rows),
+            folder.whole,
+        )
+        exported.images += len(rows)
+    progress(len(dataset), len(dataset), "writing embeddings")
+    exported.notes.append(
+        f"The layout does not record the encoder; it is {encoder.identity}, {encoder.width} values."
+    )
+
+
+def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Each row (n, width) divided by its length; a row of zeros stays one."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.maximum(lengths, np.float32(1e-12))).astype(np.float16)

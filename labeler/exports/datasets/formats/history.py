@@ -1,0 +1,31 @@
+"""Every hand score that was ever given, as a table of its own: for formats that can't nest it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import db.images.lookup
+import db.scores.hand_scores
+from labeler.core.files.tables import Whole, growing_table
+from labeler.exports.datasets.rows import BATCH, HISTORY, Dataset, Ids, event_cells
+
+COLUMNS: dict[str, Any] = {"hash": str, "path": str, **HISTORY}
+
+
+def write_history(dataset: Dataset, file: Path, whole: Whole, only: Ids | None = None) -> None:
+    """A CSV file with a line for each hand score of the dataset's images (of `only` these)."""
+    ids = dataset.ids if only is None else only
+    with growing_table(file, COLUMNS, "csv", whole) as write:
+        for start in range(0, len(ids), BATCH):
+            write(_lines(dataset, ids[start : start + BATCH]))
+
+
+def _lines(dataset: Dataset, ids: Ids) -> Iterator[list[Any]]:
+    found = db.scores.hand_scores.histories(dataset.project.store, ids)
+    scored = sorted({one.image_id for one in found})
+    images = {each.id: each for each in db.images.lookup.by_ids(dataset.project.store, scored)}
+    for one in found:
+        image = images[one.image_id]
+        yield [image.content_hash, image.path, *event_cells(one)]

@@ -1,0 +1,160 @@
+"""Label Studio: tasks with each scorer's hand score as an annotation, and the prediction.
+
+Scores are Number results: Label Studio keeps the 0 of a Rating as "nothing". The config that fits
+the tasks lies beside them. A server takes a file only if every `completed_by` is one of its
+accounts, and drops the times; so who gave a score and when stands in the `meta` of its result,
+which it keeps. Pictures in archives, which no server can show, are copied beside the tasks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from db.records import HandScore
+from labeler.core.archives.archives import through
+from labeler.core.errors import BadInput, UnreadableImage
+from labeler.core.files.tables import plain_text
+from labeler.core.progress import Progress
+from labeler.exports.datasets.image_files import file_name
+from labeler.exports.datasets.output_folder import ExportFolder
+from labeler.exports.datasets.plan import Exported
+from labeler.exports.datasets.rows import COLUMNS, Dataset, Row
+
+# Label Studio serves what lies below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT there; here that is /.
+IMAGES = "images"  # the folder of the copies
+LOCAL_FILES = "/data/local-files/?d="
+CONFIG = """<View>
+  <Image name="image" value="$image" zoom="true"/>
+  <Header value="Score, 0 to 10"/>
+  <Number name="score" toName="image" min="0" max="10" step="0.1" required="true"/>
+</View>
+"""
+
+
+def write_label_studio(
+    dataset: Dataset, folder: ExportFolder, exported: Exported, progress: Progress
+) -> None:
+    """tasks.json to import, and config.xml to paste under Settings, Labeling Interface."""
+    prefix = dataset.plan.image_url or LOCAL_FILES
+    accounts = read_accounts(dataset.plan.completed_by)
+    scorers: set[str] = set()
+    tasks = folder.path / "tasks.json"
+    with folder.whole(tasks) as scratch, scratch.open("w", encoding="utf-8") as file:
+        for done, row in enumerate(dataset.rows()):
+            progress(done, len(dataset), "writing tasks")
+            if (picture := _picture(row, folder, exported)) is None:
+                continue
+            file.write(",\n" if exported.images else "[\n")
+            written = task(row, prefix + quote(os.fsencode(picture.lstrip("/"))), accounts)
+            json.dump(written, file, ensure_ascii=False, allow_nan=False)
+            exported.images += 1
+            scorers |= {scorer or "" for scorer in row.latest_by_scorer()}
+        file.write("\n]\n" if exported.images else "[]\n")
+    folder.write("config.xml", CONFIG.encode())
+    exported.notes.append(_how_images_are_found(prefix))
+    if len(scorers) > 1:
+        exported.notes.append(_whose_scores(accounts))
+
+
+def read_accounts(said: str | None) -> dict[str, int | str]:
+    """The account of each scorer, of all others under ""; from `ann=3, ben=ben@example.org`.
+
+    A lone account is everybody's. Raises `BadInput` for what is neither a number nor an address.
+    """
+    found: dict[str, int | str] = {}
+    for part in filter(None, map(str.strip, (said or "").split(","))):
+        scorer, _, account = part.rpartition("=")
+        account = account.strip()
+        if not ((account.isascii() and account.isdigit()) or "@" in account):
+            raise BadInput(
+                f"{account or part!r} is no account of Label Studio; give its number or e-mail "
+                "address, as in --completed-by ann=3 or --completed-by ben@example.org"
+            )
+        found[scorer.strip()] = int(account) if account.isdigit() else account
+    return found
+
+
+def _picture(row: Row, folder: ExportFolder, exported: Exported) -> str | None:
+    """The path of a file that a server can show; `None` where none can be made, which is noted."""
+    if through(row.image.path) is None:
+        return row.image.path
+    relative = f"{IMAGES}/{file_name(row.image)}"
+    try:
+        made, _ = folder.place(row.image, relative, "copy")
+    except UnreadableImage as problem:
+        exported.left_out.append((row.image.path, str(problem)))
+        return None
+    exported.made += made
+    exported.there += not made
+    exported.contents[relative] = row.image.content_hash or ""
+    return str((folder.path / relative).absolute())
+
+
+def task(row: Row, image: str, accounts: Mapping[str, int | str]) -> dict[str, Any]:
+    """One image, shown at the address `image`, as a task; `accounts` as `read_accounts` has it."""
+    told = dict(zip(COLUMNS, map(plain_text, row.cells()), strict=True))
+    # Not under the name of the control: its result takes that place in the server's CSV.
+    told["hand_score"] = told.pop("score")
+    return {
+        "data": {"image": image, **told},
+        "annotations": [
+            _annotation(one, accounts.get(scorer or "", accounts.get("")))
+            for scorer, one in row.latest_by_scorer().items()
+        ],
+        "predictions": [] if row.prediction is None else [_prediction(row)],
+    }
+
+
+def _annotation(one: HandScore, account: int | str | None) -> dict[str, Any]:
+    at = one.at.isoformat()
+    result = _number(one.value)
+    noted = {"scorer": one.scorer or "", "score": result["value"]["number"], "at": at}
+    written = {"was_cancelled": False, "created_at": at, "result": [result | {"meta": noted}]}
+    if account is None:
+        return written
+    # A number as it is, an address within an object: a plain one is refused.
+    return {"completed_by": {"email": account} if isinstance(account, str) else account, **written}
+
+
+def _prediction(row: Row) -> dict[str, Any]:
+    said = row.prediction or 0.0
+    return {
+        "model_version": row.version,
+        "score": said,
+        "result": [_number(round(10 * said, 2))],
+    }
+
+
+def _number(value: float) -> dict[str, Any]:
+    """A Number result, 0–10; whole ones without a point."""
+    shown = int(value) if value.is_integer() else value
+    return {
+        "from_name": "score",
+        "to_name": "image",
+        "type": "number",
+        "value": {"number": shown},
+    }
+
+
+def _how_images_are_found(prefix: str) -> str:
+    if prefix == LOCAL_FILES:
+        return (
+            "Label Studio finds the images if it is started with "
+            "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and "
+            "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/, with a local storage on their folder."
+        )
+    return f"Label Studio finds each image at {prefix} followed by its path without the first /."
+
+
+def _whose_scores(accounts: Mapping[str, int | str]) -> str:
+    if accounts:
+        return "Scorers without an account of their own keep their name in the meta of the result."
+    return (
+        "On the server all annotations are by the account that imports the tasks; who gave which "
+        "score stays in the meta of the result and comes back with it. --completed-by "
+        "SCORER=ACCOUNT files them under accounts of the server."
+    )

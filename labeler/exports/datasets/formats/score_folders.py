@@ -1,0 +1,46 @@
+"""Images in one folder per score, 00 to 10: what trainers that read labels from folders take."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+from labeler.core.progress import Progress
+from labeler.exports.datasets.formats.dataset import write_rows
+from labeler.exports.datasets.formats.history import write_history
+from labeler.exports.datasets.output_folder import ExportFolder, place_images
+from labeler.exports.datasets.plan import Exported
+from labeler.exports.datasets.rows import COLUMNS, Dataset, Row
+
+KINDS: dict[str, Any] = {"file_name": str, **COLUMNS}
+
+
+def write_score_folders(
+    dataset: Dataset, folder: ExportFolder, exported: Exported, progress: Progress
+) -> None:
+    """07_name/…: each scored image by its score, halves rounded up; metadata.csv has it exact."""
+    name = folder_name(dataset)
+    placed = place_images(
+        dataset, folder, exported, lambda row: f"{rounded(row):02d}_{name}", progress
+    )
+    rows = [(row.image.id, [place, *row.cells()]) for row, place in placed]
+    lines = (cells for _, cells in rows)
+    write_rows(folder.path / "metadata.csv", "csv", KINDS, lines, folder.whole)
+    ids = np.array([image_id for image_id, _ in rows], dtype=np.int64)
+    write_history(dataset, folder.path / "history.csv", folder.whole, ids)
+
+
+def rounded(row: Row) -> int:
+    """The whole score 0–10, halves up, of a row that has a score."""
+    score = row.image.hand_score
+    assert score is not None
+    return math.floor(score + 0.5)
+
+
+def folder_name(dataset: Dataset) -> str:
+    """What stands behind the number in the names of folders."""
+    given = dataset.plan.name or dataset.project.folder.name
+    return re.sub(r"[^\w-]+", "-", given).strip("-_")[:40] or "score"

@@ -1,0 +1,269 @@
+"""A model card's facts: what the version is, what its scores mean, how good it is, its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+import db.images.counts
+import db.images.sources
+import db.versions.predictions
+import db.versions.registry
+from db.records import Version
+from labeler.collection.arrays import images_now
+from labeler.core.markdown import code, escaped, table
+from labeler.core.project import Project
+from labeler.core.scale import BRACKETS, to_others
+from labeler.core.text_bars import bars
+from labeler.exports.licences import ALL, licences
+from labeler.exports.models.card_history import named
+from labeler.exports.models.safetensors_pair import checked_threshold
+from labeler.exports.models.target import encoder_record, shown_encoder
+from labeler.versions import predictions
+from labeler.versions.evaluation.audit import VersionAudit, audit_report
+from labeler.versions.evaluation.figures import figures
+from labeler.versions.evaluation.measures import MEASURES, figures_named, number, written
+from labeler.versions.evaluation.slices import KINDS, slice_report
+from model.encoders.stored_preprocessing import checked_preprocessing
+from model.evaluation.audit import Estimate
+
+LOSSES = ("train", "held_out")
+
+
+def what(version: Version) -> list[str]:
+    """One paragraph: what it takes, what it gives, what it was made from."""
+    made = f"{version.created_at:%Y-%m-%d}"
+    origin = f"learnt from {version.scored_count:,} images that were scored by hand from 0 to 10"
+    if version.is_foreign:
+        kind = escaped(str(version.settings.get("kind") or "unknown"))
+        origin = (
+            f"made elsewhere (kind: {kind}) and taken in as it was: it has seen none of the hand "
+            "scores of this collection"
+        )
+    return [
+        "",
+        f"A small network on the embeddings of {_encoder(version)}. From an image's "
+        f"embedding it predicts a score from 0 to 1; version of {made}, {origin}.",
+    ]
+
+
+def use(project: Project, version: Version) -> list[str]:
+    """What goes in, what comes out, and how to filter with it."""
+    record = encoder_record(project, version)
+    seen = checked_preprocessing(record.preprocessing, shown_encoder(record.identity))
+    pictures = f"{seen['size']} × {seen['size']} pixels" if "size" in seen else "as the encoder's"
+    if seen.get("resize"):
+        whole = "the whole picture, resized to that"
+        middle = "the middle of the picture, its shorter side resized to that"
+        way = middle if seen["resize"] == "shortest" else whole
+        pictures += f": {way} ({seen.get('interpolation', 'bicubic')})"
+    rows = [
+        ["encoder", _encoder(version)],
+        ["pictures", escaped(pictures)],
+        [
+            "embeddings",
+            f"{escaped(str(record.width))} values, "
+            + ("length 1" if record.normalised else "not normalised"),
+        ],
+        ["gives", "a score from 0 to 1, higher is better"],
+        ["threshold", f"{checked_threshold(project):g}"],
+    ]
+    scale = version.settings.get("scale") if version.is_foreign else None
+    ends = [number(end) for end in scale] if isinstance(scale, list) else []
+    if len(ends) == 2 and None not in ends:
+        rows.append(["its own scale", f"{ends[0]:g} to {ends[1]:g}, told as 0 to 1"])
+    return [
+        "",
+        *table(["", ""], rows),
+        "",
+        "Filter with a high-pass (the threshold or more), with a band-pass (between two scores), "
+        "or sort by the score and take the top N.",
+    ]
+
+
+def _encoder(version: Version) -> str:
+    return code(shown_encoder(version.encoder))
+
+
+def biases(project: Project, version: Version) -> list[str]:
+    """What the sources' expected scores ask for, and what was measured.
+
+    Notes are of the version and of those before it, which it learnt on from; somebody else's head
+    has none but its own.
+    """
+    asked = [
+        f"- Images from {escaped(source.name)} are meant to score {source.expect_low:g} to "
+        f"{source.expect_high:g} of 10."
+        for source in db.images.sources.sources(project.store)
+        if source.expect_low is not None and source.expect_high is not None
+    ]
+    noted = [
+        f"- {named(each)}: {escaped(each.note)}"
+        for each in db.versions.registry.history(project.store)
+        if each.note and (each.id == version.id if version.is_foreign else each.id <= version.id)
+    ]
+    measured = [
+        f"- {escaped(sentence)}"
+        for kind in KINDS
+        for sentence in slice_report(project, kind).sentences()
+    ]
+    told = []
+    if asked:
+        told += ["", "Asked of whole sources, and held against every prediction:", "", *asked]
+    if noted:
+        told += ["", "Noted with the versions:", "", *noted]
+    return [*told, "", "Measured, on images that it had not seen:", "", *measured]
+
+
+def brackets(project: Project, version: Version) -> list[str]:
+    """What a band of predictions usually holds, and how many images are in it."""
+    tenths = _predictions(project, version) * 10
+    counted = db.images.counts.by_hand_score(project.store).distribution
+    rows = []
+    for bracket in BRACKETS:
+        top = bracket is BRACKETS[-1]
+        inside = (tenths >= bracket.low) & (top | (tenths < bracket.high + 1))
+        span = f"{10 * bracket.low}–{10 if top else bracket.high + 1}0 %"
+        scores = f"{bracket.low}–{bracket.high}" if bracket.high > bracket.low else f"{bracket.low}"
+        scored = sum(counted[bracket.low : bracket.high + 1])
+        rows.append(
+            [span, scores, to_others(bracket.meaning), f"{int(inside.sum()):,}", f"{scored:,}"]
+        )
+    head = ["prediction", "hand score", "what it usually means", "predicted", "scored by hand"]
+    return ["", *table(head, rows)]
+
+
+def distribution(project: Project, version: Version) -> list[str]:
+    """Predictions by tenths and hand scores, as text bars."""
+    made = _predictions(project, version)
+    tenths = np.bincount(np.clip((made * 10).astype(int), 0, 9), minlength=10).tolist()
+    spans = [f"{10 * k}–{10 * k + 10} %" for k in range(10)]
+    scored = db.images.counts.by_hand_score(project.store).distribution
+    return [
+        "",
+        f"Predictions of {len(made):,} images:",
+        "",
+        *_fenced(bars(spans, tenths, max(tenths))),
+        "",
+        f"Hand scores of {sum(scored):,} images, fractions counted with the nearest whole score:",
+        "",
+        *_fenced(bars([str(k) for k in range(11)], scored, max(scored))),
+    ]
+
+
+def _fenced(lines: Iterator[str]) -> list[str]:
+    return ["```text", *lines, "```"]
+
+
+def _predictions(project: Project, version: Version) -> NDArray[np.float64]:
+    return predictions.by_id(project.store, version.id).scores.astype(np.float64)
+
+
+def figures_of(project: Project, version: Version) -> list[str]:
+    """The figures with their intervals, and what the random sample says."""
+    found = figures(project, version)
+    how = "out of fold: each predicted by a head that had not seen it"
+    if version.is_foreign:
+        how = "all that have a hand score: it has seen none of them"
+    told = ["", "Nothing can be said yet: no image has both a hand score and a prediction."]
+    if found.judged:
+        guess = figures_named(found.metrics, "baseline")
+        rows = [
+            [
+                each.name,
+                written(found.metrics, each).replace("  ", " "),
+                written(guess, each).replace("  ", " "),
+                to_others(each.meaning),
+            ]
+            for each in MEASURES
+        ]
+        told = [
+            "",
+            f"On {found.judged:,} images ({how}), with 95 % intervals; an image passes from "
+            f"{version.threshold:g} on.",
+            "",
+            *table(["measure", "value", "guessing the mean", "meaning"], rows),
+        ]
+    return [*told, "", "### By a random sample", *_audited(project)]
+
+
+def _audited(project: Project) -> list[str]:
+    report = audit_report(project)
+    active = report.active
+    if active is None or not active.audit.judged:
+        return [
+            "",
+            "No image was scored at random, so nothing is known about the collection as a whole: "
+            "the figures above are of images that were chosen.",
+        ]
+    rows = [
+        ["false positives, of what passes", *_estimated(active.audit.false_positives)],
+        ["false negatives, of what fails", *_estimated(active.audit.false_negatives)],
+    ]
+    return [
+        "",
+        f"{active.audit.judged:,} images that were scored whatever the model said of them, at the "
+        f"threshold {report.threshold:g}, speak for the whole collection.{_good(active)}",
+        "",
+        *table(["mistakes", "share", "seen"], rows),
+        *(["", *(escaped(note) for note in report.notes())] if report.notes() else []),
+    ]
+
+
+def _good(active: VersionAudit) -> str:
+    good = active.audit.good
+    if good is None:
+        return ""
+    between = f"{100 * good.low:.0f} % to {100 * good.high:.0f} %"
+    return f" Of all images {100 * good.value:.0f} % ({between}) should pass."
+
+
+def _estimated(found: Estimate) -> tuple[str, str]:
+    seen = f"{found.mistakes} of {found.judged}"
+    if found.share is None:
+        return "too few to say", seen
+    share = found.share
+    return f"{100 * share.value:.0f} % ({100 * share.low:.0f} % to {100 * share.high:.0f} %)", seen
+
+
+def training(project: Project, version: Version) -> list[str]:
+    """How many images of which sources it learnt from, and under which licences they are."""
+    if version.is_foreign:
+        return ["", "Not known here: it was made elsewhere."]
+    ids, values = db.versions.predictions.trained_on(project.store, version.id)
+    images = images_now(project.store)
+    places, known = images.places(ids)
+    sources, values = images.sources[places], values[known]
+    said = licences(project)
+    rows = []
+    for source in db.images.sources.sources(project.store):
+        mine = values[sources == source.id]
+        if len(mine):
+            licence = escaped(said.get(source.name, said.get(ALL, "not stated")))
+            rows.append([escaped(source.name), f"{len(mine):,}", f"{mine.mean():.1f}", licence])
+    return [
+        "",
+        f"{len(ids):,} images with a hand score, of {len(images):,} in the collection. The images "
+        "themselves are not in the model.",
+        "",
+        *table(["source", "images", "mean score", "licence of the images"], rows),
+    ]
+
+
+def curve_points(version: Version) -> list[tuple[float, dict[str, float]]]:
+    """The loss curve as it can be drawn: steps, and losses by name, as far as they are numbers."""
+    points = []
+    for point in version.curve if isinstance(version.curve, list) else []:
+        known = point if isinstance(point, dict) else {}
+        losses = {name: number(known.get(name)) for name in LOSSES}
+        step, finite = number(known.get("step")), {k: v for k, v in losses.items() if v is not None}
+        if step is not None and finite:
+            points.append((step, finite))
+    return points
+
+
+def has_curve(version: Version) -> bool:
+    """Whether there is a loss curve to draw."""
+    return len({step for step, _ in curve_points(version)}) > 1

@@ -1,0 +1,81 @@
+"""The pictures of a model card, as PNG: its loss curve, and the images that it likes best."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from db.records import Version
+from labeler.collection.arrays import images_now
+from labeler.core.percentages import whole_percent
+from labeler.core.project import Project
+from labeler.exports.models.card_facts import curve_points, has_curve
+from labeler.versions.predictions import by_score
+
+TOP = 100
+_LINES = {"train": "learnt from", "held_out": "held out"}
+
+
+def loss_picture(version: Version) -> bytes | None:
+    """The curve that was drawn while the version was trained; None without one."""
+    if not has_curve(version):
+        return None
+    import vl_convert
+
+    made: bytes = vl_convert.vegalite_to_png(_chart(curve_points(version)), scale=2)
+    return made
+
+
+def _chart(curve: list[tuple[float, dict[str, float]]]) -> dict[str, Any]:
+    points = [
+        {"step": step, "line": _LINES[name], "loss": loss}
+        for step, losses in curve
+        for name, loss in losses.items()
+    ]
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "width": 640,
+        "height": 240,
+        "background": "white",
+        "data": {"values": points},
+        "mark": {"type": "line", "interpolate": "monotone"},
+        "encoding": {
+            "x": {
+                "field": "step",
+                "type": "quantitative",
+                "axis": {"grid": False, "tickMinStep": 1},
+            },
+            "y": {
+                "field": "loss",
+                "type": "quantitative",
+                "title": "mean absolute error",
+                "scale": {"zero": False},
+            },
+            "color": {
+                "field": "line",
+                "type": "nominal",
+                "title": None,
+                "legend": {"orient": "top"},
+                "scale": {"range": ["#2a6f6b", "#c2613a"]},
+            },
+        },
+    }
+
+
+def top_picture(project: Project, version: Version) -> bytes | None:
+    """The images that the version likes best, highest first; None where none can be shown."""
+    from labeler.exports.contact_sheet import Shown, sheet
+
+    found, images = by_score(project.store, version.id), images_now(project.store)
+    fine = images.fine[images.rows(found.ids)]
+    best = [
+        Shown(int(image_id), f"{whole_percent(prediction)} %")
+        for image_id, prediction in zip(
+            found.ids[fine][::-1][:TOP], found.scores[fine][::-1][:TOP], strict=True
+        )
+    ]
+    if not best:
+        return None
+    buffer = io.BytesIO()
+    sheet(project, best).save(buffer, "PNG", optimize=False)
+    return buffer.getvalue()

@@ -1,0 +1,43 @@
+"""The active version as one readable Python file that scores images, its weights and config beside.
+
+The file (labeler/exports/models/score.py) is the same for every version: what is read from a
+project goes into the config as data and is never written into source.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from labeler.core.errors import BadInput
+from labeler.core.files.export_writer import ExportWriter
+from labeler.core.project import Project
+from labeler.exports.models.safetensors_pair import CONFIG_SUFFIX, WEIGHTS_SUFFIX, pair_of
+from labeler.exports.models.target import active_version, encoder_record, shown_encoder, target
+
+SUFFIX = ".py"
+_SCRIPT = Path(__file__).with_name("score.py")
+
+
+def export_python(project: Project, out: Path, writer: ExportWriter) -> list[Path]:
+    """Write the script to OUT if that ends with .py, else into the folder OUT, and the version's
+    pair of files beside it under the same name; returns what was written, the script first.
+
+    Raises `BadInput` without a version, where its files are gone, or for an encoder whose way with
+    pictures is not known; `ModelError` for files that are no head.
+    """
+    version = active_version(project)
+    record = encoder_record(project, version)
+    file = target(project, version, out, SUFFIX)
+    pair = pair_of(project, version)
+    if not pair.framing_known:
+        raise BadInput(
+            f"How {shown_encoder(record.identity)} takes its pictures is not known here, since its "
+            "embeddings came from elsewhere; embed a picture with it first: labeler embed"
+        )
+    made = {
+        file: _SCRIPT.read_bytes(),
+        file.with_name(f"{file.stem}{CONFIG_SUFFIX}"): pair.config,
+        file.with_suffix(WEIGHTS_SUFFIX): pair.weights,
+    }
+    writer.write_all(made)
+    return list(made)

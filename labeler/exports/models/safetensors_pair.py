@@ -1,0 +1,109 @@
+"""The active version as the pair of files that CityAesthetics reads: weights and their config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from db.records import EncoderRecord, Version
+from labeler.core.errors import BadInput
+from labeler.core.files.export_writer import ExportWriter
+from labeler.core.project import Project
+from labeler.exports.models.target import active_version, encoder_record, target
+from labeler.versions.second_opinion import head_path
+from model.encoders.stored_preprocessing import FRAMING, checked_preprocessing
+
+WEIGHTS_SUFFIX, CONFIG_SUFFIX = ".safetensors", ".config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What the two files hold; `framing_known` tells whether the config says all of how the encoder
+    takes its pictures.
+    """
+
+    config: bytes
+    weights: bytes
+    framing_known: bool
+
+
+def own_files(project: Project) -> tuple[Path, Path]:
+    """Where the project keeps the active version's weights and config; raises `BadInput` without a
+    version, or where one of them is gone.
+    """
+    weights = head_path(project, active_version(project))
+    config = weights.with_name(f"{weights.name.removesuffix(WEIGHTS_SUFFIX)}{CONFIG_SUFFIX}")
+    for file in (config, weights):
+        if not file.is_file():
+            raise BadInput(f"{file} is gone; put it back, or train again with: labeler train")
+    return weights, config
+
+
+def export_model(project: Project, out: Path, writer: ExportWriter) -> list[Path]:
+    """Write the pair and return both, the config first.
+
+    OUT is the weights' file if it ends with .safetensors, else a folder. Raises `BadInput` without
+    a version, where its files are gone, or where OUT lies among the project's own models;
+    `ModelError` for files that are no head; `OSError` where it can't write.
+    """
+    version = active_version(project)
+    place = target(project, version, out, WEIGHTS_SUFFIX)
+    pair = pair_of(project, version)
+    beside = place.with_name(f"{place.name.removesuffix(place.suffix)}{CONFIG_SUFFIX}")
+    writer.write_all({beside: pair.config, place: pair.weights})
+    return [beside, place]
+
+
+def pair_of(project: Project, version: Version) -> Pair:
+    """The active version's files made anew from its head: loaded, checked, and nothing else that
+    lay in them.
+
+    Raises `BadInput` where they are gone, `ModelError` where they are no head of this encoder.
+    """
+    from model.heads.head_files import head_bytes, load_head
+
+    weights, _ = own_files(project)
+    record = encoder_record(project, version)
+    head = load_head(weights, record.width).head
+    about = facts(project, version, record)
+    try:
+        config, data = head_bytes(head, name=project.folder.name, rev=version.name, metadata=about)
+    except ValueError as error:  # NaN, which is no JSON
+        raise BadInput(
+            f"What the project keeps of {version.name} holds a figure that is no number; train "
+            "again with: labeler train"
+        ) from error
+    return Pair(config, data, all(key in about["preprocessing"] for key in FRAMING))
+
+
+def facts(project: Project, version: Version, record: EncoderRecord) -> dict[str, Any]:
+    """What the config says of the version besides the head's shape; raises `ModelError` for a
+    preprocessing that can't be.
+    """
+    return {
+        "encoder": record.identity,
+        "width": record.width,
+        "normalised": record.normalised,
+        "preprocessing": checked_preprocessing(record.preprocessing, record.identity),
+        "recipe": version.recipe,
+        "settings": version.settings,
+        "threshold": checked_threshold(project),
+        "scored_images": version.scored_count,
+        "metrics": version.metrics,
+        "note": version.note,
+    }
+
+
+def checked_threshold(project: Project) -> float:
+    """The project's threshold; raises `BadInput` where what is kept as one is none."""
+    try:
+        threshold = project.threshold
+    except ValueError:
+        threshold = 0.0
+    if not 0 < threshold < 1:
+        raise BadInput(
+            f"{project.folder} keeps a threshold that is no number between 0 and 1; set it anew "
+            "on the Train page, or run: labeler doctor --repair"
+        )
+    return threshold

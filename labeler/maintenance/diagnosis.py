@@ -1,0 +1,60 @@
+"""When something breaks that nobody foresaw: whether it is what the store holds that can't be.
+
+A mistake of ours keeps its traceback; what was flipped or forged in a store becomes a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from click import Abort, ClickException
+from click.exceptions import Exit
+
+from db.errors import StoreError
+from labeler.core.error_messages import sentence
+from labeler.core.errors import LabelerError
+
+if TYPE_CHECKING:
+    from labeler.core.project import Project
+
+
+@contextmanager
+def diagnosed(project: Project) -> Iterator[None]:
+    """Turn what broke over an unsound store into a `LabelerError` that says what is wrong there."""
+    try:
+        yield
+    except (ClickException, Exit, Abort):
+        raise
+    except Exception as error:
+        if sentence(error) is not None:
+            raise
+        told = ailing(project)
+        if told is None:
+            raise
+        raise LabelerError(
+            f"The store holds what can't be: {told}. Mend it with: labeler doctor --repair"
+        ) from error
+
+
+def ailing(project: Project) -> str | None:
+    """The first thing that the doctor would find in the store's rows; `None` if there is none."""
+    import db.repair.consistency
+    import db.repair.invalid_values
+    from labeler.maintenance.invalid_settings import odd_settings
+
+    try:
+        for ailment in db.repair.consistency.AILMENTS:
+            if cases := db.repair.consistency.find(project.store, ailment):
+                return f"{cases.count:,} {ailment.what} ({'; '.join(cases.examples[:1])})"
+        for odd in odd_settings(project):
+            return f"the setting {odd.name} makes no sense"
+        for _, image_id in islice(db.repair.invalid_values.bad_embeddings(project.store), 1):
+            return f"an embedding of image {image_id} is not of finite values"
+        if version := db.repair.invalid_values.version_with_bad_predictions(project.store):
+            return f"predictions of {version} are not from 0 to 1"
+    except StoreError as error:
+        return str(error).rstrip(".")
+    return None

@@ -1,0 +1,208 @@
+"""The doctor: whether all that a project keeps is as it should be, and mending what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from db.errors import NotMigrated, ReplacedError
+from db.store.snapshot import copy_store, problems_of, strangers_of
+from db.store.store import check_log
+from labeler.core.files.atomic import whole_file
+from labeler.core.files.names import dated
+from labeler.core.progress import Progress, silent
+from labeler.core.project import STORE_FILE, Project, check_folders
+from labeler.maintenance.backup import COPYING
+from labeler.maintenance.checks import EXAMPLES, VALUES, Finding, findings, row_findings
+from labeler.maintenance.recovery import salvage
+from labeler.maintenance.restore import drop_log
+
+
+@dataclass
+class Report:
+    """What was found in a project; `backup` is the store as it was before anything was mended."""
+
+    folder: Path
+    findings: list[Finding]
+    backup: Path | None = None
+
+    @property
+    def healthy(self) -> bool:
+        return not any(finding.is_open for finding in self.findings)
+
+    def lines(self) -> Iterator[str]:
+        """What was found, as a person reads it, and the next step."""
+        for finding in self.findings:
+            yield from finding.lines()
+        if self.backup is not None:
+            yield f"The store as it was before: {self.backup}"
+        left = [finding for finding in self.findings if finding.is_open]
+        if not left:
+            yield "Everything else is as it should be." if self.findings else "All is well."
+        elif any(finding.mend and not finding.left for finding in left):
+            yield "Next: labeler doctor --repair"
+
+
+def examine(folder: Path, *, repair: bool = False, progress: Progress = silent) -> Report:
+    """Look at the project in `folder`, and with `repair` mend what can be mended.
+
+    Works while the app runs, but for a damaged store. Raises `StoreError` for a store that can't be
+    opened at all, and whatever `progress` raises.
+    """
+    check_folders(folder)
+    path = folder / STORE_FILE
+    looking = "checking the file of the store"
+    progress(0, 0, looking)
+    try:
+        check_log(path)
+    except ReplacedError as error:
+        return _strange_log(folder, str(error), repair, progress)
+    if strangers := strangers_of(path):
+        return _made_anew(folder, _strange(path, strangers), repair, progress)
+    problems = problems_of(path, lambda *_: progress(0, 0, looking))
+    if problems:
+        return _made_anew(folder, _damaged(path, problems), repair, progress)
+    try:
+        project = Project.open(folder)
+    except NotMigrated as error:
+        return _made_anew(folder, _too_old(path, error), repair, progress)
+    try:
+        report = Report(folder, list(_found(project, progress)))
+        if repair:
+            _repair(project, report, progress)
+        return report
+    finally:
+        project.close()
+
+
+def _found(project: Project, progress: Progress) -> Iterator[Finding]:
+    """What there is to find; over values that can't be read some checks stumble, and end it."""
+    unreadable = False
+    try:
+        for finding in findings(project, progress):
+            yield finding
+            unreadable = unreadable or finding.name == VALUES
+    except Exception:
+        if not unreadable:
+            raise
+        yield Finding(
+            "unchecked",
+            "part was not looked at, for the values that can't be read",
+            1,
+            [],
+            "It is when these are mended.",
+            note=True,
+        )
+
+
+def _repair(project: Project, report: Report, progress: Progress) -> None:
+    if any(finding.mend is not None and finding.in_store for finding in report.findings):
+        report.backup = dated(project.store.path, "before-repair")
+        with whole_file(report.backup) as scratch:
+            copy_store(project.store.path, scratch, lambda *_: progress(0, 0, COPYING))
+    unreadable = [finding for finding in report.findings if finding.name == VALUES]
+    if unreadable:
+        # All others are looked for again, in values that can be read.
+        _mend(unreadable[0], project, progress)
+        report.findings = unreadable + list(_found(project, progress))
+    for finding in report.findings[len(unreadable) :]:
+        _mend(finding, project, progress)
+    # What one mended may have shown in another.
+    for again in row_findings(project, progress):
+        known = next((each for each in report.findings if each.name == again.name), again)
+        known.mend = again.mend
+        _mend(known, project, progress)
+        if known is again:
+            report.findings.append(again)
+
+
+def _mend(finding: Finding, project: Project, progress: Progress) -> None:
+    if finding.mend is not None:
+        finding.left = finding.mend(project, progress)
+        finding.mended = not finding.left
+
+
+_INTO_A_NEW_ONE = (
+    "close the app and run labeler doctor --repair: it reads what can be read, the hand scores "
+    "above all, into a new store, and keeps this one beside it."
+)
+
+
+def _damaged(path: Path, problems: list[str]) -> Finding:
+    advice = (
+        "Best is a backup; how one is restored says labeler backup --help. Without one, "
+        f"{_INTO_A_NEW_ONE}"
+    )
+    what = f"places in {path} are damaged"
+    return Finding("damage", what, len(problems), problems[:EXAMPLES], advice, in_store=False)
+
+
+def _strange(path: Path, strangers: list[str]) -> Finding:
+    """They could turn one score into another, or keep everybody waiting."""
+    what = f"things in {path} are none of this program's, so it is not used"
+    advice = f"To go on without them, {_INTO_A_NEW_ONE}"
+    return Finding("strangers", what, len(strangers), strangers[:EXAMPLES], advice, in_store=False)
+
+
+def _too_old(path: Path, error: NotMigrated) -> Finding:
+    advice = f"Best is a backup. Without one, {_INTO_A_NEW_ONE}"
+    what = f"store can't be brought up to date: {path}"
+    return Finding("schema", what, 1, [str(error)], advice, in_store=False)
+
+
+def _made_anew(folder: Path, found: Finding, repair: bool, progress: Progress) -> Report:
+    """The report on a store that can't be used as it lies; with `repair` its rows are saved."""
+    path = folder / STORE_FILE
+    report = Report(folder, [found])
+    if repair:
+        saved = salvage(path, dated(path, "damaged"), progress)
+        found.mended, report.backup = True, saved.damaged
+        found.advice = saved.sentence()
+        after = examine(folder, repair=True, progress=progress)
+        report.findings += after.findings
+    return report
+
+
+def _strange_log(folder: Path, why: str, repair: bool, progress: Progress) -> Report:
+    """Without its log the file is a store of an earlier moment, if it is whole."""
+    path = folder / STORE_FILE
+    advice = (
+        "Best is a backup (labeler restore FILE), or the folder copied again with the app closed. "
+        "Without one, close the app and run labeler doctor --repair: it puts the log aside, and "
+        "what is in the log alone is not in the store then."
+    )
+    found = Finding("log", "log is not of the same moment as its store", 1, [why], advice)
+    report = Report(folder, [found])
+    if repair:
+        aside = dated(path, "damaged")
+        drop_log(path, aside)
+        found.mended = True
+        report.backup = aside
+        found.advice = f"Both are kept as {aside.name} and its log."
+        report.findings += examine(folder, repair=True, progress=progress).findings
+    return report
+
+
+def as_document(report: Report) -> dict[str, Any]:
+    """Plain values for JSON."""
+    return {
+        "folder": str(report.folder),
+        "healthy": report.healthy,
+        "backup": str(report.backup) if report.backup else None,
+        "findings": [
+            {
+                "name": finding.name,
+                "what": finding.what,
+                "count": finding.count,
+                "examples": finding.examples,
+                "advice": finding.advice,
+                "repairable": finding.mend is not None,
+                "mended": finding.mended,
+                "note": finding.note,
+                "left": finding.left,
+            }
+            for finding in report.findings
+        ],
+    }

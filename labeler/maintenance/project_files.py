@@ -1,0 +1,206 @@
+"""The files of a project held against its rows: what is missing, broken, or belongs to nothing.
+
+Files that another process may be writing just now are left alone: a preview comes before its row.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+import db.images.lookup
+import db.jobs
+import db.versions.registry
+from db.records import Version
+from db.store.regular_files import NotPlain, check_folder, is_plain
+from labeler.collection import uploads
+from labeler.collection.previews import preview_of, thumbnail_of
+from labeler.core.archives.opening import preview_path, thumbnail_path
+from labeler.core.errors import LabelerError, UnreadableImage
+from labeler.core.files.atomic import is_scratch
+from labeler.core.files.locks import is_held
+from labeler.core.project import STORE_FILE, Project
+from labeler.embedding.quantized_index import broken_files
+from labeler.versions.second_opinion import head_path, load_opinion
+from model.errors import ModelError
+from model.images.resize import OWN_THUMBNAIL_SIDE
+
+FRESH_SECONDS = 3600.0
+MOST_PROBLEMS = 10
+Watch = Callable[[int, int], None]
+_DIGITS = "0123456789abcdef"
+_COPY = re.compile(r"[0-9a-f]{64}\.jpg")
+_LOG = re.compile(r"(\d+)\.log")
+# Whatever else lies in a project's folders is somebody's own, and stays.
+_HEAD_PART = re.compile(r"v\d+\.\d+\.(safetensors|config\.json|opinion\.npz)\.part")
+_SALVAGED = r"\.labeler-[0-9a-z]{2,16}(-[0-9a-f]{8})?\.part\.sqlite"
+_STORE_PART = re.compile(
+    rf"(\.({re.escape(STORE_FILE)}|{_SALVAGED})\.\d+\.part"
+    rf"|{re.escape(STORE_FILE)}\.before-\w+\.partial|{_SALVAGED})(-wal|-shm)?"
+)
+
+
+@dataclass
+class SmallCopies:
+    """Content hashes of large, readable images that lack one, and files of no image."""
+
+    missing: list[str] = field(default_factory=list)
+    left: list[Path] = field(default_factory=list)
+
+
+def small_copies(project: Project, watch: Watch) -> SmallCopies:
+    """Goes through previews and thumbnails folder by folder, so that memory stays flat."""
+    found = SmallCopies()
+    for number, digit in enumerate(_DIGITS):
+        watch(number, len(_DIGITS))
+        end = _DIGITS[number + 1] if number + 1 < len(_DIGITS) else "g"
+        contents = groupby(
+            db.images.lookup.contents_from(project.store, digit, end), key=lambda each: each[0][:2]
+        )
+        known = {name: list(images) for name, images in contents}
+        for name in (f"{digit}{second}" for second in _DIGITS):
+            _look_at(project, name, known.get(name, []), found)
+    watch(len(_DIGITS), len(_DIGITS))
+    return found
+
+
+def _look_at(
+    project: Project, name: str, contents: list[tuple[str, bool, int]], found: SmallCopies
+) -> None:
+    """Add what is found in the folders `name` of previews and thumbnails."""
+    folders = project.previews / name, project.thumbnails / name
+    previews, thumbnails = (_files_in(folder) for folder in folders)
+    for digest, readable, side in contents:
+        shown = previews.pop(f"{digest}.jpg", 0)
+        small = thumbnails.pop(f"{digest}.jpg", 0)
+        # Small pictures get theirs when somebody looks at them.
+        if readable and side > OWN_THUMBNAIL_SIDE and not (shown and small):
+            found.missing.append(digest)
+    for folder, others in zip(folders, (previews, thumbnails), strict=True):
+        found.left += [path for file in others if _is_ours(path := folder / file, name)]
+
+
+def make_small_copies(project: Project, hashes: list[str], watch: Watch) -> list[str]:
+    """Make these again; returns how many could not be, and of the first few why."""
+    problems: list[str] = []
+    failed = 0
+    for number, digest in enumerate(hashes):
+        watch(number, len(hashes))
+        image = db.images.lookup.find_by_content(project.store, digest)
+        if image is None:
+            continue
+        try:
+            for path in (preview_path(project, digest), thumbnail_path(project, digest)):
+                if is_plain(path, project.folder) and not path.stat().st_size:
+                    path.unlink()
+            known = digest, Path(image.path), image.pixel_hash
+            preview_of(project, *known)
+            thumbnail_of(project, *known)
+        except UnreadableImage as error:
+            failed += 1
+            if len(problems) < MOST_PROBLEMS:
+                problems.append(f"{image.path}: {error}")
+    watch(len(hashes), len(hashes))
+    return [f"{failed} of them can't be made again", *problems] if failed else []
+
+
+def removable(project: Project, paths: list[Path]) -> list[Path]:
+    """Those of `paths` that may go now.
+
+    After a repair or a restoring, with the store as it was before beside it, small copies may not:
+    one of an image whose row is lost may be all that is left of the picture.
+    """
+    names = tuple(f"{STORE_FILE}.{why}-" for why in ("damaged", "before-repair", "before-restore"))
+    if not any(name.startswith(names) for name in _files_in(project.folder)):
+        return [path for path in paths if _is_old(path)]
+    kept = (project.previews, project.thumbnails)
+    return [path for path in paths if path.parent.parent not in kept and _is_old(path)]
+
+
+def leftovers(project: Project) -> Iterator[Path]:
+    """Files that were never finished, of processes that have died, and logs of no run."""
+    folders = [project.folder, project.models, project.sketches, project.runs_folder]
+    folders += [project.folder / uploads.FOLDER]
+    for folder in folders:
+        for name in _files_in(folder):
+            path = folder / name
+            parts = {project.models: _HEAD_PART, project.folder: _STORE_PART}.get(folder)
+            unfinished = is_scratch(path) or (parts and parts.fullmatch(name))
+            if unfinished and _is_old(path) and not is_held(path):
+                yield path
+    known = db.jobs.ids(project.store)
+    for name in _files_in(project.runs_folder):
+        told = _LOG.fullmatch(name)
+        path = project.runs_folder / name
+        if told and int(told[1]) not in known and _is_old(path):
+            yield path
+    yield from broken_files(project)
+
+
+def broken_version(project: Project, version: Version, width: int) -> str | None:
+    """Why the version's head or second opinion can't be used; `None` if both can."""
+    from model.heads.head_files import load_head
+
+    try:
+        load_head(head_path(project, version), width)
+        if not version.is_foreign:
+            load_opinion(project, version)
+    except ModelError as error:
+        return str(error)
+    return None
+
+
+def heads_of_no_version(project: Project) -> list[Path]:
+    """Trained heads that no version names: what a killed training leaves, or somebody put there."""
+    named = {Path(version.file).stem for version in db.versions.registry.history(project.store)}
+    paths = (project.models / name for name in _files_in(project.models))
+    return [path for path in paths if path.suffix == ".safetensors" and path.stem not in named]
+
+
+def remove_sketches(project: Project) -> None:
+    """Have those of another store made anew when they are needed."""
+    names = () if project.sketches.is_symlink() else _files_in(project.sketches)
+    remove([project.sketches / name for name in names if name.endswith(".npy")])
+
+
+def remove(paths: list[Path]) -> None:
+    """Raises `LabelerError` where one can't be removed."""
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise LabelerError(
+                f"{path} can't be removed ({error.strerror}); check the permissions of its folder."
+            ) from error
+
+
+def _files_in(folder: Path) -> dict[str, int]:
+    """The plain files in a folder and their sizes; none where there is no such folder."""
+    found: dict[str, int] = {}
+    with suppress(NotPlain):
+        if not check_folder(folder):
+            return found
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                if entry.is_file(follow_symlinks=False):
+                    found[entry.name] = entry.stat(follow_symlinks=False).st_size
+    return found
+
+
+def _is_ours(path: Path, digits: str) -> bool:
+    """Whether the program made it in its folder `digits`, and not just now."""
+    copy = _COPY.fullmatch(path.name) and path.name.startswith(digits)
+    return bool(copy or is_scratch(path)) and _is_old(path)
+
+
+def _is_old(path: Path) -> bool:
+    with suppress(OSError):
+        return abs(time.time() - path.stat(follow_symlinks=False).st_mtime) > FRESH_SECONDS
+    return False

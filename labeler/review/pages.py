@@ -1,0 +1,227 @@
+"""Review: pages of cards, the surest mistake first, or dealt by what finds most.
+
+No model is run: predictions were made when the version was, and the second opinion, which learns
+from the answers at once, needs numpy only.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection as Some
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+
+import numpy as np
+
+import db.images.arrays
+import db.images.counts
+import db.images.embeddings
+import db.images.lookup
+import db.versions.registry
+import db.versions.rounds
+from db.records import MISTAKES, REVIEW_QUEUES, Round, Version
+from db.store.store import Store
+from labeler.collection.arrays import Mask, Standing, standing
+from labeler.core.errors import BadInput, LabelerError
+from labeler.core.project import Project
+from labeler.review.cards.card import Card, Twin, as_twins, make_cards
+from labeler.review.cards.page_selection import choose
+from labeler.review.cards.reasons import Neighbour, Reason
+from labeler.review.queues.mistakes import dealt
+from labeler.review.queues.suspects import Ranked, by_hand, unscored
+
+__all__ = [
+    "Card",
+    "Neighbour",
+    "Reason",
+    "ReviewPage",
+    "Twin",
+    "note_shown",
+    "review_cards",
+    "review_page",
+]
+
+
+# Two pages made side by side would take each as long as both; what the first has read into memory
+# the second finds there.
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewPage:
+    """Cards of one queue; `waiting` counts all images that could still be shown, these included."""
+
+    cards: list[Card]
+    waiting: int
+    version: str
+    threshold: float
+    round: Round | None
+    explanation: str | None = None
+
+    def image_ids(self) -> set[int]:
+        """The images that lead a card, and those on it with them."""
+        together = (twin.image.id for card in self.cards for twin in card.together)
+        return {card.image.id for card in self.cards} | set(together)
+
+
+def review_cards(
+    project: Project, queue: str, *, threshold: float | None = None, limit: int = 40
+) -> list[Card]:
+    """The cards at the head of `queue`; nothing is recorded.
+
+    Raises `BadInput` for another queue and `LabelerError` where there is no active version.
+    """
+    version = reviewed_version(project, queue)
+    opened = db.versions.rounds.found_open(project.store, version.id)
+    with _one_at_a_time:
+        now = standing(project, version, project.threshold if threshold is None else threshold)
+        return _cards(now, queue, _left(now, queue, opened), opened, limit=limit)
+
+
+def review_page(
+    project: Project,
+    queue: str,
+    *,
+    limit: int,
+    exclude: Some[int] = (),
+    first: int | None = None,
+) -> ReviewPage:
+    """Cards to show next, in the version's open round; `note_shown` records that they were.
+
+    `exclude` are images on the screen already, `first` one that should lead. Raises as
+    `review_cards` does.
+    """
+    version = reviewed_version(project, queue)
+    opened = db.versions.rounds.open_round(project.store, version.id, project.threshold)
+    with _one_at_a_time:
+        now = standing(project, version, project.threshold)
+        left = _left(now, queue, opened)
+        ranked = left.without(now.everything.marked(exclude)) if exclude else left
+        cards = _cards(now, queue, ranked, opened, limit=limit, beside=exclude, first=first)
+    dealt_by = {card.image.id: card.evidence for card in cards if card.evidence}
+    _remembered(project.store, opened.id).update(dealt_by)
+    return ReviewPage(
+        cards=cards,
+        waiting=len(left),
+        version=version.name,
+        threshold=now.threshold,
+        round=opened,
+        explanation=None if cards or exclude else why_none(project, version, queue),
+    )
+
+
+def note_shown(project: Project, queue: str, ids: Some[int]) -> None:
+    """Note images as shown in the version's open round, each in the queue that it belongs to."""
+    version = reviewed_version(project, queue)
+    now = standing(project, version, project.threshold)
+    opened = db.versions.rounds.open_round(project.store, version.id, now.threshold)
+    twins = list(as_twins(now, db.images.lookup.by_ids(project.store, ids), queue))
+    evidence = _remembered(project.store, opened.id) if queue == MISTAKES else {}
+    for its_queue, shown in groupby(sorted(twins, key=_queue_of), key=_queue_of):
+        cards = [(twin.image.id, twin.prediction) for twin in shown]
+        db.versions.rounds.mark_shown(project.store, opened.id, its_queue, cards, evidence)
+
+
+@lru_cache(maxsize=2)
+def _remembered(_store: Store, _round_id: int) -> dict[int, str]:
+    """What dealt each image of a round, until the card is noted as shown.
+
+    Lost with the process, a card counts for no evidence.
+    """
+    return {}
+
+
+def reviewed_version(project: Project, queue: str = REVIEW_QUEUES[0]) -> Version:
+    """The active version; raises as `review_cards` does."""
+    known = (MISTAKES, *REVIEW_QUEUES)
+    if queue not in known:
+        raise BadInput(f"There is no queue {queue!r}; there are {', '.join(known)}.")
+    version = db.versions.registry.active(project.store)
+    if version is None:
+        raise LabelerError("Reviewing needs a trained version; make one with: labeler train")
+    return version
+
+
+def _queue_of(twin: Twin) -> str:
+    return twin.queue
+
+
+def _left(now: Standing, queue: str, opened: Round | None) -> Ranked:
+    """The whole queue without what was handled in the open round."""
+    handled, ranked = _handled(now, opened, queue), _ranked(now, queue)
+    return ranked.without(now.everything.marked(handled)) if handled else ranked
+
+
+def _ranked(now: Standing, queue: str) -> Ranked:
+    if queue == "hand-score":
+        return by_hand(now)
+    return unscored(now, passing=None if queue == MISTAKES else queue == "false-positive")
+
+
+def parts(queue: str) -> tuple[str, ...]:
+    """The queues that the cards of this one belong to by themselves."""
+    return ("false-positive", "false-negative") if queue == MISTAKES else (queue,)
+
+
+def _cards(
+    now: Standing,
+    queue: str,
+    ranked: Ranked,
+    opened: Round | None,
+    *,
+    limit: int,
+    beside: Some[int] = (),
+    first: int | None = None,
+) -> list[Card]:
+    ranked, evidence = dealt(now, ranked, opened, limit) if queue == MISTAKES else (ranked, {})
+    among = _scored_together(now, queue, opened)
+    chosen = choose(now, ranked.led_by(first), limit=limit, beside=beside, among=among)
+    return list(make_cards(now, chosen, queue, evidence))
+
+
+def _scored_together(now: Standing, queue: str, opened: Round | None) -> Mask:
+    """Rows that a card of `queue` may take along: scored ones, or those that wait for a score."""
+    if queue == "hand-score":
+        return ~np.isnan(now.given)
+    gone = now.everything.marked(_handled(now, opened, MISTAKES))
+    return now.everything.fine & np.isnan(now.given) & ~gone
+
+
+def _handled(now: Standing, opened: Round | None, queue: str) -> set[int]:
+    if opened is None:
+        return set()
+    return db.versions.rounds.handled(now.project.store, opened.id, *parts(queue))
+
+
+def why_none(project: Project, version: Version, queue: str) -> str:
+    """Why the version's queue has no card, and the next step where there is one."""
+    without = without_embedding(project)
+    return " ".join(filter(None, (_no_card(project, version, queue), embed_first(without))))
+
+
+def without_embedding(project: Project) -> int:
+    """How many images can't be predicted or shown for review yet."""
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
+    if encoder is None:
+        return db.images.counts.by_state(project.store)["fine"]
+    return db.images.counts.not_embedded(project.store, encoder.id)
+
+
+def embed_first(without: int) -> str | None:
+    """What to do about images without an embedding, a sentence; None where there are none."""
+    if not without:
+        return None
+    have = "1 image has" if without == 1 else f"{without:,} images have"
+    return f"{have} no embedding yet, so none is shown here; make it with: labeler embed"
+
+
+def _no_card(project: Project, version: Version, queue: str) -> str:
+    if queue == "hand-score":
+        return f"No hand score stands out against {version.name}."
+    if not db.images.arrays.prediction_batches(project.store, version.id):
+        return f"{version.name} has predicted nothing yet: embed the images first."
+    if queue == MISTAKES:
+        return "Every image that was predicted is scored or handled in this round."
+    side = "passes" if queue == "false-positive" else "fails"
+    return f"No unscored image {side} by {version.name}'s prediction."

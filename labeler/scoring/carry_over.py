@@ -1,0 +1,67 @@
+"""Hand scores of pictures whose file holds another picture now: offered to the new one.
+
+A picture that was compressed anew, resized or touched up in its place is another image: its pixels
+are others. What was scored stays with the old one, which is missing, until a person says that the
+scores hold for the new one too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import db.images.pixel_hashes
+from db.images.removal import let_go
+from db.records import Image, ImportedFile, Pixels
+from labeler.collection.pixel_identity import likeness
+from labeler.collection.previews import forget_small_copies
+from labeler.core.project import Project
+
+COMMAND = "labeler carry-over"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The scored `old` image of a file that holds the unscored `new` one now.
+
+    `near`: a person would take the one for the other.
+    """
+
+    old: Image
+    new: Image
+    near: bool
+
+
+def offers(project: Project) -> list[Offer]:
+    """Every score that could be carried over, near ones first, by path."""
+    pairs = db.images.pixel_hashes.replaced(project.store)
+    ids = {image.id for pair in pairs for image in (pair.old, pair.new)}
+    shown = db.images.pixel_hashes.of_images(project.store, ids)
+    found = [Offer(pair.old, pair.new, _is_near(pair.old, pair.new, shown)) for pair in pairs]
+    return sorted(found, key=lambda offer: (not offer.near, offer.new.path))
+
+
+def carry_over(project: Project, taken: Sequence[Offer]) -> int:
+    """Have the hand scores of the old images count for the new ones; returns for how many."""
+    pairs = [(offer.old.id, offer.new.id) for offer in taken]
+    carried = db.images.pixel_hashes.carry_over(project.store, pairs)
+    for content in [*carried, *let_go(project.store)]:
+        forget_small_copies(project, content)
+    return len(carried)
+
+
+def _is_near(old: Image, new: Image, shown: dict[int, Pixels]) -> bool:
+    file = ImportedFile(
+        new.path,
+        new.source_id,
+        0,
+        new.size_bytes,
+        content_hash=new.content_hash,
+        fingerprint=new.fingerprint,
+        format=new.format,
+        width=new.width,
+        height=new.height,
+        pixels=shown.get(new.id),
+    )
+    now = likeness(old, shown.get(old.id), file)
+    return now.same or now.turned or now.near

@@ -1,0 +1,305 @@
+"""Scoring by hand: which image comes next, and taking what the person did with it.
+
+Hand scores are 0–10; what a browser sends is checked here before the store sees it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import db.images.counts
+import db.images.lookup
+import db.scores.events
+import db.scores.hand_scores
+import db.scores.queues
+import db.versions.predictions
+import db.versions.registry
+from db.records import QUEUES, Event, Image, Receipt, Version
+from db.scores.event_checks import is_usable_id
+from labeler.core.errors import BadInput
+from labeler.core.project import Project
+from labeler.core.scorers import clean_name
+from labeler.scoring.random_checks import with_checks
+
+OTHERS = "others"
+ORDERS = (
+    ("random", "Random"),
+    ("newest", "Newest first"),
+    ("thin", "Fill the thin brackets"),
+    ("best", "Highest predictions first"),
+    ("revise", "Already scored, newest first"),
+    (OTHERS, "Scored by others, not by you"),
+)
+KINDS = ("score", "confirm", "skip", "undo")
+_NOBODY_ELSE = "Nobody else has scored a picture that you have not: set who is scoring beside it."
+FEWEST_TO_TRAIN = 20  # scored images
+LONGEST_ID = 200
+LARGEST_ID = 2**63  # what a row's id can't reach
+Ask = Callable[..., list[Image]]  # `db.images.lookup.unscored` of one project for one person
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Images to score next; `explanation` says why there are none where that needs saying.
+
+    `draws` are the ids of those that are here because they are next in the random order.
+    """
+
+    images: list[Image]
+    explanation: str | None = None
+    draws: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What stands beside the picture; `distribution[k]` images have a score that rounds to k."""
+
+    scored: int
+    unscored: int
+    distribution: list[int]
+    today: int
+    last_hour: int
+    per_minute: float | None
+
+
+def score_stats(project: Project, now: datetime | None = None) -> Stats:
+    store = project.store
+    # Today began at midnight where the person sits.
+    tempo = db.scores.hand_scores.tempo(store, now or datetime.now().astimezone())
+    counted = db.images.counts.by_hand_score(store)
+    return Stats(
+        scored=counted.scored,
+        unscored=counted.waiting,
+        distribution=counted.distribution,
+        today=tempo.today,
+        last_hour=tempo.last_hour,
+        per_minute=tempo.per_minute,
+    )
+
+
+def next_images(
+    project: Project,
+    order: str,
+    *,
+    limit: int,
+    exclude: Collection[int],
+    scorer: str | None = None,
+) -> Offer:
+    """The next images in `order`: a name in `ORDERS`, or `source-<id>` for one source at random.
+
+    `scorer` is who scores: what they have scored is not unscored to them, also where only another
+    person's scores count. Into an order of unscored images that is not random a random check is
+    mixed as often as the project says. Raises `BadInput` for another order.
+    """
+    store = project.store
+    ask = partial(db.scores.queues.unscored, store, limit=limit, exclude=exclude, scorer=scorer)
+    if order == OTHERS:
+        found = db.scores.queues.scored_by_others(store, scorer, limit=limit, exclude=exclude)
+        return Offer(found, None if found or exclude else _NOBODY_ELSE)
+    if order == "random":
+        found = ask(order="random")
+        return Offer(found, draws=frozenset(image.id for image in found))
+    if order == "revise":
+        found = db.scores.queues.last_scored(store, limit=limit, exclude=exclude)
+        return Offer(found, None if found or exclude else "Nothing is scored yet.")
+    if order in ("thin", "best"):
+        offer = _by_prediction(project, order, ask, limit, exclude)
+    elif order == "newest":
+        offer = Offer(ask(order=order))
+    elif order.startswith("source-") and order[7:].isdecimal() and len(order) < 26:
+        offer = Offer(ask(order="random", source_id=int(order[7:])))
+    else:
+        raise BadInput(f"There is no order {order!r}; there are {', '.join(n for n, _ in ORDERS)}.")
+    mixed = with_checks(project, offer.images, limit, partial(ask, order="random"))
+    return replace(offer, images=mixed.images, draws=mixed.draws)
+
+
+def _by_prediction(
+    project: Project, order: str, ask: Ask, limit: int, exclude: Collection[int]
+) -> Offer:
+    version = db.versions.registry.active(project.store)
+    if version is None:
+        return Offer(
+            [],
+            "This order needs a model that predicts: score some at random, train a first version, "
+            "and come back; or use somebody else's head (on the page Train).",
+        )
+    if order == "best":
+        taken = ask(order="highest", version_id=version.id)
+    else:
+        taken = _thin(project, version, ask, limit, exclude)
+    if not taken and not exclude:
+        return Offer([], f"{version.name} has predicted no unscored image yet: embed them first.")
+    return Offer(taken)
+
+
+def _thin(
+    project: Project, version: Version, ask: Ask, limit: int, exclude: Collection[int]
+) -> list[Image]:
+    """A few at a time from one bracket, so that the thinnest does not have a whole batch."""
+    taken: list[Image] = []
+    for score in thinnest_first(db.scores.hand_scores.distribution(project.store)):
+        taken += ask(
+            order="random-in-band",
+            version_id=version.id,
+            band=band_of(score),
+            limit=max(1, limit // 4),
+            exclude={*exclude, *(image.id for image in taken)},
+        )
+        if len(taken) >= limit:
+            break
+    return taken[:limit]
+
+
+def thinnest_first(distribution: Sequence[int]) -> list[int]:
+    """Scores 0–10, those given least often first; of equally thin ones the outer come first."""
+    return sorted(range(len(distribution)), key=lambda k: (distribution[k], -abs(k - 5), k))
+
+
+def band_of(score: int) -> tuple[float, float]:
+    """Predictions, 0–1, that round to `score`; the ends take in 0 and 1."""
+    return (score - 0.5) / 10 if score > 0 else 0.0, (score + 0.5) / 10 if score < 10 else 1.0
+
+
+def confirmed_score(prediction: float, threshold: float) -> int:
+    """The hand score, 0–10, that "the model is right" stands for.
+
+    The prediction rounded half up, kept on the model's own side of the threshold: to confirm a
+    pass never records a fail. Where no whole score lies on that side, the nearest end is taken.
+    """
+    score = math.floor(prediction * 10 + 0.5)
+    # Tiny slack: 0.7 * 10 is a little more than 7 in floating point.
+    lowest_pass = math.ceil(threshold * 10 - 1e-9)
+    if prediction >= threshold:
+        return min(10, max(score, lowest_pass))
+    return max(0, min(score, lowest_pass - 1))
+
+
+def take_events(
+    project: Project, raw: Sequence[Any], scorer: str | None = None, now: datetime | None = None
+) -> list[Receipt]:
+    """Keep what a browser sent, in order; one receipt each, malformed ones refused with a reason.
+
+    Each is a dict: `event` (its id), `kind` (score, confirm, skip or undo), `image`, as the kind
+    needs `score`, `queue`, `undoes`, and what was on the screen: `prediction`, `version`,
+    `threshold`, `hash` (the picture's content; what came to hold another is refused), and `draw` if
+    the image was drawn at random. `scorer` in it is who scored, else it is the `scorer` given here.
+    `at` (ISO 8601) is believed unless it lies in the future.
+    """
+    now = now or datetime.now(UTC)
+    threshold = project.threshold
+    checked = [_checked(project, item, scorer, now, threshold) for item in raw]
+    events = [item for item in checked if isinstance(item, Event)]
+    kept = iter(db.scores.events.record(project.store, events))
+    return [next(kept) if isinstance(item, Event) else item for item in checked]
+
+
+def _checked(
+    project: Project, raw: Any, scorer: str | None, now: datetime, threshold: float
+) -> Event | Receipt:
+    try:
+        return _event(project, raw, scorer, now, threshold)
+    except (BadInput, KeyError, TypeError, ValueError, OverflowError) as error:
+        event_id = raw.get("event") if isinstance(raw, dict) else None
+        sentence = str(error) if isinstance(error, BadInput) else "The event is malformed."
+        shown = str(event_id)[:LONGEST_ID].encode("utf-8", "replace").decode()
+        return Receipt(shown, accepted=False, repeated=False, problem=sentence)
+
+
+def _event(
+    project: Project, raw: dict[str, Any], scorer: str | None, now: datetime, threshold: float
+) -> Event:
+    kind, queue = raw["kind"], raw.get("queue")
+    if kind not in KINDS or (queue is not None and queue not in QUEUES):
+        raise BadInput(f"There is no event {kind!r} in a queue {queue!r}.")
+    ids = [raw["event"], raw["undoes"]] if kind == "undo" else [raw["event"]]
+    if not all(map(is_usable_id, ids)):
+        raise BadInput("An event needs an id of its own, of 1 to 200 plain characters.")
+    image_id = int(raw["image"])
+    if not 0 < image_id < LARGEST_ID:
+        raise BadInput(f"There is no image {str(image_id)[:20]}.")
+    value = _score(raw["score"]) if kind in ("score", "confirm") else None
+    why = None
+    if value is not None:
+        seen = float(raw.get("threshold") or threshold)
+        why = "confirmation" if kind == "confirm" else _why(project, queue, image_id, value, seen)
+    return Event(
+        event_id=raw["event"],
+        kind="score" if kind == "confirm" else kind,
+        image_id=image_id,
+        value=value,
+        why=why,
+        queue=queue or "score",
+        scorer=_scorer(raw.get("scorer")) or scorer,
+        at=_time(raw.get("at"), now),
+        shown_prediction=_fraction(raw.get("prediction")),
+        shown_version=_text(raw.get("version")),
+        shown_hash=raw.get("hash"),
+        undoes=raw["undoes"] if kind == "undo" else None,
+        draw=kind == "score" and queue in (None, "score") and raw.get("draw") is True,
+    )
+
+
+def _why(
+    project: Project, queue: str | None, image_id: int, value: float, threshold: float
+) -> str | None:
+    """Why a score was given in a review queue; None elsewhere: the store tells first from later."""
+    if queue == "hand-score":
+        image = db.images.lookup.get(project.store, image_id)
+        same = image is not None and image.hand_score == value
+        return "confirmation" if same else "correction-hand-score"
+    if queue in ("false-positive", "false-negative"):
+        # A score in the false-positive queue that still passes agrees with the model, and likewise.
+        wrong = (value / 10 < threshold) == (queue == "false-positive")
+        return f"correction-{queue}" if wrong else "confirmation"
+    return None
+
+
+def _score(raw: Any) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not 0 <= raw <= 10:
+        raise BadInput(f"A score of {str(raw)[:20]!r} is not between 0 and 10.")
+    return float(raw)
+
+
+def _scorer(raw: Any) -> str | None:
+    """The name that came with the event; what is none costs no score."""
+    return clean_name(raw) if isinstance(raw, str) else None
+
+
+def _text(raw: Any) -> str | None:
+    if raw is not None:
+        str.encode(raw)  # raises for what the store can't keep
+    return raw
+
+
+def _fraction(raw: Any) -> float | None:
+    if raw is None:
+        return None
+    value = float(raw)
+    if not 0 <= value <= 1:
+        raise BadInput(f"A prediction of {value} is not between 0 and 1.")
+    return value
+
+
+def _time(raw: Any, now: datetime) -> datetime:
+    at = datetime.fromisoformat(raw) if raw else now
+    return min(now, at.astimezone(UTC))
+
+
+def predictions_of(
+    project: Project, version: Version | None, ids: Sequence[int]
+) -> dict[int, float]:
+    """Prediction, 0–1, by image id, for those that `version` has predicted."""
+    if version is None or not ids:
+        return {}
+    found = db.versions.predictions.predictions(
+        project.store, version.id, np.asarray(ids, dtype=np.int64)
+    )
+    return dict(zip(found.image_ids.tolist(), found.scores.tolist(), strict=True))

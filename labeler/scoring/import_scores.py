@@ -1,0 +1,270 @@
+"""Hand scores from files and folders of many kinds, each stated once.
+
+Stating the same file again adds nothing, also where the person has revised a score since; a changed
+or added line is a new statement. A line without a score leaves its image unscored. What can't be
+taken is named with its reason, and the rest is taken, a few thousand statements at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+import db.images.bulk_lookup
+import db.images.lookup
+import db.scores.events
+import db.scores.hand_scores
+from db.records import Event, HandScore
+from db.scores.seen_scores import FirstSaid
+from labeler.collection.importing import ImportSummary, import_paths
+from labeler.collection.lookup import Lookup
+from labeler.core.errors import BadInput
+from labeler.core.progress import Progress, silent
+from labeler.core.project import Project
+from labeler.core.scorers import account_name, clean_name
+from labeler.scoring.score_files.formats import Kind, kind_of
+from labeler.scoring.score_files.match_images import Meant
+from labeler.scoring.score_files.statements import (
+    BROKEN,
+    NOT_IMPORTED,
+    REFUSED,
+    TWO_SCORES,
+    NotTaken,
+    Reading,
+    Refused,
+    Statement,
+)
+from labeler.scoring.score_files.summary import EXAMPLES, Example, LabelSummary
+
+BATCH = 2000
+AS_TOLD = Reading()
+
+
+def label_from(
+    project: Project,
+    path: Path,
+    reading: Reading = AS_TOLD,
+    *,
+    dry_run: bool = False,
+    add_images: bool = False,
+    keep_all: bool = False,
+    progress: Progress = silent,
+) -> LabelSummary:
+    """Take the hand scores that the file or folder at `path` states.
+
+    A `dry_run` changes nothing and tells what would become of each. `add_images` imports the files
+    that are named, there, and not in the project yet. Raises `BadInput` if `path` as a whole can't
+    be read as what it is said to be.
+    """
+    if not os.path.exists(path):  # noqa: PTH110 - also answers for names too long for the system
+        raise BadInput(f"{path} does not exist; check the path.")
+    low, high = reading.bounds
+    if not low < high:
+        raise BadInput(f"A scale from {low:g} to {high:g} is none; give the lower end first.")
+    kind = kind_of(path, reading)
+    if add_images and not dry_run:
+        imported = _add_images(project, kind, path, reading, progress)
+    else:
+        imported = None
+    with FirstSaid() as said:
+        taking = _Taking(project, kind, path, reading, said)
+        taking.summary.keeps_all = keep_all
+        taking.summary.imported = imported
+        taking.is_dry, taking.adds_images = dry_run, add_images
+        for done, batch in enumerate(taking.batches()):
+            progress(done * BATCH, 0, "reading scores")
+            taking.take(batch)
+    return taking.summary
+
+
+def _add_images(
+    project: Project, kind: Kind, path: Path, reading: Reading, progress: Progress
+) -> ImportSummary | None:
+    """Import what the statements name and the project lacks, from one source called as `path`."""
+    wanted: dict[str, None] = {}
+    with FirstSaid() as said:
+        taking = _Taking(project, kind, path, reading, said)
+        for batch in taking.batches():
+            statements = [each for each in batch if isinstance(each, Statement)]
+            meant = Meant(project.store, taking.folder, statements, taking.lookup)
+            for statement in statements:
+                try:
+                    meant.image(statement)
+                except NotTaken as error:
+                    if error.reason == NOT_IMPORTED and (file := meant.file(statement)):
+                        wanted[file] = None
+    if not wanted:
+        return None
+    return import_paths(project, list(wanted), source=path.resolve().stem, progress=progress)
+
+
+class _Taking:
+    """One file on its way into the store, a batch after the other."""
+
+    def __init__(
+        self, project: Project, kind: Kind, path: Path, reading: Reading, said: FirstSaid
+    ) -> None:
+        self.lookup = Lookup(lambda: db.images.bulk_lookup.ids_of_pictures(project.store))
+        self.project, self.kind, self.path, self.reading = project, kind, path, reading
+        self.summary = LabelSummary(kind.name)
+        self.folder = (reading.folder or (path if path.is_dir() else path.parent)).absolute()
+        self.is_dry = self.adds_images = False
+        self._said = said
+        self._default = clean_name(reading.scorer) or account_name()
+        identity = reading.identity or path.resolve()
+        self._name = hashlib.sha256(os.fsencode(identity)).hexdigest()[:16]
+        self._now = datetime.now(UTC)
+
+    def batches(self) -> Iterator[list[Statement | Refused]]:
+        stated = self.kind.read(self.path, self.reading, self.summary.told)
+        while batch := list(islice(stated, BATCH)):
+            yield batch
+
+    def take(self, batch: Sequence[Statement | Refused]) -> None:
+        statements = [each for each in batch if isinstance(each, Statement)]
+        meant = Meant(self.project.store, self.folder, statements, self.lookup)
+        understood: list[tuple[Statement, int]] = []
+        for each in batch:
+            try:
+                if isinstance(each, Refused):
+                    self.summary.refuse(each)
+                elif (image_id := self._image(meant, each)) is not None:
+                    understood.append((each, image_id))
+            except NotTaken as error:
+                self.summary.refuse(error.at(each.place))
+        self.summary.by_name += meant.by_name
+        self._group(understood)
+        self._score([(each, image_id) for each, image_id in understood if each.score is not None])
+
+    def _image(self, meant: Meant, statement: Statement) -> int | None:
+        """The image's id; `None` where nothing is left to do for it."""
+        try:
+            image_id = meant.image(statement)
+        except NotTaken as error:
+            if not self.adds_images or not self.is_dry or error.reason != NOT_IMPORTED:
+                raise
+            self._count_new(str(meant.file(statement)), statement)
+            return None
+        if statement.score is None:
+            self.summary.blank += 1
+        elif statement.event is None and not self._agree(image_id, statement):
+            return None  # said again
+        return image_id
+
+    def _count_new(self, file: str, statement: Statement) -> None:
+        self.summary.to_import += self._said.say(file, "", -1.0, "") is None
+        if statement.score is None:
+            self.summary.blank += 1
+        elif self._agree(file, statement):
+            self._count(statement, None)
+
+    def _agree(self, image: int | str, statement: Statement) -> bool:
+        """Whether this is said for the first time; raises where it was said otherwise."""
+        assert statement.score is not None
+        place = Refused(statement.place, "", "").where
+        who = "=" + (self._scorer(statement) or "")
+        earlier = self._said.say(image, who, statement.score, place)
+        if earlier is not None and earlier[0] != statement.score:
+            raise NotTaken(
+                TWO_SCORES,
+                f"this image, or an exact copy of it, has the score {earlier[0]:g} in "
+                f"{earlier[1]}; keep one of them.",
+            )
+        return earlier is None
+
+    def _group(self, understood: Sequence[tuple[Statement, int]]) -> None:
+        groups = {image_id: each.group for each, image_id in understood if each.group}
+        if groups and not self.is_dry:
+            db.images.lookup.set_groups(self.project.store, groups)
+
+    def _score(self, understood: Sequence[tuple[Statement, int]]) -> None:
+        ids = {image_id for _, image_id in understood}
+        counts = db.scores.hand_scores.effective_of(self.project.store, ids)
+        unreadable = db.images.lookup.reasons_unreadable(self.project.store, ids)
+        histories: dict[int, list[HandScore]] = defaultdict(list)
+        for row in db.scores.hand_scores.histories(self.project.store, ids):
+            histories[row.image_id].append(row)
+        events: list[tuple[Statement, Event]] = []
+        numbers: Counter[int] = Counter()
+        for statement, image_id in understood:
+            if image_id in unreadable and statement.event is None:
+                problem = f"{statement.images[0]} can't be scored: {unreadable[image_id]}"
+                self.summary.refuse(Refused(statement.place, BROKEN, problem))
+                continue
+            history, effective = histories[image_id], counts.get(image_id)
+            if self._is_known(statement, history, effective):
+                self.summary.unchanged += 1
+                continue
+            number = numbers[image_id] + sum(self._is_own(row) for row in history)
+            events.append((statement, self._event(statement, image_id, number)))
+            numbers[image_id] += 1
+            self._count(statement, effective)
+        if not self.is_dry:
+            self._record(events)
+
+    def _is_known(
+        self, statement: Statement, history: list[HandScore], effective: float | None
+    ) -> bool:
+        """Whether the project has this, or had it of this file and somebody revised it since."""
+        if statement.event is not None:
+            return any(row.event_id == statement.event.event_id for row in history)
+        scorer, told = self._scorer(statement), self._is_told(statement)
+        standing = [row.value for row in history if row.scorer == scorer and row.undone_at is None]
+        # Somebody who isn't named says nothing new where that score counts already.
+        if standing[-1:] == [statement.score] or (not told and effective == statement.score):
+            return True
+        said = [
+            row.value for row in history if self._is_own(row) and (row.scorer == scorer or not told)
+        ]
+        return said[-1:] == [statement.score]
+
+    def _is_own(self, row: HandScore) -> bool:
+        """Whether the row came of this very file."""
+        # Not by its image's id: that was another one's, if two were merged.
+        return row.event_id.startswith(f"csv-{self._name}-")
+
+    def _event(self, statement: Statement, image_id: int, number: int) -> Event:
+        recorded = statement.event
+        return Event(
+            recorded.event_id if recorded else f"csv-{self._name}-{image_id}-{number}",
+            "score",
+            image_id,
+            min(statement.at or self._now, self._now),
+            value=statement.score,
+            why=recorded.why if recorded else "import",
+            scorer=self._scorer(statement),
+            queue=recorded.queue if recorded else None,
+            shown_prediction=recorded.shown_prediction if recorded else None,
+            undone_at=recorded.undone_at if recorded else None,
+        )
+
+    def _record(self, events: list[tuple[Statement, Event]]) -> None:
+        receipts = db.scores.events.record(self.project.store, [event for _, event in events])
+        for (statement, _), receipt in zip(events, receipts, strict=True):
+            if not receipt.accepted or receipt.repeated:
+                self.summary.taken -= 1
+                problem = receipt.problem or "the store had this event already."
+                self.summary.refuse(Refused(statement.place, REFUSED, problem))
+
+    def _count(self, statement: Statement, before: float | None) -> None:
+        scorer = self._scorer(statement)
+        self.summary.taken += 1
+        self.summary.scorers[scorer or ""] += 1
+        if len(self.summary.examples) < EXAMPLES and statement.score is not None:
+            place = Refused(statement.place, "", "").where
+            self.summary.examples.append(
+                Example(place, statement.images[0], statement.score, before, scorer)
+            )
+
+    def _is_told(self, statement: Statement) -> bool:
+        return self.reading.scorer is not None or statement.scorer is not None
+
+    def _scorer(self, statement: Statement) -> str | None:
+        if self.reading.scorer is not None or statement.scorer is None:
+            return self._default
+        return clean_name(statement.scorer)

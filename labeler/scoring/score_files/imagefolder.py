@@ -1,0 +1,73 @@
+"""Scores in Hugging Face imagefolders: metadata beside the images, in each split or at the top."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from labeler.core.files.typed_paths import path_seen_from
+from labeler.scoring.score_files.statements import (
+    NO_FILE,
+    Place,
+    Reading,
+    Refused,
+    Statement,
+    Statements,
+    Told,
+)
+from labeler.scoring.score_files.tables import read_table
+
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+FILE_NAME = "file_name"
+_DEEPEST = 3  # folders below the one that is named: data/train/…
+
+
+def metadata_files(folder: Path) -> Iterator[Path]:
+    """The metadata files of an imagefolder; below a folder that has one none is looked for."""
+    waiting = [(folder, 0)]
+    while waiting:
+        here, depth = waiting.pop()
+        try:
+            names = {entry.name: entry.is_dir(follow_symlinks=False) for entry in os.scandir(here)}
+        except OSError:
+            continue
+        # No pipes, which may be waited for for ever.
+        if found := [name for name in METADATA if name in names and (here / name).is_file()]:
+            yield here / found[0]
+        elif depth < _DEEPEST:
+            inside = sorted(name for name, is_folder in names.items() if is_folder)
+            waiting += [(here / name, depth + 1) for name in reversed(inside)]
+
+
+def read_image_folder(folder: Path, reading: Reading, told: Told) -> Statements:
+    """The statements in all metadata of the folder; places name the file where there are several.
+
+    `file_name` is relative to the metadata unless another column is named. Raises `BadInput`.
+    """
+    # One name for it, however it was given: names in the metadata are held against this one.
+    folder = Path(os.path.realpath(folder))
+    files = list(metadata_files(folder))
+    own = replace(reading, path_column=reading.path_column or FILE_NAME)
+    for file in files:
+        shown = file.relative_to(folder)
+        for each in read_table(file, own, told):
+            own_place = each.place if len(files) == 1 else f"{shown}, line {each.place}"
+            yield _placed(each, own_place, file.parent, folder)
+
+
+def _placed(
+    each: Statement | Refused, place: Place, folder: Path, root: Path
+) -> Statement | Refused:
+    """With this place, and its paths seen from the folder of the metadata; refused if one of them
+    leads out of the `root`.
+    """
+    if isinstance(each, Refused):
+        return replace(each, place=place)
+    images = tuple(dict.fromkeys(path_seen_from(folder, name) for name in each.images))
+    for name in images:
+        if not Path(os.path.normpath(folder / name)).is_relative_to(root):
+            problem = f"{name} leads out of {root}; an imagefolder's images lie within it."
+            return Refused(place, NO_FILE, problem)
+    return replace(each, place=place, images=tuple(str(folder / name) for name in images))

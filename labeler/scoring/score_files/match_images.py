@@ -1,0 +1,168 @@
+"""Which images the statements of a file mean: by path, else by a unique file name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import db.images.bulk_lookup
+from db.store.store import Store
+from labeler.collection.lookup import Lookup, folded, on_disk
+from labeler.core.archives.archives import lies_there, through
+from labeler.core.files.typed_paths import path_within
+from labeler.scoring.score_files.statements import (
+    NO_FILE,
+    NOT_IMPORTED,
+    NOT_UNIQUE,
+    NotTaken,
+    Statement,
+    cut_name,
+    uploaded_name,
+)
+
+_SHOWN = 1000  # characters of a path
+
+
+class Meant:
+    """What the images of one batch of statements are; `folder` is what relative paths begin at."""
+
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        statements: Sequence[Statement],
+        lookup: Lookup | None = None,
+    ) -> None:
+        self._folder = folder
+        self._lookup = lookup or Lookup(lambda: db.images.bulk_lookup.ids_of_pictures(store))
+        self._real_folders: dict[str, str] = {}
+        plain = {each: _absolute(folder, each.images) for each in _distinct(statements)}
+        self._ids = db.images.bulk_lookup.ids_of_paths(
+            store, {path for each in plain.values() for path in each}
+        )
+        unknown = [each for each, found in plain.items() if self._first(found) is None]
+        # Asked of the disk only where it may matter: it takes a look at every folder on the way.
+        real = {self._real(path) for each in unknown for path in plain[each]}
+        self._ids |= db.images.bulk_lookup.ids_of_paths(store, real)
+        hashes = {each.content_hash for each in unknown if each.content_hash}
+        self._by_hash = db.images.bulk_lookup.ids_of_hashes(store, hashes)
+        names = {
+            each.file_name for each in unknown if each.file_name and self._by_path(each) is None
+        }
+        self._by_name = db.images.bulk_lookup.ids_of_names(store, names)
+        uploaded = {
+            uploaded_name(each.file_name)
+            for each in unknown
+            if each.is_uploaded and each.file_name in names - self._by_name.keys()
+        }
+        self._uploaded = db.images.bulk_lookup.ids_of_names(store, uploaded, uploaded_name)
+        self._cut = _ids_of_cut_names(store, uploaded - self._uploaded.keys())
+        self.by_name = 0  # how many statements found their image by its file's name alone
+
+    def image(self, statement: Statement) -> int:
+        """The image's id; raises `NotTaken` where none is meant that the project has."""
+        found = self._by_path(statement)
+        if found is not None:
+            return found
+        if statement.content_hash in self._by_hash:
+            return self._by_hash[statement.content_hash]
+        for given in statement.images:
+            found = self._lookup.find(given, _absolute(self._folder, (given, folded(given))))
+            if found is not None:
+                return found
+        named = self._called(statement)
+        if len(named) == 1:
+            self.by_name += 1
+            return next(iter(named))
+        if named:
+            raise NotTaken(
+                NOT_UNIQUE,
+                f"{len(named)} images in this project are called {statement.file_name}; give "
+                "their paths.",
+            )
+        raise self._problem(statement)
+
+    def file(self, statement: Statement) -> str | None:
+        """The file that is meant if it is there, or the archive that it is in."""
+        for path in self._candidates(statement):
+            inside = through(path)
+            if inside and lies_there(path):
+                return inside[0]
+            if os.path.exists(path):  # noqa: PTH110 - also answers for names too long
+                return path
+        for given in statement.images:
+            if spelled := on_disk(self._folder, given):
+                return self._real(os.path.abspath(spelled))  # noqa: PTH100
+        return None
+
+    def _problem(self, statement: Statement) -> NotTaken:
+        given = statement.images[0]
+        shown = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}…"
+        if statement.doubt is not None:
+            return NotTaken(NO_FILE, statement.doubt)
+        if (there := self.file(statement)) is not None:
+            return NotTaken(NOT_IMPORTED, f"{there} is not in this project; import it first.")
+        return NotTaken(
+            NO_FILE, f"{shown} does not exist; paths are absolute or relative to the file."
+        )
+
+    def _called(self, statement: Statement) -> set[int]:
+        """The images whose files are called as the statement's is, or were before an upload."""
+        name = statement.file_name or ""
+        if name not in self._by_name and statement.is_uploaded:
+            spelled = uploaded_name(name)
+            return self._uploaded.get(spelled) or self._cut.get(spelled, set())
+        return self._by_name.get(name, set())
+
+    def _by_path(self, statement: Statement) -> int | None:
+        plain = _absolute(self._folder, statement.images)
+        found = self._first(plain)
+        return found if found is not None else self._first([self._real(path) for path in plain])
+
+    def _first(self, candidates: Sequence[str]) -> int | None:
+        return next((self._ids[path] for path in candidates if path in self._ids), None)
+
+    def _real(self, path: str) -> str:
+        folder, name = os.path.split(path)
+        if folder not in self._real_folders:
+            self._real_folders[folder] = os.path.realpath(folder)
+        whole = os.path.join(self._real_folders[folder], name)  # noqa: PTH118
+        return os.path.realpath(whole) if os.path.islink(whole) else whole  # noqa: PTH114
+
+    def _candidates(self, statement: Statement) -> list[str]:
+        return [self._real(path) for path in _absolute(self._folder, statement.images)]
+
+
+def _ids_of_cut_names(store: Store, names: Collection[str]) -> dict[str, set[int]]:
+    """The images whose names a server may have cut to these `names`."""
+    wanted = {cut: name for name in names if (cut := cut_name(name))}
+    lengths = {len(beginning) for beginning, _ in wanted}
+
+    def spelled(name: str) -> str:
+        stem, suffix = os.path.splitext(uploaded_name(name))  # noqa: PTH122
+        begins = ((stem[:length], suffix) for length in lengths if len(stem) > length)
+        return next((wanted[cut] for cut in begins if cut in wanted), "")
+
+    return db.images.bulk_lookup.ids_of_names(store, wanted.values(), spelled)
+
+
+def _distinct(statements: Sequence[Statement]) -> Sequence[Statement]:
+    return list(dict.fromkeys(statements))
+
+
+def _absolute(folder: Path, named: Sequence[str]) -> list[str]:
+    """The absolute paths that these names, seen from `folder`, may be kept under."""
+    names = dict.fromkeys(way for name in named for way in (name, path_within(name)))
+    usable = [name for name in names if name and "\0" not in name and _is_text(name)]
+    # Path.resolve() would follow links.
+    return [os.path.abspath(folder / name) for name in usable]  # noqa: PTH100
+
+
+def _is_text(name: str) -> bool:
+    """Names that no store can hold are nobody's."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,210 @@
+"""Looking around a collection: everything by score, images like this one, one image's story.
+
+Reads only; nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import db.images.embeddings
+import db.images.lookup
+import db.images.sources
+import db.importing.files
+import db.scores.hand_scores
+import db.versions.predictions
+import db.versions.registry
+from db.records import HandScore, Image, Location, Version
+from db.store.store import Store
+from labeler.core.errors import BadInput, LabelerError
+from labeler.core.project import Project
+from labeler.embedding.nearest import nearest
+from labeler.embedding.quantized_index import Ids, sketch_files
+from labeler.versions import prediction_bands
+from labeler.versions.prediction_bands import Values
+from labeler.versions.predictions import by_score
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """What to show, both ends included.
+
+    With a version, `low` and `high` are 0–1 and of its predictions as they are printed: images
+    that it never predicted are not in any band. Without one they are hand scores, 0–10, and
+    `scored=False` gives the unscored images whatever the band.
+    """
+
+    version: str | None = None
+    low: float = 0.0
+    high: float = 1.0
+    source: str | None = None
+    scored: bool | None = None  # None: both, where there are predictions to go by
+    descending: bool = True
+    top: int | None = None  # only the first so many
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    image: Image
+    prediction: float | None  # 0–1
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """One page of what a `Band` takes, and how many it takes in all."""
+
+    shown: list[Shown]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    image: Image
+    similarity: float  # cosine of the embeddings, -1 to 1; higher = more alike
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPrediction:
+    version: str
+    prediction: float  # 0–1
+    active: bool
+    trained_on: bool  # the image's hand score was among what the version learnt from
+    out_of_fold: float | None  # what the version said of it without having seen it
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    image: Image
+    locations: list[Location]
+    history: list[HandScore]  # oldest first, undone ones included
+    predictions: list[VersionPrediction]  # oldest version first
+    nearest_scored: list[Similar]
+
+
+def browse(project: Project, band: Band, *, page: int = 1, per_page: int = 60) -> Shelf:
+    """Page `page` (from 1) of what `band` takes.
+
+    Raises `BadInput` for an unknown version or source.
+    """
+    ids, predictions = _taken(project.store, band)
+    if band.descending:
+        ids, predictions = ids[::-1], None if predictions is None else predictions[::-1]
+    ids = ids[: band.top]
+    part = slice((page - 1) * per_page, page * per_page)
+    wanted, by = ids[part].tolist(), {}
+    if predictions is not None:
+        by = dict(zip(wanted, predictions[: len(ids)][part].tolist(), strict=True))
+    images = db.images.lookup.by_ids(project.store, wanted)
+    return Shelf([Shown(image, by.get(image.id)) for image in images], len(ids))
+
+
+def similar(
+    project: Project, image_id: int, *, limit: int = 24, among: Sequence[int] | Ids | None = None
+) -> list[Similar]:
+    """The images whose embeddings point most nearly the same way, closest first, itself left out.
+
+    `among` narrows the search to those image ids. Empty when the image has no embedding yet.
+    """
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
+    if encoder is None:
+        return []
+    _, own = db.images.embeddings.get(project.store, encoder.id, [image_id])
+    if not len(own):
+        return []
+    with _writable(project):
+        ids, cosines = nearest(project, encoder, own[0], limit + 1, among)
+    kept = [(i, c) for i, c in zip(ids, cosines, strict=True) if i != image_id][:limit]
+    images = {
+        image.id: image for image in db.images.lookup.by_ids(project.store, [i for i, _ in kept])
+    }
+    return [Similar(images[i], c) for i, c in kept if i in images]
+
+
+def make_ready(project: Project) -> None:
+    """Read what `browse` and `similar` need: first answers come as quickly as the others then."""
+    version = db.versions.registry.active(project.store)
+    if version is not None:
+        by_score(project.store, version.id)
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
+    if encoder is not None:
+        with _writable(project):
+            sketch_files(project, encoder).now()
+
+
+def story(project: Project, image_id: int, *, neighbours: int = 8) -> Story:
+    """Everything known of one image. Raises `BadInput` if there is no such image."""
+    image = db.images.lookup.get(project.store, image_id)
+    if image is None:
+        raise BadInput(f"There is no image {image_id}; it may be of another project.")
+    scored_ids, _ = db.scores.hand_scores.effective(project.store)
+    return Story(
+        image=image,
+        locations=db.importing.files.locations(project.store, image_id),
+        history=db.scores.hand_scores.history(project.store, image_id),
+        predictions=_predictions(project.store, image_id),
+        nearest_scored=similar(project, image_id, limit=neighbours, among=scored_ids),
+    )
+
+
+def _taken(store: Store, band: Band) -> tuple[Ids, Values | None]:
+    """All images that `band` takes, in rising order, and their predictions if it is by those."""
+    version_id, source_id = _version_id(store, band.version), _source_id(store, band.source)
+    if version_id is not None:
+        return prediction_bands.by_prediction(
+            store, version_id, band.low, band.high, source_id=source_id, scored=band.scored
+        )
+    if band.scored is False:
+        return prediction_bands.without_hand_score(store, source_id=source_id), None
+    return prediction_bands.by_hand_score(store, band.low, band.high, source_id=source_id)[0], None
+
+
+def _version_id(store: Store, name: str | None) -> int | None:
+    if name is None:
+        return None
+    version = db.versions.registry.by_name(store, name)
+    if version is None:
+        raise BadInput(f"There is no version {name}; see them with: labeler versions")
+    return version.id
+
+
+def _source_id(store: Store, name: str | None) -> int | None:
+    if name is None:
+        return None
+    for source in db.images.sources.sources(store):
+        if source.name == name:
+            return source.id
+    raise BadInput(f"There is no source {name}; see them with: labeler status")
+
+
+@contextmanager
+def _writable(project: Project) -> Iterator[None]:
+    """Say in a sentence that sketches can't be kept."""
+    try:
+        yield
+    except OSError as error:
+        raise LabelerError(
+            f"Can't keep {project.sketches}: {error.strerror}; make room, or let it be written."
+        ) from error
+
+
+def _predictions(store: Store, image_id: int) -> list[VersionPrediction]:
+    told = (
+        _prediction(store, version, image_id) for version in db.versions.registry.history(store)
+    )
+    return [each for each in told if each is not None]
+
+
+def _prediction(store: Store, version: Version, image_id: int) -> VersionPrediction | None:
+    predictions = db.versions.predictions.predictions(store, version.id, [image_id])
+    if not len(predictions.scores):
+        return None
+    unseen = db.versions.predictions.out_of_fold(store, version.id, [image_id])
+    return VersionPrediction(
+        version=version.name,
+        prediction=float(predictions.scores[0]),
+        active=version.active,
+        trained_on=bool(len(unseen)),
+        out_of_fold=float(unseen.scores[0]) if len(unseen) else None,
+    )

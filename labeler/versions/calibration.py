@@ -1,0 +1,92 @@
+"""What a version has proved on hand scores: how far its predictions are off, and whom to believe.
+
+Judged are predictions made without having seen the score: those out of fold, and of a version made
+elsewhere, which has seen none, all.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+import db.scores.hand_scores
+import db.versions.predictions
+from db.images.arrays import ByRisingId
+from db.records import Predictions
+from db.store.store import Store
+from labeler.collection.arrays import Collection, Floats, Ids, Standing
+from model.estimators.ordinal import LEVELS
+from model.review import suspicion
+
+
+def passing_chance(
+    store: Store,
+    version_id: int,
+    predictions: Floats,
+    exceed: Floats,
+    threshold: float,
+    *,
+    its_spread: float | None = None,
+) -> Floats:
+    """Chance (n,) that each truly passes, as head and second opinion have proved out of fold.
+
+    `its_spread` is how far the predictions of a version made elsewhere are off.
+    """
+    spread, weighing = _proved(store, version_id, threshold)
+    spread = spread if its_spread is None else its_spread
+    return suspicion.chance_of_passing(predictions, exceed, threshold, spread, weighing)
+
+
+def foreign_spread(now: Standing) -> float | None:
+    """How far the predictions of a version made elsewhere are off, by all hand scores; None for
+    one that was trained here.
+    """
+    if not now.version.is_foreign:
+        return None
+    known = int((~np.isnan(now.given) & ~np.isnan(now.everything.predictions)).sum())
+    return _spread_on(now.project.store, now.everything, known.bit_length())
+
+
+@lru_cache(maxsize=1)
+def out_of_fold(store: Store, version_id: int, everything: Collection) -> Floats:
+    """Out-of-fold predictions (n,), NaN where there are none."""
+    made = _unseen(store, version_id)
+    return everything.spread(made.image_ids, made.scores)
+
+
+def opinions(store: Store, version_id: int, ids: Ids) -> Floats:
+    """Out-of-fold second opinions (n, 10) of `ids` (n,), rows of NaN where there are none."""
+    made, found = _unseen(store, version_id), np.full((len(ids), LEVELS), np.nan)
+    if made.exceed is not None:
+        rows, known = ByRisingId(made.image_ids).places(ids)
+        found[known] = made.exceed[rows]
+    return found
+
+
+@lru_cache(maxsize=2)
+def _unseen(store: Store, version_id: int) -> Predictions:
+    """What the version predicted for images held out of its training; it never changes."""
+    return db.versions.predictions.out_of_fold(store, version_id)
+
+
+@lru_cache(maxsize=1)  # more would keep whole collections in memory that are no more
+def _spread_on(store: Store, everything: Collection, _doublings: int) -> float:
+    """Measured anew when there are twice as many hand scores: each time a million images are put
+    in order again.
+    """
+    given = everything.spread(*db.scores.hand_scores.effective(store)) / 10
+    known = ~np.isnan(given) & ~np.isnan(everything.predictions)
+    return suspicion.residual_spread(everything.predictions[known], given[known])
+
+
+@lru_cache(maxsize=8)
+def _proved(store: Store, version_id: int, threshold: float) -> tuple[float, suspicion.Weighing]:
+    """The out-of-fold residuals' spread, and how much head and second opinion count."""
+    made = _unseen(store, version_id)
+    ids, values = db.versions.predictions.trained_on(store, version_id)
+    _, rows, where = np.intersect1d(made.image_ids, ids, assume_unique=True, return_indices=True)
+    predicted, scores = made.scores[rows].astype(np.float64), values[where] / 10
+    exceed = np.full((len(rows), 10), np.nan) if made.exceed is None else made.exceed[rows]
+    spread = suspicion.residual_spread(predicted, scores)
+    return spread, suspicion.weigh(predicted, exceed.astype(np.float64), scores, threshold, spread)

@@ -1,0 +1,203 @@
+"""A version beside its parent: what can be said to have changed, and which images moved most.
+
+Both are judged by their out-of-fold predictions (each image predicted by a head that had not seen
+it), on the images that both have one for, against the hand scores of today; a version made
+elsewhere has seen none of the scores, so all its predictions will do. Differences are paired and
+resampled by group, so that near-duplicates don't count as evidence twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+import db.images.lookup
+import db.scores.hand_scores
+import db.versions.predictions
+from db.records import Image, Version
+from labeler.core.project import Project
+from labeler.versions import predictions
+from model.evaluation import metrics
+
+Floats = NDArray[np.float64]
+FEWEST_SHARED = 10  # images both were judged on, below which nothing is said
+HIGHER_IS_BETTER = {
+    "mae": False,
+    "rank_correlation": True,
+    "precision": True,
+    "recall": True,
+    "false_positives": False,
+    "average_precision": True,
+}
+CUTS = np.arange(1, 100) / 100  # thresholds of a curve
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How one measure of `model.evaluation.metrics` changed from parent to version on the shared
+    images.
+
+    `low` and `high` bound the difference (new - old) with 95 % confidence; `verdict` is None where
+    that interval holds 0, or there is none: nothing can be said.
+    """
+
+    measure: str
+    old: float
+    new: float
+    low: float | None
+    high: float | None
+    verdict: Literal["better", "worse"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    shared: int  # images that both were judged on
+    changes: list[Change]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """Hand scores (n,) and what two versions predicted, (n,) each, 0–1; `groups` (n,) int64."""
+
+    truth: Floats
+    new: Floats
+    old: Floats
+    groups: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Precision and recall of one version at each threshold; (n,) each, NaN where undefined."""
+
+    version: str
+    thresholds: Floats
+    precision: Floats
+    recall: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    image: Image
+    before: float  # 0–1
+    after: float
+
+
+def compare(project: Project, version: Version, parent: Version) -> Comparison:
+    """What changed from `parent` to `version`, both judged at the version's threshold."""
+    judged = judged_by_both(project, version, parent)
+    if len(judged.truth) < FEWEST_SHARED:
+        return Comparison(len(judged.truth), [])
+    return Comparison(len(judged.truth), kept_differences(judged, version.threshold))
+
+
+def judged_by_both(project: Project, version: Version, parent: Version) -> Judged:
+    """The images with a hand score that both have predicted without having seen it."""
+    new, old = (_unseen(project, each) for each in (version, parent))
+    ids, values = db.scores.hand_scores.effective(project.store)
+    shared = np.array([i in new and i in old for i in ids.tolist()], dtype=bool)
+    listed = ids[shared].tolist()
+    return Judged(
+        truth=values[shared] / 10,
+        new=np.array([new[i] for i in listed], dtype=np.float64),
+        old=np.array([old[i] for i in listed], dtype=np.float64),
+        groups=group_numbers(project, ids[shared]),
+    )
+
+
+def group_numbers(project: Project, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number (n,) per image of `ids` (n,) that is the same for images of the same group."""
+    group_of = db.images.lookup.groups(project.store)
+    # An image without a group goes by its own number, a group by one below zero.
+    number_of = {name: -k for k, name in enumerate(sorted(set(group_of.values())), start=1)}
+    numbers = [number_of[group_of[i]] if i in group_of else i for i in ids.tolist()]
+    return np.unique(np.array(numbers, dtype=np.int64), return_inverse=True)[1].astype(np.int64)
+
+
+def kept_differences(
+    judged: Judged, threshold: float, only: Collection[str] = tuple(HIGHER_IS_BETTER)
+) -> list[Change]:
+    """`differences`, kept: resampling takes its time, and pages ask again and again."""
+    arrays = (judged.truth, judged.new, judged.old, judged.groups)
+    return list(_differences(tuple(each.tobytes() for each in arrays), threshold, tuple(only)))
+
+
+@lru_cache(maxsize=256)
+def _differences(
+    arrays: tuple[bytes, ...], threshold: float, only: tuple[str, ...]
+) -> tuple[Change, ...]:
+    truth, new, old = (np.frombuffer(each, np.float64) for each in arrays[:3])
+    groups = np.frombuffer(arrays[3], np.int64)
+    return tuple(differences(truth, new, old, threshold=threshold, groups=groups, only=only))
+
+
+def differences(
+    truth: Floats,
+    new: Floats,
+    old: Floats,
+    *,
+    threshold: float,
+    groups: NDArray[np.int64] | None = None,
+    only: Collection[str] = tuple(HIGHER_IS_BETTER),
+) -> list[Change]:
+    """The change of every measure in `only` that both predictions have; all arrays (n,), 0–1."""
+    after, before = (metrics.values(said, truth, threshold, only) for said in (new, old))
+    paired = metrics.difference(new, old, truth, threshold, groups, only=only)
+    changes = []
+    for name in paired:
+        higher_is_better = HIGHER_IS_BETTER[name]
+        old_value, new_value = before[name], after[name]
+        if old_value is not None and new_value is not None:
+            low, high = paired[name]["low"], paired[name]["high"]
+            verdict = _verdict(low, high, higher_is_better)
+            changes.append(Change(name, old_value, new_value, low, high, verdict))
+    return changes
+
+
+def curve(project: Project, version: Version) -> Curve | None:
+    """Precision and recall when images pass from 1, 2, … 99 % on; None without out-of-fold
+    predictions.
+
+    What should pass is what the hand scores that the version was trained on say at its threshold;
+    all there are, if it was trained on none.
+    """
+    unseen = _unseen(project, version)
+    ids, values = db.versions.predictions.trained_on(project.store, version.id)
+    if version.is_foreign:
+        ids, values = db.scores.hand_scores.effective(project.store)
+    judged = np.array([k for k, i in enumerate(ids.tolist()) if i in unseen], dtype=int)
+    if not len(judged):
+        return None
+    said = np.array([unseen[i] for i in ids[judged].tolist()])
+    precision, recall = metrics.precision_recall(said, values[judged] / 10, version.threshold, CUTS)
+    return Curve(version.name, CUTS, precision, recall)
+
+
+def moved_most(project: Project, version: Version, parent: Version, limit: int) -> list[Moved]:
+    """The images whose prediction changed most from `parent` to `version`, most first."""
+    found = predictions.moved_most(project.store, version.id, parent.id, limit)
+    images = {
+        each.id: each for each in db.images.lookup.by_ids(project.store, [i for i, *_ in found])
+    }
+    return [Moved(images[i], before, after) for i, before, after in found if i in images]
+
+
+def _verdict(
+    low: float | None, high: float | None, higher_is_better: bool
+) -> Literal["better", "worse"] | None:
+    if low is None or high is None or low <= 0 <= high:
+        return None
+    return "better" if (low > 0) == higher_is_better else "worse"
+
+
+def _unseen(project: Project, version: Version) -> dict[int, float]:
+    if version.is_foreign:
+        scored, _ = db.scores.hand_scores.effective(project.store)
+        found = db.versions.predictions.predictions(project.store, version.id, scored)
+    else:
+        found = db.versions.predictions.out_of_fold(project.store, version.id)
+    return dict(zip(found.image_ids.tolist(), found.scores.tolist(), strict=True))

@@ -1,0 +1,55 @@
+"""How good a version is, with intervals: by its training, or by all hand scores if it saw none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+import db.scores.hand_scores
+import db.versions.predictions
+from db.records import Version
+from labeler.core.project import Project
+from labeler.versions.evaluation.compare import group_numbers
+from model.evaluation import metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A version's measures (see `model.evaluation.metrics`), and on how many images they rest."""
+
+    judged: int
+    metrics: dict[str, Any]
+
+
+def figures(project: Project, version: Version) -> Figures:
+    """Those of its training, out of fold; of a version made elsewhere those on every image that has
+    a hand score and a prediction: it has seen none of the scores.
+    """
+    if not version.is_foreign:
+        return Figures(version.scored_count, version.metrics)
+    ids, values = db.scores.hand_scores.effective(project.store)
+    made = db.versions.predictions.predictions(project.store, version.id, ids)
+    rows = np.isin(ids, made.image_ids)
+    truth, groups = values[rows] / 10, group_numbers(project, ids[rows])
+    said = made.scores.astype(np.float64)
+    found = _measured(said.tobytes(), truth.tobytes(), groups.tobytes(), version.threshold)
+    return Figures(len(truth), found)
+
+
+def with_figures(project: Project, version: Version) -> Version:
+    """`version` with these measures as its metrics."""
+    return replace(version, metrics=figures(project, version).metrics)
+
+
+@lru_cache(maxsize=16)
+def _measured(said: bytes, truth: bytes, groups: bytes, threshold: float) -> dict[str, Any]:
+    """Resampling takes its time, and pages ask again and again."""
+    predictions, scores = (np.frombuffer(each, np.float64) for each in (said, truth))
+    together = np.frombuffer(groups, np.int64)
+    found: dict[str, Any] = dict(metrics.measure(predictions, scores, threshold, together))
+    found["baseline"] = metrics.baseline(scores, threshold, together)
+    found["judged"] = len(scores)
+    return found

@@ -1,0 +1,50 @@
+"""The files of a version that is being made: they are there with its row, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import db.versions.registry
+from db.records import EncoderRecord, NewVersion
+from labeler.core.files.atomic import make_way
+from labeler.core.project import Project
+from labeler.versions.second_opinion import opinion_path
+from model.heads.head_files import config_path, weights_path
+
+
+@contextmanager
+def making(project: Project, new: NewVersion) -> Iterator[Path]:
+    """Hands out the path of the head's weights; the row must be added in the block, as the last.
+
+    Without its row a file means nothing: if the block raises, all of them are removed again.
+    """
+    path = project.models / new.file
+    make_way(path)
+    try:
+        yield path
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # A full disk names no file.
+        if db.versions.registry.by_name(project.store, new.name) is None:
+            for file in (config_path(path), weights_path(path), opinion_path(path)):
+                file.unlink(missing_ok=True)
+        raise
+
+
+def told(record: EncoderRecord, new: NewVersion) -> dict[str, Any]:
+    """What the head's files say about it besides its shape."""
+    return {
+        "encoder": record.identity,
+        "width": record.width,
+        "normalised": record.normalised,
+        "preprocessing": record.preprocessing,
+        "recipe": new.recipe,
+        "settings": new.settings,
+        "threshold": new.threshold,
+        "scored_images": len(new.scored_ids),
+        "metrics": new.metrics,
+        "note": new.note,
+    }

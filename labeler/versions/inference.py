@@ -1,0 +1,131 @@
+"""A version at work: its head and second opinion, read from their files, predict."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import db.images.embeddings
+import db.versions.predictions
+from db.records import EncoderRecord, Predictions, Version
+from labeler.core.progress import Progress, silent
+from labeler.core.project import Project
+from labeler.versions.second_opinion import head_path, load_opinion
+from model.errors import ModelError
+from model.estimators.kernel_ordinal import Opinion
+from model.heads.head_files import load_head
+from model.heads.inference import SAMPLE, Scorer
+from model.sampling import evenly
+from model.threads import shared_out
+
+_BATCH = 2048  # what a thread reads and predicts at once: more of it leaves the caches
+_KEPT_AT_ONCE = 16 * _BATCH  # few enough to lose, enough to be quick to write
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedVersion:
+    """A version's head and second opinion, ready to predict, in any thread.
+
+    Without a second opinion (its file is lost, or of an earlier kind) the head predicts alone.
+    """
+
+    head: Scorer
+    opinion: Opinion | None
+
+    def predict(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> Predictions:
+        """For images `ids` (n,) with raw embeddings (n, width)."""
+        exceed = self.opinion.exceed(vectors) if self.opinion else None
+        return Predictions(ids, self.head(vectors), exceed)
+
+
+def predict_waiting(
+    project: Project,
+    version: Version,
+    record: EncoderRecord,
+    waiting: NDArray[np.int64],
+    progress: Progress = silent,
+) -> int:
+    """Let `version` predict the images `waiting` (n,), rising, all embedded by its encoder.
+
+    Returns how many. Some ten thousand are kept at a time, so that what `progress` interrupts can
+    go on.
+    """
+    progress(0, len(waiting), "predicting")
+    done = 0
+    with closing(predicted(project, load_version(project, version), record, waiting)) as parts:
+        for made in _gathered(parts):
+            db.versions.predictions.put_predictions(project.store, version.id, made)
+            done += len(made)
+            progress(done, len(waiting), "predicting")
+    return done
+
+
+def predicted(
+    project: Project, loaded: LoadedVersion, record: EncoderRecord, waiting: NDArray[np.int64]
+) -> Generator[Predictions, None, None]:
+    """The embeddings of `waiting` (n,) read and predicted in threads, some thousand at a time."""
+    sampled = evenly(len(waiting), db.images.embeddings.rows_at_once(record.width, SAMPLE))
+    _, sample = db.images.embeddings.get(project.store, record.id, waiting[sampled])
+    tuned = replace(loaded, head=loaded.head.tuned(sample))
+
+    def work(ids: NDArray[np.int64]) -> Predictions:
+        return tuned.predict(*db.images.embeddings.get(project.store, record.id, ids))
+
+    size = db.images.embeddings.rows_at_once(record.width, _BATCH)
+    batches = (waiting[start : start + size] for start in range(0, len(waiting), size))
+    with closing(shared_out(work, batches)) as parts:
+        yield from parts
+
+
+def _gathered(parts: Iterable[Predictions]) -> Iterator[Predictions]:
+    """As many as are kept at a time."""
+    made: list[Predictions] = []
+    for part in parts:
+        made.append(part)
+        if sum(map(len, made)) >= _KEPT_AT_ONCE:
+            yield _together(made)
+            made.clear()
+    if made:
+        yield _together(made)
+
+
+def _together(parts: Sequence[Predictions]) -> Predictions:
+    """One of several, all with a second opinion or all without."""
+    exceed = [part.exceed for part in parts if part.exceed is not None]
+    return Predictions(
+        np.concatenate([part.image_ids for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate(exceed) if exceed else None,
+    )
+
+
+def score_embeddings(
+    project: Project, version: Version, vectors: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """Predictions (n,) 0–1 of a version for raw embeddings (n, width)."""
+    return load_version(project, version).head.all(vectors)
+
+
+def load_version(project: Project, version: Version) -> LoadedVersion:
+    """The version's head and second opinion from its files; raises `ModelError` if the head is not
+    there, broken, or meant for embeddings of another width.
+    """
+    record = db.images.embeddings.encoder(project.store, version.encoder)
+    path = head_path(project, version)
+    stamp = path.stat().st_mtime_ns if path.is_file() else 0
+    head = _head(path, record.width if record else None, stamp)
+    try:
+        return LoadedVersion(head, load_opinion(project, version))
+    except ModelError:
+        return LoadedVersion(head, None)
+
+
+@lru_cache(maxsize=2)
+def _head(path: Path, width: int | None, _stamp: int) -> Scorer:
+    return Scorer(load_head(path, width).head)

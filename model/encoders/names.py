@@ -1,0 +1,165 @@
+"""The names of encoders, what an encoder is, and how one is loaded.
+
+Nothing here imports torch until `load_encoder` is called, so that a name can be checked cheaply.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import ModelError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+LITE = "lite"
+OPEN_CLIP = "open_clip:"
+QUICK_GELU = "-quickgelu"
+# After any name: its embeddings divided by their lengths, as clip-retrieval keeps them.
+NORMALISED = "/normalised"
+LITE_WIDTH = 1280
+SHORT_NAMES = {
+    "clip-l14-336": "open_clip:ViT-L-14-336-quickgelu/openai",
+    "clip-l14": "open_clip:ViT-L-14-quickgelu/openai",
+    "clip-b32": "open_clip:ViT-B-32-quickgelu/openai",
+}
+CHECKPOINT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class Encoder(Protocol):
+    """Turns pictures into embeddings: projected where the model projects, and not normalised unless
+    the name ends so.
+
+    `identity` is the canonical name; `preprocessing` holds, in plain JSON values, whatever else
+    decides what the numbers mean (input size, scaling, the checkpoint's content).
+    """
+
+    @property
+    def identity(self) -> str: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def normalised(self) -> bool: ...
+    @property
+    def preprocessing(self) -> dict[str, Any]: ...
+
+    def prepare(self, image: Image.Image) -> NDArray[Any]:
+        """One RGB picture → this encoder's input, without a batch dimension. Thread-safe."""
+        ...
+
+    def encode(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """Stacked prepared pictures (n, …) → float32 (n, width); n may be 0."""
+        ...
+
+
+def canonical(name: str) -> str:
+    """The one spelling of an encoder's name, as the store keeps it.
+
+    'clip-l14' → 'open_clip:ViT-L-14-quickgelu/openai'; a local checkpoint gets its absolute path,
+    and '/normalised' at the end stays there.
+    Raises `ModelError` for names that nobody knows; doesn't look whether weights can be had.
+    """
+    name = name.strip()
+    if name.endswith(NORMALISED):
+        end = len(name)
+        while name.endswith(NORMALISED, 0, end):
+            end -= len(NORMALISED)
+        return canonical(name[:end]).removesuffix(NORMALISED) + NORMALISED
+    if name == LITE:
+        return LITE
+    if name in SHORT_NAMES:
+        return SHORT_NAMES[name]
+    if not name.startswith(OPEN_CLIP):
+        raise ModelError(
+            f"There is no encoder named {name!r}; use {LITE}, {', '.join(SHORT_NAMES)}, "
+            "or open_clip:MODEL/PRETRAINED."
+        )
+    architecture, pretrained = split(name)
+    _check_architecture(architecture)
+    if is_local(pretrained):
+        pretrained = str(Path(pretrained).expanduser().resolve())
+    else:
+        pretrained = pretrained.lower().replace("-", "_")
+    if pretrained == "openai" and not architecture.endswith(QUICK_GELU):
+        architecture += QUICK_GELU
+        _check_architecture(architecture)
+    return f"{OPEN_CLIP}{architecture}/{pretrained}"
+
+
+def split(name: str) -> tuple[str, str]:
+    """'open_clip:MODEL/PRETRAINED' → (MODEL, PRETRAINED); PRETRAINED may hold slashes."""
+    architecture, _, pretrained = name.removeprefix(OPEN_CLIP).partition("/")
+    if not architecture or not pretrained:
+        raise ModelError(
+            f"{name!r} doesn't name its weights; write open_clip:MODEL/PRETRAINED, PRETRAINED "
+            "being a tag such as openai or the path of a checkpoint."
+        )
+    return architecture, pretrained
+
+
+def is_local(pretrained: str) -> bool:
+    """Whether PRETRAINED is a checkpoint's path rather than a tag."""
+    looks_like_path = any(mark in pretrained for mark in "/\\~")
+    return looks_like_path or pretrained.lower().endswith(CHECKPOINT_SUFFIXES)
+
+
+def told_width(identity: str) -> int | None:
+    """How many values an embedding by this encoder has, where that is known without loading it."""
+    plain = identity.removesuffix(NORMALISED)
+    if plain == LITE:
+        return LITE_WIDTH
+    config = _architectures().get(split(plain)[0])
+    try:
+        told = json.loads(config.read_text(encoding="utf-8")) if config else {}
+        return int(told["embed_dim"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _check_architecture(architecture: str) -> None:
+    known = _architectures()
+    if known and architecture not in known:
+        import difflib
+
+        near = difflib.get_close_matches(architecture, sorted(known), n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "ViT-B-32 is one it knows."
+        raise ModelError(f"open_clip has no architecture named {architecture!r}; {hint}")
+
+
+def _architectures() -> dict[str, Path]:
+    """What the installed open_clip can build, and the config file of each (no import, no torch)."""
+    spec = importlib.util.find_spec("open_clip")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    return {
+        path.stem: path
+        for folder in folders
+        for path in Path(folder, "model_configs").glob("*.json")
+    }
+
+
+def load_encoder(name: str, device: str | None = None, precision: Precision = "auto") -> Encoder:
+    """Load an encoder with its weights; `device` None takes CUDA where there is one.
+
+    `auto` computes in bfloat16 where the processor has it and the embeddings agree with float32.
+    Raises `ModelError` when the weights can't be had or don't fit.
+    """
+    identity = canonical(name)
+    if identity.endswith(NORMALISED):
+        from model.encoders.normalised import Normalised
+
+        raw = load_encoder(identity.removesuffix(NORMALISED), device, precision)
+        return Normalised(raw, identity)
+    if identity == LITE:
+        from model.encoders.lite import load_lite
+
+        return load_lite(device, precision)
+    from model.encoders.clip import load_clip
+
+    return load_clip(identity, device, precision)

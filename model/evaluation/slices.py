@@ -1,0 +1,102 @@
+"""Figures of parts of a collection: where predictions run too high or too low.
+
+Predictions and scores are 0–1, errors are told in points of 10 and signed: above 0 the prediction
+runs too high. Intervals count a group of near-duplicates as one piece of evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from model.evaluation.audit import Bounds
+from model.evaluation.metrics import passes
+from model.evaluation.proportions import LEVEL, Share, share_of
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+# Groups of images in a slice, below which nothing is said about it.
+FEWEST = 10
+# Points of 10: a smaller bias can be certain, but nobody would notice it.
+NOTICEABLE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One part of the collection: `bias` is the mean signed error and `mae` the mean error.
+
+    `false_positives` is of its images that pass, `false_negatives` of those that fail. It
+    `stands_out` if its bias is `NOTICEABLE` and leaves out 0 at a level that allows for all the
+    slices looked at.
+    """
+
+    name: str
+    images: int
+    bias: Bounds
+    mae: Bounds
+    false_positives: Share | None
+    false_negatives: Share | None
+    stands_out: bool
+
+    @property
+    def surely(self) -> float:
+        """By how much, in points, predictions are off at least: the bound of the bias that is
+        nearer to 0, below 0 where the interval holds it. Few images can't make it large."""
+        return max(self.bias.low, -self.bias.high)
+
+
+def slices(
+    rows_of: Mapping[str, Ints],
+    predictions: Floats,
+    scores: Floats,
+    threshold: float,
+    groups: Ints,
+) -> list[Slice]:
+    """The slices with at least `FEWEST` groups, worst first; arrays (n,), rows index into them.
+
+    As many slices are looked at, one by chance seems biased sooner: the level at which one stands
+    out is divided by their number (Bonferroni).
+    """
+    enough = {
+        name: rows for name, rows in rows_of.items() if len(np.unique(groups[rows])) >= FEWEST
+    }
+    strict = 1 - (1 - LEVEL) / max(1, len(enough))
+    errors = 10 * (predictions - scores)
+    passing, good = predictions >= threshold, passes(scores, threshold)
+    found = []
+    for name, rows in enough.items():
+        bias = grouped_mean(errors[rows], groups[rows], strict)
+        one = Slice(
+            name=name,
+            images=len(rows),
+            bias=grouped_mean(errors[rows], groups[rows]),
+            mae=grouped_mean(np.abs(errors[rows]), groups[rows]),
+            false_positives=_wrong(passing[rows], ~good[rows], groups[rows]),
+            false_negatives=_wrong(~passing[rows], good[rows], groups[rows]),
+            stands_out=abs(bias.value) >= NOTICEABLE and (bias.low > 0 or bias.high < 0),
+        )
+        found.append(one)
+    return sorted(found, key=lambda one: (-one.surely, one.name))
+
+
+def grouped_mean(values: Floats, groups: Ints, level: float = LEVEL) -> Bounds:
+    """The mean of `values` (n,), which come in `groups` (n,): at least two.
+
+    Groups, not values, are independent: their summed deviations give the variance, Student's t with
+    as many degrees of freedom as groups less one the bounds (Liang & Zeger 1986).
+    """
+    mean = float(values.mean())
+    _, place = np.unique(groups, return_inverse=True)
+    deviations = np.bincount(place, weights=values - mean)  # (groups,)
+    count = len(deviations)
+    error = np.sqrt(count / (count - 1) * (deviations**2).sum()) / len(values)
+    reach = float(stdtrit(count - 1, 0.5 + level / 2) * error)
+    return Bounds(mean, mean - reach, mean + reach)
+
+
+def _wrong(rows: NDArray[np.bool_], wrong: NDArray[np.bool_], groups: Ints) -> Share | None:
+    return share_of(int((rows & wrong).sum()), int(rows.sum()), len(np.unique(groups[rows])))

@@ -1,0 +1,255 @@
+"""Heads as files: NAME.safetensors with the weights and nothing else, NAME.config.json beside it.
+
+The pair is that of CityAesthetics, both ways; other people's heads of another shape are kept as
+pairs of an "arch" of their own, "foreign". What else is worth knowing (encoder, recipe, metrics …)
+is under the key "labeler" of the config and, as text, in the header of the safetensors file;
+neither disturbs other readers. Only safetensors is read: a file of weights never runs code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save
+
+from model.checkpoints.read import SAFETENSORS, open_weights
+from model.errors import ModelError
+from model.files.bounded import read_bounded_text
+from model.files.bounded_json import parse_json
+from model.heads.head import Head
+from model.heads.published_heads import WIDEST, AnyHead, ForeignHead, built
+
+SUFFIX = ".safetensors"
+CONFIG_SUFFIX = ".config.json"
+FOREIGN = "foreign"
+ARCHITECTURES = ("score", "class", FOREIGN)
+_SIZES = ("features", "hidden", "outputs")
+_LONGEST_NUMBER = 10  # digits
+_LONGEST_NAME = 200  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedHead:
+    """`config` is the config document, of which "name", "rev" (texts), "arch", "labels" (a list of
+    texts) and "model_params" (numbers that fit the weights) are checked and the rest is as it
+    stands; `metadata` is our own part of it, empty for others'.
+    """
+
+    head: AnyHead
+    config: dict[str, Any]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def arch(self) -> str:
+        return str(self.config["arch"])
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the classes, in the order of the outputs; empty for a score."""
+        return list(self.config["labels"])
+
+
+def _labels(told: Any) -> list[str]:
+    """A list or, as CityClassifiers writes it, a dictionary by number."""
+    if isinstance(told, dict):
+        told = [told[key] for key in sorted(told, key=_number)]
+    listed = told if isinstance(told, list) and len(told) <= WIDEST else []
+    return [_text(name) for name in listed]
+
+
+def _number(key: str) -> tuple[int, str]:
+    """Orders "0", "1" … "10" as numbers."""
+    return int(key) if key.isdecimal() and len(key) < _LONGEST_NUMBER else 0, key
+
+
+def _text(told: Any) -> str:
+    """A name of some length, whatever stands there; nothing for what is no text or number."""
+    is_name = isinstance(told, str | int | float) and not isinstance(told, bool)
+    shown = str(told)[:_LONGEST_NAME] if is_name else ""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
+
+
+def config_path(path: Path) -> Path:
+    """The config beside a head's file (or stem)."""
+    return weights_path(path).with_name(f"{_stem(path)}{CONFIG_SUFFIX}")
+
+
+def weights_path(path: Path) -> Path:
+    return path.with_name(f"{_stem(path)}{SUFFIX}")
+
+
+def save_head(
+    path: Path,
+    head: AnyHead,
+    *,
+    name: str,
+    rev: str,
+    metadata: dict[str, Any] | None = None,
+    write: Callable[[Path, bytes], object] = Path.write_bytes,
+) -> list[Path]:
+    """Write the pair at `path` (a stem, or the .safetensors file) and return both paths.
+
+    The config comes first, so that weights that are there can be read. `metadata` must be JSON;
+    `write` puts bytes into a file.
+    """
+    made = head_bytes(head, name=name, rev=rev, metadata=metadata, strict=False)
+    written = [config_path(path), weights_path(path)]
+    for file, data in zip(written, made, strict=True):
+        write(file, data)
+    return written
+
+
+def head_bytes(
+    head: AnyHead,
+    *,
+    name: str,
+    rev: str,
+    metadata: dict[str, Any] | None = None,
+    strict: bool = True,
+) -> tuple[bytes, bytes]:
+    """What the pair's files hold: the config, and the weights as safetensors.
+
+    Raises `ValueError` where `metadata` holds what JSON has no place for (NaN), if `strict`.
+    """
+    metadata = metadata or {}
+    config: dict[str, Any] = {"name": name, "rev": rev, **_shape(head)}
+    if metadata:
+        config["labeler"] = metadata
+    weights = {key: value.detach().cpu().contiguous() for key, value in head.state_dict().items()}
+    header = {key: _json(value, strict=strict) for key, value in metadata.items()}
+    # Not by save_file: what is wrong with the disk would be no OSError any more.
+    return _json(config, indent=2, strict=strict).encode(), save(weights, header or None)
+
+
+def _json(value: Any, *, indent: int | None = None, strict: bool) -> str:
+    """JSON that every reader takes; the bytes of a name that is no UTF-8 stay as escapes."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=not strict)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _shape(head: AnyHead) -> dict[str, Any]:
+    if isinstance(head, ForeignHead):
+        return {"arch": FOREIGN, "labels": [], "model_params": head.params}
+    return {
+        "arch": "score" if head.outputs == 1 else "class",
+        "labels": [] if head.outputs == 1 else [str(k) for k in range(head.outputs)],
+        "model_params": {key: getattr(head, key) for key in _SIZES},
+    }
+
+
+def load_head(path: Path, features: int | None = None) -> LoadedHead:
+    """Read the pair at `path` (either file, or their stem), ready to predict.
+
+    `features` is the width of the embeddings it is meant for. Raises `ModelError` where a file is
+    missing or broken, or its keys, shapes or width are not those of a head.
+    """
+    file = weights_path(path)
+    config = _read_config(config_path(path))
+    head = _unfilled(config, config_path(path))
+    if features is not None and head.features != features:
+        raise ModelError(
+            f"{file.name} reads embeddings of {head.features} values, but these have "
+            f"{features}; use the encoder that it was trained with."
+        )
+    weights = _read_weights(file, {k: tuple(v.shape) for k, v in head.state_dict().items()})
+    head.load_state_dict(weights, assign=True)
+    ours = config.get("labeler")
+    metadata = ours if isinstance(ours, dict) else {}
+    checked = _shape(head) | {
+        "name": _text(config.get("name")),
+        "rev": _text(config.get("rev")),
+        "labels": _labels(config.get("labels")),
+    }
+    return LoadedHead(head.eval().requires_grad_(False), config | checked, metadata)
+
+
+def _stem(path: Path) -> str:
+    for suffix in (SUFFIX, CONFIG_SUFFIX):
+        if path.name.endswith(suffix):
+            return path.name.removesuffix(suffix)
+    return path.name
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = parse_json(read_bounded_text(path))
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path.name} is missing in {path.parent}; put the config file beside the weights."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} can't be read as JSON ({error}); get the file again.") from error
+    if not isinstance(config, dict) or config.get("arch") not in ARCHITECTURES:
+        raise ModelError(
+            f'{path} is not the config of a head; its "arch" must be "score", "class" or "foreign".'
+        )
+    return config
+
+
+def _unfilled(config: dict[str, Any], path: Path) -> AnyHead:
+    """A head of the shape that `config` tells, without weights."""
+    with torch.device("meta"):
+        if config["arch"] != FOREIGN:
+            return Head(**_sizes(config, path))
+        try:
+            return built(config.get("model_params"))
+        except ValueError as error:
+            raise ModelError(
+                f'{path} is not the config of a head: under "model_params" {error}; get the '
+                "file again."
+            ) from error
+
+
+def _sizes(config: dict[str, Any], path: Path) -> dict[str, int]:
+    params = config.get("model_params")
+    found: dict[str, Any] = {}
+    if isinstance(params, dict):
+        found = {key: params.get(key) for key in _SIZES}
+    fine = [type(size) is int and 0 < size <= WIDEST for size in found.values()]
+    if not fine or not all(fine):
+        raise ModelError(
+            f'{path} needs whole numbers for "features", "hidden" and "outputs" under '
+            '"model_params"; get the file again.'
+        )
+    if (found["outputs"] == 1) != (config["arch"] == "score"):
+        raise ModelError(
+            f"{path} says {config['arch']} with {found['outputs']} outputs; "
+            "a score has one, classes more."
+        )
+    return found
+
+
+def _read_weights(path: Path, wanted: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    if not path.exists():
+        raise ModelError(f"{path} is missing; train a version or name another file.")
+    try:
+        with open_weights(path, SAFETENSORS) as file:
+            _check_shapes(path, file.shapes(), wanted)
+            weights = {key: file.tensor(key).float() for key in wanted}
+    except OSError as error:
+        raise ModelError(f"{path} can't be read ({error.strerror}); get the file again.") from error
+    broken = [key for key, value in weights.items() if not np.isfinite(value.numpy()).all()]
+    if broken:
+        raise ModelError(f"{path} has weights that are not finite in {broken[0]}; train again.")
+    return weights
+
+
+def _check_shapes(
+    path: Path, shapes: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]
+) -> None:
+    if shapes.keys() != wanted.keys():
+        odd = sorted(shapes.keys() ^ wanted.keys())
+        kind = "lacks" if odd[0] in wanted else "has an unknown"
+        raise ModelError(f"{path} is not a head: it {kind} {odd[0]}; choose another file.")
+    for key, shape in wanted.items():
+        if shapes[key] != shape:
+            raise ModelError(
+                f"{path} does not fit its config: {key} is {shapes[key]}, not {shape}; "
+                "get both files again."
+            )
