@@ -30,7 +30,7 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python tests/known_holes.py
+	$(BIN)/python tests/support/known_holes.py
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff format .

@@ -28,11 +28,9 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), *(str(ROOT / p) for p in ("benchmarks", "tests/browser", "tests"))]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from browsers import QUIET, browser_path  # noqa: E402
 from large_project import content_hash, make_large  # noqa: E402
-from live import App  # noqa: E402
 from measuring import machine, table  # noqa: E402
 from page_clock import WATCH, opened, paced, pressed  # noqa: E402
 from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
@@ -43,6 +41,8 @@ from labeler.core.archives.opening import preview_path  # noqa: E402
 from labeler.core.jobs.runner import start_run  # noqa: E402
 from labeler.core.project import Project  # noqa: E402
 from model.encoders.names import load_encoder  # noqa: E402
+from tests.support.browsers import QUIET, browser_path  # noqa: E402
+from tests.support.live import App  # noqa: E402
 
 PARTS = ("start", "keys", "soak", "memory", "train", "import")
 MASTERS = 64

@@ -23,15 +23,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [
-    str(ROOT),
-    str(ROOT / "benchmarks"),
-    *(str(ROOT / p) for p in ("tests/browser", "tests")),
-]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from browsers import QUIET, browser_path  # noqa: E402
 from large_project import make_large  # noqa: E402
-from live import App  # noqa: E402
 from measuring import machine  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
@@ -39,6 +33,8 @@ from labeler.core.project import Project  # noqa: E402
 from labeler.review.pages import ReviewPage, review_page  # noqa: E402
 from labeler.review.what_if import make_ready, moving  # noqa: E402
 from labeler.scoring.events import take_events  # noqa: E402
+from tests.support.browsers import QUIET, browser_path  # noqa: E402
+from tests.support.live import App  # noqa: E402
 
 QUEUES = ("false-positive", "false-negative", "hand-score")
 CARDS = 40

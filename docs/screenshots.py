@@ -15,15 +15,14 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
-
-from browsers import QUIET, browser_path  # noqa: E402
-from live import App  # noqa: E402
+sys.path.insert(0, str(ROOT))
 
 from labeler.cli.demo.demo import make_demo  # noqa: E402
 from labeler.core.project import Project  # noqa: E402
 from labeler.scoring.import_scores import label_from  # noqa: E402
 from labeler.versions.train import train  # noqa: E402
+from tests.support.browsers import QUIET, browser_path  # noqa: E402
+from tests.support.live import App  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 SIZE = {"width": 1280, "height": 800}

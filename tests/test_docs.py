@@ -15,7 +15,7 @@ import pytest
 
 from labeler.cli.main import labeler
 
-CODE = Path(__file__).parent.parent
+CODE = Path(__file__).parents[1]
 DOCUMENTS = [CODE / "README.md", *sorted((CODE / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from known_holes import required, told
+from tests.support.known_holes import required, told
 
 ASKED = {"pillow": "11.0", "starlette": "0.40"}
 HOLE = {"id": "CVE-2025-0001", "fix_versions": ["0.41"], "description": "…"}

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from collection import add_version, draw_pictures, make_collection
-from live import PATIENCE, App, until
 from playwright.sync_api import Page, expect
 
 import db.images.lookup
@@ -19,6 +17,8 @@ import db.jobs
 from labeler.collection.importing import import_paths
 from labeler.core.jobs.heartbeat import Heart
 from labeler.core.project import Project
+from tests.support.collection import add_version, draw_pictures, make_collection
+from tests.support.live import PATIENCE, App, until
 
 pytestmark = pytest.mark.browser
 

@@ -8,10 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from collection import add_version, make_collection
-from live import PATIENCE, App, until
 from playwright.sync_api import Page, Route, expect
-from score_page import WATCH, current, kept, opened, press, seen, stored, unsaved, wait_ready
 
 import db.images.lookup
 import db.importing.files
@@ -19,6 +16,19 @@ import db.scores.hand_scores
 import db.scores.queues
 from db.records import Image
 from labeler.core.project import Project
+from tests.support.collection import add_version, make_collection
+from tests.support.live import PATIENCE, App, until
+from tests.support.score_page import (
+    WATCH,
+    current,
+    kept,
+    opened,
+    press,
+    seen,
+    stored,
+    unsaved,
+    wait_ready,
+)
 
 pytestmark = pytest.mark.browser
 

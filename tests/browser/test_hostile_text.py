@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import FORMULA, HTML, LATEX, PICTURE, make_head, make_hostile, make_label_studio
-from live import PATIENCE, App, until
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 from labeler.core.project import Project
+from tests.support.hostile import (
+    FORMULA,
+    HTML,
+    LATEX,
+    PICTURE,
+    make_head,
+    make_hostile,
+    make_label_studio,
+)
+from tests.support.live import PATIENCE, App, until
 
 pytestmark = pytest.mark.browser
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from collection import make_collection
-from live import App
 from playwright.sync_api import Page
-from score_page import WATCH, kept, opened, press, seen, unsaved, wait_ready
 
 from labeler.core.project import Project
+from tests.support.collection import make_collection
+from tests.support.live import App
+from tests.support.score_page import WATCH, kept, opened, press, seen, unsaved, wait_ready
 
 pytestmark = pytest.mark.browser
 

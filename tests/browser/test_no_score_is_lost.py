@@ -7,12 +7,12 @@ What was on the screen is read from the page before the page itself hears of a k
 from __future__ import annotations
 
 import pytest
-from collection import make_collection
-from live import App
 from playwright.sync_api import BrowserContext, Page, expect
-from score_page import WATCH, kept, opened, press, seen, stored, unsaved
 
 from labeler.core.project import Project
+from tests.support.collection import make_collection
+from tests.support.live import App
+from tests.support.score_page import WATCH, kept, opened, press, seen, stored, unsaved
 
 pytestmark = pytest.mark.browser
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from collection import make_collection
-from live import App
 from playwright.sync_api import Page
-from score_page import WATCH, kept, opened, seen, stored
 
 from labeler.core.project import Project
+from tests.support.collection import make_collection
+from tests.support.live import App
+from tests.support.score_page import WATCH, kept, opened, seen, stored
 
 pytestmark = pytest.mark.browser
 

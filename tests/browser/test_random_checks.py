@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from collection import make_collection
-from live import App, until
 from playwright.sync_api import Page, expect
-from score_page import current, kept, opened, stored, wait_ready
 from sqlalchemy import select
 
 import db.scores.random_sample
 from db.store.schema import DrawRow, HandScoreRow
 from labeler.core.project import Project
+from tests.support.collection import make_collection
+from tests.support.live import App, until
+from tests.support.score_page import current, kept, opened, stored, wait_ready
 
 pytestmark = pytest.mark.browser
 

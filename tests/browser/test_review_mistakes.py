@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from collection import make_collection
-from live import App, until
 from playwright.sync_api import Locator, Page, expect
 
 import db.images.embeddings
@@ -19,6 +17,8 @@ import db.versions.rounds
 from labeler.core.project import Project
 from labeler.versions.train import train
 from model.review import bandit
+from tests.support.collection import make_collection
+from tests.support.live import App, until
 
 pytestmark = pytest.mark.browser
 IMAGES, SCORED = 160, 60

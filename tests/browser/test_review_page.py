@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from collection import add_version, make_collection
-from live import PATIENCE, App, until
 from playwright.sync_api import Locator, Page, expect
 
 import db.images.embeddings
@@ -14,6 +12,8 @@ import db.scores.hand_scores
 import db.versions.rounds
 from db.records import HandScore
 from labeler.core.project import Project
+from tests.support.collection import add_version, make_collection
+from tests.support.live import PATIENCE, App, until
 
 pytestmark = pytest.mark.browser
 IMAGES, SCORED = 240, 60

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from collection import make_collection
-from live import App, until
 from playwright.sync_api import Locator, Page, expect
-from reviewing import add, look_alike, scatter
 
 import db.images.lookup
 import db.scores.hand_scores
 import db.versions.rounds
 from labeler.core.project import Project
+from tests.support.collection import make_collection
+from tests.support.live import App, until
+from tests.support.reviewing import add, look_alike, scatter
 
 pytestmark = pytest.mark.browser
 IMAGES, SCORED = 90, 30

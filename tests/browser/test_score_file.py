@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from collection import make_collection
-from live import App
 from playwright.sync_api import Page, expect
 
 import db.scores.hand_scores
 from labeler.core.project import Project
+from tests.support.collection import make_collection
+from tests.support.live import App
 
 pytestmark = pytest.mark.browser
 

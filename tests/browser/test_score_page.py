@@ -8,15 +8,25 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from collection import add_version, draw_pictures, make_collection
-from live import App, until
 from playwright.sync_api import Page, Request, Route, expect
-from score_page import WATCH, current, kept, opened, press, seen, stored, unsaved, wait_ready
 
 import db.scores.hand_scores
 import db.scores.queues
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
+from tests.support.collection import add_version, draw_pictures, make_collection
+from tests.support.live import App, until
+from tests.support.score_page import (
+    WATCH,
+    current,
+    kept,
+    opened,
+    press,
+    seen,
+    stored,
+    unsaved,
+    wait_ready,
+)
 
 pytestmark = pytest.mark.browser
 

@@ -6,14 +6,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from collection import make_collection
-from live import PATIENCE, App
-from many_at_once import Given, lost_and_twice
 from playwright.sync_api import Browser, Page
-from score_page import WATCH, current, kept, opened, press, seen, stored, unsaved, wait_ready
 
 import db.scores.hand_scores
 from labeler.core.project import Project
+from tests.support.collection import make_collection
+from tests.support.live import PATIENCE, App
+from tests.support.many_at_once import Given, lost_and_twice
+from tests.support.score_page import (
+    WATCH,
+    current,
+    kept,
+    opened,
+    press,
+    seen,
+    stored,
+    unsaved,
+    wait_ready,
+)
 
 pytestmark = pytest.mark.browser
 

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from collection import make_collection
-from live import PATIENCE, ROOT, App, until
 from playwright.sync_api import Page, expect
-from score_page import WATCH, current, kept, opened, seen, stored, wait_ready
 
 from labeler.app.security.token_gate import WRONG
 from labeler.core.project import Project
+from tests.support.collection import make_collection
+from tests.support.live import PATIENCE, ROOT, App, until
+from tests.support.score_page import WATCH, current, kept, opened, seen, stored, wait_ready
 
 pytestmark = pytest.mark.browser
 

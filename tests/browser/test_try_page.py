@@ -8,10 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from live import App
-from pictures import noise_image
 from playwright.sync_api import Page, expect
-from shades import draw_shades
 
 import db.images.lookup
 import db.importing.files
@@ -22,6 +19,9 @@ from labeler.core.project import Project
 from labeler.embedding.embed import embed
 from labeler.versions.train import train
 from model.training.quick import Quick
+from tests.support.live import App
+from tests.support.pictures import noise_image
+from tests.support.shades import draw_shades
 
 pytestmark = pytest.mark.browser
 

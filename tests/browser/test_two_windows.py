@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from collection import make_collection
-from live import PATIENCE, App, until
 from playwright.sync_api import Browser, Page, expect
-from score_page import current, kept, opened, press, stored, unsaved
 
 import db.scores.events
 import db.scores.queues
 from db.records import Event
 from labeler.core.project import Project
+from tests.support.collection import make_collection
+from tests.support.live import PATIENCE, App, until
+from tests.support.score_page import current, kept, opened, press, stored, unsaved
 
 pytestmark = pytest.mark.browser
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from collection import make_collection
-from live import App, until
 from playwright.sync_api import Page, expect
-from score_page import WATCH, current, kept, opened, wait_ready
 
 import db.scores.hand_scores
 from labeler.core.project import Project
 from labeler.core.scorers import account_name
+from tests.support.collection import make_collection
+from tests.support.live import App, until
+from tests.support.score_page import WATCH, current, kept, opened, wait_ready
 
 pytestmark = pytest.mark.browser
 HOSTILE = "<img src=x onerror=window.injected=1>"

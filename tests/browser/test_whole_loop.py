@@ -9,15 +9,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from live import App, until
 from playwright.sync_api import Page, expect
-from score_page import current, opened, press, stored, unsaved, wait_ready
 
 import db.importing.files
 import db.versions.registry
 import db.versions.rounds
 from labeler.cli.demo.demo import draw_collection
 from labeler.core.project import Project
+from tests.support.live import App, until
+from tests.support.score_page import current, opened, press, stored, unsaved, wait_ready
 
 pytestmark = pytest.mark.browser
 PICTURES, SCORED = 96, 60

@@ -6,17 +6,13 @@ the table into docs/interop.md.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).resolve().parents[1]
-sys.path += [str(TESTS), str(TESTS / "interop")]
-
-from environments import CODE, NotHad, Peer  # noqa: E402
-from peer_files import ASSETS, PLACEHOLDER  # noqa: E402
+from tests.interop.environments import CODE, NotHad, Peer
+from tests.support.peer_files import ASSETS, PLACEHOLDER
 
 Row = tuple[str, str, str, str]
 ROWS = pytest.StashKey[list[Row]]()

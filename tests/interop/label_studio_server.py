@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from environments import Peer, clean_environment
+
+from tests.interop.environments import Peer, clean_environment
 
 PATIENCE = 1800  # seconds until it must have started: its first start makes a database
 PASSWORD = "Only-for-this-run-1"

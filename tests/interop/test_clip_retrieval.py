@@ -11,9 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
-from environments import Peer
-from exported import WIDTH
-from peer_files import NAMES, SCORES, draw, make_handed_over, pack_shard
 
 import db.images.embeddings
 import db.importing.files
@@ -22,6 +19,9 @@ from labeler.core.project import Project
 from labeler.embedding.importing import import_embeddings
 from labeler.exports.datasets.export import export
 from labeler.exports.datasets.plan import Plan
+from tests.interop.environments import Peer
+from tests.support.exported import WIDTH
+from tests.support.peer_files import NAMES, SCORES, draw, make_handed_over, pack_shard
 
 ENCODER = "lite/normalised"
 

@@ -8,9 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from collection import make_collection
-from environments import Peer
-from peer_files import NAMES, given_by, make_handed_over
 
 import db.images.embeddings
 import db.images.lookup
@@ -25,6 +22,9 @@ from labeler.exports.models.export import export_as
 from labeler.scoring.import_scores import label_from
 from labeler.scoring.label import label_one
 from labeler.versions.train import train
+from tests.interop.environments import Peer
+from tests.support.collection import make_collection
+from tests.support.peer_files import NAMES, given_by, make_handed_over
 
 WRONG = (5, 17, 26, 33, 44, 52)  # places of scores that are off by half of the scale
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from environments import Peer
-from peer_files import NAMES, draw
 
 import db.images.tags
 import db.importing.files
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
+from tests.interop.environments import Peer
+from tests.support.peer_files import NAMES, draw
 
 CAPTIONS = ("cat, sleeping", "1girl, long_hair", "ünï, 日本", *[f"number {n}" for n in range(5)])
 

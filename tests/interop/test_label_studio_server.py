@@ -13,10 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from environments import Peer
-from label_studio_server import PEOPLE, Account, Refused, number, read, result, served
-from peer_files import LONG_NAME, NAMES, SCORES, given_by, make_handed_over
-from pictures import make_jpeg
 
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
@@ -25,6 +21,10 @@ from labeler.exports.datasets.plan import Plan
 from labeler.scoring.import_scores import label_from
 from labeler.scoring.score_files.statements import Reading
 from labeler.scoring.score_files.summary import LabelSummary
+from tests.interop.environments import Peer
+from tests.interop.label_studio_server import PEOPLE, Account, Refused, number, read, result, served
+from tests.support.peer_files import LONG_NAME, NAMES, SCORES, given_by, make_handed_over
+from tests.support.pictures import make_jpeg
 
 FORMS = {"JSON": "export.json", "JSON_MIN": "export.min.json", "CSV": "export.csv"}
 EVERYTHING = """<View>

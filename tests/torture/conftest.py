@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).resolve().parents[1]
-sys.path += [str(TESTS), str(TESTS / "browser")]
-
-from browsers import browser, page, serve  # noqa: E402, F401 (fixtures)
+from tests.support.browsers import browser, page, serve  # noqa: F401 (fixtures)
 
 FIGURES = pytest.StashKey[list[tuple[str, str]]]()
 SEED = "LABELER_TORTURE_SEED"

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from browsers import QUIET, browser_path
-from many_at_once import Given
 from page_clock import WATCH
 from playwright.async_api import Page, async_playwright
+
+from tests.support.browsers import QUIET, browser_path
+from tests.support.many_at_once import Given
 
 PATIENCE_MS = 120_000
 

@@ -7,11 +7,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from test_salvage import IMAGES, given, pages_of, spoil, whole  # noqa: F401 (a fixture)
-
 from db.store.store import PAGE_SIZE
 from labeler.core.project import STORE_FILE
 from labeler.maintenance.doctor import examine
+from tests.labeler.maintenance.test_recovery import IMAGES, given, pages_of, spoil, whole  # noqa: F401 (a fixture)
 
 STORES = 40
 

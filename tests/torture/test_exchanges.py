@@ -15,7 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from exchanges import (
+
+from db.store.commit_numbers import log_of
+from tests.support.exchanges import (
     FEWER,
     NAME,
     WAYS,
@@ -26,8 +28,6 @@ from exchanges import (
     start_writer,
     state_of_copy,
 )
-
-from db.store.commit_numbers import log_of
 
 ROUNDS, COPIES, QUIET = 8, 60, 10
 Figures = Callable[[str, str], None]

@@ -15,14 +15,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from ballast import UNSHARE, may_mount
-from collection import add_version, make_collection
-from fault_world import COMMANDS, World
-from live import App, until
 from playwright.sync_api import Browser, Page, expect
-from read_only import can_be_had, in_read_only
-from score_page import WATCH, opened, press, seen, unsaved
-from small_disks import ROOT, Trial, problems, trials
+
+from tests.support.ballast import UNSHARE, may_mount
+from tests.support.collection import add_version, make_collection
+from tests.support.fault_world import COMMANDS, World
+from tests.support.live import App, until
+from tests.support.read_only import can_be_had, in_read_only
+from tests.support.score_page import WATCH, opened, press, seen, unsaved
+from tests.support.small_disks import ROOT, Trial, problems, trials
 
 Figures = Callable[[str, str], None]
 STEPS = 12  # amounts of room for each command

@@ -1,14 +1,15 @@
 """Thousands of steps of scoring, undoing, reviewing, importing and moving, as in
-tests/test_history_properties.py, with the seed of the day.
+tests/faults/test_history_properties.py, with the seed of the day.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from histories import Histories
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
+
+from tests.support.histories import Histories
 
 EXAMPLES, STEPS = 150, 60
 

@@ -2,7 +2,8 @@
 
 Import, embed, train, predict, export and migration are killed as whole process groups, while they
 work and while they start; background runs as their worker alone; the app while scores pour in over
-HTTP, and while somebody presses keys in a real browser. What must hold is in tests/test_killing.py.
+HTTP, and while somebody presses keys in a real browser. What must hold is in
+tests/faults/test_kills.py.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import kill_works as works
 import pytest
-from collection import make_collection
-from kill_app import Scorer, acknowledged, check_scorers, pour_and_kill
-from kill_campaign import Campaign
-from kill_checks import acknowledged as given_in
-from kill_checks import check_store
-from kill_ground import Ground
-from kill_stores import migrating, old_stores
-from kill_works import Work, assert_same
-from killing import Commands
-from live import App, until
 from playwright.sync_api import Page
-from score_page import WATCH, kept, opened, press, seen, unsaved, wait_ready
 
 import db.importing.files
+import tests.support.kill_works as works
 from labeler.core.jobs import runner
 from labeler.core.project import STORE_FILE, Project
+from tests.support.collection import make_collection
+from tests.support.kill_app import Scorer, acknowledged, check_scorers, pour_and_kill
+from tests.support.kill_campaign import Campaign
+from tests.support.kill_checks import acknowledged as given_in
+from tests.support.kill_checks import check_store
+from tests.support.kill_ground import Ground
+from tests.support.kill_stores import migrating, old_stores
+from tests.support.kill_works import Work, assert_same
+from tests.support.killing import Commands
+from tests.support.live import App, until
+from tests.support.score_page import WATCH, kept, opened, press, seen, unsaved, wait_ready
 
 Figures = Callable[[str, str], None]
 # In turn; a chain is one command killed so often before it may finish.

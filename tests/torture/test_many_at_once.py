@@ -21,9 +21,12 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "benchmarks")]
 
 from app import draw, prepare  # noqa: E402
-from crowd import Crowd, busy_share, scored_together  # noqa: E402
-from live import App  # noqa: E402
-from many_at_once import (  # noqa: E402
+
+from labeler.app.project import project_id  # noqa: E402
+from labeler.core.jobs.runner import follow, start_run  # noqa: E402
+from labeler.core.project import Project  # noqa: E402
+from tests.support.live import App  # noqa: E402
+from tests.support.many_at_once import (  # noqa: E402
     PEOPLE,
     Person,
     all_at_once,
@@ -32,10 +35,7 @@ from many_at_once import (  # noqa: E402
     p95,
     scored_by_two,
 )
-
-from labeler.app.project import project_id  # noqa: E402
-from labeler.core.jobs.runner import follow, start_run  # noqa: E402
-from labeler.core.project import Project  # noqa: E402
+from tests.torture.crowd import Crowd, busy_share, scored_together  # noqa: E402
 
 SCORES = int(os.environ.get("LABELER_TORTURE_SCORES", "10000"))
 SPARE = 3000  # images more than that

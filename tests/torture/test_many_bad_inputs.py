@@ -13,11 +13,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from all_bombs import asides, file_bombs
-from bad_input import MOST_MB, MOST_SECONDS, child, command, make_project, states, write_all
-from bombs import at_the_limit, huge_sizes, odd_metadata, sparse_files
-from mutations import mutated
-from odd_files import odd_archives, odd_arrays, odd_tables, odd_weights, whole_tables, wide_tables
+
+from tests.support.all_bombs import asides, file_bombs
+from tests.support.bad_input import (
+    MOST_MB,
+    MOST_SECONDS,
+    child,
+    command,
+    make_project,
+    states,
+    write_all,
+)
+from tests.support.bombs import at_the_limit, huge_sizes, odd_metadata, sparse_files
+from tests.support.mutations import mutated
+from tests.support.odd_files import (
+    odd_archives,
+    odd_arrays,
+    odd_tables,
+    odd_weights,
+    whole_tables,
+    wide_tables,
+)
 
 PICTURES = 5200
 TABLES = 1500

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from received import ASSETS, commands, disturb, leaks, listing, make, run, sandbox
 
 from labeler.core.project import STORE_FILE
+from tests.support.received import ASSETS, commands, disturb, leaks, listing, make, run, sandbox
 
 ROUNDS = 40
 Figures = Callable[[str, str], None]

@@ -10,7 +10,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from received_stores import (
+from labeler.core.project import STORE_FILE
+from tests.support.received_stores import (
     ask,
     commands,
     copied,
@@ -21,8 +22,6 @@ from received_stores import (
     run,
     spoil,
 )
-
-from labeler.core.project import STORE_FILE
 
 # A training alone makes weights and out-of-fold predictions, licences are a person's own words, and
 # versions whose encoder is gone stay for a backup's sake.

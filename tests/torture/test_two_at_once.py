@@ -12,8 +12,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from collection import draw_pictures, make_collection
-from many_at_once import all_at_once
 from sqlalchemy import select
 
 import db.images.embeddings
@@ -22,6 +20,8 @@ import db.versions.registry
 from db.store.schema import RunRow
 from labeler.core.jobs.runner import follow, start_run
 from labeler.core.project import Project
+from tests.support.collection import draw_pictures, make_collection
+from tests.support.many_at_once import all_at_once
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 5

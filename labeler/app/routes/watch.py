@@ -30,9 +30,7 @@ TRYING = {
 def run(project: Project, request: Request) -> Response:
     """GET /api/watch/run?kind&run: how far that run is; it has ended where it is no longer the
     active one of its kind."""
-    from labeler.versions.evaluation import (
-        measures,  # scipy: seconds, which the app's first page saves
-    )
+    from labeler.versions.evaluation import measures
 
     kind = request.query_params.get("kind", "")
     if kind not in job_status.DOING:

@@ -1,0 +1,86 @@
+"""Near-duplicates among scored images are known at once, though only new scores are looked up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import db.versions.registry
+import labeler.review.near_duplicates
+from labeler.collection.arrays import standing
+from labeler.core.project import Project
+from labeler.review.cards.reasons import drawn
+from labeler.review.queues.score_conflicts import scored_pairs
+from labeler.scoring.events import take_events
+from tests.support.collection import make_collection
+from tests.support.reviewing import add, look_alike, scatter
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = make_collection(tmp_path, images=60, scored=22)
+    scatter(project)
+    for first in (3, 13, 31, 41):
+        look_alike(project, [first, first + 1, first + 2])
+    add(project, {30: 0.9, 31: 0.8})
+    return project
+
+
+def pairs(project: Project) -> set[tuple[int, int]]:
+    version = db.versions.registry.active(project.store)
+    assert version is not None
+    now = standing(project, version, 0.5)
+    first, second = scored_pairs(now)
+    assert (first != second).all()
+    found = {(int(a), int(b)) for a, b in zip(*np.sort([first, second], axis=0), strict=True)}
+    assert len(found) == len(first)
+    return {(int(now.everything.ids[a]), int(now.everything.ids[b])) for a, b in found}
+
+
+def trio(first: int) -> set[tuple[int, int]]:
+    return {(first, first + 1), (first, first + 2), (first + 1, first + 2)}
+
+
+def give(project: Project, *image_ids: int) -> None:
+    events = [{"event": f"e{i}", "kind": "score", "image": i, "score": 4} for i in image_ids]
+    assert all(receipt.accepted for receipt in take_events(project, events))
+
+
+def test_pairs_follow_the_scores(project: Project) -> None:
+    assert pairs(project) == trio(3) | trio(13)
+    give(project, 31)
+    assert pairs(project) == trio(3) | trio(13)
+    give(project, 33, 41)
+    assert pairs(project) == trio(3) | trio(13) | {(31, 33)}
+    give(project, 42, 32, 43)
+    assert pairs(project) == trio(3) | trio(13) | trio(31) | trio(41)
+    undone = {"event": "u", "kind": "undo", "image": 32, "undoes": "e32"}
+    assert take_events(project, [undone])[0].accepted
+    assert pairs(project) == trio(3) | trio(13) | {(31, 33)} | trio(41)
+
+
+def test_only_the_new_ones_are_looked_up(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    compare = labeler.review.near_duplicates.near_hashes
+    monkeypatch.setattr(
+        "labeler.review.queues.score_conflicts.near_hashes",
+        lambda *both: asked.append(len(both[0])) or compare(*both),
+    )
+    pairs(project)
+    give(project, 28)
+    pairs(project)
+    pairs(project)
+    assert asked == [22, 1, 0]
+
+
+def test_a_sample_hardly_changes_with_one_more() -> None:
+    ids = np.sort(np.random.default_rng(2).choice(100_000, 5000, replace=False))
+    before, after = drawn(ids[ids != ids[77]], 900), drawn(ids, 900)
+    assert len(before) == len(after) == 900
+    assert (np.diff(after) > 0).all()
+    assert len(np.setdiff1d(after, before)) <= 1
+    # Drawn evenly: no part of the collection is left out.
+    assert np.histogram(after, bins=10, range=(0, 100_000))[0].min() > 60
+    assert drawn(ids, 5000) is ids

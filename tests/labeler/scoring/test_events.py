@@ -1,0 +1,205 @@
+"""Scoring: what "the model is right" records, why a score was given, and which image comes next."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import db.images.lookup
+import db.images.sources
+import db.records
+import db.scores.hand_scores
+import db.versions.registry
+from labeler.core.errors import BadInput
+from labeler.core.project import Project
+from labeler.core.scale import BRACKETS
+from labeler.scoring.events import (
+    band_of,
+    confirmed_score,
+    next_images,
+    predictions_of,
+    score_stats,
+    take_events,
+    thinnest_first,
+)
+from tests.support.collection import add_version, make_collection
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_collection(tmp_path, images=24, scored=12)
+
+
+def take(project: Project, **event: Any) -> str | None:
+    """Take one event now; the problem, None if it was accepted."""
+    whole = {"event": f"e{event}", "kind": "score", "image": 20} | event
+    (receipt,) = take_events(project, [whole], "ann", NOW)
+    assert receipt.accepted == (receipt.problem is None)
+    return receipt.problem
+
+
+def last(project: Project, image_id: int = 20) -> db.records.HandScore:
+    return db.scores.hand_scores.history(project.store, image_id)[-1]
+
+
+@given(st.floats(0, 1), st.floats(0.01, 0.99))
+def test_confirming_never_changes_the_side(prediction: float, threshold: float) -> None:
+    score = confirmed_score(prediction, threshold)
+    assert 0 <= score <= 10
+    # Where no whole score fails (threshold under 0.1) or passes, the nearest end stands in.
+    if 0.1 <= threshold <= 0.9:
+        assert (score / 10 >= threshold - 1e-9) == (prediction >= threshold)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "threshold", "score"),
+    [
+        (0.62, 0.5, 6),
+        (0.65, 0.5, 7),
+        (0.48, 0.5, 4),
+        (0.5, 0.5, 5),
+        (0.56, 0.55, 6),
+        (0.54, 0.55, 5),
+        (0.68, 0.7, 6),
+        (0.7, 0.7, 7),
+        (1.0, 0.5, 10),
+        (0.0, 0.5, 0),
+    ],
+)
+def test_the_score_that_a_confirmation_stands_for(
+    prediction: float, threshold: float, score: int
+) -> None:
+    assert confirmed_score(prediction, threshold) == score
+
+
+def test_every_score_has_the_meaning_of_one_bracket() -> None:
+    covered = [k for bracket in BRACKETS for k in range(bracket.low, bracket.high + 1)]
+    assert covered == list(range(11))
+
+
+@pytest.mark.parametrize(
+    ("queue", "value", "why"),
+    [
+        ("score", 7, "first"),
+        ("false-positive", 4, "correction-false-positive"),
+        ("false-positive", 5, "confirmation"),
+        ("false-negative", 5, "correction-false-negative"),
+        ("false-negative", 4, "confirmation"),
+    ],
+)
+def test_a_score_says_why_it_was_given(project: Project, queue: str, value: int, why: str) -> None:
+    assert take(project, queue=queue, score=value) is None
+    assert (last(project).why, last(project).value, last(project).scorer) == (why, value, "ann")
+
+
+def test_the_threshold_on_the_screen_decides_what_was_corrected(project: Project) -> None:
+    project.set_threshold(0.3)
+    assert take(project, queue="false-positive", score=4, threshold=0.5) is None
+    assert last(project).why == "correction-false-positive"
+
+
+def test_the_same_hand_score_again_is_a_confirmation(project: Project) -> None:
+    score = db.images.lookup.get(project.store, 3).hand_score
+    assert take(project, image=3, queue="hand-score", score=score) is None
+    assert last(project, 3).why == "confirmation"
+    assert take(project, image=3, queue="hand-score", score=9) is None
+    assert last(project, 3).why == "correction-hand-score"
+
+
+def test_what_was_shown_is_kept_with_the_score(project: Project) -> None:
+    version = add_version(project, 0.1)
+    assert take(project, kind="confirm", score=6, prediction=0.625, version=version.name) is None
+    row = last(project)
+    assert (row.why, row.shown_prediction, row.shown_version) == ("confirmation", 0.625, "v1.0")
+
+
+def test_a_score_from_the_future_is_from_now(project: Project) -> None:
+    ahead = (NOW + timedelta(days=400)).isoformat()
+    before = (NOW - timedelta(minutes=5)).isoformat()
+    assert take(project, score=1, at=ahead) is None
+    assert last(project).at == NOW
+    assert take(project, score=2, at=before) is None
+    assert last(project).at == NOW - timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"score": -1},
+        {"score": float("nan")},
+        {"score": 10.5},
+        {"score": [5]},
+        {},
+        {"score": 5, "image": None},
+        {"score": 5, "image": float("inf")},
+        {"score": 5, "image": 10**30},
+        {"score": 5, "event": ""},
+        {"score": 5, "event": "x" * 1000},
+        {"score": 5, "queue": "elsewhere"},
+        {"score": 5, "at": "yesterday"},
+        {"score": 5, "prediction": 7},
+        {"kind": "undo"},
+        {"score": 5, "image": 10**30},
+    ],
+)
+def test_malformed_events_are_refused(project: Project, event: dict[str, Any]) -> None:
+    assert take(project, **event)
+    assert db.images.lookup.get(project.store, 20).hand_score is None
+
+
+def test_unscored_images_come_in_the_order_asked_for(project: Project) -> None:
+    project.set_audit_every(0)
+    newest = next_images(project, "newest", limit=3, exclude=()).images
+    assert [image.id for image in newest] == [24, 23, 22]
+    shuffled = next_images(project, "random", limit=50, exclude={13, 14}).images
+    assert {image.id for image in shuffled} == set(range(15, 25))
+    source = db.images.sources.sources(project.store)[0].id
+    assert len(next_images(project, f"source-{source}", limit=50, exclude=()).images) == 12
+    assert next_images(project, "source-99", limit=50, exclude=()).images == []
+    with pytest.raises(BadInput, match="order"):
+        next_images(project, "backwards", limit=1, exclude=())
+
+
+def test_revising_shows_what_was_scored_last(project: Project) -> None:
+    assert take(project, image=5, score=9) is None
+    assert next_images(project, "revise", limit=2, exclude=()).images[0].id == 5
+
+
+def test_thin_brackets_need_a_version(project: Project) -> None:
+    offer = next_images(project, "thin", limit=5, exclude=())
+    assert offer.images == []
+    assert "train" in (offer.explanation or "")
+
+
+def test_thin_brackets_are_filled_with_what_is_predicted_there(project: Project) -> None:
+    version = add_version(project, 0.1)
+    waiting = next_images(project, "random", limit=50, exclude=()).images
+    predicted = predictions_of(project, version, [image.id for image in waiting])
+    counts = db.scores.hand_scores.distribution(project.store)
+    reachable = [
+        k
+        for k in thinnest_first(counts)
+        if any(band_of(k)[0] <= p <= band_of(k)[1] for p in predicted.values())
+    ]
+    first = next_images(project, "thin", limit=4, exclude=()).images[0]
+    low, high = band_of(reachable[0])
+    assert low <= predicted[first.id] <= high
+    everything = next_images(project, "thin", limit=50, exclude=()).images
+    assert len({image.id for image in everything}) == len(everything) > 4
+
+
+def test_the_thinnest_bracket_comes_first_and_the_ends_before_the_middle() -> None:
+    assert thinnest_first([5, 0, 5, 5, 5, 0, 5, 5, 5, 5, 0])[:3] == [10, 1, 5]
+
+
+def test_the_figures_beside_the_picture(project: Project) -> None:
+    stats = score_stats(project, NOW)
+    assert (stats.scored, stats.unscored, sum(stats.distribution)) == (12, 12, 12)
+    assert stats.distribution[0] == 2  # 0 is a score: images 1 and 12

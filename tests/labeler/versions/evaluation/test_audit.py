@@ -1,0 +1,391 @@
+"""What the random sample may say, and that it is random.
+
+Protects: the audit's shares are right on average and its intervals hold the truth as often as they
+claim while a review keeps picking mistakes out of the collection; the sample is what the random
+order has gone through, whoever scored it and whatever was imported since; no image is judged by a
+head that has seen its score; too small a sample gives no number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import comb
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+import db.importing.files
+import db.scores.events
+import db.scores.hand_scores
+import db.scores.queues
+import db.scores.random_sample
+import db.versions.predictions
+from db.records import Predictions
+from db.store.schema import ImageRow
+from db.store.store import Store
+from labeler.collection.importing import import_paths
+from labeler.core.project import Project
+from labeler.scoring.events import next_images, take_events
+from labeler.scoring.random_checks import is_followed_by_check
+from labeler.versions.evaluation.audit import audit_report
+from model.evaluation.audit import FEWEST, audit, estimate
+from model.evaluation.proportions import exact_count, share_of, wilson
+from tests.support.collection import add_version, draw_pictures, make_collection
+from tests.support.store_rows import add_images, event, new_store, score
+
+NOBODY = (0, 0)
+
+
+# The statistics, on numbers that can be checked by hand.
+
+
+def test_wilsons_interval_of_known_shares() -> None:
+    assert wilson(0.0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    assert wilson(15 / 40, 40) == pytest.approx((0.2422, 0.5297), abs=1e-4)
+    assert wilson(1.0, 10)[1] == 1
+    assert share_of(0, 0) is None
+    repeated = share_of(5, 20, independent=4)
+    assert repeated is not None
+    assert (repeated.low, repeated.high) == wilson(0.25, 4)
+
+
+def chance(hits: range, drawn: int, total: int, population: int) -> float:
+    ways = sum(comb(total, h) * comb(population - total, drawn - h) for h in hits if h <= drawn)
+    return ways / comb(population, drawn)
+
+
+@pytest.mark.parametrize(("hits", "drawn", "population"), [(0, 5, 12), (2, 6, 20), (7, 9, 30)])
+def test_the_exact_bounds_are_the_totals_that_no_test_rejects(
+    hits: int, drawn: int, population: int
+) -> None:
+    possible = [
+        total
+        for total in range(hits, population - (drawn - hits) + 1)
+        if chance(range(hits + 1), drawn, total, population) > 0.025
+        and chance(range(hits, drawn + 1), drawn, total, population) > 0.025
+    ]
+    assert exact_count(hits, drawn, population) == (possible[0], possible[-1])
+
+
+def test_a_sample_of_everything_leaves_no_doubt() -> None:
+    assert exact_count(3, 50, 50) == (3, 3)
+    found = estimate(3, 50, 50, known=3)
+    assert found.share is not None
+    assert (found.share.low, found.share.high) == (0.06, 0.06)
+    assert found.left is not None
+    assert (found.left.value, found.left.high) == (0, 0)
+
+
+def test_large_collections_are_no_trouble() -> None:
+    low, high = exact_count(40, 400, 1_000_000)
+    assert 0.07 < low / 1_000_000 < 0.1 < high / 1_000_000 < 0.14
+
+
+def test_an_audit_counts_each_side_by_itself() -> None:
+    said = np.array([0.9] * 30 + [0.1] * 40)
+    scores = np.array([1.0] * 24 + [0.2] * 6 + [0.5] * 10 + [0.0] * 30)
+    found = audit(said, scores, 0.5, sides=(300, 400), known=(20, 150))
+    positives, negatives = found.false_positives, found.false_negatives
+    assert (positives.mistakes, positives.judged, positives.side) == (6, 30, 300)
+    assert (negatives.mistakes, negatives.judged, negatives.side) == (10, 40, 400)
+    assert positives.share is not None
+    assert positives.share.value == pytest.approx(0.2)
+    assert positives.share.low < 0.2 < positives.share.high
+    assert positives.left is not None
+    assert positives.left.value == pytest.approx(0.2 * 300 - 20)
+    assert negatives.left is not None
+    assert negatives.left.value == 0  # more are known than the sample says there are
+    assert found.good is not None
+    assert (found.good.hits, found.good.trials) == (34, 70)
+    assert found.left is not None
+    assert found.left.value == pytest.approx(40)
+    assert found.left.high > positives.left.high + negatives.left.high  # at half the doubt each
+
+
+def test_too_few_images_give_no_number() -> None:
+    said = np.array([0.9] * (FEWEST - 1) + [0.1] * FEWEST)
+    found = audit(said, said, 0.5, sides=(500, 500), known=NOBODY)
+    assert found.false_positives.share is None
+    assert found.false_negatives.share is not None
+    assert found.left is None
+
+
+# Unbiased, while a review picks what looks wrong.
+
+
+def reviewed_collection(generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Predictions, scores and who is scored after six rounds: a review of the surest mistakes, and
+    twenty random draws, as in the app."""
+    size = 700
+    scores = generator.uniform(0, 1, size)
+    said = np.clip(scores + generator.normal(0, 0.3, size), 0, 1)
+    wrong = (said >= 0.5) != (scores >= 0.5)
+    suspicion = wrong + generator.normal(0, 0.5, size)  # the review is good at finding mistakes
+    keys = generator.permutation(size)
+    scored, reached = np.zeros(size, bool), -1
+    for _ in range(6):
+        scored[np.argsort(np.where(scored, np.inf, -suspicion))[:30]] = True
+        drawn = np.argsort(np.where(scored, size, keys))[:20]
+        scored[drawn], reached = True, max(reached, int(keys[drawn].max()))
+    waiting = keys[~scored & (keys > reached)]
+    sampled = scored & (keys < waiting.min(initial=size))
+    return said, scores, scored, sampled
+
+
+def test_the_audit_is_unbiased_and_its_interval_holds_while_a_review_goes_on() -> None:
+    errors, naive, held = [], [], []
+    for seed in range(400):
+        said, scores, scored, sampled = reviewed_collection(np.random.default_rng(seed))
+        passing, good = said >= 0.5, scores >= 0.5
+        truth = (passing & ~good).sum() / passing.sum()
+        sides = (int(passing.sum()), int((~passing).sum()))
+        known = (int((scored & passing & ~good).sum()), int((scored & ~passing & good).sum()))
+        found = audit(said[sampled], scores[sampled], 0.5, sides=sides, known=known)
+        share, left = found.false_positives.share, found.left
+        assert share is not None
+        assert left is not None
+        errors.append(share.value - truth)
+        naive.append((scored & passing & ~good).sum() / (scored & passing).sum() - truth)
+        still = ((passing != good) & ~scored).sum()
+        held.append((share.low <= truth <= share.high, left.low <= still <= left.high))
+    doubt = np.std(errors) / np.sqrt(len(errors))
+    assert abs(np.mean(errors)) < 3 * doubt < 0.01
+    assert np.mean(naive) > 0.1  # what all hand scores together would have told
+    assert (np.mean(held, axis=0) >= 0.94).all()
+
+
+# The sample in the store.
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with new_store(tmp_path) as made:
+        yield made
+
+
+def in_random_order(store: Store) -> list[int]:
+    with store.reading() as session:
+        return list(session.scalars(select(ImageRow.id).order_by(ImageRow.shuffle)))
+
+
+def sampled(store: Store) -> list[int]:
+    found = db.scores.random_sample.random_sample(store)
+    return found.image_ids[found.sampled].tolist()
+
+
+def test_the_sample_is_what_the_random_order_has_gone_through(store: Store) -> None:
+    add_images(store, 12)
+    order = in_random_order(store)
+    score(store, order[4], 3)  # by a review, say: chosen
+    score(store, order[9], 3)
+    for image_id in order[:3]:
+        score(store, image_id, 5, draw=True)
+    assert sampled(store) == sorted(order[:3])
+    score(store, order[3], 5, draw=True)
+    assert sampled(store) == sorted(order[:5])  # the chosen one lies in the part gone through
+
+
+def test_a_score_that_is_no_draw_does_not_lead_the_sample_on(store: Store) -> None:
+    add_images(store, 12)
+    order = in_random_order(store)
+    score(store, order[0], 5, draw=True)
+    for image_id in order[5:9]:
+        score(store, image_id, 5)
+    assert sampled(store) == order[:1]
+
+
+def test_random_scores_from_before_draws_were_noted_count(store: Store) -> None:
+    add_images(store, 12)
+    order = in_random_order(store)
+    for image_id in order[:6]:
+        score(store, image_id, 5)
+    assert sampled(store) == sorted(order[:6])
+
+
+def test_scores_that_were_brought_along_are_no_random_sample(store: Store) -> None:
+    add_images(store, 12)
+    order = in_random_order(store)
+    for image_id in order[:6]:
+        score(store, image_id, 5, why="import")
+    assert sampled(store) == []
+    score(store, order[6], 5, draw=True)  # now that far the order has been gone through
+    assert sampled(store) == sorted(order[:7])
+
+
+def test_a_draw_that_is_undone_is_none(store: Store) -> None:
+    add_images(store, 12)
+    order = in_random_order(store)
+    for image_id in (order[0], order[6]):
+        score(store, image_id, 5, draw=True)
+    assert sampled(store) == sorted([order[0], order[6]])
+    assert db.scores.random_sample.random_sample(store).waiting == 5
+    db.scores.events.record(store, [event("undo", "undo", undoes=f"image-{order[6]}-0")])
+    assert sampled(store) == order[:1]
+    assert db.scores.random_sample.random_sample(store).waiting == 0
+
+
+def test_skipped_and_newly_imported_images_are_missing_and_told(store: Store) -> None:
+    add_images(store, 20)
+    order = in_random_order(store)
+    db.scores.events.record(store, [event("skip", "skip", order[1], queue="score")])
+    for image_id in (order[0], *order[2:]):
+        score(store, image_id, 5, draw=True)
+    assert len(sampled(store)) == 19
+    found = db.scores.random_sample.random_sample(store)
+    assert (found.waiting, found.skipped) == (0, 1)
+    add_images(store, 100, first=50)
+    found = db.scores.random_sample.random_sample(store)
+    assert found.sampled.sum() == 19
+    before = in_random_order(store).index(order[-1]) - 19
+    assert found.waiting == before
+    first = db.scores.queues.unscored(store, order="random", limit=1)[0].id
+    assert first == next(i for i in in_random_order(store) if i not in order)
+
+
+# The service: whose predictions are judged.
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """60 images, all of them scored: each is in the sample."""
+    made = make_collection(tmp_path, images=60, scored=60)
+    yield made
+    made.close()
+
+
+def test_trained_images_are_judged_by_their_out_of_fold_predictions(project: Project) -> None:
+    version = add_version(project, noise=0.0)
+    ids, values = db.scores.hand_scores.effective(project.store)
+    flattered = Predictions(ids, (values / 10).astype(np.float32))
+    db.versions.predictions.put_predictions(project.store, version.id, flattered)
+    with project.store.transaction() as session:
+        session.connection().exec_driver_sql("UPDATE out_of_fold SET score = 1 - score")
+    found = audit_report(project).active
+    assert found is not None
+    wrong = found.audit.false_positives.mistakes + found.audit.false_negatives.mistakes
+    assert wrong == (values != 5).sum()
+
+
+def test_images_scored_since_are_judged_by_their_stored_predictions(tmp_path: Path) -> None:
+    made = make_collection(tmp_path, images=60, scored=20)
+    version = add_version(made, noise=0.0)
+    ids = sorted(db.importing.files.ids_by_path(made.store).values())
+    low = Predictions(np.array(ids), np.full(60, 0.1, np.float32))
+    db.versions.predictions.put_predictions(made.store, version.id, low)
+    for image_id in ids[20:]:
+        score(made.store, image_id, 9, event_id=f"later-{image_id}")
+    found = audit_report(made).active
+    assert found is not None
+    assert found.audit.judged == 60
+    assert found.audit.false_negatives.mistakes == 40
+    passing, failing = db.scores.random_sample.passing_counts(made.store, version.id, 0.5)
+    values = db.versions.predictions.trained_on(made.store, version.id)[1]
+    assert (passing, failing) == ((values >= 5).sum(), 60 - (values >= 5).sum())
+    made.close()
+
+
+def test_images_whose_files_are_gone_do_not_count(project: Project) -> None:
+    version = add_version(project, noise=0.1)
+    gone = list(db.importing.files.ids_by_path(project.store))[:15]
+    db.importing.files.mark_missing(project.store, None, gone)
+    assert sum(db.scores.random_sample.passing_counts(project.store, version.id, 0.5)) == 45
+    found = audit_report(project).active
+    assert found is not None
+    assert found.audit.judged == 45
+
+
+def test_the_collection_is_counted_anew_when_predictions_or_images_change(project: Project) -> None:
+    version = add_version(project, noise=0.1)
+
+    def sides() -> tuple[int, int]:
+        found = audit_report(project).active
+        assert found is not None
+        return found.audit.false_positives.side, found.audit.false_negatives.side
+
+    def counted() -> tuple[int, int]:
+        return db.scores.random_sample.passing_counts(project.store, version.id, 0.5)
+
+    assert sides() == counted()
+    ids = list(db.importing.files.ids_by_path(project.store).values())
+    draw_pictures(project.folder.parent / "more", 5)
+    import_paths(project, [project.folder.parent / "more"], workers=1)
+    new = sorted(set(db.importing.files.ids_by_path(project.store).values()) - set(ids))
+    added = Predictions(np.array(new), np.full(len(new), 0.9, np.float32))
+    db.versions.predictions.put_predictions(project.store, version.id, added)
+    assert sides() == counted()
+    assert sum(counted()) == 60 + len(new)
+    db.importing.files.mark_missing(
+        project.store, None, list(db.importing.files.ids_by_path(project.store))[:30]
+    )
+    assert sides() == counted()
+
+
+def test_a_large_import_dates_the_sample(project: Project) -> None:
+    add_version(project, noise=0.1)
+    assert audit_report(project).notes() == []
+    draw_pictures(project.folder.parent / "more", 90)
+    import_paths(project, [project.folder.parent / "more"], workers=1)
+    report = audit_report(project)
+    assert report.is_dated == (report.waiting > 6)
+    if report.waiting:
+        assert "order Random shows them first" in report.notes()[0]
+
+
+# Random checks in other orders.
+
+
+@pytest.mark.parametrize("every", [2, 5, 10])
+def test_one_in_so_many_images_is_a_check(every: int) -> None:
+    behind = sum(is_followed_by_check(image_id, every) for image_id in range(5000))
+    assert behind / (5000 + behind) == pytest.approx(1 / every, rel=0.12)
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Iterator[Project]:
+    made = make_collection(tmp_path, images=80, scored=0)
+    made.set_audit_every(4)
+    yield made
+    made.close()
+
+
+def test_checks_are_next_in_the_random_order_and_stay_in_place(waiting: Project) -> None:
+    offer = next_images(waiting, "newest", limit=40, exclude=())
+    checks = [image.id for image in offer.images if image.id in offer.draws]
+    others = [image.id for image in offer.images if image.id not in offer.draws]
+    assert 4 <= len(checks) <= 18
+    assert others == sorted(others, reverse=True)
+    order = [i for i in in_random_order(waiting.store) if i not in others]
+    assert checks == order[: len(checks)]
+    again = next_images(waiting, "newest", limit=40, exclude=())
+    assert [image.id for image in again.images] == [image.id for image in offer.images]
+
+
+def test_no_checks_and_only_checks(waiting: Project) -> None:
+    waiting.set_audit_every(0)
+    assert not next_images(waiting, "newest", limit=40, exclude=()).draws
+    waiting.set_audit_every(1)
+    offer = next_images(waiting, "newest", limit=40, exclude=())
+    assert [image.id for image in offer.images] == in_random_order(waiting.store)[:40]
+    assert len(offer.draws) == 40
+
+
+def test_the_random_order_is_all_draws_and_revising_none(waiting: Project) -> None:
+    offer = next_images(waiting, "random", limit=10, exclude=())
+    assert offer.draws == {image.id for image in offer.images}
+    raw = [
+        {"event": f"e{n}", "kind": "score", "image": image.id, "score": 5, "draw": True}
+        for n, image in enumerate(offer.images)
+    ]
+    assert all(receipt.accepted for receipt in take_events(waiting, raw))
+    assert sampled(waiting.store) == sorted(offer.draws)
+    assert not next_images(waiting, "revise", limit=10, exclude=()).draws
+
+
+@pytest.mark.parametrize("draw", ["yes", 1, None])
+def test_only_a_plain_true_is_a_draw(waiting: Project, draw: object) -> None:
+    last = in_random_order(waiting.store)[-1]
+    raw = [{"event": "e", "kind": "score", "image": last, "score": 5, "draw": draw}]
+    assert take_events(waiting, raw)[0].accepted
+    assert sampled(waiting.store) == []

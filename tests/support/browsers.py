@@ -1,0 +1,69 @@
+"""A real server on a free port and a real browser: the fixtures that these tests stand on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from labeler.core.project import Project
+from tests.support.live import PATIENCE, App
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+)
+
+
+def browser_path() -> str | None:
+    """A Chromium on the PATH; None means the build that Playwright has downloaded."""
+    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], App]]:
+    """Serve a project folder; every app is stopped when the module's tests are through."""
+    apps: list[App] = []
+
+    def start(project: Path) -> App:
+        apps.append(App(project, tmp_path_factory.mktemp("app") / "log.txt"))
+        apps[-1].start()
+        return apps[-1]
+
+    yield start
+    for app in apps:
+        app.kill()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def app(project: Project, serve: Callable[[Path], App]) -> App:
+    """The app on the module's own `project`."""
+    return serve(project.folder)
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page with a storage of its own; any uncaught error in it fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE * 1000)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert errors == []
