@@ -246,7 +246,7 @@ ADDRESSES = (
     "/img/3/thumbnail",
     "/img/4/preview",
 )
-PAGES = ("score", "review", "train", "progress", "explore", "export", "start")
+PAGES = ("score", "review", "train", "progress", "explore", "export", "add_images")
 
 
 def run(folder: Path, words: list[str]) -> str | None:

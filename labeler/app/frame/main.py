@@ -34,7 +34,7 @@ def frame() -> None:
     with friendly():
         project = current_project()
         started = project is not None and has_images(project)
-        start = page("start", "Add pictures", "add_photo_alternate")
+        start = page("add_images", "Add pictures", "add_photo_alternate", address="start")
         chosen = st.navigation(
             {"": loop_pages(), "Project": [start]},
             position="sidebar" if started else "hidden",

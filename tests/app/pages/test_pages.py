@@ -72,7 +72,7 @@ def test_without_a_project_the_start_page_waits_for_a_folder(
 ) -> None:
     monkeypatch.setenv("LABELER_PROJECT", str(tmp_path / "new"))
     draw_pictures(tmp_path / "holidays", 3)
-    page = opened("start")
+    page = opened("add_images")
     assert button(page, "Import").disabled
     page.text_input(key="pictures").set_value(str(tmp_path / "nothing")).run()
     assert "There is nothing at" in page.warning[0].value
@@ -87,7 +87,7 @@ def test_scores_of_replaced_pictures_are_carried_over_by_a_click(served: Project
     for path, picture in ((first, PicturesImage.open(first)), (second, None)):
         (picture or PicturesImage.new("RGB", (50, 50), "red")).convert("RGB").save(path, "JPEG")
     import_paths(served, [first.parent])
-    page = opened("start")
+    page = opened("add_images")
     assert "2 scored pictures with another in its place" in all_markdown(page)
     button(page, "Carry over 1 score of those").click().run()
     carried = db.images.lookup.find_by_path(served.store, str(first))
@@ -122,7 +122,7 @@ def test_names_from_outside_are_never_markdown(served: Project) -> None:
     import_paths(served, [odd], source=HOSTILE, workers=1)
     add_version(served, noise=0.1, note=HOSTILE)
     newest = max(db.importing.files.ids_by_path(served.store).values())
-    for name in ("start", "explore", "train", "export"):
+    for name in ("add_images", "explore", "train", "export"):
         page = AppTest.from_file(page_file(name), default_timeout=30)
         page.session_state["explored"] = newest
         page.run()
@@ -135,7 +135,7 @@ def test_names_that_are_no_utf_8_can_still_be_shown(served: Project) -> None:
     draw_pictures(odd, 2)
     (odd / os.fsdecode(b"\xff.png")).write_bytes(b"no picture")
     import_paths(served, [odd.parent], source="odd", workers=1)
-    for name in ("start", "explore", "export"):
+    for name in ("add_images", "explore", "export"):
         page = AppTest.from_file(page_file(name), default_timeout=30)
         page.session_state["explored"] = max(db.importing.files.ids_by_path(served.store).values())
         page.run()
@@ -308,7 +308,7 @@ def test_no_page_imports_torch(served: Project) -> None:
 import sys
 import tomllib
 from streamlit.testing.v1 import AppTest
-for page in {[str(page_file(name)) for name in ("start", "train", "explore", "try_it", "export")]}:
+for page in {[str(page_file(name)) for name in ("add_images", "train", "explore", "try_it", "export")]}:
     assert not AppTest.from_file(page, default_timeout=60).run().exception
 print("torch" in sys.modules)
 """

@@ -113,7 +113,7 @@ def test_a_file_of_scores_is_looked_at_and_then_taken(served: Project, tmp_path:
     rows = [f"{known[0].path},1", f"{known[1].path},5", f"{HOSTILE},3", f"{known[0].path},9"]
     file = tmp_path / "stars.csv"
     file.write_text("\n".join(["file,stars", *rows]))
-    page = opened("start")
+    page = opened("add_images")
     page.text_input(key="score-file").set_value(str(file)).run()
     labelled(page.text_input, "Column of paths").set_value("file").run()
     labelled(page.text_input, "Column of scores").set_value("stars").run()
@@ -133,7 +133,7 @@ def test_a_file_of_scores_is_looked_at_and_then_taken(served: Project, tmp_path:
 
 
 def test_a_file_that_is_none_is_one_sentence(served: Project, tmp_path: Path) -> None:
-    page = opened("start")
+    page = opened("add_images")
     page.text_input(key="score-file").set_value(str(tmp_path / "nowhere.csv")).run()
     labelled(page.button, "Look at it").click().run()
     assert not page.exception

@@ -153,6 +153,6 @@ def test_what_is_no_run_is_refused(client: TestClient) -> None:
 @pytest.mark.parametrize("kind", ["import", "embed"])
 def test_the_page_of_a_running_import_has_no_form(project: Project, kind: str) -> None:
     db.jobs.start(project.store, kind, {})
-    page = AppTest.from_file(page_file("start"), default_timeout=30).run()
+    page = AppTest.from_file(page_file("add_images"), default_timeout=30).run()
     assert not page.exception
     assert not page.text_input
