@@ -28,7 +28,8 @@ import db.importing.files
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
 from labeler.embedding.embed import BATCH_SIZE, embed, prepare_file
-from model.encoders.names import Encoder, load_encoder
+from model.encoders.encoder import Encoder
+from model.encoders.load import load_encoder
 from model.encoders.precision import agreement
 from model.threads import shared_out
 

@@ -17,7 +17,8 @@ from measuring import table
 from paired import Floats, arguments, collection
 
 from model.heads.head import Head
-from model.training.recipe import Lesson, recipe_named
+from model.training.recipe import Lesson
+from model.training.recipes import recipe_named
 
 FORMATS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 

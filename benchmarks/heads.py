@@ -39,7 +39,8 @@ from model.estimators.kernel_ordinal import unit
 from model.evaluation.metrics import passes
 from model.heads.head import predict
 from model.review import suspicion
-from model.training.recipe import Lesson, recipe_named
+from model.training.recipe import Lesson
+from model.training.recipes import recipe_named
 
 THRESHOLDS = (0.5, 0.3, 0.7)
 WITHHELD = 0.25  # of the groups

@@ -30,7 +30,8 @@ from labeler.review.simulation.simulate import Labelled
 from model.estimators.kernel_ordinal import unit
 from model.review import suspicion
 from model.training.cross_fitting import cross_train
-from model.training.recipe import Lesson, recipe_named
+from model.training.recipe import Lesson
+from model.training.recipes import recipe_named
 
 STRENGTHS = np.logspace(-2, 1, 7)  # of ridge, on embeddings of unit length
 FARTHER = 3  # points that a wrong score is off, at least

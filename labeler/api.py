@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from labeler.exports.datasets.rows import Row
-    from model.encoders.names import Encoder
+    from model.encoders.encoder import Encoder
 
 PathLike = str | os.PathLike[str]
 Paths = PathLike | Iterable[PathLike]
@@ -308,7 +308,7 @@ class Predictor:
 
     def _loaded(self) -> Encoder:
         if self._encoder is None:
-            from model.encoders.names import load_encoder
+            from model.encoders.load import load_encoder
 
             self._encoder = load_encoder(self.encoder)
         return self._encoder

@@ -29,7 +29,7 @@ from labeler.core.project import Project
 from labeler.embedding.pipeline import encoded
 
 if TYPE_CHECKING:
-    from model.encoders.names import Encoder
+    from model.encoders.encoder import Encoder
 
 BATCH_SIZE = 16
 # A JPEG may be decoded at a half, a quarter or an eighth of its size as long as this many times the
@@ -120,7 +120,7 @@ def _smallest(shape: tuple[int, int], least: int) -> int | None:
 
 
 def _load(project: Project) -> Encoder:
-    from model.encoders.names import load_encoder
+    from model.encoders.load import load_encoder
 
     return load_encoder(project.encoder)
 

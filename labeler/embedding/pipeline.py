@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from labeler.core.errors import UnreadableImage
 
 if TYPE_CHECKING:
-    from model.encoders.names import Encoder
+    from model.encoders.encoder import Encoder
 
 # A batch is at most this part of a thread's share of what is left, so that all finish together;
 # fewer pictures than FEWEST at a time cost more each.

@@ -29,7 +29,7 @@ from labeler.prediction.predict_files import (
 from labeler.prediction.selection import as_table, select
 
 if TYPE_CHECKING:
-    from model.encoders.names import Encoder
+    from model.encoders.encoder import Encoder
 
 
 @dataclass(frozen=True, slots=True)

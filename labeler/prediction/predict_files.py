@@ -34,7 +34,7 @@ from labeler.prediction.inputs import WantedFile, wanted_files
 from model.images.hashing import content_hash
 
 if TYPE_CHECKING:
-    from model.encoders.names import Encoder
+    from model.encoders.encoder import Encoder
 
 _STORED_BATCH = 8192
 
@@ -241,7 +241,7 @@ def _hash(file: FoundFile) -> str:
 def _fitting(project: Project, version: Version, encoder: Encoder | None) -> Encoder:
     """The encoder that the version reads; raises `StoreError` if it has changed since."""
     if encoder is None:
-        from model.encoders.names import load_encoder
+        from model.encoders.load import load_encoder
 
         encoder = load_encoder(version.encoder)
     register(project, encoder)

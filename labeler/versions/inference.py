@@ -21,7 +21,6 @@ from model.errors import ModelError
 from model.estimators.kernel_ordinal import Opinion
 from model.heads.head_files import load_head
 from model.heads.inference import SAMPLE, Scorer
-from model.sampling import evenly
 from model.threads import shared_out
 
 _BATCH = 2048  # what a thread reads and predicts at once: more of it leaves the caches
@@ -70,7 +69,8 @@ def predicted(
     project: Project, loaded: LoadedVersion, record: EncoderRecord, waiting: NDArray[np.int64]
 ) -> Generator[Predictions, None, None]:
     """The embeddings of `waiting` (n,) read and predicted in threads, some thousand at a time."""
-    sampled = evenly(len(waiting), db.images.embeddings.rows_at_once(record.width, SAMPLE))
+    count = min(db.images.embeddings.rows_at_once(record.width, SAMPLE), len(waiting))
+    sampled = np.linspace(0, len(waiting) - 1, count, dtype=np.int64)
     _, sample = db.images.embeddings.get(project.store, record.id, waiting[sampled])
     tuned = replace(loaded, head=loaded.head.tuned(sample))
 

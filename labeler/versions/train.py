@@ -30,10 +30,11 @@ from model.estimators.group_folds import connected_groups
 from model.evaluation import metrics
 from model.heads.head_files import save_head, weights_path
 from model.training import cross_fitting
-from model.training.recipe import Lesson, Point, Recipe, Watch, recipe_named
+from model.training.recipe import Lesson, Point, Recipe, Watch
+from model.training.recipes import recipe_named
 
 if TYPE_CHECKING:
-    from model.encoders.names import Encoder
+    from model.encoders.encoder import Encoder
 
 OnCurve = Callable[[list[Point]], None]
 

@@ -22,8 +22,9 @@ import torch
 
 from model.checkpoints.read import Checkpoint, content_digest, read_checkpoint
 from model.encoders import torchvision_import  # noqa: F401  (before open_clip)
+from model.encoders.encoder import Precision
 from model.encoders.fast_vit import shorten
-from model.encoders.names import QUICK_GELU, Precision, is_local, split
+from model.encoders.names import QUICK_GELU, is_local, split
 from model.encoders.precision import Robust
 from model.encoders.preprocessing import Framing
 from model.encoders.torch_encoder import TorchEncoder, build

@@ -12,7 +12,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from model.checkpoints.read import content_digest, read_checkpoint
 from model.encoders import torchvision_import  # noqa: F401  (before timm)
-from model.encoders.names import LITE, Precision
+from model.encoders.encoder import Precision
+from model.encoders.names import LITE
 from model.encoders.precision import Robust
 from model.encoders.preprocessing import Framing
 from model.encoders.torch_encoder import TorchEncoder, build

@@ -1,22 +1,16 @@
-"""The names of encoders, what an encoder is, and how one is loaded.
-
-Nothing here imports torch until `load_encoder` is called, so that a name can be checked cheaply.
-"""
+"""The names of encoders and what a name alone tells; no torch, so that checking one is cheap."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from model.errors import ModelError
 
 if TYPE_CHECKING:
-    from PIL import Image
+    pass
 
 LITE = "lite"
 OPEN_CLIP = "open_clip:"
@@ -30,33 +24,6 @@ SHORT_NAMES = {
     "clip-b32": "open_clip:ViT-B-32-quickgelu/openai",
 }
 CHECKPOINT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
-Precision = Literal["auto", "float32", "bfloat16"]
-
-
-class Encoder(Protocol):
-    """Turns pictures into embeddings: projected where the model projects, and not normalised unless
-    the name ends so.
-
-    `identity` is the canonical name; `preprocessing` holds, in plain JSON values, whatever else
-    decides what the numbers mean (input size, scaling, the checkpoint's content).
-    """
-
-    @property
-    def identity(self) -> str: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def normalised(self) -> bool: ...
-    @property
-    def preprocessing(self) -> dict[str, Any]: ...
-
-    def prepare(self, image: Image.Image) -> NDArray[Any]:
-        """One RGB picture → this encoder's input, without a batch dimension. Thread-safe."""
-        ...
-
-    def encode(self, batch: NDArray[Any]) -> NDArray[np.float32]:
-        """Stacked prepared pictures (n, …) → float32 (n, width); n may be 0."""
-        ...
 
 
 def canonical(name: str) -> str:
@@ -142,24 +109,3 @@ def _architectures() -> dict[str, Path]:
         for folder in folders
         for path in Path(folder, "model_configs").glob("*.json")
     }
-
-
-def load_encoder(name: str, device: str | None = None, precision: Precision = "auto") -> Encoder:
-    """Load an encoder with its weights; `device` None takes CUDA where there is one.
-
-    `auto` computes in bfloat16 where the processor has it and the embeddings agree with float32.
-    Raises `ModelError` when the weights can't be had or don't fit.
-    """
-    identity = canonical(name)
-    if identity.endswith(NORMALISED):
-        from model.encoders.normalised import Normalised
-
-        raw = load_encoder(identity.removesuffix(NORMALISED), device, precision)
-        return Normalised(raw, identity)
-    if identity == LITE:
-        from model.encoders.lite import load_lite
-
-        return load_lite(device, precision)
-    from model.encoders.clip import load_clip
-
-    return load_clip(identity, device, precision)

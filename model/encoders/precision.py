@@ -12,17 +12,6 @@ from PIL import Image, ImageDraw
 AGREEMENT = 0.999  # lowest cosine with float32 that still counts as the same embedding
 
 
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether `device` multiplies bfloat16 itself; emulated, it is slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type != "cpu":
-        return False
-    # The names differ between releases of torch; one that has none of them gets float32.
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
-
-
 def agreement(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
     """The lowest cosine between rows of two (n, width) arrays; −1 where one isn't finite."""
     first, second = first.astype(np.float64), second.astype(np.float64)

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.encoders.names import Precision
-from model.encoders.precision import AGREEMENT, agreement, has_bfloat16, lowered, probe_pictures
+from model.devices import has_bfloat16
+from model.encoders.encoder import Precision
+from model.encoders.precision import AGREEMENT, agreement, lowered, probe_pictures
 from model.encoders.preprocessing import Framing
 from model.errors import ModelError
 

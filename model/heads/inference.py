@@ -11,12 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.encoders.precision import has_bfloat16
+from model.devices import best_device, has_bfloat16
 from model.heads.published_heads import AnyHead, ForeignHead
 from model.heads.simplify import coarse, compacted, work
-from model.sampling import evenly
 from model.threads import shared_out
-from model.training.recipe import best_device
 
 AGREEMENT = 0.005  # how far a prediction may be from float32's
 # A sample shows most of the differences, not the largest: it must agree more closely than all.
@@ -85,7 +83,8 @@ class Scorer:
         """On all cores, tuned to `rows`."""
         if len(rows) < SHARE:
             return self(rows)
-        tuned = self.tuned(rows[evenly(len(rows), SAMPLE)])
+        sampled = np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows)), dtype=np.int64)
+        tuned = self.tuned(rows[sampled])
         parts = (rows[start : start + SHARE] for start in range(0, len(rows), SHARE))
         return np.concatenate(list(shared_out(tuned, parts)))
 

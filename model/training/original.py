@@ -16,19 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.encoders.precision import has_bfloat16
+from model.devices import best_device, has_bfloat16
 from model.heads.head import Head, predict
 from model.training.rank1_adamw import STRETCH, SingleSteps
-from model.training.recipe import (
-    Attempt,
-    HeldOut,
-    Lesson,
-    Point,
-    Watch,
-    attempt,
-    best_device,
-    unwatched,
-)
+from model.training.recipe import Attempt, HeldOut, Lesson, Point, Watch, attempt, unwatched
 
 # Takes steps for raw embeddings (k, width) with scores (k,) 0–1, and tells their mean loss.
 Follow = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

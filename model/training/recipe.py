@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from model.errors import ModelError
 from model.heads.head import Head, predict
 
 
@@ -108,18 +106,3 @@ class Recipe(Protocol):
     def settings(self) -> dict[str, Any]:
         """All settings as JSON values."""
         ...
-
-
-def recipe_named(name: str) -> Recipe:
-    """Raises `ModelError` for a name that is no recipe's."""
-    from model.training.original import Original, plain
-    from model.training.quick import Quick
-
-    known: dict[str, Recipe] = {recipe.name: recipe for recipe in (Quick(), Original(), plain())}
-    if name not in known:
-        raise ModelError(f"There is no recipe {name}; choose one of {', '.join(known)}.")
-    return known[name]
-
-
-def best_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

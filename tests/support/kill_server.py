@@ -18,7 +18,7 @@ import traceback
 from importlib import import_module
 from typing import Any
 
-import model.encoders.names
+import model.encoders.load
 from tests.support.shades import Brightness
 
 HEAVY = (
@@ -96,7 +96,7 @@ def serve() -> None:
     for name in HEAVY:
         import_module(name)
     if "tiny" in sys.argv[1:]:
-        model.encoders.names.load_encoder = lambda _name: Brightness()
+        model.encoders.load.load_encoder = lambda _name: Brightness()
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     print("ready", file=answers, flush=True)
     for line in sys.stdin:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from labeler.embedding.files.find import Columns
     from labeler.prediction.filter import Filter
     from labeler.prediction.predict_embeddings import PredictedEmbeddings
-    from model.encoders.names import Encoder
+    from model.encoders.encoder import Encoder
 
 LIST = TypedPath(path_type=Path, dir_okay=False)
 FOLDER = TypedPath(path_type=Path, file_okay=False)
@@ -284,6 +284,6 @@ def try_pictures() -> None:
 
 
 def _load(identity: str) -> Encoder:
-    from model.encoders.names import load_encoder
+    from model.encoders.load import load_encoder
 
     return load_encoder(identity)

@@ -30,7 +30,7 @@ from labeler.core.project import Project, is_project
 
 if TYPE_CHECKING:
     from labeler.cli.demo.drawings.motifs import Drawing
-    from model.encoders.names import Encoder
+    from model.encoders.encoder import Encoder
     from model.training.recipe import Recipe
 
 PICTURES = 360

@@ -20,7 +20,6 @@ from labeler.collection.discovery import readable_name
 from labeler.embedding.files.find import BLOCK, Block, Unusable
 from model.files.arrays import read_array_header
 from model.files.bounded import open_plain
-from model.sampling import evenly
 
 if TYPE_CHECKING:
     import pyarrow
@@ -105,7 +104,8 @@ class ArrayFile:
         return np.memmap(self.path, header.number_format, "c", offset=offset, shape=shape)
 
     def sample(self, count: int) -> NDArray[np.floating]:
-        return np.array(self.vectors(0, self.rows)[evenly(self.rows, count)])
+        rows = np.linspace(0, self.rows - 1, min(count, self.rows), dtype=np.int64)
+        return np.array(self.vectors(0, self.rows)[rows])
 
     def blocks(self) -> Iterator[Block]:
         start = 0
@@ -143,7 +143,8 @@ class VectorFolder:
 
     def sample(self, count: int) -> NDArray[np.floating]:
         paths = list(self.headers)
-        return self._read([paths[place] for place in evenly(self.rows, count)])
+        rows = np.linspace(0, self.rows - 1, min(count, self.rows), dtype=np.int64)
+        return self._read([paths[row] for row in rows])
 
     def blocks(self) -> Iterator[Block]:
         import pyarrow

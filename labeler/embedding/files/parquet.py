@@ -18,7 +18,6 @@ from labeler.core.errors import BadInput
 from labeler.core.files.parquet import check_columns, open_parquet, open_texts, plain
 from labeler.embedding.files.find import BLOCK, Block, Columns, Unusable
 from labeler.embedding.files.row_names import name_column, numbered
-from model.sampling import evenly
 
 _USUAL = ("embedding", "embeddings", "vector", "image_embedding", "img_emb", "clip_embedding")
 _SAMPLED_GROUPS = 8
@@ -45,7 +44,8 @@ class VectorTable:
     def sample(self, count: int) -> NDArray[np.floating]:
         """From the beginnings of some row groups."""
         with _explained(self.shown), open_parquet(self.path) as file:
-            groups = evenly(file.metadata.num_row_groups, _SAMPLED_GROUPS)
+            total = file.metadata.num_row_groups
+            groups = np.linspace(0, total - 1, min(_SAMPLED_GROUPS, total), dtype=np.int64)
             share = -(-count // max(len(groups), 1))
             parts = []
             for group in groups.tolist():

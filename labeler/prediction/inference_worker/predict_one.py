@@ -25,7 +25,7 @@ from labeler.versions.inference import load_version
 from model.images.hashing import content_hash
 
 if TYPE_CHECKING:
-    from model.encoders.names import Encoder
+    from model.encoders.encoder import Encoder
 
 NEAREST = 5  # scored images: a row of the page
 _SHOWN = 640  # pixels of the longer side of the small copy

@@ -18,7 +18,7 @@ from labeler.prediction.inference_worker.protocol import receive, send
 from labeler.prediction.predict_files import version_named
 
 if TYPE_CHECKING:
-    from model.encoders.names import Encoder
+    from model.encoders.encoder import Encoder
 
 IDLE_SECONDS = 600.0
 _Asked = tuple[dict[str, Any], bytes] | None

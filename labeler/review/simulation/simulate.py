@@ -203,7 +203,8 @@ def _train(data: Labelled, plan: Plan, scored: Sequence[int], seed: int) -> Trai
     """What `labeler train` makes of these scores, without a project."""
     from model.heads.head import predict
     from model.training.cross_fitting import cross_train
-    from model.training.recipe import Lesson, recipe_named
+    from model.training.recipe import Lesson
+    from model.training.recipes import recipe_named
 
     rows = np.array(scored, dtype=np.int64)
     truth = data.scores[rows]

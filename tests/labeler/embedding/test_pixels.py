@@ -37,7 +37,7 @@ def detailed_photo(path: Path, seed: int, shape: tuple[int, int], quality: int =
 
 def test_the_quickest_way_to_an_embedding_agrees_with_the_plain_one(tmp_path):
     """Decoded smaller, resized by torch and computed in bfloat16, against the whole in float32."""
-    from model.encoders.names import load_encoder
+    from model.encoders.load import load_encoder
     from model.encoders.precision import agreement
 
     kinds = (((1800, 1792), 90), ((1792, 2000), 75))

@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from model.encoders import torchvision_import  # noqa: F401  (before open_clip)
-from model.encoders.names import load_encoder
+from model.encoders.load import load_encoder
 from model.encoders.precision import agreement
 from model.errors import ModelError
 from tests.support.scenes import pictures, prepared

@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 
 from model.encoders import torchvision_import  # noqa: F401  (before timm)
-from model.encoders.names import LITE_WIDTH, SHORT_NAMES, canonical, load_encoder, told_width
+from model.encoders.load import load_encoder
+from model.encoders.names import LITE_WIDTH, SHORT_NAMES, canonical, told_width
 from model.encoders.precision import Robust, agreement
 from model.encoders.preprocessing import Framing
 from model.encoders.torch_encoder import build

@@ -14,7 +14,6 @@ import torch
 from model.heads import inference as scoring
 from model.heads.head import Head, predict
 from model.heads.inference import Scorer, lengths
-from model.sampling import evenly
 from model.threads import shared_out
 
 CPU = torch.device("cpu")
@@ -99,12 +98,6 @@ def test_a_small_head_says_the_same_whatever_else_is_in_its_batch(
     assert scorer.format == torch.float64
     alone = np.concatenate([scorer(x[k : k + 1]) for k in range(len(x))])
     np.testing.assert_allclose(scorer(x), alone, rtol=0, atol=1e-7)
-
-
-def test_a_sample_is_spread_over_all() -> None:
-    assert evenly(5, 10).tolist() == [0, 1, 2, 3, 4]
-    assert evenly(101, 5).tolist() == [0, 25, 50, 75, 100]
-    assert evenly(0, 5).tolist() == []
 
 
 def test_lengths_tell_what_is_not_finite() -> None:

@@ -21,16 +21,8 @@ from model.training.ordinal_to_head import ordinal_head
 from model.training.original import Original, plain
 from model.training.quick import Quick
 from model.training.rank1_adamw import STRETCH
-from model.training.recipe import (
-    Attempt,
-    HeldOut,
-    Lesson,
-    Point,
-    Watch,
-    attempt,
-    recipe_named,
-    unwatched,
-)
+from model.training.recipe import Attempt, HeldOut, Lesson, Point, Watch, attempt, unwatched
+from model.training.recipes import recipe_named
 
 WIDTH = 16
 SMALL = Quick(steps=12, features=16, hidden=256)

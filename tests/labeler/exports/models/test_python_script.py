@@ -25,7 +25,7 @@ from labeler.embedding.embed import prepare_file, register
 from labeler.exports.models import score
 from labeler.exports.models.export import export_as
 from labeler.prediction.predict_files import predict_paths
-from model.encoders.names import load_encoder
+from model.encoders.load import load_encoder
 from model.encoders.preprocessing import QUICK_ON, Framing
 from model.heads.head import Head, predict
 from model.heads.head_files import save_head

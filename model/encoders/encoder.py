@@ -1,0 +1,66 @@
+"""What an encoder is, and an encoder whose embeddings all have length 1."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class Encoder(Protocol):
+    """Turns pictures into embeddings: projected where the model projects, and not normalised unless
+    the name ends so.
+
+    `identity` is the canonical name; `preprocessing` holds, in plain JSON values, whatever else
+    decides what the numbers mean (input size, scaling, the checkpoint's content).
+    """
+
+    @property
+    def identity(self) -> str: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def normalised(self) -> bool: ...
+    @property
+    def preprocessing(self) -> dict[str, Any]: ...
+
+    def prepare(self, image: Image.Image) -> NDArray[Any]:
+        """One RGB picture → this encoder's input, without a batch dimension. Thread-safe."""
+        ...
+
+    def encode(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """Stacked prepared pictures (n, …) → float32 (n, width); n may be 0."""
+        ...
+
+
+class Normalised:
+    """Another encoder, each of its embeddings divided by its length."""
+
+    normalised = True
+
+    def __init__(self, encoder: Encoder, identity: str) -> None:
+        self.identity = identity
+        self._encoder = encoder
+        self.device = getattr(encoder, "device", None)
+
+    @property
+    def width(self) -> int:
+        return self._encoder.width
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        return self._encoder.preprocessing
+
+    def prepare(self, image: Image.Image) -> NDArray[Any]:
+        return self._encoder.prepare(image)
+
+    def encode(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        raw = self._encoder.encode(batch)
+        lengths = np.linalg.norm(raw, axis=1, keepdims=True)
+        return raw / np.maximum(lengths, np.float32(1e-12))
