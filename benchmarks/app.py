@@ -37,9 +37,8 @@ from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
 
 import db.jobs  # noqa: E402
 import db.scores.hand_scores  # noqa: E402
-from labeler.core.archives.opening import preview_path  # noqa: E402
 from labeler.core.jobs.runner import start_run  # noqa: E402
-from labeler.core.project import Project  # noqa: E402
+from labeler.core.project import Project, preview_path  # noqa: E402
 from model.encoders.load import load_encoder  # noqa: E402
 from tests.support.browsers import QUIET, browser_path  # noqa: E402
 from tests.support.live import App  # noqa: E402

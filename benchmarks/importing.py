@@ -25,8 +25,9 @@ from measuring import machine, table, timed
 from PIL import Image
 
 from labeler.collection.importing import import_paths
-from labeler.core.archives.opening import open_regular, read_picture
+from labeler.core.archives.opening import open_regular
 from labeler.core.project import Project
+from model.images.decode import read_picture
 from model.images.hashing import content_hash
 
 SMALL, LARGE = (256, 512), (2000, 2000)

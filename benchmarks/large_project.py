@@ -25,8 +25,7 @@ import db.images.sources
 import db.versions.registry
 from db.records import NewVersion, Predictions
 from db.versions.predictions import EXCEED
-from labeler.core.archives.opening import thumbnail_path
-from labeler.core.project import STORE_FILE, Project
+from labeler.core.project import STORE_FILE, Project, thumbnail_path
 from labeler.versions.second_opinion import opinion_path
 from model.estimators import kernel_ordinal
 

@@ -31,9 +31,9 @@ import db.versions.registry
 from labeler.core.files.tables import growing_table
 from labeler.core.project import Project
 from labeler.prediction.predict_embeddings import predict_embeddings
-from labeler.prediction.predict_files import predict_stored
 from labeler.prediction.selection import COLUMNS, rows_of, select_blocks
 from labeler.versions import inference
+from labeler.versions.activate import predict_stored
 from model.heads.head import Head
 from model.heads.inference import AGREEMENT, Scorer
 from model.training.original import plain

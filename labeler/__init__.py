@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+# Before anything else is imported, which may change the environment.
+from labeler.core import environment  # noqa: F401
+
 if TYPE_CHECKING:
     from labeler.api import Predictor, Project
 
 __all__ = ["Predictor", "Project"]
-
-# What processes of ours are started with. Kept before anything else is imported: what comes into
-# `os.environ` later may be a library's doing (Streamlit puts secrets there), not the person's.
-STARTED_WITH = dict(os.environ)
 
 # One thread for numpy's matrices: its waiting threads spin, which costs more than they bring as
 # soon as anything else runs. Set before anything imports numpy (see model/__init__.py).

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 import db.scores.events
 import db.versions.registry
 from db.records import Event
+from labeler.collection.lookup import find_image
 from labeler.core import project as folders
 from labeler.core.errors import BadInput, LabelerError
 from labeler.core.scorers import account_name, clean_name
-from labeler.scoring.label import find_image, read_score
+from labeler.scoring.label import read_score
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -163,8 +164,11 @@ class Project:
     def embed(self) -> int:
         """Compute the embeddings that are missing; as `labeler embed`. Returns how many."""
         from labeler.embedding.embed import embed
+        from labeler.versions.activate import predict_active
 
-        return embed(self._project).embedded
+        embedded = embed(self._project).embedded
+        predict_active(self._project)
+        return embedded
 
     def train(self, note: str = "", recipe: str = "quick") -> pd.Series:
         """Train a version, active from then on, as `labeler train`. Its row of `versions`."""
@@ -175,7 +179,7 @@ class Project:
 
     def predictor(self, version: str | None = None) -> Predictor:
         """A version (the active one unless named), ready to predict anything."""
-        from labeler.prediction.predict_files import version_named
+        from labeler.versions.activate import version_named
         from labeler.versions.inference import load_version
 
         found = version_named(self._project, version)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from labeler.cli.output import printable, tell
+from labeler.cli.output import tell
 from labeler.core.error_messages import STOPPED, sentence
+from labeler.core.text import printable
 from labeler.maintenance.diagnosis import diagnosed
 
 if TYPE_CHECKING:

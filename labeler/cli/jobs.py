@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labeler.core.errors import LabelerError, Stopped
 from labeler.core.jobs.heartbeat import Heart
+from labeler.core.jobs.runner import Job, Outcome
 from labeler.core.project import Project
 from model.errors import ModelError
 
 if TYPE_CHECKING:
     from labeler.collection.importing import ImportSummary
-
-# (the sentence for the run's row, the id of the version that it made)
-Outcome = tuple[str, int | None]
-Job = Callable[[Project, dict[str, Any], Heart, Any], Outcome]
 
 
 def _import(project: Project, params: dict[str, Any], heart: Heart, encoder: Any) -> Outcome:
@@ -52,8 +48,10 @@ def _found(summary: ImportSummary) -> str:
 
 def _embed(project: Project, params: dict[str, Any], heart: Heart, encoder: Any) -> Outcome:
     from labeler.embedding.embed import embed
+    from labeler.versions.activate import predict_active
 
     summary = embed(project, encoder=encoder, progress=heart.progress, only=params.get("only"))
+    predict_active(project, heart.progress)
     told = f"Embedded {summary.embedded} images."
     if summary.failed:
         told += f" {len(summary.failed)} could not be read."

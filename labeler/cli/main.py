@@ -189,11 +189,13 @@ def embed() -> None:
     Ctrl-C keeps what is done; the next run goes on from there.
     """
     from labeler.embedding.embed import embed as embed_images
+    from labeler.versions.activate import predict_active
 
     give_way()
     with opened_project() as project:
         with progress_bar() as progress:
             summary = embed_images(project, progress=progress)
+            predict_active(project, progress)
         speed = f" ({summary.rate:.1f} a second)" if summary.embedded else ""
         say(f"Embedded {counted(summary.embedded, 'image')}{speed}; before: {summary.already}.")
         tell_unreadable(summary.failed)

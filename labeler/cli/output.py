@@ -15,20 +15,12 @@ import click
 
 from labeler.core.percentages import whole_percent
 from labeler.core.progress import Pace, Progress, silent
+from labeler.core.text import printable
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 LONGEST_LIST = 20
-
-
-def printable(text: str) -> str:
-    """`text` without anything that could steer a terminal or fake a line.
-
-    Control characters, line ends, invisible direction marks and undecodable bytes are shown as
-    escapes (`\\x1b`, `\\n`, `\\u202e`); everything that has a glyph stays.
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def say(text: str = "") -> None:

@@ -21,10 +21,8 @@ import db.images.sources
 import db.scores.hand_scores
 import db.versions.predictions
 from db.images.arrays import ByRisingId, ImageColumns
-from db.records import Predictions, Version
+from db.records import Predictions
 from db.store.store import Store
-from labeler.core.project import Project
-from labeler.embedding.unit_cache import UnitVectors, unit_vectors
 from model.estimators.ordinal import LEVELS
 
 Floats = NDArray[np.float64]
@@ -50,30 +48,8 @@ class Collection(ByRisingId):
     high: Floats
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Standing:
-    """Where a collection stands against one version: what a page of cards is made from."""
-
-    project: Project
-    version: Version
-    threshold: float
-    everything: Collection
-    given: Floats  # (n,) the hand scores that count now, 0–10, NaN for what is unscored
-
-    @property
-    def vectors(self) -> UnitVectors | None:
-        """The embeddings that the version reads; None before there are any."""
-        return unit_vectors(self.project.store, self.version.encoder)
-
-
-def standing(project: Project, version: Version, threshold: float) -> Standing:
-    """The project's images as they are now, with the predictions of `version`."""
-    everything = _collection(project.store, version.id)
-    ids, values = db.scores.hand_scores.effective(project.store)
-    return Standing(project, version, threshold, everything, everything.spread(ids, values))
-
-
-def _collection(store: Store, version_id: int) -> Collection:
+def collection_now(store: Store, version_id: int) -> Collection:
+    """All images as they are now, with what the version of `version_id` predicts for them."""
     bands = tuple(
         (source.id, source.expect_low / 10, source.expect_high / 10)
         for source in db.images.sources.sources(store)

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 
 from db.store.regular_files import created_anew, read_up_to
-from labeler.core.errors import UnreadableImage
 from labeler.core.files.atomic import make_way, write_whole
 from labeler.core.jobs.child_process import python, run
+from model.errors import UnreadableImage
 
 CRASHED = (
     "Reading it ends the program that reads pictures, so it is left out; save it anew as PNG or "

@@ -18,11 +18,11 @@ from labeler.collection.outside_links import OutsideLinks
 from labeler.core.archives.archive import TEXTS, UNKNOWN_SIZE, Listing, paired
 from labeler.core.archives.archives import look_into, may_be_archive, through
 from labeler.core.archives.img2dataset import failed_keys
-from labeler.core.project import OF_SMALL_COPIES, STORE_FILE, is_small_copy
+from labeler.core.files.names import LEADS_OUT, leads_inside, readable_name
+from labeler.core.project import OF_SMALL_COPIES, STORE_FILE, STORE_FILES, is_small_copy
 from model.images.formats import image_extensions, looks_like_image
 
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN"})
-LEADS_OUT = "A link to a file outside the imported folder; import the folder that holds the file."
 _ASK = "or follow links: --follow-links"
 _LINKED_FOLDER = (
     f"A link to a folder is not followed; import that folder itself if you want it, {_ASK}"
@@ -106,7 +106,7 @@ def find_images(root: Path, links: OutsideLinks | None = None) -> Found:
             found.other_files += 1
             if path.suffix.lower() in image_extensions():
                 found.passed_over.append((readable_name(path), _BESIDE))
-        elif looks_like_image(path):
+        elif path.name not in STORE_FILES and looks_like_image(path):
             found.files.append(_found(path, root, links))
         elif path.suffix.lower() in TEXTS:
             texts.append(path)
@@ -211,11 +211,6 @@ def _pair(found: Found, texts: list[Path], root: Path, links: OutsideLinks) -> i
     return len(texts) - len({text for named in pairs.values() for text in named})
 
 
-def readable_name(path: str | Path) -> str:
-    """The path as text that can be printed and stored, whatever bytes its name is made of."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def _files(root: Path, found: Found, links: OutsideLinks) -> Iterator[Path]:
     waiting = [root]
     own: set[Path] = set()  # folders in which a project keeps its small copies
@@ -280,10 +275,6 @@ def _problem(path: Path, root: Path, links: OutsideLinks) -> str | None:
     if is_link and not leads_inside(path, root) and not links.may_read(path):
         return f"{LEADS_OUT.removesuffix('.')}, {_ASK}"
     return None
-
-
-def leads_inside(link: Path, folder: Path) -> bool:
-    return Path(os.path.realpath(link)).is_relative_to(os.path.realpath(folder))
 
 
 def _is_text(name: str) -> bool:

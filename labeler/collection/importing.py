@@ -19,21 +19,22 @@ import db.importing.files
 from db.images.removal import let_go, missing_ids
 from db.images.sources import with_pictures
 from db.records import FileOutcome, ImportedFile
-from labeler.collection.discovery import FoundFile, find_images, readable_name
+from labeler.collection.carry_over import COMMAND as CARRY_OVER
+from labeler.collection.carry_over import offers
+from labeler.collection.discovery import FoundFile, find_images
 from labeler.collection.missing_files import NO_DISK, Absence, is_absent
 from labeler.collection.outside_links import links_for
 from labeler.collection.phantoms import match_phantoms
 from labeler.collection.previews import forget_small_copies
 from labeler.collection.reader import Intake, Known
 from labeler.collection.recognition import recognised
+from labeler.collection.sources import band_of, source_for
 from labeler.collection.tags import tag_from_texts
 from labeler.core.archives.archives import may_be_archive
 from labeler.core.errors import BadInput
+from labeler.core.files.names import readable_name
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
-from labeler.core.source_names import band_of, source_for
-from labeler.scoring.carry_over import COMMAND as CARRY_OVER
-from labeler.scoring.carry_over import offers
 
 BATCH = 500
 MOST_TOLD = 5
@@ -48,7 +49,7 @@ class ImportSummary:
     `in_archives` are those of the found that lie in archives.
     `rewritten` files show what they showed in other bytes, `turned` ones that another way up; both
     keep hand scores. Of the `changed` ones `replaced` had a hand score and hold another picture
-    now, which is `near` the old one for some: labeler.scoring.carry_over. `met` are embeddings
+    now, which is `near` the old one for some: labeler.collection.carry_over. `met` are embeddings
     whose pictures came, `missing` images whose last file is gone, `tagged` those with tags in a
     text file beside them; `other_files` were neither pictures nor such texts. `no_more_expected`
     are sentences about pictures that went to a source of which something else is expected, or

@@ -10,11 +10,20 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import db.images.bulk_lookup
+import db.images.lookup
+import db.scores.events
+from db.records import Image
+from labeler.core.errors import BadInput
+from labeler.core.files.csv_reader import Line
 from labeler.core.files.typed_paths import path_within
+from labeler.core.project import Project
 from model.images.formats import image_extensions
 
 _DRIVE = re.compile(r"[A-Za-z]:(?=/)")
@@ -135,3 +144,71 @@ def _note(known: dict[str, int | None], name: str, image_id: int) -> None:
 def _ends(path: str, tail: str, key: bool) -> bool:
     whole = os.path.splitext(path)[0] if key and not path.endswith(tail) else path  # noqa: PTH122
     return f"/{whole}".endswith(tail)
+
+
+@dataclass(frozen=True)
+class BadLine:
+    line: int
+    problem: str
+
+
+def find_image(project: Project, named: str) -> Image:
+    """The image that `named` means: a whole number is an id, anything else a path.
+
+    For a file whose name is a number, write ./12. Raises `BadInput` if it isn't in the project.
+    """
+    if not (named.isascii() and named.isdigit()):
+        return _find_by_path(project, named)
+    found = db.images.lookup.get(project.store, int(named)) if len(named) < 19 else None
+    if found is None:
+        raise BadInput(
+            f"No image has the id {named}; give a path instead, and for a file whose name is "
+            f"{named} write ./{named}"
+        )
+    return found
+
+
+def _find_by_path(project: Project, named: str) -> Image:
+    for path in _spellings(Path.cwd(), named):
+        if found := db.images.lookup.find_by_path(project.store, path):
+            return found
+    lookup = Lookup(lambda: db.images.bulk_lookup.ids_of_pictures(project.store))
+    meant = lookup.find(named, _spellings(Path.cwd(), folded(named)))
+    if meant is not None and (found := db.images.lookup.get(project.store, meant)):
+        return found
+    if not os.path.exists(named):  # noqa: PTH110 - also answers for names too long for the system
+        raise BadInput(f"{named} does not exist; check the path.")
+    raise BadInput(
+        f"{named} is not in this project yet; add it with: labeler import {shlex.quote(named)}"
+    )
+
+
+def _spellings(folder: Path, named: str) -> list[str]:
+    """The absolute paths that `named`, seen from `folder`, may be stored under."""
+    if not named or "\0" in named:
+        return []
+    # Path.resolve() follows symlinks.
+    ways = [os.path.abspath(folder / way) for way in (named, path_within(named))]  # noqa: PTH100
+    return list(dict.fromkeys(path for way in ways for path in (way, os.path.realpath(way))))
+
+
+def image_on_line(ids: dict[str, int], folder: Path, line: Line, lookup: Lookup) -> int:
+    """The id of the image that the line's column `path` names, absolute or seen from `folder`.
+
+    `ids` are of all known paths, `lookup` knows other ways to write them; raises `BadInput`.
+    """
+    given = line.cell("path")
+    for named in (given, given.strip()):
+        for path in _spellings(folder, named):
+            if path in ids:
+                return ids[path]
+        found = lookup.find(named, _spellings(folder, folded(named)))
+        if found is not None:
+            return found
+    if not given.strip():
+        raise BadInput("there is no path in this line; fill in its path column.")
+    if line.doubt is not None:
+        raise BadInput(line.doubt)
+    if os.path.exists(folder / given):  # noqa: PTH110 - also answers for names too long
+        raise BadInput(f"{given} is not in this project; import it first.")
+    raise BadInput(f"{given} does not exist; paths are absolute or relative to the CSV file.")

@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 from labeler.collection.pixel_identity import is_still
 from labeler.core.archives.opening import CHANGED, open_regular
-from labeler.core.errors import UnreadableImage
 from labeler.core.files.links import blocks
+from model.errors import UnreadableImage
 
 
 def check_known(

@@ -18,8 +18,8 @@ from pathlib import Path
 from db.store.regular_files import is_plain
 from db.versions.file_predictions import file_key, predicted_before
 from labeler.core.archives.opening import open_regular
-from labeler.core.errors import UnreadableImage
 from labeler.core.project import Project
+from model.errors import UnreadableImage
 from model.images.hashing import content_hash
 
 EXPORT_LIST = ".labeler-export"

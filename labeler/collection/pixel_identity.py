@@ -20,9 +20,10 @@ from PIL import Image as Pillow
 from PIL import features
 
 from db.records import Image, ImportedFile, Pixels
-from labeler.core.archives.opening import Picture, open_in_memory, read_header, read_picture
-from labeler.core.errors import UnreadableImage
+from labeler.core.archives.opening import open_in_memory
+from model.errors import UnreadableImage
 from model.images import formats
+from model.images.decode import Picture, read_header, read_picture
 from model.images.hashing import content_hash
 from model.images.resize import seen_small
 

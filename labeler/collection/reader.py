@@ -21,9 +21,10 @@ from labeler.collection.crash_guard import InHand
 from labeler.collection.discovery import FoundFile
 from labeler.collection.pixel_identity import pixels_of
 from labeler.collection.previews import make_previews
-from labeler.core.archives.opening import open_in_memory, quiet_pillow, read_header
-from labeler.core.errors import UnreadableImage
+from labeler.core.archives.opening import open_in_memory
 from labeler.core.project import Project
+from model.errors import UnreadableImage
+from model.images.decode import quiet_pillow, read_header
 from model.images.hashing import content_hash, look
 from model.images.resize import seen_small, wanted_at_once
 

@@ -16,7 +16,7 @@ from db.records import Image, ImportedFile, Pixels
 from db.store.store import Store
 from labeler.collection.pixel_identity import likeness, shows_the_same
 from labeler.core.archives.opening import open_in_memory
-from labeler.core.errors import UnreadableImage
+from model.errors import UnreadableImage
 from model.images.hashing import content_hash
 
 

@@ -18,15 +18,14 @@ from typing import Any
 import db.images.bulk_lookup
 import db.images.tags
 import db.importing.files
-from labeler.collection.lookup import Lookup
+from labeler.collection.lookup import BadLine, Lookup, image_on_line
 from labeler.core.archives.archives import read_member, through
 from labeler.core.archives.opening import open_regular
-from labeler.core.errors import BadInput, UnreadableImage
+from labeler.core.errors import BadInput
 from labeler.core.files.csv_reader import Line, read_lines
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
-from labeler.prediction.sidecars import MADE_BY
-from labeler.scoring.label import BadLine, image_on_line
+from model.errors import UnreadableImage
 from model.files.bounded_json import parse_json
 
 LONGEST_TAG = 100  # characters; what is longer is a sentence, and left out
@@ -198,3 +197,6 @@ def _tags_on(line: Line) -> list[str]:
     if len(whole) > LONGEST_TAG:
         raise BadInput(f"a tag has at most {LONGEST_TAG} characters; this one has {len(whole)}.")
     return tags
+
+
+MADE_BY = "labeler predict"  # how a text begins that holds no tags

@@ -20,10 +20,6 @@ class BadInput(LabelerError):
     """Something the person gave (a path, a score, a range, a file) can't be used as it is."""
 
 
-class UnreadableImage(LabelerError):
-    """One file can't be taken as an image; the message is the reason that is recorded."""
-
-
 class NotEnoughScores(LabelerError):
     """Training refused: the message says how many more of what are needed."""
 

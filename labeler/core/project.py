@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from db.store.regular_files import NotPlain, check_folder, make_folders
 from labeler.core.errors import BadInput, LabelerError, NoProject
 from labeler.core.files.typed_paths import typed_path
+from labeler.core.settings import AUDIT_EVERY, DEFAULT_THRESHOLD, MOST_AUDIT_EVERY, THRESHOLD
 
 if TYPE_CHECKING:
     from db.store.store import Store
@@ -27,9 +28,7 @@ STORE_FILE = "labeler.sqlite"
 # on the store, and the next to come takes the store for abandoned.
 STORE_FILES = frozenset(f"{STORE_FILE}{end}" for end in ("", "-wal", "-shm", "-journal"))
 DEFAULT_ENCODER = "clip-l14"
-DEFAULT_THRESHOLD = 0.5
-DEFAULT_AUDIT_EVERY = 10
-MOST_AUDIT_EVERY = 1000
+FEWEST_TO_TRAIN = 20  # scored images
 OF_SMALL_COPIES = ("previews", "thumbnails")  # in folders named by the first two digits
 SUBFOLDERS = ("models", *OF_SMALL_COPIES, "runs")
 OWN_FOLDERS = (*SUBFOLDERS, "sketches", "added")
@@ -102,8 +101,6 @@ class Project:
     @property
     def threshold(self) -> float:
         """The prediction, 0–1, from which an image passes."""
-        from labeler.core.settings import THRESHOLD
-
         return THRESHOLD.read(self.store)
 
     def set_threshold(self, threshold: float) -> None:
@@ -115,8 +112,6 @@ class Project:
     @property
     def audit_every(self) -> int:
         """One in so many images that are shown for scoring is drawn at random; 0 is never."""
-        from labeler.core.settings import AUDIT_EVERY
-
         return AUDIT_EVERY.read(self.store)
 
     def set_audit_every(self, number: int) -> None:
@@ -252,3 +247,13 @@ def _check_place(folder: Path) -> None:
 def find_project(given: Path | None = None) -> Project:
     """The project in the folder that `find_folder` finds, opened; raises as `Project.open` does."""
     return Project.open(find_folder(given))
+
+
+def preview_path(project: Project, content_hash: str) -> Path:
+    """Where the preview (JPEG, at most 1024 px) of this content is kept, made or not."""
+    return project.previews / content_hash[:2] / f"{content_hash}.jpg"
+
+
+def thumbnail_path(project: Project, content_hash: str) -> Path:
+    """Where the thumbnail (JPEG, 192 to 384 px) is kept of content whose preview is larger."""
+    return project.thumbnails / content_hash[:2] / f"{content_hash}.jpg"

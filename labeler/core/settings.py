@@ -8,12 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from db.store.store import Store
 from labeler.core.errors import LabelerError
-from labeler.core.project import DEFAULT_AUDIT_EVERY, DEFAULT_THRESHOLD, MOST_AUDIT_EVERY
 from model.files.bounded_json import parse_json
+
+if TYPE_CHECKING:
+    from db.store.store import Store
+
+DEFAULT_THRESHOLD = 0.5
+DEFAULT_AUDIT_EVERY = 10
+MOST_AUDIT_EVERY = 1000
 
 Value = TypeVar("Value")
 _MOST_IMAGES = 1 << 53

@@ -22,3 +22,12 @@ def legible(text: str) -> str:
     """`text` as one line, with a mark for each of these; bytes that are no UTF-8 become `?`."""
     readable = text.encode("utf-8", "replace").decode()
     return _HIDDEN.sub(lambda found: found[1] or MARK, readable)
+
+
+def printable(text: str) -> str:
+    """`text` without anything that could steer a terminal or fake a line.
+
+    Control characters, line ends, invisible direction marks and undecodable bytes are shown as
+    escapes (`\\x1b`, `\\n`, `\\u202e`); everything that has a glyph stays.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

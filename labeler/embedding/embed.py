@@ -22,11 +22,12 @@ import db.versions.registry
 from db.records import EncoderRecord, KnownLocation
 from labeler.collection.pixel_identity import is_still
 from labeler.core.archives.archives import is_unchanged
-from labeler.core.archives.opening import CHANGED, decode, open_regular, read_header
-from labeler.core.errors import UnreadableImage
+from labeler.core.archives.opening import CHANGED, open_regular
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 from labeler.embedding.pipeline import encoded
+from model.errors import UnreadableImage
+from model.images.decode import decode, read_header
 
 if TYPE_CHECKING:
     from model.encoders.encoder import Encoder
@@ -61,10 +62,10 @@ def embed(
     """Embed the images (of `only` these ids) that the project's encoder hasn't seen yet.
 
     `encoder` stands in for the project's. A file that can't be read, or has changed since it was
-    imported, is in the summary's `failed` and the rest goes on. At the end the active version
-    predicts the new images. Raises `ModelError` when the encoder can't be loaded, `StoreError` when
-    it is not the one that made the stored embeddings; `Stopped` and Ctrl-C pass through and what
-    was computed until then is kept.
+    imported, is in the summary's `failed` and the rest goes on. No version predicts the new images:
+    that is `labeler.versions.activate.predict_active`. Raises `ModelError` when the encoder can't
+    be loaded, `StoreError` when it is not the one that made the stored embeddings; `Stopped` and
+    Ctrl-C pass through and what was computed until then is kept.
     """
     identity = encoder.identity if encoder else project.encoder
     record = db.images.embeddings.encoder(project.store, identity)
@@ -79,7 +80,6 @@ def embed(
         _embed_missing(
             project, encoder, record, wanted, summary, progress=progress, batch_size=batch_size
         )
-    predict_new(project, record, progress)
     return summary
 
 
@@ -178,13 +178,3 @@ def _check_unchanged(path: str, imported: KnownLocation | None) -> None:
     with open_regular(place) as opened:
         if not is_still(opened, place, imported.content_hash, imported.pixel_hash):
             raise UnreadableImage(CHANGED)
-
-
-def predict_new(project: Project, record: EncoderRecord | None, progress: Progress) -> None:
-    """Let the active version, if it reads this encoder, predict what has no prediction yet."""
-    version = db.versions.registry.active(project.store)
-    if record is None or version is None or version.encoder != record.identity:
-        return
-    from labeler.prediction.predict_files import predict_stored
-
-    predict_stored(project, version, progress)

@@ -27,16 +27,16 @@ import db.importing.files
 import db.scores.events
 import db.scores.hand_scores
 from db.records import EncoderRecord, Event
-from labeler.collection.discovery import readable_name
 from labeler.collection.lookup import Lookup, folded
+from labeler.collection.sources import source_for
 from labeler.core.errors import BadInput
+from labeler.core.files.names import readable_name
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 from labeler.core.scorers import account_name
-from labeler.core.source_names import source_for
-from labeler.embedding.embed import predict_new
+from labeler.embedding.files.block import Block, Columns, EmbeddingFile
 from labeler.embedding.files.checks import Wanted, lengths, sample_of
-from labeler.embedding.files.find import Block, Columns, EmbeddingFile, find_embeddings
+from labeler.embedding.files.find import find_embeddings
 from labeler.embedding.files.match_images import NamedImages, absolute
 from labeler.embedding.files.npy import ArrayFile
 from model.encoders.names import NORMALISED, canonical, told_width
@@ -112,7 +112,6 @@ def import_embeddings(
             project.store, identity, wanted.width, bool(wanted.normalised), {}
         )
         _Taking(project, record, how, summary).take(fitting, resolved, progress)
-        predict_new(project, record, progress)
     return summary
 
 

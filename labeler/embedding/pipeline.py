@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from labeler.core.errors import UnreadableImage
+from model.errors import UnreadableImage
 
 if TYPE_CHECKING:
     from model.encoders.encoder import Encoder

@@ -18,6 +18,7 @@ from labeler.collection.previews import Unkept, passing, preview_of, thumbnail_o
 from labeler.core.archives.opening import open_picture
 from labeler.core.errors import LabelerError
 from labeler.core.project import Project
+from model.errors import UnreadableImage
 from model.images.resize import OWN_THUMBNAIL_SIDE
 
 COLUMNS, TILE, ROWS = 10, 160, 50
@@ -98,7 +99,7 @@ def _small(project: Project, image: ImageRecord | None, tile: int) -> Image.Imag
             small = open_picture(copy_of(project, *known))
         except Unkept:
             small = passing(*known)
-    except LabelerError:
+    except (LabelerError, UnreadableImage):
         return None
     small.thumbnail((tile, tile), Image.Resampling.LANCZOS)
     return small

@@ -21,14 +21,13 @@ from db.records import Version
 from db.store.regular_files import NotPlain, check_folder, is_plain
 from labeler.collection import uploads
 from labeler.collection.previews import preview_of, thumbnail_of
-from labeler.core.archives.opening import preview_path, thumbnail_path
-from labeler.core.errors import LabelerError, UnreadableImage
+from labeler.core.errors import LabelerError
 from labeler.core.files.atomic import is_scratch
 from labeler.core.files.locks import is_held
-from labeler.core.project import STORE_FILE, Project
+from labeler.core.project import STORE_FILE, Project, preview_path, thumbnail_path
 from labeler.embedding.quantized_index import broken_files
 from labeler.versions.second_opinion import head_path, load_opinion
-from model.errors import ModelError
+from model.errors import ModelError, UnreadableImage
 from model.images.resize import OWN_THUMBNAIL_SIDE
 
 FRESH_SECONDS = 3600.0

@@ -19,13 +19,14 @@ from labeler.collection.originals import check_known
 from labeler.core.archives.archive import UNKNOWN_SIZE
 from labeler.core.archives.archives import read_member, through
 from labeler.core.archives.opening import open_regular
-from labeler.core.errors import BadInput, UnreadableImage
+from labeler.core.errors import BadInput
 from labeler.core.files.atomic import remove_scratch, whole_file
 from labeler.core.files.links import blocks, keep_times, linked
 from labeler.core.progress import Progress, silent
 from labeler.core.project import OWN_FOLDERS
 from labeler.prediction.predict_files import PredictedImage
 from labeler.prediction.sidecars import write_sidecar
+from model.errors import UnreadableImage
 from model.files.bounded import TooLarge, open_plain
 
 _CHANGED = "The file has changed since it was predicted; run the same command again."

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from labeler.collection.discovery import FoundFile, find_images, readable_name
+from labeler.collection.discovery import FoundFile, find_images
 from labeler.collection.outside_links import OutsideLinks
 from labeler.core.archives.archives import may_be_archive
 from labeler.core.errors import BadInput
+from labeler.core.files.names import readable_name
 
 
 @dataclass(frozen=True, slots=True)

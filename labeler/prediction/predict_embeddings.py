@@ -20,9 +20,10 @@ from db.records import EncoderRecord, Version
 from labeler.core.errors import BadInput
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
+from labeler.embedding.files.block import Block, Columns, EmbeddingFile
 from labeler.embedding.files.checks import Wanted, sample_of
-from labeler.embedding.files.find import Block, Columns, EmbeddingFile, find_embeddings
-from labeler.prediction.predict_files import version_named
+from labeler.embedding.files.find import find_embeddings
+from labeler.versions.activate import version_named
 from model.encoders.names import canonical
 
 if TYPE_CHECKING:

@@ -24,19 +24,18 @@ from labeler.collection.discovery import FoundFile
 from labeler.collection.outside_links import KEPT_IN, links_for
 from labeler.core.archives.archive import UNKNOWN_SIZE
 from labeler.core.archives.opening import open_regular
-from labeler.core.errors import BadInput, UnreadableImage
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 from labeler.core.scale import Bracket, bracket_of
 from labeler.embedding.embed import BATCH_SIZE, prepare_file, register
 from labeler.embedding.pipeline import encoded
 from labeler.prediction.inputs import WantedFile, wanted_files
+from labeler.versions.activate import _STORED_BATCH, version_named
+from model.errors import UnreadableImage
 from model.images.hashing import content_hash
 
 if TYPE_CHECKING:
     from model.encoders.encoder import Encoder
-
-_STORED_BATCH = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +64,6 @@ class PredictedImages:
     version: str
     images: list[PredictedImage] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
-
-
-def version_named(project: Project, name: str | None) -> Version:
-    """The version of that name, without one the active one; raises `BadInput` if there is none."""
-    version = (
-        db.versions.registry.by_name(project.store, name)
-        if name
-        else db.versions.registry.active(project.store)
-    )
-    if version is not None:
-        return version
-    if name:
-        raise BadInput(f"There is no version {name}; see them with: labeler versions")
-    raise BadInput(f"{project.folder} has no version yet; make one with: labeler train")
 
 
 def predict_paths(
@@ -246,43 +231,3 @@ def _fitting(project: Project, version: Version, encoder: Encoder | None) -> Enc
         encoder = load_encoder(version.encoder)
     register(project, encoder)
     return encoder
-
-
-def predict_stored(project: Project, version: Version, progress: Progress = silent) -> int:
-    """Let `version` predict every image that has an embedding and no prediction of its yet.
-
-    Returns how many; what is interrupted goes on the next time. Imports torch only for images that
-    wait.
-    """
-    record = db.images.embeddings.encoder(project.store, version.encoder)
-    if record is None:
-        return 0
-    waiting = db.versions.predictions.without_prediction(project.store, version.id, record.id)
-    if not len(waiting):
-        return 0
-    from labeler.versions.inference import predict_waiting
-
-    return predict_waiting(project, version, record, waiting, progress)
-
-
-def activate(project: Project, name: str, *, progress: Progress = silent) -> Version:
-    """Make the version `name` the active one as soon as it has predicted all embedded images.
-
-    Until then the one before stays active, so that no page finds half of the predictions. Raises
-    `StoreError` where there is no such version.
-    """
-    version = db.versions.registry.by_name(project.store, name)
-    if version is not None:
-        predict_stored(project, version, progress)
-    version = db.versions.registry.activate(project.store, name)
-    # What was embedded meanwhile was predicted by the one before.
-    predict_stored(project, version, progress)
-    return version
-
-
-def lacks_predictions(project: Project, version: Version) -> bool:
-    """Whether images were embedded since `version` was the active one; imports no torch."""
-    record = db.images.embeddings.encoder(project.store, version.encoder)
-    return record is not None and not db.versions.predictions.has_predicted_all(
-        project.store, version.id, record.id
-    )

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from db.store.regular_files import read_up_to
+from labeler.collection.tags import MADE_BY
 from labeler.core.files.atomic import whole_file
 from labeler.core.files.tables import plain_text
 from labeler.core.scale import Bracket
 from model.files.bounded_json import parse_json
 
 KINDS = ("json", "txt")
-MADE_BY = "labeler predict"  # how a text begins that holds no tags
 _LONGEST_NAME = 255  # bytes, on the usual file systems
 _LARGEST = 64 * 1024  # bytes that are read of what lies there
 

@@ -22,7 +22,7 @@ import db.versions.registry
 import db.versions.rounds
 from db.records import MISTAKES, REVIEW_QUEUES, Round, Version
 from db.store.store import Store
-from labeler.collection.arrays import Mask, Standing, standing
+from labeler.collection.arrays import Mask
 from labeler.core.errors import BadInput, LabelerError
 from labeler.core.project import Project
 from labeler.review.cards.card import Card, Twin, as_twins, make_cards
@@ -30,6 +30,7 @@ from labeler.review.cards.page_selection import choose
 from labeler.review.cards.reasons import Neighbour, Reason
 from labeler.review.queues.mistakes import dealt
 from labeler.review.queues.suspects import Ranked, by_hand, unscored
+from labeler.versions.snapshot import Standing, standing
 
 __all__ = [
     "Card",

@@ -14,11 +14,12 @@ import numpy as np
 import db.versions.predictions
 import db.versions.rounds
 from db.store.store import Store
-from labeler.collection.arrays import Collection, Floats, Ids, Standing, standing
+from labeler.collection.arrays import Collection, Floats, Ids
 from labeler.core.project import Project
 from labeler.embedding.unit_cache import UnitVectors
 from labeler.review.pages import reviewed_version
 from labeler.versions.calibration import out_of_fold
+from labeler.versions.snapshot import Standing, standing
 from model.estimators.residual_gp import (
     MOST,
     USUAL_SHARE,

@@ -10,10 +10,10 @@ import numpy as np
 
 import db.scores.hand_scores
 from db.scores.aggregation import Rule, effective_rule, read_rule, set_effective_rule
+from labeler.collection.groups import group_numbers
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from labeler.core.scorers import shown_name
-from labeler.versions.evaluation.compare import group_numbers
 from model.evaluation.agreement import Agreement, agreement
 
 MOST_PAIRS = 45  # that are compared, those with most images in common: ten people's

@@ -39,7 +39,6 @@ ORDERS = (
 )
 KINDS = ("score", "confirm", "skip", "undo")
 _NOBODY_ELSE = "Nobody else has scored a picture that you have not: set who is scoring beside it."
-FEWEST_TO_TRAIN = 20  # scored images
 LONGEST_ID = 200
 LARGEST_ID = 2**63  # what a row's id can't reach
 Ask = Callable[..., list[Image]]  # `db.images.lookup.unscored` of one project for one person

@@ -15,11 +15,12 @@ import numpy as np
 import db.images.embeddings
 import db.versions.registry
 from db.records import FOREIGN, EncoderRecord, NewVersion, Version
-from labeler.collection.discovery import readable_name
 from labeler.core.errors import BadInput
+from labeler.core.files.names import readable_name
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
-from labeler.prediction import predict_files
+from labeler.versions.activate import activate as make_active
+from labeler.versions.activate import predict_stored
 from model.encoders.names import NORMALISED, canonical
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ def adopt(
     is_first = db.versions.registry.active(project.store) is None
     version = _keep(project, record, new, head, is_first and activate is not False)
     if activate:
-        return predict_files.activate(project, name, progress=progress)
-    predict_files.predict_stored(project, version, progress)
+        return make_active(project, name, progress=progress)
+    predict_stored(project, version, progress)
     return version
 
 

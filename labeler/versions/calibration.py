@@ -15,7 +15,8 @@ import db.versions.predictions
 from db.images.arrays import ByRisingId
 from db.records import Predictions
 from db.store.store import Store
-from labeler.collection.arrays import Collection, Floats, Ids, Standing
+from labeler.collection.arrays import Collection, Floats, Ids
+from labeler.versions.snapshot import Standing
 from model.estimators.ordinal import LEVELS
 from model.review import suspicion
 

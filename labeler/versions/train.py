@@ -21,9 +21,8 @@ from db.records import EncoderRecord, NewVersion, Predictions, Version
 from labeler.core.errors import NotEnoughScores
 from labeler.core.files.atomic import write_whole
 from labeler.core.progress import Progress, silent
-from labeler.core.project import Project
-from labeler.prediction.predict_files import activate
-from labeler.scoring.events import FEWEST_TO_TRAIN
+from labeler.core.project import FEWEST_TO_TRAIN, Project
+from labeler.versions.activate import activate
 from labeler.versions.files import making, told
 from labeler.versions.second_opinion import opinion_path
 from model.estimators.group_folds import connected_groups

@@ -18,8 +18,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image, ImageFile, PngImagePlugin
 
-from labeler.core.errors import UnreadableImage
-from labeler.core.project import STORE_FILES
+from model.errors import UnreadableImage
 
 # Recognised by their first bytes; the usual ones first.
 _BY_CONTENT = (
@@ -125,7 +124,7 @@ def looks_like_image(path: Path) -> bool:
     if path.suffix.lower() in image_extensions():
         return True
     try:
-        if path.name in STORE_FILES or not path.is_file():
+        if not path.is_file():
             return False
         with path.open("rb") as file:
             head = file.read(32)

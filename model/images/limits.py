@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image, ImageFile
 
-from labeler.core.errors import UnreadableImage
+from model.errors import UnreadableImage
 from model.images import formats
 from model.images.jpeg_metadata import Scans, TooManySegments, scans_of
 from model.images.pixels import is_plain

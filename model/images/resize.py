@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image
 
-from labeler.core.archives.opening import Picture, decode
 from model.images import formats
+from model.images.decode import Picture, decode
 from model.images.jpeg_metadata import without_metadata
 
 if TYPE_CHECKING:

@@ -21,8 +21,9 @@ from click.testing import CliRunner
 
 from labeler.cli.common import Commands, Fraction
 from labeler.cli.main import labeler
-from labeler.cli.output import percent, printable, progress_bar
+from labeler.cli.output import percent, progress_bar
 from labeler.core.errors import BadInput
+from labeler.core.text import printable
 from labeler.core.text_bars import bars
 from tests.support.collection import make_collection
 

@@ -20,6 +20,7 @@ import pytest
 
 from db import jobs as run_rows
 from db.errors import StoreError
+from labeler.cli.jobs import JOBS
 from labeler.core.error_messages import sentence
 from labeler.core.files.atomic import whole_file
 from labeler.core.jobs import runner
@@ -155,7 +156,7 @@ def test_how_a_run_ended_is_written_down_when_there_is_room_again(
 
     monkeypatch.setattr(run_rows, "finish", full)
     run, _ = runner.begin(project, "import", {"paths": [str(tmp_path / "nowhere")]})
-    ended = runner.work(project, run.id, again=lambda: True)
+    ended = runner.work(project, run.id, JOBS, again=lambda: True)
     assert len(tries) == 3
     assert ended.state == "failed"
     assert "nowhere is not there" in str(ended.message)

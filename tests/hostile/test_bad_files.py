@@ -24,7 +24,8 @@ from labeler.collection.importing import import_paths
 from labeler.core.errors import BadInput
 from labeler.core.files.csv_reader import read_lines
 from labeler.core.project import Project
-from labeler.embedding.files.find import Columns, find_embeddings, holds_embeddings
+from labeler.embedding.files.block import Columns
+from labeler.embedding.files.find import find_embeddings, holds_embeddings
 from labeler.prediction.copy_images import Destination, copy_images
 from labeler.prediction.predict_files import PredictedImage
 from labeler.scoring.score_files.imagefolder import metadata_files, read_image_folder

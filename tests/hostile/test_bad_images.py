@@ -20,10 +20,11 @@ import db.images.lookup
 from labeler.app.routes.images import _full
 from labeler.collection.crash_guard import CRASHED
 from labeler.collection.importing import import_paths
-from labeler.core.archives.opening import CHANGED, read_header, read_picture
-from labeler.core.errors import UnreadableImage
+from labeler.core.archives.opening import CHANGED
 from labeler.core.project import Project
+from model.errors import UnreadableImage
 from model.images import formats, limits, pixels
+from model.images.decode import read_header, read_picture
 from model.images.limits import MOST_OUT, ROOM, Room
 from tests.support.bad_input import MOST_MB, command, states, write_all
 from tests.support.bombs import (

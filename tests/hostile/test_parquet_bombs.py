@@ -23,12 +23,13 @@ from labeler.collection.importing import import_paths
 from labeler.core.archives import archives
 from labeler.core.archives.archives import look_into, read_member
 from labeler.core.archives.img2dataset import failed_keys
-from labeler.core.errors import BadInput, UnreadableImage
+from labeler.core.errors import BadInput
 from labeler.core.files.parquet import TooMuch, check_columns, open_parquet
 from labeler.core.project import Project
 from labeler.embedding.files.find import find_embeddings
 from labeler.scoring.score_files.statements import Reading, Refused, Statement, Told
 from labeler.scoring.score_files.tables import read_table
+from model.errors import UnreadableImage
 from tests.support.parquet_bombs import BOMBS, dictionary, padded, written
 from tests.support.pictures import jpeg_bytes
 

@@ -33,11 +33,10 @@ from labeler.cli.main import labeler
 from labeler.collection.crash_guard import InHand
 from labeler.collection.previews import has_preview, preview_of
 from labeler.collection.uploads import keep
-from labeler.core.archives.opening import preview_path
 from labeler.core.errors import LabelerError
 from labeler.core.files.atomic import opened_log, whole_file
 from labeler.core.jobs import liveness, runner
-from labeler.core.project import STORE_FILE, Project, open_to_others
+from labeler.core.project import STORE_FILE, Project, open_to_others, preview_path
 from labeler.maintenance.backup import back_up
 from labeler.maintenance.doctor import examine
 from labeler.prediction.inference_worker.client import LOG

@@ -22,13 +22,13 @@ from labeler.collection.previews import passing, preview_of, thumbnail_of
 from labeler.core.archives import opening
 from labeler.core.archives.archives import look_into
 from labeler.core.archives.opening import open_picture, open_regular
-from labeler.core.errors import UnreadableImage
 from labeler.core.files.export_writer import fingerprint
 from labeler.core.project import Project
-from labeler.embedding.files.find import Unusable
+from labeler.embedding.files.block import Unusable
 from labeler.embedding.files.npy import read_header
 from labeler.prediction.copy_images import Destination, copy_images
 from labeler.prediction.predict_files import PredictedImage
+from model.errors import UnreadableImage
 from model.files.bounded import TooLarge, open_plain
 from model.images import formats
 from model.images.hashing import content_hash

@@ -125,11 +125,12 @@ def _look(project_folder: Path, folder: Path) -> dict[str, object]:
     import db.importing.files
     from labeler.app.routes.images import _full
     from labeler.collection.previews import preview_of, thumbnail_of
-    from labeler.core.errors import UnreadableImage
     from labeler.core.project import Project
     from labeler.embedding.embed import embed, prepare_file
     from labeler.prediction.inference_worker.predict_one import look_at
-    from labeler.prediction.predict_files import predict_paths, version_named
+    from labeler.prediction.predict_files import predict_paths
+    from labeler.versions.activate import version_named
+    from model.errors import UnreadableImage
     from tests.support.shades import Brightness
 
     project = Project.open(project_folder)

@@ -17,10 +17,11 @@ from labeler.app.widgets import charts, formatting
 from labeler.app.widgets.navigation import go_to
 from labeler.app.widgets.page_errors import friendly, opened_project
 from labeler.core.project import Project
+from labeler.review.advice import advice
 from labeler.versions.evaluation import measures
 from labeler.versions.evaluation.audit import AuditReport, audit_report
 from labeler.versions.evaluation.figures import with_figures
-from labeler.versions.evaluation.rounds import RoundReport, advice, round_reports
+from labeler.versions.evaluation.rounds import RoundReport, round_reports
 from labeler.versions.evaluation.slices import slice_report
 from model.evaluation.audit import FEWEST, Bounds, Estimate
 

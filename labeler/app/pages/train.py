@@ -20,10 +20,9 @@ from labeler.app.widgets.gallery import pick, tile
 from labeler.app.widgets.navigation import go_to
 from labeler.app.widgets.page_errors import friendly, opened_project
 from labeler.core.jobs import runner
-from labeler.core.project import Project
+from labeler.core.project import FEWEST_TO_TRAIN, Project
 from labeler.core.status import trained_before
-from labeler.prediction.predict_files import lacks_predictions
-from labeler.scoring.events import FEWEST_TO_TRAIN
+from labeler.versions.activate import lacks_predictions
 from labeler.versions.evaluation import compare, measures
 from labeler.versions.evaluation.figures import with_figures
 

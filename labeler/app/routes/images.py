@@ -13,10 +13,10 @@ import db.images.lookup
 from db.records import Image
 from labeler.collection.originals import open_known
 from labeler.collection.previews import Unkept, passing, preview_of, thumbnail_of
-from labeler.core.archives.opening import read_header, read_picture
-from labeler.core.errors import UnreadableImage
 from labeler.core.project import Project
+from model.errors import UnreadableImage
 from model.images.browser_orientation import made_to_stand, stands_as_ours
+from model.images.decode import read_header, read_picture
 
 SMALL = {"thumbnail": thumbnail_of, "preview": preview_of}
 KINDS = (*SMALL, "full")

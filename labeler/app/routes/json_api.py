@@ -34,6 +34,7 @@ from labeler.core.scorers import account_name, clean_name
 from labeler.maintenance.diagnosis import diagnosed
 from labeler.scoring import events as scoring
 from labeler.scoring.reservations import hands_of
+from model.errors import ModelError
 from model.files.bounded_json import parse_json
 
 MOST = 200  # images or cards in one answer
@@ -83,7 +84,11 @@ def _answered(ask: Callable[[Project, Request], Response]) -> Callable[[Request]
                 return ask(project, request)
         except BadInput as error:
             return _problem(400, error)
-        except (LabelerError, StoreError) as error:  # Not 404, which says that one thing is gone.
+        except (
+            LabelerError,
+            StoreError,
+            ModelError,
+        ) as error:  # Not 404, which says that one thing is gone.
             return _problem(503, error)
         except OSError as error:
             if (said := sentence(error)) is None:

@@ -7,8 +7,8 @@ import streamlit as st
 from labeler.app.widgets import formatting
 from labeler.app.widgets.components import grid
 from labeler.app.widgets.gallery import tile
+from labeler.collection.carry_over import Offer, carry_over, offers
 from labeler.core.project import Project
-from labeler.scoring.carry_over import Offer, carry_over, offers
 
 MOST_SHOWN = 12
 

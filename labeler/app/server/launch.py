@@ -323,12 +323,13 @@ def _load(wanted: Wanted, port: int) -> ASGIApp:
         # Streamlit turns them up as it is imported; a line for each request tells nobody anything.
         logging.getLogger(name).setLevel(logging.WARNING)
 
+    from labeler.app.project import current_project
     from labeler.app.server import middleware
 
     if wanted.token:
         middleware.tell_of_login()
     app = middleware.make_app(middleware.behind_the_door())
-    middleware.current_project()
+    current_project()
     return app
 
 

@@ -162,12 +162,13 @@ def demo(folder: Path, open_app: bool, **options: Any) -> None:
 @click.argument("run_id", type=int)
 def run_in_background(run_id: int) -> None:
     """Do the work of a run, as the app starts it."""
+    from labeler.cli.jobs import JOBS
     from labeler.core.jobs import runner
 
     give_way(own_session=True)
     with opened_project() as project:
         again = runner.until_there_is_room()
-        run = runner.work(project, run_id, on_start=_stop_on_terminate, again=again)
+        run = runner.work(project, run_id, JOBS, on_start=_stop_on_terminate, again=again)
         tell(f"{run.kind}: {run.state}. {run.message or ''}")
 
 

@@ -11,8 +11,8 @@ from labeler.cli.common import Failure, opened_project
 from labeler.cli.output import counted, say, show_json
 
 if TYPE_CHECKING:
+    from labeler.collection.carry_over import Offer
     from labeler.core.project import Project
-    from labeler.scoring.carry_over import Offer
 
 COMMAND = "labeler carry-over"
 
@@ -28,7 +28,7 @@ def carry_over(paths: tuple[Path, ...], *, only_list: bool, as_json: bool) -> No
     a score. Without FILE all those are taken that look like what they replaced; a file that holds
     quite another picture now has to be named.
     """
-    from labeler.scoring.carry_over import offers
+    from labeler.collection.carry_over import offers
 
     with opened_project() as project:
         found = offers(project)
@@ -58,8 +58,8 @@ def _carry_near(project: Project, found: list[Offer], *, only_list: bool) -> Non
 
 def carry_all_near(project: Project, *, told: bool) -> None:
     """Carry over what looks like what it replaced; `told` on standard output."""
-    from labeler.scoring.carry_over import carry_over as carry
-    from labeler.scoring.carry_over import offers
+    from labeler.collection.carry_over import carry_over as carry
+    from labeler.collection.carry_over import offers
 
     count = carry(project, [offer for offer in offers(project) if offer.near])
     if told and count:
@@ -67,7 +67,7 @@ def carry_all_near(project: Project, *, told: bool) -> None:
 
 
 def _carry(project: Project, taken: list[Offer]) -> None:
-    from labeler.scoring.carry_over import carry_over as carry
+    from labeler.collection.carry_over import carry_over as carry
 
     say(f"Carried over the scores of {counted(carry(project, taken), 'picture')}.")
 

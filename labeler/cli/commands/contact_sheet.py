@@ -91,7 +91,7 @@ def _shown(
     version: str | None,
 ) -> list[Shown]:
     from labeler.exports.contact_sheet_images import MOST, USUAL, corrections, in_band
-    from labeler.prediction.predict_files import version_named
+    from labeler.versions.activate import version_named
     from labeler.versions.browse import Band
 
     if number is not None:

@@ -50,9 +50,10 @@ def import_embeddings(
     """
     if listed is not None and (len(paths) > 1 or paths[0].is_dir()):
         raise click.UsageError("--paths names the rows of one .npy file; give that alone.")
-    from labeler.embedding.files.find import Columns
+    from labeler.embedding.files.block import Columns
     from labeler.embedding.importing import HowToTake
     from labeler.embedding.importing import import_embeddings as take
+    from labeler.versions.activate import predict_active
 
     give_way()
     with opened_project() as project:
@@ -65,6 +66,7 @@ def import_embeddings(
                 how=HowToTake(by_name, replace, with_scores, source),
                 progress=progress,
             )
+            predict_active(project, progress)
         _show(summary, with_scores=with_scores)
 
 

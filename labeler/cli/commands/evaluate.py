@@ -108,8 +108,9 @@ def rounds(as_json: bool) -> None:
 
     A hit is a card that was a mistake. The last line says whether another round is worth it.
     """
+    from labeler.review.advice import advice
     from labeler.versions.evaluation.audit import audit_report
-    from labeler.versions.evaluation.rounds import advice, round_reports
+    from labeler.versions.evaluation.rounds import round_reports
 
     with opened_project() as project:
         found = round_reports(project)

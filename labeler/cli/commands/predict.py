@@ -32,7 +32,7 @@ from labeler.core.progress import silent
 
 if TYPE_CHECKING:
     from labeler.core.files.tables import Write
-    from labeler.embedding.files.find import Columns
+    from labeler.embedding.files.block import Columns
     from labeler.prediction.filter import Filter
     from labeler.prediction.predict_embeddings import PredictedEmbeddings
     from model.encoders.encoder import Encoder
@@ -119,7 +119,7 @@ def predict(
         raise click.UsageError(f"{named} says how to copy; say where to with --copy-to DIR.")
     written = _table_format(out)
     embedded = _are_embeddings(paths, encoder, copy_to)
-    from labeler.embedding.files.find import Columns
+    from labeler.embedding.files.block import Columns
     from labeler.prediction.copy_images import Destination
     from labeler.prediction.filter import Filter
 

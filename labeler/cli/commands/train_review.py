@@ -54,12 +54,13 @@ def train(recipe: str, note: str, as_json: bool) -> None:
 
 
 def _train(project: Project, params: dict[str, Any]) -> Run:
+    from labeler.cli.jobs import JOBS
     from labeler.core.jobs import runner
 
     with progress_bar() as progress:
         run, is_ours = runner.begin(project, "train", params)
         if is_ours:
-            return runner.work(project, run.id, progress=progress)
+            return runner.work(project, run.id, JOBS, progress=progress)
         other = " It was started with another recipe or note." if run.params != params else ""
         tell(f"A training runs already; following that one.{other}")
         ended = runner.follow(project, run.id, progress)

@@ -53,12 +53,12 @@ def activate(name: str) -> None:
 
     Its predictions are used from now on: by Review and the other pages, by predict and export.
     """
-    from labeler.prediction import predict_files
+    from labeler.versions import activate
 
     give_way()
     with opened_project() as project:
         with progress_bar() as progress:
-            predict_files.activate(project, name, progress=progress)
+            activate.activate(project, name, progress=progress)
         say(f"{name} is active now.")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from labeler.core.errors import UnreadableImage
+from model.errors import UnreadableImage
 from model.images.formats import begins_like_image, image_extensions
 
 UNKNOWN_SIZE = -1  # of a file in an archive that doesn't tell sizes without being read

@@ -29,7 +29,7 @@ from labeler.core.archives.archive import (
 )
 from labeler.core.archives.tar_index import Member, TarIndex, index_tar
 from labeler.core.archives.zip_archive import ZipArchive
-from labeler.core.errors import UnreadableImage
+from model.errors import UnreadableImage
 from model.files.bounded import open_plain
 
 _LARGE = 16 << 20  # bytes of a file that is not read as a whole

@@ -25,7 +25,6 @@ from labeler.core.archives.archive import (
     stays_inside,
 )
 from labeler.core.archives.img2dataset import SUCCESS
-from labeler.core.errors import UnreadableImage
 from labeler.core.files.parquet import (
     TooMuch,
     check_columns,
@@ -34,6 +33,7 @@ from labeler.core.files.parquet import (
     open_texts,
     plain,
 )
+from model.errors import UnreadableImage
 from model.images.formats import begins_like_image, image_extensions
 
 _AT_ONCE = 8 << 20  # bytes of a column that are read at once

@@ -13,7 +13,7 @@ from labeler.core.archives.archive import (
     listed,
     stays_inside,
 )
-from labeler.core.errors import UnreadableImage
+from model.errors import UnreadableImage
 from model.files.bounded import open_plain
 from model.files.zip_members import BadZip, Member, read_member, read_members
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from labeler.core.errors import UnreadableImage
 from labeler.core.files.atomic import make_way
+from model.errors import UnreadableImage
 
 LINKS = ("copy", "hard", "sym")
 _UNLINKABLE = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)

@@ -35,3 +35,15 @@ def dated(path: Path, what: str) -> Path:
     names = chain([stem], (f"{stem}-{number}" for number in count(2)))
     places = (path.with_name(f"{name}{path.suffix}") for name in names)
     return next(place for place in places if not os.path.lexists(place))
+
+
+LEADS_OUT = "A link to a file outside the imported folder; import the folder that holds the file."
+
+
+def readable_name(path: str | Path) -> str:
+    """The path as text that can be printed and stored, whatever bytes its name is made of."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def leads_inside(link: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(link)).is_relative_to(os.path.realpath(folder))

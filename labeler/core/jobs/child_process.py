@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import labeler
+from labeler.core.environment import STARTED_WITH
 from labeler.core.errors import LabelerError
 from labeler.core.project import Project
 
@@ -41,7 +41,7 @@ def environment() -> dict[str, str]:
     installed there was found by this process, too. A relative one means another folder in each
     current folder.
     """
-    given = {name: value for name, value in labeler.STARTED_WITH.items() if name not in KEPT_BACK}
+    given = {name: value for name, value in STARTED_WITH.items() if name not in KEPT_BACK}
     code = str(Path(__file__).resolve().parents[3])
     folders = given.get("PYTHONPATH", "").split(os.pathsep)
     path = os.pathsep.join(dict.fromkeys([code, *filter(os.path.isabs, folders)]))

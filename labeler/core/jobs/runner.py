@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,6 @@ from typing import Any
 import db.jobs
 from db.errors import StoreError
 from db.records import Run
-from labeler.cli.jobs import JOBS
 from labeler.core.error_messages import sentence
 from labeler.core.errors import BadInput, LabelerError, Stopped
 from labeler.core.files.atomic import opened_log
@@ -31,14 +30,19 @@ from labeler.core.jobs.liveness import alive_now, locked_sign, mark_dead
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 
+# What there is to run; what each kind does is handed to `work`.
+KINDS = ("import", "embed", "train", "export", "adopt", "predict", "backup", "doctor")
 FOLLOW_SECONDS = 0.3
 BETWEEN_TRIES, MOST_TRIED = 2.0, 600.0  # seconds, to write down how a run has ended
 JOINED = ("train", "embed")
+# (the sentence for the run's row, the id of the version that it made)
+Outcome = tuple[str, int | None]
+Job = Callable[[Project, dict[str, Any], Heart, Any], Outcome]
 CALLED = {"predict": "filtering", "adopt": "adding of a head"}
 
 
 def start_run(project: Project, kind: str, params: dict[str, Any]) -> Run:
-    """Start a run of `kind` (a key of JOBS) in the background, or join the active one.
+    """Start a run of `kind` (one of KINDS) in the background, or join the active one.
 
     Trainings and embeddings are joined whatever they were started with: they are about all images.
     `params` for import: paths (absolute), source, expect ([low, high]), follow_links, embed
@@ -46,8 +50,8 @@ def start_run(project: Project, kind: str, params: dict[str, Any]) -> Run:
     `labeler.versions.adopt.adopt` takes. Raises `BadInput` if an import, export, … of something
     else is going on, and `LabelerError` if no process can be started.
     """
-    if kind not in JOBS:
-        raise BadInput(f"There are no runs of the kind {kind}; it is one of {', '.join(JOBS)}.")
+    if kind not in KINDS:
+        raise BadInput(f"There are no runs of the kind {kind}; it is one of {', '.join(KINDS)}.")
     mark_dead(project)
     run, started = db.jobs.start(project.store, kind, params, alive=alive_now(project))
     if not started:
@@ -137,6 +141,7 @@ def _reap(project: Project, run_id: int, process: subprocess.Popen[bytes]) -> No
 def work(
     project: Project,
     run_id: int,
+    jobs: Mapping[str, Job],
     *,
     progress: Progress = silent,
     encoder: Any = None,
@@ -145,6 +150,7 @@ def work(
 ) -> Run:
     """Do the run's work here and now, and return its row as it ended: done, failed or stopped.
 
+    `jobs` says what a run of each kind does.
     `encoder` is for tests and callers that have one loaded; `on_start` gets the heart, to tie a
     signal to its `stop`; `again` is asked whether to try once more where how it ended can't be
     written, as on a full disk. Raises `BadInput` if there is no such active run, and lets
@@ -158,7 +164,7 @@ def work(
         if on_start is not None:
             on_start(heart)
         try:
-            message, version_id = JOBS[run.kind](project, run.params, heart, encoder)
+            message, version_id = jobs[run.kind](project, run.params, heart, encoder)
             state = "done"
         except (Stopped, KeyboardInterrupt) as stop:
             _write(partial(finish, "stopped", str(stop) or "Stopped."), again)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeler.core.errors import BadInput
-from labeler.embedding.files.find import EmbeddingFile
+from labeler.embedding.files.block import EmbeddingFile
 
 SAMPLE = 512
 _FEWEST_OF_A_FILE = 16

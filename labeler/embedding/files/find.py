@@ -12,76 +12,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from labeler.collection.discovery import LEADS_OUT, leads_inside, readable_name
 from labeler.core.errors import BadInput
+from labeler.core.files.names import LEADS_OUT, leads_inside, readable_name
+from labeler.embedding.files.block import NPY, TABLE, Columns, EmbeddingFile, Unusable
 from model.images.formats import image_extensions
 
 if TYPE_CHECKING:
-    import pyarrow
-
     from labeler.embedding.files.npy import Header
 
-BLOCK = 4096
-NPY, TABLE = ".npy", ".parquet"
 _ARRAY = re.compile(r"img_emb_(\d+)\.npy")
 _FOLDERS_LOOKED_AT = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Some rows of a file in order: their names (n,) and embeddings (n, width), read when used.
-
-    `scores` (n,) are hand scores 0–10 that come with them, NaN where there is none.
-    """
-
-    file: str
-    names: pyarrow.Array
-    vectors: NDArray[np.floating]
-    scores: NDArray[np.float64] | None = None
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-
-class EmbeddingFile(Protocol):
-    """A file (or a folder of small ones) that can be read.
-
-    `shown` is its path as the person would write it, `base` the folder that relative names of its
-    rows are seen from.
-    """
-
-    @property
-    def shown(self) -> str: ...
-    @property
-    def base(self) -> Path: ...
-    @property
-    def rows(self) -> int: ...
-    @property
-    def width(self) -> int: ...
-
-    def sample(self, count: int) -> NDArray[np.floating]:
-        """About `count` of its embeddings (n, width), from all over it."""
-        ...
-
-    def blocks(self) -> Iterator[Block]:
-        """All rows in order, at most 4096 at a time; raises `BadInput` if it turns out broken."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """What files don't tell by themselves: `paths` is a list of a .npy file's paths, the others are
-    names of columns, in it or in a Parquet file of vectors.
-    """
-
-    paths: Path | None = None
-    path: str | None = None
-    vector: str | None = None
 
 
 @dataclass
@@ -94,10 +36,6 @@ class EmbeddingFiles:
     def __len__(self) -> int:
         """Embeddings in all files."""
         return sum(file.rows for file in self.files)
-
-
-class Unusable(Exception):
-    """Why a file can't be read."""
 
 
 def holds_embeddings(path: Path) -> bool:
@@ -113,7 +51,7 @@ def holds_embeddings(path: Path) -> bool:
     return path.suffix.lower() == NPY
 
 
-def find_embeddings(path: Path, columns: Columns = Columns()) -> EmbeddingFiles:
+def find_embeddings(path: Path, columns: Columns = Columns()) -> EmbeddingFiles:  # noqa: B008
     """The files of a path for which `holds_embeddings`, by their numbers or names.
 
     Raises `BadInput` if `path` isn't there.

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from labeler.collection.discovery import readable_name
+from labeler.core.files.names import readable_name
 from labeler.core.files.typed_paths import path_seen_from
-from labeler.embedding.files.find import NPY
+from labeler.embedding.files.block import NPY
 
 
 class NamedImages:

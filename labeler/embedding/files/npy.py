@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labeler.collection.discovery import readable_name
-from labeler.embedding.files.find import BLOCK, Block, Unusable
+from labeler.core.files.names import readable_name
+from labeler.embedding.files.block import BLOCK, Block, Unusable
 from model.files.arrays import read_array_header
 from model.files.bounded import open_plain
 

@@ -13,10 +13,10 @@ import pyarrow
 from numpy.typing import NDArray
 from pyarrow import compute, parquet, types
 
-from labeler.collection.discovery import readable_name
 from labeler.core.errors import BadInput
+from labeler.core.files.names import readable_name
 from labeler.core.files.parquet import check_columns, open_parquet, open_texts, plain
-from labeler.embedding.files.find import BLOCK, Block, Columns, Unusable
+from labeler.embedding.files.block import BLOCK, Block, Columns, Unusable
 from labeler.embedding.files.row_names import name_column, numbered
 
 _USUAL = ("embedding", "embeddings", "vector", "image_embedding", "img_emb", "clip_embedding")

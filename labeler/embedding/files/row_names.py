@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from labeler.core.errors import BadInput
 from labeler.core.files.csv_reader import read_lines
-from labeler.embedding.files.find import BLOCK, Columns, Unusable
+from labeler.embedding.files.block import BLOCK, Columns, Unusable
 from model.files.bounded import open_plain
 
 if TYPE_CHECKING:

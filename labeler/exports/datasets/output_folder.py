@@ -18,13 +18,14 @@ from typing import TextIO
 from db.records import Image
 from db.store.regular_files import check_file, make_folders, open_to_read
 from labeler.collection.outside_links import EXPORT_LIST
-from labeler.core.errors import BadInput, UnreadableImage
+from labeler.core.errors import BadInput
 from labeler.core.files.atomic import is_scratch, make_way, remove_scratch, whole_file
 from labeler.core.files.export_writer import ExportWriter, file_fingerprint, fingerprint
 from labeler.core.progress import Progress
 from labeler.exports.datasets.image_files import file_name, place, placed_fingerprint
 from labeler.exports.datasets.plan import Exported
 from labeler.exports.datasets.rows import Dataset, Row
+from model.errors import UnreadableImage
 from model.files.bounded_json import parse_json
 
 LIST = EXPORT_LIST

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 import db.images.embeddings
 import db.scores.hand_scores
 from db.records import Version
-from labeler.collection.arrays import standing
-from labeler.core.archives.opening import decode, read_header
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from labeler.embedding.embed import prepare_open, register
 from labeler.embedding.nearest import nearest
 from labeler.versions.calibration import foreign_spread, passing_chance
 from labeler.versions.inference import load_version
+from labeler.versions.snapshot import standing
+from model.images.decode import decode, read_header
 from model.images.hashing import content_hash
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from labeler.core.error_messages import sentence
 from labeler.core.project import Project
 from labeler.prediction.inference_worker.protocol import receive, send
-from labeler.prediction.predict_files import version_named
+from labeler.versions.activate import version_named
 
 if TYPE_CHECKING:
     from model.encoders.encoder import Encoder

@@ -10,12 +10,12 @@ import numpy as np
 import db.images.lookup
 import db.images.sources
 from db.records import Image
-from labeler.collection.arrays import Standing
 from labeler.review.cards.page_selection import Chosen
 from labeler.review.cards.reasons import Neighbour, Reason, nearest_scored, reasons
 from labeler.review.queues.suspects import outside_band, too_high
 from labeler.scoring.events import confirmed_score
 from labeler.versions.calibration import out_of_fold
+from labeler.versions.snapshot import Standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labeler.collection.arrays import Collection, Ids, Mask, Standing
+from labeler.collection.arrays import Collection, Ids, Mask
 from labeler.embedding.unit_cache import UnitVectors, Vectors
 from labeler.review.near_duplicates import MOST, confirmed, near_hashes, near_pairs, nearness_in
 from labeler.review.queues.suspects import Ranked
+from labeler.versions.snapshot import Standing
 from model.review import suspicion
 
 # Cosine from which two pictures count as the same for a person: one of them a page is enough.

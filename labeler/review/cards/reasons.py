@@ -10,10 +10,11 @@ import numpy as np
 import db.images.lookup
 from db.query_parts import scattered
 from db.records import Image
-from labeler.collection.arrays import Ids, Standing
+from labeler.collection.arrays import Ids
 from labeler.review.cards.page_selection import Chosen
 from labeler.review.near_duplicates import nearness_in
 from labeler.review.queues.suspects import Ranked
+from labeler.versions.snapshot import Standing
 from model.review import bandit
 from model.review import suspicion as ranking
 

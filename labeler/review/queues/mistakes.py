@@ -15,11 +15,12 @@ from scipy.special import expit
 import db.versions.rounds
 from db.records import Round
 from db.store.store import Store
-from labeler.collection.arrays import Collection, Floats, Ids, Mask, Standing
+from labeler.collection.arrays import Collection, Floats, Ids, Mask
 from labeler.embedding.unit_cache import UnitVectors
 from labeler.review.queues.suspects import Ranked, predicted
 from labeler.versions.calibration import passing_chance
 from labeler.versions.second_opinion import load_opinion
+from labeler.versions.snapshot import Standing
 from model.errors import ModelError
 from model.estimators.kernel_ordinal import Glimpse, Opinion
 from model.estimators.ordinal import LEVELS, threshold_level

@@ -7,9 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from labeler.collection.arrays import Collection, Floats, Ids, Mask, Standing
+from labeler.collection.arrays import Collection, Floats, Ids, Mask
 from labeler.embedding.unit_cache import UnitVectors
 from labeler.review.near_duplicates import confirmed, near_hashes, nearness_in
+from labeler.versions.snapshot import Standing
 
 # Points, 0–10. Who scores the same picture twice is often one point off, seldom two.
 CONFLICT = 2.0

@@ -11,9 +11,10 @@ import db.images.arrays
 import db.scores.hand_scores
 import db.versions.registry
 from db.store.store import Store
-from labeler.collection.arrays import Collection, Floats, Ids, Mask, Standing
+from labeler.collection.arrays import Collection, Floats, Ids, Mask
 from labeler.review.queues.score_conflicts import conflict_gaps, scored_pairs
 from labeler.versions.calibration import foreign_spread, opinions, out_of_fold, passing_chance
+from labeler.versions.snapshot import Standing
 from model.review import suspicion as ranking
 
 # A prediction that rounds to a score within its source's band is no mistake.

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from labeler.core.errors import BadInput
 from labeler.core.jobs import child_process
 from labeler.core.progress import Progress, silent
+from labeler.core.project import FEWEST_TO_TRAIN
 from labeler.review.simulation.strategies import (
     STRATEGIES,
     Floats,
@@ -27,7 +28,6 @@ from labeler.review.simulation.strategies import (
     Strategy,
     Trained,
 )
-from labeler.scoring.events import FEWEST_TO_TRAIN
 from model.evaluation import metrics
 from model.review import suspicion
 

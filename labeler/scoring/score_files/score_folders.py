@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from labeler.collection.discovery import find_images, readable_name
+from labeler.collection.discovery import find_images
 from labeler.core.errors import BadInput
+from labeler.core.files.names import readable_name
 from labeler.scoring.score_files.statements import (
     BROKEN,
     NO_NUMBER,

@@ -20,6 +20,7 @@ import db.images.lookup
 import db.scores.hand_scores
 import db.versions.predictions
 from db.records import Image, Version
+from labeler.collection.groups import group_numbers
 from labeler.core.project import Project
 from labeler.versions import predictions
 from model.evaluation import metrics
@@ -107,15 +108,6 @@ def judged_by_both(project: Project, version: Version, parent: Version) -> Judge
         old=np.array([old[i] for i in listed], dtype=np.float64),
         groups=group_numbers(project, ids[shared]),
     )
-
-
-def group_numbers(project: Project, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """A number (n,) per image of `ids` (n,) that is the same for images of the same group."""
-    group_of = db.images.lookup.groups(project.store)
-    # An image without a group goes by its own number, a group by one below zero.
-    number_of = {name: -k for k, name in enumerate(sorted(set(group_of.values())), start=1)}
-    numbers = [number_of[group_of[i]] if i in group_of else i for i in ids.tolist()]
-    return np.unique(np.array(numbers, dtype=np.int64), return_inverse=True)[1].astype(np.int64)
 
 
 def kept_differences(

@@ -11,8 +11,8 @@ import numpy as np
 import db.scores.hand_scores
 import db.versions.predictions
 from db.records import Version
+from labeler.collection.groups import group_numbers
 from labeler.core.project import Project
-from labeler.versions.evaluation.compare import group_numbers
 from model.evaluation import metrics
 
 

@@ -18,9 +18,9 @@ import db.scores.random_sample
 import db.versions.registry
 from db.records import Version
 from labeler.collection.arrays import images_now
+from labeler.collection.groups import group_numbers
 from labeler.core.errors import BadInput, LabelerError
 from labeler.core.project import Project
-from labeler.versions.evaluation.compare import group_numbers
 from labeler.versions.evaluation.held_out import unseen_predictions
 from model.evaluation import slices as slicing
 from model.evaluation.audit import Bounds

@@ -34,6 +34,7 @@ from tests.support.collection import add_version, draw_pictures, give_scores, ma
 
 HOSTILE = "![x](http%3a//evil.example/a.png) **bold** :red[b]"
 TIME = datetime(2025, 3, 1, 12, tzinfo=UTC)
+WITHOUT_TORCH = ("add_images", "train", "explore", "try_it", "export")
 
 
 @pytest.fixture
@@ -308,7 +309,7 @@ def test_no_page_imports_torch(served: Project) -> None:
 import sys
 import tomllib
 from streamlit.testing.v1 import AppTest
-for page in {[str(page_file(name)) for name in ("add_images", "train", "explore", "try_it", "export")]}:
+for page in {[str(page_file(name)) for name in WITHOUT_TORCH]}:
     assert not AppTest.from_file(page, default_timeout=60).run().exception
 print("torch" in sys.modules)
 """

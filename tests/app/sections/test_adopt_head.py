@@ -14,6 +14,7 @@ import db.importing.files
 import db.jobs
 import db.versions.registry
 from db.records import Version
+from labeler.cli.jobs import JOBS
 from labeler.core.jobs import runner
 from labeler.core.project import Project
 from labeler.versions.adopt import adopt
@@ -92,7 +93,7 @@ def test_while_it_is_added_the_page_shows_how_far_it_is(served: Project) -> None
 
 def test_a_head_that_does_not_fit_is_told_on_the_page(served: Project, tmp_path: Path) -> None:
     run, _ = runner.begin(served, "adopt", {"path": str(head_file(tmp_path))})
-    runner.work(served, run.id)
+    runner.work(served, run.id, JOBS)
     told = words_of_errors(opened("train"))
     assert "doesn't tell whose embeddings of 8 values it reads" in told
 

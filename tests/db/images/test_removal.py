@@ -29,11 +29,11 @@ import db.versions.registry
 import db.versions.rounds
 from db.images.removal import count_replaced, missing_ids
 from labeler.cli.main import labeler
+from labeler.collection.carry_over import carry_over, offers
 from labeler.collection.importing import import_paths
-from labeler.core.errors import UnreadableImage
 from labeler.core.project import Project
 from labeler.exports.datasets.image_files import place
-from labeler.scoring.carry_over import carry_over, offers
+from model.errors import UnreadableImage
 from tests.support.pictures import make_jpeg, noise_image
 from tests.support.store_rows import add_encoder, add_version, event, picture, score
 

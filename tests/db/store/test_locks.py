@@ -16,8 +16,8 @@ import pytest
 
 from labeler.collection.importing import import_paths
 from labeler.core.archives.opening import open_regular
-from labeler.core.errors import UnreadableImage
 from labeler.core.project import STORE_FILES, Project
+from model.errors import UnreadableImage
 from tests.support.pictures import make_jpeg
 
 OPENED_AND_CLOSED = """

@@ -19,9 +19,10 @@ import db.records
 from labeler.collection.discovery import find_images
 from labeler.collection.importing import BATCH, ImportSummary, import_paths
 from labeler.collection.previews import make_previews, preview_of, thumbnail_of
-from labeler.core.archives.opening import preview_path, read_header, thumbnail_path
-from labeler.core.errors import BadInput, LabelerError, Stopped, UnreadableImage
-from labeler.core.project import Project
+from labeler.core.errors import BadInput, LabelerError, Stopped
+from labeler.core.project import Project, preview_path, thumbnail_path
+from model.errors import UnreadableImage
+from model.images.decode import read_header
 from model.images.hashing import look
 from tests.support.pictures import (
     jpeg_bytes,

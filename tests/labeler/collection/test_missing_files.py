@@ -20,9 +20,8 @@ import db.images.sources
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
 from labeler.collection.missing_files import Absence
-from labeler.core.archives.opening import preview_path
 from labeler.core.errors import BadInput
-from labeler.core.project import STORE_FILE, Project
+from labeler.core.project import STORE_FILE, Project, preview_path
 from tests.labeler.core.archives.test_archives import shard
 from tests.support.pictures import jpeg_bytes, make_jpeg, noise_image
 

@@ -21,13 +21,13 @@ import db.importing.files
 from labeler.app.routes import downloads
 from labeler.app.routes.zip_stream import zipped
 from labeler.collection.originals import copy_known, open_known
-from labeler.core.errors import UnreadableImage
 from labeler.core.project import Project
 from labeler.exports.datasets.export import export
 from labeler.exports.datasets.plan import Plan
 from labeler.prediction.copy_images import Destination, copy_images
 from labeler.prediction.filter import Filter, filter_images
 from labeler.prediction.predict_files import PredictedImage, predict_paths
+from model.errors import UnreadableImage
 from model.images.hashing import content_hash
 from tests.support.collection import copied, make_collection
 from tests.support.heads import add_version_of, spread_head

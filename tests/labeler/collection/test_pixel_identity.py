@@ -31,13 +31,12 @@ import db.repair.consistency
 import db.scores.hand_scores
 from labeler.app.routes.images import _full
 from labeler.cli.main import labeler
+from labeler.collection.carry_over import carry_over, offers
 from labeler.collection.importing import ImportSummary, import_paths
 from labeler.collection.pixel_identity import likeness
 from labeler.collection.previews import preview_of
-from labeler.core.archives.opening import preview_path
-from labeler.core.project import Project
+from labeler.core.project import Project, preview_path
 from labeler.exports.datasets.image_files import place
-from labeler.scoring.carry_over import carry_over, offers
 from labeler.scoring.label import label_one
 from tests.support.pictures import jpeg_bytes, make_jpeg, noise_image, with_orientation
 from tests.support.store_rows import add_encoder, score

@@ -31,7 +31,7 @@ from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
 from labeler.core.errors import BadInput, Stopped
 from labeler.core.project import Project
-from labeler.embedding.files.find import BLOCK, Columns
+from labeler.embedding.files.block import BLOCK, Columns
 from labeler.embedding.files.match_images import absolute
 from labeler.embedding.importing import HowToTake, import_embeddings
 from labeler.versions.train import train

@@ -14,8 +14,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from labeler.core.errors import UnreadableImage
 from labeler.embedding.pipeline import encoded
+from model.errors import UnreadableImage
 
 
 class Adder:

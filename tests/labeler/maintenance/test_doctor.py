@@ -31,11 +31,10 @@ import db.versions.rounds
 from db.store.store import Store
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
-from labeler.core.archives.opening import preview_path
-from labeler.core.project import STORE_FILE, Project
+from labeler.core.project import STORE_FILE, Project, preview_path
 from labeler.maintenance.checks import Finding
 from labeler.maintenance.doctor import Report, examine
-from labeler.prediction.predict_files import predict_stored
+from labeler.versions.activate import predict_stored
 from labeler.versions.second_opinion import load_opinion
 from labeler.versions.train import train
 from model.errors import ModelError

@@ -26,6 +26,7 @@ import db.versions.registry
 from db.errors import StoreError
 from db.records import Event, Predictions
 from db.versions.file_predictions import file_key, predicted_files
+from labeler.cli.jobs import JOBS
 from labeler.collection.importing import import_paths
 from labeler.collection.outside_links import KEPT_IN
 from labeler.core.errors import BadInput, Stopped
@@ -35,13 +36,9 @@ from labeler.core.project import Project
 from labeler.embedding.embed import embed
 from labeler.prediction.copy_images import Destination
 from labeler.prediction.filter import Filter, filter_images
-from labeler.prediction.predict_files import (
-    PredictedImage,
-    PredictedImages,
-    activate,
-    predict_paths,
-)
+from labeler.prediction.predict_files import PredictedImage, PredictedImages, predict_paths
 from labeler.prediction.selection import as_table, select
+from labeler.versions.activate import activate
 from labeler.versions.train import train
 from model.training.quick import Quick
 from tests.support.collection import copied
@@ -384,7 +381,7 @@ def test_filtering_a_folder_as_a_run_writes_copies_and_the_list(
     params = {"paths": [str(strangers)], "filter": wanted.as_values()}
     for told in ("written, 0 there", "0 written"):
         begun, _ = runner.begin(project, "predict", params)
-        done = runner.work(project, begun.id, encoder=Brightness())
+        done = runner.work(project, begun.id, JOBS, encoder=Brightness())
         assert done.state == "done", done.message
         assert "of 3 images pass by v1.0" in (done.message or "")
         assert told in (done.message or "")

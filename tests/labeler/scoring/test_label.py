@@ -16,10 +16,11 @@ import pytest
 import db.images.lookup
 import db.scores.hand_scores
 from labeler.collection.importing import import_paths
+from labeler.collection.lookup import find_image
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from labeler.scoring.import_scores import label_from
-from labeler.scoring.label import find_image, label_one
+from labeler.scoring.label import label_one
 from labeler.scoring.score_files.statements import Place, Reading
 from labeler.scoring.score_files.summary import LabelSummary
 from tests.support.collection import draw_pictures

@@ -23,6 +23,7 @@ import db.versions.registry
 import db.versions.rounds
 from db.errors import StoreError
 from db.records import Version
+from labeler.cli.jobs import JOBS
 from labeler.core.errors import BadInput, Stopped
 from labeler.core.jobs import runner
 from labeler.core.project import Project
@@ -242,11 +243,11 @@ def test_the_commands_add_list_and_activate(project: Project, made: Path) -> Non
 def test_a_run_adds_it_in_the_background(project: Project, made: Path) -> None:
     params = {"path": str(made / LAION), "scale": [0, 10], "activate": True}
     run, _ = runner.begin(project, "adopt", params)
-    ended = runner.work(project, run.id)
+    ended = runner.work(project, run.id, JOBS)
     assert (ended.state, ended.message) == ("done", "Added sac+logos+ava1-l14.")
     assert ended.version == "sac+logos+ava1-l14"
     run, _ = runner.begin(project, "adopt", params)
-    assert "already" in (runner.work(project, run.id).message or "")
+    assert "already" in (runner.work(project, run.id, JOBS).message or "")
 
 
 def test_a_version_row_that_can_not_be_kept_leaves_no_file(

@@ -25,6 +25,7 @@ from labeler.core.status import read_status
 from labeler.exports.models.export import export_as
 from labeler.prediction.predict_embeddings import predict_embeddings
 from labeler.review import what_if
+from labeler.review.advice import advice
 from labeler.review.pages import note_shown, review_cards, review_page
 from labeler.scoring import events
 from labeler.versions import browse
@@ -32,7 +33,7 @@ from labeler.versions.adopt import adopt
 from labeler.versions.evaluation import compare
 from labeler.versions.evaluation.audit import audit_report
 from labeler.versions.evaluation.figures import figures, with_figures
-from labeler.versions.evaluation.rounds import advice, round_reports
+from labeler.versions.evaluation.rounds import round_reports
 from labeler.versions.evaluation.slices import slice_report
 from labeler.versions.train import train
 from model.evaluation import metrics

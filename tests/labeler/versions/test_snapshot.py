@@ -14,12 +14,13 @@ import db.images.sources
 import db.versions.predictions
 import db.versions.registry
 from db.records import Predictions
-from labeler.collection.arrays import Standing, images_now, standing
+from labeler.collection.arrays import images_now
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
 from labeler.embedding.unit_cache import UnitVectors
 from labeler.review.pages import review_page
 from labeler.scoring.events import take_events
+from labeler.versions.snapshot import Standing, standing
 from tests.support.collection import draw_pictures, make_collection
 from tests.support.reviewing import add
 

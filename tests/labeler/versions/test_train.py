@@ -24,7 +24,7 @@ from db.records import Event, Version
 from labeler.collection.importing import import_paths
 from labeler.core.errors import NotEnoughScores, Stopped
 from labeler.core.project import Project
-from labeler.prediction.predict_files import predict_stored
+from labeler.versions.activate import predict_stored
 from labeler.versions.inference import load_version, score_embeddings
 from labeler.versions.train import train
 from model.errors import ModelError

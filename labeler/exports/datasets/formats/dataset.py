@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from labeler.core.errors import BadInput, UnreadableImage
+from labeler.core.errors import BadInput
 from labeler.core.files.atomic import refuse_store
 from labeler.core.files.export_writer import ExportWriter
 from labeler.core.files.tables import FORMATS, Kinds, Whole, format_of, growing_table
@@ -20,6 +20,7 @@ from labeler.exports.datasets.formats.history import write_history
 from labeler.exports.datasets.image_files import file_name, place
 from labeler.exports.datasets.plan import Exported
 from labeler.exports.datasets.rows import BATCH, COLUMNS, NESTED, Dataset, Row
+from model.errors import UnreadableImage
 
 FILE_COLUMN = "file"  # the copied image, relative to the table
 

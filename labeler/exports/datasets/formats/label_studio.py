@@ -16,13 +16,14 @@ from urllib.parse import quote
 
 from db.records import HandScore
 from labeler.core.archives.archives import through
-from labeler.core.errors import BadInput, UnreadableImage
+from labeler.core.errors import BadInput
 from labeler.core.files.tables import plain_text
 from labeler.core.progress import Progress
 from labeler.exports.datasets.image_files import file_name
 from labeler.exports.datasets.output_folder import ExportFolder
 from labeler.exports.datasets.plan import Exported
 from labeler.exports.datasets.rows import COLUMNS, Dataset, Row
+from model.errors import UnreadableImage
 
 # Label Studio serves what lies below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT there; here that is /.
 IMAGES = "images"  # the folder of the copies

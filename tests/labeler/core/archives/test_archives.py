@@ -30,9 +30,9 @@ from labeler.collection.previews import preview_of
 from labeler.core.archives.archive import stays_inside
 from labeler.core.archives.archives import look_into, through
 from labeler.core.archives.opening import open_picture, open_regular
-from labeler.core.errors import UnreadableImage
 from labeler.core.project import Project
 from labeler.embedding.embed import _prepare
+from model.errors import UnreadableImage
 from tests.support.pictures import jpeg_bytes, make_jpeg
 
 

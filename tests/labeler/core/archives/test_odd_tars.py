@@ -16,7 +16,7 @@ from PIL import Image
 
 from labeler.core.archives.archives import look_into
 from labeler.core.archives.opening import open_in_memory, open_picture
-from labeler.core.errors import UnreadableImage
+from model.errors import UnreadableImage
 from tests.support.pictures import jpeg_bytes
 
 

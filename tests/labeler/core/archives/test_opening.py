@@ -15,15 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, features
 
-from labeler.core.archives.opening import (
-    open_in_memory,
-    open_picture,
-    open_regular,
-    read_header,
-    read_picture,
-)
-from labeler.core.errors import UnreadableImage
+from labeler.core.archives.opening import open_in_memory, open_picture, open_regular
+from model.errors import UnreadableImage
 from model.images import limits
+from model.images.decode import read_header, read_picture
 from model.images.formats import image_extensions, looks_like_image
 from model.images.hashing import look
 from model.images.resize import made_small

@@ -21,10 +21,10 @@ import db.importing.files
 from labeler.collection.importing import import_paths
 from labeler.core.archives.archives import look_into, read_member
 from labeler.core.archives.opening import open_picture
-from labeler.core.errors import UnreadableImage
 from labeler.core.project import Project
 from labeler.prediction.copy_images import Destination, copy_images
 from labeler.prediction.predict_files import PredictedImage
+from model.errors import UnreadableImage
 from tests.support.pictures import jpeg_bytes
 from tests.support.weight_bombs import many_members
 

@@ -65,7 +65,7 @@ def test_the_persons_own_path_stays_where_it_means_the_same_everywhere(
 ) -> None:
     given = os.pathsep.join(["", ".", "received", str(tmp_path / "installed")])
     mine = {"PYTHONPATH": given, "LABELER_TOKEN": "t" * 20, "HF_HOME": "/weights"}
-    monkeypatch.setattr(labeler, "STARTED_WITH", dict(os.environ) | mine)
+    monkeypatch.setattr(child_process, "STARTED_WITH", dict(os.environ) | mine)
     assert child_process.environment()["PYTHONPATH"] == os.pathsep.join(
         [str(CODE), str(tmp_path / "installed")]
     )

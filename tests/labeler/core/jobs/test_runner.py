@@ -19,6 +19,7 @@ import db.images.lookup
 import db.images.sources
 from db import jobs as run_rows
 from db.store.schema import RunRow
+from labeler.cli.jobs import JOBS
 from labeler.core.errors import BadInput
 from labeler.core.jobs import runner
 from labeler.core.jobs.heartbeat import Heart
@@ -118,7 +119,7 @@ def test_a_request_to_stop_ends_the_work_at_its_next_progress(
 ) -> None:
     run, _ = runner.begin(project, "import", importing)
     run_rows.request_stop(project.store, run.id)
-    ended = runner.work(project, run.id)
+    ended = runner.work(project, run.id, JOBS)
     assert ended.state == "stopped"
     assert db.images.lookup.count_by_state(project.store).get("fine", 0) < 8
 
@@ -127,7 +128,7 @@ def test_a_signal_to_end_stops_the_run_politely(
     project: Project, importing: dict[str, object]
 ) -> None:
     run, _ = runner.begin(project, "import", importing)
-    assert runner.work(project, run.id, on_start=Heart.stop).state == "stopped"
+    assert runner.work(project, run.id, JOBS, on_start=Heart.stop).state == "stopped"
 
 
 def test_ctrl_c_is_noted_and_passed_on(project: Project, importing: dict[str, object]) -> None:
@@ -137,7 +138,7 @@ def test_ctrl_c_is_noted_and_passed_on(project: Project, importing: dict[str, ob
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        runner.work(project, run.id, progress=interrupted)
+        runner.work(project, run.id, JOBS, progress=interrupted)
     assert run_rows.get(project.store, run.id).state == "stopped"  # type: ignore[union-attr]
 
 
@@ -145,7 +146,7 @@ def test_a_failure_is_one_sentence_and_its_traceback_is_in_the_log(
     project: Project, tmp_path: Path
 ) -> None:
     run, _ = runner.begin(project, "import", {"paths": [str(tmp_path / "nowhere")]})
-    ended = runner.work(project, run.id)
+    ended = runner.work(project, run.id, JOBS)
     assert ended.state == "failed"
     assert ended.message is not None
     assert "nowhere is not there" in ended.message
@@ -154,7 +155,7 @@ def test_a_failure_is_one_sentence_and_its_traceback_is_in_the_log(
 
 def test_a_bug_names_the_log_instead_of_the_traceback(project: Project) -> None:
     run, _ = runner.begin(project, "import", {})  # without paths: nobody may call it so
-    ended = runner.work(project, run.id)
+    ended = runner.work(project, run.id, JOBS)
     assert ended.state == "failed"
     assert str(runner.log_file(project, run.id)) in str(ended.message)
 
@@ -174,9 +175,9 @@ def test_a_run_that_ended_is_not_worked_on_again(
     project: Project, importing: dict[str, object]
 ) -> None:
     run, _ = runner.begin(project, "import", importing)
-    runner.work(project, run.id)
+    runner.work(project, run.id, JOBS)
     with pytest.raises(BadInput, match="no active run"):
-        runner.work(project, run.id)
+        runner.work(project, run.id, JOBS)
 
 
 def test_only_known_kinds_of_work_are_started(project: Project) -> None:

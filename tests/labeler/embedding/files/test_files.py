@@ -24,7 +24,8 @@ from db.records import NewVersion, Predictions
 from labeler.cli.main import labeler
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
-from labeler.embedding.files.find import BLOCK, find_embeddings, holds_embeddings
+from labeler.embedding.files.block import BLOCK
+from labeler.embedding.files.find import find_embeddings, holds_embeddings
 from labeler.versions.inference import score_embeddings
 from model.heads.head import Head
 from model.heads.head_files import save_head

@@ -9,11 +9,11 @@ import pytest
 
 import db.versions.registry
 import labeler.review.near_duplicates
-from labeler.collection.arrays import standing
 from labeler.core.project import Project
 from labeler.review.cards.reasons import drawn
 from labeler.review.queues.score_conflicts import scored_pairs
 from labeler.scoring.events import take_events
+from labeler.versions.snapshot import standing
 from tests.support.collection import make_collection
 from tests.support.reviewing import add, look_alike, scatter
 

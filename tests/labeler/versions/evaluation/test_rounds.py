@@ -20,8 +20,9 @@ import db.versions.rounds
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
+from labeler.review.advice import advice
 from labeler.versions.evaluation.audit import audit_report
-from labeler.versions.evaluation.rounds import advice, round_reports
+from labeler.versions.evaluation.rounds import round_reports
 from model.evaluation.audit import Bounds
 from model.evaluation.proportions import share_of
 from model.evaluation.stopping import Evidence, advise

@@ -9,8 +9,8 @@ from pathlib import Path
 import db.images.sources
 from db.records import Source
 from db.store.store import Store
-from labeler.collection.discovery import readable_name
 from labeler.core.errors import BadInput
+from labeler.core.files.names import readable_name
 
 Band = tuple[float, float]
 

@@ -1,0 +1,11 @@
+"""The environment that this program was started with, as it was before anything else was imported.
+
+What comes into `os.environ` later may be a library's doing (Streamlit puts secrets there), not the
+person's.
+"""
+
+from __future__ import annotations
+
+import os
+
+STARTED_WITH = dict(os.environ)
