@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 import db.scores.events
 import db.versions.registry
 from db.records import Event
-from labeler.collection.lookup import find_image
 from labeler.core import project as folders
 from labeler.core.errors import BadInput, LabelerError
+from labeler.core.images.lookup import find_image
 from labeler.core.scorers import account_name, clean_name
 from labeler.scoring.label import read_score
 

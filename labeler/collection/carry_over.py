@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import db.images.pixel_hashes
 from db.images.removal import let_go
 from db.records import Image, ImportedFile, Pixels
-from labeler.collection.pixel_identity import likeness
 from labeler.collection.previews import forget_small_copies
+from labeler.core.images.pixel_identity import likeness
 from labeler.core.project import Project
 
 COMMAND = "labeler carry-over"

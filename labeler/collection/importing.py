@@ -28,11 +28,11 @@ from labeler.collection.phantoms import match_phantoms
 from labeler.collection.previews import forget_small_copies
 from labeler.collection.reader import Intake, Known
 from labeler.collection.recognition import recognised
-from labeler.collection.sources import band_of, source_for
 from labeler.collection.tags import tag_from_texts
 from labeler.core.archives.archives import may_be_archive
 from labeler.core.errors import BadInput
 from labeler.core.files.names import readable_name
+from labeler.core.images.sources import band_of, source_for
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 

@@ -6,7 +6,7 @@ import os
 
 import db.images.bulk_lookup
 from db.images.phantoms import Phantom, join, phantoms
-from labeler.collection.lookup import Lookup, folded
+from labeler.core.images.lookup import Lookup, folded
 from labeler.core.project import Project
 
 

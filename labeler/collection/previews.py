@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from PIL import Image
 
 from db.store.regular_files import is_plain
-from labeler.collection.originals import check_known
 from labeler.core.archives.opening import open_in_memory, open_regular
 from labeler.core.errors import LabelerError
 from labeler.core.files.atomic import whole_file
+from labeler.core.images.originals import check_known
 from labeler.core.project import preview_path, thumbnail_path
 from model.images.decode import Picture, decode, read_header
 from model.images.jpeg_metadata import END

@@ -19,9 +19,9 @@ from pathlib import Path
 from db.records import ImportedFile, Pixels
 from labeler.collection.crash_guard import InHand
 from labeler.collection.discovery import FoundFile
-from labeler.collection.pixel_identity import pixels_of
 from labeler.collection.previews import make_previews
 from labeler.core.archives.opening import open_in_memory
+from labeler.core.images.pixel_identity import pixels_of
 from labeler.core.project import Project
 from model.errors import UnreadableImage
 from model.images.decode import quiet_pillow, read_header

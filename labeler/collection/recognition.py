@@ -14,8 +14,8 @@ import db.images.lookup
 import db.images.pixel_hashes
 from db.records import Image, ImportedFile, Pixels
 from db.store.store import Store
-from labeler.collection.pixel_identity import likeness, shows_the_same
 from labeler.core.archives.opening import open_in_memory
+from labeler.core.images.pixel_identity import likeness, shows_the_same
 from model.errors import UnreadableImage
 from model.images.hashing import content_hash
 

@@ -18,11 +18,11 @@ from typing import Any
 import db.images.bulk_lookup
 import db.images.tags
 import db.importing.files
-from labeler.collection.lookup import BadLine, Lookup, image_on_line
 from labeler.core.archives.archives import read_member, through
 from labeler.core.archives.opening import open_regular
 from labeler.core.errors import BadInput
 from labeler.core.files.csv_reader import Line, read_lines
+from labeler.core.images.lookup import BadLine, Lookup, image_on_line
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 from model.errors import UnreadableImage

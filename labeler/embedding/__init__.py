@@ -1,0 +1,4 @@
+"""Embeddings of the images: computed, imported, cached, and searched for neighbours.
+
+May import `core/`.
+"""

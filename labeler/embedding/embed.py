@@ -20,9 +20,9 @@ import db.images.lookup
 import db.importing.files
 import db.versions.registry
 from db.records import EncoderRecord, KnownLocation
-from labeler.collection.pixel_identity import is_still
 from labeler.core.archives.archives import is_unchanged
 from labeler.core.archives.opening import CHANGED, open_regular
+from labeler.core.images.pixel_identity import is_still
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 from labeler.embedding.pipeline import encoded

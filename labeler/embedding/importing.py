@@ -27,10 +27,10 @@ import db.importing.files
 import db.scores.events
 import db.scores.hand_scores
 from db.records import EncoderRecord, Event
-from labeler.collection.lookup import Lookup, folded
-from labeler.collection.sources import source_for
 from labeler.core.errors import BadInput
 from labeler.core.files.names import readable_name
+from labeler.core.images.lookup import Lookup, folded
+from labeler.core.images.sources import source_for
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 from labeler.core.scorers import account_name

@@ -1,1 +1,4 @@
-"""What leaves the project, one module per format, all from the same rows (`rows.py`)."""
+"""What leaves a project: datasets, models, contact sheets, with their licences.
+
+May import `versions/`, `scoring/` and below.
+"""

@@ -15,13 +15,13 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from labeler.collection.discovery import find_images, texts_beside
-from labeler.collection.originals import check_known
 from labeler.core.archives.archive import UNKNOWN_SIZE
 from labeler.core.archives.archives import read_member, through
 from labeler.core.archives.opening import open_regular
 from labeler.core.errors import BadInput
 from labeler.core.files.atomic import remove_scratch, whole_file
 from labeler.core.files.links import blocks, keep_times, linked
+from labeler.core.images.originals import check_known
 from labeler.core.progress import Progress, silent
 from labeler.core.project import OWN_FOLDERS
 from labeler.prediction.predict_files import PredictedImage

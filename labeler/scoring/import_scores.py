@@ -22,8 +22,8 @@ import db.scores.hand_scores
 from db.records import Event, HandScore
 from db.scores.seen_scores import FirstSaid
 from labeler.collection.importing import ImportSummary, import_paths
-from labeler.collection.lookup import Lookup
 from labeler.core.errors import BadInput
+from labeler.core.images.lookup import Lookup
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 from labeler.core.scorers import account_name, clean_name

@@ -10,8 +10,8 @@ import db.images.bulk_lookup
 import db.images.lookup
 import db.scores.events
 from db.records import Event, Image
-from labeler.collection.lookup import find_image
 from labeler.core.errors import BadInput
+from labeler.core.images.lookup import find_image
 from labeler.core.project import Project
 from labeler.core.scorers import account_name, clean_name
 from labeler.scoring.score_files import statements

@@ -1,0 +1,4 @@
+"""Versions of the head: trained, adopted, made active, and what they predict for the collection.
+
+May import `embedding/`, `collection/` and below.
+"""

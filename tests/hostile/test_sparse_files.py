@@ -17,12 +17,12 @@ from click.testing import CliRunner
 
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
-from labeler.collection.originals import open_known
 from labeler.collection.previews import passing, preview_of, thumbnail_of
 from labeler.core.archives import opening
 from labeler.core.archives.archives import look_into
 from labeler.core.archives.opening import open_picture, open_regular
 from labeler.core.files.export_writer import fingerprint
+from labeler.core.images.originals import open_known
 from labeler.core.project import Project
 from labeler.embedding.files.block import Unusable
 from labeler.embedding.files.npy import read_header

@@ -1,0 +1,1 @@
+"""The frame around the pages: navigation, and the project at a glance."""

@@ -1,0 +1,1 @@
+"""What the pages' own code asks for: the JSON API, images, downloads, contact sheets."""

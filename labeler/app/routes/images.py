@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse, Response
 
 import db.images.lookup
 from db.records import Image
-from labeler.collection.originals import open_known
 from labeler.collection.previews import Unkept, passing, preview_of, thumbnail_of
+from labeler.core.images.originals import open_known
 from labeler.core.project import Project
 from model.errors import UnreadableImage
 from model.images.browser_orientation import made_to_stand, stands_as_ours

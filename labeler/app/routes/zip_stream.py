@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from labeler.collection.originals import check_known
 from labeler.core.archives.opening import open_in_memory
+from labeler.core.images.originals import check_known
 
 _BLOCK = 1 << 20
 

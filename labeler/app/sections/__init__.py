@@ -1,0 +1,1 @@
+"""Parts of pages, a form or a table each: import, export, backup, adoption, filter."""

@@ -1,0 +1,1 @@
+"""Who gets in: hosts, tokens, tickets, logins, and the guards of every request."""

@@ -1,0 +1,1 @@
+"""The server: launch, middleware in its order, start-up, limits, Streamlit's settings."""

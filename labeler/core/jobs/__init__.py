@@ -1,0 +1,1 @@
+"""Background jobs: the runner and its process, signs of life, priority."""

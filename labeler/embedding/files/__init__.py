@@ -1,0 +1,1 @@
+"""Embeddings in other programs' files (.npy, Parquet, clip-retrieval), read in blocks."""

@@ -1,0 +1,1 @@
+"""Exported datasets: which rows, which splits, into which folder, with a data card."""

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from db.records import Image
-from labeler.collection.originals import check_known, copy_known, open_known
 from labeler.core.archives.opening import open_regular
 from labeler.core.errors import BadInput
 from labeler.core.files.atomic import whole_file
 from labeler.core.files.export_writer import file_fingerprint, fingerprint, may_replace, refusal
 from labeler.core.files.links import keep_times, linked
 from labeler.core.files.names import plain_stem, usual_ending
+from labeler.core.images.originals import check_known, copy_known, open_known
 from model.errors import UnreadableImage
 from model.images.hashing import content_hash
 

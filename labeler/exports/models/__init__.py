@@ -1,0 +1,1 @@
+"""Exported models: safetensors pair, ONNX file, Python script, model card."""

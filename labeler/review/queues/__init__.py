@@ -1,0 +1,1 @@
+"""The queues of a review: which images are suspected, and of what."""

@@ -16,9 +16,9 @@ import db.images.embeddings
 import db.images.lookup
 import db.importing.files
 from labeler.collection.importing import import_paths
-from labeler.collection.lookup import on_disk
 from labeler.core.errors import BadInput
 from labeler.core.files.csv_reader import Line, read_lines
+from labeler.core.images.lookup import on_disk
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 from labeler.embedding.embed import embed

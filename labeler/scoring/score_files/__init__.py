@@ -1,1 +1,1 @@
-"""Readers of what states hand scores: each kind of file or folder, in one common form."""
+"""Readers of files of hand scores: tables, folders, Label Studio, histories of our own."""

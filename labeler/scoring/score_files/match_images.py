@@ -8,9 +8,9 @@ from pathlib import Path
 
 import db.images.bulk_lookup
 from db.store.store import Store
-from labeler.collection.lookup import Lookup, folded, on_disk
 from labeler.core.archives.archives import lies_there, through
 from labeler.core.files.typed_paths import path_within
+from labeler.core.images.lookup import Lookup, folded, on_disk
 from labeler.scoring.score_files.statements import (
     NO_FILE,
     NOT_IMPORTED,

@@ -16,8 +16,8 @@ import pytest
 import db.images.lookup
 import db.scores.hand_scores
 from labeler.collection.importing import import_paths
-from labeler.collection.lookup import find_image
 from labeler.core.errors import BadInput
+from labeler.core.images.lookup import find_image
 from labeler.core.project import Project
 from labeler.scoring.import_scores import label_from
 from labeler.scoring.label import label_one

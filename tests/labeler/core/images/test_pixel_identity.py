@@ -33,15 +33,15 @@ from labeler.app.routes.images import _full
 from labeler.cli.main import labeler
 from labeler.collection.carry_over import carry_over, offers
 from labeler.collection.importing import ImportSummary, import_paths
-from labeler.collection.pixel_identity import likeness
 from labeler.collection.previews import preview_of
+from labeler.core.images.pixel_identity import likeness
 from labeler.core.project import Project, preview_path
 from labeler.exports.datasets.image_files import place
 from labeler.scoring.label import label_one
 from tests.support.pictures import jpeg_bytes, make_jpeg, noise_image, with_orientation
 from tests.support.store_rows import add_encoder, score
 
-LOSSLESS = Path(__file__).parents[2] / "assets" / "lossless"
+LOSSLESS = Path(__file__).parents[3] / "assets" / "lossless"
 # Adobe's markers tell of colours and the like: programs put theirs before or behind.
 SEGMENTS = {
     "a comment": b"\xff\xfe\x00\x07hello",

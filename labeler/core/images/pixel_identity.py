@@ -60,7 +60,7 @@ def pixels_of(header: ImageFile.ImageFile, seen: Picture) -> Pixels:
 def is_still(file: BinaryIO, path: Path, known_content: str | None, pixel_hash: str | None) -> bool:
     """Whether an open file has this content or shows these pixels; its position is what it was.
 
-    `labeler.collection.originals` is the place to ask it of an image's file.
+    `labeler.core.images.originals` is the place to ask it of an image's file.
     """
     if content_hash(file) == known_content:
         return True

@@ -24,7 +24,7 @@ import db.importing.files
 import db.repair.consistency
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
-from labeler.collection.lookup import Lookup, on_disk
+from labeler.core.images.lookup import Lookup, on_disk
 from labeler.core.project import Project
 from labeler.review.simulation.labelled_data import read_labelled
 from model.encoders.names import LITE_WIDTH

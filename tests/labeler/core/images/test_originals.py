@@ -20,7 +20,7 @@ import db.images.lookup
 import db.importing.files
 from labeler.app.routes import downloads
 from labeler.app.routes.zip_stream import zipped
-from labeler.collection.originals import copy_known, open_known
+from labeler.core.images.originals import copy_known, open_known
 from labeler.core.project import Project
 from labeler.exports.datasets.export import export
 from labeler.exports.datasets.plan import Plan

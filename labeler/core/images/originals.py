@@ -10,9 +10,9 @@ import hashlib
 from pathlib import Path
 from typing import BinaryIO
 
-from labeler.collection.pixel_identity import is_still
 from labeler.core.archives.opening import CHANGED, open_regular
 from labeler.core.files.links import blocks
+from labeler.core.images.pixel_identity import is_still
 from model.errors import UnreadableImage
 
 
