@@ -1,0 +1,1 @@
+"""Images: looked up, counted, their states, sources, tags, embeddings."""

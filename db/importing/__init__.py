@@ -1,0 +1,1 @@
+"""What an import writes: files that were found, embeddings, images merged."""

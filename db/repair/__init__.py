@@ -1,0 +1,1 @@
+"""What the doctor and recovery ask of a store: consistency, values, pages."""

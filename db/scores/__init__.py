@@ -1,0 +1,1 @@
+"""Hand scores: events, what counts, what is shown next, the random sample."""

@@ -1,0 +1,1 @@
+"""The SQLite file: opened, migrated, checked, copied, and its schema."""

@@ -1,0 +1,1 @@
+"""Weights in files of other programs, read without running code."""

@@ -1,0 +1,1 @@
+"""Encoders: from pixels to an embedding. CLIP by open_clip, and a small one that comes along."""

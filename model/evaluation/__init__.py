@@ -1,0 +1,1 @@
+"""Figures and their intervals: metrics, bootstrap, proportions, audits, slices, agreement."""

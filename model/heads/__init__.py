@@ -1,0 +1,1 @@
+"""Heads: from an embedding to a prediction. Our own, published ones, their files, ONNX."""

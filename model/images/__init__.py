@@ -1,0 +1,1 @@
+"""Pictures from bytes to pixels: formats, limits, decoding, hashes, metadata."""

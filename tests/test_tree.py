@@ -1,0 +1,228 @@
+"""Protects the layout: who may import whom, no circles, and folders that can be read at a glance.
+
+Imports are read from the syntax of each file, those inside functions included. Imports for type
+checkers alone don't count.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+CODE = Path(__file__).parents[1]
+ROOTS = ("labeler", "model", "db")
+
+# A package, and which others its modules may import. A floor is what stands above all that it
+# imports; the arrows only lead down.
+MAY_IMPORT: dict[str, set[str]] = {
+    "model": set(),
+    "db": set(),
+    "labeler.core": {"model", "db"},
+    "labeler.collection": {"labeler.core", "model", "db"},
+    "labeler.embedding": {"labeler.core", "model", "db"},
+    "labeler.scoring": {"labeler.collection", "labeler.core", "model", "db"},
+    "labeler.versions": {
+        *("labeler.collection", "labeler.embedding", "labeler.core"),
+        *("model", "db"),
+    },
+    "labeler.review": {
+        *("labeler.versions", "labeler.scoring", "labeler.collection", "labeler.embedding"),
+        *("labeler.core", "model", "db"),
+    },
+    "labeler.prediction": {
+        *("labeler.versions", "labeler.collection", "labeler.embedding", "labeler.core"),
+        *("model", "db"),
+    },
+    "labeler.exports": {
+        *("labeler.versions", "labeler.scoring", "labeler.collection", "labeler.core"),
+        *("model", "db"),
+    },
+    "labeler.maintenance": {
+        *("labeler.versions", "labeler.collection", "labeler.embedding", "labeler.core"),
+        *("model", "db"),
+    },
+    "labeler.api": {
+        *("labeler.exports", "labeler.prediction", "labeler.review", "labeler.versions"),
+        *("labeler.scoring", "labeler.embedding", "labeler.collection", "labeler.core"),
+        *("model", "db"),
+    },
+    "labeler.app": {
+        *("labeler.review", "labeler.prediction", "labeler.exports", "labeler.maintenance"),
+        *("labeler.versions", "labeler.scoring", "labeler.embedding", "labeler.collection"),
+        *("labeler.core", "model", "db"),
+    },
+    "labeler.cli": {
+        *("labeler.app", "labeler.review", "labeler.prediction", "labeler.exports"),
+        *("labeler.maintenance", "labeler.versions", "labeler.scoring", "labeler.embedding"),
+        *("labeler.collection", "labeler.core", "model", "db"),
+    },
+}
+MOST_FLOORS = 7
+MOST_ENTRIES = 13  # of labeler/: folders and modules
+MOST_MODULES = 20  # of a folder
+WITH_CODE = {"labeler", "model"}  # their `__init__` does what must come before any import
+
+Graph = Mapping[str, set[str]]
+
+
+def modules_in(code: Path) -> dict[str, Path]:
+    """Dotted names of all modules of the product, with their files."""
+    found = {}
+    for root in ROOTS:
+        for path in (code / root).rglob("*.py"):
+            parts = path.relative_to(code).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """What a file imports, by its dotted name, of everything that it names."""
+
+    def visit(node: ast.AST) -> Iterator[str]:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child)
+
+    return visit(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def graph_of(modules: Mapping[str, Path]) -> dict[str, set[str]]:
+    """Which modules each module imports."""
+    graph: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        imported = set()
+        for full in imports_of(path):
+            target = full if full in modules else full.rpartition(".")[0]
+            if target in modules and target != name:
+                imported.add(target)
+        graph[name] = imported
+    return graph
+
+
+def package_of(module: str) -> str:
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "labeler" else parts[0]
+
+
+def circle_in(graph: Graph) -> list[str]:
+    """The first circle that is found, as a path whose ends are the same; empty without any."""
+    done: set[str] = set()
+
+    def walk(name: str, above: list[str]) -> list[str]:
+        if name in above:
+            return [*above[above.index(name) :], name]
+        if name in done:
+            return []
+        for each in sorted(graph.get(name, ())):
+            if circle := walk(each, [*above, name]):
+                return circle
+        done.add(name)
+        return []
+
+    for name in sorted(graph):
+        if circle := walk(name, []):
+            return circle
+    return []
+
+
+def upward(graph: Graph) -> list[str]:
+    """Imports from one package to another that the table doesn't allow."""
+    return [
+        f"{name} imports {each}"
+        for name, imported in sorted(graph.items())
+        for each in sorted(imported)
+        if name != "labeler"
+        and package_of(each) != package_of(name)
+        and package_of(each) not in MAY_IMPORT[package_of(name)]
+    ]
+
+
+def floor(package: str) -> int:
+    return 1 + max((floor(each) for each in MAY_IMPORT[package]), default=0)
+
+
+@pytest.fixture(scope="module")
+def modules() -> dict[str, Path]:
+    return modules_in(CODE)
+
+
+@pytest.fixture(scope="module")
+def graph(modules: dict[str, Path]) -> dict[str, set[str]]:
+    return graph_of(modules)
+
+
+def test_no_import_runs_in_a_circle(graph: dict[str, set[str]]) -> None:
+    assert circle_in(graph) == []
+
+
+def test_packages_import_only_what_stands_below_them(graph: dict[str, set[str]]) -> None:
+    assert upward(graph) == []
+
+
+def test_the_table_names_every_package_and_has_few_floors(modules: dict[str, Path]) -> None:
+    assert {package_of(name) for name in modules} - {"labeler"} == set(MAY_IMPORT)
+    assert circle_in(MAY_IMPORT) == []
+    assert max(floor(package) for package in MAY_IMPORT) <= MOST_FLOORS
+
+
+def test_folders_are_short_and_say_what_lives_there(modules: dict[str, Path]) -> None:
+    entries = {name for name in modules if name.count(".") == 1 and name.startswith("labeler.")}
+    assert len(entries | {"labeler.__init__"}) <= MOST_ENTRIES
+    for name, path in modules.items():
+        if path.name != "__init__.py":
+            continue
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        beside = [each for each in path.parent.glob("*.py") if each != path]
+        assert len(beside) <= MOST_MODULES, name
+        assert body and ast.get_docstring(ast.Module(body, [])), f"{name} says nothing of itself"
+        assert len(body) == 1 or name in WITH_CODE, f"{name} holds more than its docstring"
+
+
+def test_names_come_from_the_module_that_defines_them(modules: dict[str, Path]) -> None:
+    """A name that is handed on has two addresses, of which one is forgotten."""
+    defined = {name: names_in(path) for name, path in modules.items()}
+    handed_on = [
+        f"{name} imports {full}"
+        for name, path in modules.items()
+        for full in imports_of(path)
+        if full not in modules
+        and (source := full.rpartition(".")[0]) in modules
+        and source not in WITH_CODE
+        and full.rpartition(".")[2] not in defined[source]
+    ]
+    assert handed_on == []
+
+
+def names_in(path: Path) -> set[str]:
+    """What a module itself defines, wherever in its syntax."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
+
+
+def test_these_tests_see_circles_and_arrows_upward(tmp_path: Path) -> None:
+    for name, text in {
+        "model/a.py": "def late():\n    from model.b import B\n",
+        "model/b.py": "import model.a\nB = 1\n",
+        "db/rows.py": "from labeler.core import text\n",
+        "labeler/core/text.py": "if TYPE_CHECKING:\n    import labeler.app\n",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    graph = graph_of(modules_in(tmp_path))
+    assert circle_in(graph) == ["model.a", "model.b", "model.a"]
+    assert upward(graph) == ["db.rows imports labeler.core.text"]
