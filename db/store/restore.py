@@ -14,7 +14,7 @@ from db.store.connect import connect
 from db.store.engine import as_it_lies, explained
 from db.store.file_watch import never_close
 from db.store.migrate import known_revisions
-from db.store.migrations import HEAD
+from db.store.migrations.known import HEAD
 from db.store.schema_check import APPLICATION_ID, check, revision_of
 from db.store.snapshot import problems_of
 from db.store.store import Store

@@ -22,7 +22,7 @@ from db.store.connect import connect
 from db.store.engine import PATIENCE_SECONDS, driver_of, explained, is_watched, open_engine
 from db.store.file_watch import FileWatch
 from db.store.migrate import bring_up_to_date
-from db.store.migrations import HEAD
+from db.store.migrations.known import HEAD
 from db.store.regular_files import check_store_files, created_anew
 from db.store.schema import SettingRow
 from db.store.schema_check import APPLICATION_ID, check, revision_of

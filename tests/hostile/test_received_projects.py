@@ -23,7 +23,7 @@ from click.testing import CliRunner
 import db.images.lookup
 import db.versions.registry
 from db.errors import StoreError
-from db.store.migrations import HEAD
+from db.store.migrations.known import HEAD
 from db.store.regular_files import NotPlain, make_folders
 from db.store.store import Store
 from db.versions.file_predictions import predicted_files

@@ -16,8 +16,7 @@ from click.testing import CliRunner
 
 from db.errors import StoreError
 from db.store.connect import connect
-from db.store.migrations import HEAD
-from db.store.migrations.known import KNOWN
+from db.store.migrations.known import HEAD, KNOWN
 from db.store.schema_check import described, schema_of, strange
 from db.store.snapshot import problems_of
 from db.store.store import Store

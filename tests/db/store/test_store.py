@@ -43,7 +43,7 @@ import db.versions.rounds
 from db.errors import StoreError
 from db.records import Predictions
 from db.store.migrate import SCRIPTS, bring_up_to_date
-from db.store.migrations import HEAD
+from db.store.migrations.known import HEAD
 from db.store.schema import Base
 from db.store.store import Store
 from tests.support.store_rows import (

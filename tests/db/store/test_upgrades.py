@@ -25,7 +25,7 @@ import db.versions.registry
 import db.versions.rounds
 from db.errors import StoreError
 from db.store.migrate import SCRIPTS
-from db.store.migrations import HEAD
+from db.store.migrations.known import HEAD
 from db.store.store import Store
 from tests.support.filled_store import write
 from tests.support.store_rows import score
