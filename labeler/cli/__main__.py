@@ -1,4 +1,4 @@
-"""`python -m labeler` is the `labeler` command; background runs are started this way.
+"""`python -m labeler.cli` is the `labeler` command; background runs are started this way.
 
 Python looks for modules in the current folder first when it is started like that. It may be a
 received one, with a torch.py in it, so it is left out as soon as this program is found.

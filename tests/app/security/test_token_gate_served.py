@@ -32,7 +32,7 @@ UPGRADE = {
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
 }
 STARTS = {
-    "labeler app": ["labeler", "app", "--no-browser", "--host", "0.0.0.0", "--port"],
+    "labeler app": ["labeler.cli", "app", "--no-browser", "--host", "0.0.0.0", "--port"],
     "streamlit run": [
         *("streamlit", "run", str(CODE / "streamlit_app.py"), "--server.address", "0.0.0.0"),
         *("--server.allowedHosts", "127.0.0.1", "--server.port"),
