@@ -37,7 +37,7 @@ class Asking(App):
         self.options, self.token = options, token
 
     def start(self, *, ours: bool = True, wait: bool = False) -> None:
-        command = ["labeler", "app", "--no-browser", "--port", str(self.port), *self.options]
+        command = ["labeler.cli", "app", "--no-browser", "--port", str(self.port), *self.options]
         told = {"LABELER_PROJECT": str(self.project), "PYTHONPATH": str(ROOT)}
         self.logs.write_text("")
         with self.logs.open("ab") as log:
