@@ -26,7 +26,7 @@ import db.versions.registry
 from db.records import NewVersion, Predictions
 from db.versions.predictions import EXCEED
 from labeler.core.project import STORE_FILE, Project, thumbnail_path
-from labeler.versions.second_opinion import opinion_path
+from labeler.versions.second_opinion import second_opinion_path
 from model.estimators import kernel_ordinal
 
 CLUSTERS = 400
@@ -253,7 +253,7 @@ def _add_opinion(project: Project, tastes: np.ndarray, chosen: np.ndarray) -> No
     taught = chosen[:: -(-len(chosen) // MOST_TAUGHT) or 1]
     _, vectors = db.images.embeddings.get(project.store, encoder.id, taught)
     values = np.round(tastes[taught - 1] * 10)
-    kernel_ordinal.fit(vectors, values).save(opinion_path(project.models / active.file))
+    kernel_ordinal.fit(vectors, values).save(second_opinion_path(project.models / active.file))
 
 
 def _add_thumbnails(project: Project, images: int, generator: np.random.Generator) -> None:

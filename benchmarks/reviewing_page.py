@@ -32,7 +32,7 @@ from playwright.sync_api import Page, sync_playwright  # noqa: E402
 from labeler.core.project import Project  # noqa: E402
 from labeler.review.pages import ReviewPage, review_page  # noqa: E402
 from labeler.review.what_if import make_ready, moving  # noqa: E402
-from labeler.scoring.events import take_events  # noqa: E402
+from labeler.scoring.events import record_events  # noqa: E402
 from tests.support.browsers import QUIET, browser_path  # noqa: E402
 from tests.support.live import App  # noqa: E402
 
@@ -144,7 +144,7 @@ def measure_server(project: Project, pages: int) -> None:
     told("server: another page", nexts)
     after, moves = [], []
     for _ in range(pages):
-        take_events(project, scores(page, 5))
+        record_events(project, scores(page, 5))
         took, page = ask(QUEUES[0], [])
         after.append(took)
         moves.append(timed(partial(moving, project, ids_of(page)))[0])

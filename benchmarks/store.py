@@ -37,7 +37,7 @@ from labeler.core.status import read_status  # noqa: E402
 from labeler.embedding.nearest import cosine  # noqa: E402
 from labeler.review.pages import review_page  # noqa: E402
 from labeler.review.what_if import moving  # noqa: E402
-from labeler.scoring.events import ORDERS, next_images, score_stats, take_events  # noqa: E402
+from labeler.scoring.events import ORDERS, next_images, record_events, score_stats  # noqa: E402
 from labeler.versions import browse  # noqa: E402
 from labeler.versions.browse import Band  # noqa: E402
 from labeler.versions.evaluation import compare  # noqa: E402
@@ -110,7 +110,7 @@ def sql(project: Project, statement: str) -> Callable[[], Any]:
 
 def scored(project: Project, image_id: int, queue: str = "score", **more: Any) -> None:
     event = {"event": uuid.uuid4().hex, "kind": "score", "image": image_id, "score": 3}
-    (receipt,) = take_events(project, [event | {"queue": queue} | more])
+    (receipt,) = record_events(project, [event | {"queue": queue} | more])
     assert receipt.accepted, receipt
 
 
@@ -201,7 +201,7 @@ def alike(project: Project, repeats: int) -> Iterator[Row]:
         300,
         exhaustive,
     )
-    yield asked("an image's story", lambda: browse.story(project, next(ids)), repeats)
+    yield asked("an image's story", lambda: browse.image_details(project, next(ids)), repeats)
 
 
 def other_pages(project: Project, repeats: int) -> Iterator[Row]:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from labeler.cli.demo.demo import make_demo  # noqa: E402
 from labeler.core.project import Project  # noqa: E402
-from labeler.scoring.import_scores import label_from  # noqa: E402
+from labeler.scoring.import_scores import import_scores  # noqa: E402
 from labeler.versions.train import train  # noqa: E402
 from tests.support.browsers import QUIET, browser_path  # noqa: E402
 from tests.support.live import App  # noqa: E402
@@ -69,7 +69,7 @@ def retrain(demo: Path) -> None:
         lines = (demo / "scores-by-rule.csv").read_text(encoding="utf-8").splitlines()
         some = demo / "some-scores.csv"
         some.write_text("\n".join([lines[0], *lines[1::2]]) + "\n", encoding="utf-8")
-        label_from(project, some)
+        import_scores(project, some)
         some.unlink()
         train(project, note="Corrected what the queues showed.")
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from labeler.app.server.log_checkpoint import keep_log_short
-from labeler.core.error_messages import sentence
+from labeler.core.error_messages import message_for
 from labeler.core.errors import LabelerError, NoProject
 from labeler.core.files.typed_paths import typed_path
 from labeler.core.project import STORE_FILE, Project
@@ -50,7 +50,7 @@ def current_project() -> Project | None:
             "back, or start the app where it lies now: labeler --project NEWPLACE app"
         ) from None
     except OSError as error:
-        raise LabelerError(sentence(error) or str(error)) from error
+        raise LabelerError(message_for(error) or str(error)) from error
 
 
 @lru_cache(maxsize=2)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from labeler.cli.output import tell
-from labeler.core.error_messages import STOPPED, sentence
+from labeler.core.error_messages import STOPPED, message_for
 from labeler.core.text import printable
 from labeler.maintenance.diagnosis import diagnosed
 
@@ -100,7 +100,7 @@ class Commands(click.Group):
         except (click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            message = sentence(error)
+            message = message_for(error)
             if message is None or _reader_left(error):
                 raise
             kind = Interrupted if message == STOPPED else Failure

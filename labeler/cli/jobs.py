@@ -109,17 +109,17 @@ def _predict(project: Project, params: dict[str, Any], heart: Heart, encoder: An
 
 
 def _backup(project: Project, params: dict[str, Any], heart: Heart, _encoder: Any) -> Outcome:
-    from labeler.maintenance.backup import back_up
+    from labeler.maintenance.backup import write_backup
 
     force = bool(params.get("force"))
-    done = back_up(project, Path(params["out"]), force=force, progress=heart.progress)
+    done = write_backup(project, Path(params["out"]), force=force, progress=heart.progress)
     return done.sentences(), None
 
 
 def _doctor(project: Project, _params: dict[str, Any], heart: Heart, _encoder: Any) -> Outcome:
-    from labeler.maintenance.doctor import examine
+    from labeler.maintenance.doctor import check_project
 
-    return "\n".join(examine(project.folder, progress=heart.progress).lines()), None
+    return "\n".join(check_project(project.folder, progress=heart.progress).lines()), None
 
 
 JOBS: dict[str, Job] = {

@@ -21,7 +21,7 @@ COMMAND = "labeler carry-over"
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class CarryOver:
     """The scored `old` image of a file that holds the unscored `new` one now.
 
     `near`: a person would take the one for the other.
@@ -32,16 +32,16 @@ class Offer:
     near: bool
 
 
-def offers(project: Project) -> list[Offer]:
+def carry_overs(project: Project) -> list[CarryOver]:
     """Every score that could be carried over, near ones first, by path."""
     pairs = db.images.pixel_hashes.replaced(project.store)
     ids = {image.id for pair in pairs for image in (pair.old, pair.new)}
     shown = db.images.pixel_hashes.of_images(project.store, ids)
-    found = [Offer(pair.old, pair.new, _is_near(pair.old, pair.new, shown)) for pair in pairs]
+    found = [CarryOver(pair.old, pair.new, _is_near(pair.old, pair.new, shown)) for pair in pairs]
     return sorted(found, key=lambda offer: (not offer.near, offer.new.path))
 
 
-def carry_over(project: Project, taken: Sequence[Offer]) -> int:
+def carry_over(project: Project, taken: Sequence[CarryOver]) -> int:
     """Have the hand scores of the old images count for the new ones; returns for how many."""
     pairs = [(offer.old.id, offer.new.id) for offer in taken]
     carried = db.images.pixel_hashes.carry_over(project.store, pairs)

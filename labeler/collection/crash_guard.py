@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from db.store.regular_files import created_anew, read_up_to
-from labeler.core.files.atomic import make_way, write_whole
+from labeler.core.files.atomic import atomic_write_bytes, make_parent
 from labeler.core.jobs.child_process import python, run
 from model.errors import UnreadableImage
 
@@ -87,7 +87,7 @@ class InHand:
     def _descriptor(self) -> int:
         if not hasattr(self._own, "descriptor"):
             path = self._folder / f"{_NOTE}{os.getpid()}-{threading.get_ident()}"
-            make_way(path)
+            make_parent(path)
             self._own.descriptor = created_anew(path)
             self._files.append((path, self._own.descriptor))
         return int(self._own.descriptor)
@@ -95,7 +95,7 @@ class InHand:
     def _keep(self) -> None:
         kept = self._folder / _SUSPECTS
         if self._suspects:
-            write_whole(kept, b"\0".join(sorted(self._suspects)))
+            atomic_write_bytes(kept, b"\0".join(sorted(self._suspects)))
         else:
             kept.unlink(missing_ok=True)
 

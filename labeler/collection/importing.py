@@ -20,14 +20,14 @@ from db.images.removal import let_go, missing_ids
 from db.images.sources import with_pictures
 from db.records import FileOutcome, ImportedFile
 from labeler.collection.carry_over import COMMAND as CARRY_OVER
-from labeler.collection.carry_over import offers
+from labeler.collection.carry_over import carry_overs
 from labeler.collection.discovery import FoundFile, find_images
 from labeler.collection.missing_files import NO_DISK, Absence, is_absent
 from labeler.collection.outside_links import links_for
 from labeler.collection.phantoms import match_phantoms
 from labeler.collection.previews import forget_small_copies
 from labeler.collection.reader import Intake, Known
-from labeler.collection.recognition import recognised
+from labeler.collection.recognition import recognise
 from labeler.collection.tags import tag_from_texts
 from labeler.core.archives.archives import may_be_archive
 from labeler.core.errors import BadInput
@@ -296,7 +296,7 @@ class _Import:
     def notice_replaced(self) -> None:
         """Count the hand scores whose files hold another picture since this import."""
         if self.changed:
-            lost = [each for each in offers(self.project) if each.new.id in self.changed]
+            lost = [each for each in carry_overs(self.project) if each.new.id in self.changed]
             self.summary.replaced = len(lost)
             self.summary.near = sum(each.near for each in lost)
 
@@ -335,7 +335,7 @@ class _Import:
                     forget_small_copies(self.project, outcome.former)
 
     def _recognised(self, batch: list[ImportedFile]) -> list[ImportedFile]:
-        return recognised(
+        return recognise(
             self.project.store,
             batch,
             {

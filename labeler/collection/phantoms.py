@@ -6,7 +6,7 @@ import os
 
 import db.images.bulk_lookup
 from db.images.phantoms import Phantom, join, phantoms
-from labeler.core.images.lookup import Lookup, folded
+from labeler.core.images.lookup import Lookup, normalised
 from labeler.core.project import Project
 
 
@@ -29,4 +29,4 @@ def match_phantoms(project: Project) -> int:
 def _meant(lookup: Lookup, one: Phantom) -> int | None:
     inside = one.root is not None and one.path.startswith(f"{one.root}{os.sep}")
     given = os.path.relpath(one.path, one.root) if inside else one.path
-    return lookup.find(given, (one.path, folded(one.path)))
+    return lookup.find(given, (one.path, normalised(one.path)))

@@ -20,7 +20,7 @@ from PIL import Image
 from db.store.regular_files import is_plain
 from labeler.core.archives.opening import open_in_memory, open_regular
 from labeler.core.errors import LabelerError
-from labeler.core.files.atomic import whole_file
+from labeler.core.files.atomic import atomic_write
 from labeler.core.images.originals import check_known
 from labeler.core.project import preview_path, thumbnail_path
 from model.images.decode import Picture, decode, read_header
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 QUALITY = 88
 
 
-class Unkept(LabelerError):
+class PreviewNotKept(LabelerError):
     """A small copy can't be written; the picture itself may be as good as ever."""
 
 
@@ -87,7 +87,7 @@ def thumbnail_of(
     return thumbnail
 
 
-def passing(
+def unkept_preview(
     content_hash: str, original: Path, pixel_hash: str | None = None, *, small: bool = False
 ) -> Image.Image:
     """The preview, or the thumbnail if `small`, for where none can be kept.
@@ -132,10 +132,10 @@ def _is_there(path: Path) -> bool:
 def _write(path: Path, content: Image.Image | bytes) -> None:
     """All or nothing: whoever looks sees no file or the whole one."""
     try:
-        with whole_file(path, lasting=False, within=path.parents[2]) as scratch:
+        with atomic_write(path, lasting=False, within=path.parents[2]) as scratch:
             _fill(scratch, content)
     except OSError as error:
-        raise Unkept(
+        raise PreviewNotKept(
             f"Can't write previews in {path.parent} ({error.strerror}); make room or check its "
             "permissions and import again."
         ) from error

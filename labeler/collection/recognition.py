@@ -20,7 +20,7 @@ from model.errors import UnreadableImage
 from model.images.hashing import content_hash
 
 
-def recognised(
+def recognise(
     store: Store, files: Sequence[ImportedFile], held: Mapping[str, int]
 ) -> list[ImportedFile]:
     """The files, each with the image that it is the `same_as`, or comes `instead_of`, if any.

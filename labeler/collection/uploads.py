@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from db.records import Run
 from db.store.regular_files import is_plain, read_up_to
-from labeler.core.files.atomic import whole_file
+from labeler.core.files.atomic import atomic_write
 from labeler.core.files.names import plain_stem, usual_ending
 from labeler.core.jobs import runner
 from labeler.core.project import Project
@@ -35,7 +35,7 @@ def keep(project: Project, name: str, form: str, data: bytes) -> Path:
             return place
         number += 1
         place = place.with_name(f"{Path(name).stem}-{number}{Path(name).suffix}")
-    with whole_file(place) as scratch:
+    with atomic_write(place) as scratch:
         scratch.write_bytes(data)
     return place
 

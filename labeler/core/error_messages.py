@@ -25,7 +25,7 @@ _NEXT_STEP = {
 }
 
 
-def sentence(error: BaseException) -> str | None:
+def message_for(error: BaseException) -> str | None:
     """What to tell the person, or None for an error that only a programmer can read."""
     if isinstance(error, (KeyboardInterrupt, Stopped)):
         return STOPPED

@@ -29,13 +29,13 @@ import db.scores.hand_scores
 from db.records import EncoderRecord, Event
 from labeler.core.errors import BadInput
 from labeler.core.files.names import readable_name
-from labeler.core.images.lookup import Lookup, folded
+from labeler.core.images.lookup import Lookup, normalised
 from labeler.core.images.sources import source_for
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 from labeler.core.scorers import account_name
 from labeler.embedding.files.block import Block, Columns, EmbeddingFile
-from labeler.embedding.files.checks import Wanted, lengths, sample_of
+from labeler.embedding.files.checks import ExpectedEmbeddings, lengths, sample_of
 from labeler.embedding.files.find import find_embeddings
 from labeler.embedding.files.match_images import NamedImages, absolute
 from labeler.embedding.files.npy import ArrayFile
@@ -43,7 +43,7 @@ from model.encoders.names import NORMALISED, canonical, told_width
 
 
 @dataclass
-class EmbeddingSummary:
+class EmbeddingImportSummary:
     """What became of all rows: they are `embedded`, `kept` (their image has an embedding already)
     or `unusable`; the list has (file, reason). `unnamed` are files that don't say whose rows they
     have.
@@ -65,7 +65,7 @@ class EmbeddingSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class HowToTake:
+class ImportOptions:
     """`by_name`: a row whose path is unknown goes to the one image whose file has that name.
 
     `replace` embeddings that are there; take hand scores `with_scores`; `source` names where images
@@ -84,9 +84,9 @@ def import_embeddings(
     encoder: str,
     *,
     columns: Columns = Columns(),  # noqa: B008
-    how: HowToTake = HowToTake(),
+    how: ImportOptions = ImportOptions(),
     progress: Progress = silent,
-) -> EmbeddingSummary:
+) -> EmbeddingImportSummary:
     """Take the embeddings in `paths`, which `encoder` made, and let the active version predict.
 
     A file that can't be used is in the summary's `unusable`, and the others go on. Raises
@@ -96,7 +96,7 @@ def import_embeddings(
     """
     identity = _check_encoder(project, encoder)
     resolved = [_existing(path) for path in paths]
-    summary = EmbeddingSummary()
+    summary = EmbeddingImportSummary()
     found: list[tuple[Path, EmbeddingFile]] = []
     for path in resolved:
         one = find_embeddings(path, columns)
@@ -131,7 +131,9 @@ def _existing(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _wanted(identity: str, record: EncoderRecord | None, files: Sequence[EmbeddingFile]) -> Wanted:
+def _wanted(
+    identity: str, record: EncoderRecord | None, files: Sequence[EmbeddingFile]
+) -> ExpectedEmbeddings:
     """What the encoder's embeddings are: as kept already, else as its name tells."""
     raw = identity.removesuffix(NORMALISED)
     if record is not None:
@@ -139,7 +141,7 @@ def _wanted(identity: str, record: EncoderRecord | None, files: Sequence[Embeddi
     else:
         width = told_width(identity) or (files[0].width if files else 0)
         normalised = identity != raw
-    return Wanted(
+    return ExpectedEmbeddings(
         reader="this project",
         identity=identity,
         width=width,
@@ -193,7 +195,11 @@ class _Taking:
     """One run over all files."""
 
     def __init__(
-        self, project: Project, record: EncoderRecord, how: HowToTake, summary: EmbeddingSummary
+        self,
+        project: Project,
+        record: EncoderRecord,
+        how: ImportOptions,
+        summary: EmbeddingImportSummary,
     ) -> None:
         self.project, self.record, self.how, self.summary = project, record, how, summary
         self.named = (
@@ -253,7 +259,7 @@ class _Taking:
         for name, path in zip(part.names, part.paths, strict=True):
             meant = self.named.image(path) if self.named is not None else None
             if meant is None and path not in here:
-                meant = self.lookup.find(name, (path, folded(path)))
+                meant = self.lookup.find(name, (path, normalised(path)))
             found.append(meant)
             self.summary.matched += meant is not None or path in here
         return found

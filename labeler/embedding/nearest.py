@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import db.images.embeddings
 from db.records import EncoderRecord
 from labeler.core.project import Project
-from labeler.embedding.quantized_index import Ids, Sketches, Vectors, sketch_files
+from labeler.embedding.quantized_index import Ids, QuantizedEmbeddings, Vectors, quantized_files
 
 _BLOCK = 512  # sketches turned into numbers at once: they stay in the processor's cache
 _ASKED = 256  # embeddings read from the store at once, at least
@@ -36,7 +36,7 @@ def nearest(
     The highest first, of equal ones the older image. `among` narrows the search to those ids.
     Raises `OSError` where the sketches can't be kept.
     """
-    sketches = sketch_files(project, encoder).now()
+    sketches = quantized_files(project, encoder).now()
     unit = own / max(float(np.linalg.norm(own)), 1e-30)
     wanted = sketches.fresh if among is None else sketches.fresh & _marked(sketches, among)
     rows = np.flatnonzero(wanted)
@@ -82,7 +82,7 @@ def cosine(vectors: Vectors, own: Vectors) -> NDArray[np.float64]:
     return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
 
 
-def _products(sketches: Sketches, rows: Ids, unit: Vectors) -> NDArray[np.float32]:
+def _products(sketches: QuantizedEmbeddings, rows: Ids, unit: Vectors) -> NDArray[np.float32]:
     """The products of the codes in `rows` (m,), rising, with `unit` (width,): one file a thread."""
     starts = np.cumsum([0, *map(len, sketches.parts)])
     ends = np.searchsorted(rows, starts)
@@ -103,5 +103,5 @@ def _of_part(codes: NDArray[np.int8], rows: Ids, unit: Vectors) -> NDArray[np.fl
     return products
 
 
-def _marked(sketches: Sketches, ids: Sequence[int] | Ids) -> NDArray[np.bool_]:
+def _marked(sketches: QuantizedEmbeddings, ids: Sequence[int] | Ids) -> NDArray[np.bool_]:
     return np.isin(sketches.image_ids, np.asarray(ids, dtype=np.int64))

@@ -28,7 +28,7 @@ import db.images.embeddings
 from db.records import EncoderRecord
 from db.store.regular_files import NotPlain, check_file, check_folder
 from db.store.store import Store
-from labeler.core.files.atomic import remove_scratch, whole_file
+from labeler.core.files.atomic import atomic_write, remove_scratch
 from labeler.core.project import Project
 from model.files.arrays import read_array_header
 from model.files.bounded import open_plain
@@ -42,7 +42,7 @@ _AT_ONCE = 2048  # embeddings read and sketched in one step: bounds the memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sketches:
+class QuantizedEmbeddings:
     """The sketches of all images, file by file; those of embeddings replaced since are not `fresh`.
 
     A unit embedding is `scales` times its codes, and at most `errors` away from that.
@@ -58,16 +58,16 @@ class Sketches:
         return len(self.image_ids)
 
 
-class SketchFiles:
+class QuantizedFiles:
     """The sketches of one encoder's embeddings, brought up to date whenever they are asked for."""
 
     def __init__(self, store: Store, folder: Path, encoder: EncoderRecord) -> None:
         self._store, self._folder, self._encoder = store, folder, encoder
         self._lock = threading.Lock()
         self._seen = -1
-        self._sketches: Sketches | None = None
+        self._sketches: QuantizedEmbeddings | None = None
 
-    def now(self) -> Sketches:
+    def now(self) -> QuantizedEmbeddings:
         """As the store is now; in memory where there is no room, or none for us.
 
         Raises `OSError` where files can't be written for another reason.
@@ -105,7 +105,7 @@ class SketchFiles:
             )
             if not len(numbers):
                 break
-            found.append(sketched(numbers, ids, vectors))
+            found.append(quantize(numbers, ids, vectors))
             after = int(numbers[-1])
         return np.concatenate(found)
 
@@ -113,7 +113,7 @@ class SketchFiles:
         path = _path(self._folder, self._encoder.id, after, int(records["number"][-1]))
         try:
             folder = self._folder.parent
-            with whole_file(path, within=folder) as scratch, scratch.open("wb") as file:
+            with atomic_write(path, within=folder) as scratch, scratch.open("wb") as file:
                 np.save(file, records)
             return _loaded(path, self._encoder.width)
         except OSError as error:
@@ -129,20 +129,22 @@ class SketchFiles:
         )
         if again[0].tolist() != [last["number"]] or again[1].tolist() != [last["image_id"]]:
             return False
-        apart = sketched(*again)["codes"][0].astype(np.int64) - last["codes"]
+        apart = quantize(*again)["codes"][0].astype(np.int64) - last["codes"]
         return bool(np.abs(apart).max(initial=0) <= 1)
 
 
-def sketch_files(project: Project, encoder: EncoderRecord) -> SketchFiles:
+def quantized_files(project: Project, encoder: EncoderRecord) -> QuantizedFiles:
     return _files(project.store, project.sketches, encoder.id, encoder.identity, encoder.width)
 
 
 @lru_cache(maxsize=1)
-def _files(store: Store, folder: Path, encoder_id: int, identity: str, width: int) -> SketchFiles:
-    return SketchFiles(store, folder, EncoderRecord(encoder_id, identity, width, False, {}))
+def _files(
+    store: Store, folder: Path, encoder_id: int, identity: str, width: int
+) -> QuantizedFiles:
+    return QuantizedFiles(store, folder, EncoderRecord(encoder_id, identity, width, False, {}))
 
 
-def sketched(numbers: Ids, image_ids: Ids, vectors: Vectors) -> Records:
+def quantize(numbers: Ids, image_ids: Ids, vectors: Vectors) -> Records:
     """The sketches of embeddings (n, width): unit vectors rounded to whole steps, 127 at most."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     units = vectors / np.maximum(lengths, np.float32(1e-30))
@@ -159,7 +161,7 @@ def broken_files(project: Project) -> list[Path]:
     """Files of sketches that can't be read, or are of an encoder that there is not."""
     widths = {each.id: each.width for each in db.images.embeddings.encoders(project.store)}
     broken = []
-    for path in sketches_in(project.sketches):
+    for path in quantized_in(project.sketches):
         number = path.name.split("-")[0]
         try:
             _loaded(path, widths[int(number)])
@@ -170,7 +172,7 @@ def broken_files(project: Project) -> list[Path]:
     return broken
 
 
-def sketches_in(folder: Path, encoder_id: str = r"\d{1,18}") -> list[Path]:
+def quantized_in(folder: Path, encoder_id: str = r"\d{1,18}") -> list[Path]:
     """The files that are named like sketches, of one encoder or of any."""
     named = re.compile(rf"{encoder_id}-\d{{1,18}}-\d{{1,18}}\.npy", re.ASCII)
     with suppress(OSError):
@@ -179,13 +181,13 @@ def sketches_in(folder: Path, encoder_id: str = r"\d{1,18}") -> list[Path]:
     return []
 
 
-def _together(parts: Sequence[Records], width: int) -> Sketches:
+def _together(parts: Sequence[Records], width: int) -> QuantizedEmbeddings:
     empty = [np.zeros(0, dtype=_kind(width))]
     columns = {
         name: np.concatenate([part[name] for part in (*parts, *empty)])
         for name in ("image_id", "scale", "error")
     }
-    return Sketches(
+    return QuantizedEmbeddings(
         parts=[part["codes"] for part in parts],
         image_ids=columns["image_id"],
         scales=columns["scale"],
@@ -244,7 +246,7 @@ def _tidy(folder: Path, encoder_id: int, parts: Sequence[Records] | None) -> Non
 
 def _files_of(folder: Path, encoder_id: int) -> Iterator[tuple[int, int]]:
     """The numbers behind which each file begins, and with which it ends."""
-    for path in sketches_in(folder, str(encoder_id)):
+    for path in quantized_in(folder, str(encoder_id)):
         after, last = map(int, path.stem.split("-")[1:])
         yield after, last
 

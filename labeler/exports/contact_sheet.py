@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import db.images.lookup
 from db.records import Image as ImageRecord
-from labeler.collection.previews import Unkept, passing, preview_of, thumbnail_of
+from labeler.collection.previews import PreviewNotKept, preview_of, thumbnail_of, unkept_preview
 from labeler.core.archives.opening import open_picture
 from labeler.core.errors import LabelerError
 from labeler.core.project import Project
@@ -97,8 +97,8 @@ def _small(project: Project, image: ImageRecord | None, tile: int) -> Image.Imag
     try:
         try:
             small = open_picture(copy_of(project, *known))
-        except Unkept:
-            small = passing(*known)
+        except PreviewNotKept:
+            small = unkept_preview(*known)
     except (LabelerError, UnreadableImage):
         return None
     small.thumbnail((tile, tile), Image.Resampling.LANCZOS)

@@ -37,7 +37,7 @@ def _in_band(project: Project, band: browse.Band) -> Iterator[Shown]:
             return
 
 
-def _caption(one: browse.Shown) -> str:
+def _caption(one: browse.BrowsedImage) -> str:
     """`87 %`, with the hand score if there is one."""
     given = one.image.hand_score
     told = [] if one.prediction is None else [f"{whole_percent(one.prediction)} %"]

@@ -25,7 +25,7 @@ from db.store.schema_check import APPLICATION_ID
 from db.store.snapshot import copy_store, problems_of
 from labeler.collection import uploads
 from labeler.core.errors import BadInput, LabelerError
-from labeler.core.files.atomic import is_scratch, refuse_store, scratch_beside, whole_file
+from labeler.core.files.atomic import atomic_write, is_scratch, refuse_store, scratch_beside
 from labeler.core.progress import Progress, silent
 from labeler.core.project import STORE_FILE, Project
 from labeler.core.settings import LAST_BACKUP, LastBackup
@@ -41,7 +41,7 @@ _SQLITE, _OURS = b"SQLite format 3\0", slice(68, 72)
 
 
 @dataclass(frozen=True, slots=True)
-class BackedUp:
+class BackupResult:
     """What was written where; `hand_scores` images had one."""
 
     place: Path
@@ -60,14 +60,14 @@ class BackedUp:
         )
 
 
-def back_up(
+def write_backup(
     project: Project,
     place: Path,
     *,
     force: bool = False,
     progress: Progress = silent,
     remembered: bool = True,
-) -> BackedUp:
+) -> BackupResult:
     """Write a backup to `place`, whole or not at all, and read it again.
 
     The project remembers it as its last one if `remembered`.
@@ -79,7 +79,7 @@ def back_up(
     _check_place(project, place, force)
     files = list(_kept_files(project)) if _is_tar(place) else []
     _check_room(project, place, files)
-    with whole_file(place, private=True) as scratch:
+    with atomic_write(place, private=True) as scratch:
         if _is_tar(place):
             with scratch_beside(place.with_suffix(STORE), private=True) as copy:
                 _copy(project, copy, progress)
@@ -88,7 +88,7 @@ def back_up(
                 _pack(project, copy, files, scratch, progress)
         else:
             _copy(project, scratch, progress)
-    done = BackedUp(
+    done = BackupResult(
         place,
         place.stat().st_size,
         len(files),
@@ -255,7 +255,7 @@ def _restoring(project: Project, place: Path) -> str:
     return f"{restored} {quoted}"
 
 
-def _remember(project: Project, done: BackedUp) -> None:
+def _remember(project: Project, done: BackupResult) -> None:
     at = datetime.now(UTC).isoformat(timespec="seconds")
     kept = {"place": str(done.place), "at": at, "hand_scores": done.hand_scores}
     try:

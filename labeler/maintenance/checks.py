@@ -21,10 +21,10 @@ import db.versions.registry
 from labeler.core.jobs.liveness import is_dead, mark_dead
 from labeler.core.progress import Progress
 from labeler.core.project import Project, open_to_others
-from labeler.embedding.quantized_index import sketches_in
+from labeler.embedding.quantized_index import quantized_in
 from labeler.maintenance import project_files
 from labeler.maintenance.backup import last_backup
-from labeler.maintenance.invalid_settings import OddSetting, odd_settings
+from labeler.maintenance.invalid_settings import InvalidSetting, invalid_settings
 
 EXAMPLES = db.repair.consistency.EXAMPLES
 MOST_LEFT = 20
@@ -120,7 +120,7 @@ def _end_runs(project: Project, _progress: Progress) -> list[str]:
 
 
 def _settings(project: Project) -> Iterator[Finding]:
-    for odd in odd_settings(project):
+    for odd in invalid_settings(project):
         advice = (
             "Write it anew on the Export page."
             if odd.usual is None
@@ -133,7 +133,7 @@ def _settings(project: Project) -> Iterator[Finding]:
         yield Finding("settings", what, 1, [odd.value[:80]], advice, mend)
 
 
-def _set(odd: OddSetting, project: Project, _progress: Progress) -> list[str]:
+def _set(odd: InvalidSetting, project: Project, _progress: Progress) -> list[str]:
     project.store.set_setting(odd.name, odd.usual or "")
     return []
 
@@ -171,7 +171,7 @@ def _drop_embeddings(
     encoder_id: int, ids: list[int], project: Project, _progress: Progress
 ) -> list[str]:
     db.repair.invalid_values.drop_embeddings(project.store, encoder_id, ids)
-    project_files.remove(sketches_in(project.sketches, str(encoder_id)))
+    project_files.remove(quantized_in(project.sketches, str(encoder_id)))
     return []
 
 

@@ -14,7 +14,7 @@ from click import Abort, ClickException
 from click.exceptions import Exit
 
 from db.errors import StoreError
-from labeler.core.error_messages import sentence
+from labeler.core.error_messages import message_for
 from labeler.core.errors import LabelerError
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ def diagnosed(project: Project) -> Iterator[None]:
     except (ClickException, Exit, Abort):
         raise
     except Exception as error:
-        if sentence(error) is not None:
+        if message_for(error) is not None:
             raise
-        told = ailing(project)
+        told = first_finding(project)
         if told is None:
             raise
         raise LabelerError(
@@ -39,17 +39,17 @@ def diagnosed(project: Project) -> Iterator[None]:
         ) from error
 
 
-def ailing(project: Project) -> str | None:
+def first_finding(project: Project) -> str | None:
     """The first thing that the doctor would find in the store's rows; `None` if there is none."""
     import db.repair.consistency
     import db.repair.invalid_values
-    from labeler.maintenance.invalid_settings import odd_settings
+    from labeler.maintenance.invalid_settings import invalid_settings
 
     try:
         for ailment in db.repair.consistency.AILMENTS:
             if cases := db.repair.consistency.find(project.store, ailment):
                 return f"{cases.count:,} {ailment.what} ({'; '.join(cases.examples[:1])})"
-        for odd in odd_settings(project):
+        for odd in invalid_settings(project):
             return f"the setting {odd.name} makes no sense"
         for _, image_id in islice(db.repair.invalid_values.bad_embeddings(project.store), 1):
             return f"an embedding of image {image_id} is not of finite values"

@@ -10,18 +10,18 @@ from typing import Any
 from db.errors import NotMigrated, ReplacedError
 from db.store.snapshot import copy_store, problems_of, strangers_of
 from db.store.store import check_log
-from labeler.core.files.atomic import whole_file
+from labeler.core.files.atomic import atomic_write
 from labeler.core.files.names import dated
 from labeler.core.progress import Progress, silent
 from labeler.core.project import STORE_FILE, Project, check_folders
 from labeler.maintenance.backup import COPYING
 from labeler.maintenance.checks import EXAMPLES, VALUES, Finding, findings, row_findings
-from labeler.maintenance.recovery import salvage
+from labeler.maintenance.recovery import recover
 from labeler.maintenance.restore import drop_log
 
 
 @dataclass
-class Report:
+class DoctorReport:
     """What was found in a project; `backup` is the store as it was before anything was mended."""
 
     folder: Path
@@ -45,7 +45,9 @@ class Report:
             yield "Next: labeler doctor --repair"
 
 
-def examine(folder: Path, *, repair: bool = False, progress: Progress = silent) -> Report:
+def check_project(
+    folder: Path, *, repair: bool = False, progress: Progress = silent
+) -> DoctorReport:
     """Look at the project in `folder`, and with `repair` mend what can be mended.
 
     Works while the app runs, but for a damaged store. Raises `StoreError` for a store that can't be
@@ -69,7 +71,7 @@ def examine(folder: Path, *, repair: bool = False, progress: Progress = silent) 
     except NotMigrated as error:
         return _made_anew(folder, _too_old(path, error), repair, progress)
     try:
-        report = Report(folder, list(_found(project, progress)))
+        report = DoctorReport(folder, list(_found(project, progress)))
         if repair:
             _repair(project, report, progress)
         return report
@@ -97,10 +99,10 @@ def _found(project: Project, progress: Progress) -> Iterator[Finding]:
         )
 
 
-def _repair(project: Project, report: Report, progress: Progress) -> None:
+def _repair(project: Project, report: DoctorReport, progress: Progress) -> None:
     if any(finding.mend is not None and finding.in_store for finding in report.findings):
         report.backup = dated(project.store.path, "before-repair")
-        with whole_file(report.backup) as scratch:
+        with atomic_write(report.backup) as scratch:
             copy_store(project.store.path, scratch, lambda *_: progress(0, 0, COPYING))
     unreadable = [finding for finding in report.findings if finding.name == VALUES]
     if unreadable:
@@ -152,20 +154,20 @@ def _too_old(path: Path, error: NotMigrated) -> Finding:
     return Finding("schema", what, 1, [str(error)], advice, in_store=False)
 
 
-def _made_anew(folder: Path, found: Finding, repair: bool, progress: Progress) -> Report:
+def _made_anew(folder: Path, found: Finding, repair: bool, progress: Progress) -> DoctorReport:
     """The report on a store that can't be used as it lies; with `repair` its rows are saved."""
     path = folder / STORE_FILE
-    report = Report(folder, [found])
+    report = DoctorReport(folder, [found])
     if repair:
-        saved = salvage(path, dated(path, "damaged"), progress)
+        saved = recover(path, dated(path, "damaged"), progress)
         found.mended, report.backup = True, saved.damaged
         found.advice = saved.sentence()
-        after = examine(folder, repair=True, progress=progress)
+        after = check_project(folder, repair=True, progress=progress)
         report.findings += after.findings
     return report
 
 
-def _strange_log(folder: Path, why: str, repair: bool, progress: Progress) -> Report:
+def _strange_log(folder: Path, why: str, repair: bool, progress: Progress) -> DoctorReport:
     """Without its log the file is a store of an earlier moment, if it is whole."""
     path = folder / STORE_FILE
     advice = (
@@ -174,18 +176,18 @@ def _strange_log(folder: Path, why: str, repair: bool, progress: Progress) -> Re
         "what is in the log alone is not in the store then."
     )
     found = Finding("log", "log is not of the same moment as its store", 1, [why], advice)
-    report = Report(folder, [found])
+    report = DoctorReport(folder, [found])
     if repair:
         aside = dated(path, "damaged")
         drop_log(path, aside)
         found.mended = True
         report.backup = aside
         found.advice = f"Both are kept as {aside.name} and its log."
-        report.findings += examine(folder, repair=True, progress=progress).findings
+        report.findings += check_project(folder, repair=True, progress=progress).findings
     return report
 
 
-def as_document(report: Report) -> dict[str, Any]:
+def as_document(report: DoctorReport) -> dict[str, Any]:
     """Plain values for JSON."""
     return {
         "folder": str(report.folder),

@@ -13,7 +13,7 @@ from model.errors import ModelError
 
 
 @dataclass(frozen=True, slots=True)
-class OddSetting:
+class InvalidSetting:
     """`usual` is what to set instead, empty to forget it; `None` where that would lose a person's
     own words."""
 
@@ -22,7 +22,7 @@ class OddSetting:
     usual: str | None
 
 
-def odd_settings(project: Project) -> list[OddSetting]:
+def invalid_settings(project: Project) -> list[InvalidSetting]:
     """Those that the program can't read; what was never set is as usual, and never odd."""
     checks: dict[str, tuple[Callable[[str], Any], str | None]] = {
         "encoder": (canonical, _encoder_at_work(project)),
@@ -35,7 +35,7 @@ def odd_settings(project: Project) -> list[OddSetting]:
             if value:
                 read(value)
         except (ValueError, ModelError):
-            odd.append(OddSetting(name, value or "", usual))
+            odd.append(InvalidSetting(name, value or "", usual))
     return odd
 
 

@@ -22,7 +22,7 @@ _TOLD = {
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class RecoveryResult:
     """Where the damaged store is kept, and how many rows of each table were read from it.
 
     Nothing led to `from_pages` of the hand scores any more.
@@ -44,7 +44,7 @@ class Saved:
         )
 
 
-def salvage(path: Path, keep_as: Path, progress: Progress) -> Saved:
+def recover(path: Path, keep_as: Path, progress: Progress) -> RecoveryResult:
     """Replace the store at `path`, which nobody else may have open, by what can be read of it.
 
     Raises `StoreError` where nothing can be read, or another program has it open or has written to
@@ -69,7 +69,7 @@ def salvage(path: Path, keep_as: Path, progress: Progress) -> Saved:
             ) from error
         finally:
             _remove(new)
-    return Saved(keep_as, found.kept, found.cut, found.from_pages)
+    return RecoveryResult(keep_as, found.kept, found.cut, found.from_pages)
 
 
 def _keep(path: Path, keep_as: Path) -> None:

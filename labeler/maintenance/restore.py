@@ -24,7 +24,7 @@ from db.store.commit_numbers import log_of
 from db.store.regular_files import PRIVATE, check_store_files, created
 from labeler.core.archives.tar_index import Member, index_tar
 from labeler.core.errors import BadInput, LabelerError
-from labeler.core.files.atomic import refuse_store, scratch_beside, whole_file
+from labeler.core.files.atomic import atomic_write, refuse_store, scratch_beside
 from labeler.core.files.names import dated
 from labeler.core.progress import Progress, silent
 from labeler.core.project import STORE_FILE, STORE_FILES, SUBFOLDERS, Project
@@ -42,7 +42,7 @@ _LONGEST_NAME, _DEEPEST = 255, 8
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoreResult:
     """What is in `folder` now; `kept` is the store that was there, `aside` files that were."""
 
     folder: Path
@@ -63,7 +63,7 @@ class Restored:
         return told
 
 
-def restore(backup: Path, folder: Path, *, progress: Progress = silent) -> Restored:
+def restore(backup: Path, folder: Path, *, progress: Progress = silent) -> RestoreResult:
     """Make the project in `folder` what it was when `backup` was written.
 
     Raises `BadInput` for a file that is no backup, `StoreError` where its store is damaged or
@@ -125,7 +125,7 @@ def drop_log(store: Path, keep_as: Path) -> None:
 
 def _exchange(
     store: Path, new: Path, file: BinaryIO, members: dict[str, Member], told: _Told
-) -> Restored:
+) -> RestoreResult:
     """Files that replace nothing come first, those that do last: a kill leaves either project."""
     now = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     others: dict[str, Member] = {}
@@ -158,7 +158,7 @@ def _exchange(
         scored = db.scores.hand_scores.scored_count(project.store)
     finally:
         project.close()
-    return Restored(store.parent, scored, len(members), keep_as if was_there else None, aside)
+    return RestoreResult(store.parent, scored, len(members), keep_as if was_there else None, aside)
 
 
 @contextmanager
@@ -303,7 +303,7 @@ class _Told:
 
 
 def _put(file: BinaryIO, member: Member, place: Path, told: _Told) -> None:
-    with whole_file(place) as scratch:
+    with atomic_write(place) as scratch:
         _copy(file, member, scratch, told)
 
 

@@ -19,7 +19,7 @@ from labeler.core.archives.archive import UNKNOWN_SIZE
 from labeler.core.archives.archives import read_member, through
 from labeler.core.archives.opening import open_regular
 from labeler.core.errors import BadInput
-from labeler.core.files.atomic import remove_scratch, whole_file
+from labeler.core.files.atomic import atomic_write, remove_scratch
 from labeler.core.files.links import blocks, keep_times, linked
 from labeler.core.images.originals import check_known
 from labeler.core.progress import Progress, silent
@@ -54,7 +54,7 @@ class Destination:
 
 
 @dataclass
-class Copies:
+class CopyResult:
     """`made` now, `there` already; `renamed` (from, to) where another file had the name.
 
     `unlinked` of those made were copied although links were asked for; `lost` are (path, reason) of
@@ -80,7 +80,7 @@ def copy_images(
     *,
     sources: Iterable[Path] = (),
     progress: Progress = silent,
-) -> Copies:
+) -> CopyResult:
     """Copy or link the images, with what `version` said of them beside them if that is wanted.
 
     The texts beside an image (captions, tags) come along under the copy's name. A name that
@@ -90,7 +90,7 @@ def copy_images(
     of them, `OSError` where the folder can't be written.
     """
     _check_apart(chosen, destination, sources)
-    copies = Copies()
+    copies = CopyResult()
     roots = [Path(source) for source in sources if Path(source).is_dir()]
     # By their places: what is packed in one archive is read forwards.
     for done, image in enumerate(sorted(chosen, key=lambda one: one.path)):
@@ -212,7 +212,7 @@ def _root_of(image: str, roots: Sequence[Path]) -> Path:
 
 
 def _put(
-    image: PredictedImage, target: Path, link: str, texts: Sequence[str], copies: Copies
+    image: PredictedImage, target: Path, link: str, texts: Sequence[str], copies: CopyResult
 ) -> Path:
     """Have the image at `target` or beside it; returns where it is.
 
@@ -278,7 +278,9 @@ def _opened_text(text: str) -> BinaryIO:
         raise UnreadableImage(f"It can't be a text, for {error.strerror}; leave it out.") from error
 
 
-def _put_texts(image: str, place: Path, link: str, texts: Sequence[str], copies: Copies) -> None:
+def _put_texts(
+    image: str, place: Path, link: str, texts: Sequence[str], copies: CopyResult
+) -> None:
     """Have the texts beside the copy; what lies there already stays, whatever it says by now."""
     for text in texts:
         beside = _text_place(image, place, text)
@@ -338,7 +340,7 @@ def _serves(place: Path, original: BinaryIO, real: Path | None) -> bool:
 
 def _copy(original: BinaryIO, place: Path, real: Path | None) -> None:
     original.seek(0)
-    with whole_file(place) as scratch:
+    with atomic_write(place) as scratch:
         with scratch.open("wb") as written:
             written.writelines(blocks(original))
         if real is not None:

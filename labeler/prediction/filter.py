@@ -13,7 +13,7 @@ from labeler.core.files.tables import format_of, write_table
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 from labeler.prediction.copy_images import (
-    Copies,
+    CopyResult,
     Destination,
     check_folder,
     check_own,
@@ -68,12 +68,12 @@ class Filter:
 
 
 @dataclass
-class Filtered:
+class FilterResult:
     """All that was predicted, and of it what passes, highest first."""
 
     result: PredictedImages
     chosen: list[PredictedImage]
-    copies: Copies | None = None
+    copies: CopyResult | None = None
 
     def sentences(self) -> str:
         """What became of it, as text."""
@@ -92,7 +92,7 @@ def filter_images(
     *,
     encoder: Encoder | None = None,
     progress: Progress = silent,
-) -> Filtered:
+) -> FilterResult:
     """Predict all images in `paths`, and do with those that pass what is `wanted`.
 
     What is interrupted goes on when it is done again. Raises `BadInput` for what can't be, before
@@ -114,7 +114,7 @@ def filter_images(
         encoder=encoder,
         progress=progress,
     )
-    done = Filtered(result, select(result.images, wanted.low, wanted.high, wanted.top))
+    done = FilterResult(result, select(result.images, wanted.low, wanted.high, wanted.top))
     if where is not None:
         check_unmixed(result.images, where, paths)
         done.copies = copy_images(

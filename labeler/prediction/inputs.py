@@ -15,7 +15,7 @@ from labeler.core.files.names import readable_name
 
 
 @dataclass(frozen=True, slots=True)
-class WantedFile:
+class InputFile:
     """`shown` is the path as the person would write it, `relative` that within what was given."""
 
     file: FoundFile
@@ -24,16 +24,16 @@ class WantedFile:
 
 
 @dataclass(slots=True)
-class WantedFiles:
+class InputFiles:
     """`unreadable` are (path, reason): what can't be opened, and folders that can't be listed."""
 
-    files: list[WantedFile]
+    files: list[InputFile]
     unreadable: list[tuple[str, str]]
 
 
-def wanted_files(
+def input_files(
     paths: Sequence[Path], leave_out: Path | None = None, links: OutsideLinks | None = None
-) -> WantedFiles:
+) -> InputFiles:
     """Every image in `paths`, under the first of them that holds it.
 
     Folders are searched to the bottom and archives as if they were folders. `leave_out` is a folder
@@ -42,7 +42,7 @@ def wanted_files(
     """
     skipped = Path(os.path.realpath(leave_out)) if leave_out else None
     many = sum(map(_holds_others, paths)) > 1
-    wanted: dict[str, WantedFile] = {}
+    wanted: dict[str, InputFile] = {}
     unreadable: list[tuple[str, str]] = []
     for path in paths:
         root = Path(os.path.realpath(path))
@@ -57,16 +57,16 @@ def wanted_files(
                 continue
             wanted.setdefault(file.path, _wanted(path, root, file, many=many))
     unreadable += [(one.shown, one.file.problem) for one in wanted.values() if one.file.problem]
-    return WantedFiles([one for one in wanted.values() if not one.file.problem], unreadable)
+    return InputFiles([one for one in wanted.values() if not one.file.problem], unreadable)
 
 
 def _holds_others(path: Path) -> bool:
     return path.is_dir() or may_be_archive(path)
 
 
-def _wanted(given: Path, root: Path, file: FoundFile, *, many: bool) -> WantedFile:
+def _wanted(given: Path, root: Path, file: FoundFile, *, many: bool) -> InputFile:
     """`many`: several folders are given, so the copies are kept apart by the folders' names."""
     if file.path == str(root):
-        return WantedFile(file, str(given), given.name)
+        return InputFile(file, str(given), given.name)
     inside = Path(file.path).relative_to(root)
-    return WantedFile(file, str(given / inside), str(root.name / inside if many else inside))
+    return InputFile(file, str(given / inside), str(root.name / inside if many else inside))

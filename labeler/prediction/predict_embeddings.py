@@ -21,7 +21,7 @@ from labeler.core.errors import BadInput
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 from labeler.embedding.files.block import Block, Columns, EmbeddingFile
-from labeler.embedding.files.checks import Wanted, sample_of
+from labeler.embedding.files.checks import ExpectedEmbeddings, sample_of
 from labeler.embedding.files.find import find_embeddings
 from labeler.versions.activate import version_named
 from model.encoders.names import canonical
@@ -96,7 +96,7 @@ def predict_embeddings(
     if not files:
         return result
     head = load_version(project, reader).head
-    wanted = Wanted(
+    wanted = ExpectedEmbeddings(
         reader=reader.name,
         identity=record.identity,
         width=record.width,

@@ -29,7 +29,7 @@ from labeler.core.project import Project
 from labeler.core.scale import Bracket, bracket_of
 from labeler.embedding.embed import BATCH_SIZE, prepare_file, register
 from labeler.embedding.pipeline import encoded
-from labeler.prediction.inputs import WantedFile, wanted_files
+from labeler.prediction.inputs import InputFile, input_files
 from labeler.versions.activate import _STORED_BATCH, version_named
 from model.errors import UnreadableImage
 from model.images.hashing import content_hash
@@ -84,7 +84,7 @@ def predict_paths(
     `unreadable`. Raises `BadInput` for a path that isn't there and where there is no such version.
     """
     chosen = version_named(project, version)
-    wanted = wanted_files(paths, leave_out, links_for(project, follow=follow_links))
+    wanted = input_files(paths, leave_out, links_for(project, follow=follow_links))
     result = PredictedImages(chosen.name, unreadable=wanted.unreadable)
     run = _Run(project, chosen, wanted.files, progress, result.unreadable)
     made = run.predictions(encoder)
@@ -103,7 +103,7 @@ class _Run:
 
     project: Project
     version: Version
-    files: Sequence[WantedFile]
+    files: Sequence[InputFile]
     progress: Progress
     unreadable: list[tuple[str, str]]
 
@@ -195,7 +195,7 @@ def with_contents(project: Project, predicted: Sequence[PredictedImage]) -> list
 
 
 def _known_images(
-    project: Project, files: Sequence[WantedFile], waiting: Sequence[int]
+    project: Project, files: Sequence[InputFile], waiting: Sequence[int]
 ) -> dict[int, int]:
     """Place in `files` → id, where the project knows the file or another with the same content.
 

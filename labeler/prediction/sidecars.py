@@ -14,7 +14,7 @@ from typing import Any
 
 from db.store.regular_files import read_up_to
 from labeler.collection.tags import MADE_BY
-from labeler.core.files.atomic import whole_file
+from labeler.core.files.atomic import atomic_write
 from labeler.core.files.tables import plain_text
 from labeler.core.scale import Bracket
 from model.files.bounded_json import parse_json
@@ -47,7 +47,7 @@ def write_sidecar(
         return None
     data = text.encode()
     if not place.exists() or read_up_to(place, len(data) + 1) != data:
-        with whole_file(place) as scratch:
+        with atomic_write(place) as scratch:
             scratch.write_bytes(data)
     return place
 

@@ -34,7 +34,7 @@ class ScorerFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ScorerPair:
     """Two scorers on the images that both scored; differences are `first` less `second`, 0–10."""
 
     first: str | None
@@ -49,7 +49,7 @@ class ScorersReport:
 
     rule: Rule
     scorers: list[ScorerFigures]
-    pairs: list[Pair]
+    pairs: list[ScorerPair]
     left_out: int  # pairs that were not compared: there are too many
 
     def rules(self) -> list[str]:
@@ -75,7 +75,7 @@ def scorers_report(project: Project) -> ScorersReport:
     for first, second, both in common[:MOST_PAIRS]:
         a, b = (_values(given[name], both) for name in (first, second))
         groups = group_numbers(project, both)
-        pairs.append(Pair(first, second, len(both), _agreed(a, b, groups.tobytes())))
+        pairs.append(ScorerPair(first, second, len(both), _agreed(a, b, groups.tobytes())))
     rule = effective_rule(project.store)
     return ScorersReport(rule, people, pairs, max(0, len(common) - MOST_PAIRS))
 

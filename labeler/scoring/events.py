@@ -45,7 +45,7 @@ Ask = Callable[..., list[Image]]  # `db.images.lookup.unscored` of one project f
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class NextImages:
     """Images to score next; `explanation` says why there are none where that needs saying.
 
     `draws` are the ids of those that are here because they are next in the random order.
@@ -90,7 +90,7 @@ def next_images(
     limit: int,
     exclude: Collection[int],
     scorer: str | None = None,
-) -> Offer:
+) -> NextImages:
     """The next images in `order`: a name in `ORDERS`, or `source-<id>` for one source at random.
 
     `scorer` is who scores: what they have scored is not unscored to them, also where only another
@@ -101,19 +101,19 @@ def next_images(
     ask = partial(db.scores.queues.unscored, store, limit=limit, exclude=exclude, scorer=scorer)
     if order == OTHERS:
         found = db.scores.queues.scored_by_others(store, scorer, limit=limit, exclude=exclude)
-        return Offer(found, None if found or exclude else _NOBODY_ELSE)
+        return NextImages(found, None if found or exclude else _NOBODY_ELSE)
     if order == "random":
         found = ask(order="random")
-        return Offer(found, draws=frozenset(image.id for image in found))
+        return NextImages(found, draws=frozenset(image.id for image in found))
     if order == "revise":
         found = db.scores.queues.last_scored(store, limit=limit, exclude=exclude)
-        return Offer(found, None if found or exclude else "Nothing is scored yet.")
+        return NextImages(found, None if found or exclude else "Nothing is scored yet.")
     if order in ("thin", "best"):
         offer = _by_prediction(project, order, ask, limit, exclude)
     elif order == "newest":
-        offer = Offer(ask(order=order))
+        offer = NextImages(ask(order=order))
     elif order.startswith("source-") and order[7:].isdecimal() and len(order) < 26:
-        offer = Offer(ask(order="random", source_id=int(order[7:])))
+        offer = NextImages(ask(order="random", source_id=int(order[7:])))
     else:
         raise BadInput(f"There is no order {order!r}; there are {', '.join(n for n, _ in ORDERS)}.")
     mixed = with_checks(project, offer.images, limit, partial(ask, order="random"))
@@ -122,10 +122,10 @@ def next_images(
 
 def _by_prediction(
     project: Project, order: str, ask: Ask, limit: int, exclude: Collection[int]
-) -> Offer:
+) -> NextImages:
     version = db.versions.registry.active(project.store)
     if version is None:
-        return Offer(
+        return NextImages(
             [],
             "This order needs a model that predicts: score some at random, train a first version, "
             "and come back; or use somebody else's head (on the page Train).",
@@ -135,8 +135,10 @@ def _by_prediction(
     else:
         taken = _thin(project, version, ask, limit, exclude)
     if not taken and not exclude:
-        return Offer([], f"{version.name} has predicted no unscored image yet: embed them first.")
-    return Offer(taken)
+        return NextImages(
+            [], f"{version.name} has predicted no unscored image yet: embed them first."
+        )
+    return NextImages(taken)
 
 
 def _thin(
@@ -144,7 +146,7 @@ def _thin(
 ) -> list[Image]:
     """A few at a time from one bracket, so that the thinnest does not have a whole batch."""
     taken: list[Image] = []
-    for score in thinnest_first(db.scores.hand_scores.distribution(project.store)):
+    for score in least_scored_first(db.scores.hand_scores.distribution(project.store)):
         taken += ask(
             order="random-in-band",
             version_id=version.id,
@@ -157,7 +159,7 @@ def _thin(
     return taken[:limit]
 
 
-def thinnest_first(distribution: Sequence[int]) -> list[int]:
+def least_scored_first(distribution: Sequence[int]) -> list[int]:
     """Scores 0–10, those given least often first; of equally thin ones the outer come first."""
     return sorted(range(len(distribution)), key=lambda k: (distribution[k], -abs(k - 5), k))
 
@@ -181,7 +183,7 @@ def confirmed_score(prediction: float, threshold: float) -> int:
     return max(0, min(score, lowest_pass - 1))
 
 
-def take_events(
+def record_events(
     project: Project, raw: Sequence[Any], scorer: str | None = None, now: datetime | None = None
 ) -> list[Receipt]:
     """Keep what a browser sent, in order; one receipt each, malformed ones refused with a reason.

@@ -45,7 +45,7 @@ BATCH = 2000
 AS_TOLD = Reading()
 
 
-def label_from(
+def import_scores(
     project: Project,
     path: Path,
     reading: Reading = AS_TOLD,

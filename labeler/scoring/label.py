@@ -18,7 +18,7 @@ from labeler.scoring.score_files import statements
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledImage:
     """One hand score as taken; `before` is the image's score until then (0–10, None: unscored)."""
 
     image: Image
@@ -34,7 +34,9 @@ def read_score(text: str) -> float:
     return score
 
 
-def label_one(project: Project, named: str, score: float, scorer: str | None = None) -> Labelled:
+def label_one(
+    project: Project, named: str, score: float, scorer: str | None = None
+) -> LabelledImage:
     """Give the image `named` (a path or an id) the hand score `score`; raises `BadInput`."""
     image = find_image(project, named)
     if image.state == "unreadable":
@@ -51,4 +53,4 @@ def label_one(project: Project, named: str, score: float, scorer: str | None = N
     receipt = db.scores.events.record(project.store, [event])[0]
     if not receipt.accepted:
         raise BadInput(f"{named} was not scored: {receipt.problem}")
-    return Labelled(image, score, image.hand_score)
+    return LabelledImage(image, score, image.hand_score)

@@ -14,7 +14,7 @@ from labeler.core.project import Project
 
 
 @dataclass(frozen=True, slots=True)
-class Mixed:
+class ImagesWithChecks:
     """Images to show, and the ids of those among them that are random checks."""
 
     images: list[Image]
@@ -23,17 +23,17 @@ class Mixed:
 
 def with_checks(
     project: Project, images: Sequence[Image], limit: int, draw: Callable[[], list[Image]]
-) -> Mixed:
+) -> ImagesWithChecks:
     """`images` with a check behind some of them, as often as the project says; at most `limit`.
 
     `draw` gives those that are next in the random order; it is asked if checks are wanted.
     """
     every = project.audit_every
     if not every or not images:
-        return Mixed(list(images), frozenset())
+        return ImagesWithChecks(list(images), frozenset())
     drawn = draw()
     if every == 1:
-        return Mixed(drawn, frozenset(image.id for image in drawn))
+        return ImagesWithChecks(drawn, frozenset(image.id for image in drawn))
     waiting, shown, draws = iter(drawn), dict[int, Image](), set[int]()
     for image in images:
         if image.id in shown:
@@ -45,7 +45,7 @@ def with_checks(
                 shown[check.id] = check
                 draws.add(check.id)
     listed = list(shown.values())[:limit]
-    return Mixed(listed, frozenset(image.id for image in listed if image.id in draws))
+    return ImagesWithChecks(listed, frozenset(image.id for image in listed if image.id in draws))
 
 
 def is_followed_by_check(image_id: int, every: int) -> bool:

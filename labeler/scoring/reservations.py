@@ -10,7 +10,7 @@ from pathlib import Path
 
 from labeler.core.project import Project
 from labeler.scoring import events
-from labeler.scoring.events import Offer
+from labeler.scoring.events import NextImages
 
 HELD = 600.0  # seconds: who has not asked for more by then is thought to have left
 MOST_HELD = 1000  # by one person: whoever has been handed more has scored the first of them
@@ -18,7 +18,7 @@ MOST_HELD = 1000  # by one person: whoever has been handed more has scored the f
 FOR_ALL = ("revise", events.OTHERS)
 
 
-class Hands:
+class Reservations:
     """The images that were handed out lately, by person; kept in memory, forgotten at a restart.
 
     Nothing depends on it but how much work is done twice: what two people score all the same is
@@ -32,12 +32,12 @@ class Hands:
 
     def offer(
         self, project: Project, order: str, *, limit: int, exclude: Collection[int], scorer: str
-    ) -> Offer:
+    ) -> NextImages:
         """`labeler.scoring.events.next_images` without what others hold, unless only such are
         left.
         """
 
-        def ask(left_out: Collection[int]) -> Offer:
+        def ask(left_out: Collection[int]) -> NextImages:
             return events.next_images(project, order, limit=limit, exclude=left_out, scorer=scorer)
 
         if order in FOR_ALL:
@@ -67,11 +67,11 @@ class Hands:
         self._handed = {who: held for who, held in fresh.items() if held}
 
 
-_all: dict[Path, Hands] = {}
+_all: dict[Path, Reservations] = {}
 _making = threading.Lock()
 
 
-def hands_of(project: Project) -> Hands:
+def reservations_of(project: Project) -> Reservations:
     """The one record of a project that is being served."""
     with _making:
-        return _all.setdefault(project.folder, Hands())
+        return _all.setdefault(project.folder, Reservations())

@@ -169,12 +169,12 @@ def _described(
 def _keep(
     project: Project, record: EncoderRecord, new: NewVersion, head: AnyHead, activate: bool
 ) -> Version:
-    from labeler.core.files.atomic import write_whole
-    from labeler.versions.files import making, told
+    from labeler.core.files.atomic import atomic_write_bytes
+    from labeler.versions.files import create_files, head_metadata
     from model.heads.head_files import save_head
 
-    with making(project, new) as path:
+    with create_files(project, new) as path:
         name = str(new.settings["kind"])
-        metadata = told(record, new)
-        save_head(path, head, name=name, rev=new.name, metadata=metadata, write=write_whole)
+        metadata = head_metadata(record, new)
+        save_head(path, head, name=name, rev=new.name, metadata=metadata, write=atomic_write_bytes)
         return db.versions.registry.add(project.store, new, activate)

@@ -21,7 +21,7 @@ from db.store.store import Store
 from labeler.core.errors import BadInput, LabelerError
 from labeler.core.project import Project
 from labeler.embedding.nearest import nearest
-from labeler.embedding.quantized_index import Ids, sketch_files
+from labeler.embedding.quantized_index import Ids, quantized_files
 from labeler.versions import prediction_bands
 from labeler.versions.prediction_bands import Values
 from labeler.versions.predictions import by_score
@@ -46,16 +46,16 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class BrowsedImage:
     image: Image
     prediction: float | None  # 0–1
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class ResultPage:
     """One page of what a `Band` takes, and how many it takes in all."""
 
-    shown: list[Shown]
+    shown: list[BrowsedImage]
     total: int
 
 
@@ -75,7 +75,7 @@ class VersionPrediction:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class ImageDetails:
     image: Image
     locations: list[Location]
     history: list[HandScore]  # oldest first, undone ones included
@@ -83,7 +83,7 @@ class Story:
     nearest_scored: list[Similar]
 
 
-def browse(project: Project, band: Band, *, page: int = 1, per_page: int = 60) -> Shelf:
+def browse(project: Project, band: Band, *, page: int = 1, per_page: int = 60) -> ResultPage:
     """Page `page` (from 1) of what `band` takes.
 
     Raises `BadInput` for an unknown version or source.
@@ -97,7 +97,7 @@ def browse(project: Project, band: Band, *, page: int = 1, per_page: int = 60) -
     if predictions is not None:
         by = dict(zip(wanted, predictions[: len(ids)][part].tolist(), strict=True))
     images = db.images.lookup.by_ids(project.store, wanted)
-    return Shelf([Shown(image, by.get(image.id)) for image in images], len(ids))
+    return ResultPage([BrowsedImage(image, by.get(image.id)) for image in images], len(ids))
 
 
 def similar(
@@ -130,16 +130,16 @@ def make_ready(project: Project) -> None:
     encoder = db.images.embeddings.encoder(project.store, project.encoder)
     if encoder is not None:
         with _writable(project):
-            sketch_files(project, encoder).now()
+            quantized_files(project, encoder).now()
 
 
-def story(project: Project, image_id: int, *, neighbours: int = 8) -> Story:
+def image_details(project: Project, image_id: int, *, neighbours: int = 8) -> ImageDetails:
     """Everything known of one image. Raises `BadInput` if there is no such image."""
     image = db.images.lookup.get(project.store, image_id)
     if image is None:
         raise BadInput(f"There is no image {image_id}; it may be of another project.")
     scored_ids, _ = db.scores.hand_scores.effective(project.store)
-    return Story(
+    return ImageDetails(
         image=image,
         locations=db.importing.files.locations(project.store, image_id),
         history=db.scores.hand_scores.history(project.store, image_id),

@@ -21,7 +21,7 @@ from model.estimators.ordinal import LEVELS
 from model.review import suspicion
 
 
-def passing_chance(
+def pass_probability(
     store: Store,
     version_id: int,
     predictions: Floats,
@@ -39,7 +39,7 @@ def passing_chance(
     return suspicion.chance_of_passing(predictions, exceed, threshold, spread, weighing)
 
 
-def foreign_spread(now: Standing) -> float | None:
+def published_head_spread(now: Standing) -> float | None:
     """How far the predictions of a version made elsewhere are off, by all hand scores; None for
     one that was trained here.
     """
@@ -56,7 +56,7 @@ def out_of_fold(store: Store, version_id: int, everything: Collection) -> Floats
     return everything.spread(made.image_ids, made.scores)
 
 
-def opinions(store: Store, version_id: int, ids: Ids) -> Floats:
+def second_opinions(store: Store, version_id: int, ids: Ids) -> Floats:
     """Out-of-fold second opinions (n, 10) of `ids` (n,), rows of NaN where there are none."""
     made, found = _unseen(store, version_id), np.full((len(ids), LEVELS), np.nan)
     if made.exceed is not None:

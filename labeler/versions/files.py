@@ -9,32 +9,32 @@ from typing import Any
 
 import db.versions.registry
 from db.records import EncoderRecord, NewVersion
-from labeler.core.files.atomic import make_way
+from labeler.core.files.atomic import make_parent
 from labeler.core.project import Project
-from labeler.versions.second_opinion import opinion_path
+from labeler.versions.second_opinion import second_opinion_path
 from model.heads.head_files import config_path, weights_path
 
 
 @contextmanager
-def making(project: Project, new: NewVersion) -> Iterator[Path]:
+def create_files(project: Project, new: NewVersion) -> Iterator[Path]:
     """Hands out the path of the head's weights; the row must be added in the block, as the last.
 
     Without its row a file means nothing: if the block raises, all of them are removed again.
     """
     path = project.models / new.file
-    make_way(path)
+    make_parent(path)
     try:
         yield path
     except BaseException as error:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # A full disk names no file.
         if db.versions.registry.by_name(project.store, new.name) is None:
-            for file in (config_path(path), weights_path(path), opinion_path(path)):
+            for file in (config_path(path), weights_path(path), second_opinion_path(path)):
                 file.unlink(missing_ok=True)
         raise
 
 
-def told(record: EncoderRecord, new: NewVersion) -> dict[str, Any]:
+def head_metadata(record: EncoderRecord, new: NewVersion) -> dict[str, Any]:
     """What the head's files say about it besides its shape."""
     return {
         "encoder": record.identity,

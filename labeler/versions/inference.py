@@ -16,7 +16,7 @@ import db.versions.predictions
 from db.records import EncoderRecord, Predictions, Version
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
-from labeler.versions.second_opinion import head_path, load_opinion
+from labeler.versions.second_opinion import head_path, load_second_opinion
 from model.errors import ModelError
 from model.estimators.kernel_ordinal import Opinion
 from model.heads.head_files import load_head
@@ -121,7 +121,7 @@ def load_version(project: Project, version: Version) -> LoadedVersion:
     stamp = path.stat().st_mtime_ns if path.is_file() else 0
     head = _head(path, record.width if record else None, stamp)
     try:
-        return LoadedVersion(head, load_opinion(project, version))
+        return LoadedVersion(head, load_second_opinion(project, version))
     except ModelError:
         return LoadedVersion(head, None)
 

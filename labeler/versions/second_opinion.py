@@ -15,7 +15,7 @@ from model.estimators.kernel_ordinal import Opinion
 WEIGHTS, CONFIG, ENDING = ".safetensors", ".config.json", ".opinion.npz"
 
 
-def opinion_path(head: Path) -> Path:
+def second_opinion_path(head: Path) -> Path:
     """Where the second opinion lies beside a head, given with or without its ending."""
     stem = head.with_suffix("") if head.suffix == WEIGHTS else head
     return stem.with_name(f"{stem.name}{ENDING}")
@@ -33,18 +33,18 @@ def head_path(project: Project, version: Version) -> Path:
         )
     path = project.models / name
     try:
-        for file in (path, path.with_name(f"{path.stem}{CONFIG}"), opinion_path(path)):
+        for file in (path, path.with_name(f"{path.stem}{CONFIG}"), second_opinion_path(path)):
             check_file(file)
     except NotPlain as error:
         raise ModelError(error.sentence()) from error
     return path
 
 
-def load_opinion(project: Project, version: Version) -> Opinion:
+def load_second_opinion(project: Project, version: Version) -> Opinion:
     """Raises `ModelError` if the file is not there, broken, of an earlier kind, or about embeddings
     of another width than those that are kept.
     """
-    path = opinion_path(head_path(project, version))
+    path = second_opinion_path(head_path(project, version))
     opinion = _load(path, path.stat().st_mtime_ns if path.is_file() else 0)
     known, width = (
         db.images.embeddings.encoder(project.store, version.encoder),

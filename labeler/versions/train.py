@@ -19,12 +19,12 @@ import db.scores.hand_scores
 import db.versions.registry
 from db.records import EncoderRecord, NewVersion, Predictions, Version
 from labeler.core.errors import NotEnoughScores
-from labeler.core.files.atomic import write_whole
+from labeler.core.files.atomic import atomic_write_bytes
 from labeler.core.progress import Progress, silent
 from labeler.core.project import FEWEST_TO_TRAIN, Project
 from labeler.versions.activate import activate
-from labeler.versions.files import making, told
-from labeler.versions.second_opinion import opinion_path
+from labeler.versions.files import create_files, head_metadata
+from labeler.versions.second_opinion import second_opinion_path
 from model.estimators.group_folds import connected_groups
 from model.evaluation import metrics
 from model.heads.head_files import save_head, weights_path
@@ -199,9 +199,11 @@ def _measured(scored: Lesson, outcome: cross_fitting.Outcome) -> dict[str, Any]:
 def _keep(
     project: Project, record: EncoderRecord, new: NewVersion, outcome: cross_fitting.Outcome
 ) -> Version:
-    with making(project, new) as path:
-        metadata = told(record, new)
+    with create_files(project, new) as path:
+        metadata = head_metadata(record, new)
         name = project.folder.name
-        save_head(path, outcome.head, name=name, rev=new.name, metadata=metadata, write=write_whole)
-        outcome.opinion.save(opinion_path(path), write_whole)
+        save_head(
+            path, outcome.head, name=name, rev=new.name, metadata=metadata, write=atomic_write_bytes
+        )
+        outcome.opinion.save(second_opinion_path(path), atomic_write_bytes)
         return db.versions.registry.add(project.store, new, activate=new.parent is None)

@@ -24,7 +24,7 @@ from labeler.core.jobs import liveness, runner
 from labeler.core.jobs.heartbeat import Heart
 from labeler.core.project import Project
 from labeler.core.status import read_status
-from labeler.scoring.events import take_events
+from labeler.scoring.events import record_events
 from tests.support.store_rows import add_images, event, later, new_store
 
 HOUR = timedelta(hours=1)
@@ -80,7 +80,7 @@ def test_a_browser_whose_clock_runs_ahead_is_not_believed_and_loses_nothing(
         raw | {"event": "ahead", "score": 3, "at": (now + 24 * HOUR).isoformat()},
         raw | {"event": "back", "score": 4, "at": (now - 24 * HOUR).isoformat()},
     ]
-    assert all(receipt.accepted for receipt in take_events(project, sent, now=now))
+    assert all(receipt.accepted for receipt in record_events(project, sent, now=now))
     ahead, back = db.scores.hand_scores.history(project.store, image_id)
     assert (ahead.at, back.at) == (now, now - 24 * HOUR)
     assert db.scores.hand_scores.effective_of(project.store, [image_id]) == {image_id: 4.0}

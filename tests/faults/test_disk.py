@@ -21,8 +21,8 @@ import pytest
 from db import jobs as run_rows
 from db.errors import StoreError
 from labeler.cli.jobs import JOBS
-from labeler.core.error_messages import sentence
-from labeler.core.files.atomic import whole_file
+from labeler.core.error_messages import message_for
+from labeler.core.files.atomic import atomic_write
 from labeler.core.jobs import runner
 from labeler.exports.datasets.output_folder import LIST, export_folder
 from tests.support.ballast import may_mount
@@ -96,19 +96,19 @@ def test_a_score_that_finds_no_room_changes_nothing_and_can_be_given_again(tmp_p
 def test_a_file_that_finds_no_room_is_named_and_leaves_the_old_one(tmp_path: Path) -> None:
     place = tmp_path / "list.csv"
     place.write_text("old")
-    with pytest.raises(OSError, match="space") as raised, whole_file(place):
+    with pytest.raises(OSError, match="space") as raised, atomic_write(place):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert str(place) in str(sentence(raised.value))
-    assert "make room" in str(sentence(raised.value))
+    assert str(place) in str(message_for(raised.value))
+    assert "make room" in str(message_for(raised.value))
     assert [file.name for file in tmp_path.iterdir()] == ["list.csv"]
     assert place.read_text() == "old"
 
 
 def test_of_two_names_the_one_that_was_to_be_written_is_told() -> None:
     error = OSError(errno.ENOSPC, "No space left on device", "/from/a.png", None, "/to/a.png")
-    assert str(sentence(error)).startswith("No space left on device (/to/a.png); make room")
+    assert str(message_for(error)).startswith("No space left on device (/to/a.png); make room")
     wrapped = OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28]")
-    assert "Detail" not in str(sentence(wrapped))
+    assert "Detail" not in str(message_for(wrapped))
 
 
 @pytest.mark.parametrize("begun", ["", '{"labeler exp'])

@@ -35,7 +35,7 @@ from labeler.core.jobs import runner
 from labeler.core.progress import Progress
 from labeler.core.project import Project
 from labeler.core.scorers import account_name
-from labeler.scoring.reservations import HELD, MOST_HELD, Hands
+from labeler.scoring.reservations import HELD, MOST_HELD, Reservations
 from tests.support.collection import add_version, draw_pictures, make_collection
 from tests.support.many_at_once import (
     AHEAD,
@@ -129,14 +129,14 @@ class Clock:
         return self.now
 
 
-def offered(hands: Hands, project: Project, who: str, order: str = "random", **more: object):
+def offered(hands: Reservations, project: Project, who: str, order: str = "random", **more: object):
     given = {"limit": 8, "exclude": ()} | more
     return [i.id for i in hands.offer(project, order, scorer=who, **given).images]  # type: ignore[arg-type]
 
 
 def test_what_nobody_has_asked_about_for_long_is_free_again(project: Project) -> None:
     clock = Clock()
-    hands = Hands(clock)
+    hands = Reservations(clock)
     first = offered(hands, project, "ann")
     assert not set(first) & set(offered(hands, project, "ben"))
     clock.now = HELD - 1
@@ -148,7 +148,7 @@ def test_what_nobody_has_asked_about_for_long_is_free_again(project: Project) ->
 
 
 def test_what_was_handed_before_the_last_thousand_is_free_again(project: Project) -> None:
-    hands = Hands(Clock())
+    hands = Reservations(Clock())
     first = offered(hands, project, "ann")
     many = range(10**6, 10**6 + MOST_HELD)
     offered(hands, project, "ann", limit=1, exclude=[*first, *many])
@@ -156,12 +156,12 @@ def test_what_was_handed_before_the_last_thousand_is_free_again(project: Project
 
 
 def test_one_person_gets_the_same_again_also_in_another_tab(project: Project) -> None:
-    hands = Hands(Clock())
+    hands = Reservations(Clock())
     assert offered(hands, project, "ann") == offered(hands, project, "ann")
 
 
 def test_nobody_is_left_without_work_while_there_is_some(project: Project) -> None:
-    hands = Hands(Clock())
+    hands = Reservations(Clock())
     everything = offered(hands, project, "ann", limit=40)
     assert len(everything) == 20
     assert offered(hands, project, "ben", limit=40) == everything
@@ -170,7 +170,7 @@ def test_nobody_is_left_without_work_while_there_is_some(project: Project) -> No
 def test_what_is_scored_already_is_for_everybody(project: Project) -> None:
     ids = [image.id for image in db.scores.queues.unscored(project.store, order="random", limit=5)]
     score(project, "ann", *ids)
-    hands = Hands(Clock())
+    hands = Reservations(Clock())
     for order, who in (("others", "ben"), ("others", "cleo"), ("revise", "ben"), ("revise", "dan")):
         assert sorted(offered(hands, project, who, order)) == sorted(ids)
 

@@ -34,11 +34,11 @@ from labeler.collection.crash_guard import InHand
 from labeler.collection.previews import has_preview, preview_of
 from labeler.collection.uploads import keep
 from labeler.core.errors import LabelerError
-from labeler.core.files.atomic import opened_log, whole_file
+from labeler.core.files.atomic import atomic_write, opened_log
 from labeler.core.jobs import liveness, runner
 from labeler.core.project import STORE_FILE, Project, open_to_others, preview_path
-from labeler.maintenance.backup import back_up
-from labeler.maintenance.doctor import examine
+from labeler.maintenance.backup import write_backup
+from labeler.maintenance.doctor import check_project
 from labeler.prediction.inference_worker.client import LOG
 from labeler.versions.inference import load_version
 from labeler.versions.second_opinion import head_path
@@ -98,7 +98,7 @@ def test_a_folder_that_is_a_link_is_refused_in_a_sentence(box: Sandbox, name: st
     with pytest.raises(LabelerError, match=f"{name}: It is a link.*Put what it stands for"):
         Project.open(box.project)
     with pytest.raises(LabelerError):
-        examine(box.project, repair=True)
+        check_project(box.project, repair=True)
     assert run(box, ["status"]) is None
     assert path.is_symlink(), "not ours to remove"
 
@@ -224,7 +224,7 @@ def test_the_doctor_removes_what_the_program_makes_and_nothing_else(box: Sandbox
         path = link(box, f"{name}/{number:x}{DIGEST[1:]}.jpg", "holiday.jpg")
         os.utime(path, (LONG_AGO, LONG_AGO), follow_symlinks=False)
     link(box, "sketches/1-5-9.npy", "1-0-9.npy")
-    examine(box.project, repair=True)
+    check_project(box.project, repair=True)
     assert [name for name in own if not (box.project / name).exists()] == []
     assert [name for name in ours if (box.project / name).exists()] == []
 
@@ -250,7 +250,7 @@ def test_a_backup_packs_nothing_from_elsewhere(box: Sandbox) -> None:
     os.mkfifo(box.project / "added" / "pipe.jpg")
     project = Project.open(box.project)
     with closing(project.store):
-        in_time(lambda: back_up(project, box.out / "taste.tar"))
+        in_time(lambda: write_backup(project, box.out / "taste.tar"))
     with tarfile.open(box.out / "taste.tar") as tar:
         names = [Path(name).name for name in tar.getnames()]
     assert sorted(names) == [STORE_FILE, "v1.0.opinion.npz", "v1.0.safetensors"]
@@ -392,12 +392,12 @@ def test_a_new_project_is_its_owners_alone(
         for number in (1, 2):
             os.close(opened_log(project.runs_folder / f"{number}.log"))
         keep(project, "a.png", "PNG", b"data")
-        with whole_file(project.sketches / "1-0-9.npy") as written:
+        with atomic_write(project.sketches / "1-0-9.npy") as written:
             written.write_bytes(b"x")
         with predicted_files(project.runs_folder / "predicted.sqlite", "v1.0") as files:
             files.keep({b"0" * 16: 0.5})
-        back_up(project, tmp_path / "b.sqlite")
-        back_up(project, tmp_path / "b.tar")
+        write_backup(project, tmp_path / "b.sqlite")
+        write_backup(project, tmp_path / "b.tar")
         found = modes(project.folder)
     assert set(found.values()) == {"700", "600"}
     assert {found[name] for name in (".", "models", "sketches", "added")} == {"700"}
@@ -417,7 +417,7 @@ def test_a_project_keeps_what_its_owner_set(box: Sandbox, umask: Callable[[int],
         keep(project, "a.png", "PNG", b"data")
     found = modes(box.project)
     assert (found["runs/1.log"], found["added"], found["added/a.png"]) == ("664", "775", "664")
-    notes = {finding.name: finding for finding in examine(box.project).findings}
+    notes = {finding.name: finding for finding in check_project(box.project).findings}
     assert notes["permissions"].note
     assert "chmod -R go=" in notes["permissions"].advice
     box.project.chmod(0o755)

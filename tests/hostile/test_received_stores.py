@@ -20,7 +20,7 @@ from db.store.connect import connect
 from db.store.schema import Base
 from db.store.snapshot import problems_of
 from labeler.core.project import STORE_FILE
-from labeler.maintenance.doctor import examine
+from labeler.maintenance.doctor import check_project
 from tests.support.received_stores import (
     ask,
     commands,
@@ -57,7 +57,7 @@ def harm(folder: Path, *statements: str) -> None:
 
 
 def test_a_sound_store_has_no_odd_values(folder: Path) -> None:
-    assert {each.name for each in examine(folder).findings} <= AFTERWARDS | {"backups"}
+    assert {each.name for each in check_project(folder).findings} <= AFTERWARDS | {"backups"}
 
 
 # Each kind of column once: what it held, and in which words it is told.
@@ -101,7 +101,7 @@ def test_a_value_that_cannot_be_read_is_told_and_mended(
         assert run(folder, words) is None
     assert ask(folder) == []
     if not problems_of(folder / STORE_FILE):
-        (found,) = [each for each in examine(folder).findings if each.name == "values"]
+        (found,) = [each for each in check_project(folder).findings if each.name == "values"]
         assert column in found.examples[0]
     assert repaired(folder, AFTERWARDS) == []
     assert readable_scores(folder / STORE_FILE).items() >= before.items()
@@ -122,7 +122,7 @@ def test_a_setting_that_makes_no_sense_is_a_sentence(
     assert ask(folder) == []
     for words in commands(folder, folder / "out"):
         assert run(folder, words) is None
-    assert any(setting in each.what for each in examine(folder).findings)
+    assert any(setting in each.what for each in check_project(folder).findings)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -23,7 +23,7 @@ from db.store.schema import Base
 from db.store.store import PAGE_SIZE, Store
 from labeler.core.errors import LabelerError
 from labeler.core.project import STORE_FILE, Project
-from labeler.maintenance.doctor import examine
+from labeler.maintenance.doctor import check_project
 from tests.support.store_rows import add_images, score
 
 IMAGES = 120
@@ -68,7 +68,7 @@ def write(path: Path, at: int, data: bytes) -> None:
 def mended(folder: Path) -> bool:
     """Whether the doctor led to a store; False where it said why there can be none."""
     try:
-        examine(folder, repair=True)
+        check_project(folder, repair=True)
     except (StoreError, LabelerError) as error:
         assert "\n" not in str(error)
         return False

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
-from labeler.collection.previews import passing, preview_of, thumbnail_of
+from labeler.collection.previews import preview_of, thumbnail_of, unkept_preview
 from labeler.core.archives import opening
 from labeler.core.archives.archives import look_into
 from labeler.core.archives.opening import open_picture, open_regular
@@ -79,7 +79,7 @@ def test_nothing_that_gives_bytes_or_pixels_away_reads_it(project: Project, spar
         lambda: open_picture(sparse),
         lambda: preview_of(project, digest, sparse),
         lambda: thumbnail_of(project, digest, sparse),
-        lambda: passing(digest, sparse, small=True),
+        lambda: unkept_preview(digest, sparse, small=True),
         lambda: open_picture(sparse.with_suffix(".tar") / "a.jpg"),
     ):
         with pytest.raises((UnreadableImage, OSError), match="holes"):

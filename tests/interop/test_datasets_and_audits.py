@@ -19,7 +19,7 @@ from labeler.core.project import Project
 from labeler.exports.datasets.export import export
 from labeler.exports.datasets.plan import Plan
 from labeler.exports.models.export import export_as
-from labeler.scoring.import_scores import label_from
+from labeler.scoring.import_scores import import_scores
 from labeler.scoring.label import label_one
 from labeler.versions.train import train
 from tests.interop.environments import Peer
@@ -75,7 +75,7 @@ def test_datasets_loads_the_imagefolder(
     )
     assert changed == []
     other = Project.create(tmp_path / "other", encoder="lite")
-    label_from(other, tmp_path / "out", add_images=True)
+    import_scores(other, tmp_path / "out", add_images=True)
     [given] = given_by(other).values()
     assert len(given) == sum(image.hand_score is not None for image in known.values())
     other.close()

@@ -18,7 +18,7 @@ from labeler.collection.importing import import_paths
 from labeler.core.project import Project
 from labeler.exports.datasets.export import export
 from labeler.exports.datasets.plan import Plan
-from labeler.scoring.import_scores import label_from
+from labeler.scoring.import_scores import import_scores
 from labeler.scoring.score_files.statements import Reading
 from labeler.scoring.score_files.summary import LabelSummary
 from tests.interop.environments import Peer
@@ -150,7 +150,7 @@ def test_our_tasks_go_in_are_shown_and_come_back(
         file = ann.export(project, form, tmp_path / file_name)
         keep(file, f"label-studio/{file_name}", tmp_path)
         other = fresh()
-        summary = label_from(other, file)
+        summary = import_scores(other, file)
         after = given_by(other)
         note(
             f"{name}, {form} back",
@@ -192,7 +192,7 @@ def test_scores_can_be_filed_under_accounts(
     file = ann.export(project, "JSON", tmp_path / "accounts.json")
     keep(file, "label-studio/accounts.json", tmp_path)
     other = fresh()
-    summary = label_from(other, file)
+    summary = import_scores(other, file)
     note(
         f"{name}, `--completed-by`",
         "the same, ann as an account's number and ben as an address",
@@ -226,7 +226,7 @@ def test_uploaded_pictures_are_found_again(
         file = ann.export(project, form, tmp_path / file_name)
         keep(file, f"label-studio/uploaded/{file_name}", tmp_path)
         other = fresh()
-        summary = label_from(other, file)
+        summary = import_scores(other, file)
         [after] = given_by(other).values()
         note(
             f"{name}, uploaded pictures, {form} back",
@@ -267,7 +267,7 @@ def test_other_controls_of_other_projects(
         for control, scores in wanted.items():
             other = fresh()
             scale = (1.0, 5.0) if control == "stars" else None
-            summary = label_from(other, file, Reading(score_column=control, scale=scale))
+            summary = import_scores(other, file, Reading(score_column=control, scale=scale))
             given = [value for one in given_by(other).values() for value in one.values()]
             note(
                 f"{name}, `--score-column {control}`, {form} back",

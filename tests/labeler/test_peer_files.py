@@ -20,10 +20,10 @@ import db.importing.files
 import db.scores.hand_scores
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
-from labeler.embedding.importing import HowToTake, import_embeddings
+from labeler.embedding.importing import ImportOptions, import_embeddings
 from labeler.exports.datasets.export import export
 from labeler.exports.datasets.plan import Plan
-from labeler.scoring.import_scores import label_from
+from labeler.scoring.import_scores import import_scores
 from labeler.scoring.score_files.statements import Reading
 from tests.support.collection import copied
 from tests.support.peer_files import (
@@ -77,7 +77,7 @@ def _tasks(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_who_scored_when_comes_back_in_json(project: Project, made: Path, tmp_path: Path) -> None:
-    summary = label_from(project, kept("label-studio/export.json", made, tmp_path))
+    summary = import_scores(project, kept("label-studio/export.json", made, tmp_path))
     assert (summary.kind, summary.bad) == ("label-studio", [])
     expected = {who: dict(given) for who, given in SCORES.items()}
     # The second account corrected one of ben's scores, which the first had brought, and gave one.
@@ -88,13 +88,13 @@ def test_who_scored_when_comes_back_in_json(project: Project, made: Path, tmp_pa
     given = db.scores.hand_scores.histories(project.store, ids)
     assert {one.at.year for one in given if one.scorer in SCORES} == {2025}
     assert 2025 not in {one.at.year for one in given if one.scorer == SECOND}
-    assert label_from(project, kept("label-studio/export.json", made, tmp_path)).taken == 0
+    assert import_scores(project, kept("label-studio/export.json", made, tmp_path)).taken == 0
 
 
 def test_scores_that_were_filed_under_accounts_come_back(
     project: Project, made: Path, tmp_path: Path
 ) -> None:
-    assert label_from(project, kept("label-studio/accounts.json", made, tmp_path)).bad == []
+    assert import_scores(project, kept("label-studio/accounts.json", made, tmp_path)).bad == []
     assert given_by(project) == SCORES
 
 
@@ -102,7 +102,7 @@ def test_scores_that_were_filed_under_accounts_come_back(
 def test_json_min_and_csv_hold_what_one_account_can_say(
     project: Project, made: Path, tmp_path: Path, form: str
 ) -> None:
-    summary = label_from(project, kept(f"label-studio/{form}", made, tmp_path))
+    summary = import_scores(project, kept(f"label-studio/{form}", made, tmp_path))
     assert (summary.kind, summary.blank) == ("label-studio", 1)
     assert summary.reasons == {"another score for the same image": 1}  # two people's, by one
     given = given_by(project)
@@ -118,7 +118,7 @@ def test_uploaded_files_find_their_image(
     project: Project, made: Path, tmp_path: Path, form: str
 ) -> None:
     import_paths(project, [make_jpeg(tmp_path / LONG_NAME, 99)], workers=1)
-    summary = label_from(project, kept(f"label-studio/uploaded/{form}", made, tmp_path))
+    summary = import_scores(project, kept(f"label-studio/uploaded/{form}", made, tmp_path))
     assert (summary.bad, summary.by_name) == ([], len(NAMES) + 1)
     [given] = given_by(project).values()
     assert given == {name: place for place, name in enumerate([*NAMES, LONG_NAME])}
@@ -139,7 +139,7 @@ def test_each_control_can_be_the_score(
     scores: list[float],
 ) -> None:
     file = kept(f"label-studio/controls/{form}", made, tmp_path)
-    summary = label_from(project, file, Reading(score_column=control, scale=scale))
+    summary = import_scores(project, file, Reading(score_column=control, scale=scale))
     assert summary.bad == []
     [given] = given_by(project).values()
     assert sorted(given.values()) == scores
@@ -170,7 +170,7 @@ def test_embeddings_of_clip_retrieval_go_to_their_pictures(tmp_path: Path, sourc
     project = Project.create(tmp_path / "project", encoder="lite/normalised")
     import_paths(project, [pictures], workers=1)
     # Where it ran the pictures lay elsewhere; a shard's bare keys need no such help.
-    how = HowToTake(by_name=source == "files")
+    how = ImportOptions(by_name=source == "files")
     summary = import_embeddings(project, [folder], "lite/normalised", how=how)
     assert (summary.embedded, summary.images) == (len(NAMES), 0)
     record = db.images.embeddings.encoder(project.store, "lite/normalised")

@@ -127,7 +127,7 @@ def _look(project_folder: Path, folder: Path) -> dict[str, object]:
     from labeler.collection.previews import preview_of, thumbnail_of
     from labeler.core.project import Project
     from labeler.embedding.embed import embed, prepare_file
-    from labeler.prediction.inference_worker.predict_one import look_at
+    from labeler.prediction.inference_worker.predict_one import predict_one
     from labeler.prediction.predict_files import predict_paths
     from labeler.versions.activate import version_named
     from model.errors import UnreadableImage
@@ -143,7 +143,7 @@ def _look(project_folder: Path, folder: Path) -> dict[str, object]:
         image = db.images.lookup.get(project.store, ids.get(str(path), 0))
         steps = [
             lambda path=path: prepare_file(encoder, path),
-            lambda path=path: look_at(project, version, encoder, path.read_bytes(), path.name),
+            lambda path=path: predict_one(project, version, encoder, path.read_bytes(), path.name),
         ]
         if image is not None and image.content_hash is not None:
             kept = (project, image.content_hash, path)

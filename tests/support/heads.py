@@ -12,7 +12,7 @@ import db.versions.predictions
 import db.versions.registry
 from db.records import EncoderRecord, NewVersion, Predictions, Version
 from labeler.core.project import Project
-from labeler.versions.files import making, told
+from labeler.versions.files import create_files, head_metadata
 from model.heads.head import Head, predict
 from model.heads.head_files import save_head
 from model.heads.published_heads import AnyHead
@@ -48,8 +48,8 @@ def add_version_of(
         scored_values=values,
         settings={"kind": "a kind", "file": "x.pth", "scale": [1.0, 10.0]} if foreign else {},
     )
-    with making(project, new) as path:
-        save_head(path, head, name="taste", rev=name, metadata=told(record, new))
+    with create_files(project, new) as path:
+        save_head(path, head, name="taste", rev=name, metadata=head_metadata(record, new))
         version = db.versions.registry.add(project.store, new)
     known = np.array(sorted(db.importing.files.ids_by_path(project.store).values()))
     embedded, vectors = db.images.embeddings.get(project.store, record.id, known)

@@ -27,7 +27,7 @@ from db.records import Event
 from db.scores.aggregation import Rule, set_effective_rule
 from db.store.store import Store
 from labeler.core.project import Project
-from labeler.scoring.import_scores import label_from
+from labeler.scoring.import_scores import import_scores
 from tests.support.store_rows import NOON, add_encoder, add_version, empty_store, event, picture
 
 IN_MEMORY = Path("/dev/shm")
@@ -202,7 +202,7 @@ class Histories(RuleBasedStateMachine):
             writer.writerow(["event", "scorer", "score", "at", "undone_at", "path", "why"])
             writer.writerows(rows)
         self.files.append(file)
-        assert label_from(self.project, file).taken == number
+        assert import_scores(self.project, file).taken == number
         for event_id, who, value, _, undone, path, _ in rows:
             image_id = self.model.held(path)
             assert image_id is not None
@@ -214,7 +214,7 @@ class Histories(RuleBasedStateMachine):
     def take_a_history_again(self, which: int) -> None:
         """Whatever became of its images or scores since, nothing is taken twice."""
         before = self.told(), len(self.rows())
-        label_from(self.project, self.files[which % len(self.files)])
+        import_scores(self.project, self.files[which % len(self.files)])
         assert (self.told(), len(self.rows())) == before
 
     # What becomes of files.

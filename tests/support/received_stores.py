@@ -31,7 +31,7 @@ from labeler.app.routes.json_api import routes
 from labeler.app.security.request_guards import middleware
 from labeler.cli.main import labeler
 from labeler.core.project import STORE_FILE
-from labeler.maintenance.doctor import examine
+from labeler.maintenance.doctor import check_project
 from tests.support.collection import add_version, make_collection
 from tests.support.store_rows import event
 
@@ -309,7 +309,7 @@ def repaired(folder: Path, usual: set[str]) -> list[str]:
     broken = run(folder, ["doctor", "--repair"])
     if broken is not None:
         return [broken]
-    left = [each for each in examine(folder).findings if each.is_open]
+    left = [each for each in check_project(folder).findings if each.is_open]
     return [str(each) for each in left if each.name not in usual]
 
 

@@ -19,7 +19,7 @@ import pytest
 import db.scores.events
 from db.records import Event
 from labeler.core.project import Project
-from labeler.maintenance.backup import back_up
+from labeler.maintenance.backup import write_backup
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "benchmarks"))
@@ -77,7 +77,7 @@ def test_nobody_waits_for_a_backup(folder: Path, tmp_path: Path, figures: Figure
     person.start()
     began = time.perf_counter()
     try:
-        done = back_up(project, tmp_path / "taste.sqlite")
+        done = write_backup(project, tmp_path / "taste.sqlite")
     finally:
         over.set()
         person.join()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from db.store.store import PAGE_SIZE
 from labeler.core.project import STORE_FILE
-from labeler.maintenance.doctor import examine
+from labeler.maintenance.doctor import check_project
 from tests.labeler.maintenance.test_recovery import IMAGES, given, pages_of, spoil, whole  # noqa: F401 (a fixture)
 
 STORES = 40
@@ -31,7 +31,7 @@ def test_what_is_saved_of_a_store_with_random_damage(
         folder = shutil.copytree(whole, tmp_path / str(number))
         chosen = generator.sample(range(2, pages + 1), generator.randint(1, 4))
         spoil(folder / STORE_FILE, chosen)
-        report = examine(folder, repair=True)
+        report = check_project(folder, repair=True)
         left = given(folder)
         hurt = len(theirs.intersection(chosen))
         assert left <= before

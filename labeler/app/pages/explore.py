@@ -104,7 +104,7 @@ def page_number(band: browse.Band) -> int:
     return st.session_state.get(pager_key(), 1)
 
 
-def shelves(shelf: browse.Shelf, band: browse.Band) -> None:
+def shelves(shelf: browse.ResultPage, band: browse.Band) -> None:
     """The thumbnails of one page, with the count above and the pager below."""
     if not shelf.total:
         st.info("Nothing is in this band; widen it or choose another source.")
@@ -138,7 +138,7 @@ def renew_grid() -> None:
 
 
 def story(project: Project, image_id: int) -> None:
-    told = browse.story(project, image_id)
+    told = browse.image_details(project, image_id)
     with st.container(border=True):
         heading(told.image)
         picture(told.image)
@@ -171,7 +171,7 @@ def picture(image: Image) -> None:
     )
 
 
-def facts(told: browse.Story) -> None:
+def facts(told: browse.ImageDetails) -> None:
     """Where the image lies and what kind of file it is; names as text, never as markdown."""
     image = told.image
     st.caption(formatting.file_facts(image))
@@ -180,7 +180,7 @@ def facts(told: browse.Story) -> None:
         st.text(shown_name(f"{location.source}: {location.path}{gone}"))
 
 
-def hand_scores(told: browse.Story) -> None:
+def hand_scores(told: browse.ImageDetails) -> None:
     st.markdown(f"**Hand score** {formatting.score(told.image.hand_score)}")
     if told.history:
         rows = [
@@ -197,7 +197,7 @@ def hand_scores(told: browse.Story) -> None:
         small_table(rows)
 
 
-def predictions(told: browse.Story) -> None:
+def predictions(told: browse.ImageDetails) -> None:
     st.markdown("**Predictions**")
     if not told.predictions:
         st.caption("None yet.")

@@ -18,7 +18,11 @@ from labeler.app.widgets.page_errors import friendly, opened_project
 from labeler.collection.uploads import add_pictures
 from labeler.core.project import Project
 from labeler.core.scale import bracket_of
-from labeler.prediction.inference_worker.client import MOST_AT_ONCE, Trial, tryer
+from labeler.prediction.inference_worker.client import (
+    MOST_AT_ONCE,
+    PredictionRequest,
+    inference_client,
+)
 
 ASK_AGAIN = 400  # milliseconds between two looks while an answer is awaited
 Dropped = dict[str, Any]  # what the browser sent, by an id of its own
@@ -44,7 +48,7 @@ def try_pictures(project: Project, version: str) -> None:
         "unless you add them to the project."
     )
     dropped = drop_zone()
-    settled = tryer(project).settled  # before it is looked at which are answered
+    settled = inference_client(project).settled  # before it is looked at which are answered
     trials = asked(project, dropped, version)
     wait(trials, settled)
     new = [key for key, trial in trials.items() if trial.found and not known(project, trial)]
@@ -76,19 +80,19 @@ def drop_zone() -> Dropped:
     return {each.file_id: each for each in given[:MOST_AT_ONCE]}
 
 
-def asked(project: Project, dropped: Dropped, version: str) -> dict[str, Trial]:
+def asked(project: Project, dropped: Dropped, version: str) -> dict[str, PredictionRequest]:
     """What is known of each picture; those that are new are asked about, others are forgotten."""
-    known: dict[tuple[str, str], Trial] = st.session_state.get("trials", {})
+    known: dict[tuple[str, str], PredictionRequest] = st.session_state.get("trials", {})
     now = {
         (key, version): known.get((key, version))
-        or tryer(project).ask(each.name, each.getvalue(), version)
+        or inference_client(project).ask(each.name, each.getvalue(), version)
         for key, each in dropped.items()
     }
     st.session_state["trials"] = now
     return {key: trial for (key, _), trial in now.items()}
 
 
-def wait(trials: dict[str, Trial], settled: int) -> None:
+def wait(trials: dict[str, PredictionRequest], settled: int) -> None:
     """Say what is going on, and run the whole page again as soon as there is another answer."""
     answered = sum(trial.answered for trial in trials.values())
     if answered < len(trials):
@@ -97,7 +101,9 @@ def wait(trials: dict[str, Trial], settled: int) -> None:
         components.watch("trials", query, "watch-trials", more=how_far, every=ASK_AGAIN)
 
 
-def result(project: Project, dropped: Dropped, trials: dict[str, Trial], key: str) -> None:
+def result(
+    project: Project, dropped: Dropped, trials: dict[str, PredictionRequest], key: str
+) -> None:
     trial = trials[key]
     with st.container(border=True):
         st.text(shown_name(trial.name))
@@ -118,7 +124,7 @@ def result(project: Project, dropped: Dropped, trials: dict[str, Trial], key: st
             add_button(project, dropped, trials, [key], "Add to the project")
 
 
-def known(project: Project, trial: Trial) -> Image | None:
+def known(project: Project, trial: PredictionRequest) -> Image | None:
     """The project's image with the same content."""
     if trial.found is None:
         return None
@@ -164,7 +170,11 @@ def near_tile(image: Image, cosine: float) -> dict[str, Any]:
 
 
 def add_button(
-    project: Project, dropped: Dropped, trials: dict[str, Trial], keys: list[str], label: str
+    project: Project,
+    dropped: Dropped,
+    trials: dict[str, PredictionRequest],
+    keys: list[str],
+    label: str,
 ) -> None:
     """The only way from this page into the project."""
     busy = job_status.active(project, "import")

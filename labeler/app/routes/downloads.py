@@ -24,7 +24,7 @@ from labeler.app.routes.export_urls import read_plan
 from labeler.app.routes.payloads import shown_name
 from labeler.app.routes.zip_stream import zipped
 from labeler.app.widgets.page_errors import PRESENTABLE, opened_project
-from labeler.core.error_messages import sentence
+from labeler.core.error_messages import message_for
 from labeler.core.errors import BadInput
 from labeler.core.files.tables import FORMATS
 from labeler.core.project import Project
@@ -61,7 +61,7 @@ def made_aside(request: Request, make: Callable[[Project, Request, Path], Respon
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
         status = 404 if isinstance(error, BadInput) else 409
-        return PlainTextResponse(sentence(error) or str(error), status)
+        return PlainTextResponse(message_for(error) or str(error), status)
 
 
 def _answer(project: Project, request: Request, folder: Path) -> Response:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 import db.images.lookup
 from db.records import Image
-from labeler.collection.previews import Unkept, passing, preview_of, thumbnail_of
+from labeler.collection.previews import PreviewNotKept, preview_of, thumbnail_of, unkept_preview
 from labeler.core.images.originals import open_known
 from labeler.core.project import Project
 from model.errors import UnreadableImage
@@ -49,8 +49,8 @@ def _small(project: Project, image: Image, kind: str, asked_hash: str | None) ->
     known = image.content_hash or "", Path(image.path), image.pixel_hash
     try:
         path = SMALL[kind](project, *known)
-    except Unkept:  # The disk is full, or not ours to write: people can look all the same.
-        return _drawn(passing(*known, small=kind != "preview"))
+    except PreviewNotKept:  # The disk is full, or not ours to write: people can look all the same.
+        return _drawn(unkept_preview(*known, small=kind != "preview"))
     # The content named by its hash never changes; without it the browser asks again.
     kept = FOR_EVER if asked_hash == image.content_hash else FOR_A_WHILE
     # A page asks for hundreds: some ten KB are sent quicker whole than as a stream.

@@ -27,13 +27,13 @@ from labeler.app.project import current_project, project_id
 from labeler.app.routes import watch
 from labeler.app.routes.images import picture
 from labeler.app.routes.payloads import image_items, moving_item, review_item
-from labeler.core.error_messages import sentence
+from labeler.core.error_messages import message_for
 from labeler.core.errors import BadInput, LabelerError, NoProject
 from labeler.core.project import Project
 from labeler.core.scorers import account_name, clean_name
 from labeler.maintenance.diagnosis import diagnosed
 from labeler.scoring import events as scoring
-from labeler.scoring.reservations import hands_of
+from labeler.scoring.reservations import reservations_of
 from model.errors import ModelError
 from model.files.bounded_json import parse_json
 
@@ -91,7 +91,7 @@ def _answered(ask: Callable[[Project, Request], Response]) -> Callable[[Request]
         ) as error:  # Not 404, which says that one thing is gone.
             return _problem(503, error)
         except OSError as error:
-            if (said := sentence(error)) is None:
+            if (said := message_for(error)) is None:
                 raise
             return _problem(503, said)
 
@@ -116,7 +116,7 @@ def unknown(_request: Request) -> Response:
 def queue(project: Project, request: Request) -> Response:
     """GET /api/queue?order&limit&exclude=1,2&scorer: images to score next, random draws marked."""
     order = request.query_params.get("order", "random")
-    offer = hands_of(project).offer(
+    offer = reservations_of(project).offer(
         project,
         order,
         limit=_number(request, "limit", 40),
@@ -233,7 +233,7 @@ def _take(project: Project, meant: str | None, raw: list[Any]) -> Response:
     if meant is not None and meant != project_id(project):
         # A page of another project, still open from before: its image ids mean other images here.
         return _problem(409, "Another project is served here now; these belong to the former one.")
-    receipts = scoring.take_events(project, raw, account_name())
+    receipts = scoring.record_events(project, raw, account_name())
     return JSONResponse(
         {
             "receipts": [_receipt(receipt) for receipt in receipts],

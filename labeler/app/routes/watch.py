@@ -17,7 +17,7 @@ import db.jobs
 from labeler.app.widgets import job_status
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
-from labeler.prediction.inference_worker.client import tryer
+from labeler.prediction.inference_worker.client import inference_client
 
 TRYING = {
     "off": "Starting …",
@@ -68,7 +68,7 @@ def begun(project: Project, request: Request) -> Response:
 def trials(project: Project, request: Request) -> Response:
     """GET /api/watch/trials?settled: what is going on with the pictures that are tried; ended as
     soon as more are answered than that many."""
-    asked = tryer(project)
+    asked = inference_client(project)
     return JSONResponse(
         {
             "ended": str(asked.settled) != request.query_params.get("settled"),

@@ -7,7 +7,7 @@ import streamlit as st
 from labeler.app.widgets import formatting
 from labeler.app.widgets.components import grid
 from labeler.app.widgets.gallery import tile
-from labeler.collection.carry_over import Offer, carry_over, offers
+from labeler.collection.carry_over import CarryOver, carry_over, carry_overs
 from labeler.core.project import Project
 
 MOST_SHOWN = 12
@@ -15,7 +15,7 @@ MOST_SHOWN = 12
 
 def carry_part(project: Project) -> None:
     """Old and new side by side, and a button for those that look the same; nothing if none is."""
-    found = offers(project)
+    found = carry_overs(project)
     if not found:
         return
     near = [offer for offer in found if offer.near]
@@ -44,12 +44,12 @@ def carry_part(project: Project) -> None:
             _carry(project, found)
 
 
-def _carry(project: Project, taken: list[Offer]) -> None:
+def _carry(project: Project, taken: list[CarryOver]) -> None:
     carry_over(project, taken)
     st.rerun()
 
 
-def _pair(offer: Offer) -> list[dict[str, object]]:
+def _pair(offer: CarryOver) -> list[dict[str, object]]:
     score = "scored" if offer.old.hand_score is None else f"scored {offer.old.hand_score:g}"
     now = "looks the same" if offer.near else "another picture"
     return [tile(offer.old, score, offer.old.path), tile(offer.new, f"now: {now}", offer.new.path)]

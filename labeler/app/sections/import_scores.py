@@ -15,7 +15,7 @@ from labeler.app.widgets.page_errors import friendly
 from labeler.core.files.typed_paths import typed_path
 from labeler.core.project import Project
 from labeler.core.scorers import account_name
-from labeler.scoring.import_scores import label_from
+from labeler.scoring.import_scores import import_scores
 from labeler.scoring.score_files.formats import KINDS
 from labeler.scoring.score_files.statements import Reading
 from labeler.scoring.score_files.summary import LabelSummary
@@ -83,7 +83,7 @@ def _look(project: Project, file: Path, reading: Reading, add_images: bool) -> N
         asked = (reading.identity or str(file), size, reading, add_images)
         row = st.container(horizontal=True)
         if row.button("Look at it", icon=":material/search:"):
-            seen = label_from(project, file, reading, dry_run=True, add_images=add_images)
+            seen = import_scores(project, file, reading, dry_run=True, add_images=add_images)
             st.session_state[_SEEN] = (asked, seen, "Would score")
         about, summary, verb = st.session_state.get(_SEEN, (None, None, ""))
         if summary is None or about != asked:
@@ -95,7 +95,7 @@ def _look(project: Project, file: Path, reading: Reading, add_images: bool) -> N
             disabled=not summary.taken,
         ):
             with st.spinner("Taking the scores …"):
-                taken = label_from(project, file, reading, add_images=add_images)
+                taken = import_scores(project, file, reading, add_images=add_images)
             st.session_state[_SEEN] = (asked, taken, "Scored")
             st.rerun()
         _show(summary, verb)

@@ -9,7 +9,13 @@ from db.scores.aggregation import read_rule
 from labeler.app.widgets import formatting
 from labeler.core.project import Project
 from labeler.core.scorers import shown_name
-from labeler.scoring.agreement import Pair, ScorersReport, choose_rule, rule_words, scorers_report
+from labeler.scoring.agreement import (
+    ScorerPair,
+    ScorersReport,
+    choose_rule,
+    rule_words,
+    scorers_report,
+)
 from model.evaluation.metrics import Figure
 
 HELP_RULE = (
@@ -48,7 +54,7 @@ def scorers_part(project: Project) -> None:
     st.caption(_caption(report))
 
 
-def pair_row(pair: Pair) -> dict[str, object]:
+def pair_row(pair: ScorerPair) -> dict[str, object]:
     found = pair.agreement
     return {
         "scorers": f"{shown_name(pair.first)} and {shown_name(pair.second)}",

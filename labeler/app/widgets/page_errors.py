@@ -12,7 +12,7 @@ from db.errors import StoreError
 from labeler.app.project import current_project
 from labeler.app.widgets import components
 from labeler.app.widgets.formatting import plain
-from labeler.core.error_messages import sentence
+from labeler.core.error_messages import message_for
 from labeler.core.errors import LabelerError, NoProject
 from labeler.core.project import Project
 from labeler.maintenance.diagnosis import diagnosed
@@ -35,7 +35,7 @@ def friendly() -> Iterator[None]:
         with _diagnosed():
             yield
     except PRESENTABLE as error:
-        st.error(plain(sentence(error) or str(error)), icon=":material/info:")
+        st.error(plain(message_for(error) or str(error)), icon=":material/info:")
         if not _can_be_read():
             # Once on a page, however many of its parts say so.
             with suppress(StreamlitDuplicateElementKey):

@@ -11,7 +11,7 @@ from labeler.cli.common import Failure, opened_project
 from labeler.cli.output import counted, say, show_json
 
 if TYPE_CHECKING:
-    from labeler.collection.carry_over import Offer
+    from labeler.collection.carry_over import CarryOver
     from labeler.core.project import Project
 
 COMMAND = "labeler carry-over"
@@ -28,10 +28,10 @@ def carry_over(paths: tuple[Path, ...], *, only_list: bool, as_json: bool) -> No
     a score. Without FILE all those are taken that look like what they replaced; a file that holds
     quite another picture now has to be named.
     """
-    from labeler.collection.carry_over import offers
+    from labeler.collection.carry_over import carry_overs
 
     with opened_project() as project:
-        found = offers(project)
+        found = carry_overs(project)
         if as_json:
             show_json([_document(offer) for offer in found])
         elif only_list or not paths:
@@ -41,7 +41,7 @@ def carry_over(paths: tuple[Path, ...], *, only_list: bool, as_json: bool) -> No
             _carry(project, named)
 
 
-def _carry_near(project: Project, found: list[Offer], *, only_list: bool) -> None:
+def _carry_near(project: Project, found: list[CarryOver], *, only_list: bool) -> None:
     near = [offer for offer in found if offer.near]
     others = [offer for offer in found if not offer.near]
     for offer in found if only_list else others:
@@ -59,20 +59,20 @@ def _carry_near(project: Project, found: list[Offer], *, only_list: bool) -> Non
 def carry_all_near(project: Project, *, told: bool) -> None:
     """Carry over what looks like what it replaced; `told` on standard output."""
     from labeler.collection.carry_over import carry_over as carry
-    from labeler.collection.carry_over import offers
+    from labeler.collection.carry_over import carry_overs
 
-    count = carry(project, [offer for offer in offers(project) if offer.near])
+    count = carry(project, [offer for offer in carry_overs(project) if offer.near])
     if told and count:
         say(f"Carried over the scores of {counted(count, 'picture')}.")
 
 
-def _carry(project: Project, taken: list[Offer]) -> None:
+def _carry(project: Project, taken: list[CarryOver]) -> None:
     from labeler.collection.carry_over import carry_over as carry
 
     say(f"Carried over the scores of {counted(carry(project, taken), 'picture')}.")
 
 
-def _named(found: list[Offer], paths: tuple[Path, ...]) -> list[Offer]:
+def _named(found: list[CarryOver], paths: tuple[Path, ...]) -> list[CarryOver]:
     by_path = {offer.new.path: offer for offer in found}
     taken = []
     for path in paths:
@@ -86,11 +86,11 @@ def _named(found: list[Offer], paths: tuple[Path, ...]) -> list[Offer]:
     return taken
 
 
-def _score(offer: Offer) -> str:
+def _score(offer: CarryOver) -> str:
     return "before" if offer.old.hand_score is None else f"{offer.old.hand_score:g}"
 
 
-def _document(offer: Offer) -> dict[str, object]:
+def _document(offer: CarryOver) -> dict[str, object]:
     return {
         "path": offer.new.path,
         "id": offer.new.id,

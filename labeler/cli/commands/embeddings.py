@@ -11,7 +11,7 @@ from labeler.cli.common import PATHS, Failure, embedding_columns, give_way, open
 from labeler.cli.output import counted, progress_bar, say, some, tell
 
 if TYPE_CHECKING:
-    from labeler.embedding.importing import EmbeddingSummary
+    from labeler.embedding.importing import EmbeddingImportSummary
 
 
 @click.command("import-embeddings")
@@ -51,7 +51,7 @@ def import_embeddings(
     if listed is not None and (len(paths) > 1 or paths[0].is_dir()):
         raise click.UsageError("--paths names the rows of one .npy file; give that alone.")
     from labeler.embedding.files.block import Columns
-    from labeler.embedding.importing import HowToTake
+    from labeler.embedding.importing import ImportOptions
     from labeler.embedding.importing import import_embeddings as take
     from labeler.versions.activate import predict_active
 
@@ -63,14 +63,14 @@ def import_embeddings(
                 paths,
                 encoder,
                 columns=Columns(listed, path_column, vector_column),
-                how=HowToTake(by_name, replace, with_scores, source),
+                how=ImportOptions(by_name, replace, with_scores, source),
                 progress=progress,
             )
             predict_active(project, progress)
         _show(summary, with_scores=with_scores)
 
 
-def _show(summary: EmbeddingSummary, *, with_scores: bool) -> None:
+def _show(summary: EmbeddingImportSummary, *, with_scores: bool) -> None:
     for line in some([f"{file}: {reason}" for file, reason in summary.unusable], "all alike"):
         tell(line)
     if not summary.rows:

@@ -12,7 +12,7 @@ from labeler.cli.common import Failure
 from labeler.cli.output import counted, percent, say, some, tell, tell_unreadable
 
 if TYPE_CHECKING:
-    from labeler.prediction.copy_images import Copies
+    from labeler.prediction.copy_images import CopyResult
     from labeler.prediction.predict_files import PredictedImage, PredictedImages
 
 
@@ -31,7 +31,7 @@ def say_one(name: str, prediction: float) -> None:
 
 
 def document(
-    result: PredictedImages, chosen: list[PredictedImage], copies: Copies | None
+    result: PredictedImages, chosen: list[PredictedImage], copies: CopyResult | None
 ) -> dict[str, Any]:
     return {
         "version": result.version,
@@ -49,7 +49,7 @@ def reasons(unreadable: list[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"path": path, "reason": reason} for path, reason in unreadable]
 
 
-def tell_copies(copies: Copies, folder: Path | None) -> None:
+def tell_copies(copies: CopyResult, folder: Path | None) -> None:
     tell(f"Copied {counted(copies.made, 'image')} to {folder}; there already: {copies.there}.")
     if copies.unlinked:
         tell(

@@ -24,12 +24,12 @@ def backup(place: Path, force: bool) -> None:
 
     Restore one with labeler restore. A store in use is never replaced, with or without --force.
     """
-    from labeler.maintenance.backup import back_up
+    from labeler.maintenance.backup import write_backup
 
     give_way()
     with opened_project() as project:
         with progress_bar() as progress:
-            done = back_up(project, place, force=force, progress=progress)
+            done = write_backup(project, place, force=force, progress=progress)
         for line in done.sentences().splitlines():
             say(line)
 
@@ -67,12 +67,12 @@ def doctor(repair: bool, as_json: bool) -> None:
     code 1 if something is left that is not right.
     """
     from labeler.core.project import find_folder
-    from labeler.maintenance.doctor import as_document, examine
+    from labeler.maintenance.doctor import as_document, check_project
 
     give_way()
     folder = find_folder(click.get_current_context().find_object(Path))
     with progress_bar() as progress:
-        report = examine(folder, repair=repair, progress=progress)
+        report = check_project(folder, repair=repair, progress=progress)
     if as_json:
         show_json(as_document(report))
     else:

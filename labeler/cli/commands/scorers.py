@@ -12,7 +12,7 @@ from labeler.cli.common import opened_project
 from labeler.cli.output import counted, say, show_json
 
 if TYPE_CHECKING:
-    from labeler.scoring.agreement import Pair, ScorersReport
+    from labeler.scoring.agreement import ScorerPair, ScorersReport
 
 
 @click.command()
@@ -74,7 +74,7 @@ def _lines(report: ScorersReport) -> Iterator[str]:
         yield "No two of them have scored the same image."
 
 
-def _pair(pair: Pair) -> str:
+def _pair(pair: ScorerPair) -> str:
     from labeler.core.scorers import shown_name
 
     found = pair.agreement

@@ -107,12 +107,12 @@ def _meant(image: str) -> str:
 def _label_from(
     project: Project, file: Path, told: dict[str, Any], flags: tuple[bool, bool, bool]
 ) -> None:
-    from labeler.scoring.import_scores import label_from
+    from labeler.scoring.import_scores import import_scores
     from labeler.scoring.score_files.statements import Reading
 
     add_images, dry_run, as_json = flags
     with progress_bar() as progress:
-        summary = label_from(
+        summary = import_scores(
             project,
             file,
             Reading(**told),

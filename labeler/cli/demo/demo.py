@@ -24,7 +24,7 @@ import db.versions.registry
 from db.records import Event
 from labeler.collection.importing import import_paths
 from labeler.core.errors import LabelerError
-from labeler.core.files.atomic import whole_file
+from labeler.core.files.atomic import atomic_write
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project, is_project
 
@@ -140,7 +140,7 @@ def _draw(job: tuple[Path, str, int], seed: int) -> DrawnPicture:
 
 
 def _save(drawing: Drawing, path: Path) -> None:
-    with whole_file(path, lasting=False) as scratch:
+    with atomic_write(path, lasting=False) as scratch:
         if path.suffix == ".jpg":
             drawing.image.save(scratch, "JPEG", quality=90)
         else:
@@ -148,7 +148,7 @@ def _save(drawing: Drawing, path: Path) -> None:
 
 
 def _write_rule(path: Path, drawn: Sequence[DrawnPicture]) -> None:
-    with whole_file(path) as scratch, scratch.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as scratch, scratch.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["path", "score"])
         rows.writerows(

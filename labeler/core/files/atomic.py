@@ -39,7 +39,7 @@ _FORGOTTEN_SECONDS = 24 * 3600.0  # where there are no locks to tell
 
 
 @contextmanager
-def whole_file(
+def atomic_write(
     path: Path, *, lasting: bool = True, within: Path | None = None, private: bool = False
 ) -> Iterator[Path]:
     """Hands out a scratch file beside `path`; what was written there replaces `path` at the end.
@@ -73,9 +73,9 @@ def whole_file(
         os.close(handle)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file as `whole_file` does."""
-    with whole_file(path) as scratch:
+def atomic_write_bytes(path: Path, data: bytes) -> None:
+    """Write a file as `atomic_write` does."""
+    with atomic_write(path) as scratch:
         scratch.write_bytes(data)
 
 
@@ -114,11 +114,11 @@ def opened_log(path: Path, *, anew: bool = False) -> int:
     """The handle of a file to which lines are added as they come, by whole lines; `anew` without
     those of before.
     """
-    mode = make_way(path)
+    mode = make_parent(path)
     return created_anew(path, mode) if anew else opened_or_created(path, mode, append=True)
 
 
-def make_way(path: Path) -> int:
+def make_parent(path: Path) -> int:
     """Have the folder of `path`, and return the permissions that a file in it is to have.
 
     Raises `NotPlain` where a link is on the way below a project's folder.
@@ -167,7 +167,7 @@ def _remove_dead(left: Path) -> None:
 
 
 def _beside(path: Path, *, private: bool) -> tuple[int, Path]:
-    mode = make_way(path)
+    mode = make_parent(path)
     try:
         return _opened(path, PRIVATE if private else mode)
     except OSError as error:

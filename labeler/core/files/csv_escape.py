@@ -17,11 +17,11 @@ _NEEDS_ONE = re.compile(rf"^(?='*[{_RUN}\t\r\n])|{_BEGINNING}(?='*[{_RUN}])")
 _HAS_ONE = re.compile(rf"^'(?='*[{_RUN}\t\r\n])|{_BEGINNING}'(?='*[{_RUN}])")
 
 
-def guarded(text: str) -> str:
+def escape_formula(text: str) -> str:
     """`text` as it is written into a cell."""
     return _NEEDS_ONE.sub("'", text)
 
 
-def unguarded(cell: str) -> str:
-    """The text that `guarded` wrote as `cell`."""
+def unescape_formula(cell: str) -> str:
+    """The text that `escape_formula` wrote as `cell`."""
     return _HAS_ONE.sub("", cell)

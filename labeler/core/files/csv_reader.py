@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from labeler.core.errors import BadInput
-from labeler.core.files.csv_escape import unguarded
+from labeler.core.files.csv_escape import unescape_formula
 from model.files.bounded import open_plain
 
 _LONGEST_HEADER = 1 << 20
@@ -190,7 +190,7 @@ class _Cells(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         place = self._places[name]
-        return unguarded(self._cells[place]) if place < len(self._cells) else ""
+        return unescape_formula(self._cells[place]) if place < len(self._cells) else ""
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)

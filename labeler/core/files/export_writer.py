@@ -19,7 +19,7 @@ from typing import Protocol
 
 from db.errors import StoreError
 from labeler.core.errors import BadInput
-from labeler.core.files.atomic import whole_file
+from labeler.core.files.atomic import atomic_write
 from labeler.core.project import Project
 from model.files.bounded import TooLarge, open_plain
 from model.files.bounded_json import parse_json
@@ -90,9 +90,9 @@ class ExportWriter:
 
     @contextmanager
     def whole(self, file: Path) -> Iterator[Path]:
-        """`whole_file`, for a file that may be replaced; raises `BadInput` for others."""
+        """`atomic_write`, for a file that may be replaced; raises `BadInput` for others."""
         self.check(file)
-        with whole_file(file) as scratch:
+        with atomic_write(file) as scratch:
             yield scratch
             # Before the file has its name: whoever is killed in between has written one of ours.
             self._record.keep(fingerprint(scratch))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from labeler.core.files.atomic import make_way
+from labeler.core.files.atomic import make_parent
 from model.errors import UnreadableImage
 
 LINKS = ("copy", "hard", "sym")
@@ -32,7 +32,7 @@ def blocks(original: BinaryIO) -> Iterator[bytes]:
 
 def linked(original: Path, place: Path, link: str) -> bool:
     """Make `place` a link, hard or sym; False where the system can't link there."""
-    make_way(place)
+    make_parent(place)
     try:
         place.symlink_to(original) if link == "sym" else os.link(original, place)
     except OSError as error:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from labeler.core.errors import BadInput
-from labeler.core.files.atomic import whole_file
-from labeler.core.files.csv_escape import guarded
+from labeler.core.files.atomic import atomic_write
+from labeler.core.files.csv_escape import escape_formula
 
 FORMATS = ("csv", "parquet", "jsonl")
 # str, int or float; [kind] for a list of them; {name: kind} for parts with names.
@@ -20,7 +20,7 @@ Kind = Any
 Kinds = Mapping[str, Kind]
 Rows = Iterable[Sequence[Any]]
 Write = Callable[[Rows], None]
-Whole = Callable[[Path], AbstractContextManager[Path]]  # as `whole_file`
+Whole = Callable[[Path], AbstractContextManager[Path]]  # as `atomic_write`
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def format_of(path: Path, formats: Sequence[str] = FORMATS) -> str | None:
     return suffix if suffix in formats else None
 
 
-def write_table(path: Path, table: Table, file_format: str, whole: Whole = whole_file) -> None:
+def write_table(path: Path, table: Table, file_format: str, whole: Whole = atomic_write) -> None:
     """Write or replace the file; raises `BadInput` if `path` is a folder, else `OSError`."""
     with growing_table(path, table.kinds, file_format, whole) as write:
         write(table.rows)
@@ -49,7 +49,7 @@ def write_table(path: Path, table: Table, file_format: str, whole: Whole = whole
 
 @contextmanager
 def growing_table(
-    path: Path, kinds: Kinds, file_format: str, whole: Whole = whole_file
+    path: Path, kinds: Kinds, file_format: str, whole: Whole = atomic_write
 ) -> Iterator[Write]:
     """Hands out what writes more rows, and only holds those of one call in memory.
 
@@ -89,7 +89,7 @@ def _csv_cell(cell: Any) -> Any:
         return int(cell)
     if isinstance(cell, list):
         cell = ", ".join(cell)
-    return guarded(cell) if isinstance(cell, str) else cell
+    return escape_formula(cell) if isinstance(cell, str) else cell
 
 
 @contextmanager

@@ -30,14 +30,14 @@ _DRIVE = re.compile(r"[A-Za-z]:(?=/)")
 _LEAST_TAIL = 2  # parts of a path that must agree where its beginning does not
 
 
-def folded(name: str) -> str:
+def normalised(name: str) -> str:
     """The same for every way to write a path: composed letters, and slashes between its parts."""
     return unicodedata.normalize("NFC", name).replace("\\", "/")
 
 
 def is_key(name: str) -> bool:
     """Whether the ending is left out: it has none, or none that means a picture or a vector."""
-    suffix = os.path.splitext(folded(name))[1].lower()  # noqa: PTH122
+    suffix = os.path.splitext(normalised(name))[1].lower()  # noqa: PTH122
     return bool(name) and suffix not in image_extensions() and suffix not in _ENDINGS
 
 
@@ -67,11 +67,11 @@ class Lookup:
         if not given:
             return None
         by_path = self._read()
-        for path in map(folded, candidates):
+        for path in map(normalised, candidates):
             found = by_path.get(path) or (self._by_key.get(path) if is_key(path) else None)
             if found:
                 return found
-        return self._by_tail(folded(given))
+        return self._by_tail(normalised(given))
 
     def _by_tail(self, given: str) -> int | None:
         """By the end of the path, where the folders before it are another machine's."""
@@ -93,7 +93,7 @@ class Lookup:
         if self._by_path is None:
             self._by_path = {}
             for path, image_id in self._paths().items():
-                whole = folded(path)
+                whole = normalised(path)
                 key, name = os.path.splitext(whole)[0], whole.rpartition("/")[2]  # noqa: PTH122
                 _note(self._by_path, whole, image_id)
                 _note(self._by_key, key, image_id)
@@ -132,7 +132,7 @@ def spellings(given: str) -> list[str]:
 
 def _may_help(given: str, candidates: list[str]) -> bool:
     """False for a plain path of a picture: to look for it once more would find nothing."""
-    if "\\" in given or is_key(given) or _DRIVE.match(folded(given)):
+    if "\\" in given or is_key(given) or _DRIVE.match(normalised(given)):
         return True
     return not (given.isascii() and all(path.isascii() for path in candidates))
 
@@ -173,7 +173,7 @@ def _find_by_path(project: Project, named: str) -> Image:
         if found := db.images.lookup.find_by_path(project.store, path):
             return found
     lookup = Lookup(lambda: db.images.bulk_lookup.ids_of_pictures(project.store))
-    meant = lookup.find(named, _spellings(Path.cwd(), folded(named)))
+    meant = lookup.find(named, _spellings(Path.cwd(), normalised(named)))
     if meant is not None and (found := db.images.lookup.get(project.store, meant)):
         return found
     if not os.path.exists(named):  # noqa: PTH110 - also answers for names too long for the system
@@ -202,7 +202,7 @@ def image_on_line(ids: dict[str, int], folder: Path, line: Line, lookup: Lookup)
         for path in _spellings(folder, named):
             if path in ids:
                 return ids[path]
-        found = lookup.find(named, _spellings(folder, folded(named)))
+        found = lookup.find(named, _spellings(folder, normalised(named)))
         if found is not None:
             return found
     if not given.strip():

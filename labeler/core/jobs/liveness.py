@@ -17,7 +17,7 @@ from pathlib import Path
 import db.jobs
 from db.records import Run
 from db.store.regular_files import check_folder, opened_or_created
-from labeler.core.files.atomic import make_way
+from labeler.core.files.atomic import make_parent
 from labeler.core.files.locks import is_held, lock
 from labeler.core.project import Project
 
@@ -90,7 +90,7 @@ def _locked(sign: Path) -> int | None:
     """The handle of the locked file, which has its name only when it is locked; None without."""
     new = sign.with_suffix(_UNSIGNED)
     try:
-        handle = opened_or_created(new, make_way(new))
+        handle = opened_or_created(new, make_parent(new))
     except OSError:  # A full disk, say: the heartbeat has to do.
         return None
     try:

@@ -21,7 +21,7 @@ from typing import Any
 import db.jobs
 from db.errors import StoreError
 from db.records import Run
-from labeler.core.error_messages import sentence
+from labeler.core.error_messages import message_for
 from labeler.core.errors import BadInput, LabelerError, Stopped
 from labeler.core.files.atomic import opened_log
 from labeler.core.jobs.child_process import command, start
@@ -213,4 +213,4 @@ def _failure(project: Project, run_id: int, error: Exception) -> str:
         opened = opened_log(log)
         with os.fdopen(opened, "a", encoding="utf-8", errors="backslashreplace") as file:
             traceback.print_exception(error, file=file)
-    return sentence(error) or f"{type(error).__name__}: {error}; the details are in {log}."
+    return message_for(error) or f"{type(error).__name__}: {error}; the details are in {log}."

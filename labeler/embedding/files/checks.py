@@ -22,7 +22,7 @@ _UNIT, _NEARLY_ALL = 0.01, 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ExpectedEmbeddings:
     """What embeddings must be. `reader` is who reads them, `normalised` None if of any length.
 
     `instead_of_unit` and `instead_of_raw` are what to do with vectors of the other kind,
@@ -46,7 +46,7 @@ class Wanted:
         )
 
 
-def sample_of(files: Sequence[EmbeddingFile], wanted: Wanted) -> NDArray[np.float32]:
+def sample_of(files: Sequence[EmbeddingFile], wanted: ExpectedEmbeddings) -> NDArray[np.float32]:
     """Some embeddings (n, width) of all files, the finite ones; raises `BadInput` if their lengths
     are wrong.
     """
@@ -69,7 +69,9 @@ def lengths(rows: NDArray[np.floating]) -> NDArray[np.float32]:
         return np.sqrt(np.einsum("ij,ij->i", values, values))
 
 
-def _check_lengths(file: EmbeddingFile, long: NDArray[np.float32], wanted: Wanted) -> None:
+def _check_lengths(
+    file: EmbeddingFile, long: NDArray[np.float32], wanted: ExpectedEmbeddings
+) -> None:
     is_unit = bool((np.abs(long - 1) < _UNIT).mean() >= _NEARLY_ALL)
     if wanted.normalised is None or is_unit == wanted.normalised:
         return

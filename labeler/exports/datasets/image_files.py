@@ -10,7 +10,7 @@ from typing import BinaryIO
 from db.records import Image
 from labeler.core.archives.opening import open_regular
 from labeler.core.errors import BadInput
-from labeler.core.files.atomic import whole_file
+from labeler.core.files.atomic import atomic_write
 from labeler.core.files.export_writer import file_fingerprint, fingerprint, may_replace, refusal
 from labeler.core.files.links import keep_times, linked
 from labeler.core.files.names import plain_stem, usual_ending
@@ -152,7 +152,7 @@ def _link(image: Image, source: Path, target: Path, link: str) -> bool:
 
 
 def _copy(image: Image, source: Path, target: Path) -> None:
-    with open_regular(source) as original, whole_file(target) as scratch:
+    with open_regular(source) as original, atomic_write(target) as scratch:
         with scratch.open("wb") as written:
             known = _copied_as_known(original, image, written)
         if not known:

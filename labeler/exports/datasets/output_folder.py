@@ -19,7 +19,7 @@ from db.records import Image
 from db.store.regular_files import check_file, make_folders, open_to_read
 from labeler.collection.outside_links import EXPORT_LIST
 from labeler.core.errors import BadInput
-from labeler.core.files.atomic import is_scratch, make_way, remove_scratch, whole_file
+from labeler.core.files.atomic import atomic_write, is_scratch, make_parent, remove_scratch
 from labeler.core.files.export_writer import ExportWriter, file_fingerprint, fingerprint
 from labeler.core.progress import Progress
 from labeler.exports.datasets.image_files import file_name, place, placed_fingerprint
@@ -57,7 +57,9 @@ class ExportFolder:
 
     @contextmanager
     def whole(self, file: Path) -> Iterator[Path]:
-        """`whole_file` for a file in here; raises `BadInput` where another's lies in its place."""
+        """`atomic_write` for a file in here; raises `BadInput` where another's lies in its
+        place.
+        """
         relative = self._relative(file)
         record = _Listed(self._before.get(relative, set()))
         with ExportWriter(record, force=self.force).whole(file) as scratch:
@@ -107,7 +109,10 @@ class ExportFolder:
                 removed, stayed = removed + ours, stayed + (not ours)
                 if ours:
                     self._remove(file)
-        with whole_file(self.path / LIST) as scratch, scratch.open("w", encoding="utf-8") as listed:
+        with (
+            atomic_write(self.path / LIST) as scratch,
+            scratch.open("w", encoding="utf-8") as listed,
+        ):
             listed.write(json.dumps({_KIND: self.kind}) + "\n")
             listed.writelines(_line(*each) for each in sorted(self._now.items()))
         return removed, stayed
@@ -168,11 +173,11 @@ def export_folder(path: Path, kind: str, *, force: bool = False) -> Iterator[Exp
     by `force`, all.
     """
     listed = _listed(path, kind)
-    make_way(path / LIST)
+    make_parent(path / LIST)
     try:
         if not _is_begun(path / LIST):
             # Whole from the start: an empty list would be taken for somebody else's.
-            with whole_file(path / LIST) as scratch:
+            with atomic_write(path / LIST) as scratch:
                 scratch.write_text(json.dumps({_KIND: kind}) + "\n", encoding="utf-8")
         with (path / LIST).open("a", encoding="utf-8") as journal:
             journal.write("\n")  # Ends a line that was cut short.

@@ -21,7 +21,7 @@ from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 from labeler.exports.datasets.plan import Plan
 from labeler.exports.datasets.splits import SPLITS, read_shares, splits_of
-from labeler.versions.evaluation.held_out import unseen_predictions
+from labeler.versions.evaluation.held_out import held_out_predictions
 
 Ids = NDArray[np.int64]
 BATCH = 1000
@@ -163,7 +163,7 @@ class Dataset:
             return {}
         scored, _ = db.scores.hand_scores.effective(self.project.store)
         scored = scored[np.isin(scored, self.ids)]
-        held_out, stored = unseen_predictions(self.project, self.version, scored)
+        held_out, stored = held_out_predictions(self.project, self.version, scored)
         unseen = np.fmax(held_out, stored)  # at most one of the two is a number
         known = ~np.isnan(unseen)
         return _by_id(scored[known], unseen[known])

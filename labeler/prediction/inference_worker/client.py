@@ -29,7 +29,7 @@ _TOO_LARGE = "It takes {:,} bytes, more than the limit of {:,}; make a smaller c
 _ENDED = "The process that looks at pictures ended unexpectedly; try it again."
 
 
-class Helper(Protocol):
+class WorkerProcess(Protocol):
     """A process that answers: a pipe to it, and one from it."""
 
     @property
@@ -40,11 +40,11 @@ class Helper(Protocol):
 
 
 @dataclass(eq=False)
-class Trial:
+class PredictionRequest:
     """One picture that was asked about; `found` or `problem` comes when it is answered.
 
-    `found` has the fields of `labeler.prediction.inference_worker.predict_one.Found`. Its data is
-    kept only until then.
+    `found` has the fields of `labeler.prediction.inference_worker.predict_one.OnePrediction`. Its
+    data is kept only until then.
     """
 
     name: str
@@ -63,15 +63,15 @@ class Trial:
         self.done.set()
 
 
-class Tryer:
+class InferenceClient:
     """Hands pictures to the helper process, which is started when there is something to ask."""
 
-    def __init__(self, start: Callable[[], Helper]) -> None:
+    def __init__(self, start: Callable[[], WorkerProcess]) -> None:
         self._start = start
         self._lock = threading.Lock()
         self._numbers = itertools.count()
-        self._pending: dict[int, Trial] = {}
-        self._line: queue.Queue[tuple[int, Trial] | None] | None = None
+        self._pending: dict[int, PredictionRequest] = {}
+        self._line: queue.Queue[tuple[int, PredictionRequest] | None] | None = None
         self._state = "off"
         self._settled = 0
 
@@ -85,20 +85,20 @@ class Tryer:
         """off, starting, loading (the encoder) or looking."""
         return self._state
 
-    def ask(self, name: str, data: bytes, version: str) -> Trial:
+    def ask(self, name: str, data: bytes, version: str) -> PredictionRequest:
         """Have a picture looked at; returns at once."""
         if len(data) > MOST_BYTES:
-            trial = Trial(name, b"", version)
+            trial = PredictionRequest(name, b"", version)
             trial.settle(problem=_TOO_LARGE.format(len(data), MOST_BYTES))
             return trial
-        trial = Trial(name, data, version)
+        trial = PredictionRequest(name, data, version)
         with self._lock:
             number = next(self._numbers)
             self._pending[number] = trial
             self._pass_on(number, trial)
         return trial
 
-    def _pass_on(self, number: int, trial: Trial) -> None:
+    def _pass_on(self, number: int, trial: PredictionRequest) -> None:
         """To the helper, a new one if there is none; holds the lock."""
         if self._line is None:
             self._state = "starting"
@@ -115,7 +115,9 @@ class Tryer:
                 threading.Thread(target=work, args=(helper, self._line), daemon=True).start()
         self._line.put((number, trial))
 
-    def _send(self, helper: Helper, line: queue.Queue[tuple[int, Trial] | None]) -> None:
+    def _send(
+        self, helper: WorkerProcess, line: queue.Queue[tuple[int, PredictionRequest] | None]
+    ) -> None:
         """One picture after the other, each as soon as the helper takes it."""
         with suppress(OSError, ValueError):  # gone: who hears it says so
             while (waiting := line.get()) is not None:
@@ -125,7 +127,9 @@ class Tryer:
         with suppress(OSError):
             helper.stdin.close()
 
-    def _hear(self, helper: Helper, line: queue.Queue[tuple[int, Trial] | None]) -> None:
+    def _hear(
+        self, helper: WorkerProcess, line: queue.Queue[tuple[int, PredictionRequest] | None]
+    ) -> None:
         leaving = False
         with suppress(OSError, ValueError):
             while (heard := receive(helper.stdout)) is not None:
@@ -156,23 +160,26 @@ class Tryer:
         self._settle(trial, message.get("found"), message.get("problem"))
 
     def _settle(
-        self, trial: Trial, found: dict[str, Any] | None = None, problem: str | None = None
+        self,
+        trial: PredictionRequest,
+        found: dict[str, Any] | None = None,
+        problem: str | None = None,
     ) -> None:
         trial.settle(found, problem)
         self._settled += 1
 
 
-def tryer(project: Project) -> Tryer:
+def inference_client(project: Project) -> InferenceClient:
     """The one of this project, in this process."""
     return _tryer(project)
 
 
 @lru_cache(maxsize=2)
-def _tryer(project: Project) -> Tryer:
-    return Tryer(lambda: _spawn(project))
+def _tryer(project: Project) -> InferenceClient:
+    return InferenceClient(lambda: _spawn(project))
 
 
-def _spawn(project: Project) -> Helper:
+def _spawn(project: Project) -> WorkerProcess:
     """In a session of its own: Ctrl-C in the app's terminal reaches it as the end of its input."""
     with os.fdopen(opened_log(project.runs_folder / LOG, anew=True), "wb") as log:
         process = start(

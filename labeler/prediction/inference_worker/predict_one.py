@@ -18,7 +18,7 @@ from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from labeler.embedding.embed import prepare_open, register
 from labeler.embedding.nearest import nearest
-from labeler.versions.calibration import foreign_spread, passing_chance
+from labeler.versions.calibration import pass_probability, published_head_spread
 from labeler.versions.inference import load_version
 from labeler.versions.snapshot import standing
 from model.images.decode import decode, read_header
@@ -32,7 +32,7 @@ _SHOWN = 640  # pixels of the longer side of the small copy
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class OnePrediction:
     """`prediction` and `chance` (that it truly passes) are 0–1; `near` are scored images and their
     cosines, nearest first; `small` is a JPEG in base64.
     """
@@ -51,7 +51,9 @@ class Found:
         return asdict(self)
 
 
-def look_at(project: Project, version: Version, encoder: Encoder, data: bytes, name: str) -> Found:
+def predict_one(
+    project: Project, version: Version, encoder: Encoder, data: bytes, name: str
+) -> OnePrediction:
     """Everything that is said of the picture in `data`; of `name` only the ending counts.
 
     Raises `UnreadableImage` for what is none.
@@ -65,7 +67,7 @@ def look_at(project: Project, version: Version, encoder: Encoder, data: bytes, n
     vector = encoder.encode(prepare_open(encoder, file, path)[None])
     prediction, chance = _said(project, version, vector)
     file.seek(0)
-    return Found(
+    return OnePrediction(
         version=version.name,
         prediction=prediction,
         chance=chance,
@@ -83,9 +85,11 @@ def _said(project: Project, version: Version, vector: NDArray[np.float32]) -> tu
     made = load_version(project, version).predict(np.zeros(1, dtype=np.int64), vector)
     exceed = np.full((1, 10), np.nan) if made.exceed is None else made.exceed.astype(np.float64)
     threshold = project.threshold
-    spread = foreign_spread(standing(project, version, threshold)) if version.is_foreign else None
+    spread = (
+        published_head_spread(standing(project, version, threshold)) if version.is_foreign else None
+    )
     predicted = made.scores.astype(np.float64)
-    chance = passing_chance(
+    chance = pass_probability(
         project.store, version.id, predicted, exceed, threshold, its_spread=spread
     )
     return round(float(predicted[0]), 6), float(chance[0])

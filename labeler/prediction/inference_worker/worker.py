@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from labeler.core.error_messages import sentence
+from labeler.core.error_messages import message_for
 from labeler.core.project import Project
 from labeler.prediction.inference_worker.protocol import receive, send
 from labeler.versions.activate import version_named
@@ -63,16 +63,19 @@ class _Worker:
         try:
             said = {"kind": "found", "found": self._found(asked, data)}
         except Exception as error:
-            why = sentence(error) or f"It could not be looked at ({type(error).__name__}: {error})."
+            why = (
+                message_for(error)
+                or f"It could not be looked at ({type(error).__name__}: {error})."
+            )
             said = {"kind": "problem", "problem": why}
         send(self._answers, said | {"id": asked["id"]})
 
     def _found(self, asked: dict[str, Any], data: bytes) -> dict[str, Any]:
-        from labeler.prediction.inference_worker.predict_one import fitting_encoder, look_at
+        from labeler.prediction.inference_worker.predict_one import fitting_encoder, predict_one
 
         version = version_named(self._project, asked["version"])
         encoder = fitting_encoder(self._project, version, self._loaded(version.encoder))
-        return look_at(self._project, version, encoder, data, asked["name"]).as_values()
+        return predict_one(self._project, version, encoder, data, asked["name"]).as_values()
 
     def _loaded(self, identity: str) -> Encoder:
         if self._encoder is None or self._encoder.identity != identity:

@@ -18,8 +18,8 @@ from db.store.store import Store
 from labeler.collection.arrays import Collection, Floats, Ids, Mask
 from labeler.embedding.unit_cache import UnitVectors
 from labeler.review.queues.suspects import Ranked, predicted
-from labeler.versions.calibration import passing_chance
-from labeler.versions.second_opinion import load_opinion
+from labeler.versions.calibration import pass_probability
+from labeler.versions.second_opinion import load_second_opinion
 from labeler.versions.snapshot import Standing
 from model.errors import ModelError
 from model.estimators.kernel_ordinal import Glimpse, Opinion
@@ -93,7 +93,7 @@ def _second_opinion(now: Standing, guesses: Ranked, opened: Round | None) -> tup
 
 def _opinion_of(now: Standing) -> Opinion | None:
     try:
-        return load_opinion(now.project, now.version)
+        return load_second_opinion(now.project, now.version)
     except ModelError:
         return None
 
@@ -103,7 +103,7 @@ def _together(now: Standing, predictions: Floats, chance: Floats, level: int) ->
     exceed = np.full((len(chance), LEVELS), np.nan)
     exceed[:, level - 1] = chance
     store, version = now.project.store, now.version.id
-    passing = passing_chance(store, version, predictions, exceed, now.threshold)
+    passing = pass_probability(store, version, predictions, exceed, now.threshold)
     return suspicion.chance_wrong(predictions, passing, now.threshold)
 
 

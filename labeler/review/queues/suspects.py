@@ -13,7 +13,12 @@ import db.versions.registry
 from db.store.store import Store
 from labeler.collection.arrays import Collection, Floats, Ids, Mask
 from labeler.review.queues.score_conflicts import conflict_gaps, scored_pairs
-from labeler.versions.calibration import foreign_spread, opinions, out_of_fold, passing_chance
+from labeler.versions.calibration import (
+    out_of_fold,
+    pass_probability,
+    published_head_spread,
+    second_opinions,
+)
 from labeler.versions.snapshot import Standing
 from model.review import suspicion as ranking
 
@@ -150,7 +155,7 @@ def unscored(now: Standing, *, passing: bool | None = None) -> Ranked:
     out, and of that first what is on the wrong side of the threshold.
     """
     ranked = predicted(
-        now.project.store, now.everything, now.version.id, now.threshold, foreign_spread(now)
+        now.project.store, now.everything, now.version.id, now.threshold, published_head_spread(now)
     )
     waits = np.isnan(now.given)[ranked.places]
     return ranked.take(waits if passing is None else waits & (ranked.too_high == passing))
@@ -171,7 +176,7 @@ def by_hand(now: Standing) -> Ranked:
     made = everything.predictions[rows]
     if not now.version.is_foreign:
         made = out_of_fold(now.project.store, now.version.id, everything)[rows]
-    opinion = opinions(now.project.store, now.version.id, everything.ids[rows])
+    opinion = second_opinions(now.project.store, now.version.id, everything.ids[rows])
     suspicion, far = _disagreement(made, opinion, given / 10, now.threshold)
     shown = np.where(np.isnan(made), everything.predictions[rows], made)
     nothing = np.zeros(len(rows), dtype=bool)
@@ -221,7 +226,7 @@ def predicted(
     """All images that are fine and predicted, scored ones as well, in the order of a queue.
 
     None of it depends on the hand scores given since: a score only takes its image away. Of a
-    version made elsewhere the scores tell `its_spread`, as in `passing_chance`.
+    version made elsewhere the scores tell `its_spread`, as in `pass_probability`.
     """
     rows = np.flatnonzero(everything.fine & ~np.isnan(everything.predictions))
     predictions = everything.predictions[rows]
@@ -231,7 +236,7 @@ def predicted(
     for start in range(0, len(rows), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         exceed = everything.exceed[rows[part]].astype(np.float64)
-        chance = passing_chance(
+        chance = pass_probability(
             store, version_id, predictions[part], exceed, threshold, its_spread=its_spread
         )
         suspicion[part] = ranking.chance_wrong(predictions[part], chance, threshold)

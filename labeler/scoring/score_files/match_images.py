@@ -10,7 +10,7 @@ import db.images.bulk_lookup
 from db.store.store import Store
 from labeler.core.archives.archives import lies_there, through
 from labeler.core.files.typed_paths import path_within
-from labeler.core.images.lookup import Lookup, folded, on_disk
+from labeler.core.images.lookup import Lookup, normalised, on_disk
 from labeler.scoring.score_files.statements import (
     NO_FILE,
     NOT_IMPORTED,
@@ -68,7 +68,7 @@ class Meant:
         if statement.content_hash in self._by_hash:
             return self._by_hash[statement.content_hash]
         for given in statement.images:
-            found = self._lookup.find(given, _absolute(self._folder, (given, folded(given))))
+            found = self._lookup.find(given, _absolute(self._folder, (given, normalised(given))))
             if found is not None:
                 return found
         named = self._called(statement)

@@ -18,7 +18,7 @@ import db.versions.registry
 from db.records import RandomSample, Version
 from db.store.store import Store
 from labeler.core.project import Project
-from labeler.versions.evaluation.held_out import unseen_predictions
+from labeler.versions.evaluation.held_out import held_out_predictions
 from model.evaluation import audit as auditing
 from model.evaluation.audit import Audit
 from model.evaluation.metrics import passes
@@ -100,7 +100,7 @@ def audit_report(project: Project) -> AuditReport:
 
 def _version_audit(project: Project, version: Version, sample: RandomSample) -> VersionAudit:
     threshold = project.threshold
-    held_out, stored = unseen_predictions(project, version, sample.image_ids)
+    held_out, stored = held_out_predictions(project, version, sample.image_ids)
     said, scores = np.fmax(held_out, stored), sample.values / 10
     passing, good, told = said >= threshold, passes(scores, threshold), ~np.isnan(said)
     rows = sample.sampled & told

@@ -62,7 +62,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class JudgedByBoth:
     """Hand scores (n,) and what two versions predicted, (n,) each, 0–1; `groups` (n,) int64."""
 
     truth: Floats
@@ -82,7 +82,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class MovedPrediction:
     image: Image
     before: float  # 0–1
     after: float
@@ -96,13 +96,13 @@ def compare(project: Project, version: Version, parent: Version) -> Comparison:
     return Comparison(len(judged.truth), kept_differences(judged, version.threshold))
 
 
-def judged_by_both(project: Project, version: Version, parent: Version) -> Judged:
+def judged_by_both(project: Project, version: Version, parent: Version) -> JudgedByBoth:
     """The images with a hand score that both have predicted without having seen it."""
     new, old = (_unseen(project, each) for each in (version, parent))
     ids, values = db.scores.hand_scores.effective(project.store)
     shared = np.array([i in new and i in old for i in ids.tolist()], dtype=bool)
     listed = ids[shared].tolist()
-    return Judged(
+    return JudgedByBoth(
         truth=values[shared] / 10,
         new=np.array([new[i] for i in listed], dtype=np.float64),
         old=np.array([old[i] for i in listed], dtype=np.float64),
@@ -111,7 +111,7 @@ def judged_by_both(project: Project, version: Version, parent: Version) -> Judge
 
 
 def kept_differences(
-    judged: Judged, threshold: float, only: Collection[str] = tuple(HIGHER_IS_BETTER)
+    judged: JudgedByBoth, threshold: float, only: Collection[str] = tuple(HIGHER_IS_BETTER)
 ) -> list[Change]:
     """`differences`, kept: resampling takes its time, and pages ask again and again."""
     arrays = (judged.truth, judged.new, judged.old, judged.groups)
@@ -169,13 +169,15 @@ def curve(project: Project, version: Version) -> Curve | None:
     return Curve(version.name, CUTS, precision, recall)
 
 
-def moved_most(project: Project, version: Version, parent: Version, limit: int) -> list[Moved]:
+def moved_most(
+    project: Project, version: Version, parent: Version, limit: int
+) -> list[MovedPrediction]:
     """The images whose prediction changed most from `parent` to `version`, most first."""
     found = predictions.moved_most(project.store, version.id, parent.id, limit)
     images = {
         each.id: each for each in db.images.lookup.by_ids(project.store, [i for i, *_ in found])
     }
-    return [Moved(images[i], before, after) for i, before, after in found if i in images]
+    return [MovedPrediction(images[i], before, after) for i, before, after in found if i in images]
 
 
 def _verdict(

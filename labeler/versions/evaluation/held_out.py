@@ -13,7 +13,7 @@ Ids = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-def unseen_predictions(project: Project, version: Version, ids: Ids) -> tuple[Floats, Floats]:
+def held_out_predictions(project: Project, version: Version, ids: Ids) -> tuple[Floats, Floats]:
     """Predictions 0–1 for `ids` (n,): (out-of-fold, of a head that was not trained on the image).
 
     Each (n,), NaN where there is none; at most one of the two is there, since an image that the

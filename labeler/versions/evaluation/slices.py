@@ -21,7 +21,7 @@ from labeler.collection.arrays import images_now
 from labeler.collection.groups import group_numbers
 from labeler.core.errors import BadInput, LabelerError
 from labeler.core.project import Project
-from labeler.versions.evaluation.held_out import unseen_predictions
+from labeler.versions.evaluation.held_out import held_out_predictions
 from model.evaluation import slices as slicing
 from model.evaluation.audit import Bounds
 from model.evaluation.slices import Slice
@@ -89,7 +89,7 @@ def _judged(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Ids (n,), predictions made without having seen the image, and hand scores; both 0–1."""
     sample = db.scores.random_sample.random_sample(project.store)
-    held_out, stored = unseen_predictions(project, version, sample.image_ids)
+    held_out, stored = held_out_predictions(project, version, sample.image_ids)
     said = np.where(sample.sampled, np.fmax(held_out, stored), held_out)
     rows = ~np.isnan(said)
     return sample.image_ids[rows], said[rows], sample.values[rows] / 10

@@ -21,7 +21,7 @@ from labeler.app.routes.json_api import routes
 from labeler.app.security.request_guards import middleware
 from labeler.app.widgets.navigation import page_file
 from labeler.core.project import Project
-from labeler.prediction.inference_worker.client import MOST_BYTES, tryer
+from labeler.prediction.inference_worker.client import MOST_BYTES, inference_client
 from tests.support.collection import copied, make_collection
 
 HOST = "http://127.0.0.1:8501"
@@ -101,7 +101,7 @@ def test_the_form_hears_of_an_import_that_begins_elsewhere(
 def test_whoever_waits_for_a_picture_hears_of_its_answer(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = tryer(current_project())
+    asked = inference_client(current_project())
 
     def none_starts() -> None:
         raise OSError(12, "no memory")

@@ -29,7 +29,7 @@ import db.versions.registry
 import db.versions.rounds
 from db.images.removal import count_replaced, missing_ids
 from labeler.cli.main import labeler
-from labeler.collection.carry_over import carry_over, offers
+from labeler.collection.carry_over import carry_over, carry_overs
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
 from labeler.exports.datasets.image_files import place
@@ -223,7 +223,7 @@ def test_a_replaced_picture_stays_only_for_what_was_done_to_it(
     assert "2 images, 0 embedded, 0 missing, 0 unreadable, 1 replaced" in told.output
     with pytest.raises(UnreadableImage, match="Another picture has taken its place"):
         place(image_by(project, old), tmp_path / "out.jpg", "copy")
-    assert carry_over(project, offers(project)) == 1
+    assert carry_over(project, carry_overs(project)) == 1
     assert states(project) == (2, 0, 0) and db.images.lookup.get(project.store, old) is None
     assert image_at(project, first).hand_score == 7
 

@@ -23,7 +23,7 @@ import db.versions.rounds
 from db.store.store import Store
 from labeler.core.project import Project
 from labeler.core.scorers import account_name
-from labeler.scoring.import_scores import label_from
+from labeler.scoring.import_scores import import_scores
 from tests.support.store_rows import (
     add_encoder,
     add_images,
@@ -143,9 +143,9 @@ def test_a_table_taken_again_does_not_undo_what_was_revised_since(tmp_path: Path
     db.importing.embeddings.take(project.store, add_encoder(project.store), 1, [PATH], vectors)
     table = tmp_path / "scores.csv"
     table.write_text(f"path,score\n{PATH},3\n", encoding="utf-8")
-    assert label_from(project, table).taken == 1
+    assert import_scores(project, table).taken == 1
     file_comes(project.store)
     score(project.store, known, 9, scorer=account_name(), event_id="revised")
-    assert label_from(project, table).taken == 0
+    assert import_scores(project, table).taken == 0
     assert effective(project.store) == {known: 9}
     project.close()

@@ -22,7 +22,7 @@ from db.store.snapshot import problems_of
 from db.store.store import Store
 from labeler.cli.main import labeler
 from labeler.core.project import STORE_FILE, Project
-from labeler.maintenance.doctor import examine
+from labeler.maintenance.doctor import check_project
 from tests.support.store_rows import add_images, new_store, score
 
 ASSETS = Path(__file__).parents[2] / "assets"
@@ -123,7 +123,7 @@ def test_what_is_not_ours_is_refused_by_its_name_and_its_rows_are_saved(
     assert scores_in(folder) == before
     run(folder, "doctor", "--repair")
     assert scores_in(folder) == before
-    assert {each.name for each in examine(folder).findings} <= FILES
+    assert {each.name for each in check_project(folder).findings} <= FILES
     with closing(Store.open(path)) as store:
         assert score(store, 3, 4).accepted
     assert scores_in(folder)[-1][2] == 4
@@ -153,9 +153,9 @@ def test_what_is_ours_by_name_alone_is_refused(folder: Path, what: str) -> None:
     with pytest.raises(StoreError, match=name):
         Store.open(folder / STORE_FILE)
     before = scores_in(folder)
-    examine(folder, repair=True)
+    check_project(folder, repair=True)
     assert scores_in(folder) == before
-    assert {each.name for each in examine(folder).findings} <= FILES
+    assert {each.name for each in check_project(folder).findings} <= FILES
 
 
 @pytest.mark.parametrize("name", ["hand_scores", "alembic_version", "images"])
@@ -192,7 +192,7 @@ def test_a_stranger_in_an_old_store_is_not_met_by_the_migration(
         Store.open(path)
     assert scores_in(tmp_path) == before
     assert [each.name for each in tmp_path.iterdir() if "before" in each.name] == []
-    examine(tmp_path, repair=True)
+    check_project(tmp_path, repair=True)
     assert scores_in(tmp_path) == before
 
 
@@ -259,6 +259,6 @@ def test_a_file_whose_pages_lead_in_circles_comes_to_an_end(
         store.reading() as session,
     ):
         session.connection().exec_driver_sql("SELECT sum(rowid) FROM skips NOT INDEXED").scalar()
-    examine(folder, repair=True)
+    check_project(folder, repair=True)
     assert scores_in(folder) == before
     assert run(folder, "status")[0] == 0

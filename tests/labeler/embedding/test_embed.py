@@ -26,7 +26,7 @@ from labeler.core.errors import Stopped
 from labeler.core.progress import Pace
 from labeler.core.project import Project
 from labeler.embedding.embed import embed
-from labeler.versions.second_opinion import opinion_path
+from labeler.versions.second_opinion import second_opinion_path
 from model.estimators import kernel_ordinal
 from model.heads.head import Head
 from model.heads.head_files import save_head
@@ -217,7 +217,7 @@ def add_version(project: Project) -> Version:
     head = project.models / "v1.0.safetensors"
     save_head(head, Head(MeanColour.width, hidden=8), name="colours", rev="v1.0")
     colours = np.random.default_rng(2).normal(100, 50, (len(ids), MeanColour.width))
-    kernel_ordinal.fit(colours.astype(np.float32), values).save(opinion_path(head))
+    kernel_ordinal.fit(colours.astype(np.float32), values).save(second_opinion_path(head))
     new = NewVersion("v1.0", None, MeanColour.identity, "quick", 0.5, head.name, ids, values)
     return db.versions.registry.add(project.store, new)
 

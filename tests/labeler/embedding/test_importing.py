@@ -33,7 +33,7 @@ from labeler.core.errors import BadInput, Stopped
 from labeler.core.project import Project
 from labeler.embedding.files.block import BLOCK, Columns
 from labeler.embedding.files.match_images import absolute
-from labeler.embedding.importing import HowToTake, import_embeddings
+from labeler.embedding.importing import ImportOptions, import_embeddings
 from labeler.versions.train import train
 from model.encoders.names import LITE_WIDTH as WIDTH
 from model.training.quick import Quick
@@ -125,7 +125,7 @@ def test_an_embedding_that_is_there_stays_unless_it_is_to_be_replaced(
     summary = import_embeddings(project, [other], ENCODER)
     assert (summary.embedded, summary.kept) == (1, 1)
     assert np.array_equal(stored(project, folder / "x"), raw(4)[1])
-    replaced = import_embeddings(project, [other], ENCODER, how=HowToTake(replace=True))
+    replaced = import_embeddings(project, [other], ENCODER, how=ImportOptions(replace=True))
     assert (replaced.embedded, replaced.kept) == (2, 0)
     assert np.array_equal(stored(project, folder / "x"), raw(2, 1)[0])
 
@@ -213,7 +213,7 @@ def test_folders_of_city_classifiers_bring_their_scores(project: Project, tmp_pa
     scored = dict(zip(ids.tolist(), values.tolist(), strict=True))
     assert [scored.get(by_path[path]) for path in found] == [0, 10, 7.5, 7.5, None]
     again = import_embeddings(
-        project, [tmp_path / "data"], ENCODER, how=HowToTake(with_scores=True)
+        project, [tmp_path / "data"], ENCODER, how=ImportOptions(with_scores=True)
     )
     assert (again.kept, again.scored) == (5, 0)
 
@@ -234,7 +234,7 @@ def test_scores_and_embeddings_without_images_are_enough_to_train(
         path = tmp_path / "CLIP" / f"{score}_s" / f"{number}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, row)
-    import_embeddings(project, [tmp_path / "CLIP"], encoder, how=HowToTake(with_scores=True))
+    import_embeddings(project, [tmp_path / "CLIP"], encoder, how=ImportOptions(with_scores=True))
     version = train(project, recipe=Quick(steps=6, features=8, hidden=64))
     assert version.scored_count == 44
     assert version.metrics["rank_correlation"]["value"] > 0.5
@@ -422,7 +422,7 @@ def test_of_two_rows_of_one_image_the_first_counts_or_the_last_replaces(
     summary = import_embeddings(project, [folder], ENCODER)
     assert (summary.embedded, summary.kept, summary.images) == (2, 1, 2)
     assert np.array_equal(stored(project, folder / "a"), raw(3)[0])
-    import_embeddings(project, [folder], ENCODER, how=HowToTake(replace=True))
+    import_embeddings(project, [folder], ENCODER, how=ImportOptions(replace=True))
     assert np.array_equal(stored(project, folder / "a"), raw(3)[2])
 
 

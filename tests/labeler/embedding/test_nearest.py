@@ -14,7 +14,7 @@ from db.store.store import Store
 from labeler.core.errors import LabelerError
 from labeler.core.project import Project
 from labeler.embedding.nearest import cosine, nearest
-from labeler.embedding.quantized_index import SketchFiles, sketch_files, sketched
+from labeler.embedding.quantized_index import QuantizedFiles, quantize, quantized_files
 from labeler.versions import browse
 from tests.support.store_rows import add_images, new_store
 
@@ -186,7 +186,7 @@ def test_sketches_of_another_store_are_thrown_away(scene: Scene) -> None:
 
 def test_two_processes_that_sketch_at_once_agree(scene: Scene) -> None:
     one, other = (
-        SketchFiles(Store(scene.project.store.path), scene.project.sketches, scene.encoder)
+        QuantizedFiles(Store(scene.project.store.path), scene.project.sketches, scene.encoder)
         for _ in range(2)
     )
     assert len(one.now()) == len(other.now()) == 200
@@ -229,7 +229,7 @@ def test_sketches_can_be_made_ahead(scene: Scene) -> None:
 def test_a_sketch_knows_how_wrong_it_is() -> None:
     vectors = np.random.default_rng(0).normal(size=(50, WIDTH)).astype(np.float32)
     vectors[7] = 0
-    records = sketched(np.arange(50), np.arange(50), vectors)
+    records = quantize(np.arange(50), np.arange(50), vectors)
     units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     apart = np.linalg.norm(units - records["scale"][:, None] * records["codes"], axis=1)
     np.testing.assert_allclose(records["error"], apart, atol=1e-6)
@@ -239,4 +239,4 @@ def test_a_sketch_knows_how_wrong_it_is() -> None:
 
 def test_one_project_has_one_reader(scene: Scene) -> None:
     again = EncoderRecord(scene.encoder.id, "lite", WIDTH, False, {"size": 1})
-    assert sketch_files(scene.project, scene.encoder) is sketch_files(scene.project, again)
+    assert quantized_files(scene.project, scene.encoder) is quantized_files(scene.project, again)

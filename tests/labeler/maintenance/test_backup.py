@@ -29,7 +29,14 @@ from labeler.collection import uploads
 from labeler.core.errors import BadInput, LabelerError, Stopped
 from labeler.core.files.atomic import is_scratch
 from labeler.core.project import STORE_FILE, Project
-from labeler.maintenance.backup import CHECKING, COPYING, PACKING, back_up, last_backup, usual_place
+from labeler.maintenance.backup import (
+    CHECKING,
+    COPYING,
+    PACKING,
+    last_backup,
+    usual_place,
+    write_backup,
+)
 from tests.support.collection import add_version, make_collection
 from tests.support.store_rows import score
 
@@ -116,7 +123,7 @@ def test_what_other_threads_score_during_a_backup_is_all_there(
     writer = threading.Thread(target=write)
     writer.start()
     for number in range(3):
-        back_up(project, tmp_path / f"{number}.sqlite")
+        write_backup(project, tmp_path / f"{number}.sqlite")
     writer.join()
     assert failures == []
     assert len(db.scores.hand_scores.history(project.store, 8)) == 20
@@ -147,19 +154,19 @@ def test_what_is_no_backup_is_never_replaced(project: Project, tmp_path: Path) -
     for place in (text, other, packed, tmp_path / "gone.tar", tmp_path / "pipe.tar"):
         before = place.read_bytes() if place.is_file() else None
         with pytest.raises(BadInput, match="is no backup"):
-            back_up(project, place, force=True)
+            write_backup(project, place, force=True)
         assert before is None or place.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["authorized_keys", "notes.txt", ".bashrc", "taste.tar.gz"])
 def test_a_backup_is_called_one(project: Project, tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput, match=r"is a \.tar .* or a \.sqlite"):
-        back_up(project, tmp_path / name, force=True)
+        write_backup(project, tmp_path / name, force=True)
     assert not (tmp_path / name).exists()
 
 
 def test_capitals_in_its_name_make_no_other_backup(project: Project, tmp_path: Path) -> None:
-    back_up(project, tmp_path / "TASTE.TAR")
+    write_backup(project, tmp_path / "TASTE.TAR")
     assert tarfile.is_tarfile(tmp_path / "TASTE.TAR")
 
 
@@ -174,7 +181,7 @@ def test_places_that_cannot_be_are_refused(project: Project, tmp_path: Path) -> 
         (tmp_path / "taste.tar.gz", "is not packed"),
     ):
         with pytest.raises(BadInput, match=why):
-            back_up(project, place, force=True)
+            write_backup(project, place, force=True)
     assert told(project.folder)[2] == 1
 
 
@@ -184,7 +191,7 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(LabelerError, match=r"has 0\.0 MB left, and taste\.tar takes .*make room"):
-        back_up(project, tmp_path / "new" / "taste.tar")
+        write_backup(project, tmp_path / "new" / "taste.tar")
     assert not (tmp_path / "new").exists()
 
 
@@ -199,7 +206,7 @@ def test_a_disk_that_fills_up_half_way_leaves_nothing(
 
     monkeypatch.setattr("labeler.maintenance.backup.copy_store", full)
     with pytest.raises(StoreError, match="is full"):
-        back_up(project, place)
+        write_backup(project, place)
     assert list(place.parent.iterdir()) == []
     assert last_backup(project) is None
 
@@ -209,7 +216,7 @@ def test_one_that_is_stopped_leaves_what_was_there(
     project: Project, tmp_path: Path, phase: str
 ) -> None:
     place = tmp_path / "out" / "taste.tar"
-    back_up(project, place)
+    write_backup(project, place)
     yesterday = place.read_bytes()
 
     def stop(_done: int, _total: int, what: str) -> None:
@@ -217,7 +224,7 @@ def test_one_that_is_stopped_leaves_what_was_there(
             raise Stopped("enough")
 
     with pytest.raises(Stopped):
-        back_up(project, place, force=True, progress=stop)
+        write_backup(project, place, force=True, progress=stop)
     assert place.read_bytes() == yesterday
     assert [each.name for each in place.parent.iterdir()] == [place.name]
 
@@ -228,13 +235,13 @@ def test_a_damaged_store_gives_no_backup_that_looks_good(project: Project, tmp_p
     content[8192 * 6 : 8192 * 9] = os.urandom(8192 * 3)
     project.store.path.write_bytes(content)
     with pytest.raises(StoreError, match="damaged"):
-        back_up(project, tmp_path / "taste.sqlite")
+        write_backup(project, tmp_path / "taste.sqlite")
     assert not any(is_scratch(each) or "taste" in each.name for each in tmp_path.iterdir())
 
 
 def test_the_last_backup_is_remembered(project: Project, tmp_path: Path) -> None:
     assert last_backup(project) is None
-    back_up(project, tmp_path / "taste.sqlite")
+    write_backup(project, tmp_path / "taste.sqlite")
     last = last_backup(project)
     assert last is not None
     assert (last.place, last.hand_scores) == (str(tmp_path / "taste.sqlite"), 6)

@@ -33,9 +33,9 @@ from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
 from labeler.core.project import STORE_FILE, Project, preview_path
 from labeler.maintenance.checks import Finding
-from labeler.maintenance.doctor import Report, examine
+from labeler.maintenance.doctor import DoctorReport, check_project
 from labeler.versions.activate import predict_stored
-from labeler.versions.second_opinion import load_opinion
+from labeler.versions.second_opinion import load_second_opinion
 from labeler.versions.train import train
 from model.errors import ModelError
 from tests.support.collection import make_collection
@@ -87,11 +87,11 @@ def scores_in(folder: Path) -> list[tuple[object, ...]]:
         return connection.execute(f"SELECT {columns} FROM hand_scores ORDER BY id").fetchall()
 
 
-def names(report: Report) -> set[str]:
+def names(report: DoctorReport) -> set[str]:
     return {finding.name for finding in report.findings if not finding.note}
 
 
-def found(report: Report, name: str) -> Finding:
+def found(report: DoctorReport, name: str) -> Finding:
     return next(finding for finding in report.findings if finding.name == name)
 
 
@@ -102,7 +102,7 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
 
 
 def test_a_healthy_project_has_nothing_and_says_that_there_is_no_backup(folder: Path) -> None:
-    report = examine(folder)
+    report = check_project(folder)
     assert [finding.name for finding in report.findings] == ["backups"]
     code, output = run(folder)
     assert code == 0
@@ -155,13 +155,13 @@ WRONG_ROWS = {
 def test_rows_that_are_wrong_are_found_and_mended(folder: Path, what: str) -> None:
     before, before_it = scores_in(folder), images_in(folder)
     harm(folder, WRONG_ROWS[what])
-    report = examine(folder)
+    report = check_project(folder)
     assert any(what.startswith(name) for name in names(report)), names(report)
     assert not report.healthy
-    mended = examine(folder, repair=True)
+    mended = check_project(folder, repair=True)
     assert mended.healthy, mended.findings
     assert mended.backup is not None
-    assert examine(folder).healthy
+    assert check_project(folder).healthy
     assert [row[:6] for row in scores_in(folder)] == [row[:6] for row in before]
     if what != "places":
         assert images_in(folder) == before_it
@@ -185,8 +185,8 @@ def test_the_largest_of_ids_is_counted_along(folder: Path) -> None:
         ),
     )
     before = scores_in(folder)
-    assert examine(folder, repair=True).healthy
-    assert examine(folder).healthy
+    assert check_project(folder, repair=True).healthy
+    assert check_project(folder).healthy
     assert scores_in(folder) == before
     project = Project.open(folder)
     assert db.images.counts.by_hand_score(project.store).scored == 25
@@ -203,7 +203,7 @@ def test_names_without_end_are_told_and_cut(folder: Path) -> None:
     ended = CliRunner().invoke(labeler, ["--project", str(folder), "scorers"])
     assert ended.exit_code == 1
     assert "labeler doctor" in ended.output
-    assert examine(folder, repair=True).healthy
+    assert check_project(folder, repair=True).healthy
     assert [row[:4] + row[5:] for row in scores_in(folder)] == [row[:4] + row[5:] for row in before]
     ended = CliRunner().invoke(labeler, ["--project", str(folder), "scorers"])
     assert ended.exit_code == 0
@@ -234,9 +234,9 @@ def test_embeddings_of_another_width_than_the_second_opinions_are_a_sentence(fol
     version = db.versions.registry.active(project.store)
     assert version is not None
     with pytest.raises(ModelError, match=r"reads embeddings of .* train a version again"):
-        load_opinion(project, version)
+        load_second_opinion(project, version)
     project.close()
-    assert "heads" in names(examine(folder))
+    assert "heads" in names(check_project(folder))
 
 
 def images_in(folder: Path) -> list[tuple[object, ...]]:
@@ -246,7 +246,7 @@ def images_in(folder: Path) -> list[tuple[object, ...]]:
 
 def test_dropped_embeddings_are_computed_and_predicted_anew(folder: Path) -> None:
     harm(folder, WRONG_ROWS["embeddings not finite"])
-    assert examine(folder, repair=True).healthy
+    assert check_project(folder, repair=True).healthy
     project = Project.open(folder)
     record = db.images.embeddings.encoder(project.store, project.encoder)
     version = db.versions.registry.active(project.store)
@@ -259,7 +259,7 @@ def test_dropped_embeddings_are_computed_and_predicted_anew(folder: Path) -> Non
     )
     assert predict_stored(project, version) == 2
     project.close()
-    assert examine(folder).healthy
+    assert check_project(folder).healthy
 
 
 def test_a_scored_image_whose_row_is_gone_comes_back_as_a_missing_one(folder: Path) -> None:
@@ -267,8 +267,8 @@ def test_a_scored_image_whose_row_is_gone_comes_back_as_a_missing_one(folder: Pa
     harm(
         folder, "DELETE FROM images WHERE id IN (2, 3)", "DELETE FROM locations WHERE image_id = 3"
     )
-    assert "references" in names(examine(folder))
-    assert examine(folder, repair=True).healthy
+    assert "references" in names(check_project(folder))
+    assert check_project(folder, repair=True).healthy
     assert scores_in(folder) == before
     with closing(Store.open(folder / STORE_FILE)) as store:
         effective = dict(
@@ -323,13 +323,13 @@ def test_files_that_are_wrong_are_found_and_mended(
 ) -> None:
     before = {path for path in folder.rglob("*") if path.suffix == ".jpg"}
     harmed(folder)
-    report = examine(folder)
+    report = check_project(folder)
     assert names(report) == {name}
     assert found(report, name).count == count
-    mended = examine(folder, repair=True)
+    mended = check_project(folder, repair=True)
     assert mended.healthy
     assert mended.backup is None, "nothing in the store was changed"
-    assert examine(folder).healthy
+    assert check_project(folder).healthy
     assert before <= {path for path in folder.rglob("*") if path.suffix == ".jpg"}
 
 
@@ -337,7 +337,7 @@ def test_files_that_somebody_may_want_stay(folder: Path) -> None:
     leave_files(folder)
     shutil.copy(folder / "models" / "v1.0.safetensors", folder / "models" / "mine.safetensors")
     (folder / "notes.txt").write_text("mine")
-    report = examine(folder, repair=True)
+    report = check_project(folder, repair=True)
     assert found(report, "strange heads").note
     for name in (
         "notes.txt",
@@ -358,12 +358,12 @@ def test_a_preview_whose_picture_is_gone_is_left_and_said(folder: Path) -> None:
     moved = Path(image.path).with_suffix(".away")
     Path(image.path).rename(moved)
     try:
-        report = examine(folder, repair=True)
+        report = check_project(folder, repair=True)
     finally:
         moved.rename(image.path)
     assert not report.healthy
     assert "The file is not there any more" in found(report, "previews").left[1]
-    assert examine(folder, repair=True).healthy
+    assert check_project(folder, repair=True).healthy
 
 
 def test_a_version_whose_files_are_gone_or_damaged_is_told_with_what_to_do(folder: Path) -> None:
@@ -383,12 +383,12 @@ def test_a_version_whose_files_are_gone_or_damaged_is_told_with_what_to_do(folde
         assert "train again" in output
     head.write_bytes(whole)
     (folder / "models" / "v1.0.opinion.npz").unlink()
-    assert "heads" in names(examine(folder))
+    assert "heads" in names(check_project(folder))
 
 
 def test_out_of_fold_predictions_cannot_be_made_again(folder: Path) -> None:
     harm(folder, "UPDATE out_of_fold SET score = 2 WHERE image_id = 1")
-    report = examine(folder, repair=True)
+    report = check_project(folder, repair=True)
     assert not report.healthy
     assert "train again" in found(report, "out-of-fold").advice
 
@@ -397,8 +397,8 @@ def test_it_looks_while_the_app_runs_and_leaves_what_is_at_work_alone(folder: Pa
     with closing(Store.open(folder / STORE_FILE)) as store:
         active, _ = db.jobs.start(store, "import", {}, pid=os.getpid())
         with store.transaction():
-            assert examine(folder).healthy
-        assert examine(folder, repair=True).healthy
+            assert check_project(folder).healthy
+        assert check_project(folder, repair=True).healthy
         kept = db.jobs.get(store, active.id)
         assert kept is not None
         assert kept.state == "active"
@@ -443,8 +443,8 @@ def test_only_what_the_program_itself_began_is_removed(folder: Path) -> None:
         os.utime(path, (LONG_AGO, LONG_AGO))
     repaired = folder / f"{STORE_FILE}.before-repair-20260101-000000"
     repaired.write_bytes(b"")
-    examine(folder, repair=True)
+    check_project(folder, repair=True)
     assert mine.exists() and preview.exists(), "the preview may be all that is left of a picture"
     repaired.unlink()
-    examine(folder, repair=True)
+    check_project(folder, repair=True)
     assert mine.exists() and not preview.exists()

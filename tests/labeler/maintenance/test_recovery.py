@@ -24,8 +24,8 @@ from db.store.store import PAGE_SIZE, Store
 from labeler.cli.main import labeler
 from labeler.core.progress import silent
 from labeler.core.project import STORE_FILE, Project
-from labeler.maintenance.doctor import examine
-from labeler.maintenance.recovery import salvage
+from labeler.maintenance.doctor import check_project
+from labeler.maintenance.recovery import recover
 from tests.support.collection import START
 from tests.support.store_rows import add_encoder, add_images, add_version, score
 
@@ -108,7 +108,7 @@ def test_no_hand_score_is_lost_where_others_are_damaged(folder: Path, harmed: st
     assert given(folder) == before
     (damaged,) = kept_damaged(folder)
     assert damaged.read_bytes() == spoiled
-    assert {each.name for each in examine(folder).findings} <= FILES
+    assert {each.name for each in check_project(folder).findings} <= FILES
     with closing(Store.open(path)) as store:
         ids, values = db.scores.hand_scores.effective(store)
     assert dict(zip(ids.tolist(), values.tolist(), strict=True)) == {
@@ -202,10 +202,10 @@ def test_a_score_that_is_given_while_the_store_is_read_is_not_lost(folder: Path)
                 assert score(store, 1, 8, event_id="late").accepted
 
     with pytest.raises(StoreError, match=r"was written while it was read.*run this again"):
-        salvage(path, folder / "kept", score_late)
+        recover(path, folder / "kept", score_late)
     assert ("late", 1, 8) in given(folder)
     assert [each.name for each in folder.iterdir() if "labeler-" in each.name] == []
-    salvage(path, folder / "kept", silent)
+    recover(path, folder / "kept", silent)
     assert ("late", 1, 8) in given(folder)
 
 

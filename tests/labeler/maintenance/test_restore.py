@@ -25,10 +25,10 @@ from db.store.store import Store
 from labeler.cli.main import labeler
 from labeler.collection import uploads
 from labeler.core.errors import BadInput, LabelerError
-from labeler.core.files.atomic import whole_file
+from labeler.core.files.atomic import atomic_write
 from labeler.core.project import STORE_FILE, Project
 from labeler.maintenance import restore as restoring
-from labeler.maintenance.backup import back_up
+from labeler.maintenance.backup import write_backup
 from labeler.maintenance.restore import restore
 from tests.support.collection import add_version, make_collection
 from tests.support.store_rows import score
@@ -76,7 +76,7 @@ def test_a_backup_becomes_the_project_again_and_the_old_store_is_kept(
     project: Project, tmp_path: Path, ending: str
 ) -> None:
     before, place = told(project.folder), tmp_path / f"taste.{ending}"
-    assert f"restore {place}" in back_up(project, place).sentences()
+    assert f"restore {place}" in write_backup(project, place).sentences()
     score(project.store, before[0][0], 9)
     after = told(project.folder)
     project.close()
@@ -96,7 +96,7 @@ def test_a_backup_becomes_the_project_again_and_the_old_store_is_kept(
 
 def test_a_tar_makes_a_new_project_with_its_files(project: Project, tmp_path: Path) -> None:
     place, folder = tmp_path / "taste.tar", tmp_path / "new" / "taste"
-    back_up(project, place)
+    write_backup(project, place)
     code, output = run(tmp_path, "restore", str(place), str(folder))
     assert code == 0, output
     assert told(folder) == told(project.folder)
@@ -107,7 +107,7 @@ def test_a_tar_makes_a_new_project_with_its_files(project: Project, tmp_path: Pa
 
 def test_other_files_of_the_same_names_are_kept(project: Project, tmp_path: Path) -> None:
     place = tmp_path / "taste.tar"
-    back_up(project, place)
+    write_backup(project, place)
     project.close()
     (project.models / "v1.0.safetensors").write_bytes(b"trained since")
     (project.models / "v2.0.safetensors").write_bytes(b"later")
@@ -120,7 +120,7 @@ def test_other_files_of_the_same_names_are_kept(project: Project, tmp_path: Path
 
 @pytest.mark.parametrize("how", ["here", "elsewhere"])
 def test_a_project_that_is_open_is_not_restored(project: Project, tmp_path: Path, how: str) -> None:
-    back_up(project, tmp_path / "taste.sqlite")
+    write_backup(project, tmp_path / "taste.sqlite")
     score(project.store, 3, 9)
     if how == "elsewhere":
         project.close()
@@ -167,7 +167,7 @@ def test_a_file_that_is_no_good_backup_changes_nothing(
     project: Project, tmp_path: Path, spoil: Callable[[Path], object], why: str
 ) -> None:
     place = tmp_path / "taste.sqlite"
-    back_up(project, place)
+    write_backup(project, place)
     project.close()
     spoil(place)
     before = contents(project.folder)
@@ -210,7 +210,7 @@ def packed(place: Path, members: dict[str, bytes], *, links: dict[str, str] | No
 def test_names_that_are_in_no_backup_are_refused(
     project: Project, tmp_path: Path, name: str
 ) -> None:
-    back_up(project, tmp_path / "taste.sqlite")
+    write_backup(project, tmp_path / "taste.sqlite")
     project.close()
     store = (tmp_path / "taste.sqlite").read_bytes()
     place = packed(tmp_path / "bad.tar", {f"top/{STORE_FILE}": store, name: b"x"})
@@ -222,7 +222,7 @@ def test_names_that_are_in_no_backup_are_refused(
 
 def test_a_backup_that_can_not_be_placed_leaves_nothing(project: Project, tmp_path: Path) -> None:
     """Whether that shows beforehand or while files are put; in a new folder and in an old one."""
-    back_up(project, tmp_path / "taste.sqlite")
+    write_backup(project, tmp_path / "taste.sqlite")
     project.close()
     store = (tmp_path / "taste.sqlite").read_bytes()
     sound = {f"top/{STORE_FILE}": store, "top/added/in/a.png": b"a"}
@@ -243,7 +243,7 @@ def test_a_backup_that_can_not_be_placed_leaves_nothing(project: Project, tmp_pa
 def test_files_that_were_placed_go_again_where_the_next_can_not_be(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    back_up(project, tmp_path / "taste.tar")
+    write_backup(project, tmp_path / "taste.tar")
     put = restoring._put
 
     def full(file: object, member: object, place: Path, told: object) -> None:
@@ -260,7 +260,7 @@ def test_files_that_were_placed_go_again_where_the_next_can_not_be(
 
 def test_links_are_not_followed(project: Project, tmp_path: Path) -> None:
     """Neither those in the backup nor those that wait in the folder."""
-    back_up(project, tmp_path / "taste.sqlite")
+    write_backup(project, tmp_path / "taste.sqlite")
     project.close()
     store, outside = (tmp_path / "taste.sqlite").read_bytes(), tmp_path / "outside"
     outside.mkdir()
@@ -279,7 +279,7 @@ def test_a_killed_one_is_finished_by_the_next(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, place = told(project.folder), tmp_path / "taste.tar"
-    back_up(project, place)
+    write_backup(project, place)
     score(project.store, before[0][0], 9)
     after = told(project.folder)
     project.close()
@@ -299,7 +299,7 @@ def test_a_killed_one_is_finished_by_the_next(
 
 
 def test_a_damaged_store_with_its_log_is_kept_as_it_is(project: Project, tmp_path: Path) -> None:
-    back_up(project, tmp_path / "taste.sqlite")
+    write_backup(project, tmp_path / "taste.sqlite")
     before = told(project.folder)
     project.close()
     project.store.path.write_bytes(b"no store any more" * 1000)
@@ -312,7 +312,7 @@ def test_a_damaged_store_with_its_log_is_kept_as_it_is(project: Project, tmp_pat
 
 
 def test_a_lost_store_is_told_and_restored(project: Project, tmp_path: Path) -> None:
-    back_up(project, tmp_path / "taste.sqlite")
+    write_backup(project, tmp_path / "taste.sqlite")
     before = told(project.folder)
     project.close()
     project.store.path.rename(tmp_path / "away")
@@ -371,7 +371,7 @@ def test_nothing_is_written_over_a_store_in_use(
         before = contents(other.folder)
         code, output = run(project.folder, "backup", str(place), "--force")
         assert code == 1 and "choose another name" in output
-        with pytest.raises(BadInput, match="choose another name"), whole_file(place) as scratch:
+        with pytest.raises(BadInput, match="choose another name"), atomic_write(place) as scratch:
             scratch.write_bytes(b"an export")
         assert contents(other.folder) == before
     finally:
@@ -381,14 +381,14 @@ def test_nothing_is_written_over_a_store_in_use(
 
 def test_an_older_backup_may_be_replaced(project: Project, tmp_path: Path) -> None:
     place = tmp_path / "taste.sqlite"
-    back_up(project, place)
+    write_backup(project, place)
     assert run(project.folder, "backup", str(place), "--force")[0] == 0
 
 
 def test_a_disk_without_room_is_refused(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    back_up(project, tmp_path / "taste.sqlite")
+    write_backup(project, tmp_path / "taste.sqlite")
     project.close()
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(restoring.shutil, "disk_usage", lambda _: usage._replace(free=1000))

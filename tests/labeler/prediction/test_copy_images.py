@@ -15,12 +15,12 @@ from PIL import Image
 
 from labeler.collection.discovery import find_images
 from labeler.collection.tags import _tags_in
-from labeler.core.error_messages import sentence
+from labeler.core.error_messages import message_for
 from labeler.core.errors import BadInput
 from labeler.core.scale import bracket_of, spans_of
 from labeler.prediction import copy_images as copying
 from labeler.prediction.copy_images import (
-    Copies,
+    CopyResult,
     Destination,
     check_folder,
     check_own,
@@ -43,7 +43,7 @@ def chosen(tmp_path: Path) -> list[PredictedImage]:
     return found
 
 
-def copied(chosen: list[PredictedImage], folder: Path, **how: object) -> Copies:
+def copied(chosen: list[PredictedImage], folder: Path, **how: object) -> CopyResult:
     source = folder.parent / "source"
     return copy_images(chosen, Destination(folder, **how), "v1.0", sources=[source])
 
@@ -207,7 +207,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_no_part(
     monkeypatch.setattr(copying.os, "utime", full)  # the last step before a copy gets its name
     with pytest.raises(OSError) as refused:
         copied(chosen, tmp_path / "out")
-    assert "make room" in (sentence(refused.value) or "")
+    assert "make room" in (message_for(refused.value) or "")
     assert files(tmp_path / "out") == set()
     monkeypatch.undo()
     assert copied(chosen, tmp_path / "out").made == 3

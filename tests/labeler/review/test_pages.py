@@ -11,7 +11,7 @@ import db.versions.rounds
 from labeler.core.errors import BadInput, LabelerError
 from labeler.core.project import Project
 from labeler.review.pages import review_cards, review_page
-from labeler.scoring.events import take_events
+from labeler.scoring.events import record_events
 from tests.support.collection import make_collection
 from tests.support.reviewing import add, ids, spread_out
 
@@ -89,7 +89,7 @@ def test_a_hand_score_that_was_kept_is_not_asked_about_again(project: Project) -
     for _round in range(2):
         add(project, {}, out_of_fold={4: 0.9})
     keep = {"event": "k", "kind": "confirm", "image": 4, "score": 3, "queue": "hand-score"}
-    assert take_events(project, [keep])[0].accepted
+    assert record_events(project, [keep])[0].accepted
     assert 4 not in ids(review_cards(project, "hand-score"))
     add(project, {}, out_of_fold={4: 0.9})
     assert 4 not in ids(review_cards(project, "hand-score"))
@@ -106,7 +106,7 @@ def test_what_was_handled_is_counted_and_does_not_come_back(project: Project) ->
         {"event": "b", "kind": "confirm", "image": 50, "score": 7, **told},
         {"event": "c", "kind": "skip", "image": 30, **told},
     ]
-    assert all(receipt.accepted for receipt in take_events(project, events))
+    assert all(receipt.accepted for receipt in record_events(project, events))
     after = review_page(project, "false-positive", limit=10)
     assert (after.cards, after.waiting) == ([], 0)
     assert (after.round.corrected, after.round.confirmed, after.round.skipped) == (1, 1, 1)

@@ -11,7 +11,7 @@ from labeler.core.errors import LabelerError
 from labeler.core.project import Project
 from labeler.review.pages import review_page
 from labeler.review.what_if import Moving, moving
-from labeler.scoring.events import take_events
+from labeler.scoring.events import record_events
 from tests.support.collection import make_collection
 from tests.support.reviewing import add, look_alike, scatter
 
@@ -30,7 +30,7 @@ def project(tmp_path: Path) -> Project:
 
 def score(project: Project, image_id: int, value: int, queue: str = "false-positive") -> None:
     event = {"event": f"e{image_id}", "kind": "score", "image": image_id, "score": value}
-    take_events(project, [event | {"queue": queue, "version": "v1.0"}])
+    record_events(project, [event | {"queue": queue, "version": "v1.0"}])
 
 
 def after(found: Moving) -> dict[int, float]:
@@ -57,7 +57,7 @@ def test_a_correction_takes_its_likes_along_and_leaves_the_others(project: Proje
 
 def test_taking_it_back_moves_everything_back(project: Project) -> None:
     score(project, 30, 0)
-    take_events(project, [{"event": "u", "kind": "undo", "image": 30, "undoes": "e30"}])
+    record_events(project, [{"event": "u", "kind": "undo", "image": 30, "undoes": "e30"}])
     assert moving(project, SHOWN).corrections == 0
 
 

@@ -24,7 +24,7 @@ from labeler.cli.main import labeler
 from labeler.core.project import Project
 from labeler.core.scorers import clean_name
 from labeler.scoring.agreement import choose_rule, scorers_report
-from labeler.scoring.events import next_images, take_events
+from labeler.scoring.events import next_images, record_events
 from labeler.versions.train import train
 from model.evaluation.agreement import FEWEST, agreement
 from tests.support.collection import START, make_collection
@@ -139,7 +139,7 @@ def test_an_event_says_who_scored_and_no_name_costs_a_score(project: Project) ->
         {"event": f"e{k}", "kind": "score", "image": 40, "score": 5, "scorer": name}
         for k, name in enumerate(names)
     ]
-    receipts = take_events(project, events, "account")
+    receipts = record_events(project, events, "account")
     assert all(receipt.accepted for receipt in receipts)
     kept = [row.scorer for row in db.scores.hand_scores.history(project.store, 40)]
     assert kept == ["ann", "<b>Ben</b>", *["account"] * 3, "x" * 80, "account"]

@@ -21,11 +21,11 @@ from labeler.core.scale import BRACKETS
 from labeler.scoring.events import (
     band_of,
     confirmed_score,
+    least_scored_first,
     next_images,
     predictions_of,
+    record_events,
     score_stats,
-    take_events,
-    thinnest_first,
 )
 from tests.support.collection import add_version, make_collection
 
@@ -40,7 +40,7 @@ def project(tmp_path: Path) -> Project:
 def take(project: Project, **event: Any) -> str | None:
     """Take one event now; the problem, None if it was accepted."""
     whole = {"event": f"e{event}", "kind": "score", "image": 20} | event
-    (receipt,) = take_events(project, [whole], "ann", NOW)
+    (receipt,) = record_events(project, [whole], "ann", NOW)
     assert receipt.accepted == (receipt.problem is None)
     return receipt.problem
 
@@ -185,7 +185,7 @@ def test_thin_brackets_are_filled_with_what_is_predicted_there(project: Project)
     counts = db.scores.hand_scores.distribution(project.store)
     reachable = [
         k
-        for k in thinnest_first(counts)
+        for k in least_scored_first(counts)
         if any(band_of(k)[0] <= p <= band_of(k)[1] for p in predicted.values())
     ]
     first = next_images(project, "thin", limit=4, exclude=()).images[0]
@@ -196,7 +196,7 @@ def test_thin_brackets_are_filled_with_what_is_predicted_there(project: Project)
 
 
 def test_the_thinnest_bracket_comes_first_and_the_ends_before_the_middle() -> None:
-    assert thinnest_first([5, 0, 5, 5, 5, 0, 5, 5, 5, 5, 0])[:3] == [10, 1, 5]
+    assert least_scored_first([5, 0, 5, 5, 5, 0, 5, 5, 5, 5, 0])[:3] == [10, 1, 5]
 
 
 def test_the_figures_beside_the_picture(project: Project) -> None:

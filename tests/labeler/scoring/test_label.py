@@ -19,7 +19,7 @@ from labeler.collection.importing import import_paths
 from labeler.core.errors import BadInput
 from labeler.core.images.lookup import find_image
 from labeler.core.project import Project
-from labeler.scoring.import_scores import label_from
+from labeler.scoring.import_scores import import_scores
 from labeler.scoring.label import label_one
 from labeler.scoring.score_files.statements import Place, Reading
 from labeler.scoring.score_files.summary import LabelSummary
@@ -64,7 +64,7 @@ def picture(tmp_path: Path, number: int) -> Path:
 
 def take(project: Project, file: Path, text: str | bytes) -> LabelSummary:
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return label_from(project, file, Reading(scorer="ann"), keep_all=True)
+    return import_scores(project, file, Reading(scorer="ann"), keep_all=True)
 
 
 def problems(summary: LabelSummary) -> dict[Place, str]:
@@ -252,7 +252,7 @@ def test_a_file_that_is_no_such_table_is_refused_whole(
 
 def test_a_file_that_is_not_there_is_named(project: Project, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"missing\.csv"):
-        label_from(project, tmp_path / "missing.csv")
+        import_scores(project, tmp_path / "missing.csv")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs names that Windows forbids")

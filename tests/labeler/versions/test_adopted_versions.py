@@ -97,7 +97,7 @@ def score(project: Project, values: dict[int, float], queue: str = "score") -> N
         | {"version": getattr(db.versions.registry.active(project.store), "name", None)}
         for i, v in values.items()
     ]
-    assert all(receipt.accepted for receipt in events.take_events(project, raw))
+    assert all(receipt.accepted for receipt in events.record_events(project, raw))
 
 
 def test_hand_scores_tell_how_far_it_is_to_be_trusted(project: Project, laion: Version) -> None:
@@ -190,7 +190,7 @@ def test_every_report_works_with_it_alone(project: Project, laion: Version) -> N
     assert slice_report(project, "source").judged == 0
     band = browse.Band(version=laion.name, low=0.5)
     assert browse.browse(project, band).total == int((expected() >= 0.5).sum())
-    [told] = browse.story(project, all_ids(project)[0]).predictions
+    [told] = browse.image_details(project, all_ids(project)[0]).predictions
     assert (told.version, told.trained_on, told.out_of_fold) == (laion.name, False, None)
     for command in (["status"], ["review"], ["audit"], ["rounds"], ["slices"]):
         call(project, *command)
@@ -203,7 +203,7 @@ def test_it_audits_the_random_sample(project: Project, laion: Version) -> None:
         {"event": f"e{image.id}", "kind": "score", "image": image.id, "score": 7, "draw": True}
         for image in offer.images
     ]
-    assert all(receipt.accepted for receipt in events.take_events(project, raw))
+    assert all(receipt.accepted for receipt in events.record_events(project, raw))
     active = audit_report(project).active
     assert active is not None
     assert (active.audit.judged, active.unpredicted) == (IMAGES, 0)

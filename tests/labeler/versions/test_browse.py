@@ -116,7 +116,7 @@ def test_the_story_of_an_image_has_all_that_happened_to_it(project: Project) -> 
     )
     db.scores.events.record(project.store, [correction])
     second = add_version(project, noise=0.1)
-    told = browse.story(project, image_id)
+    told = browse.image_details(project, image_id)
     assert [score.value for score in told.history] == [4.0, 9.0]
     assert told.history[1].scorer == "bob"
     assert told.history[1].shown_prediction == pytest.approx(0.3)
@@ -130,7 +130,7 @@ def test_the_story_of_an_image_has_all_that_happened_to_it(project: Project) -> 
 
 def test_an_unscored_image_was_not_among_what_a_version_learnt_from(project: Project) -> None:
     add_version(project, noise=0.2)
-    told = browse.story(project, ids_of(project)[-1])
+    told = browse.image_details(project, ids_of(project)[-1])
     assert told.history == []
     assert told.predictions[0].out_of_fold is None
     assert not told.predictions[0].trained_on
@@ -138,11 +138,11 @@ def test_an_unscored_image_was_not_among_what_a_version_learnt_from(project: Pro
 
 def test_a_story_of_no_image_is_refused(project: Project) -> None:
     with pytest.raises(BadInput, match="no image 999"):
-        browse.story(project, 999)
+        browse.image_details(project, 999)
 
 
 def test_what_is_not_known_of_an_image_is_a_dash(project: Project) -> None:
-    image = browse.story(project, ids_of(project)[0]).image
+    image = browse.image_details(project, ids_of(project)[0]).image
     known = replace(image, width=640, height=480, format="PNG", size_bytes=12_000)
     assert formatting.file_facts(known) == "640 × 480 · PNG · 12 kB"
     by_embedding = replace(image, width=None, height=None, format=None, size_bytes=0)

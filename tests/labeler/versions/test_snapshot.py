@@ -19,7 +19,7 @@ from labeler.collection.importing import import_paths
 from labeler.core.project import Project
 from labeler.embedding.unit_cache import UnitVectors
 from labeler.review.pages import review_page
-from labeler.scoring.events import take_events
+from labeler.scoring.events import record_events
 from labeler.versions.snapshot import Standing, standing
 from tests.support.collection import draw_pictures, make_collection
 from tests.support.reviewing import add
@@ -45,18 +45,18 @@ def given(project: Project, image_id: int) -> float:
 
 def test_nothing_is_read_again_while_only_scores_come_in(project: Project) -> None:
     before = now(project)
-    take_events(project, [{"event": "a", "kind": "score", "image": 30, "score": 4}])
+    record_events(project, [{"event": "a", "kind": "score", "image": 30, "score": 4}])
     assert now(project).everything is before.everything
     assert np.isnan(before.given[before.everything.rows([30])])
     assert given(project, 30) == 4
-    take_events(project, [{"event": "b", "kind": "undo", "image": 30, "undoes": "a"}])
+    record_events(project, [{"event": "b", "kind": "undo", "image": 30, "undoes": "a"}])
     assert np.isnan(given(project, 30))
 
 
 def test_what_another_process_does_is_seen(project: Project, tmp_path: Path) -> None:
     assert len(now(project).everything) == 40
     other = Project.open(project.folder)
-    take_events(other, [{"event": "a", "kind": "score", "image": 30, "score": 4}])
+    record_events(other, [{"event": "a", "kind": "score", "image": 30, "score": 4}])
     assert given(project, 30) == 4
     draw_pictures(tmp_path / "more", 3)
     import_paths(other, [tmp_path / "more"], source="more", workers=1)

@@ -15,7 +15,7 @@ import pytest
 from labeler.collection.importing import import_paths
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
-from labeler.scoring.import_scores import label_from
+from labeler.scoring.import_scores import import_scores
 from labeler.scoring.score_files.json_stream import read_list
 from model.files.bounded_json import LONGEST, MOST_VALUES, parse_json
 from tests.support.collection import draw_pictures
@@ -70,7 +70,7 @@ def test_a_line_of_too_many_values_is_named_and_the_rest_is_taken(
     file = tmp_path / "scores.jsonl"
     rows = [json.dumps({"path": picture, "score": 3}) + "\n"]
     file.write_text(rows[0] + '{"path": "x", "score": 1, "x": ' + many_values() + "}\n")
-    summary = label_from(project, file)
+    summary = import_scores(project, file)
     assert (summary.taken, [bad.where for bad in summary.bad]) == (1, ["line 2"])
 
 
@@ -98,7 +98,7 @@ def test_work_grows_with_the_number_of_annotations_not_with_its_square(
         file = tmp_path / f"{number}.json"
         file.write_text(json.dumps([{"data": {"image": picture}, "annotations": made}]))
         with cProfile.Profile() as profile:
-            assert label_from(project, file, dry_run=True).blank == number
+            assert import_scores(project, file, dry_run=True).blank == number
         return int(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]
 
     calls(10)
@@ -122,7 +122,7 @@ def test_texts_that_are_no_names_are_not_kept_by_the_thousand(
         ]
         text = json.dumps([*tasks, {"id": long, "data": {"image": f"http://[{long}"}}])
     (tmp_path / name).write_text(text)
-    summary = label_from(project, tmp_path / name)
+    summary = import_scores(project, tmp_path / name)
     assert summary.taken == 1
     assert all(len(bad.problem) < 1000 and len(bad.where) < 1000 for bad in summary.bad)
     assert "too long" in summary.bad[0].problem
@@ -141,7 +141,7 @@ def test_times_at_the_ends_of_the_calendar_are_sentences(
         f"{picture},e1,me,5,{at},,first\n{picture},e2,me,5,{good},{at},first\n"
         f"{picture},e3,me,5,{good},,first\n"
     )
-    summary = label_from(project, file)
+    summary = import_scores(project, file)
     assert (summary.taken, [bad.where for bad in summary.bad]) == (1, ["line 2", "line 3"])
     result = [{"from_name": "score", "type": "number", "value": {"number": 6}}]
     annotations = [
@@ -150,4 +150,4 @@ def test_times_at_the_ends_of_the_calendar_are_sentences(
     ]
     tasks = tmp_path / "tasks.json"
     tasks.write_text(json.dumps([{"data": {"image": picture}, "annotations": annotations}]))
-    assert label_from(project, tasks).taken == 2
+    assert import_scores(project, tasks).taken == 2

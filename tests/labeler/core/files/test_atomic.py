@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from labeler.core.files.atomic import is_scratch, remove_scratch, whole_file
+from labeler.core.files.atomic import atomic_write, is_scratch, remove_scratch
 
 ROOT = Path(__file__).parents[4]
 KILLED = """
@@ -39,7 +39,7 @@ def left(tmp_path: Path) -> Path:
 
 
 def test_whoever_writes_the_file_again_takes_over_what_was_left(left: Path) -> None:
-    with whole_file(left / "list.csv") as scratch:
+    with atomic_write(left / "list.csv") as scratch:
         assert scratch.read_text() == "", "nothing of the first try"
         scratch.write_text("all")
     assert [path.name for path in left.iterdir()] == ["list.csv"]
@@ -48,7 +48,7 @@ def test_whoever_writes_the_file_again_takes_over_what_was_left(left: Path) -> N
 
 def test_what_was_left_is_cleared_away_and_nothing_else(left: Path) -> None:
     (left / ".labeler-export").write_text("a list")
-    with whole_file(left / "other.csv") as living:
+    with atomic_write(left / "other.csv") as living:
         remove_scratch(left)
         assert living.exists()
         assert sorted(left.iterdir()) == sorted([left / ".labeler-export", living])
@@ -58,9 +58,9 @@ def test_what_was_left_is_cleared_away_and_nothing_else(left: Path) -> None:
 
 def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
     file = tmp_path / "list.csv"
-    with whole_file(file) as first:
+    with atomic_write(file) as first:
         first.write_text("first")
-        with whole_file(file) as second:
+        with atomic_write(file) as second:
             assert second != first
             second.write_text("second")
         assert file.read_text() == "second"
@@ -75,14 +75,14 @@ def test_another_writers_link_under_that_name_is_not_followed(left: Path) -> Non
     precious.write_text("keep")
     scratch.unlink()
     scratch.symlink_to(precious)
-    with whole_file(left / "list.csv") as written:
+    with atomic_write(left / "list.csv") as written:
         written.write_text("all")
     assert precious.read_text() == "keep"
     assert not (left / "list.csv").is_symlink()
 
 
 def test_the_file_has_the_permissions_that_files_have_here(tmp_path: Path) -> None:
-    with whole_file(tmp_path / "whole") as scratch:
+    with atomic_write(tmp_path / "whole") as scratch:
         scratch.write_text("all")
     (tmp_path / "plain").write_text("all")
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("whole", "plain")]

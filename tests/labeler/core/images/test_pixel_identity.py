@@ -31,7 +31,7 @@ import db.repair.consistency
 import db.scores.hand_scores
 from labeler.app.routes.images import _full
 from labeler.cli.main import labeler
-from labeler.collection.carry_over import carry_over, offers
+from labeler.collection.carry_over import carry_over, carry_overs
 from labeler.collection.importing import ImportSummary, import_paths
 from labeler.collection.previews import preview_of
 from labeler.core.images.pixel_identity import likeness
@@ -278,11 +278,11 @@ def test_what_took_its_place_is_offered_the_score(
     assert any("labeler carry-over" in sentence for sentence in summary.sentences())
     kept = db.images.lookup.get(project.store, before.id)
     assert kept is not None and (kept.hand_score, kept.state) == (7, "missing")
-    (offer,) = offers(project)
+    (offer,) = carry_overs(project)
     assert (offer.old.id, offer.new.id, offer.near) == (before.id, image_at(project, path).id, near)
     assert carry_over(project, [offer]) == 1
     assert image_at(project, path).hand_score == 7
-    assert offers(project) == []
+    assert carry_overs(project) == []
 
 
 def test_a_new_score_ends_the_offer(project: Project, tmp_path: Path) -> None:
@@ -290,9 +290,9 @@ def test_a_new_score_ends_the_offer(project: Project, tmp_path: Path) -> None:
     scored(project, path)
     rewrite(path, jpeg_bytes(9))
     import_paths(project, [path.parent])
-    assert len(offers(project)) == 1
+    assert len(carry_overs(project)) == 1
     score(project.store, image_at(project, path).id, 2)
-    assert offers(project) == []
+    assert carry_overs(project) == []
 
 
 def test_scores_are_carried_over_on_the_command_line(project: Project, tmp_path: Path) -> None:
@@ -385,7 +385,7 @@ def test_a_store_from_before_takes_no_other_pixels_for_known_ones(
         assert after.hand_score == 7
     else:
         assert after.hand_score is None
-        assert [(offer.old.id, offer.near) for offer in offers(project)] == [(before.id, True)]
+        assert [(offer.old.id, offer.near) for offer in carry_overs(project)] == [(before.id, True)]
 
 
 def test_a_fingerprint_that_is_a_bit_off_is_offered_and_not_kept() -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 import db.versions.registry
 from labeler.core.errors import BadInput
-from labeler.core.files.atomic import whole_file
+from labeler.core.files.atomic import atomic_write
 from labeler.core.files.export_writer import ExportWriter
 from labeler.core.project import Project
 from labeler.exports.models.safetensors_pair import export_model
@@ -103,11 +103,11 @@ def test_a_version_is_never_written_over_another(project: Project) -> None:
 
 
 def test_a_whole_file_appears_at_the_end_or_not_at_all(tmp_path: Path) -> None:
-    with whole_file(tmp_path / "deep" / "file") as scratch:
+    with atomic_write(tmp_path / "deep" / "file") as scratch:
         scratch.write_text("done")
         assert not (tmp_path / "deep" / "file").exists()
     assert (tmp_path / "deep" / "file").read_text() == "done"
-    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "deep" / "other"):
+    with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / "deep" / "other"):
         raise KeyboardInterrupt
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["file"]
 
@@ -117,6 +117,6 @@ def test_a_file_that_cannot_be_written_is_named_as_the_person_named_it(tmp_path:
     target = tmp_path / "closed" / "file.csv"
     if os.access(target.parent, os.W_OK):  # An account that may write everywhere but there:
         target = Path("/proc/file.csv")
-    with pytest.raises(OSError) as refused, whole_file(target):
+    with pytest.raises(OSError) as refused, atomic_write(target):
         pass
     assert refused.value.filename == str(target)

@@ -27,7 +27,11 @@ from labeler.collection import uploads
 from labeler.collection.importing import import_paths
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
-from labeler.prediction.inference_worker.client import MOST_BYTES, Trial, Tryer
+from labeler.prediction.inference_worker.client import (
+    MOST_BYTES,
+    InferenceClient,
+    PredictionRequest,
+)
 from labeler.prediction.inference_worker.protocol import receive, send
 from labeler.prediction.inference_worker.worker import serve
 from labeler.prediction.predict_files import predict_paths
@@ -119,7 +123,7 @@ def helpers(project: Project) -> Iterator[Helpers]:
     helpers.end()
 
 
-def answered(*trials: Trial) -> None:
+def answered(*trials: PredictionRequest) -> None:
     for trial in trials:
         assert trial.done.wait(60)
 
@@ -133,7 +137,7 @@ def picture(level: int, form: str = "PNG") -> bytes:
 def test_a_dropped_picture_is_told_what_predicting_says_of_it(
     project: Project, helpers: Helpers, made: Path
 ) -> None:
-    tryer = Tryer(helpers)
+    tryer = InferenceClient(helpers)
     path = made / "pictures" / "shade 025.png"
     trials = [tryer.ask(path.name, path.read_bytes(), name) for name in ("v1.0", "v1.1")]
     answered(*trials)
@@ -157,7 +161,7 @@ def test_a_dropped_picture_is_told_what_predicting_says_of_it(
 
 
 def test_what_is_no_picture_is_named_and_the_next_is_looked_at(helpers: Helpers) -> None:
-    tryer = Tryer(helpers)
+    tryer = InferenceClient(helpers)
     bad = [
         tryer.ask("notes.png", b"no picture", "v1.0"),
         tryer.ask("empty.png", b"", "v1.0"),
@@ -184,7 +188,7 @@ def bomb() -> bytes:
 
 
 def test_what_is_too_large_is_not_even_sent(helpers: Helpers) -> None:
-    trial = Tryer(helpers).ask("large.png", bytes(MOST_BYTES + 1), "v1.0")
+    trial = InferenceClient(helpers).ask("large.png", bytes(MOST_BYTES + 1), "v1.0")
     assert trial.answered
     assert "smaller copy" in (trial.problem or "")
     assert helpers.started == []
@@ -195,7 +199,7 @@ def test_a_picture_that_a_helper_has_left_behind_is_handed_to_the_next(helpers: 
         receive(asked)
         send(answers, {"kind": "leaving"})
 
-    tryer = Tryer(_one_after_the_other(lambda: Helper(leaves), helpers))
+    tryer = InferenceClient(_one_after_the_other(lambda: Helper(leaves), helpers))
     trial = tryer.ask("some.png", picture(10), "v1.0")
     answered(trial)
     assert trial.found is not None, trial.problem
@@ -232,7 +236,7 @@ def test_a_helper_that_dies_is_a_sentence_and_the_next_one_works(helpers: Helper
     def dies(asked: BinaryIO, _answers: BinaryIO) -> None:
         receive(asked)
 
-    tryer = Tryer(_one_after_the_other(lambda: Helper(dies), helpers))
+    tryer = InferenceClient(_one_after_the_other(lambda: Helper(dies), helpers))
     first = tryer.ask("one.png", picture(10), "v1.0")
     answered(first)
     assert "ended unexpectedly" in (first.problem or "")
@@ -246,7 +250,7 @@ def test_a_helper_that_cannot_be_started_is_a_sentence(project: Project) -> None
     def refused() -> Helper:
         raise OSError(12, "Cannot allocate memory")
 
-    trial = Tryer(refused).ask("one.png", picture(10), "v1.0")
+    trial = InferenceClient(refused).ask("one.png", picture(10), "v1.0")
     assert trial.answered
     assert "can't be started" in (trial.problem or "")
 
@@ -256,7 +260,7 @@ def test_an_encoder_that_cannot_be_loaded_is_the_answer(project: Project) -> Non
         raise BadInput("The weights are not there.")
 
     helper = Helper(lambda asked, out: serve(project, asked, out, no_weights, LONG))
-    trial = Tryer(lambda: helper).ask("one.png", picture(10), "v1.0")
+    trial = InferenceClient(lambda: helper).ask("one.png", picture(10), "v1.0")
     answered(trial)
     assert trial.problem == "The weights are not there."
     helper.stdin.close()

@@ -13,7 +13,7 @@ import db.versions.rounds
 from labeler.core.project import Project
 from labeler.review.cards.card import Card
 from labeler.review.pages import note_shown, review_cards, review_page
-from labeler.scoring.events import take_events
+from labeler.scoring.events import record_events
 from tests.support.collection import make_collection
 from tests.support.reviewing import add, ids, look_alike, scatter, set_look, spread_out
 
@@ -50,7 +50,7 @@ def answer(project: Project, card: Card, score: int, event: str = "e") -> None:
         }
         for number, (image_id, queue) in enumerate(everyone)
     ]
-    assert all(receipt.accepted for receipt in take_events(project, events))
+    assert all(receipt.accepted for receipt in record_events(project, events))
 
 
 def test_near_duplicates_share_a_card_across_queues_and_without_a_prediction(
@@ -138,7 +138,7 @@ def test_what_one_key_did_is_one_act_to_undo(project: Project) -> None:
     undos = [
         {"event": f"undo {name}", "kind": "undo", "image": 30, "undoes": name} for name in undone
     ]
-    assert all(receipt.accepted for receipt in take_events(project, undos))
+    assert all(receipt.accepted for receipt in record_events(project, undos))
     assert db.scores.undo_history.recent_acts(project.store, ("false-positive",), 10) == []
     assert together(review_page(project, "false-positive", limit=10).cards[0]) == [31, 32]
 
@@ -184,9 +184,9 @@ def test_kept_conflicts_do_not_come_back(project: Project) -> None:
         {"event": "a", "image": 3, "score": 2, **kept},
         {"event": "b", "image": 8, "score": 7, **kept},
     ]
-    take_events(project, events[:1])
+    record_events(project, events[:1])
     assert len(conflicts(project)) == 1
-    take_events(project, events[1:])
+    record_events(project, events[1:])
     add(project, {})
     assert conflicts(project) == []
 
@@ -198,6 +198,6 @@ def test_a_conflict_needs_no_prediction_of_the_version(project: Project) -> None
         {"event": f"s{i}", "kind": "score", "image": i, "score": value}
         for i, value in ((30, 1), (31, 9))
     ]
-    take_events(project, scores)
+    record_events(project, scores)
     (card,) = conflicts(project)
     assert {card.image.id, *together(card)} == {30, 31}

@@ -17,8 +17,8 @@ from db.records import MISTAKES
 from labeler.core.project import Project
 from labeler.review.pages import ReviewPage, note_shown, review_cards, review_page
 from labeler.review.queues.mistakes import _least
-from labeler.scoring.events import take_events
-from labeler.versions.second_opinion import opinion_path
+from labeler.scoring.events import record_events
+from labeler.versions.second_opinion import second_opinion_path
 from labeler.versions.train import train
 from model.review import bandit
 from tests.support.collection import make_collection
@@ -55,7 +55,7 @@ def shown(project: Project, limit: int = 20) -> ReviewPage:
 
 def answer(project: Project, image_id: int, queue: str, score: int) -> None:
     event = {"event": f"answer-{image_id}", "kind": "score", "image": image_id, "score": score}
-    (receipt,) = take_events(project, [event | {"queue": queue}])
+    (receipt,) = record_events(project, [event | {"queue": queue}])
     assert receipt.accepted
 
 
@@ -115,9 +115,9 @@ def test_what_a_source_rules_out_comes_first(project: Project) -> None:
 def test_without_its_file_the_stored_second_opinion_has_to_do(project: Project) -> None:
     version = db.versions.registry.active(project.store)
     assert version is not None
-    opinion_path(project.models / version.file).unlink()
+    second_opinion_path(project.models / version.file).unlink()
     assert len(review_cards(project, MISTAKES, limit=10)) == 10
-    opinion_path(project.models / version.file).write_bytes(b"nonsense")
+    second_opinion_path(project.models / version.file).write_bytes(b"nonsense")
     assert len(review_cards(project, MISTAKES, limit=10)) == 10
 
 

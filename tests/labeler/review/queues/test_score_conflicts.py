@@ -12,7 +12,7 @@ import labeler.review.near_duplicates
 from labeler.core.project import Project
 from labeler.review.cards.reasons import drawn
 from labeler.review.queues.score_conflicts import scored_pairs
-from labeler.scoring.events import take_events
+from labeler.scoring.events import record_events
 from labeler.versions.snapshot import standing
 from tests.support.collection import make_collection
 from tests.support.reviewing import add, look_alike, scatter
@@ -45,7 +45,7 @@ def trio(first: int) -> set[tuple[int, int]]:
 
 def give(project: Project, *image_ids: int) -> None:
     events = [{"event": f"e{i}", "kind": "score", "image": i, "score": 4} for i in image_ids]
-    assert all(receipt.accepted for receipt in take_events(project, events))
+    assert all(receipt.accepted for receipt in record_events(project, events))
 
 
 def test_pairs_follow_the_scores(project: Project) -> None:
@@ -57,7 +57,7 @@ def test_pairs_follow_the_scores(project: Project) -> None:
     give(project, 42, 32, 43)
     assert pairs(project) == trio(3) | trio(13) | trio(31) | trio(41)
     undone = {"event": "u", "kind": "undo", "image": 32, "undoes": "e32"}
-    assert take_events(project, [undone])[0].accepted
+    assert record_events(project, [undone])[0].accepted
     assert pairs(project) == trio(3) | trio(13) | {(31, 33)} | trio(41)
 
 

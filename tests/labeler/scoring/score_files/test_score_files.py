@@ -32,7 +32,7 @@ from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from labeler.exports.datasets.export import export
 from labeler.exports.datasets.plan import Plan
-from labeler.scoring.import_scores import label_from
+from labeler.scoring.import_scores import import_scores
 from labeler.scoring.label import label_one
 from labeler.scoring.score_files.json_stream import read_list
 from labeler.scoring.score_files.statements import NotTaken, Reading, read_score
@@ -114,7 +114,7 @@ def test_a_scale_is_spread_over_0_to_10(low: float, width: float, share: float) 
 
 def test_a_scale_that_is_none_is_refused(project: Project, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="the lower end first"):
-        label_from(project, tmp_path, Reading(scale=(5, 5)))
+        import_scores(project, tmp_path, Reading(scale=(5, 5)))
 
 
 def test_scores_keep_their_digits() -> None:
@@ -178,13 +178,13 @@ def test_tables_as_programs_of_other_countries_write_them(
         path = str(pictures / NAMES[number + 2]).encode(coding)
         written = written.replace(f"{{{number}}}".encode(coding), path)
     (tmp_path / name).write_bytes(written)
-    assert label_from(project, tmp_path / name).taken == 2
+    assert import_scores(project, tmp_path / name).taken == 2
     assert scored(project) == {NAMES[2]: 7.5, NAMES[3]: 3.0}
 
 
 def test_the_line_of_a_hint_counts_as_one(project: Project, tmp_path: Path) -> None:
     (tmp_path / "scores.csv").write_text("sep=;\npath;score\nnowhere.png;5\n")
-    assert [bad.where for bad in label_from(project, tmp_path / "scores.csv").bad] == ["line 3"]
+    assert [bad.where for bad in import_scores(project, tmp_path / "scores.csv").bad] == ["line 3"]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_spreadsheet_is_told_as_one(
 ) -> None:
     (tmp_path / name).write_bytes(begins)
     with pytest.raises(BadInput, match=r"is a spreadsheet.* save it as CSV \(UTF-8\)"):
-        label_from(project, tmp_path / name)
+        import_scores(project, tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
@@ -223,13 +223,13 @@ def test_a_table_of_any_columns_and_scale(
         scale=(1, 5),
     )
     file = write(tmp_path / f"stars{suffix}", rows)
-    summary = label_from(project, file, reading)
+    summary = import_scores(project, file, reading)
     assert (summary.kind, summary.taken, summary.blank) == ("table", 3, 1)
     assert summary.reasons == {"outside the scale": 1}
     assert "from 1 to 5" in summary.bad[0].problem
     assert given_by(project) == {"ann": {NAMES[0]: 10}, "ben": {NAMES[1]: 0, NAMES[0]: 5}}
     assert sorted(db.images.lookup.groups(project.store).values()) == ["one", "one"]
-    again = label_from(project, file, reading)
+    again = import_scores(project, file, reading)
     assert (again.taken, again.unchanged) == (0, 3)
 
 
@@ -239,7 +239,7 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(
 ) -> None:
     file = write(tmp_path / f"other{suffix}", [{"image": "x.png", "stars": 5}])
     with pytest.raises(BadInput, match=r"no column path.*image, stars"):
-        label_from(project, file)
+        import_scores(project, file)
 
 
 def test_bad_json_lines_are_named_and_the_rest_is_taken(
@@ -249,7 +249,7 @@ def test_bad_json_lines_are_named_and_the_rest_is_taken(
     deep = "[" * 100_000
     file = tmp_path / "scores.jsonl"
     file.write_bytes(b"\n".join([b"{", b"[1]", good.encode(), b"\xff", deep.encode(), b"{}"]))
-    summary = label_from(project, file)
+    summary = import_scores(project, file)
     assert scored(project) == {NAMES[2]: 4}
     assert summary.reasons == {"can't be read": 4, "no path": 1}
     assert [bad.place for bad in summary.bad] == [1, 2, 4, 5, 6]
@@ -270,7 +270,7 @@ def test_json_of_rows_or_of_scores_by_path_is_a_table(
     import_paths(project, [folder], workers=1)
     file = folder / "scores.json"
     file.write_text(json.dumps(written), encoding="utf-8")
-    summary = label_from(project, file)
+    summary = import_scores(project, file)
     assert summary.kind == "table"
     assert scored(project) == {"b c.png": 3.5, "c.png": 4}
 
@@ -280,37 +280,37 @@ def test_columns_of_json_lines_are_looked_for_beyond_the_first_line(
 ) -> None:
     rows = [{"score": 3}, {"path": str(pictures / NAMES[0]), "stars": 4}]
     file = write(tmp_path / "scores.jsonl", rows)
-    summary = label_from(project, file, Reading(score_column="stars"))
+    summary = import_scores(project, file, Reading(score_column="stars"))
     assert (scored(project), summary.reasons) == ({NAMES[0]: 4}, {"no path": 1})
     with pytest.raises(BadInput, match=r"no column rating; it has score, path, stars"):
-        label_from(project, file, Reading(score_column="rating"))
+        import_scores(project, file, Reading(score_column="rating"))
 
 
 def test_no_parquet_is_refused_whole(project: Project, tmp_path: Path) -> None:
     (tmp_path / "scores.parquet").write_bytes(b"PAR1 and nothing more")
     with pytest.raises(BadInput, match="not a Parquet file"):
-        label_from(project, tmp_path / "scores.parquet")
+        import_scores(project, tmp_path / "scores.parquet")
 
 
 def test_what_several_files_and_people_say_does_not_replace_one_another(
     project: Project, pictures: Path, tmp_path: Path
 ) -> None:
     file = write(tmp_path / "s.csv", [{"path": str(pictures / NAMES[0]), "score": 7}])
-    assert label_from(project, file, Reading(scorer="ann")).taken == 1
-    assert label_from(project, file, Reading(scorer="ben")).taken == 1  # ben says so too
-    assert label_from(project, file, Reading(scorer="ann")).unchanged == 1
-    assert label_from(project, file).unchanged == 1  # nobody in particular says nothing new
+    assert import_scores(project, file, Reading(scorer="ann")).taken == 1
+    assert import_scores(project, file, Reading(scorer="ben")).taken == 1  # ben says so too
+    assert import_scores(project, file, Reading(scorer="ann")).unchanged == 1
+    assert import_scores(project, file).unchanged == 1  # nobody in particular says nothing new
     label_one(project, str(pictures / NAMES[0]), 2, "ann")
-    assert label_from(project, file, Reading(scorer="ann")).unchanged == 1
+    assert import_scores(project, file, Reading(scorer="ann")).unchanged == 1
     assert given_by(project) == {"ann": {NAMES[0]: 2}, "ben": {NAMES[0]: 7}}
 
 
 def test_many_bad_lines_are_counted_and_only_some_kept(project: Project, tmp_path: Path) -> None:
     rows = [{"path": f"{number}.png", "score": 5} for number in range(5000)]
     file = write(tmp_path / "s.csv", rows)
-    summary = label_from(project, file)
+    summary = import_scores(project, file)
     assert (summary.refused, len(summary.bad)) == (5000, 5)
-    assert len(label_from(project, file, keep_all=True).bad) == 5000
+    assert len(import_scores(project, file, keep_all=True).bad) == 5000
 
 
 def test_two_scores_for_one_image_are_noticed_however_far_apart(
@@ -319,7 +319,7 @@ def test_two_scores_for_one_image_are_noticed_however_far_apart(
     path = str(pictures / NAMES[0])
     rows = [{"path": path, "score": 3}, *[{"path": path, "score": 3}] * 4000]
     file = write(tmp_path / "s.csv", [*rows, {"path": path, "score": 9}])
-    summary = label_from(project, file)
+    summary = import_scores(project, file)
     assert (summary.taken, summary.refused) == (1, 1)
     assert "line 2" in summary.bad[0].problem
 
@@ -333,7 +333,7 @@ def test_two_scores_for_exact_copies_are_told_as_such(
         shutil.copy(pictures / "b c.png", folder / name)
     import_paths(project, [folder], workers=1)
     rows = [{"path": "one.png", "score": 3}, {"path": "two.png", "score": 8}]
-    summary = label_from(project, write(folder / "scores.csv", rows))
+    summary = import_scores(project, write(folder / "scores.csv", rows))
     [refused] = summary.bad
     assert "an exact copy of it, has the score 3 in line 2" in refused.problem
 
@@ -347,7 +347,7 @@ def test_a_name_of_a_scorer_is_kept_short_and_printable(
         {"path": path, "score": 4, "who": "x" * 500},
         {"path": path, "score": 5, "who": None},
     ]
-    label_from(project, write(tmp_path / "s.jsonl", rows), Reading(scorer_column="who"))
+    import_scores(project, write(tmp_path / "s.jsonl", rows), Reading(scorer_column="who"))
     assert set(given_by(project)) == {"<img src=x> [2J a", "x" * 80, ""}
 
 
@@ -367,37 +367,37 @@ def folders(project: Project, made: Path, tmp_path: Path) -> Path:
 def test_folders_are_scores_and_missing_pictures_are_imported_if_wanted(
     project: Project, folders: Path
 ) -> None:
-    seen = label_from(project, folders)
+    seen = import_scores(project, folders)
     assert (seen.kind, seen.taken) == ("score-folders", 0)
     assert seen.reasons == {"not in the project": 3, "not a score": 1, "outside the scale": 1}
-    dry = label_from(project, folders, add_images=True, dry_run=True)
+    dry = import_scores(project, folders, add_images=True, dry_run=True)
     assert (dry.taken, dry.to_import, scored(project)) == (3, 3, {})
-    taken = label_from(project, folders, add_images=True)
+    taken = import_scores(project, folders, add_images=True)
     assert taken.imported is not None
     assert (taken.taken, taken.imported.duplicates) == (3, 3)
     assert scored(project) == {NAMES[0]: 7, NAMES[1]: 10, NAMES[4]: 0}
-    assert label_from(project, folders).unchanged == 3
+    assert import_scores(project, folders).unchanged == 3
 
 
 def test_what_is_no_picture_gets_no_score(project: Project, pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "many" / "00_bad").mkdir(parents=True)
     (tmp_path / "many" / "00_bad" / "broken.png").write_bytes(b"hello")
     shutil.copy(pictures / NAMES[0], tmp_path / "many" / "00_bad")
-    summary = label_from(project, tmp_path / "many", add_images=True)
+    summary = import_scores(project, tmp_path / "many", add_images=True)
     assert scored(project) == {NAMES[0]: 0}
     assert summary.reasons == {"can't be read": 1}
     assert "not a picture" in summary.bad[0].problem
 
 
 def test_one_folder_of_a_score_can_be_given_alone(project: Project, folders: Path) -> None:
-    assert label_from(project, folders / "07_good", add_images=True).taken == 1
-    assert label_from(project, folders / "12_much", Reading(scale=(0, 20)), add_images=True)
+    assert import_scores(project, folders / "07_good", add_images=True).taken == 1
+    assert import_scores(project, folders / "12_much", Reading(scale=(0, 20)), add_images=True)
     assert scored(project) == {NAMES[0]: 7, NAMES[3]: 6}
 
 
 def test_a_folder_without_scores_is_refused(project: Project, pictures: Path) -> None:
     with pytest.raises(BadInput, match="07_name"):
-        label_from(project, pictures)
+        import_scores(project, pictures)
 
 
 # Label Studio
@@ -436,7 +436,7 @@ def test_annotators_are_kept_apart_and_the_cancelled_left_out(
         task("https://example.org/nowhere.png", annotation(5, by=1), number=5),
         task(str(pictures / NAMES[5]), number=6),
     )
-    summary = label_from(project, file)
+    summary = import_scores(project, file)
     assert summary.kind == "label-studio"
     assert given_by(project) == {
         "annotator 1": {NAMES[0]: 0, NAMES[1]: 3, "d.png": 4, "e.png": 5},
@@ -446,7 +446,7 @@ def test_annotators_are_kept_apart_and_the_cancelled_left_out(
     assert [(bad.place, bad.reason) for bad in summary.bad] == [("task 5", "no such file")]
     assert any("file's name alone" in note for note in summary.notes())
     assert any("Cancelled annotations" in note for note in summary.notes())
-    assert label_from(project, file).unchanged == 5
+    assert import_scores(project, file).unchanged == 5
 
 
 def test_ratings_are_read_and_a_rating_of_0_is_none(
@@ -457,8 +457,8 @@ def test_ratings_are_read_and_a_rating_of_0_is_none(
         task(str(pictures / NAMES[0]), annotation(5, kind="rating")),
         task(str(pictures / NAMES[1]), annotation(0, kind="rating")),
     )
-    assert any("--scale 1:5" in note for note in label_from(project, file, dry_run=True).notes())
-    summary = label_from(project, file, Reading(scale=(1, 5)))
+    assert any("--scale 1:5" in note for note in import_scores(project, file, dry_run=True).notes())
+    summary = import_scores(project, file, Reading(scale=(1, 5)))
     assert (scored(project), summary.blank, summary.notes()) == ({NAMES[0]: 10}, 1, [])
 
 
@@ -474,14 +474,14 @@ def test_of_one_persons_annotations_of_an_image_the_latest_counts(
         task(str(pictures / NAMES[0]), later, earlier, other),
         task(str(pictures / NAMES[1]), *timeless, number=2),
     )
-    summary = label_from(project, file)
+    summary = import_scores(project, file)
     assert given_by(project) == {
         "annotator 1": {NAMES[0]: 8, NAMES[1]: 4},
         "annotator 2": {NAMES[0]: 3},
     }
     assert [bad.place for bad in summary.bad] == ["task 2"]
     assert any("only the latest" in note for note in summary.notes())
-    assert label_from(project, file).taken == 0
+    assert import_scores(project, file).taken == 0
 
 
 def test_annotations_count_in_the_order_in_which_they_were_made(
@@ -489,7 +489,7 @@ def test_annotations_count_in_the_order_in_which_they_were_made(
 ) -> None:
     late = annotation(9, by=1, created_at="2025-03-01T12:00:00Z")
     early = annotation(2, by=2, created_at="2024-03-01T12:00:00Z")
-    label_from(project, studio(tmp_path, task(str(pictures / NAMES[0]), late, early)))
+    import_scores(project, studio(tmp_path, task(str(pictures / NAMES[0]), late, early)))
     assert scored(project) == {NAMES[0]: 9}
     image = db.images.lookup.find_by_path(project.store, str(pictures / NAMES[0]))
     assert image is not None
@@ -503,15 +503,15 @@ def test_of_several_controls_one_is_named(project: Project, pictures: Path, tmp_
     both = annotation(3)
     both["result"].append(both["result"][0] | {"from_name": "other", "value": {"number": 8}})
     file = studio(tmp_path, task(str(pictures / NAMES[0]), both))
-    assert "--score-column" in label_from(project, file).bad[0].problem
-    assert label_from(project, file, Reading(score_column="other")).taken == 1
+    assert "--score-column" in import_scores(project, file).bad[0].problem
+    assert import_scores(project, file, Reading(score_column="other")).taken == 1
     assert scored(project) == {NAMES[0]: 8}
 
 
 def test_names_as_a_server_spells_them_find_their_image(project: Project, tmp_path: Path) -> None:
     names = ("0123abcd-b_c.png", "1a2b3c4d-ünï_日本.png")
     done = [task(f"/data/upload/3/{name}", annotation(4), number=n) for n, name in enumerate(names)]
-    assert label_from(project, studio(tmp_path, *done)).bad == []
+    assert import_scores(project, studio(tmp_path, *done)).bad == []
     assert scored(project) == {NAMES[0]: 4, NAMES[1]: 4}
 
 
@@ -523,7 +523,7 @@ def test_choices_that_are_numbers_are_scores_and_other_controls_are_named(
         task(str(pictures / NAMES[1]), annotation(["good"], kind="choices"), number=2),
         task(str(pictures / NAMES[2]), annotation(["cat"], kind="rectanglelabels"), number=3),
     ]
-    summary = label_from(project, studio(tmp_path, *done))
+    summary = import_scores(project, studio(tmp_path, *done))
     assert (scored(project), summary.blank) == ({NAMES[0]: 7}, 2)
     told = " ".join(summary.notes())
     assert "Choices of score that are no numbers" in told
@@ -539,12 +539,14 @@ def test_tasks_that_are_none_are_named(project: Project, tmp_path: Path) -> None
         {"data": {"image": 3}},
         task("x", number=1) | {"annotations": 3},
     ]
-    summary = label_from(project, studio(tmp_path, *strange))
+    summary = import_scores(project, studio(tmp_path, *strange))
     assert summary.refused == len(strange)
 
 
 def test_a_plain_list_is_told_from_tasks(project: Project, tmp_path: Path) -> None:
-    summary = label_from(project, studio(tmp_path, {"id": 1, "image": "x", "score": {"number": 7}}))
+    summary = import_scores(
+        project, studio(tmp_path, {"id": 1, "image": "x", "score": {"number": 7}})
+    )
     assert "JSON-MIN" in summary.bad[0].problem
     assert ".jsonl" in summary.bad[0].problem
 
@@ -566,7 +568,7 @@ def test_a_list_is_read_however_it_is_cut(tmp_path: Path) -> None:
 def test_what_is_not_in_its_archive_is_told_so(project: Project, tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(bytes(1024))
     file = write(tmp_path / "scores.csv", [{"path": "a.tar/1.jpg", "score": 0}])
-    assert label_from(project, file).reasons == {"no such file": 1}
+    assert import_scores(project, file).reasons == {"no such file": 1}
 
 
 # Imagefolders
@@ -582,9 +584,9 @@ def test_metadata_beside_the_images(
         (folder / split).mkdir()
         shutil.copy(pictures / name, folder / split / name)
         write(folder / split / f"metadata.{suffix}", [{"file_name": name, "score": 6.5}])
-    summary = label_from(project, folder, add_images=True)
+    summary = import_scores(project, folder, add_images=True)
     assert (summary.kind, scored(project)) == ("imagefolder", {NAMES[0]: 6.5, NAMES[1]: 6.5})
-    assert label_from(project, folder).unchanged == 2
+    assert import_scores(project, folder).unchanged == 2
 
 
 @pytest.mark.parametrize("splits", [["train"], ["train", "test"]])
@@ -603,8 +605,8 @@ def test_metadata_of_a_folder_named_from_elsewhere(
         write(tmp_path / "data" / split / "metadata.csv", [{"file_name": name, "score": 0}])
     monkeypatch.chdir(tmp_path)
     for spelled in ("project/../data", "./data/", "alias", "deep/../data"):
-        assert not label_from(project, Path(spelled), dry_run=True).reasons["no such file"]
-    label_from(project, Path("deep/../data"), add_images=True)
+        assert not import_scores(project, Path(spelled), dry_run=True).reasons["no such file"]
+    import_scores(project, Path("deep/../data"), add_images=True)
     assert scored(project) == dict.fromkeys(NAMES[: len(splits)], 0)
 
 
@@ -652,11 +654,11 @@ def test_our_own_history_comes_back_whole(
 ) -> None:
     export(told, "dataset", tmp_path / name, Plan())
     file = tmp_path / ("all.history.csv" if name == "all.csv" else name)
-    summary = label_from(other, file)
+    summary = import_scores(other, file)
     assert (summary.kind, summary.taken, summary.bad) == ("history", 6, [])
     assert set(histories(other)) == set(histories(told))
     assert scored(other) == scored(told) == {NAMES[0]: 0, NAMES[1]: 4.5, NAMES[2]: 6}
-    assert label_from(other, file).unchanged == 6
+    assert import_scores(other, file).unchanged == 6
 
 
 def test_a_history_finds_its_pictures_wherever_they_lie_now(
@@ -668,7 +670,7 @@ def test_a_history_finds_its_pictures_wherever_they_lie_now(
     other = Project.create(tmp_path / "elsewhere", encoder="lite")
     import_paths(other, [tmp_path / "moved"], workers=1)
     export(told, "dataset", tmp_path / "all.parquet", Plan())
-    summary = label_from(other, tmp_path / "all.parquet")
+    summary = import_scores(other, tmp_path / "all.parquet")
     assert (summary.taken, summary.bad) == (6, [])
     assert scored(other) == {"0.png": 0, "1.png": 4.5, "2.png": 6}
     other.close()
@@ -678,7 +680,7 @@ def test_our_own_tasks_come_back_with_their_scorers(
     told: Project, other: Project, tmp_path: Path
 ) -> None:
     export(told, "label-studio", tmp_path / "studio", Plan())
-    summary = label_from(other, tmp_path / "studio" / "tasks.json")
+    summary = import_scores(other, tmp_path / "studio" / "tasks.json")
     assert summary.bad == []
     assert given_by(other) == given_by(told)
 
@@ -688,12 +690,12 @@ def test_earlier_exports_number_the_scorers(
 ) -> None:
     before = task(str(pictures / NAMES[0]), annotation(7, by=2))
     before["data"]["scorers"] = {"1": "ann", "2": "ben"}
-    label_from(other, studio(tmp_path, before))
+    import_scores(other, studio(tmp_path, before))
     assert given_by(other) == {"ben": {NAMES[0]: 7}}
     # The same number on a server is one of its accounts.
     served = before | {"annotations": [annotation(7, by=2, id=9)]}
     (tmp_path / "served").mkdir()
-    label_from(other, studio(tmp_path / "served", served))
+    import_scores(other, studio(tmp_path / "served", served))
     assert set(given_by(other)) == {"ben", "annotator 2"}
 
 
@@ -702,7 +704,7 @@ def test_our_own_folders_come_back_exactly(
     told: Project, other: Project, tmp_path: Path, kind: str
 ) -> None:
     export(told, kind, tmp_path / "out", Plan())
-    summary = label_from(other, tmp_path / "out", add_images=True)
+    summary = import_scores(other, tmp_path / "out", add_images=True)
     assert (summary.kind, summary.bad) == (
         "imagefolder",
         [],

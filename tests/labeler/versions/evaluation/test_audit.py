@@ -27,7 +27,7 @@ from db.store.schema import ImageRow
 from db.store.store import Store
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
-from labeler.scoring.events import next_images, take_events
+from labeler.scoring.events import next_images, record_events
 from labeler.scoring.random_checks import is_followed_by_check
 from labeler.versions.evaluation.audit import audit_report
 from model.evaluation.audit import FEWEST, audit, estimate
@@ -378,7 +378,7 @@ def test_the_random_order_is_all_draws_and_revising_none(waiting: Project) -> No
         {"event": f"e{n}", "kind": "score", "image": image.id, "score": 5, "draw": True}
         for n, image in enumerate(offer.images)
     ]
-    assert all(receipt.accepted for receipt in take_events(waiting, raw))
+    assert all(receipt.accepted for receipt in record_events(waiting, raw))
     assert sampled(waiting.store) == sorted(offer.draws)
     assert not next_images(waiting, "revise", limit=10, exclude=()).draws
 
@@ -387,5 +387,5 @@ def test_the_random_order_is_all_draws_and_revising_none(waiting: Project) -> No
 def test_only_a_plain_true_is_a_draw(waiting: Project, draw: object) -> None:
     last = in_random_order(waiting.store)[-1]
     raw = [{"event": "e", "kind": "score", "image": last, "score": 5, "draw": draw}]
-    assert take_events(waiting, raw)[0].accepted
+    assert record_events(waiting, raw)[0].accepted
     assert sampled(waiting.store) == []

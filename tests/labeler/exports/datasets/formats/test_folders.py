@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from labeler.collection.importing import import_paths
-from labeler.core.error_messages import sentence
+from labeler.core.error_messages import message_for
 from labeler.core.errors import BadInput, Stopped
 from labeler.core.project import Project
 from labeler.exports.datasets import image_files
@@ -262,7 +262,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_file(
     monkeypatch.setattr(image_files.os, "utime", full)
     with pytest.raises(OSError, match="No space") as refused:
         export(kept, "score-folders", tmp_path / "out", Plan())
-    assert "make room on that disk" in str(sentence(refused.value))
+    assert "make room on that disk" in str(message_for(refused.value))
     assert len(pictures(tmp_path / "out")) == 5
     assert not list((tmp_path / "out").rglob("*.part"))
     monkeypatch.undo()

@@ -18,7 +18,7 @@ import db.images.tags
 import db.scores.hand_scores
 from labeler.collection.tags import tag_from_table
 from labeler.core.errors import BadInput
-from labeler.core.files.csv_escape import guarded, unguarded
+from labeler.core.files.csv_escape import escape_formula, unescape_formula
 from labeler.core.files.csv_reader import read_lines
 from labeler.core.files.tables import Table, write_table
 from labeler.core.project import Project
@@ -26,7 +26,7 @@ from labeler.exports.datasets.export import export
 from labeler.exports.datasets.formats.dataset import table_file
 from labeler.exports.datasets.plan import Plan
 from labeler.exports.datasets.rows import COLUMNS, NESTED
-from labeler.scoring.import_scores import label_from
+from labeler.scoring.import_scores import import_scores
 from tests.support.exported import FORMULA, UNICODE, image_ids, images, make_exported
 
 
@@ -144,15 +144,15 @@ AMONG = (
     "text", ["=1", "'=1", "''+1", "-x", "@a", "\tx", "plain", "'quoted'", "", *AMONG]
 )
 def test_guarding_a_cell_can_be_undone(text: str) -> None:
-    assert unguarded(guarded(text)) == text
-    for cell in re.split("[;\t\r\n]", guarded(text)):
+    assert unescape_formula(escape_formula(text)) == text
+    for cell in re.split("[;\t\r\n]", escape_formula(text)):
         assert cell[:1] not in tuple("=+-@＝")
-    assert guarded(text)[:1] not in ("\t", "\r", "\n")
+    assert escape_formula(text)[:1] not in ("\t", "\r", "\n")
 
 
 def test_an_exported_table_gives_its_scores_and_tags_back(project: Project, tmp_path: Path) -> None:
     export(project, "dataset", tmp_path / "all.csv", Plan())
-    summary = label_from(project, tmp_path / "all.csv")
+    summary = import_scores(project, tmp_path / "all.csv")
     assert (summary.taken, summary.unchanged, summary.blank, summary.bad) == (0, 24, 9, [])
     tag_from_table(project, tmp_path / "all.csv")
     assert db.images.tags.of_image(project.store, image_ids(project)[0]) == ["@home", "cat"]
