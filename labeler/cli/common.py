@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from labeler.cli.output import tell
+from labeler.cli.output import print_message
 from labeler.core.error_messages import STOPPED, message_for
 from labeler.core.text import printable
 from labeler.maintenance.diagnosis import diagnosed
@@ -72,7 +72,7 @@ class Failure(click.ClickException):
     """Ends the command: one sentence on standard error, exit code 1."""
 
     def show(self, file: Any = None) -> None:  # noqa: ARG002
-        tell(self.message)
+        print_message(self.message)
 
 
 class Interrupted(Failure):

@@ -42,7 +42,15 @@ from labeler.cli.common import (
     give_way,
     opened_project,
 )
-from labeler.cli.output import counted, progress_bar, say, show_json, some, tell, tell_unreadable
+from labeler.cli.output import (
+    count_of,
+    first_items,
+    print_message,
+    print_result,
+    print_unreadable,
+    progress_bar,
+    show_json,
+)
 
 if TYPE_CHECKING:
     from labeler.collection.importing import ImportSummary
@@ -54,9 +62,9 @@ def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> N
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        say(f"labeler {version('taste-labeler')}")
+        print_result(f"labeler {version('taste-labeler')}")
     except PackageNotFoundError:
-        say("labeler, run from its source without being installed")
+        print_result("labeler, run from its source without being installed")
     ctx.exit()
 
 
@@ -107,8 +115,8 @@ def init(folder: Path, encoder: str) -> None:
     from labeler.core.project import Project
 
     project = Project.create(folder, encoder)
-    say(f"Made a project in {project.folder} with the encoder {project.encoder}.")
-    say(f"Next: labeler --project {shlex.quote(str(folder))} import FOLDER")
+    print_result(f"Made a project in {project.folder} with the encoder {project.encoder}.")
+    print_result(f"Next: labeler --project {shlex.quote(str(folder))} import FOLDER")
     project.close()
 
 
@@ -177,9 +185,9 @@ def import_(
 
 def _show_import(summary: ImportSummary) -> None:
     for sentence in summary.sentences():
-        say(sentence)
-    for line in some(summary.left_out(), "all of them: labeler status --json"):
-        tell(line)
+        print_result(sentence)
+    for line in first_items(summary.left_out(), "all of them: labeler status --json"):
+        print_message(line)
 
 
 @labeler.command()
@@ -197,8 +205,10 @@ def embed() -> None:
             summary = embed_images(project, progress=progress)
             predict_active(project, progress)
         speed = f" ({summary.rate:.1f} a second)" if summary.embedded else ""
-        say(f"Embedded {counted(summary.embedded, 'image')}{speed}; before: {summary.already}.")
-        tell_unreadable(summary.failed)
+        print_result(
+            f"Embedded {count_of(summary.embedded, 'image')}{speed}; before: {summary.already}."
+        )
+        print_unreadable(summary.failed)
 
 
 for command in (

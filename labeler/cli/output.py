@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 LONGEST_LIST = 20
 
 
-def say(text: str = "") -> None:
+def print_result(text: str = "") -> None:
     """A line of the result."""
     click.echo(printable(text))
 
 
-def tell(text: str) -> None:
+def print_message(text: str) -> None:
     """A line beside the result: a warning, a file that was left out."""
     click.echo(printable(text), err=True)
 
@@ -53,7 +53,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
-def counted(number: int, noun: str) -> str:
+def count_of(number: int, noun: str) -> str:
     """`1 image`, `2 images`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
@@ -63,17 +63,17 @@ def percent(prediction: float) -> str:
     return f"{whole_percent(prediction)}%"
 
 
-def some(items: Sequence[str], rest: str) -> Iterator[str]:
+def first_items(items: Sequence[str], rest: str) -> Iterator[str]:
     """The first of `items`, and how many more there are; `rest` says where to see them all."""
     yield from items[:LONGEST_LIST]
     if len(items) > LONGEST_LIST:
         yield f"… and {len(items) - LONGEST_LIST} more; {rest}"
 
 
-def tell_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
+def print_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
     """Each file that was left out, with its reason."""
     for path, reason in unreadable:
-        tell(f"{path}: {reason}")
+        print_message(f"{path}: {reason}")
 
 
 @contextmanager

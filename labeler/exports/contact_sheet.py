@@ -28,15 +28,15 @@ _PAPER, _EMPTY, _INK = (255, 255, 255), (232, 234, 233), (38, 44, 42)
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SheetImage:
     """An image and what stands under it: one line, cut off where it is wider than its image."""
 
     image_id: int
     caption: str
 
 
-def sheet(
-    project: Project, shown: Sequence[Shown], columns: int = COLUMNS, tile: int = TILE
+def draw_sheet(
+    project: Project, shown: Sequence[SheetImage], columns: int = COLUMNS, tile: int = TILE
 ) -> Image.Image:
     """One RGB picture of all that is `shown`, in its order, `columns` to a row.
 
@@ -69,17 +69,17 @@ def sheet(
 
 def pages(
     project: Project,
-    shown: Sequence[Shown],
+    shown: Sequence[SheetImage],
     columns: int = COLUMNS,
     tile: int = TILE,
     rows: int = ROWS,
 ) -> Iterator[Image.Image]:
-    """`sheet` after sheet, with `rows` rows on each but the last."""
+    """`draw_sheet` after sheet, with `rows` rows on each but the last."""
     for start in range(0, len(shown), columns * rows):
-        yield sheet(project, shown[start : start + columns * rows], columns, tile)
+        yield draw_sheet(project, shown[start : start + columns * rows], columns, tile)
 
 
-def _ids(shown: Sequence[Shown]) -> list[int]:
+def _ids(shown: Sequence[SheetImage]) -> list[int]:
     return sorted({one.image_id for one in shown})
 
 

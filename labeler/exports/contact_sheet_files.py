@@ -9,7 +9,7 @@ from labeler.core.errors import BadInput
 from labeler.core.files.export_writer import ExportWriter
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
-from labeler.exports.contact_sheet import COLUMNS, ROWS, TILE, Shown, pages
+from labeler.exports.contact_sheet import COLUMNS, ROWS, TILE, SheetImage, pages
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 COLUMNS_RANGE, TILE_RANGE = (1, 40), (32, 1024)
@@ -18,7 +18,7 @@ _PAGE_PIXELS = 36_000_000  # of one page: what most programs open without waitin
 
 def write_sheets(
     project: Project,
-    shown: Sequence[Shown],
+    shown: Sequence[SheetImage],
     out: Path,
     *,
     writer: ExportWriter,

@@ -11,7 +11,7 @@ from db.records import QUEUES, HandScore, Round
 from labeler.core.errors import BadInput
 from labeler.core.percentages import whole_percent
 from labeler.core.project import Project
-from labeler.exports.contact_sheet import Shown
+from labeler.exports.contact_sheet import SheetImage
 from labeler.versions import browse
 
 USUAL = 100  # images on a sheet, unless more are asked for
@@ -19,7 +19,7 @@ MOST = 5000  # that are looked through for one
 _PAGE = 500
 
 
-def in_band(project: Project, band: browse.Band, most: int = MOST) -> list[Shown]:
+def in_band(project: Project, band: browse.Band, most: int = MOST) -> list[SheetImage]:
     """The first `most` images with a picture that `band` takes, in its order.
 
     Raises `BadInput` for an unknown version or source.
@@ -27,12 +27,12 @@ def in_band(project: Project, band: browse.Band, most: int = MOST) -> list[Shown
     return list(itertools.islice(_in_band(project, band), min(most, MOST)))
 
 
-def _in_band(project: Project, band: browse.Band) -> Iterator[Shown]:
+def _in_band(project: Project, band: browse.Band) -> Iterator[SheetImage]:
     for page in itertools.count(1):
         shelf = browse.browse(project, band, page=page, per_page=_PAGE)
         for one in shelf.shown:
             if one.image.content_hash is not None:
-                yield Shown(one.image.id, _caption(one))
+                yield SheetImage(one.image.id, _caption(one))
         if page * _PAGE >= shelf.total:
             return
 
@@ -46,7 +46,7 @@ def _caption(one: browse.BrowsedImage) -> str:
     return " · ".join(told)
 
 
-def corrections(project: Project, number: int) -> list[Shown]:
+def corrections(project: Project, number: int) -> list[SheetImage]:
     """What was corrected in a round, the largest change first: what was shown, and the score.
 
     Rounds are numbered from 1 as `labeler rounds` lists them. Raises `BadInput` for a round that is
@@ -62,7 +62,7 @@ def corrections(project: Project, number: int) -> list[Shown]:
     if not changed:
         raise BadInput(f"Nothing was corrected in round {number}; choose another.")
     changed.sort(key=lambda change: (-abs(change[2] - change[1]), change[0]))
-    return [Shown(image_id, told) for image_id, _, _, told in changed]
+    return [SheetImage(image_id, told) for image_id, _, _, told in changed]
 
 
 def _was_reviewed(one: Round) -> bool:

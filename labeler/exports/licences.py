@@ -37,7 +37,7 @@ def set_licence(project: Project, licence: str, source: str = ALL) -> None:
     project.store.set_setting(LICENCES.name, json.dumps(known))
 
 
-def take_licence(project: Project, said: str) -> None:
+def parse_licence(project: Project, said: str) -> None:
     """Keep `SOURCE=LICENCE`, or a licence of all images; raises as `set_licence` does."""
     source, equals, licence = said.partition("=")
     if equals and source in {each.name for each in db.images.sources.sources(project.store)}:

@@ -28,27 +28,27 @@ from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 from labeler.core.scorers import account_name, clean_name
 from labeler.scoring.score_files.formats import Kind, kind_of
-from labeler.scoring.score_files.match_images import Meant
+from labeler.scoring.score_files.match_images import ImageMatcher
 from labeler.scoring.score_files.statements import (
     BROKEN,
     NOT_IMPORTED,
     REFUSED,
     TWO_SCORES,
     NotTaken,
-    Reading,
+    ReadOptions,
     Refused,
     Statement,
 )
 from labeler.scoring.score_files.summary import EXAMPLES, Example, LabelSummary
 
 BATCH = 2000
-AS_TOLD = Reading()
+AS_TOLD = ReadOptions()
 
 
 def import_scores(
     project: Project,
     path: Path,
-    reading: Reading = AS_TOLD,
+    reading: ReadOptions = AS_TOLD,
     *,
     dry_run: bool = False,
     add_images: bool = False,
@@ -83,7 +83,7 @@ def import_scores(
 
 
 def _add_images(
-    project: Project, kind: Kind, path: Path, reading: Reading, progress: Progress
+    project: Project, kind: Kind, path: Path, reading: ReadOptions, progress: Progress
 ) -> ImportSummary | None:
     """Import what the statements name and the project lacks, from one source called as `path`."""
     wanted: dict[str, None] = {}
@@ -91,7 +91,7 @@ def _add_images(
         taking = _Taking(project, kind, path, reading, said)
         for batch in taking.batches():
             statements = [each for each in batch if isinstance(each, Statement)]
-            meant = Meant(project.store, taking.folder, statements, taking.lookup)
+            meant = ImageMatcher(project.store, taking.folder, statements, taking.lookup)
             for statement in statements:
                 try:
                     meant.image(statement)
@@ -107,7 +107,7 @@ class _Taking:
     """One file on its way into the store, a batch after the other."""
 
     def __init__(
-        self, project: Project, kind: Kind, path: Path, reading: Reading, said: FirstSaid
+        self, project: Project, kind: Kind, path: Path, reading: ReadOptions, said: FirstSaid
     ) -> None:
         self.lookup = Lookup(lambda: db.images.bulk_lookup.ids_of_pictures(project.store))
         self.project, self.kind, self.path, self.reading = project, kind, path, reading
@@ -127,7 +127,7 @@ class _Taking:
 
     def take(self, batch: Sequence[Statement | Refused]) -> None:
         statements = [each for each in batch if isinstance(each, Statement)]
-        meant = Meant(self.project.store, self.folder, statements, self.lookup)
+        meant = ImageMatcher(self.project.store, self.folder, statements, self.lookup)
         understood: list[tuple[Statement, int]] = []
         for each in batch:
             try:
@@ -141,7 +141,7 @@ class _Taking:
         self._group(understood)
         self._score([(each, image_id) for each, image_id in understood if each.score is not None])
 
-    def _image(self, meant: Meant, statement: Statement) -> int | None:
+    def _image(self, meant: ImageMatcher, statement: Statement) -> int | None:
         """The image's id; `None` where nothing is left to do for it."""
         try:
             image_id = meant.image(statement)

@@ -29,7 +29,7 @@ from labeler.embedding.files.find import find_embeddings, holds_embeddings
 from labeler.prediction.copy_images import Destination, copy_images
 from labeler.prediction.predict_files import PredictedImage
 from labeler.scoring.score_files.imagefolder import metadata_files, read_image_folder
-from labeler.scoring.score_files.statements import Reading, Refused, Told
+from labeler.scoring.score_files.statements import ReaderNotes, ReadOptions, Refused
 from model.checkpoints.read import read_checkpoint
 from model.errors import ModelError
 from model.heads.published_files import read_published
@@ -233,7 +233,7 @@ def test_an_imagefolder_names_its_own_images_only(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     lines = "file_name,score\na.jpg,5\n../out.jpg,5\n/etc/out.jpg,5\nsub/../a.jpg,6\n"
     write_all(folder, [("metadata.csv", lines.encode())])
-    read = list(read_image_folder(folder, Reading(), Told()))
+    read = list(read_image_folder(folder, ReadOptions(), ReaderNotes()))
     assert [isinstance(each, Refused) for each in read] == [False, True, True, False]
     assert "leads out of" in read[1].problem
 

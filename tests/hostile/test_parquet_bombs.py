@@ -27,7 +27,7 @@ from labeler.core.errors import BadInput
 from labeler.core.files.parquet import TooMuch, check_columns, open_parquet
 from labeler.core.project import Project
 from labeler.embedding.files.find import find_embeddings
-from labeler.scoring.score_files.statements import Reading, Refused, Statement, Told
+from labeler.scoring.score_files.statements import ReaderNotes, ReadOptions, Refused, Statement
 from labeler.scoring.score_files.tables import read_table
 from model.errors import UnreadableImage
 from tests.support.parquet_bombs import BOMBS, dictionary, padded, written
@@ -57,8 +57,8 @@ def _read_pictures(path: Path) -> None:
 
 def _read_scores(path: Path) -> None:
     columns = parquet.read_schema(path).names
-    asked = Reading(path_column=columns[0], score_column=columns[-1])
-    for _ in read_table(path, asked, Told()):
+    asked = ReadOptions(path_column=columns[0], score_column=columns[-1])
+    for _ in read_table(path, asked, ReaderNotes()):
         pass
 
 
@@ -183,13 +183,13 @@ def test_scores_beside_the_pictures_are_those_of_the_pictures(
 def test_bytes_are_never_taken_for_a_path(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     parquet.write_table(pyarrow.table({"path": [b"\xff" * 100_000], "score": [5.0]}), path)
-    [one] = read_table(path, Reading(), Told())
+    [one] = read_table(path, ReadOptions(), ReaderNotes())
     assert isinstance(one, Refused) and len(one.problem) < 500
     (tmp_path / "a.jsonl").write_text('{"path": ["' + "x" * 100_000 + '"], "score": 5}\n')
-    [one] = read_table(tmp_path / "a.jsonl", Reading(), Told())
+    [one] = read_table(tmp_path / "a.jsonl", ReadOptions(), ReaderNotes())
     assert isinstance(one, Refused) and len(one.problem) < 500
     (tmp_path / "b.jsonl").write_text('{"path": "a.jpg", "score": "' + "9" * 100_000 + '"}\n')
-    [one] = read_table(tmp_path / "b.jsonl", Reading(), Told())
+    [one] = read_table(tmp_path / "b.jsonl", ReadOptions(), ReaderNotes())
     assert isinstance(one, Refused) and len(one.problem) < 500
 
 
@@ -224,5 +224,5 @@ def test_a_sound_table_of_any_shape_is_read(tmp_path: Path) -> None:
     ):
         path = tmp_path / "a.parquet"
         parquet.write_table(pyarrow.table(columns), path, **how)
-        found = list(read_table(path, Reading(), Told()))
+        found = list(read_table(path, ReadOptions(), ReaderNotes()))
         assert sum(isinstance(each, Statement) for each in found) == count

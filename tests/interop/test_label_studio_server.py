@@ -19,7 +19,7 @@ from labeler.core.project import Project
 from labeler.exports.datasets.export import export
 from labeler.exports.datasets.plan import Plan
 from labeler.scoring.import_scores import import_scores
-from labeler.scoring.score_files.statements import Reading
+from labeler.scoring.score_files.statements import ReadOptions
 from labeler.scoring.score_files.summary import LabelSummary
 from tests.interop.environments import Peer
 from tests.interop.label_studio_server import PEOPLE, Account, Refused, number, read, result, served
@@ -267,7 +267,7 @@ def test_other_controls_of_other_projects(
         for control, scores in wanted.items():
             other = fresh()
             scale = (1.0, 5.0) if control == "stars" else None
-            summary = import_scores(other, file, Reading(score_column=control, scale=scale))
+            summary = import_scores(other, file, ReadOptions(score_column=control, scale=scale))
             given = [value for one in given_by(other).values() for value in one.values()]
             note(
                 f"{name}, `--score-column {control}`, {form} back",

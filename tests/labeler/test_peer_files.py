@@ -24,7 +24,7 @@ from labeler.embedding.importing import ImportOptions, import_embeddings
 from labeler.exports.datasets.export import export
 from labeler.exports.datasets.plan import Plan
 from labeler.scoring.import_scores import import_scores
-from labeler.scoring.score_files.statements import Reading
+from labeler.scoring.score_files.statements import ReadOptions
 from tests.support.collection import copied
 from tests.support.peer_files import (
     ASSETS,
@@ -139,7 +139,7 @@ def test_each_control_can_be_the_score(
     scores: list[float],
 ) -> None:
     file = kept(f"label-studio/controls/{form}", made, tmp_path)
-    summary = import_scores(project, file, Reading(score_column=control, scale=scale))
+    summary = import_scores(project, file, ReadOptions(score_column=control, scale=scale))
     assert summary.bad == []
     [given] = given_by(project).values()
     assert sorted(given.values()) == scores

@@ -14,7 +14,7 @@ import labeler.app
 from labeler.app.project import current_project
 from labeler.app.routes.payloads import shown_name
 from labeler.app.server.preload import keep_ready
-from labeler.app.widgets.formatting import count, plain
+from labeler.app.widgets.formatting import count, markdown_escaped
 from labeler.app.widgets.navigation import page_file
 from labeler.app.widgets.page_errors import friendly
 from labeler.core.project import Project
@@ -88,7 +88,7 @@ def at_a_glance(project: Project) -> None:
             f"{db.scores.hand_scores.scored_count(project.store):,} of {count(images, 'image')} "
             f"scored"
         )
-        st.caption(f"Version {plain(version.name)}" if version else "No version yet")
+        st.caption(f"Version {markdown_escaped(version.name)}" if version else "No version yet")
 
 
 frame()

@@ -16,13 +16,13 @@ import db.images.embeddings
 import db.images.lookup
 from labeler.app.project import current_project
 from labeler.app.routes.payloads import shown_name
-from labeler.app.sections.carry_over import carry_part
-from labeler.app.sections.import_scores import score_file_part
+from labeler.app.sections.carry_over import carry_over_section
+from labeler.app.sections.import_scores import import_scores_section
 from labeler.app.widgets import components, formatting, job_status
 from labeler.app.widgets.job_status import LONG_WORK
 from labeler.app.widgets.navigation import go_to
 from labeler.app.widgets.page_errors import friendly
-from labeler.app.widgets.path_input import Look, look
+from labeler.app.widgets.path_input import PathPreview, preview_path_input
 from labeler.core.errors import BadInput
 from labeler.core.files.typed_paths import typed_path
 from labeler.core.jobs import runner
@@ -61,10 +61,10 @@ def show() -> None:
     follow_others(project)
     if project is not None:
         outcome(project)
-        carry_part(project)
+        carry_over_section(project)
     choose(project, images)
     if project is not None and images:
-        score_file_part(project)
+        import_scores_section(project)
         unreadable(read_status(project))
 
 
@@ -93,7 +93,7 @@ def choose(project: Project | None, images: int) -> None:
             "zip or Parquet file of pictures.",
             key="pictures",
         )
-        seen = look(pasted) if pasted and pasted.strip() else None
+        seen = preview_path_input(pasted) if pasted and pasted.strip() else None
         say(seen)
         source, expect = source_fields(seen)
         follow = st.checkbox(
@@ -120,17 +120,17 @@ def choose(project: Project | None, images: int) -> None:
             )
 
 
-def say(seen: Look | None) -> None:
+def say(seen: PathPreview | None) -> None:
     if seen is None:
         return
     if seen.problem:
-        st.warning(formatting.plain(seen.problem), icon=":material/folder_off:")
+        st.warning(formatting.markdown_escaped(seen.problem), icon=":material/folder_off:")
     else:
         more = "more than " if seen.more else ""
         st.caption(f":material/check: Found {more}{formatting.count(seen.files, 'file')}.")
 
 
-def source_fields(seen: Look | None) -> tuple[str, tuple[float, float] | None]:
+def source_fields(seen: PathPreview | None) -> tuple[str, tuple[float, float] | None]:
     left, right = st.columns([2, 3], gap="medium")
     name = left.text_input(
         "Name of this source",
@@ -161,7 +161,7 @@ def project_field() -> Path | None:
     try:
         folder = typed_path(text or "")
     except BadInput as error:
-        st.warning(formatting.plain(str(error)), icon=":material/folder_off:")
+        st.warning(formatting.markdown_escaped(str(error)), icon=":material/folder_off:")
         return None
     return folder if text and folder.is_absolute() else None
 
@@ -188,7 +188,7 @@ def begin(
     project: Project | None,
     folder: Path | None,
     encoder: str | None,
-    seen: Look,
+    seen: PathPreview,
     source: str,
     expect: tuple[float, float] | None,
     follow_links: bool,
@@ -216,7 +216,7 @@ def outcome(project: Project) -> None:
     run = job_status.newest(project, LONG_WORK)
     job_status.show_outcome(run)
     if run is not None and run.state == "done" and run.message:
-        st.success(formatting.plain(run.message), icon=":material/check_circle:")
+        st.success(formatting.markdown_escaped(run.message), icon=":material/check_circle:")
     fine = db.images.lookup.count_by_state(project.store)["fine"]
     row = st.container(horizontal=True, vertical_alignment="center")
     if (

@@ -10,9 +10,9 @@ import streamlit as st
 
 from labeler.app.routes.export_urls import plan_address
 from labeler.app.routes.payloads import shown_name
-from labeler.app.sections.backup import backup_part
+from labeler.app.sections.backup import backup_section
 from labeler.app.sections.export_form import asked_plan, card_form
-from labeler.app.sections.export_model import model_part
+from labeler.app.sections.export_model import export_model_section
 from labeler.app.sections.export_targets import checked, download, folder_field, replace_field
 from labeler.app.widgets import formatting, job_status
 from labeler.app.widgets.page_errors import friendly, opened_project
@@ -30,9 +30,9 @@ def show() -> None:
     with data, friendly():
         dataset(project)
     with model, friendly():
-        model_part(project)
+        export_model_section(project)
     with backup, friendly():
-        backup_part(project)
+        backup_section(project)
 
 
 def dataset(project: Project) -> None:
@@ -58,7 +58,9 @@ def looked_at(project: Project, kind: Kind, plan: Plan) -> None:
     told = [
         formatting.count(seen.images, "image"),
         f"{seen.scored:,} scored",
-        f"{seen.predicted:,} predicted by {formatting.plain(seen.version)}" if seen.version else "",
+        f"{seen.predicted:,} predicted by {formatting.markdown_escaped(seen.version)}"
+        if seen.version
+        else "",
         f"{seen.missing:,} without a file at present" if seen.missing else "",
         f"split {plan.split}",
     ]
@@ -74,7 +76,7 @@ def looked_at(project: Project, kind: Kind, plan: Plan) -> None:
         },
     )
     for note in seen.notes:
-        st.info(formatting.plain(note), icon=":material/info:")
+        st.info(formatting.markdown_escaped(note), icon=":material/info:")
 
 
 def to_folder(project: Project, kind: Kind, plan: Plan) -> None:
@@ -103,7 +105,7 @@ def to_folder(project: Project, kind: Kind, plan: Plan) -> None:
     job_status.show_outcome(run)
     if run.state == "done":
         lines = (run.message or "").splitlines()
-        st.success("  \n".join(formatting.plain(line) for line in lines))
+        st.success("  \n".join(formatting.markdown_escaped(line) for line in lines))
 
 
 def text_frame(rows: Sequence[Sequence[Any]], columns: list[str]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import db.versions.registry
 from db.records import Version
 from labeler.app.sections.contact_sheets import offer_corrections
 from labeler.app.sections.progress_tables import audit_row, round_row, slice_row
-from labeler.app.sections.scorers import scorers_part
+from labeler.app.sections.scorers import scorers_section
 from labeler.app.widgets import charts, formatting
 from labeler.app.widgets.navigation import go_to
 from labeler.app.widgets.page_errors import friendly, opened_project
@@ -47,11 +47,11 @@ def show() -> None:
         if st.button("Train", type="primary", icon=":material/model_training:"):
             go_to("train")
         with friendly():
-            scorers_part(project)
+            scorers_section(project)
         return
     rounds, audit = round_reports(project), audit_report(project)
     advised = advice(project, rounds, audit)
-    st.info(formatting.plain(advised.sentence), icon=ICONS[advised.answer])
+    st.info(formatting.markdown_escaped(advised.sentence), icon=ICONS[advised.answer])
     audited(audit)
     st.divider()
     with friendly():
@@ -61,13 +61,13 @@ def show() -> None:
         slices_part(project)
     st.divider()
     with friendly():
-        scorers_part(project)
+        scorers_section(project)
 
 
 def audited(report: AuditReport) -> None:
     """The active version by the random sample, with the earlier ones below."""
     active = report.active
-    name = formatting.plain(active.version.name) if active else "No active version"
+    name = formatting.markdown_escaped(active.version.name) if active else "No active version"
     st.subheader(f"{name} by {formatting.count(report.sampled, 'image')} scored at random")
     if active is not None and report.sampled:
         tiles = st.columns(4)
@@ -184,7 +184,7 @@ def slices_part(project: Project) -> None:
     )
     report = slice_report(project, BY[str(by)])
     for sentence in report.sentences():
-        st.markdown(formatting.plain(sentence))
+        st.markdown(formatting.markdown_escaped(sentence))
     if not report.slices:
         if report.kind == "tag":
             st.caption(
@@ -201,11 +201,10 @@ def slices_part(project: Project) -> None:
         width="stretch",
     )
     st.caption(
-        f"Errors in points of 10, above 0 where {formatting.plain(report.version)} predicts too "
-        f"high, "
-        f"of {formatting.count(report.judged, 'image')} judged by a head that had not seen "
-        f"them. Images "
-        "that a review showed count for more here than in the collection."
+        "Errors in points of 10, above 0 where "
+        f"{formatting.markdown_escaped(report.version)} predicts too high, of "
+        f"{formatting.count(report.judged, 'image')} judged by a head that had not seen them. "
+        "Images that a review showed count for more here than in the collection."
     )
 
 

@@ -39,7 +39,7 @@ def show() -> None:
     project = opened_project()
     st.title("Train")
     training(project)
-    adopt_head.adopting(project)
+    adopt_head.adopt_section(project)
     versions = [with_figures(project, each) for each in db.versions.registry.history(project.store)]
     if not versions:
         return
@@ -82,7 +82,7 @@ def start_form(project: Project, scored: int) -> None:
         runner.start_run(project, "train", {"recipe": recipe, "note": (note or "").strip()})
         st.rerun()
     if version and not new:
-        st.caption(f"No score has changed since {formatting.plain(version.name)}.")
+        st.caption(f"No score has changed since {formatting.markdown_escaped(version.name)}.")
 
 
 def recipe_label(project: Project, recipe: str) -> str:
@@ -117,7 +117,9 @@ def result(project: Project, versions: list[Version]) -> None:
     version = by_name[chosen]
     parent = beside(version, versions)
     heading.subheader(
-        formatting.plain(f"{version.name} beside {parent.name}" if parent else version.name)
+        formatting.markdown_escaped(
+            f"{version.name} beside {parent.name}" if parent else version.name
+        )
     )
     if version.note:
         st.text("\n".join(shown_name(line) for line in version.note.splitlines()))
@@ -138,7 +140,9 @@ def beside(version: Version, versions: Sequence[Version]) -> Version | None:
 
 
 def compared(project: Project, version: Version, parent: Version) -> None:
-    named = replace(parent, name=formatting.plain(parent.name))  # The rest is Markdown of our own.
+    named = replace(
+        parent, name=formatting.markdown_escaped(parent.name)
+    )  # The rest is Markdown of our own.
     st.markdown(measures.verdict(compare.compare(project, version, parent), named))
 
 
@@ -160,7 +164,7 @@ def figures(version: Version, parent: Version | None) -> None:
             f"{measures.judged(parent)} images), every image judged by a head that had not seen it."
         )
     for foreign in (each for each in (version, parent) if each and each.is_foreign):
-        st.caption(formatting.plain(adopt_head.judged_words(foreign)))
+        st.caption(formatting.markdown_escaped(adopt_head.judged_words(foreign)))
 
 
 def precision_recall(project: Project, version: Version, parent: Version | None) -> None:
@@ -221,7 +225,8 @@ def history(project: Project, versions: list[Version]) -> None:
         row = st.container(horizontal=True, vertical_alignment="bottom")
         chosen = row.selectbox("Use another version", others, width=200)
         if row.button(
-            f"Make {formatting.plain(chosen)} active", help="Its predictions are used from now on."
+            f"Make {formatting.markdown_escaped(chosen)} active",
+            help="Its predictions are used from now on.",
         ):
             activate(project, chosen)
             st.rerun()

@@ -10,7 +10,7 @@ import db.images.lookup
 import db.versions.registry
 from db.records import Image
 from labeler.app.routes.payloads import shown_name
-from labeler.app.sections.filter_folder import filter_part
+from labeler.app.sections.filter_folder import filter_section
 from labeler.app.widgets import components, formatting, job_status
 from labeler.app.widgets.gallery import pick, tile
 from labeler.app.widgets.navigation import go_to
@@ -39,7 +39,7 @@ def show() -> None:
     with pictures, friendly():
         try_pictures(project, version)
     with folder, friendly():
-        filter_part(project, version)
+        filter_section(project, version)
 
 
 def try_pictures(project: Project, version: str) -> None:
@@ -108,7 +108,9 @@ def result(
     with st.container(border=True):
         st.text(shown_name(trial.name))
         if trial.found is None:
-            st.warning(formatting.plain(trial.problem or ""), icon=":material/broken_image:")
+            st.warning(
+                formatting.markdown_escaped(trial.problem or ""), icon=":material/broken_image:"
+            )
             return
         left, right = st.columns([2, 5], gap="medium")
         with left:
@@ -137,19 +139,24 @@ def picture(found: dict[str, Any]) -> None:
         f'<img src="data:image/jpeg;base64,{found["small"]}" alt="Your picture" '
         'style="display:block;max-width:100%;max-height:260px;border-radius:8px">'
     )
-    st.caption(f"{found['width']} × {found['height']} · {formatting.plain(found['format'])}")
+    st.caption(
+        f"{found['width']} × {found['height']} · {formatting.markdown_escaped(found['format'])}"
+    )
 
 
 def verdict(project: Project, found: dict[str, Any]) -> None:
     prediction, threshold = found["prediction"], project.threshold
     bracket, passes = bracket_of(prediction), prediction >= threshold
-    st.metric(f"Prediction by {formatting.plain(found['version'])}", formatting.percent(prediction))
+    st.metric(
+        f"Prediction by {formatting.markdown_escaped(found['version'])}",
+        formatting.percent(prediction),
+    )
     st.markdown(
         f"**{'Passes' if passes else 'Does not pass'}** the threshold of "
         f"{formatting.percent(threshold)}. The chance that it truly passes: "
         f"{formatting.share(found['chance'])}."
     )
-    st.markdown(f"Bracket **{bracket.span}**: {formatting.plain(bracket.meaning)}")
+    st.markdown(f"Bracket **{bracket.span}**: {formatting.markdown_escaped(bracket.meaning)}")
 
 
 def nearest(project: Project, found: dict[str, Any], key: str) -> None:
@@ -198,7 +205,7 @@ def outcome(project: Project) -> None:
     job_status.watch(project, "import")
     job_status.show_outcome(run)
     if run.state == "done" and run.message:
-        st.success(formatting.plain(run.message), icon=":material/check_circle:")
+        st.success(formatting.markdown_escaped(run.message), icon=":material/check_circle:")
 
 
 with friendly():

@@ -17,7 +17,7 @@ from labeler.app.routes.payloads import shown_name
 from labeler.core.errors import BadInput
 from labeler.core.files.export_writer import ExportWriter
 from labeler.core.project import Project
-from labeler.exports.contact_sheet import Shown
+from labeler.exports.contact_sheet import SheetImage
 from labeler.exports.contact_sheet_files import write_sheets
 from labeler.exports.contact_sheet_images import corrections, in_band
 from labeler.versions.browse import Band
@@ -61,7 +61,7 @@ def _drawn(project: Project, request: Request, folder: Path) -> Response:
     return file_answer(written[0], "image/png", f"{name}.png")
 
 
-def _asked(project: Project, asked: dict[str, str]) -> list[Shown]:
+def _asked(project: Project, asked: dict[str, str]) -> list[SheetImage]:
     number = asked.get("round")
     if number is None:
         return in_band(project, read_band(asked), MOST)

@@ -9,7 +9,7 @@ import streamlit as st
 import db.versions.registry
 from db.records import Version
 from labeler.app.widgets import formatting, job_status
-from labeler.app.widgets.path_input import Look, look
+from labeler.app.widgets.path_input import PathPreview, preview_path_input
 from labeler.core.jobs import runner
 from labeler.core.project import Project
 from labeler.versions.adopt import LONGEST_NAME, name_of
@@ -28,7 +28,7 @@ HELP_SCALE = (
 )
 
 
-def adopting(project: Project) -> None:
+def adopt_section(project: Project) -> None:
     """The form; while a head is being added, how far it is."""
     if job_status.active(project, "adopt"):
         job_status.watch(project, "adopt")
@@ -43,10 +43,10 @@ def form(project: Project) -> None:
     pasted = st.text_input(
         "File", placeholder="/home/me/Downloads/sac+logos+ava1-l14-linearMSE.pth", key="head-file"
     )
-    seen = look(pasted) if pasted and pasted.strip() else None
+    seen = preview_path_input(pasted) if pasted and pasted.strip() else None
     problem = _problem(seen)
     if problem:
-        st.warning(formatting.plain(problem), icon=":material/folder_off:")
+        st.warning(formatting.markdown_escaped(problem), icon=":material/folder_off:")
     given = fields(project, seen)
     half = given["scale"] is not None and None in given["scale"]
     if half:
@@ -57,7 +57,7 @@ def form(project: Project) -> None:
         st.rerun()
 
 
-def fields(project: Project, seen: Look | None) -> dict[str, Any]:
+def fields(project: Project, seen: PathPreview | None) -> dict[str, Any]:
     """What else is known of the head, as `labeler.versions.adopt.adopt` takes it."""
     row = st.columns([3, 2, 2, 3])
     name = row[0].text_input(
@@ -70,7 +70,7 @@ def fields(project: Project, seen: Look | None) -> dict[str, Any]:
     )
     own = st.checkbox(
         "It was trained on embeddings of this project's encoder, whatever its file implies",
-        help=formatting.plain(project.encoder),
+        help=formatting.markdown_escaped(project.encoder),
     )
     active = st.checkbox("Make it active", value=db.versions.registry.active(project.store) is None)
     return {
@@ -90,7 +90,7 @@ def judged_words(version: Version) -> str:
     return f"{made}. It has figures as soon as you have scored some."
 
 
-def _problem(seen: Look | None) -> str | None:
+def _problem(seen: PathPreview | None) -> str | None:
     if seen is None or seen.problem:
         return seen.problem if seen else None
     return f"{seen.path} is a folder; paste the path of the file." if seen.path.is_dir() else None

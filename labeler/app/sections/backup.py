@@ -14,7 +14,7 @@ from labeler.core.project import Project
 from labeler.maintenance.backup import last_backup, usual_place
 
 
-def backup_part(project: Project) -> None:
+def backup_section(project: Project) -> None:
     st.markdown(
         "One file with all that can't be made again: every score and how it came about, "
         "embeddings, versions with their models, added pictures, settings. Pictures of sources "
@@ -26,9 +26,9 @@ def backup_part(project: Project) -> None:
     else:
         at = f"{last.at.astimezone():%Y-%m-%d %H:%M}"
         told = f"with {last.hand_scores:,} scored images: {shown_name(last.place)}"
-        st.caption(f"The last one is of {at}, {formatting.plain(told)}")
+        st.caption(f"The last one is of {at}, {formatting.markdown_escaped(told)}")
     write(project)
-    restoring(project)
+    restore_section(project)
     st.divider()
     check(project)
 
@@ -49,7 +49,7 @@ def write(project: Project) -> None:
     _watched(project, "backup")
 
 
-def restoring(project: Project) -> None:
+def restore_section(project: Project) -> None:
     """How a backup becomes the project again; the app has the store open, so it can't be here."""
     with st.expander("Restore a backup"):
         st.markdown(
@@ -85,4 +85,4 @@ def _watched(project: Project, kind: str) -> None:
     job_status.show_outcome(run)
     if run.state == "done":
         lines = (run.message or "").splitlines()
-        st.info("  \n".join(formatting.plain(line) for line in lines))
+        st.info("  \n".join(formatting.markdown_escaped(line) for line in lines))

@@ -13,7 +13,7 @@ from labeler.core.project import Project
 MOST_SHOWN = 12
 
 
-def carry_part(project: Project) -> None:
+def carry_over_section(project: Project) -> None:
     """Old and new side by side, and a button for those that look the same; nothing if none is."""
     found = carry_overs(project)
     if not found:

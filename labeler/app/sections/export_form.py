@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 import db.images.sources
-from labeler.app.widgets.formatting import plain
+from labeler.app.widgets.formatting import markdown_escaped
 from labeler.core.project import Project
 from labeler.exports.datasets.export import Kind
 from labeler.exports.datasets.plan import Plan
@@ -97,7 +97,7 @@ def card_form(project: Project, plan: Plan) -> None:
     with st.form("licences"):
         said = {
             source: st.text_input(
-                f"Licence of {plain(source)}" if source else "Licence of the images",
+                f"Licence of {markdown_escaped(source)}" if source else "Licence of the images",
                 value=known.get(source, ""),
                 max_chars=LONGEST,
                 key=f"licence-{number}",

@@ -25,7 +25,7 @@ from model.files.bounded_json import parse_json
 _LARGEST = 1 << 20  # characters of a config
 
 
-def model_part(project: Project) -> None:
+def export_model_section(project: Project) -> None:
     version = db.versions.registry.active(project.store)
     if version is None:
         st.info("There is no model yet; score some images and train on the page Train.")
@@ -33,7 +33,7 @@ def model_part(project: Project) -> None:
     made = f"trained on {formatting.count(version.scored_count, 'image')}"
     if version.is_foreign:
         made = "made elsewhere"
-    st.caption(f"Version {formatting.plain(version.name)}, {made}.")
+    st.caption(f"Version {formatting.markdown_escaped(version.name)}, {made}.")
     name = st.segmented_control(
         "Form",
         list(MODEL_KINDS),
@@ -59,7 +59,7 @@ def to_folder(project: Project, name: str) -> None:
     if st.button("Write", icon=":material/save:", key="write-model"):
         with st.spinner("Writing"):
             export_aside(project, name, checked(folder), force=replace)
-        st.success(formatting.plain(f"Wrote the {MODEL_KINDS[name].label} to {folder}."))
+        st.success(formatting.markdown_escaped(f"Wrote the {MODEL_KINDS[name].label} to {folder}."))
 
 
 def details(project: Project, version: Version) -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from labeler.app.sections.export_targets import checked, replace_field
 from labeler.app.widgets import formatting, job_status
-from labeler.app.widgets.path_input import look
+from labeler.app.widgets.path_input import preview_path_input
 from labeler.core.errors import BadInput
 from labeler.core.files.tables import FORMATS
 from labeler.core.jobs import runner
@@ -25,7 +25,7 @@ PUT = {
 SIDECARS = {None: "none", "json": "NAME.prediction.json", "txt": "NAME.prediction.txt"}
 
 
-def filter_part(project: Project, version: str) -> None:
+def filter_section(project: Project, version: str) -> None:
     """Ask for a folder and what passes, and start the run; `version` is the one that predicts."""
     st.markdown(
         "Take the images that pass out of any folder. The folder stays as it is, and nothing of "
@@ -62,7 +62,7 @@ def filter_part(project: Project, version: str) -> None:
 
 
 def _looked_at(text: str) -> Path:
-    seen = look(text)
+    seen = preview_path_input(text)
     if seen.problem:
         raise BadInput(seen.problem)
     return seen.path
@@ -77,4 +77,4 @@ def _outcome(project: Project, *, busy: bool) -> None:
         return
     job_status.show_outcome(run)
     if run.state == "done" and run.message:
-        st.success(formatting.plain(run.message), icon=":material/check_circle:")
+        st.success(formatting.markdown_escaped(run.message), icon=":material/check_circle:")

@@ -17,7 +17,7 @@ from labeler.core.project import Project
 from labeler.core.scorers import account_name
 from labeler.scoring.import_scores import import_scores
 from labeler.scoring.score_files.formats import KINDS
-from labeler.scoring.score_files.statements import Reading
+from labeler.scoring.score_files.statements import ReadOptions
 from labeler.scoring.score_files.summary import LabelSummary
 
 UPLOADS = ("csv", "tsv", "parquet", "jsonl", "ndjson", "json")
@@ -29,7 +29,7 @@ HELP_UPLOADED = (
 )
 
 
-def score_file_part(project: Project) -> None:
+def import_scores_section(project: Project) -> None:
     with st.expander("Bring in scores from a file", icon=":material/grading:"):
         uploaded = st.file_uploader("A file of scores", type=list(UPLOADS), help=HELP_UPLOADED)
         pasted = st.text_input(
@@ -51,7 +51,7 @@ def score_file_part(project: Project) -> None:
                 _look(project, typed_path(pasted), reading, add_images)
 
 
-def _reading_fields() -> tuple[Reading, bool]:
+def _reading_fields() -> tuple[ReadOptions, bool]:
     """How the file is to be read, and whether images that are missing are imported."""
     left, middle, right = st.columns(3)
     kind = left.selectbox(
@@ -66,7 +66,7 @@ def _reading_fields() -> tuple[Reading, bool]:
     scorer = right.text_input("Who scored", placeholder=account_name(), max_chars=80)
     scorer_column = left.text_input("or the column that says who", placeholder="none")
     add_images = middle.checkbox("Import pictures that are missing", value=False)
-    return Reading(
+    return ReadOptions(
         kind=None if kind == GUESSED else kind,
         path_column=path_column or None,
         score_column=score_column or None,
@@ -76,7 +76,7 @@ def _reading_fields() -> tuple[Reading, bool]:
     ), add_images
 
 
-def _look(project: Project, file: Path, reading: Reading, add_images: bool) -> None:
+def _look(project: Project, file: Path, reading: ReadOptions, add_images: bool) -> None:
     """What would be taken, kept while the page runs again; with a button that takes it."""
     with friendly():
         size = file.stat().st_size if file.is_file() else 0
@@ -112,7 +112,7 @@ def _show(summary: LabelSummary, verb: str) -> None:
     if summary.to_import:
         st.caption(f"{formatting.count(summary.to_import, 'picture')} would be imported first.")
     for note in summary.notes():
-        st.caption(formatting.plain(note))
+        st.caption(formatting.markdown_escaped(note))
     if summary.examples:
         # The cells of a table show names letter for letter.
         rows = [

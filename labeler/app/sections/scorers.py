@@ -24,7 +24,7 @@ HELP_RULE = (
 )
 
 
-def scorers_part(project: Project) -> None:
+def scorers_section(project: Project) -> None:
     report = scorers_report(project)
     if not report.scorers:
         return

@@ -48,7 +48,7 @@ def account_of(scope: Scope) -> str:
     connection, client, server = connection_of(scope), scope.get("client"), scope.get("server")
     if connection.account is not None:
         return connection.account
-    if client is None or server is None or not are_told():
+    if client is None or server is None or not can_tell_accounts():
         return ELSEWHERE
     looks = LOOKS if is_private(client[0]) else 1
     found = next(filter(None, (_told(client, server) for _ in range(looks))), ELSEWHERE)
@@ -58,16 +58,16 @@ def account_of(scope: Scope) -> str:
 
 
 def _told(client: Address, server: Address) -> str:
-    user = owner(client, server)
+    user = user_id_of(client, server)
     return ELSEWHERE if user is None else str(user)
 
 
-def are_told() -> bool:
+def can_tell_accounts() -> bool:
     """Whether it can be told here whose a connection is."""
     return sys.platform == "linux" and TABLES[0].exists()
 
 
-def owner(
+def user_id_of(
     client: Address, server: Address, connections: Sequence[Path] | None = None
 ) -> int | None:
     """The user id behind the client's end of a connection between two programs of this machine.

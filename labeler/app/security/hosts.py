@@ -55,7 +55,7 @@ def is_number(name: str) -> bool:
         return False
 
 
-class Names:
+class HostNames:
     """Names of hosts; `*.example.org` stands for all names below example.org, and `*` for any."""
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -79,7 +79,7 @@ class KnownHosts:
 
     def __init__(self, app: ASGIApp, names: Sequence[str], everywhere: bool) -> None:
         self.app = app
-        self.names = Names(names)
+        self.names = HostNames(names)
         self.everywhere = everywhere
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

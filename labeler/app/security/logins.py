@@ -31,7 +31,7 @@ WAY = ("/auth/login", "/auth/logout", "/oauth2callback")
 SHORTEST_SECRET = 32  # characters: whoever guesses it can write the cookie
 
 
-def passes(scope: Scope) -> bool:
+def may_enter(scope: Scope) -> bool:
     """Whether this comes from somebody who is named, or is on the way to logging in."""
     auth, people = _settings()
     if _lacking(auth, people):
@@ -42,7 +42,7 @@ def passes(scope: Scope) -> bool:
     return bool(named) and not _is_neighbours(scope)
 
 
-def ways() -> list[tuple[str, str]]:
+def login_links() -> list[tuple[str, str]]:
     """Label and address of each way to log in; none where login is not used."""
     from streamlit.auth_util import encode_provider_token
 

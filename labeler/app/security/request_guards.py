@@ -16,10 +16,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from labeler.app.security.hosts import KnownHosts, Names, is_number, name_and_port
+from labeler.app.security.hosts import HostNames, KnownHosts, is_number, name_and_port
 from labeler.app.security.refusals import OURS, is_page, refuse
 from labeler.app.security.tickets import Ticket
-from labeler.app.security.token_gate import Door, Ready
+from labeler.app.security.token_gate import Ready, TokenGate
 from labeler.app.server.base_path import BasePath
 from labeler.app.server.static_files import PageFiles
 
@@ -60,7 +60,7 @@ def middleware(
     Whoever comes must show the `token`, or bring the `ticket`; where there is none, whoever is on
     this machine gets in. Where the app can be reached from `everywhere` (by default where there is
     a token), any number is fine as a host. `proxied` are names that another server in front may be
-    called by, and `base` is the path there. For `ready` see `Door`.
+    called by, and `base` is the path there. For `ready` see `TokenGate`.
     """
     everywhere = token is not None if everywhere is None else everywhere
     return [
@@ -68,7 +68,7 @@ def middleware(
         Middleware(BasePath, base=base),
         Middleware(KnownHosts, names=allowed_hosts, everywhere=everywhere),
         Middleware(OwnPagesOnly, proxied=proxied),
-        Middleware(Door, token=token, ready=ready, ticket=ticket),
+        Middleware(TokenGate, token=token, ready=ready, ticket=ticket),
         Middleware(PageFiles),
     ]
 
@@ -124,7 +124,7 @@ class OwnPagesOnly:
 
     def __init__(self, app: ASGIApp, proxied: Sequence[str] = ()) -> None:
         self.app = app
-        self.proxied = Names(proxied)
+        self.proxied = HostNames(proxied)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan" and _is_from(self.proxied, Headers(scope=scope)):
@@ -171,7 +171,7 @@ def _same_origin(headers: Headers) -> bool:
     return asking is not None and asking == name_and_port(headers.get("host", ""))
 
 
-def _is_from(proxied: Names, headers: Headers) -> bool:
+def _is_from(proxied: HostNames, headers: Headers) -> bool:
     """Whether the page that asks is one that a server in front shows, on its usual port.
 
     Another service may have the same name on another port, and browsers send our cookie along: so

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from labeler.app.security.connections import Address, owner
+from labeler.app.security.connections import Address, user_id_of
 
 FIELD = "ticket"  # in an address
 SECONDS = 300.0  # for which it is good: a browser may have to start first
@@ -38,7 +38,7 @@ class Ticket:
             return False
         if self._clock() > self._until or client is None or server is None:
             return False
-        if owner(client, server, self._connections) != os.getuid():
+        if user_id_of(client, server, self._connections) != os.getuid():
             return False
         self._until = -1.0
         return True

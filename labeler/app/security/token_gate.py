@@ -26,8 +26,8 @@ from labeler.app.security import logins, tickets
 from labeler.app.security.connections import account_of, connection_of
 from labeler.app.security.hosts import is_private, name_and_port
 from labeler.app.security.refusals import is_page, refuse
-from labeler.app.security.tokens import UNGUESSABLE, Guesses, account_in, is_right, pass_for
-from labeler.app.server.base_path import outside
+from labeler.app.security.tokens import UNGUESSABLE, GuessLimit, account_in, cookie_value, is_token
+from labeler.app.server.base_path import public_path
 
 Ready = Callable[[], Awaitable[object]]
 FIELD = "token"  # in an address and in the form
@@ -40,7 +40,7 @@ WRONG = "That is not the token."
 ELSEWHERE = "The app was started for its own machine alone; labeler app --host lets others in."
 
 
-class Door:
+class TokenGate:
     """Middleware that lets in who has shown `token`; None lets in whoever is on this machine.
 
     Others wait until `ready`: the login is Streamlit's, which may be loading in another thread.
@@ -57,7 +57,7 @@ class Door:
         self.token = token
         self.ready = ready
         self.ticket = ticket
-        self.guesses = Guesses()
+        self.guesses = GuessLimit()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -73,7 +73,7 @@ class Door:
             await self.ready()
         if (answer := await self._exchanged(scope, receive, token)) is not None:
             await answer(scope, receive, send)
-        elif shown or await run_in_threadpool(logins.passes, scope):
+        elif shown or await run_in_threadpool(logins.may_enter, scope):
             connection_of(scope).is_in = True
             await self.app(scope, receive, send)
         elif _looks_at_a_page(scope):
@@ -111,12 +111,12 @@ class Door:
     def _shown_token(self, asked: Request, token: str, shown: str, onwards: str) -> Response:
         scope = asked.scope
         if _shows(scope, token):  # An old address, in a browser that is in already.
-            return RedirectResponse(outside(scope, onwards), 303)
+            return RedirectResponse(public_path(scope, onwards), 303)
         guesser = _guesser(scope) if len(token) < UNGUESSABLE else ""
         wait = self.guesses.wait(guesser) if guesser else 0.0
         if wait:
             return _asking(scope, 429, _patience(wait), onwards, {"Retry-After": _seconds(wait)})
-        if is_right(shown, token):
+        if is_token(shown, token):
             return _let_in(scope, onwards, token)
         if guesser:
             self.guesses.note(guesser)
@@ -125,7 +125,7 @@ class Door:
     def _shown_ticket(self, asked: Request, token: str) -> Response:
         scope, onwards = asked.scope, _without_token(asked)
         if _shows(scope, token):
-            return RedirectResponse(outside(scope, onwards), 303)
+            return RedirectResponse(public_path(scope, onwards), 303)
         shown = asked.query_params[tickets.FIELD]
         if self.ticket is not None and self.ticket.opens(
             shown, scope.get("client"), scope.get("server")
@@ -170,11 +170,11 @@ def _on_this_site(address: str) -> str:
 
 
 def _let_in(scope: Scope, onwards: str, token: str) -> Response:
-    there = outside(scope, onwards)
+    there = public_path(scope, onwards)
     answer = RedirectResponse(there, 303, headers={"Cache-Control": "no-store"})
     answer.set_cookie(
         _cookie_name(scope),
-        pass_for(token, account_of(scope)),
+        cookie_value(token, account_of(scope)),
         httponly=True,
         samesite="strict",
         secure=scope.get("scheme") in ("https", "wss"),
@@ -216,12 +216,12 @@ def _asking(
     where it stands.
     """
     offered = (
-        f'<a href="{html.escape(outside(scope, address))}">{html.escape(label)}</a>'
-        for label, address in logins.ways()
+        f'<a href="{html.escape(public_path(scope, address))}">{html.escape(label)}</a>'
+        for label, address in logins.login_links()
     )
     page = _template().substitute(
-        form=html.escape(outside(scope, FORM)),
-        base=html.escape(outside(scope, "")),
+        form=html.escape(public_path(scope, FORM)),
+        base=html.escape(public_path(scope, "")),
         problem=html.escape(problem),
         ways="".join(offered),
         onwards=html.escape(onwards or _without_token(Request(scope))),

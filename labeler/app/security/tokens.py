@@ -44,12 +44,12 @@ def fresh_token() -> str:
     return secrets.token_urlsafe(24)
 
 
-def is_right(shown: str, token: str) -> bool:
+def is_token(shown: str, token: str) -> bool:
     """Compared in a time that says nothing about how much of it is right."""
     return hmac.compare_digest(_digest(shown), _digest(token))
 
 
-def pass_for(token: str, account: str = "") -> str:
+def cookie_value(token: str, account: str = "") -> str:
     """What the cookie holds: it proves that the token was shown and doesn't tell it.
 
     It is good for that account of this machine which showed the token, "" for other machines.
@@ -61,7 +61,7 @@ def pass_for(token: str, account: str = "") -> str:
 def account_in(shown: str, token: str) -> str | None:
     """The account for which `shown` is a pass; None if it is none."""
     account = shown.rpartition(".")[0]
-    ours = pass_for(token, account).encode("utf-8", "surrogateescape")
+    ours = cookie_value(token, account).encode("utf-8", "surrogateescape")
     is_pass = hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), ours)
     return account if is_pass else None
 
@@ -70,7 +70,7 @@ def _digest(text: str) -> bytes:
     return hmac.new(_KEY, text.encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
 
 
-class Guesses:
+class GuessLimit:
     """How many wrong tokens each address has lately shown.
 
     One that has shown too many waits until its oldest one is forgotten; the others, and whoever is

@@ -43,7 +43,7 @@ def _within(scope: Scope, base: str) -> Scope:
     return inside
 
 
-def outside(scope: Scope, path: str) -> str:
+def public_path(scope: Scope, path: str) -> str:
     """The address, on this host, under which a browser reaches `path`."""
     return f"{scope.get(KEY, '')}{path}"
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from labeler.app.security import tickets
-from labeler.app.security.connections import are_told
+from labeler.app.security.connections import can_tell_accounts
 from labeler.app.security.hosts import is_private
 from labeler.app.security.tokens import chosen_token, fresh_token
 from labeler.core.errors import LabelerError
@@ -52,7 +52,7 @@ SETTINGS = {
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LaunchOptions:
     """How the app is to be served: what the options of `labeler app` say."""
 
     host: str = DEFAULT_HOST
@@ -167,7 +167,7 @@ def url(host: str, port: int, base: str = "") -> str:
     return f"http://{shown}:{port}{quote(base)}"
 
 
-def token_for(wanted: Wanted) -> str | None:
+def token_for(wanted: LaunchOptions) -> str | None:
     """What visitors must show: the chosen token, else a fresh one; None lets in this machine.
 
     Raises `LabelerError` for one that is too short, and where nothing would keep out strangers.
@@ -187,12 +187,12 @@ def token_for(wanted: Wanted) -> str | None:
     return None
 
 
-def entrance(address: str, token: str | None) -> str:
+def entrance_url(address: str, token: str | None) -> str:
     """The address that lets in; a chosen token is left out, whoever has chosen it knows it."""
     return address if token is None or chosen_token() else f"{address}/?token={token}"
 
 
-def for_the_browser(address: str, token: str | None, ticket: tickets.Ticket | None) -> str:
+def browser_url(address: str, token: str | None, ticket: tickets.Ticket | None) -> str:
     """The address that the browser is started with.
 
     Never with the token where others could read it: what a program is started with, everybody on
@@ -206,7 +206,7 @@ def for_the_browser(address: str, token: str | None, ticket: tickets.Ticket | No
     return f"{address}/?token={quote(token)}" if handed_over else address
 
 
-def serve(folder: Path | None, wanted: Wanted, announce: Callable[[str], None]) -> None:
+def serve(folder: Path | None, wanted: LaunchOptions, announce: Callable[[str], None]) -> None:
     """Serve the project in `folder` until Ctrl-C or a signal; None serves the first-run page.
 
     The browser, where it is wanted and there is a desktop to open it on, is opened at once;
@@ -215,27 +215,27 @@ def serve(folder: Path | None, wanted: Wanted, announce: Callable[[str], None]) 
     import uvicorn
 
     from labeler.app.security.request_guards import guarded
-    from labeler.app.server.startup import Opening
+    from labeler.app.server.startup import DeferredApp
     from labeler.app.server.timeouts import TAKEN_AT_ONCE, patient_protocol
 
-    open_many()
+    raise_file_limit()
     token = token_for(wanted)
     port = choose_port(wanted.host, wanted.port)
-    ticket = tickets.Ticket() if token is not None and are_told() else None
+    ticket = tickets.Ticket() if token is not None and can_tell_accounts() else None
     if folder is not None:
         os.environ["LABELER_PROJECT"] = str(folder)
     with _listening(wanted.host, port) as listening:
         number = listening.getsockname()[0]
         address = url(number, port, wanted.base)
         if wanted.browser and _has_desktop():
-            first = for_the_browser(address, token, ticket)
+            first = browser_url(address, token, ticket)
             threading.Thread(target=webbrowser.open, args=(first,), daemon=True).start()
 
         def opened() -> None:
             listening.listen(WAITING)  # The server has set it to what it takes at once.
-            announce(entrance(address, token))
+            announce(entrance_url(address, token))
 
-        opening = Opening(
+        opening = DeferredApp(
             partial(_load, wanted, port),
             opened=opened,
             failed=lambda: setattr(server, "should_exit", True),
@@ -271,7 +271,7 @@ def serve(folder: Path | None, wanted: Wanted, announce: Callable[[str], None]) 
         raise opening.failure
 
 
-def open_many() -> None:
+def raise_file_limit() -> None:
     """As many files at once as the system lets this process have; each connection is one of them.
 
     Else some hundred that a stranger holds open keep everybody out.
@@ -311,7 +311,7 @@ def _bound(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _load(wanted: Wanted, port: int) -> ASGIApp:
+def _load(wanted: LaunchOptions, port: int) -> ASGIApp:
     """Streamlit with its settings, and the app; the store is opened, so that what ails it is told.
 
     What stands before the app does so already, from the first moment on.
@@ -327,8 +327,8 @@ def _load(wanted: Wanted, port: int) -> ASGIApp:
     from labeler.app.server import middleware
 
     if wanted.token:
-        middleware.tell_of_login()
-    app = middleware.make_app(middleware.behind_the_door())
+        middleware.print_login()
+    app = middleware.make_app(middleware.inner_middleware())
     current_project()
     return app
 

@@ -13,7 +13,7 @@ import labeler.app
 from labeler.app.routes.json_api import routes
 from labeler.app.security import logins
 from labeler.app.server.tcp_nodelay import answering_at_once
-from labeler.app.server.upload_limit import Uploads
+from labeler.app.server.upload_limit import UploadLimit
 from labeler.core.text import printable
 
 # It lies in a folder of its own: beside a folder called `pages`, Streamlit would take every file in
@@ -35,12 +35,12 @@ def make_app(before: Sequence[Middleware]) -> Any:
     return st.App(PAGE, routes=all_routes(), middleware=list(before), lifespan=answering_at_once)
 
 
-def behind_the_door() -> list[Middleware]:
+def inner_middleware() -> list[Middleware]:
     """What stands before the app besides the guards."""
-    return [Middleware(Uploads)]
+    return [Middleware(UploadLimit)]
 
 
-def tell_of_login() -> None:
+def print_login() -> None:
     """Say whose login is in force, and whom it lets in."""
     for said in filter(None, (logins.in_force(), logins.unused())):
         click.echo(printable(said), err=True)

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class Opening:
+class DeferredApp:
     """An ASGI app that stands for the one that `load` gives, from before that is there.
 
     `load` is called once, in a thread of its own. `opened` is called when its app has started; what

@@ -12,7 +12,7 @@ from labeler.app.security.hosts import is_private
 from labeler.app.security.request_guards import middleware
 from labeler.app.security.tokens import VARIABLE
 from labeler.app.server import launch, streamlit_settings
-from labeler.app.server.middleware import behind_the_door, tell_of_login
+from labeler.app.server.middleware import inner_middleware, print_login
 from labeler.core.errors import LabelerError
 from labeler.core.text import printable
 
@@ -36,16 +36,16 @@ def streamlit_guards() -> list[Middleware]:
 
 def guards(address: str | None, port: int, allowed_hosts: Sequence[str]) -> list[Middleware]:
     """Those guards for these settings; `address` None is every address of this machine."""
-    wanted = launch.Wanted(host=address or "0.0.0.0", token=NO_TOKEN not in sys.argv[1:])
+    wanted = launch.LaunchOptions(host=address or "0.0.0.0", token=NO_TOKEN not in sys.argv[1:])
     token = launch.token_for(wanted)
     if token is not None:
-        shown = launch.entrance(launch.url(launch.number_of(wanted.host), port), token)
+        shown = launch.entrance_url(launch.url(launch.number_of(wanted.host), port), token)
         click.echo(printable(f"The app is open at {shown}"), err=True)
         click.echo(
             f"({VARIABLE} would state a token of your own; -- {NO_TOKEN} asks for none here.)",
             err=True,
         )
-        tell_of_login()
+        print_login()
     names = list(allowed_hosts) or launch.allowed_hosts(wanted.host)
     before = middleware(names, token, everywhere=not is_private(wanted.host))
-    return [*before, *behind_the_door()]
+    return [*before, *inner_middleware()]

@@ -19,7 +19,7 @@ FOLDER, CONFIG, SECRETS = ".streamlit", "config.toml", "secrets.toml"
 LARGEST = 1_000_000  # bytes
 
 
-def at_home(name: str) -> Path:
+def home_file(name: str) -> Path:
     """A file of Streamlit's in the person's home, which needn't exist."""
     return Path.home() / FOLDER / name
 
@@ -30,9 +30,9 @@ def load(told: Mapping[str, Any], secrets: Path | None) -> None:
     The secrets are those in the file `secrets`, else those at home. Raises `LabelerError` with the
     file and what ails it.
     """
-    config = at_home(CONFIG)
+    config = home_file(CONFIG)
     found = read(config)
-    chosen = secrets or at_home(SECRETS)
+    chosen = secrets or home_file(SECRETS)
     if secrets is not None and not secrets.is_file():
         raise LabelerError(f"There is no file {secrets}; --secrets names the one with the login.")
     if chosen.suffix != ".toml":
@@ -100,7 +100,7 @@ def refuse_others(beside: Path) -> None:
     """
     from streamlit import config
 
-    ours = {at_home(CONFIG).parent, beside.resolve().parent / FOLDER}
+    ours = {home_file(CONFIG).parent, beside.resolve().parent / FOLDER}
     for name in config.get_config_options():
         came_from = Path(config.get_where_defined(name))
         if came_from.name == CONFIG and came_from.is_absolute() and came_from.parent not in ours:

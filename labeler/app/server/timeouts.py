@@ -31,7 +31,7 @@ UNREAD = 256 * 1024
 NOISE = ("Invalid HTTP request received.", "Unsupported upgrade request.")
 
 
-class Waiting:
+class IdleConnections:
     """The connections on which nothing is being answered, those that wait longest first."""
 
     def __init__(self, most: float, seconds: float) -> None:
@@ -83,7 +83,7 @@ def patient_protocol(most: int = MOST, seconds: float = SECONDS) -> type[asyncio
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
     # Only strangers give way: else they could end the downloads of those who are in.
-    strangers, known = Waiting(most, seconds), Waiting(math.inf, seconds)
+    strangers, known = IdleConnections(most, seconds), IdleConnections(math.inf, seconds)
     usual: Any = AutoHTTPProtocol
     logging.getLogger("uvicorn.error").addFilter(_is_news)
 

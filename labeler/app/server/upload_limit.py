@@ -16,7 +16,7 @@ MOST = 1_000_000_000  # bytes
 FULL = "Too much lies on the pages already; take some of it off, or filter a folder in its place."
 
 
-class Uploads:
+class UploadLimit:
     """Middleware that refuses what would be too much."""
 
     def __init__(self, app: ASGIApp, most: int = MOST) -> None:

@@ -17,7 +17,7 @@ _ADDRESS = re.compile(r"https?\\:(?=\\/\\/)|www(?=\\\.)|(?<=\w)\\@(?=\w)", re.IG
 _NOTHING = "\N{WORD JOINER}"
 
 
-def plain(text: str) -> str:
+def markdown_escaped(text: str) -> str:
     """`text` so that markdown shows it letter for letter.
 
     File names end up in error messages, and a name may hold `![](http://…)`, which the page would

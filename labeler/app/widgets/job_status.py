@@ -131,7 +131,7 @@ def show_outcome(run: Run | None, also: str = "") -> None:
         st.info(f"Stopped. {step}", icon=":material/stop_circle:")
     else:
         reason = run.message or "The process ended before it was finished."
-        st.error(f"{formatting.plain(reason)}  \n{step}", icon=":material/info:")
+        st.error(f"{formatting.markdown_escaped(reason)}  \n{step}", icon=":material/info:")
 
 
 def made_already(project: Project) -> str:

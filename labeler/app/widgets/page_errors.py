@@ -11,7 +11,7 @@ from streamlit.errors import StreamlitDuplicateElementKey
 from db.errors import StoreError
 from labeler.app.project import current_project
 from labeler.app.widgets import components
-from labeler.app.widgets.formatting import plain
+from labeler.app.widgets.formatting import markdown_escaped
 from labeler.core.error_messages import message_for
 from labeler.core.errors import LabelerError, NoProject
 from labeler.core.project import Project
@@ -35,7 +35,7 @@ def friendly() -> Iterator[None]:
         with _diagnosed():
             yield
     except PRESENTABLE as error:
-        st.error(plain(message_for(error) or str(error)), icon=":material/info:")
+        st.error(markdown_escaped(message_for(error) or str(error)), icon=":material/info:")
         if not _can_be_read():
             # Once on a page, however many of its parts say so.
             with suppress(StreamlitDuplicateElementKey):

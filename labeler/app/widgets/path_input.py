@@ -14,32 +14,34 @@ ENOUGH = 50_000  # files counted at most, so that the look stays quick on a whol
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PathPreview:
     path: Path
     files: int  # found so far, of any kind; in an archive its pictures
     more: bool  # there are more than were counted
     problem: str | None  # why it can't be imported, as one sentence
 
 
-def look(text: str) -> Look:
+def preview_path_input(text: str) -> PathPreview:
     """What is at the path in `text`."""
     try:
         path = typed_path(text)
     except BadInput as error:
-        return Look(Path(), 0, False, str(error))
+        return PathPreview(Path(), 0, False, str(error))
     if not path.is_absolute():
-        return Look(path, 0, False, f"{path} is not a whole path; paste it from its first /.")
+        return PathPreview(
+            path, 0, False, f"{path} is not a whole path; paste it from its first /."
+        )
     try:
         if not path.exists():
-            return Look(path, 0, False, f"There is nothing at {path}; check the spelling.")
+            return PathPreview(path, 0, False, f"There is nothing at {path}; check the spelling.")
         archive = look_into(path)
         files, more = (len(archive.pictures), False) if archive else _count(path)
     except OSError as error:
-        return Look(path, 0, False, f"{path} can't be read: {error.strerror}.")
+        return PathPreview(path, 0, False, f"{path} can't be read: {error.strerror}.")
     if not files:
         why = archive.problem if archive else None
-        return Look(path, 0, False, f"{path}: {why}" if why else f"{path} holds no files.")
-    return Look(path, files, more, None)
+        return PathPreview(path, 0, False, f"{path}: {why}" if why else f"{path} holds no files.")
+    return PathPreview(path, files, more, None)
 
 
 def _count(path: Path) -> tuple[int, bool]:

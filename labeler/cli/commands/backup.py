@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from labeler.cli.common import TypedPath, give_way, opened_project
-from labeler.cli.output import progress_bar, say, tell
+from labeler.cli.output import print_message, print_result, progress_bar
 
 if TYPE_CHECKING:
     from labeler.core.jobs.heartbeat import Heart
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-# A command takes them as the fields of `labeler.app.server.launch.Wanted`.
+# A command takes them as the fields of `labeler.app.server.launch.LaunchOptions`.
 _SERVED = (
     click.option(
         "--host",
@@ -61,7 +61,7 @@ _SERVED = (
 )
 
 
-def served(command: Command) -> Command:
+def serve_options(command: Command) -> Command:
     """Gives a command the options that say how the app is served."""
     for option in reversed(_SERVED):
         command = option(command)
@@ -69,7 +69,7 @@ def served(command: Command) -> Command:
 
 
 @click.command()
-@served
+@serve_options
 def app(**options: Any) -> None:
     """Serve the app and open it in the browser.
 
@@ -89,9 +89,13 @@ def app(**options: Any) -> None:
     try:
         folder = find_folder(click.get_current_context().find_object(Path), may_be_new=True)
         if not is_project(folder):
-            tell(f"There is no project in {folder} yet; the app's first page makes one there.")
+            print_message(
+                f"There is no project in {folder} yet; the app's first page makes one there."
+            )
         elif may := open_to_others(folder):
-            tell(f"Others on this machine can {may} {folder}; how to end that: labeler doctor")
+            print_message(
+                f"Others on this machine can {may} {folder}; how to end that: labeler doctor"
+            )
     except NoProject:
         if _is_named():
             raise
@@ -116,31 +120,31 @@ def _serve(folder: Path | None, options: dict[str, Any]) -> None:
         "base": as_base(options["base"]),
         "secrets": options["secrets"] and options["secrets"].expanduser().absolute(),
     }
-    wanted = launch.Wanted(**options)
+    wanted = launch.LaunchOptions(**options)
     launch.token_for(wanted)
     if not launch.is_private(wanted.host):
-        tell(
+        print_message(
             f"With --host {wanted.host} whoever has the token gets in from the network. Nothing is "
             "encrypted on the way: others in it can read along. Through a tunnel (ssh -L) nobody "
             "can; then leave --host out."
         )
     if wanted.secrets is None and (passed_over := launch.secrets_here()) is not None:
-        tell(
+        print_message(
             f"{passed_over} is not read, since a folder may be somebody else's; if the login there "
             f"is yours, name it: --secrets {passed_over}"
         )
     if not wanted.token:
-        tell("With --no-token all accounts and programs of this machine get in.")
+        print_message("With --no-token all accounts and programs of this machine get in.")
     announce = "The app is open at {}  (Ctrl-C ends it)"
     # Streamlit turns the one into the other; neither comes where a script ignores Ctrl-C.
     with suppress(KeyboardInterrupt, click.Abort):
-        launch.serve(folder, wanted, lambda at: say(announce.format(at)))
-    tell("The app has ended; every score is kept.")
+        launch.serve(folder, wanted, lambda at: print_result(announce.format(at)))
+    print_message("The app has ended; every score is kept.")
 
 
 @click.command()
 @click.argument("folder", metavar="[DIR]", type=TypedPath(path_type=Path), default="demo-project")
-@served
+@serve_options
 @click.option("--app/--no-app", "open_app", default=True, hidden=True)
 def demo(folder: Path, open_app: bool, **options: Any) -> None:
     """Make a demo project and open the app on it.
@@ -153,7 +157,7 @@ def demo(folder: Path, open_app: bool, **options: Any) -> None:
     with progress_bar() as progress:
         project = make_demo(folder, progress=progress)
     project.close()
-    say(f"The demo project is in {project.folder}")
+    print_result(f"The demo project is in {project.folder}")
     if open_app:
         _serve(project.folder, options)
 
@@ -169,7 +173,7 @@ def run_in_background(run_id: int) -> None:
     with opened_project() as project:
         again = runner.until_there_is_room()
         run = runner.work(project, run_id, JOBS, on_start=_stop_on_terminate, again=again)
-        tell(f"{run.kind}: {run.state}. {run.message or ''}")
+        print_message(f"{run.kind}: {run.state}. {run.message or ''}")
 
 
 def _stop_on_terminate(heart: Heart) -> None:

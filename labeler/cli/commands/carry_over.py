@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labeler.cli.common import Failure, opened_project
-from labeler.cli.output import counted, say, show_json
+from labeler.cli.output import count_of, print_result, show_json
 
 if TYPE_CHECKING:
     from labeler.collection.carry_over import CarryOver
@@ -46,12 +46,12 @@ def _carry_near(project: Project, found: list[CarryOver], *, only_list: bool) ->
     others = [offer for offer in found if not offer.near]
     for offer in found if only_list else others:
         what = "looks like" if offer.near else "holds quite another picture than"
-        say(f"{offer.new.path} {what} the one that was scored {_score(offer)}.")
+        print_result(f"{offer.new.path} {what} the one that was scored {_score(offer)}.")
     if only_list:
-        say(f"{counted(len(near), 'score')} would be carried over with: {COMMAND}")
+        print_result(f"{count_of(len(near), 'score')} would be carried over with: {COMMAND}")
         return
     if others:
-        say(f"Left alone; to take one all the same, name its file: {COMMAND} FILE")
+        print_result(f"Left alone; to take one all the same, name its file: {COMMAND} FILE")
     if near or not others:
         _carry(project, near)
 
@@ -63,13 +63,13 @@ def carry_all_near(project: Project, *, told: bool) -> None:
 
     count = carry(project, [offer for offer in carry_overs(project) if offer.near])
     if told and count:
-        say(f"Carried over the scores of {counted(count, 'picture')}.")
+        print_result(f"Carried over the scores of {count_of(count, 'picture')}.")
 
 
 def _carry(project: Project, taken: list[CarryOver]) -> None:
     from labeler.collection.carry_over import carry_over as carry
 
-    say(f"Carried over the scores of {counted(carry(project, taken), 'picture')}.")
+    print_result(f"Carried over the scores of {count_of(carry(project, taken), 'picture')}.")
 
 
 def _named(found: list[CarryOver], paths: tuple[Path, ...]) -> list[CarryOver]:

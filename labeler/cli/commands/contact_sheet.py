@@ -9,11 +9,11 @@ import click
 
 from labeler.cli.commands.export import FORCE, OUT
 from labeler.cli.common import FractionBand, give_way, opened_project
-from labeler.cli.output import counted, progress_bar, say, tell
+from labeler.cli.output import count_of, print_message, print_result, progress_bar
 
 if TYPE_CHECKING:
     from labeler.core.project import Project
-    from labeler.exports.contact_sheet import Shown
+    from labeler.exports.contact_sheet import SheetImage
 
 
 @click.command("contact-sheet")
@@ -77,10 +77,10 @@ def contact_sheet(
             progress=progress,
         )
     for file in written:
-        say(f"Wrote {file}")
-    say(f"It shows {counted(len(shown), 'image')}.")
+        print_result(f"Wrote {file}")
+    print_result(f"It shows {count_of(len(shown), 'image')}.")
     if len(shown) == MOST:
-        tell("Sheets show no more than that; choose a narrower band for the others.")
+        print_message("Sheets show no more than that; choose a narrower band for the others.")
 
 
 def _shown(
@@ -89,7 +89,7 @@ def _shown(
     band: tuple[float, float] | None,
     number: int | None,
     version: str | None,
-) -> list[Shown]:
+) -> list[SheetImage]:
     from labeler.exports.contact_sheet_images import MOST, USUAL, corrections, in_band
     from labeler.versions.activate import version_named
     from labeler.versions.browse import Band

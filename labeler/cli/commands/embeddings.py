@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labeler.cli.common import PATHS, Failure, embedding_columns, give_way, opened_project
-from labeler.cli.output import counted, progress_bar, say, some, tell
+from labeler.cli.output import count_of, first_items, print_message, print_result, progress_bar
 
 if TYPE_CHECKING:
     from labeler.embedding.importing import EmbeddingImportSummary
@@ -71,33 +71,35 @@ def import_embeddings(
 
 
 def _show(summary: EmbeddingImportSummary, *, with_scores: bool) -> None:
-    for line in some([f"{file}: {reason}" for file, reason in summary.unusable], "all alike"):
-        tell(line)
+    for line in first_items(
+        [f"{file}: {reason}" for file, reason in summary.unusable], "all alike"
+    ):
+        print_message(line)
     if not summary.rows:
         raise Failure(
             "There are no embeddings that can be used; see the reasons above."
             if summary.unusable
             else "There are no embeddings here: name .npy files, or Parquet files with vectors."
         )
-    say(
-        f"Took {counted(summary.embedded, 'embedding')} ({summary.rate:.0f} rows a second); "
+    print_result(
+        f"Took {count_of(summary.embedded, 'embedding')} ({summary.rate:.0f} rows a second); "
         f"kept before: {summary.kept}, left out: {summary.left_out}."
     )
     for file in summary.unnamed:
-        tell(
+        print_message(
             f"{file} doesn't name its rows, so they are {file}:0, {file}:1 … and meet no image "
             "file; name them with --paths."
         )
     if summary.images:
-        say(f"Images known by their embedding alone: {summary.images} more.")
+        print_result(f"Images known by their embedding alone: {summary.images} more.")
         if not summary.matched:
-            tell(
+            print_message(
                 "None of the names is that of a picture in this project. If they mean pictures "
                 "that are here, try --by-name, or name their paths with --paths; these images go "
                 "again with: labeler phantoms --remove"
             )
     if with_scores:
-        say(f"Scored {counted(summary.scored, 'image')} by their folders.")
+        print_result(f"Scored {count_of(summary.scored, 'image')} by their folders.")
 
 
 @click.command("phantoms")
@@ -114,14 +116,14 @@ def phantoms_(*, remove: bool) -> None:
 
     with opened_project() as project:
         if met := match_phantoms(project):
-            say(f"{counted(met, 'embedding')} met their pictures.")
+            print_result(f"{count_of(met, 'embedding')} met their pictures.")
         left = phantoms(project.store)
         if not remove:
-            for line in some([one.path for one in left], "remove them with: --remove"):
-                say(line)
-            say(f"{counted(len(left), 'image')} known by their embedding alone.")
+            for line in first_items([one.path for one in left], "remove them with: --remove"):
+                print_result(line)
+            print_result(f"{count_of(len(left), 'image')} known by their embedding alone.")
             return
         gone = take_away(project.store, {one.image_id for one in left})
         kept = len({one.image_id for one in left}) - gone
-        more = f" {counted(kept, 'scored one')} stay." if kept else ""
-        say(f"Removed {counted(gone, 'image')} known by their embedding alone.{more}")
+        more = f" {count_of(kept, 'scored one')} stay." if kept else ""
+        print_result(f"Removed {count_of(gone, 'image')} known by their embedding alone.{more}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.common import Failure, TypedPath, opened_project
-from labeler.cli.output import counted, say, show_json, tell
+from labeler.cli.output import count_of, print_message, print_result, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def audit(every: int | None, as_json: bool) -> None:
             show_json(asdict(report) | {"versions": [*map(_audit_document, report.versions)]})
             return
         for line in _audit_lines(report):
-            say(line)
+            print_result(line)
 
 
 def _audit_document(judged: VersionAudit) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _audit_document(judged: VersionAudit) -> dict[str, Any]:
 def _audit_lines(report: AuditReport) -> Iterator[str]:
     checks = f"1 in {report.audit_every} images" if report.audit_every else "none"
     yield (
-        f"Random sample: {counted(report.sampled, 'scored image')}. "
+        f"Random sample: {count_of(report.sampled, 'scored image')}. "
         f"Random checks in other orders: {checks}."
     )
     yield from report.notes()
@@ -95,7 +95,7 @@ def _about_all(active: VersionAudit) -> Iterator[str]:
 
 
 def _estimated(found: Estimate) -> str:
-    seen = f"{found.mistakes} of {counted(found.judged, 'sampled image')}"
+    seen = f"{found.mistakes} of {count_of(found.judged, 'sampled image')}"
     if found.share is None:
         return f"too few to say ({seen})"
     return f"{_percents(found.share)}, {seen}"
@@ -120,8 +120,8 @@ def rounds(as_json: bool) -> None:
             return
         for number, each in enumerate(found, start=1):
             for line in _round_lines(number, each):
-                say(line)
-        say(advised.sentence)
+                print_result(line)
+        print_result(advised.sentence)
 
 
 def _round_lines(number: int, found: RoundReport) -> Iterator[str]:
@@ -130,11 +130,11 @@ def _round_lines(number: int, found: RoundReport) -> Iterator[str]:
     for queue in found.queues:
         yield f"    {queue.queue}: {_hits(queue.corrected, queue.reviewed, queue.hit_rate)}"
     for change in found.changes:
-        yield f"    {_changed(change)}, on {counted(found.judged, 'image')}"
+        yield f"    {_changed(change)}, on {count_of(found.judged, 'image')}"
 
 
 def _hits(corrected: int, reviewed: int, rate: Share | None) -> str:
-    told = f"{corrected} mistakes in {counted(reviewed, 'card')}"
+    told = f"{corrected} mistakes in {count_of(reviewed, 'card')}"
     return told if rate is None else f"{told}, {_share(rate)}"
 
 
@@ -168,7 +168,7 @@ def slices(by: str, as_json: bool) -> None:
             show_json(asdict(report) | {"told": report.sentences()})
             return
         for line in _slice_lines(report):
-            say(line)
+            print_result(line)
 
 
 def _slice_lines(report: SliceReport) -> Iterator[str]:
@@ -203,8 +203,10 @@ def take_tags(project: Project, file: Path) -> None:
 
     summary = tag_from_table(project, file)
     for bad in summary.bad:
-        tell(f"{file}, line {bad.line}: {bad.problem}")
-    say(f"Tagged {counted(summary.images, 'image')}; lines not taken: {len(summary.bad)}.")
+        print_message(f"{file}, line {bad.line}: {bad.problem}")
+    print_result(
+        f"Tagged {count_of(summary.images, 'image')}; lines not taken: {len(summary.bad)}."
+    )
     if summary.is_useless:
         raise Failure(f"Nothing in {file} could be taken; put right what is named above.")
 

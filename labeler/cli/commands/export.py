@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.common import TypedPath, give_way, opened_project
-from labeler.cli.output import counted, progress_bar, say, some, tell
+from labeler.cli.output import count_of, first_items, print_message, print_result, progress_bar
 
 if TYPE_CHECKING:
     from labeler.exports.datasets.plan import Exported
@@ -196,12 +196,12 @@ def export_data_card(out: Path, said: tuple[str, ...], force: bool, **chosen: An
     """
     from labeler.exports.datasets.export import write_card
     from labeler.exports.datasets.plan import Plan
-    from labeler.exports.licences import take_licence
+    from labeler.exports.licences import parse_licence
 
     with opened_project() as project:
         for text in said:
-            take_licence(project, text)
-        say(f"Wrote {write_card(project, out, Plan(**chosen), force=force)}")
+            parse_licence(project, text)
+        print_result(f"Wrote {write_card(project, out, Plan(**chosen), force=force)}")
 
 
 def _export(kind: str, out: Path, chosen: dict[str, Any]) -> None:
@@ -218,13 +218,13 @@ def _export(kind: str, out: Path, chosen: dict[str, Any]) -> None:
 
 
 def _tell(done: Exported) -> None:
-    say(f"Wrote {counted(done.images, 'image')} to {done.place}")
+    print_result(f"Wrote {count_of(done.images, 'image')} to {done.place}")
     if done.made or done.there:
-        say(f"Files: {done.made} written, {done.there} there already.")
+        print_result(f"Files: {done.made} written, {done.there} there already.")
     if done.removed:
-        say(f"Removed {counted(done.removed, 'file')} of an earlier export.")
+        print_result(f"Removed {count_of(done.removed, 'file')} of an earlier export.")
     left_out = [f"{path}: {reason}" for path, reason in done.left_out]
-    for line in some(left_out, "put them right and run the same command again"):
-        tell(line)
+    for line in first_items(left_out, "put them right and run the same command again"):
+        print_message(line)
     for note in done.notes:
-        tell(note)
+        print_message(note)

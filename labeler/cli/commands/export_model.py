@@ -8,7 +8,7 @@ import click
 
 from labeler.cli.commands.export import FORCE, OUT, export
 from labeler.cli.common import TypedPath, opened_project
-from labeler.cli.output import say
+from labeler.cli.output import print_result
 
 _SECTIONS = ("goals", "biases", "out-of-scope", "licence", "notes")
 
@@ -68,7 +68,7 @@ def _write(kind: str, out: Path, *, force: bool) -> None:
 
     with opened_project() as project:
         for file in export_as(project, kind, out, force=force):
-            say(f"Wrote {file}")
+            print_result(f"Wrote {file}")
 
 
 @click.group()
@@ -103,7 +103,7 @@ def set_section(section: str, text: str | None, file: Path | None) -> None:
     with opened_project() as project:
         set_prose(project, section, text or "")
         done = "Kept" if (text or "").strip() else "Took back"
-        say(f"{done} the section {SECTIONS[section].title}.")
+        print_result(f"{done} the section {SECTIONS[section].title}.")
 
 
 @card.command("show")
@@ -113,4 +113,4 @@ def show() -> None:
 
     with opened_project() as project:
         for line in model_card(project).splitlines():
-            say(line)
+            print_result(line)

@@ -13,10 +13,10 @@ import click
 from labeler.cli.commands.predict_output import (
     document,
     entry,
+    print_copies,
+    print_image,
     reasons,
-    say_one,
     tell_about,
-    tell_copies,
 )
 from labeler.cli.common import (
     FOLLOW_LINKS,
@@ -27,7 +27,7 @@ from labeler.cli.common import (
     embedding_columns,
     opened_project,
 )
-from labeler.cli.output import counted, progress_bar, show_json, tell, tell_unreadable
+from labeler.cli.output import count_of, print_message, print_unreadable, progress_bar, show_json
 from labeler.core.progress import silent
 
 if TYPE_CHECKING:
@@ -197,15 +197,15 @@ def _predict_images(paths: tuple[Path, ...], wanted: Filter, *, as_json: bool) -
     with opened_project() as project, progress_bar() as progress:
         done = filter_images(project, paths, wanted, progress=progress)
     if wanted.out is not None:
-        tell(f"Wrote {counted(len(done.chosen), 'row')} to {wanted.out}.")
+        print_message(f"Wrote {count_of(len(done.chosen), 'row')} to {wanted.out}.")
     if as_json:
         show_json(document(done.result, done.chosen, done.copies))
     else:
         for image in done.chosen:
-            say_one(image.path, image.prediction)
-    tell_unreadable(done.result.unreadable)
+            print_image(image.path, image.prediction)
+    print_unreadable(done.result.unreadable)
     if done.copies is not None and wanted.destination is not None:
-        tell_copies(done.copies, wanted.destination.folder)
+        print_copies(done.copies, wanted.destination.folder)
     tell_about(done.result, done.chosen)
 
 
@@ -239,16 +239,16 @@ def _predict_embeddings(
         )
         count = _hand_out(result, wanted, sinks or [_say_rows])
     if out is not None:
-        tell(f"Wrote {counted(count, 'row')} to {out}.")
+        print_message(f"Wrote {count_of(count, 'row')} to {out}.")
     if as_json:
         images = [entry(name, prediction, span) for name, prediction, _, span in listed]
         found = {"version": result.version, "images": images}
         show_json(found | {"unreadable": reasons(result.unusable), "copied": None})
-    tell_unreadable(result.unusable)
+    print_unreadable(result.unusable)
     if not result.predicted:
         raise Failure("There are no embeddings that can be used; see the reasons above.")
     if not count:
-        tell(f"None of the {result.predicted} embeddings is in that range.")
+        print_message(f"None of the {result.predicted} embeddings is in that range.")
 
 
 def _hand_out(result: PredictedEmbeddings, wanted: Filter, sinks: list[Write]) -> int:
@@ -266,7 +266,7 @@ def _hand_out(result: PredictedEmbeddings, wanted: Filter, sinks: list[Write]) -
 
 def _say_rows(rows: Iterable[Sequence[Any]]) -> None:
     for name, prediction, *_ in rows:
-        say_one(name, prediction)
+        print_image(name, prediction)
 
 
 @click.command("_try", hidden=True)

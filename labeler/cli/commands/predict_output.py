@@ -9,25 +9,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labeler.cli.common import Failure
-from labeler.cli.output import counted, percent, say, some, tell, tell_unreadable
+from labeler.cli.output import (
+    count_of,
+    first_items,
+    percent,
+    print_message,
+    print_result,
+    print_unreadable,
+)
 
 if TYPE_CHECKING:
     from labeler.prediction.copy_images import CopyResult
     from labeler.prediction.predict_files import PredictedImage, PredictedImages
 
 
-def people_look_on() -> bool:
+def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def say_one(name: str, prediction: float) -> None:
+def print_image(name: str, prediction: float) -> None:
     """A line that other programs read as well; the bracket is for people, who look on."""
     line = f"{percent(prediction):>4} [{name}]"
-    if people_look_on():
+    if is_terminal():
         from labeler.core.scale import bracket_of
 
         line += f"  {bracket_of(prediction).span}"
-    say(line)
+    print_result(line)
 
 
 def document(
@@ -49,15 +56,17 @@ def reasons(unreadable: list[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"path": path, "reason": reason} for path, reason in unreadable]
 
 
-def tell_copies(copies: CopyResult, folder: Path | None) -> None:
-    tell(f"Copied {counted(copies.made, 'image')} to {folder}; there already: {copies.there}.")
+def print_copies(copies: CopyResult, folder: Path | None) -> None:
+    print_message(
+        f"Copied {count_of(copies.made, 'image')} to {folder}; there already: {copies.there}."
+    )
     if copies.unlinked:
-        tell(
+        print_message(
             f"{copies.unlinked} of them are copies and no links: they come from another disk or "
             "from an archive."
         )
     if copies.texts:
-        tell(f"Texts beside them that came along: {copies.texts}.")
+        print_message(f"Texts beside them that came along: {copies.texts}.")
     renamed = [
         f"{path} is copied as {place}: another file has its name." for path, place in copies.renamed
     ]
@@ -66,20 +75,20 @@ def tell_copies(copies: CopyResult, folder: Path | None) -> None:
         for place in copies.without_sidecar
     ]
     others = [f"{place} stays as it is: it is not the original's." for place in copies.other_texts]
-    for line in some([*renamed, *beside, *others], "all of them: --json"):
-        tell(line)
-    tell_unreadable(copies.lost)
+    for line in first_items([*renamed, *beside, *others], "all of them: --json"):
+        print_message(line)
+    print_unreadable(copies.lost)
 
 
 def tell_about(result: PredictedImages, chosen: list[PredictedImage]) -> None:
     if not result.images:
         if result.unreadable:
             raise Failure("None of these files can be read as an image; see the reasons above.")
-        tell("There are no images there.")
+        print_message("There are no images there.")
     elif not chosen:
-        tell(f"None of the {len(result.images)} images is in that range.")
+        print_message(f"None of the {len(result.images)} images is in that range.")
     else:
-        tell(_by_bracket(chosen))
+        print_message(_by_bracket(chosen))
 
 
 def _by_bracket(chosen: list[PredictedImage]) -> str:

@@ -8,7 +8,7 @@ import click
 
 from labeler.cli.commands.versions import AS_JSON
 from labeler.cli.common import TypedPath, give_way, opened_project
-from labeler.cli.output import progress_bar, say, show_json
+from labeler.cli.output import print_result, progress_bar, show_json
 
 
 @click.command()
@@ -31,7 +31,7 @@ def backup(place: Path, force: bool) -> None:
         with progress_bar() as progress:
             done = write_backup(project, place, force=force, progress=progress)
         for line in done.sentences().splitlines():
-            say(line)
+            print_result(line)
 
 
 @click.command()
@@ -52,7 +52,7 @@ def restore(backup: Path, folder: Path | None) -> None:
     place = folder or find_folder(click.get_current_context().find_object(Path), lost=True)
     with progress_bar() as progress:
         done = restore_project(backup, place, progress=progress)
-    say(done.sentence())
+    print_result(done.sentence())
 
 
 @click.command()
@@ -77,6 +77,6 @@ def doctor(repair: bool, as_json: bool) -> None:
         show_json(as_document(report))
     else:
         for line in report.lines():
-            say(line)
+            print_result(line)
     if not report.healthy:
         click.get_current_context().exit(1)

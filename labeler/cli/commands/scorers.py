@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.common import opened_project
-from labeler.cli.output import counted, say, show_json
+from labeler.cli.output import count_of, print_result, show_json
 
 if TYPE_CHECKING:
     from labeler.scoring.agreement import ScorerPair, ScorersReport
@@ -39,9 +39,9 @@ def scorers(rule: str | None, as_json: bool) -> None:
             show_json(_document(report, changed))
             return
         if changed is not None:
-            say(f"Changed {counted(changed, 'hand score')} that counts.")
+            print_result(f"Changed {count_of(changed, 'hand score')} that counts.")
         for line in _lines(report):
-            say(line)
+            print_result(line)
 
 
 def _document(report: ScorersReport, changed: int | None) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _lines(report: ScorersReport) -> Iterator[str]:
     if not report.scorers:
         yield "Nobody has scored yet."
     for each in report.scorers:
-        yield f"{each.shown}: {counted(each.images, 'image')}, mean {each.mean:.1f}"
+        yield f"{each.shown}: {count_of(each.images, 'image')}, mean {each.mean:.1f}"
     for pair in report.pairs:
         yield _pair(pair)
     if report.left_out:
@@ -80,7 +80,7 @@ def _pair(pair: ScorerPair) -> str:
     found = pair.agreement
     return (
         f"{shown_name(pair.first)} and {shown_name(pair.second)}, "
-        f"{counted(pair.images, 'image')}: rank correlation "
+        f"{count_of(pair.images, 'image')}: rank correlation "
         f"{_figure(found.rank_correlation, '.2f')}, difference "
         f"{_figure(found.mean_difference, '+.1f')}"
     )

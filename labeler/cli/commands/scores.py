@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.common import Failure, Scale, TypedPath, opened_project
-from labeler.cli.output import LONGEST_LIST, counted, progress_bar, say, show_json, tell
+from labeler.cli.output import (
+    LONGEST_LIST,
+    count_of,
+    print_message,
+    print_result,
+    progress_bar,
+    show_json,
+)
 
 if TYPE_CHECKING:
     from labeler.core.project import Project
@@ -93,7 +100,7 @@ def _label_one(project: Project, image: str, score: str, scorer: str | None) -> 
         raise click.BadParameter(str(error), param_hint="SCORE") from error
     labelled = label_one(project, _meant(image), value, scorer)
     before = "" if labelled.before is None else f" (was {labelled.before:g})"
-    say(f"{labelled.image.path}: {labelled.score:g}{before}")
+    print_result(f"{labelled.image.path}: {labelled.score:g}{before}")
 
 
 def _meant(image: str) -> str:
@@ -108,14 +115,14 @@ def _label_from(
     project: Project, file: Path, told: dict[str, Any], flags: tuple[bool, bool, bool]
 ) -> None:
     from labeler.scoring.import_scores import import_scores
-    from labeler.scoring.score_files.statements import Reading
+    from labeler.scoring.score_files.statements import ReadOptions
 
     add_images, dry_run, as_json = flags
     with progress_bar() as progress:
         summary = import_scores(
             project,
             file,
-            Reading(**told),
+            ReadOptions(**told),
             dry_run=dry_run,
             add_images=add_images,
             keep_all=as_json,
@@ -125,7 +132,7 @@ def _label_from(
         show_json({"file": str(file), "dry_run": dry_run} | document(summary))
     elif dry_run:
         for line in _would(summary):
-            say(line)
+            print_result(line)
     else:
         _say_done(file, summary)
     if summary.is_useless:
@@ -152,28 +159,28 @@ def document(summary: LabelSummary) -> dict[str, Any]:
 
 def _say_done(file: Path, summary: LabelSummary) -> None:
     for bad in summary.bad[:LONGEST_LIST]:
-        tell(f"{file}, {bad.where}: {bad.problem}")
+        print_message(f"{file}, {bad.where}: {bad.problem}")
     if (more := summary.refused - min(len(summary.bad), LONGEST_LIST)) > 0:
-        tell(f"… and {more} more; all of them: the same command with --json")
+        print_message(f"… and {more} more; all of them: the same command with --json")
     if summary.imported is not None:
-        say(f"Imported {counted(summary.imported.new, 'new image')} first.")
-    say(
-        f"Scored {counted(summary.taken, 'image')}; unchanged {summary.unchanged}, "
+        print_result(f"Imported {count_of(summary.imported.new, 'new image')} first.")
+    print_result(
+        f"Scored {count_of(summary.taken, 'image')}; unchanged {summary.unchanged}, "
         f"without a score {summary.blank}, not taken {summary.refused}."
     )
     for note in _notes(summary):
-        say(note)
+        print_result(note)
 
 
 def _would(summary: LabelSummary) -> Iterator[str]:
     """What a dry run says."""
     yield (
         f"Read as {summary.kind}. Nothing was changed. Would score "
-        f"{counted(summary.taken, 'image')}; unchanged {summary.unchanged}, without a score "
+        f"{count_of(summary.taken, 'image')}; unchanged {summary.unchanged}, without a score "
         f"{summary.blank}, not taken {summary.refused}."
     )
     if summary.to_import:
-        yield f"Would import {counted(summary.to_import, 'file')} first."
+        yield f"Would import {count_of(summary.to_import, 'file')} first."
     for example in summary.examples[:FEW]:
         yield f"    {_shown(example)}"
     for reason, count in summary.reasons.most_common():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.common import Fraction, TypedPath
-from labeler.cli.output import progress_bar, say, show_json, tell
+from labeler.cli.output import print_message, print_result, progress_bar, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,7 +113,7 @@ def simulate(
             encoder=encoder,
             folder=folder / PROJECT,
             progress=progress,
-            tell=tell,
+            tell=print_message,
         )
         document = summary(simulate(data, plan, progress), plan)
         files = _write(document, out, force) if out else []
@@ -121,9 +121,9 @@ def simulate(
         show_json(document)
     else:
         for line in table(document):
-            say(line)
+            print_result(line)
     for file in files:
-        tell(f"Written: {file}")
+        print_message(f"Written: {file}")
 
 
 def _check(folder: Path, force: bool) -> None:

@@ -8,7 +8,15 @@ import click
 
 from labeler.cli.commands.versions import AS_JSON, metric_lines, version_document, version_line
 from labeler.cli.common import Failure, give_way, opened_project
-from labeler.cli.output import counted, percent, progress_bar, say, show_json, some, tell
+from labeler.cli.output import (
+    count_of,
+    first_items,
+    percent,
+    print_message,
+    print_result,
+    progress_bar,
+    show_json,
+)
 from labeler.core.text_bars import bars
 
 if TYPE_CHECKING:
@@ -47,10 +55,12 @@ def train(recipe: str, note: str, as_json: bool) -> None:
         if as_json:
             show_json(version_document(version))
             return
-        say(f"Trained {version.name} on {version.scored_count} scored images; it is active now.")
+        print_result(
+            f"Trained {version.name} on {version.scored_count} scored images; it is active now."
+        )
         for line in metric_lines(version.metrics):
-            say(line)
-        say("Next: labeler review")
+            print_result(line)
+        print_result("Next: labeler review")
 
 
 def _train(project: Project, params: dict[str, Any]) -> Run:
@@ -62,11 +72,11 @@ def _train(project: Project, params: dict[str, Any]) -> Run:
         if is_ours:
             return runner.work(project, run.id, JOBS, progress=progress)
         other = " It was started with another recipe or note." if run.params != params else ""
-        tell(f"A training runs already; following that one.{other}")
+        print_message(f"A training runs already; following that one.{other}")
         ended = runner.follow(project, run.id, progress)
     if not runner.has_died(ended):
         return ended
-    tell("That training was killed; training anew.")
+    print_message("That training was killed; training anew.")
     return _train(project, params)
 
 
@@ -101,11 +111,11 @@ def review(queue: str, limit: int, as_json: bool) -> None:
             show_json({"queue": queue, "cards": [_card_document(card) for card in cards]})
             return
         if not cards:
-            say(why_none(project, reviewed_version(project, queue), queue))
+            print_result(why_none(project, reviewed_version(project, queue), queue))
         for card in cards:
-            say(_card_line(card))
+            print_result(_card_line(card))
         if cards and (advised := embed_first(without_embedding(project))):
-            say(advised)
+            print_result(advised)
 
 
 def _card_line(card: Card) -> str:
@@ -166,36 +176,42 @@ def status(as_json: bool) -> None:
 
 
 def _show_status(now: Status) -> None:
-    say(f"{now.folder}  encoder {now.encoder}, threshold {percent(now.threshold)}")
-    say(
-        f"{counted(now.fine, 'image')}, {now.embedded} embedded, {now.missing} missing, "
+    print_result(f"{now.folder}  encoder {now.encoder}, threshold {percent(now.threshold)}")
+    print_result(
+        f"{count_of(now.fine, 'image')}, {now.embedded} embedded, {now.missing} missing, "
         f"{len(now.unreadable)} unreadable{f', {now.replaced} replaced' if now.replaced else ''}"
     )
     if now.replaced:
-        say("Of replaced ones the files hold something else; their scores: labeler carry-over")
+        print_result(
+            "Of replaced ones the files hold something else; their scores: labeler carry-over"
+        )
     if now.missing:
-        say("Missing ones keep their scores; find them again with: labeler import NEWPLACE")
+        print_result(
+            "Missing ones keep their scores; find them again with: labeler import NEWPLACE"
+        )
     for source in now.sources:
         expect = f", expected {source.expect[0]:g} to {source.expect[1]:g}" if source.expect else ""
-        say(f"  {source.name}: {counted(source.images, 'image')}, {source.scored} scored{expect}")
-    say()
-    say("Hand scores:")
+        print_result(
+            f"  {source.name}: {count_of(source.images, 'image')}, {source.scored} scored{expect}"
+        )
+    print_result()
+    print_result("Hand scores:")
     labels = [*(str(score) for score in range(11)), "unscored"]
     for line in bars(labels, [*now.distribution, now.unscored], max(now.distribution)):
-        say(line)
-    say()
+        print_result(line)
+    print_result()
     for version in now.versions:
-        say(version_line(version))
+        print_result(version_line(version))
     since = now.since.name if now.since else "the start"
-    say(f"{counted(now.waiting, 'new hand score')} since {since}.")
+    print_result(f"{count_of(now.waiting, 'new hand score')} since {since}.")
     for kind in now.running:
-        say(f"Running now: {kind}")
+        print_result(f"Running now: {kind}")
     if now.unreadable:
-        say()
-        say("Unreadable:")
+        print_result()
+        print_result("Unreadable:")
         lines = [f"  {one.path}: {one.reason}" for one in now.unreadable]
-        for line in some(lines, "all of them: labeler status --json"):
-            say(line)
+        for line in first_items(lines, "all of them: labeler status --json"):
+            print_result(line)
     if step := now.next_step():
-        say()
-        say(f"Next: {step}")
+        print_result()
+        print_result(f"Next: {step}")

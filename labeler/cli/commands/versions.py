@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.common import Scale, TypedPath, give_way, opened_project
-from labeler.cli.output import counted, progress_bar, say, show_json, tell
+from labeler.cli.output import count_of, print_message, print_result, progress_bar, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,9 +41,9 @@ def _list(project: Project, as_json: bool) -> None:
         show_json([version_document(with_figures(project, version)) for version in known])
         return
     if not known:
-        say("There is no version yet; make one with: labeler train")
+        print_result("There is no version yet; make one with: labeler train")
     for version in known:
-        say(version_line(version))
+        print_result(version_line(version))
 
 
 @versions.command("activate")
@@ -59,7 +59,7 @@ def activate(name: str) -> None:
     with opened_project() as project:
         with progress_bar() as progress:
             activate.activate(project, name, progress=progress)
-        say(f"{name} is active now.")
+        print_result(f"{name} is active now.")
 
 
 @versions.command("add")
@@ -112,18 +112,18 @@ def _show_added(project: Project, version: Version, as_json: bool) -> None:
         show_json(version_document(with_figures(project, version)))
         return
     low, high = version.settings["scale"]
-    say(
+    print_result(
         f"Added {version.name} ({version.settings['kind']}); its {low:g} to {high:g} are "
         "0 to 10 here."
     )
     if found.judged:
-        say(f"On your {counted(found.judged, 'hand score')}, none of which it has seen:")
+        print_result(f"On your {count_of(found.judged, 'hand score')}, none of which it has seen:")
         for line in metric_lines(found.metrics):
-            say(line)
+            print_result(line)
     if version.active:
-        say("It is active now. Next: labeler review, or score in: labeler app")
+        print_result("It is active now. Next: labeler review, or score in: labeler app")
     else:
-        tell(f"To use it: labeler versions activate {version.name}")
+        print_message(f"To use it: labeler versions activate {version.name}")
 
 
 def metric_lines(metrics: dict[str, Any]) -> Iterator[str]:

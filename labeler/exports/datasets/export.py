@@ -95,7 +95,7 @@ def kind_named(name: str) -> Kind:
     return KINDS[name]
 
 
-def settled(kind: Kind, plan: Plan) -> Plan:
+def with_defaults(kind: Kind, plan: Plan) -> Plan:
     """The plan with what the format decides where it was left open; raises `BadInput`."""
     if kind.only_scored and plan.scored_only is False:
         raise BadInput(f"{kind.name} takes images by their score; it can't hold unscored ones.")
@@ -119,7 +119,7 @@ def export(
     can't be written.
     """
     kind = kind_named(name)
-    plan = settled(kind, plan)
+    plan = with_defaults(kind, plan)
     if kind.name == DATASET:
         return _table(project, plan, out, progress, force=force)
     dataset = dataset_of(project, plan, progress)

@@ -47,7 +47,7 @@ def _suffix(image: Image) -> str:
     return usual_ending(held)
 
 
-def place(image: Image, target: Path, link: str, *, force: bool = False) -> tuple[bool, bool]:
+def place_image(image: Image, target: Path, link: str, *, force: bool = False) -> tuple[bool, bool]:
     """Put the image's file at `target`; returns whether it came now, and whether it was linked.
 
     `link` is copy, hard or sym; where a link can't be made (another disk, a picture within an
@@ -81,7 +81,7 @@ def _why_not(image: Image) -> str:
 
 
 def placed_fingerprint(image: Image, target: Path) -> str:
-    """What `labeler.core.files.export_writer.fingerprint` says of what `place` has put at
+    """What `labeler.core.files.export_writer.fingerprint` says of what `place_image` has put at
     `target`.
     """
     if target.is_symlink():

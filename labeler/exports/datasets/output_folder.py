@@ -22,7 +22,7 @@ from labeler.core.errors import BadInput
 from labeler.core.files.atomic import atomic_write, is_scratch, make_parent, remove_scratch
 from labeler.core.files.export_writer import ExportWriter, file_fingerprint, fingerprint
 from labeler.core.progress import Progress
-from labeler.exports.datasets.image_files import file_name, place, placed_fingerprint
+from labeler.exports.datasets.image_files import file_name, place_image, placed_fingerprint
 from labeler.exports.datasets.plan import Exported
 from labeler.exports.datasets.rows import Dataset, Row
 from model.errors import UnreadableImage
@@ -85,7 +85,7 @@ class ExportFolder:
         # Listed before it is made: a copy that nobody notes would be taken for somebody else's.
         self._note(relative, file_fingerprint(image.size_bytes, image.content_hash or ""))
         try:
-            made, linked = place(image, file, link, force=self.force)
+            made, linked = place_image(image, file, link, force=self.force)
         except UnreadableImage:
             # It was not written after all; one of an earlier export is removed at the end.
             self._before.setdefault(relative, set()).add(self._now.pop(relative))

@@ -13,7 +13,7 @@ import db.versions.registry
 from labeler.collection.arrays import images_now
 from labeler.core.files.tables import Table
 from labeler.core.project import Project
-from labeler.exports.datasets.export import Kind, settled
+from labeler.exports.datasets.export import Kind, with_defaults
 from labeler.exports.datasets.formats.cityclassifiers import notes as trainer_notes
 from labeler.exports.datasets.plan import Plan
 from labeler.exports.datasets.rows import COLUMNS, Dataset, ids_of
@@ -38,7 +38,7 @@ class Preview:
 
 def preview(project: Project, kind: Kind, plan: Plan, rows: int = 5) -> Preview:
     """`rows` is how many images the sample holds. Raises `BadInput` as `labeler.exports` does."""
-    ids = ids_of(project, scored_only=bool(settled(kind, plan).scored_only))
+    ids = ids_of(project, scored_only=bool(with_defaults(kind, plan).scored_only))
     images = images_now(project.store)
     scored, values = db.scores.hand_scores.effective(project.store)
     taken = np.isin(scored, ids)

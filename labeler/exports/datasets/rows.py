@@ -196,10 +196,10 @@ def ids_of(project: Project, *, scored_only: bool) -> Ids:
 def _family_keys(project: Project, ids: Ids, progress: Progress) -> list[str]:
     """What decides the split of each of `ids`: the content of the oldest image of its family."""
     from labeler.collection.arrays import images_now
-    from labeler.exports.datasets.split_groups import oldest_relatives
+    from labeler.exports.datasets.split_groups import split_groups
 
     images = images_now(project.store)
-    oldest = images.ids[oldest_relatives(project, images, progress)]
+    oldest = images.ids[split_groups(project, images, progress)]
     keys = oldest[images.rows(ids)].tolist()
     hashes = db.images.lookup.content_hashes(project.store, np.unique(keys) if keys else [])
     return [hashes.get(key) or f"image {key}" for key in keys]

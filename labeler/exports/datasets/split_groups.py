@@ -32,7 +32,7 @@ _BANDS = NEAR_BITS + 1  # two hashes that differ in so few bits agree in one of 
 _ROWS = 1024
 
 
-def oldest_relatives(project: Project, images: ImageColumns, progress: Progress = silent) -> Ids:
+def split_groups(project: Project, images: ImageColumns, progress: Progress = silent) -> Ids:
     """For each of `images` (n,) the row of the oldest image of its family, itself if alone."""
     pairs = [
         _same_group(project, images),

@@ -21,7 +21,7 @@ USUAL = "80:10:10"
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
+class SplitShares:
     """How much of the families each split gets, 0–1; together 1."""
 
     train: float = 0.8
@@ -32,7 +32,7 @@ class Shares:
         return ":".join(f"{100 * share:g}" for share in (self.train, self.validation, self.test))
 
 
-def read_shares(text: str) -> Shares:
+def read_shares(text: str) -> SplitShares:
     """The shares in `80:10:10` or `90:10` (no validation); raises `BadInput`."""
     try:
         parts = [float(part) for part in text.split(":")]
@@ -45,10 +45,10 @@ def read_shares(text: str) -> Shares:
             f"{text!r} is not TRAIN:VALIDATION:TEST with three shares, such as {USUAL}; 100:0:0 "
             "keeps all in train."
         )
-    return Shares(*(part / sum(parts) for part in parts))
+    return SplitShares(*(part / sum(parts) for part in parts))
 
 
-def splits_of(keys: Sequence[str], shares: Shares, seed: int) -> NDArray[np.int8]:
+def splits_of(keys: Sequence[str], shares: SplitShares, seed: int) -> NDArray[np.int8]:
     """The split, a place in `SPLITS`, that each key draws, (n,)."""
     drawn = np.array([_drawn(key, seed) for key in keys], dtype=np.float64)
     bounds = np.array([shares.train, shares.train + shares.validation])

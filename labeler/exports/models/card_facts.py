@@ -18,7 +18,7 @@ from labeler.core.project import Project
 from labeler.core.scale import BRACKETS, to_others
 from labeler.core.text_bars import bars
 from labeler.exports.licences import ALL, licences
-from labeler.exports.models.card_history import named
+from labeler.exports.models.card_history import version_in_markdown
 from labeler.exports.models.safetensors_pair import checked_threshold
 from labeler.exports.models.target import encoder_record, shown_encoder
 from labeler.versions import predictions
@@ -32,7 +32,7 @@ from model.evaluation.audit import Estimate
 LOSSES = ("train", "held_out")
 
 
-def what(version: Version) -> list[str]:
+def description(version: Version) -> list[str]:
     """One paragraph: what it takes, what it gives, what it was made from."""
     made = f"{version.created_at:%Y-%m-%d}"
     origin = f"learnt from {version.scored_count:,} images that were scored by hand from 0 to 10"
@@ -49,7 +49,7 @@ def what(version: Version) -> list[str]:
     ]
 
 
-def use(project: Project, version: Version) -> list[str]:
+def usage(project: Project, version: Version) -> list[str]:
     """What goes in, what comes out, and how to filter with it."""
     record = encoder_record(project, version)
     seen = checked_preprocessing(record.preprocessing, shown_encoder(record.identity))
@@ -100,7 +100,7 @@ def biases(project: Project, version: Version) -> list[str]:
         if source.expect_low is not None and source.expect_high is not None
     ]
     noted = [
-        f"- {named(each)}: {escaped(each.note)}"
+        f"- {version_in_markdown(each)}: {escaped(each.note)}"
         for each in db.versions.registry.history(project.store)
         if each.note and (each.id == version.id if version.is_foreign else each.id <= version.id)
     ]

@@ -17,7 +17,7 @@ from labeler.versions.evaluation.rounds import JUDGED_BY, RoundReport, round_rep
 _OWN = re.compile(r"v\d+\.\d+")
 
 
-def named(version: Version | str) -> str:
+def version_in_markdown(version: Version | str) -> str:
     """A version's name in Markdown; those that came from elsewhere are named by others."""
     name = version if isinstance(version, str) else version.name
     return name if _OWN.fullmatch(name) else escaped(name)
@@ -59,9 +59,9 @@ def _name(key: str) -> str:
 
 def _version(version: Version) -> list[str]:
     return [
-        named(version) + (" (active)" if version.active else ""),
+        version_in_markdown(version) + (" (active)" if version.active else ""),
         f"{version.created_at:%Y-%m-%d}",
-        named(version.parent) if version.parent else "–",
+        version_in_markdown(version.parent) if version.parent else "–",
         escaped(version.recipe),
         f"{version.scored_count:,}" if version.scored_count else "none",
         _figure(version, "mae"),
@@ -84,7 +84,9 @@ def _round(report: RoundReport) -> Sequence[str]:
     changes = {change.measure: change for change in report.changes}
     rate = report.hit_rate
     return [
-        f"{named(report.of)} → {named(report.to)}" if report.to else f"{named(report.of)}, open",
+        f"{version_in_markdown(report.of)} → {version_in_markdown(report.to)}"
+        if report.to
+        else f"{version_in_markdown(report.of)}, open",
         f"{report.reviewed:,}",
         f"{report.corrected:,}",
         "–"

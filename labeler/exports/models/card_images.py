@@ -64,12 +64,12 @@ def _chart(curve: list[tuple[float, dict[str, float]]]) -> dict[str, Any]:
 
 def top_picture(project: Project, version: Version) -> bytes | None:
     """The images that the version likes best, highest first; None where none can be shown."""
-    from labeler.exports.contact_sheet import Shown, sheet
+    from labeler.exports.contact_sheet import SheetImage, draw_sheet
 
     found, images = by_score(project.store, version.id), images_now(project.store)
     fine = images.fine[images.rows(found.ids)]
     best = [
-        Shown(int(image_id), f"{whole_percent(prediction)} %")
+        SheetImage(int(image_id), f"{whole_percent(prediction)} %")
         for image_id, prediction in zip(
             found.ids[fine][::-1][:TOP], found.scores[fine][::-1][:TOP], strict=True
         )
@@ -77,5 +77,5 @@ def top_picture(project: Project, version: Version) -> bytes | None:
     if not best:
         return None
     buffer = io.BytesIO()
-    sheet(project, best).save(buffer, "PNG", optimize=False)
+    draw_sheet(project, best).save(buffer, "PNG", optimize=False)
     return buffer.getvalue()

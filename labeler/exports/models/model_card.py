@@ -28,14 +28,14 @@ _LATER = "*The picture comes with the file.*"
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class CardImages:
     """Files beside the card: the loss curve, None where there is none, and the best images."""
 
     loss: str | None
     top: str | None
 
 
-def model_card(project: Project, pictures: Pictures | None = None) -> str:
+def model_card(project: Project, pictures: CardImages | None = None) -> str:
     """The card in Markdown; without `pictures` it says where they will be.
 
     Raises `BadInput` where there is no version.
@@ -43,10 +43,13 @@ def model_card(project: Project, pictures: Pictures | None = None) -> str:
     version = active_version(project)
     written = prose(project)
     parts = [
-        [f"# {escaped(project.folder.name)} {story.named(version)}", *facts.what(version)],
+        [
+            f"# {escaped(project.folder.name)} {story.version_in_markdown(version)}",
+            *facts.description(version),
+        ],
         _said(written, "goals"),
         _said(written, "biases") + facts.biases(project, version),
-        ["## How to use it", *facts.use(project, version)],
+        ["## How to use it", *facts.usage(project, version)],
         ["## What the scores mean", *facts.brackets(project, version)],
         ["## Distribution", *facts.distribution(project, version)],
         ["## How good it is", *facts.figures_of(project, version)],
@@ -78,7 +81,7 @@ def export_model_card(project: Project, out: Path, writer: ExportWriter) -> list
     beside = {
         what: file.with_name(f"{file.stem}-{what}.png") for what, data in made.items() if data
     }
-    names = Pictures(*(beside[what].name if what in beside else None for what in made))
+    names = CardImages(*(beside[what].name if what in beside else None for what in made))
     files = {place: made[what] or b"" for what, place in beside.items()}
     writer.write_all(files | {file: model_card(project, names).encode()})
     return [file, *files]
@@ -91,7 +94,7 @@ def _said(written: dict[str, str], name: str, otherwise: str = "") -> list[str]:
     return [f"## {section.title}", "", text] if text else []
 
 
-def _loss(version: Version, pictures: Pictures | None) -> Sequence[str]:
+def _loss(version: Version, pictures: CardImages | None) -> Sequence[str]:
     if not facts.has_curve(version):
         return ["", "There is none: nothing was trained step by step."]
     told = "Mean absolute error (0–1) after each step, on the images learnt from and on others."
@@ -100,7 +103,7 @@ def _loss(version: Version, pictures: Pictures | None) -> Sequence[str]:
     return ["", _picture("Loss curve", pictures.loss), "", told]
 
 
-def _top(pictures: Pictures | None) -> Sequence[str]:
+def _top(pictures: CardImages | None) -> Sequence[str]:
     if pictures is None:
         return ["", _LATER]
     if pictures.top is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from labeler.core.errors import BadInput
 from labeler.core.files.export_writer import ExportWriter
 from labeler.core.project import Project
-from labeler.exports.models.safetensors_pair import CONFIG_SUFFIX, WEIGHTS_SUFFIX, pair_of
+from labeler.exports.models.safetensors_pair import CONFIG_SUFFIX, WEIGHTS_SUFFIX, safetensors_pair
 from labeler.exports.models.target import active_version, encoder_record, shown_encoder, target
 
 SUFFIX = ".py"
@@ -28,7 +28,7 @@ def export_python(project: Project, out: Path, writer: ExportWriter) -> list[Pat
     version = active_version(project)
     record = encoder_record(project, version)
     file = target(project, version, out, SUFFIX)
-    pair = pair_of(project, version)
+    pair = safetensors_pair(project, version)
     if not pair.framing_known:
         raise BadInput(
             f"How {shown_encoder(record.identity)} takes its pictures is not known here, since its "

@@ -18,7 +18,7 @@ WEIGHTS_SUFFIX, CONFIG_SUFFIX = ".safetensors", ".config.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class SafetensorsPair:
     """What the two files hold; `framing_known` tells whether the config says all of how the encoder
     takes its pictures.
     """
@@ -49,13 +49,13 @@ def export_model(project: Project, out: Path, writer: ExportWriter) -> list[Path
     """
     version = active_version(project)
     place = target(project, version, out, WEIGHTS_SUFFIX)
-    pair = pair_of(project, version)
+    pair = safetensors_pair(project, version)
     beside = place.with_name(f"{place.name.removesuffix(place.suffix)}{CONFIG_SUFFIX}")
     writer.write_all({beside: pair.config, place: pair.weights})
     return [beside, place]
 
 
-def pair_of(project: Project, version: Version) -> Pair:
+def safetensors_pair(project: Project, version: Version) -> SafetensorsPair:
     """The active version's files made anew from its head: loaded, checked, and nothing else that
     lay in them.
 
@@ -66,7 +66,7 @@ def pair_of(project: Project, version: Version) -> Pair:
     weights, _ = own_files(project)
     record = encoder_record(project, version)
     head = load_head(weights, record.width).head
-    about = facts(project, version, record)
+    about = config_facts(project, version, record)
     try:
         config, data = head_bytes(head, name=project.folder.name, rev=version.name, metadata=about)
     except ValueError as error:  # NaN, which is no JSON
@@ -74,10 +74,10 @@ def pair_of(project: Project, version: Version) -> Pair:
             f"What the project keeps of {version.name} holds a figure that is no number; train "
             "again with: labeler train"
         ) from error
-    return Pair(config, data, all(key in about["preprocessing"] for key in FRAMING))
+    return SafetensorsPair(config, data, all(key in about["preprocessing"] for key in FRAMING))
 
 
-def facts(project: Project, version: Version, record: EncoderRecord) -> dict[str, Any]:
+def config_facts(project: Project, version: Version, record: EncoderRecord) -> dict[str, Any]:
     """What the config says of the version besides the head's shape; raises `ModelError` for a
     preprocessing that can't be.
     """

@@ -12,7 +12,7 @@ from labeler.scoring.score_files.histories import has_histories, is_history, rea
 from labeler.scoring.score_files.imagefolder import metadata_files, read_image_folder
 from labeler.scoring.score_files.label_studio import is_label_studio_table, read_label_studio
 from labeler.scoring.score_files.score_folders import read_score_folders, scored_folders
-from labeler.scoring.score_files.statements import Reading, Statements, Told
+from labeler.scoring.score_files.statements import ReaderNotes, ReadOptions, Statements
 from labeler.scoring.score_files.tables import is_json_table, read_table
 
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson")
@@ -22,7 +22,7 @@ TABLES = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson")
 class Kind:
     name: str
     told: str  # what it is, for people
-    read: Callable[[Path, Reading, Told], Statements]
+    read: Callable[[Path, ReadOptions, ReaderNotes], Statements]
 
 
 KINDS = {
@@ -37,7 +37,7 @@ KINDS = {
 }
 
 
-def kind_of(path: Path, reading: Reading) -> Kind:
+def kind_of(path: Path, reading: ReadOptions) -> Kind:
     """The kind that is asked for, else the one that the path itself shows; raises `BadInput`."""
     if reading.kind is not None:
         if reading.kind not in KINDS:
@@ -46,7 +46,7 @@ def kind_of(path: Path, reading: Reading) -> Kind:
     return KINDS[_name(path, reading)]
 
 
-def _name(path: Path, reading: Reading) -> str:
+def _name(path: Path, reading: ReadOptions) -> str:
     if path.is_dir():
         if next(metadata_files(path), None):
             return "imagefolder"

@@ -14,11 +14,11 @@ from labeler.scoring.score_files.statements import (
     NO_NUMBER,
     NO_PATH,
     NotTaken,
-    Reading,
-    Recorded,
+    ReaderNotes,
+    ReadOptions,
+    RecordedScore,
     Statement,
     Statements,
-    Told,
     read_score,
     short,
     utc_time,
@@ -47,7 +47,7 @@ def has_histories(file: Path) -> bool:
     )
 
 
-def read_history(file: Path, reading: Reading, told: Told) -> Statements:  # noqa: ARG001
+def read_history(file: Path, reading: ReadOptions, told: ReaderNotes) -> Statements:  # noqa: ARG001
     """A statement for each hand score, undone ones too, in the order in which they came."""
     for row in table_rows(file, [("path", "file_name")], (NESTED, HASH)):
         try:
@@ -56,7 +56,7 @@ def read_history(file: Path, reading: Reading, told: Told) -> Statements:  # noq
             yield error.at(row.number)
 
 
-def _statements(row: Row, reading: Reading) -> Iterator[Statement]:
+def _statements(row: Row, reading: ReadOptions) -> Iterator[Statement]:
     name = (reading.path_column or "").lower()
     path = row.text((name, "path", "file_name"))
     if not path.strip():
@@ -90,7 +90,7 @@ def _statement(row: Row, path: str, cells: Mapping[str, Any]) -> Statement:
         scorer=str(cells["scorer"] or NAMELESS),
         at=at,
         content_hash=row.text((HASH,)) or None,
-        event=Recorded(
+        event=RecordedScore(
             event_id=str(cells["event"]),
             why=_text(cells.get("why")),
             queue=_text(cells.get("queue")),

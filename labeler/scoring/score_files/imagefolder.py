@@ -11,11 +11,11 @@ from labeler.core.files.typed_paths import path_seen_from
 from labeler.scoring.score_files.statements import (
     NO_FILE,
     Place,
-    Reading,
+    ReaderNotes,
+    ReadOptions,
     Refused,
     Statement,
     Statements,
-    Told,
 )
 from labeler.scoring.score_files.tables import read_table
 
@@ -41,7 +41,7 @@ def metadata_files(folder: Path) -> Iterator[Path]:
             waiting += [(here / name, depth + 1) for name in reversed(inside)]
 
 
-def read_image_folder(folder: Path, reading: Reading, told: Told) -> Statements:
+def read_image_folder(folder: Path, reading: ReadOptions, told: ReaderNotes) -> Statements:
     """The statements in all metadata of the folder; places name the file where there are several.
 
     `file_name` is relative to the metadata unless another column is named. Raises `BadInput`.

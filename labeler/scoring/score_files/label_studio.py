@@ -30,11 +30,11 @@ from labeler.scoring.score_files.statements import (
     TWO_SCORES,
     NotTaken,
     Place,
-    Reading,
+    ReaderNotes,
+    ReadOptions,
     Refused,
     Statement,
     Statements,
-    Told,
     read_score,
     short,
     utc_time,
@@ -59,7 +59,7 @@ _STARS = (
 )
 
 
-def read_label_studio(file: Path, reading: Reading, told: Told) -> Statements:
+def read_label_studio(file: Path, reading: ReadOptions, told: ReaderNotes) -> Statements:
     """A statement for each annotation, those of a task in the order in which they were made.
 
     The file is read task by task. Raises `BadInput` if it is no list of tasks.
@@ -99,7 +99,7 @@ def is_label_studio_table(file: Path) -> bool:
     return set(_FLAT) <= set(header_of(file))
 
 
-def _tasks(file: Path, reading: Reading, told: Told) -> Iterator[tuple[Place, Any]]:
+def _tasks(file: Path, reading: ReadOptions, told: ReaderNotes) -> Iterator[tuple[Place, Any]]:
     """Each task with its place; a line of CSV or JSON-MIN's element is one with one annotation."""
     if file.suffix.lower() != ".json":
         for line in read_lines(file, [(name,) for name in _FLAT]):
@@ -111,7 +111,7 @@ def _tasks(file: Path, reading: Reading, told: Told) -> Iterator[tuple[Place, An
         yield place, _unflattened(task, reading, told) if is_flat else task
 
 
-def _unflattened(row: Mapping[str, Any], reading: Reading, told: Told) -> dict[str, Any]:
+def _unflattened(row: Mapping[str, Any], reading: ReadOptions, told: ReaderNotes) -> dict[str, Any]:
     """The task that a row of CSV or JSON-MIN was made of, as far as it is kept there.
 
     The names of a CSV file's columns come in lower case.
@@ -157,7 +157,7 @@ _REVISED = "Where a person annotated an image again, only the latest is taken."
 
 
 def _latest(
-    annotations: list[dict[str, Any]], data: Mapping[str, Any], told: Told
+    annotations: list[dict[str, Any]], data: Mapping[str, Any], told: ReaderNotes
 ) -> list[dict[str, Any]]:
     """By time, and of those that one person made the last; all where the times aren't told."""
     untimed: list[dict[str, Any]] = []
@@ -210,7 +210,7 @@ def _time(told: object) -> datetime:
 
 
 def _scorer(
-    annotation: Mapping[str, Any], data: Mapping[str, Any], reading: Reading | None = None
+    annotation: Mapping[str, Any], data: Mapping[str, Any], reading: ReadOptions | None = None
 ) -> str:
     """Who made an annotation: an e-mail address or name, else the number; nobody is nameless."""
     if reading is not None and (column := _key(data, reading.scorer_column)) is not None:
@@ -237,7 +237,7 @@ def _scorer(
     return str(who) if "@" in str(who) else f"annotator {who}"
 
 
-def _score(annotation: dict[str, Any], reading: Reading, told: Told) -> float | None:
+def _score(annotation: dict[str, Any], reading: ReadOptions, told: ReaderNotes) -> float | None:
     """The one score of an annotation, from the control that is named or from any."""
     found = list(_results(annotation, reading.score_column, told))
     if not found:
@@ -259,7 +259,7 @@ def _score(annotation: dict[str, Any], reading: Reading, told: Told) -> float | 
 
 
 def _results(
-    annotation: dict[str, Any], control: str | None, told: Told
+    annotation: dict[str, Any], control: str | None, told: ReaderNotes
 ) -> Iterator[tuple[str, Any]]:
     """Kind and value of each score; what else there is of the control, or of any, is noted."""
     results = annotation.get("result")
@@ -291,7 +291,7 @@ def _is_number(said: Any) -> bool:
     return said is not None
 
 
-def _images(task: Any, reading: Reading) -> tuple[tuple[str, ...], str | None]:
+def _images(task: Any, reading: ReadOptions) -> tuple[tuple[str, ...], str | None]:
     """The paths that a task's image may mean, and the name of its file."""
     data = task.get("data") if isinstance(task, dict) else None
     if not isinstance(data, dict):

@@ -24,7 +24,7 @@ from labeler.scoring.score_files.statements import (
 _SHOWN = 1000  # characters of a path
 
 
-class Meant:
+class ImageMatcher:
     """What the images of one batch of statements are; `folder` is what relative paths begin at."""
 
     def __init__(

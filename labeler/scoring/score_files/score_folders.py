@@ -14,11 +14,11 @@ from labeler.scoring.score_files.statements import (
     BROKEN,
     NO_NUMBER,
     NotTaken,
-    Reading,
+    ReaderNotes,
+    ReadOptions,
     Refused,
     Statement,
     Statements,
-    Told,
     read_score,
 )
 
@@ -37,7 +37,7 @@ def scored_folders(root: Path) -> list[Path]:
     return inside or ([root] if folder_score(root.name) else [])
 
 
-def read_score_folders(root: Path, reading: Reading, told: Told) -> Statements:
+def read_score_folders(root: Path, reading: ReadOptions, told: ReaderNotes) -> Statements:
     """A statement for each picture in each of the folders, at any depth below it.
 
     A folder whose name begins with no number on the scale is refused as one. Raises `BadInput` if

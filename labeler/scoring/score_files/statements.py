@@ -38,7 +38,7 @@ _NOTHING = frozenset({"", "nan", "na", "n/a", "none", "null"})  # table programs
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedScore:
     """What a history keeps of a hand score beside its value, as `db.records.HandScore` has it."""
 
     event_id: str
@@ -69,7 +69,7 @@ class Statement:
     is_uploaded: bool = False
     doubt: str | None = None
     content_hash: str | None = None
-    event: Recorded | None = None
+    event: RecordedScore | None = None
 
     def __post_init__(self) -> None:
         """Raise `NotTaken` for texts that can't be names; thousands of statements are held."""
@@ -111,7 +111,7 @@ class NotTaken(BadInput):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadOptions:
     """How a file is to be read; what is `None` is told from the file itself.
 
     `scale` is what its scores run from and to. `scorer` gave all of them, whatever the file says.
@@ -136,7 +136,7 @@ class Reading:
 
 
 @dataclass(slots=True)
-class Told:
+class ReaderNotes:
     """What a reader has to say beside its statements."""
 
     cancelled: int = 0  # annotations that their author gave up

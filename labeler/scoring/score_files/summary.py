@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from labeler.collection.importing import ImportSummary
-from labeler.scoring.score_files.statements import Refused, Told
+from labeler.scoring.score_files.statements import ReaderNotes, Refused
 
 EXAMPLES = 5  # of each reason, and of what is taken
 
@@ -42,7 +42,7 @@ class LabelSummary:
     scorers: Counter[str] = field(default_factory=Counter)
     to_import: int = 0
     imported: ImportSummary | None = None
-    told: Told = field(default_factory=Told)
+    told: ReaderNotes = field(default_factory=ReaderNotes)
     keeps_all: bool = False
 
     @property

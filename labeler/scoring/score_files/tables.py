@@ -18,10 +18,10 @@ from labeler.scoring.score_files.statements import (
     NAMELESS,
     NO_PATH,
     NotTaken,
-    Reading,
+    ReaderNotes,
+    ReadOptions,
     Statement,
     Statements,
-    Told,
     read_score,
     short,
 )
@@ -79,7 +79,7 @@ class Columns:
     group: tuple[str, ...]
 
     @classmethod
-    def of(cls, reading: Reading) -> Columns:
+    def of(cls, reading: ReadOptions) -> Columns:
         return cls(
             _named(reading.path_column, PATH_COLUMNS),
             _named(reading.score_column, SCORE_COLUMNS),
@@ -87,12 +87,12 @@ class Columns:
             _named(reading.group_column, GROUP_COLUMNS),
         )
 
-    def needed(self, reading: Reading) -> list[tuple[str, ...]]:
+    def needed(self, reading: ReadOptions) -> list[tuple[str, ...]]:
         named = ((reading.scorer_column, self.scorer), (reading.group_column, self.group))
         return [self.path, self.score, *(names for given, names in named if given)]
 
 
-def read_table(file: Path, reading: Reading, told: Told) -> Statements:  # noqa: ARG001
+def read_table(file: Path, reading: ReadOptions, told: ReaderNotes) -> Statements:  # noqa: ARG001
     """The statements in a table; raises `BadInput` if it can't be read as such as a whole."""
     columns = Columns.of(reading)
     for row in table_rows(file, columns.needed(reading)):
@@ -119,7 +119,7 @@ def table_rows(
     return _csv_rows(file, needed)
 
 
-def _statement(row: Row, columns: Columns, reading: Reading) -> Statement:
+def _statement(row: Row, columns: Columns, reading: ReadOptions) -> Statement:
     if row.problem is not None:
         raise NotTaken(BROKEN, row.problem)
     path = row.text(columns.path)
@@ -214,7 +214,7 @@ def _json_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
         raise BadInput(f"Can't read {file}: {error.strerror}; check the path.") from error
 
 
-def is_json_table(file: Path, reading: Reading) -> bool:
+def is_json_table(file: Path, reading: ReadOptions) -> bool:
     """Whether a JSON file is a list of rows, or one object with a score for each path; of what
     can't be read False, which is said where it is.
     """

@@ -24,7 +24,7 @@ import db.versions.predictions
 import db.versions.registry
 from labeler.app.widgets import formatting, job_status
 from labeler.app.widgets.navigation import page_file
-from labeler.app.widgets.path_input import look
+from labeler.app.widgets.path_input import preview_path_input
 from labeler.collection.importing import import_paths
 from labeler.core.jobs.runner import follow
 from labeler.core.project import Project
@@ -145,7 +145,7 @@ def test_names_that_are_no_utf_8_can_still_be_shown(served: Project) -> None:
 
 
 def test_plain_leaves_nothing_for_markdown_to_take() -> None:
-    shown = formatting.plain("![x](http://evil.example/a.png)\n# <b>")
+    shown = formatting.markdown_escaped("![x](http://evil.example/a.png)\n# <b>")
     assert shown.startswith("\\!\\[x\\]\\(http\\:\N{WORD JOINER}\\/\\/evil")
     assert "\n" not in shown
     assert r"\<b\>" in shown
@@ -204,12 +204,12 @@ def test_a_stopped_run_speaks_of_the_list_of_versions_only_where_there_is_one(
 def test_an_older_version_can_be_made_active_again(served: Project) -> None:
     first, second = add_version(served, noise=0.3), add_version(served, noise=0.2)
     page = opened("train")
-    button(page, f"Make {formatting.plain(first.name)} active").click().run()
+    button(page, f"Make {formatting.markdown_escaped(first.name)} active").click().run()
     assert not page.exception
     active = db.versions.registry.active(served.store)
     assert active is not None
     assert active.name == first.name
-    assert button(page, f"Make {formatting.plain(second.name)} active")
+    assert button(page, f"Make {formatting.markdown_escaped(second.name)} active")
 
 
 def test_better_is_said_only_where_it_is_so(served: Project) -> None:
@@ -343,15 +343,15 @@ def test_the_time_left_is_that_of_a_phase_and_the_next_ones_are_named(served: Pr
 
 @pytest.mark.parametrize("text", ["", "holidays", "/nowhere/at/all"])
 def test_a_look_at_an_unusable_path_gives_a_reason(text: str) -> None:
-    assert look(text).problem
+    assert preview_path_input(text).problem
 
 
 def test_a_look_counts_files_in_every_folder(tmp_path: Path) -> None:
     draw_pictures(tmp_path / "a", 2)
     draw_pictures(tmp_path / "a" / "deeper", 3)
-    assert look(f"file://{tmp_path}").files == 5
+    assert preview_path_input(f"file://{tmp_path}").files == 5
     (tmp_path / "empty").mkdir()
-    assert "holds no files" in (look(str(tmp_path / "empty")).problem or "")
+    assert "holds no files" in (preview_path_input(str(tmp_path / "empty")).problem or "")
 
 
 def test_figures_without_an_interval_or_value_are_not_made_up() -> None:

@@ -136,14 +136,14 @@ def test_a_login_that_would_let_in_others_is_not_used(
     secrets(people, secret)
     assert not enters(visitor(ANN))
     assert "not used" in str(logins.unused())
-    assert logins.ways() == []
+    assert logins.login_links() == []
 
 
 def test_the_page_offers_the_login_and_leaves_its_way_open(secrets: Any) -> None:
     secrets(["ann@example.org"])
     page = visitor().get("/review")
     assert (page.status_code, "Log in" in page.text) == (401, True)
-    [(_, address)] = logins.ways()
+    [(_, address)] = logins.login_links()
     assert visitor().get(address).text == "inside"
     assert visitor().get("/oauth2callback").text == "inside"
     assert visitor().post("/auth/login", headers={"Origin": SITE}).status_code == 401
@@ -159,4 +159,4 @@ def test_sections_that_are_none_let_in_nobody(secrets: Any, tmp_path: Path, text
 
 
 def test_without_secrets_there_is_no_login() -> None:
-    assert (logins.ways(), logins.unused()) == ([], None)
+    assert (logins.login_links(), logins.unused()) == ([], None)

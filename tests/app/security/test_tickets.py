@@ -15,7 +15,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
-from labeler.app.security.connections import TABLES, are_told, owner
+from labeler.app.security.connections import TABLES, can_tell_accounts, user_id_of
 from labeler.app.security.request_guards import guarded
 from labeler.app.security.tickets import SECONDS, Ticket
 from labeler.app.server import launch
@@ -59,9 +59,9 @@ def test_a_connection_that_its_program_has_closed_is_nobodys(tmp_path: Path) -> 
     """The system tells it as root's."""
     closed = tmp_path / "closed"
     closed.write_text("heads\n" + LINE.format(0).replace(" 0 1 1", " 0 0 1"))
-    assert owner(CLIENT, SERVER, [closed]) is None
+    assert user_id_of(CLIENT, SERVER, [closed]) is None
     closed.write_text(closed.read_text() + LINE.format(7))
-    assert owner(CLIENT, SERVER, [closed]) == 7
+    assert user_id_of(CLIENT, SERVER, [closed]) == 7
 
 
 def test_it_is_good_for_a_while(mine: Path) -> None:
@@ -82,12 +82,12 @@ def test_the_machine_tells_whose_a_connection_is(family: socket.AddressFamily) -
     with server, socket.create_connection(server.getsockname()[:2]) as client:
         there, here = client.getsockname()[:2], server.getsockname()[:2]
         for tables in (None, TABLES):
-            assert owner(there, here, tables) == os.getuid()
-            assert owner((there[0], 1), here, tables) is None
+            assert user_id_of(there, here, tables) == os.getuid()
+            assert user_id_of((there[0], 1), here, tables) is None
             # Who listens on a port has no connection from it.
-            assert owner(here, there, tables) is None, "not accepted yet"
-            assert owner(here, (here[0], 1), tables) is None
-    assert are_told()
+            assert user_id_of(here, there, tables) is None, "not accepted yet"
+            assert user_id_of(here, (here[0], 1), tables) is None
+    assert can_tell_accounts()
 
 
 def test_the_browser_comes_in_with_it_and_the_token_is_not_in_its_address(mine: Path) -> None:
@@ -95,7 +95,7 @@ def test_the_browser_comes_in_with_it_and_the_token_is_not_in_its_address(mine: 
         await PlainTextResponse("inside")(scope, receive, send)
 
     ticket = Ticket(connections=[mine])
-    first = launch.for_the_browser(HOME, TOKEN, ticket)
+    first = launch.browser_url(HOME, TOKEN, ticket)
     assert TOKEN.replace(" ", "%20") not in first and TOKEN not in first
     app = guarded(inside, ["127.0.0.1"], TOKEN, ticket=ticket)
     stranger = TestClient(app, HOME, client=("127.0.0.1", 9))
@@ -117,5 +117,5 @@ def test_the_browser_comes_in_with_it_and_the_token_is_not_in_its_address(mine: 
 
 def test_where_nobody_tells_the_address_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    assert launch.for_the_browser(HOME, TOKEN, None) == HOME
-    assert launch.for_the_browser(HOME, None, None) == HOME
+    assert launch.browser_url(HOME, TOKEN, None) == HOME
+    assert launch.browser_url(HOME, None, None) == HOME

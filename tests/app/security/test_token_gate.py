@@ -23,7 +23,7 @@ from streamlit.runtime import Runtime
 from labeler.app.security import connections, token_gate
 from labeler.app.security.refusals import is_page
 from labeler.app.security.request_guards import guarded
-from labeler.app.security.tokens import MOST_WRONG, WINDOW, fresh_token, pass_for
+from labeler.app.security.tokens import MOST_WRONG, WINDOW, cookie_value, fresh_token
 from labeler.app.server.upload_limit import UPLOADS, kept_bytes
 from tests.support.collection import make_collection
 from tests.support.whole_app import asked_for, the_app
@@ -62,7 +62,7 @@ def home(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestCl
     """The app on this machine alone, for somebody who is in."""
     settings("127.0.0.1", ["127.0.0.1", "localhost"])
     monkeypatch.setenv("LABELER_TOKEN", TOKEN)
-    cookies = {"labeler-8501": pass_for(TOKEN)}
+    cookies = {"labeler-8501": cookie_value(TOKEN)}
     with TestClient(the_app(), HOME, raise_server_exceptions=False, cookies=cookies) as client:
         yield client
 
@@ -151,7 +151,7 @@ def test_no_route_answers_without_the_token_on_this_machine_either(home: TestCli
 
 
 def test_with_the_cookie_all_routes_are_there(away: TestClient) -> None:
-    ours = {"Origin": AWAY, "Cookie": f"labeler-8501={pass_for(TOKEN)}"}
+    ours = {"Origin": AWAY, "Cookie": f"labeler-8501={cookie_value(TOKEN)}"}
     found = statuses(away, **ours)
     assert 401 not in found.values()
     assert found["GET", "/api/queue"] == 200
@@ -257,7 +257,7 @@ def test_other_tools_are_told_in_their_own_form(away: TestClient) -> None:
 
 
 def test_wrong_tokens_run_out_and_whoever_is_in_stays_in(away: TestClient) -> None:
-    inside = TestClient(away.app, AWAY, cookies={"labeler-8501": pass_for(TOKEN)})
+    inside = TestClient(away.app, AWAY, cookies={"labeler-8501": cookie_value(TOKEN)})
     wrong = [away.get("/?token=wrong").status_code for _ in range(MOST_WRONG + 1)]
     assert wrong == [401] * MOST_WRONG + [429]
     right = away.get(f"/?token={TOKEN}", follow_redirects=False)
@@ -271,7 +271,7 @@ def test_whoever_is_in_stays_in_where_all_have_one_address(away: TestClient) -> 
     # As behind a tunnel: somebody else's wrong ones must not turn a bookmark into a closed door.
     for _ in range(MOST_WRONG):
         away.get("/?token=wrong")
-    inside = TestClient(away.app, AWAY, cookies={"labeler-8501": pass_for(TOKEN)})
+    inside = TestClient(away.app, AWAY, cookies={"labeler-8501": cookie_value(TOKEN)})
     assert inside.get(f"/?token={TOKEN}", follow_redirects=False).status_code == 303
 
 

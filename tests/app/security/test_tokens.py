@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from labeler.app.security.hosts import as_name, name_and_port
 from labeler.app.security.request_guards import guarded
-from labeler.app.security.tokens import MOST_ADDRESSES, MOST_WRONG, WINDOW, Guesses, chosen_token
+from labeler.app.security.tokens import MOST_ADDRESSES, MOST_WRONG, WINDOW, GuessLimit, chosen_token
 from labeler.app.server import launch
 from labeler.app.server.base_path import as_base
 from labeler.core.errors import LabelerError
@@ -23,7 +23,7 @@ TOKEN = "a token of sixteen or more"
 
 def test_guesses_are_forgotten_in_time_and_never_fill_the_memory() -> None:
     now = 0.0
-    guesses = Guesses(lambda: now)
+    guesses = GuessLimit(lambda: now)
     for _ in range(MOST_WRONG):
         assert guesses.wait("2001:db8::1") == 0
         guesses.note("2001:db8::1")
@@ -54,24 +54,24 @@ def test_a_short_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "0.0.0.0", "::"])
 def test_everybody_is_asked_for_a_token_that_is_new_at_each_start(host: str) -> None:
-    first, second = (launch.token_for(launch.Wanted(host)) for _ in range(2))
+    first, second = (launch.token_for(launch.LaunchOptions(host)) for _ in range(2))
     assert first is not None and first != second and len(first) > 30
 
 
 def test_without_a_token_this_machine_alone_is_let_in() -> None:
-    assert launch.token_for(launch.Wanted("127.0.0.1", token=False)) is None
+    assert launch.token_for(launch.LaunchOptions("127.0.0.1", token=False)) is None
     with pytest.raises(LabelerError, match="--no-token and --host"):
-        launch.token_for(launch.Wanted("0.0.0.0", token=False))
+        launch.token_for(launch.LaunchOptions("0.0.0.0", token=False))
     with pytest.raises(LabelerError, match="name the host"):
-        launch.token_for(launch.Wanted(token=False, names=("*",)))
+        launch.token_for(launch.LaunchOptions(token=False, names=("*",)))
 
 
 def test_the_address_that_is_shown_lets_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert launch.entrance(HOME, None) == HOME
-    assert launch.entrance(AWAY, "fresh") == f"{AWAY}/?token=fresh"
+    assert launch.entrance_url(HOME, None) == HOME
+    assert launch.entrance_url(AWAY, "fresh") == f"{AWAY}/?token=fresh"
     monkeypatch.setenv("LABELER_TOKEN", TOKEN)
-    assert launch.entrance(AWAY, TOKEN) == AWAY
-    assert launch.token_for(launch.Wanted()) == TOKEN
+    assert launch.entrance_url(AWAY, TOKEN) == AWAY
+    assert launch.token_for(launch.LaunchOptions()) == TOKEN
 
 
 def test_the_app_may_open_as_many_files_as_the_system_allows() -> None:
@@ -81,7 +81,7 @@ def test_the_app_may_open_as_many_files_as_the_system_allows() -> None:
     fewer = soft - 1 if hard == resource.RLIM_INFINITY else hard - 1
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, fewer), hard))
-        launch.open_many()
+        launch.raise_file_limit()
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= soft
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > min(soft, fewer)
     finally:

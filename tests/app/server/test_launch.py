@@ -177,7 +177,7 @@ def test_the_address_that_is_opened_is_the_one_that_is_bound(
     monkeypatch.setattr("webbrowser.open", opened.put)
     monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: None)
     try:
-        launch.serve(None, launch.Wanted("localhost", 1, browser=True), print)
+        launch.serve(None, launch.LaunchOptions("localhost", 1, browser=True), print)
     except (OSError, LabelerError):
         pytest.skip("This machine has no such addresses, or lets nobody have that port.")
     there = opened.get(timeout=60)

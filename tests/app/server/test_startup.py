@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from labeler.app.server.startup import Opening
+from labeler.app.server.startup import DeferredApp
 from labeler.app.server.static_files import FOR_EVER, PageFiles
 from labeler.app.widgets import components
 
@@ -97,7 +97,7 @@ def test_the_page_is_there_before_the_app_and_the_rest_waits_for_it() -> None:
         return Starlette(routes=[Route("/api/hello", greeting)], lifespan=life)
 
     async def play() -> None:
-        opening = Opening(load, lambda: told.append("opened"), lambda: told.append("failed"))
+        opening = DeferredApp(load, lambda: told.append("opened"), lambda: told.append("failed"))
         app, server = PageFiles(opening), Server(opening)
         assert await server.say("startup") == "lifespan.startup.complete"
         waiting = asyncio.ensure_future(get(app, "/api/hello"))
@@ -119,7 +119,7 @@ def test_an_app_that_cannot_start_says_so_to_whoever_waits() -> None:
 
     async def play() -> None:
         told: list[str] = []
-        opening = Opening(load, lambda: told.append("opened"), lambda: told.append("failed"))
+        opening = DeferredApp(load, lambda: told.append("opened"), lambda: told.append("failed"))
         server = Server(opening)
         await server.say("startup")
         assert (await get(opening, "/api/hello")).status == 503

@@ -32,7 +32,7 @@ from labeler.cli.main import labeler
 from labeler.collection.carry_over import carry_over, carry_overs
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
-from labeler.exports.datasets.image_files import place
+from labeler.exports.datasets.image_files import place_image
 from model.errors import UnreadableImage
 from tests.support.pictures import make_jpeg, noise_image
 from tests.support.store_rows import add_encoder, add_version, event, picture, score
@@ -222,7 +222,7 @@ def test_a_replaced_picture_stays_only_for_what_was_done_to_it(
     told = CliRunner().invoke(labeler, ["--project", str(project.folder), "status"])
     assert "2 images, 0 embedded, 0 missing, 0 unreadable, 1 replaced" in told.output
     with pytest.raises(UnreadableImage, match="Another picture has taken its place"):
-        place(image_by(project, old), tmp_path / "out.jpg", "copy")
+        place_image(image_by(project, old), tmp_path / "out.jpg", "copy")
     assert carry_over(project, carry_overs(project)) == 1
     assert states(project) == (2, 0, 0) and db.images.lookup.get(project.store, old) is None
     assert image_at(project, first).hand_score == 7
@@ -237,7 +237,7 @@ def test_an_emptied_file_is_told_as_empty(project: Project, tmp_path: Path) -> N
     import_paths(project, [path.parent])
     for image in (image_by(project, known.id), image_at(project, path)):
         with pytest.raises(UnreadableImage, match="empty"):
-            place(image, tmp_path / "out.jpg", "copy")
+            place_image(image, tmp_path / "out.jpg", "copy")
 
 
 def test_pictures_that_exchanged_their_names_are_what_they_were(

@@ -14,7 +14,7 @@ import db.images.lookup
 import db.importing.files
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
-from labeler.exports.contact_sheet import Shown, pages, sheet
+from labeler.exports.contact_sheet import SheetImage, draw_sheet, pages
 
 COLOURS = [(220, 30, 30), (30, 200, 40), (40, 60, 220), (230, 200, 20), (120, 20, 160)]
 GAP = 8
@@ -33,9 +33,9 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
-def shown_all(project: Project) -> list[Shown]:
+def shown_all(project: Project) -> list[SheetImage]:
     ids = db.importing.files.ids_by_path(project.store)
-    return [Shown(ids[path], f"{number}0 %") for number, path in enumerate(sorted(ids))]
+    return [SheetImage(ids[path], f"{number}0 %") for number, path in enumerate(sorted(ids))]
 
 
 def middle(picture: Image.Image, row: int, column: int, tile: int, line: int) -> tuple[int, ...]:
@@ -53,7 +53,7 @@ def line_of(picture: Image.Image, rows: int, tile: int) -> int:
 
 
 def test_images_stand_in_rows_in_their_order(project: Project) -> None:
-    made = sheet(project, shown_all(project), columns=2, tile=80)
+    made = draw_sheet(project, shown_all(project), columns=2, tile=80)
     assert made.mode == "RGB"
     assert made.width == GAP + 2 * (80 + GAP)
     line = line_of(made, 3, 80)
@@ -66,7 +66,7 @@ def test_images_stand_in_rows_in_their_order(project: Project) -> None:
 
 
 def test_proportions_are_kept_and_small_images_stay_small(project: Project) -> None:
-    made = np.asarray(sheet(project, shown_all(project), columns=5, tile=90)).astype(int)
+    made = np.asarray(draw_sheet(project, shown_all(project), columns=5, tile=90)).astype(int)
     wide, tall, _, small, _ = (
         (np.abs(made - colour).max(axis=2) < 40).nonzero() for colour in COLOURS
     )
@@ -78,9 +78,9 @@ def test_proportions_are_kept_and_small_images_stay_small(project: Project) -> N
 
 def test_each_image_has_its_own_words_under_it(project: Project) -> None:
     both = shown_all(project)[:2]
-    plain = [Shown(one.image_id, "") for one in both]
+    plain = [SheetImage(one.image_id, "") for one in both]
     first = [both[0], plain[1]]
-    bare, said = (np.asarray(sheet(project, each, tile=100)) for each in (plain, first))
+    bare, said = (np.asarray(draw_sheet(project, each, tile=100)) for each in (plain, first))
     changed = np.argwhere((bare != said).any(axis=2))
     assert len(changed) > 20
     assert changed[:, 0].min() >= GAP + 100
@@ -90,7 +90,9 @@ def test_each_image_has_its_own_words_under_it(project: Project) -> None:
 def test_words_that_are_too_long_or_no_words_stay_in_their_place(project: Project) -> None:
     one = shown_all(project)[0].image_id
     for text in ("x" * 500, "two\nlines", "\x1b[31m", "猫", "\udce9"):
-        made = np.asarray(sheet(project, [Shown(one, text), Shown(one, "")], tile=60))
+        made = np.asarray(
+            draw_sheet(project, [SheetImage(one, text), SheetImage(one, "")], tile=60)
+        )
         assert (made[GAP + 60 :, GAP + 60 :] == 255).all()
 
 
@@ -101,7 +103,7 @@ def test_an_image_that_is_gone_leaves_its_place_empty(project: Project, tmp_path
     for copies in (project.previews, project.thumbnails):
         for file in copies.rglob("*.jpg"):
             file.unlink()
-    made = sheet(project, [*shown, Shown(999, "nobody")], columns=6, tile=60)
+    made = draw_sheet(project, [*shown, SheetImage(999, "nobody")], columns=6, tile=60)
     line = line_of(made, 1, 60)
     for place, colour in ((0, COLOURS[0]), (2, COLOURS[2])):
         assert np.abs(np.subtract(middle(made, 0, place, 60, line), colour)).max() < 12
@@ -117,6 +119,6 @@ def test_pages_hold_every_image_once(project: Project) -> None:
 
 def test_no_sheet_without_images_or_beyond_all_measure(project: Project) -> None:
     with pytest.raises(ValueError, match="at least one"):
-        sheet(project, [])
+        draw_sheet(project, [])
     with pytest.raises(ValueError, match="too large"):
-        sheet(project, shown_all(project) * 1000, tile=400)
+        draw_sheet(project, shown_all(project) * 1000, tile=400)

@@ -24,7 +24,7 @@ from labeler.cli.main import labeler
 from labeler.core.errors import BadInput
 from labeler.core.files.export_writer import ExportWriter
 from labeler.core.project import Project
-from labeler.exports.contact_sheet import Shown
+from labeler.exports.contact_sheet import SheetImage
 from labeler.exports.contact_sheet_files import rows_on_a_page, write_sheets
 from labeler.exports.contact_sheet_images import corrections, in_band
 from labeler.versions.browse import Band, browse
@@ -96,8 +96,8 @@ def test_a_round_shows_its_corrections_from_what_was_shown(project: Project) -> 
         )
         assert db.scores.events.record(project.store, [scored])[0].accepted
     assert corrections(project, 1) == [
-        Shown(unscored[1], "80 % → 0"),
-        Shown(unscored[0], "80 % → 3"),
+        SheetImage(unscored[1], "80 % → 0"),
+        SheetImage(unscored[0], "80 % → 3"),
     ]
     with pytest.raises(BadInput, match="there are 1"):
         corrections(project, 2)

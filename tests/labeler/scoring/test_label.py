@@ -21,7 +21,7 @@ from labeler.core.images.lookup import find_image
 from labeler.core.project import Project
 from labeler.scoring.import_scores import import_scores
 from labeler.scoring.label import label_one
-from labeler.scoring.score_files.statements import Place, Reading
+from labeler.scoring.score_files.statements import Place, ReadOptions
 from labeler.scoring.score_files.summary import LabelSummary
 from tests.support.collection import draw_pictures
 
@@ -64,7 +64,7 @@ def picture(tmp_path: Path, number: int) -> Path:
 
 def take(project: Project, file: Path, text: str | bytes) -> LabelSummary:
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return import_scores(project, file, Reading(scorer="ann"), keep_all=True)
+    return import_scores(project, file, ReadOptions(scorer="ann"), keep_all=True)
 
 
 def problems(summary: LabelSummary) -> dict[Place, str]:

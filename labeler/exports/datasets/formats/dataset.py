@@ -17,7 +17,7 @@ from labeler.core.files.export_writer import ExportWriter
 from labeler.core.files.tables import FORMATS, Kinds, Whole, format_of, growing_table
 from labeler.core.progress import Progress
 from labeler.exports.datasets.formats.history import write_history
-from labeler.exports.datasets.image_files import file_name, place
+from labeler.exports.datasets.image_files import file_name, place_image
 from labeler.exports.datasets.plan import Exported
 from labeler.exports.datasets.rows import BATCH, COLUMNS, NESTED, Dataset, Row
 from model.errors import UnreadableImage
@@ -95,7 +95,7 @@ def _placed(
     """The image file's place beside the table; None where it can't be had."""
     relative = f"images/{file_name(row.image)}"
     try:
-        made, _ = place(row.image, table.parent / relative, dataset.plan.link, force=force)
+        made, _ = place_image(row.image, table.parent / relative, dataset.plan.link, force=force)
     except UnreadableImage as problem:
         exported.left_out.append((row.image.path, str(problem)))
         return None

@@ -36,7 +36,7 @@ from labeler.collection.importing import ImportSummary, import_paths
 from labeler.collection.previews import preview_of
 from labeler.core.images.pixel_identity import likeness
 from labeler.core.project import Project, preview_path
-from labeler.exports.datasets.image_files import place
+from labeler.exports.datasets.image_files import place_image
 from labeler.scoring.label import label_one
 from tests.support.pictures import jpeg_bytes, make_jpeg, noise_image, with_orientation
 from tests.support.store_rows import add_encoder, score
@@ -202,7 +202,7 @@ def test_the_same_pixels_elsewhere_are_the_same_image(project: Project, tmp_path
     import_paths(project, [copy.parent])
     left = image_at(project, copy)
     assert (left.id, left.state, left.path) == (before.id, "fine", str(copy))
-    assert place(left, tmp_path / "out" / "copy.jpg", "copy") == (True, False)
+    assert place_image(left, tmp_path / "out" / "copy.jpg", "copy") == (True, False)
     assert _full(left).body == copy.read_bytes()
 
 
@@ -327,7 +327,7 @@ def test_between_two_imports_a_rewritten_file_serves_as_before(
     known = image.content_hash or "", path, image.pixel_hash
     assert preview_of(project, *known).is_file()
     for link in ("copy", "hard"):
-        place(image, tmp_path / link / "a.jpg", link)
+        place_image(image, tmp_path / link / "a.jpg", link)
         assert (tmp_path / link / "a.jpg").read_bytes() == path.read_bytes()
 
 

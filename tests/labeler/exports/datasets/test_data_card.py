@@ -18,7 +18,7 @@ from labeler.exports.datasets.data_card import data_card
 from labeler.exports.datasets.export import write_card
 from labeler.exports.datasets.plan import Plan
 from labeler.exports.datasets.rows import dataset_of
-from labeler.exports.licences import licences, set_licence, take_licence
+from labeler.exports.licences import licences, parse_licence, set_licence
 from tests.support.collection import draw_pictures
 from tests.support.exported import image_ids, images, make_exported
 
@@ -113,8 +113,8 @@ def test_no_name_from_outside_becomes_markdown(project: Project, tmp_path: Path)
 
 
 def test_a_licence_is_kept_until_it_is_taken_back(project: Project) -> None:
-    take_licence(project, "CC BY 4.0, see x=y")
-    take_licence(project, "drawings=my own")
+    parse_licence(project, "CC BY 4.0, see x=y")
+    parse_licence(project, "drawings=my own")
     assert licences(project) == {"": "CC BY 4.0, see x=y", "drawings": "my own"}
     set_licence(project, " ", "drawings")
     assert licences(project) == {"": "CC BY 4.0, see x=y"}

@@ -14,11 +14,10 @@ from labeler.collection.arrays import images_now
 from labeler.collection.importing import import_paths
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
-from labeler.exports.datasets import split_groups
 from labeler.exports.datasets.plan import Plan
 from labeler.exports.datasets.rows import dataset_of
-from labeler.exports.datasets.split_groups import oldest_relatives
-from labeler.exports.datasets.splits import SPLITS, Shares, read_shares, splits_of
+from labeler.exports.datasets.split_groups import _near_hashes, split_groups
+from labeler.exports.datasets.splits import SPLITS, SplitShares, read_shares, splits_of
 from tests.support.exported import embed, image_ids, make_exported, score
 from tests.support.pictures import make_jpeg
 
@@ -39,10 +38,10 @@ def splits(project: Project, plan: Plan = THIRDS) -> dict[int, str]:
 
 def test_shares_are_kept_on_many_keys_and_a_seed_draws_anew() -> None:
     keys = [f"key {number}" for number in range(20_000)]
-    drawn = splits_of(keys, Shares(), seed=0)
+    drawn = splits_of(keys, SplitShares(), seed=0)
     assert np.allclose(np.bincount(drawn) / len(keys), [0.8, 0.1, 0.1], atol=0.01)
-    assert (splits_of(keys, Shares(), seed=0) == drawn).all()
-    other = splits_of(keys, Shares(), seed=1)
+    assert (splits_of(keys, SplitShares(), seed=0) == drawn).all()
+    other = splits_of(keys, SplitShares(), seed=1)
     assert 0.6 < (other == drawn).mean() < 0.72  # 0.8² + 0.1² + 0.1² by chance
 
 
@@ -114,7 +113,7 @@ def test_embeddings_that_are_nearly_equal_join_a_family(project: Project) -> Non
     vectors[20] = vectors[4] * 1.5 + 0.01
     known = db.embeddings.encoder(project.store, project.encoder)
     db.embeddings.put(project.store, known.id, np.array(ids), vectors)
-    oldest = oldest_relatives(project, images_now(project.store))
+    oldest = split_groups(project, images_now(project.store))
     assert (oldest[20], oldest[4], oldest[9], oldest[0]) == (4, 4, 0, 0)
     assert len(np.unique(oldest)) == len(ids) - 2
 
@@ -128,7 +127,7 @@ def test_hashes_are_found_near_as_if_all_were_compared() -> None:
             np.uint64(1) << flipped, initial=np.uint64(0)
         )
     hashes[:3] = 0, 1, np.uint64((1 << 64) - 1)  # nearly plain: near to nothing
-    found = {tuple(sorted(pair)) for pair in split_groups._near_hashes(hashes).tolist()}
+    found = {tuple(sorted(pair)) for pair in _near_hashes(hashes).tolist()}
     bits = np.bitwise_count(hashes)
     telling = (bits >= 6) & (bits <= 58)
     apart = np.bitwise_count(hashes[:, None] ^ hashes[None, :])

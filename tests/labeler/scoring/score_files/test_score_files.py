@@ -35,7 +35,7 @@ from labeler.exports.datasets.plan import Plan
 from labeler.scoring.import_scores import import_scores
 from labeler.scoring.label import label_one
 from labeler.scoring.score_files.json_stream import read_list
-from labeler.scoring.score_files.statements import NotTaken, Reading, read_score
+from labeler.scoring.score_files.statements import NotTaken, ReadOptions, read_score
 from labeler.scoring.score_files.summary import LabelSummary
 from tests.support.collection import copied, draw_pictures
 
@@ -114,7 +114,7 @@ def test_a_scale_is_spread_over_0_to_10(low: float, width: float, share: float) 
 
 def test_a_scale_that_is_none_is_refused(project: Project, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="the lower end first"):
-        import_scores(project, tmp_path, Reading(scale=(5, 5)))
+        import_scores(project, tmp_path, ReadOptions(scale=(5, 5)))
 
 
 def test_scores_keep_their_digits() -> None:
@@ -215,7 +215,7 @@ def test_a_table_of_any_columns_and_scale(
         {"File": str(pictures / NAMES[3]), "stars": 6, "who": "ben", "set": ""},
         {"File": str(pictures / NAMES[0]), "stars": 3, "who": "ben", "set": ""},
     ]
-    reading = Reading(
+    reading = ReadOptions(
         path_column="file",
         score_column="STARS",
         scorer_column="who",
@@ -280,10 +280,10 @@ def test_columns_of_json_lines_are_looked_for_beyond_the_first_line(
 ) -> None:
     rows = [{"score": 3}, {"path": str(pictures / NAMES[0]), "stars": 4}]
     file = write(tmp_path / "scores.jsonl", rows)
-    summary = import_scores(project, file, Reading(score_column="stars"))
+    summary = import_scores(project, file, ReadOptions(score_column="stars"))
     assert (scored(project), summary.reasons) == ({NAMES[0]: 4}, {"no path": 1})
     with pytest.raises(BadInput, match=r"no column rating; it has score, path, stars"):
-        import_scores(project, file, Reading(score_column="rating"))
+        import_scores(project, file, ReadOptions(score_column="rating"))
 
 
 def test_no_parquet_is_refused_whole(project: Project, tmp_path: Path) -> None:
@@ -296,12 +296,12 @@ def test_what_several_files_and_people_say_does_not_replace_one_another(
     project: Project, pictures: Path, tmp_path: Path
 ) -> None:
     file = write(tmp_path / "s.csv", [{"path": str(pictures / NAMES[0]), "score": 7}])
-    assert import_scores(project, file, Reading(scorer="ann")).taken == 1
-    assert import_scores(project, file, Reading(scorer="ben")).taken == 1  # ben says so too
-    assert import_scores(project, file, Reading(scorer="ann")).unchanged == 1
+    assert import_scores(project, file, ReadOptions(scorer="ann")).taken == 1
+    assert import_scores(project, file, ReadOptions(scorer="ben")).taken == 1  # ben says so too
+    assert import_scores(project, file, ReadOptions(scorer="ann")).unchanged == 1
     assert import_scores(project, file).unchanged == 1  # nobody in particular says nothing new
     label_one(project, str(pictures / NAMES[0]), 2, "ann")
-    assert import_scores(project, file, Reading(scorer="ann")).unchanged == 1
+    assert import_scores(project, file, ReadOptions(scorer="ann")).unchanged == 1
     assert given_by(project) == {"ann": {NAMES[0]: 2}, "ben": {NAMES[0]: 7}}
 
 
@@ -347,7 +347,7 @@ def test_a_name_of_a_scorer_is_kept_short_and_printable(
         {"path": path, "score": 4, "who": "x" * 500},
         {"path": path, "score": 5, "who": None},
     ]
-    import_scores(project, write(tmp_path / "s.jsonl", rows), Reading(scorer_column="who"))
+    import_scores(project, write(tmp_path / "s.jsonl", rows), ReadOptions(scorer_column="who"))
     assert set(given_by(project)) == {"<img src=x> [2J a", "x" * 80, ""}
 
 
@@ -391,7 +391,7 @@ def test_what_is_no_picture_gets_no_score(project: Project, pictures: Path, tmp_
 
 def test_one_folder_of_a_score_can_be_given_alone(project: Project, folders: Path) -> None:
     assert import_scores(project, folders / "07_good", add_images=True).taken == 1
-    assert import_scores(project, folders / "12_much", Reading(scale=(0, 20)), add_images=True)
+    assert import_scores(project, folders / "12_much", ReadOptions(scale=(0, 20)), add_images=True)
     assert scored(project) == {NAMES[0]: 7, NAMES[3]: 6}
 
 
@@ -458,7 +458,7 @@ def test_ratings_are_read_and_a_rating_of_0_is_none(
         task(str(pictures / NAMES[1]), annotation(0, kind="rating")),
     )
     assert any("--scale 1:5" in note for note in import_scores(project, file, dry_run=True).notes())
-    summary = import_scores(project, file, Reading(scale=(1, 5)))
+    summary = import_scores(project, file, ReadOptions(scale=(1, 5)))
     assert (scored(project), summary.blank, summary.notes()) == ({NAMES[0]: 10}, 1, [])
 
 
@@ -504,7 +504,7 @@ def test_of_several_controls_one_is_named(project: Project, pictures: Path, tmp_
     both["result"].append(both["result"][0] | {"from_name": "other", "value": {"number": 8}})
     file = studio(tmp_path, task(str(pictures / NAMES[0]), both))
     assert "--score-column" in import_scores(project, file).bad[0].problem
-    assert import_scores(project, file, Reading(score_column="other")).taken == 1
+    assert import_scores(project, file, ReadOptions(score_column="other")).taken == 1
     assert scored(project) == {NAMES[0]: 8}
 
 

@@ -278,9 +278,9 @@ def test_a_picture_within_an_archive_is_copied_whatever_link_is_wanted(
         archive.add(image.path, "000.jpg")
     inside = dataclasses.replace(image, path=str(tmp_path / "some.tar" / "000.jpg"))
     target = tmp_path / "out" / image_files.file_name(inside)
-    assert image_files.place(inside, target, link) == (True, False)
+    assert image_files.place_image(inside, target, link) == (True, False)
     assert target.read_bytes() == Path(image.path).read_bytes()
-    assert image_files.place(inside, target, link) == (False, False)
+    assert image_files.place_image(inside, target, link) == (False, False)
 
 
 def test_nothing_to_export_is_said(tmp_path: Path) -> None:
