@@ -29,9 +29,9 @@ def version_named(project: Project, name: str | None) -> Version:
 
 
 def predict_active(project: Project, progress: Progress = silent) -> None:
-    """Let the active version, if it reads the project's encoder, predict what it has not yet."""
+    """Let the active version, if there is one, predict the embedded images that it has not yet."""
     version = db.versions.registry.active(project.store)
-    if version is not None and version.encoder == project.encoder:
+    if version is not None:
         predict_stored(project, version, progress)
 
 

@@ -26,6 +26,7 @@ from labeler.core.errors import Stopped
 from labeler.core.progress import Pace
 from labeler.core.project import Project
 from labeler.embedding.embed import embed
+from labeler.versions.activate import predict_active
 from labeler.versions.second_opinion import second_opinion_path
 from model.estimators import kernel_ordinal
 from model.heads.head import Head
@@ -226,6 +227,7 @@ def test_the_active_version_predicts_the_new_images(project, paths):
     embed(project, encoder=MeanColour(), only=[1, 2])
     version = add_version(project)
     embed(project, encoder=MeanColour())
+    predict_active(project)
     predictions = db.versions.predictions.predictions(project.store, version.id)
     assert sorted(predictions.image_ids) == sorted(
         db.importing.files.ids_by_path(project.store).values()
@@ -233,7 +235,7 @@ def test_the_active_version_predicts_the_new_images(project, paths):
     assert ((predictions.scores >= 0) & (predictions.scores <= 1)).all()
 
 
-def test_a_version_of_another_encoder_predicts_nothing(project, paths):
+def test_a_version_predicts_nothing_of_another_encoder(project, paths):
     embed(project, encoder=MeanColour(), only=[1, 2])
     version = add_version(project)
 
@@ -241,7 +243,9 @@ def test_a_version_of_another_encoder_predicts_nothing(project, paths):
         identity = "other"
 
     assert embed(project, encoder=Other()).embedded == 10
-    assert not len(db.versions.predictions.predictions(project.store, version.id).image_ids)
+    predict_active(project)
+    predictions = db.versions.predictions.predictions(project.store, version.id)
+    assert sorted(predictions.image_ids) == [1, 2]
 
 
 def test_the_rate_and_the_time_left_are_the_true_ones(project, tmp_path):

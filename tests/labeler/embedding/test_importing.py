@@ -342,7 +342,7 @@ def test_the_active_version_predicts_what_came(project: Project, tmp_path: Path)
     record = db.images.embeddings.encoder(project.store, ENCODER)
     assert record is not None
     folder = clip_retrieval(tmp_path / "e", [raw(6)], [list("abcdef")])
-    import_embeddings(project, [folder], ENCODER)
+    run(project, folder, "--encoder", "lite")
     assert (
         len(db.versions.predictions.without_prediction(project.store, version.id, record.id)) == 0
     )

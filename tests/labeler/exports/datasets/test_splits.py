@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import db.images.embeddings
 import db.images.lookup
 from labeler.collection.arrays import images_now
 from labeler.collection.importing import import_paths
@@ -111,8 +112,8 @@ def test_embeddings_that_are_nearly_equal_join_a_family(project: Project) -> Non
     ids = image_ids(project)
     vectors = embed(project, ids)
     vectors[20] = vectors[4] * 1.5 + 0.01
-    known = db.embeddings.encoder(project.store, project.encoder)
-    db.embeddings.put(project.store, known.id, np.array(ids), vectors)
+    known = db.images.embeddings.encoder(project.store, project.encoder)
+    db.images.embeddings.put(project.store, known.id, np.array(ids), vectors)
     oldest = split_groups(project, images_now(project.store))
     assert (oldest[20], oldest[4], oldest[9], oldest[0]) == (4, 4, 0, 0)
     assert len(np.unique(oldest)) == len(ids) - 2
