@@ -81,14 +81,15 @@ class InHand:
             self._cleared.add(name)
         with contextlib.suppress(OSError):
             descriptor = self._descriptor()
-            os.pwrite(descriptor, name, 0)
-            os.ftruncate(descriptor, len(name))
+            # One call: NULs, which end a name, take the place of what was longer.
+            self._own.longest = max(len(name), self._own.longest)
+            os.pwrite(descriptor, name.ljust(self._own.longest, b"\0"), 0)
 
     def _descriptor(self) -> int:
         if not hasattr(self._own, "descriptor"):
             path = self._folder / f"{_NOTE}{os.getpid()}-{threading.get_ident()}"
             make_parent(path)
-            self._own.descriptor = created_anew(path)
+            self._own.descriptor, self._own.longest = created_anew(path), 0
             self._files.append((path, self._own.descriptor))
         return int(self._own.descriptor)
 

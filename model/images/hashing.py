@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from typing import BinaryIO
 
-import numpy as np
 from PIL import Image
 
 
@@ -26,7 +25,9 @@ def look(image: Image.Image) -> int:
     After N. Krawetz, "Kind of like that" (2013): grey, 9 x 8 pixels, each bit tells whether a
     pixel is darker than its right neighbour. Near-duplicates differ in few bits.
     """
-    small = image.convert("L").resize((9, 8), Image.Resampling.BOX)
-    grey = np.frombuffer(small.tobytes(), np.uint8).reshape(8, 9)
-    bits = np.packbits(grey[:, :-1] < grey[:, 1:])  # (8,) uint8
-    return int.from_bytes(bits.tobytes(), "big")
+    grey = image.convert("L").resize((9, 8), Image.Resampling.BOX).tobytes()
+    bits = 0  # of so few pixels quicker than by numpy
+    for row in range(0, 72, 9):
+        for left in range(row, row + 8):
+            bits = bits << 1 | (grey[left] < grey[left + 1])
+    return bits

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _HEX = 32  # digits kept of a hash
 _SIDE = 8
+_PIECE = 1 << 16  # bytes of pixels that are hashed at once
 _HEAD = 11  # bytes of a glimpse before its colours: layout, orientation, coding, decoder
 _LAYOUT = 1
 _BLOCK = 16  # pixels that a lossless turn may cut off, or leave where they were
@@ -47,7 +49,8 @@ def pixels_of(header: ImageFile.ImageFile, seen: Picture) -> Pixels:
     """What a file shows, by its header and as an import sees it."""
     small = seen.image
     digest = hashlib.sha256(f"{seen.width}x{seen.height}:{small.width}x{small.height}:".encode())
-    digest.update(small.tobytes())
+    for piece in _packed(small):
+        digest.update(piece)
     colours = small.resize((_SIDE, _SIDE), Pillow.Resampling.BOX)
     head = (
         bytes((_LAYOUT, formats.orientation(header)))
@@ -55,6 +58,16 @@ def pixels_of(header: ImageFile.ImageFile, seen: Picture) -> Pixels:
         + _decoder(header.format or "")
     )
     return Pixels(digest.hexdigest()[:_HEX], head + colours.tobytes())
+
+
+def _packed(image: Pillow.Image) -> Iterator[bytes]:
+    """Yield the pieces of `image.tobytes()`, which would join them in one more copy."""
+    encoder = Pillow._getencoder(image.mode, "raw", (image.mode,))
+    encoder.setimage(image.im, (0, 0, *image.size))
+    is_last = 0
+    while not is_last:
+        _, is_last, piece = encoder.encode(max(_PIECE, 4 * image.width))
+        yield piece
 
 
 def is_still(file: BinaryIO, path: Path, known_content: str | None, pixel_hash: str | None) -> bool:
@@ -184,13 +197,22 @@ def _is_proportional(one: tuple[int, int], two: tuple[int, int]) -> bool:
 
 def _coding(header: ImageFile.ImageFile) -> bytes:
     """Seven bytes of how the pixels are coded: the same for a JPEG turned or packed anew."""
-    told: object = header.format
-    is_jpeg = header.format in ("JPEG", "MPO")
-    if is_jpeg:
-        tables = getattr(header, "quantization", {})
-        layers = getattr(header, "layer", ())
-        told = [(sorted(layer[1:3]), sorted(tables.get(layer[3], ()))) for layer in layers]
-    return (_JPEG if is_jpeg else b"-") + hashlib.sha256(repr(told).encode()).digest()[:6]
+    if header.format not in ("JPEG", "MPO"):
+        return b"-" + _digest_of(header.format)
+    tables = getattr(header, "quantization", {})
+    layers = getattr(header, "layer", ())
+    return _JPEG + _jpeg_coding(
+        tuple((*layer[1:3], tuple(tables.get(layer[3], ()))) for layer in layers)
+    )
+
+
+@functools.lru_cache(maxsize=256)  # most files of a collection were coded alike
+def _jpeg_coding(layers: tuple[tuple[int, int, tuple[int, ...]], ...]) -> bytes:
+    return _digest_of([(sorted(sides), sorted(table)) for *sides, table in layers])
+
+
+def _digest_of(told: object) -> bytes:
+    return hashlib.sha256(repr(told).encode()).digest()[:6]
 
 
 @functools.cache
