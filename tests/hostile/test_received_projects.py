@@ -192,6 +192,8 @@ def test_what_is_in_hand_is_noted_in_no_file_of_a_person(box: Sandbox) -> None:
     with InHand(folder) as hand:
         hand.take(str(box.pictures / "picture 001.png"))
         assert (folder / name).read_bytes().endswith(b"picture 001.png")
+        hand.take("2.png")  # nothing is left of the longer name
+        assert (folder / name).read_bytes().rstrip(b"\0") == b"2.png"
     assert (folder / "reading-list").read_text() == "mine"
 
 

@@ -34,10 +34,13 @@ from labeler.cli.main import labeler
 from labeler.collection.carry_over import carry_over, carry_overs
 from labeler.collection.importing import ImportSummary, import_paths
 from labeler.collection.previews import preview_of
-from labeler.core.images.pixel_identity import likeness
+from labeler.core.images.pixel_identity import likeness, pixels_of
 from labeler.core.project import Project, preview_path
 from labeler.exports.datasets.image_files import place_image
 from labeler.scoring.label import label_one
+from model.images.decode import read_header
+from model.images.hashing import look
+from model.images.resize import seen_small
 from tests.support.pictures import jpeg_bytes, make_jpeg, noise_image, with_orientation
 from tests.support.store_rows import add_encoder, score
 
@@ -98,6 +101,29 @@ def forget_pixels(project: Project) -> None:
     """As a store is that was written before pixels were kept."""
     with project.store.transaction() as session:
         session.connection().exec_driver_sql("DELETE FROM image_pixels")
+
+
+def test_stores_keep_what_was_computed_of_old() -> None:
+    """These values lie in stores; what is only quicker must not change them."""
+    down, across = np.mgrid[0:300, 0:260]
+    bands = [down * 7 % 256, across * 5 % 256, down * across // 3 % 256]
+    image = Image.fromarray(np.stack(bands, axis=2).astype(np.uint8))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    header = read_header(file, Path("drawn.png"))
+    seen = seen_small(header, file)
+    pixels = pixels_of(header, seen)
+    assert pixels.pixel_hash == "e947d7a04a904c53f8d7f24bcf4079bd"
+    assert pixels.glimpse[:9].hex() == "01012dfbbd510f1dc2"
+    assert hashlib.sha256(pixels.glimpse[11:]).hexdigest()[:16] == "e9036192b749c87a"
+    assert look(seen.image) == 13093571214972401077
+
+
+def test_stores_keep_how_a_jpeg_was_said_to_be_coded() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (260, 300), "teal").save(file, "JPEG")
+    header = read_header(file, Path("drawn.jpg"))
+    assert pixels_of(header, seen_small(header, file)).glimpse[2:9].hex() == "4aab2900722815"
 
 
 @pytest.mark.parametrize("segment", SEGMENTS.values(), ids=list(SEGMENTS))
