@@ -202,13 +202,13 @@ def _coding(header: ImageFile.ImageFile) -> bytes:
     tables = getattr(header, "quantization", {})
     layers = getattr(header, "layer", ())
     return _JPEG + _jpeg_coding(
-        tuple((*layer[1:3], tuple(tables.get(layer[3], ()))) for layer in layers)
+        tuple((layer[1], layer[2], tuple(tables.get(layer[3], ()))) for layer in layers)
     )
 
 
 @functools.lru_cache(maxsize=256)  # most files of a collection were coded alike
 def _jpeg_coding(layers: tuple[tuple[int, int, tuple[int, ...]], ...]) -> bytes:
-    return _digest_of([(sorted(sides), sorted(table)) for *sides, table in layers])
+    return _digest_of([(sorted(sampling), sorted(table)) for *sampling, table in layers])
 
 
 def _digest_of(told: object) -> bytes:
