@@ -8,7 +8,7 @@ DEMO ?= demo-project
 PYTEST_ARGS ?=
 INTEROP ?= .interop
 
-.PHONY: run test torture interop check format browser screenshots bench clean
+.PHONY: run test torture interop check format browser screenshots docs bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/labeler demo $(DEMO)
@@ -42,6 +42,11 @@ browser: $(VENV)/.installed-test
 screenshots: $(VENV)/.installed-test browser
 	$(BIN)/python docs/screenshots.py
 
+# The documents as a site in site/; a broken link or anchor ends it.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The documents are in site/index.html; with a search field: $(BIN)/mkdocs serve"
+
 bench: $(VENV)/.installed-test browser
 	$(BIN)/python benchmarks/run.py
 
@@ -57,5 +62,11 @@ $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,check]'
 	touch $@ $(VENV)/.installed
 
+# The extra `docs` alone: the site is built without the program and its gigabytes.
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' > $@.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $@.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
