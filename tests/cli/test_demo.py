@@ -18,7 +18,7 @@ import db.images.sources
 import db.scores.hand_scores
 import db.versions.registry
 from labeler.cli.demo.demo import RULE_FILE, SLIPS, draw_collection, make_demo
-from labeler.cli.demo.drawings.motifs import SHARES, draw
+from labeler.cli.demo.drawings.kinds import SHARES, draw
 from labeler.core.archives.opening import open_picture
 from labeler.core.errors import LabelerError, Stopped
 from labeler.core.progress import Progress, silent
@@ -77,19 +77,21 @@ def test_the_collection_follows_the_seed(tmp_path: Path) -> None:
     ],
 )
 def test_every_kind_is_varied_and_scored_by_its_rule(kind: str, lowest: int, highest: int) -> None:
-    drawings = [draw(kind, np.random.default_rng(seed)) for seed in range(12)]
-    assert {drawing.score for drawing in drawings} <= set(range(lowest, highest + 1))
-    small = [np.asarray(d.image.convert("RGB").resize((16, 16)), float) for d in drawings]
+    pictures, scored = zip(
+        *(draw(kind, np.random.default_rng(seed)) for seed in range(12)), strict=True
+    )
+    assert set(scored) <= set(range(lowest, highest + 1))
+    small = [np.asarray(p.convert("RGB").resize((16, 16)), float) for p in pictures]
     apart = [np.abs(a - b).mean() for k, a in enumerate(small) for b in small[:k]]
     assert min(apart) > 1
-    assert all(np.ptp(np.asarray(d.image.convert("RGB"), float)) > 60 for d in drawings)
-    assert all(min(d.image.size) >= 160 for d in drawings)
+    assert all(np.ptp(np.asarray(p.convert("RGB"), float)) > 60 for p in pictures)
+    assert all(min(p.size) >= 160 for p in pictures)
 
 
 def test_sketches_are_grey_and_some_flat_characters_are_cut_out() -> None:
-    sketch = np.asarray(draw("sketches", np.random.default_rng(1)).image, float)
+    sketch = np.asarray(draw("sketches", np.random.default_rng(1))[0], float)
     assert np.ptp(sketch, axis=2).mean() < 25
-    modes = {draw("flat", np.random.default_rng(seed)).image.mode for seed in range(16)}
+    modes = {draw("flat", np.random.default_rng(seed))[0].mode for seed in range(16)}
     assert modes == {"RGB", "RGBA"}
 
 

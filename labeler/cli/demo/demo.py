@@ -1,6 +1,6 @@
 """A ready project on a collection that our own code draws: the loop within a minute.
 
-A first set of hand scores follows the rule in `labeler.cli.demo.drawings.motifs`, but for a few
+A first set of hand scores follows the rule in `labeler.cli.demo.drawings.kinds`, but for a few
 slips that are there to be found in the queue of hand scores that look wrong. The rest is left to
 the person; `scores-by-rule.csv` holds what the rule says about every picture, in the form that
 `labeler label --from` reads.
@@ -29,7 +29,8 @@ from labeler.core.progress import Progress, silent
 from labeler.core.project import Project, is_project
 
 if TYPE_CHECKING:
-    from labeler.cli.demo.drawings.motifs import Drawing
+    from PIL import Image
+
     from model.encoders.encoder import Encoder
     from model.training.recipe import Recipe
 
@@ -120,7 +121,7 @@ def draw_collection(
 
 
 def _plan(folder: Path, count: int) -> Iterator[tuple[Path, str, int]]:
-    from labeler.cli.demo.drawings.motifs import SHARES
+    from labeler.cli.demo.drawings.kinds import SHARES
 
     for kind, share in SHARES.items():
         for number in range(1, max(1, round(count * share)) + 1):
@@ -128,23 +129,23 @@ def _plan(folder: Path, count: int) -> Iterator[tuple[Path, str, int]]:
 
 
 def _draw(job: tuple[Path, str, int], seed: int) -> DrawnPicture:
-    from labeler.cli.demo.drawings.motifs import SHARES, draw
+    from labeler.cli.demo.drawings.kinds import SHARES, draw
 
     folder, kind, number = job
     rng = np.random.default_rng([seed, list(SHARES).index(kind), number])
-    drawing = draw(kind, rng)
-    photo = kind == "scenes" or (drawing.image.mode == "RGB" and rng.random() < 0.6)
+    image, score = draw(kind, rng)
+    photo = kind == "scenes" or (image.mode == "RGB" and rng.random() < 0.6)
     path = folder / f"{kind}-{number:03}{'.jpg' if photo else '.png'}"
-    _save(drawing, path)
-    return DrawnPicture(path, kind, drawing.score)
+    _save(image, path)
+    return DrawnPicture(path, kind, score)
 
 
-def _save(drawing: Drawing, path: Path) -> None:
+def _save(image: Image.Image, path: Path) -> None:
     with atomic_write(path, lasting=False) as scratch:
         if path.suffix == ".jpg":
-            drawing.image.save(scratch, "JPEG", quality=90)
+            image.save(scratch, "JPEG", quality=90)
         else:
-            drawing.image.save(scratch, "PNG", compress_level=4)
+            image.save(scratch, "PNG", compress_level=4)
 
 
 def _write_rule(path: Path, drawn: Sequence[DrawnPicture]) -> None:

@@ -1,1 +1,1 @@
-"""Pictures drawn by our own code, for the demo: one family of motifs per file."""
+"""Pictures for the demo, drawn by code: kinds, their scores, and how each kind is drawn."""

@@ -1,261 +1,196 @@
-"""A canvas of smooth outlines: the same motif in flat colour, in shaded colour or in pencil.
+"""Draw outlines in one of three media: flat colour, shaded colour or pencil.
 
-Coordinates are fractions of the canvas width, x to the right and y down. Everything is drawn at
-twice its size and reduced at the end, which is what makes the edges smooth.
+A part of a figure is text: operation, colour, number and points, again and again. Points are
+written as in an SVG polygon, "x,y x,y …" with y down; a curve runs through them, and "!" behind a
+point makes it a corner. Operations: `shape`, `pair` (a shape and its mirror image), `mirror` (the
+right half of a symmetric shape, from the top down), `oval`, `ovals` (centre and half axes),
+`line`, `lines`. The number is a line's width, or how round a shape is, 0 for a mark on a surface.
 """
 
 from __future__ import annotations
 
+import cmath
 import functools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import re
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-Colour = tuple[int, int, int]
-Point = tuple[float, float]
+Colour = tuple[int, ...]  # red, green, blue; 0–255
+Palette = list[Colour]
+Medium = Literal["flat", "shaded", "pencil"]
+Size = tuple[int, int]  # width, height
+Points = NDArray[np.complex128]  # x + iy, y down
+Values = NDArray[np.float32]
+Rng = np.random.Generator
 
-OVERSAMPLING = 2
-_NEAREST = Image.Resampling.NEAREST
-_SEVEN_TENTHS = [round(0.7 * value) for value in range(256)]
-INK: Colour = (38, 30, 44)
+OVERSAMPLING = 2  # everything is drawn larger and reduced at the end, which smooths the edges
+
+
+def rgb(code: str) -> Colour:
+    """Return the colour of six hexadecimal digits."""
+    return tuple(bytes.fromhex(code))
 
 
 def mixed(first: Colour, second: Colour, share: float) -> Colour:
-    """`first` with `share` (0–1) of `second`."""
-    r, g, b = (round(x + (y - x) * share) for x, y in zip(first, second, strict=True))
-    return r, g, b
+    """Return `first` with `share` (0–1) of `second`."""
+    return tuple(round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
 
 
-def smooth(
-    points: Sequence[Point] | np.ndarray, *, closed: bool = True, steps: int = 8
-) -> np.ndarray:
-    """A Catmull–Rom curve through the points: float64 (n, 2)."""
-    knots = np.asarray(points, dtype=float)
-    if closed:
-        knots = np.vstack([knots[-1:], knots, knots[:2]])
-    else:
-        knots = np.vstack([2 * knots[0] - knots[1], knots, 2 * knots[-1] - knots[-2]])
-    t = np.linspace(0, 1, steps, endpoint=False)[:, None, None]
+PAPER, GRAPHITE = rgb("f7f4ec"), rgb("4a484e")
+_HALF = [value // 2 for value in range(256)]
+# Backdrop, its second colour, clothes, accent.
+PALETTES = [
+    [rgb(code) for code in line.split()]
+    for line in (
+        *("f3d6b4 e58f6e 2f4f74 f0b26a", "a9d5da 5c93ae d94a52 f6e3b8"),
+        *("2c4a56 3f9488 e4b95f e0694c", "d3bfe2 f3bfd2 5a4b86 f6a9b8"),
+        *("cfd8b0 a3b884 b5672f f3e6c0", "16223f 33507a 4fb3ac f2c35a"),
+        *("f9dcdc ec8d88 6f9488 f3bd66", "c9d6d2 8ea9a8 6b6078 f5c2c4"),
+        *("fbd09c f2994e 3e5f84 e25f5c", "bcd9bb 74a595 46728a fbd585"),
+        *("dba9f2 8f56c4 42216e f9b53c", "ffe3b6 deb08e 9a3334 f8c66a"),
+    )
+]
+
+
+def fractal(rng: Rng, size: Size, cells: Size, octaves: int = 5) -> Values:
+    """Return smooth noise, (height, width) in 0–1, at first with `cells` waves across and down."""
+    total = np.zeros((size[1], size[0]), np.float32)
+    for octave in range(octaves):
+        grid = rng.random((cells[1] * 2**octave + 1, cells[0] * 2**octave + 1), dtype=np.float32)
+        layer = Image.fromarray(grid).resize(size, Image.Resampling.BICUBIC)
+        total += np.asarray(layer) * np.float32(0.5**octave)
+    low, high = total.min(), total.max()
+    return (total - low) / max(high - low, np.float32(1e-6))
+
+
+def curve(points: Points, *, closed: bool = True, steps: int = 7) -> Points:
+    """Return a Catmull–Rom curve through the points; one that stands twice is a corner."""
+    ends = (points[-1:], points[:2]) if closed else (points[:1], points[-1:])
+    knots = np.concatenate([ends[0], points, ends[1]])
     a, b, c, d = (knots[k : len(knots) - 3 + k] for k in range(4))
-    curve = b + 0.5 * t * (
-        c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a))
-    )  # (steps, segments, 2)
-    curve = curve.transpose(1, 0, 2).reshape(-1, 2)
-    return curve if closed else np.vstack([curve, knots[-2:-1]])
-
-
-def oval(centre: Point, width: float, height: float, count: int = 28) -> np.ndarray:
-    """The outline of an ellipse with these half axes: float64 (count, 2)."""
-    angle = np.linspace(0, 2 * math.pi, count, endpoint=False)
-    return np.column_stack([centre[0] + width * np.cos(angle), centre[1] + height * np.sin(angle)])
-
-
-def _flat(pixels: np.ndarray) -> list[float]:
-    """x, y, x, y, … of positions (n, 2), as Pillow takes them."""
-    return pixels.ravel().tolist()
+    a, b, c, d = (knot[b != c, None] for knot in (a, b, c, d))
+    t = np.linspace(0, 1, steps, endpoint=False)
+    bends = b + t / 2 * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+    return bends.ravel() if closed else np.append(bends, points[-1])
 
 
 @functools.cache
-def _fading(strength: float) -> list[int]:
-    """From a radial gradient (0 in the middle) to the mask of a glow: 256 values of 0–255."""
-    return [max(0, round((255 - min(255.0, value * 1.42)) * strength)) for value in range(256)]
-
-
-@dataclass
-class Canvas:
-    """Flat colour with an outline; what is drawn later covers what was drawn before."""
-
-    width: int
-    height: int
-    background: Image.Image | Colour | None = None  # None: transparent
-    line: float = 0.006  # outline width
-    turn: tuple[float, Point] = (0.0, (0.0, 0.0))  # angle in radians and the point turned about
-    image: Image.Image = field(init=False)
-
-    def __post_init__(self) -> None:
-        size = (self.width * OVERSAMPLING, self.height * OVERSAMPLING)
-        if isinstance(self.background, Image.Image):
-            self.image = self.background.resize(size, Image.Resampling.BILINEAR).convert("RGBA")
+def parse(part: str) -> list[tuple[str, str, float, Points]]:
+    """Return operation, colour, number and outline of every entry of a part."""
+    entries = []
+    for operation, colour, number, text in re.findall(r"([a-z]+) (\w+) ([\d.]+) ([^a-z]+)", part):
+        pairs = [point for point in text.split() for _ in range(1 + point.endswith("!"))]
+        points = np.array([pair.rstrip("!").split(",") for pair in pairs], float) @ (1, 1j)
+        if operation.startswith("oval"):
+            (centre, half), t = points, np.linspace(0, math.tau, 48, endpoint=False)
+            points = centre + half.real * np.cos(t) + 1j * half.imag * np.sin(t)
+        elif operation == "mirror":
+            points = curve(np.append(points, _mirrored(points[points.real != 0][::-1])))
         else:
-            fill = (0, 0, 0, 0) if self.background is None else (*self.background, 255)
-            self.image = Image.new("RGBA", size, fill)
+            points = curve(points, closed=not operation.startswith("line"))
+        entries.append((operation, colour, float(number), points))
+    return entries
 
-    @property
-    def unit(self) -> float:
-        """Pixels per canvas width while drawing."""
-        return float(self.width * OVERSAMPLING)
 
-    def placed(self, points: Sequence[Point] | np.ndarray) -> np.ndarray:
-        """Pixel positions (n, 2) of canvas coordinates, turned as `turn` says."""
-        angle, pivot = self.turn[0], np.array(self.turn[1])
-        moved = np.asarray(points, dtype=float) - pivot
-        cos, sin = math.cos(angle), math.sin(angle)
-        turned = moved @ np.array([[cos, sin], [-sin, cos]])
-        return (turned + pivot) * self.unit
+def _mirrored(points: Points) -> Points:
+    return -points.conj()
 
-    def shape(
-        self,
-        points: Sequence[Point] | np.ndarray,
-        colour: Colour,
-        *,
-        outline: Colour | None = INK,
-        depth: float = 1.0,  # noqa: ARG002 — how round the shape is, for canvases that shade
-    ) -> None:
-        """Fill a closed outline."""
-        pixels = self.placed(points)
-        ImageDraw.Draw(self.image).polygon(_flat(pixels), fill=(*colour, 255))
-        if outline is not None:
-            self._trace(pixels, outline, self.line)
 
-    def stroke(
-        self, points: Sequence[Point] | np.ndarray, colour: Colour, width: float | None = None
-    ) -> None:
-        """Draw an open line that thins out towards both ends."""
-        curve = self.placed(smooth(points, closed=False))
-        along = np.gradient(curve, axis=0)
-        length = np.hypot(along[:, 0], along[:, 1])[:, None]
-        across = np.column_stack([-along[:, 1], along[:, 0]]) / np.maximum(length, 1e-9)
-        swell = np.sin(np.linspace(0.08, math.pi - 0.08, len(curve)))[:, None] ** 0.6
-        half = across * swell * (width or self.line) * self.unit / 2
-        ribbon = np.vstack([curve + half, (curve - half)[::-1]])
-        ImageDraw.Draw(self.image).polygon(_flat(ribbon), fill=(*colour, 255))
+def _flat(points: Points) -> list[float]:
+    """Return x, y, x, y, … as Pillow takes them."""
+    return np.ascontiguousarray(points).view(float).tolist()
 
-    def glow(self, centre: Point, radius: float, colour: Colour, strength: float) -> None:
-        """A soft round patch of colour, such as a blush; `strength` 0–1."""
-        (x, y), r = self.placed([centre])[0], radius * self.unit
-        side = max(2, round(2 * r))
-        mask = Image.radial_gradient("L").resize((side, side), _NEAREST).point(_fading(strength))
-        self.image.paste((*colour, 255), (round(x - r), round(y - r)), mask)
+
+class Canvas:
+    """A picture in one medium; a later shape covers earlier ones.
+
+    Coordinates count in `unit` pixels of the finished picture from `origin`, turned by `tilt`
+    (radians).
+    """
+
+    origin: complex = 0
+    unit: float = 1
+    tilt: float = 0
+
+    def __init__(self, medium: Medium, rng: Rng, background: Image.Image) -> None:
+        self.medium, self.rng = medium, rng
+        width, height = background.size
+        self.image = background.resize((width * OVERSAMPLING, height * OVERSAMPLING))
 
     def finished(self) -> Image.Image:
-        """The picture at its own size: RGB, or RGBA where it is transparent."""
-        image = self.image.reduce(OVERSAMPLING)
-        return image if self.background is None else image.convert("RGB")
+        """Return the picture in the size and the mode of the background."""
+        return self.image.reduce(OVERSAMPLING)
 
-    def _trace(self, pixels: np.ndarray, colour: Colour, width: float) -> None:
-        ImageDraw.Draw(self.image).line(
-            _flat(np.vstack([pixels, pixels[:2]])),
-            fill=(*colour, 255),
-            width=max(2, round(width * self.unit)),
-            joint="curve",
-        )
+    def draw(self, part: str, colours: dict[str, Colour], *, flip: bool = False) -> None:
+        """Draw a part of a figure; `flip` mirrors it."""
+        turn = self.unit * OVERSAMPLING * cmath.exp(1j * self.tilt)
+        for operation, colour, number, outline in parse(part):
+            draw = self._line if operation.startswith("line") else self._shape
+            for side in (False, True) if operation in ("pair", "lines", "ovals") else (False,):
+                points = _mirrored(outline) if side != flip else outline
+                draw(points * turn + self.origin * OVERSAMPLING, colours[colour], number)
 
-
-@dataclass
-class ShadedCanvas(Canvas):
-    """Light from the upper left: every shape gets a gradient, a soft shadow edge and a rim."""
-
-    shadow: Colour = (58, 40, 92)
-    light: Colour = (255, 246, 226)
-
-    def shape(
-        self,
-        points: Sequence[Point] | np.ndarray,
-        colour: Colour,
-        *,
-        outline: Colour | None = INK,
-        depth: float = 1.0,
-    ) -> None:
-        if depth <= 0:
-            super().shape(points, colour, outline=outline)
-            return
-        pixels = self.placed(points)
-        pad = round(0.02 * self.unit)
-        left, top = np.floor(pixels.min(axis=0)).astype(int) - pad
-        right, bottom = np.ceil(pixels.max(axis=0)).astype(int) + pad
-        mask = Image.new("L", (int(right - left), int(bottom - top)))
-        ImageDraw.Draw(mask).polygon(_flat(pixels - (left, top)), fill=255)
-        self.image.paste(self._lit(mask, colour, depth), (int(left), int(top)), mask)
-        if outline is not None:
-            tinted = mixed(outline, mixed(colour, (0, 0, 0), 0.6), 0.55)
-            self._trace(pixels, tinted, self.line * 0.8)
-
-    def _lit(self, mask: Image.Image, colour: Colour, depth: float) -> Image.Image:
-        """The lit surface inside `mask`, worked out at half its size: it has no sharp edges."""
-        small = mask.reduce(2)
-        away = max(2, round(0.011 * depth * self.unit))
-        shade = ImageChops.subtract(small, ImageChops.offset(small, -away, -away))
-        near = max(1, away // 3)
-        rim = ImageChops.subtract(small, ImageChops.offset(small, near, near))
-        fall = Image.linear_gradient("L").resize((1, small.height)).resize(small.size, _NEAREST)
-        dark, bright = mixed(colour, self.shadow, 0.42), mixed(colour, self.light, 0.38)
-        lit = Image.new("RGB", small.size, mixed(colour, self.light, 0.10))
-        lit.paste(mixed(colour, self.shadow, 0.26), mask=fall)
-        lit.paste(dark, mask=shade.filter(ImageFilter.BoxBlur(away / 2)))
-        rim = rim.filter(ImageFilter.BoxBlur(near / 2))
-        lit.paste(bright, mask=rim.point(_SEVEN_TENTHS))
-        return lit.resize(mask.size, Image.Resampling.BILINEAR)
-
-
-@dataclass
-class PencilCanvas(Canvas):
-    """Wobbly grey lines on paper; shapes are left the colour of the paper."""
-
-    rng: np.random.Generator = field(default_factory=np.random.default_rng)
-    paper: Colour = (247, 244, 236)
-    graphite: Colour = (74, 72, 78)
-    passes: int = 2
-
-    def shape(
-        self,
-        points: Sequence[Point] | np.ndarray,
-        colour: Colour,
-        *,
-        outline: Colour | None = INK,
-        depth: float = 1.0,
-    ) -> None:
-        pixels = self.placed(points)
-        ImageDraw.Draw(self.image).polygon(_flat(pixels), fill=(*self.paper, 255))
+    def _shape(self, outline: Points, colour: Colour, depth: float) -> None:
         darkness = 1 - sum(colour) / 765
-        if outline is None:
-            tone = mixed(self.paper, self.graphite, min(1.0, darkness) if depth <= 0 else 0.0)
-            ImageDraw.Draw(self.image).polygon(_flat(pixels), fill=(*tone, 255))
+        if self.medium == "shaded" and depth:
+            self._shade(outline, colour, max(8.0, 0.3 * depth * self.unit * OVERSAMPLING))
+        elif self.medium == "pencil" and depth:
+            self._sketch(outline, darkness)
+        else:
+            pencil = self.medium == "pencil"
+            self._fill(outline, mixed(PAPER, GRAPHITE, 1.2 * darkness) if pencil else colour)
+
+    def _line(self, bends: Points, colour: Colour, width: float) -> None:
+        """Draw an open line that thins out towards its ends."""
+        if self.medium == "pencil":
+            self._by_hand(bends)
             return
-        if depth > 0.5 and darkness > 0.45:
-            self._hatch(pixels, darkness)
-        for _ in range(self.passes):
-            self._wobble(np.vstack([pixels, pixels[: max(2, len(pixels) // 9)]]), self.line)
+        along = np.gradient(bends)
+        swell = np.sin(np.linspace(0.1, math.pi - 0.1, len(bends))) ** 0.6
+        half = swell * max(1.0, width * self.unit * OVERSAMPLING / 2)
+        across = 1j * half * along / np.maximum(np.abs(along), 1e-9)
+        self._fill(np.append(bends + across, (bends - across)[::-1]), colour)
 
-    def stroke(
-        self, points: Sequence[Point] | np.ndarray, colour: Colour, width: float | None = None
-    ) -> None:
-        curve = self.placed(smooth(points, closed=False))
-        pale = sum(colour) / 765  # white lines on cloth are only hinted at
-        for _ in range(1 if pale > 0.9 else self.passes):
-            self._wobble(curve, min(width or self.line, 0.012))
+    def _fill(self, outline: Points, colour: Colour) -> None:
+        ImageDraw.Draw(self.image).polygon(_flat(outline), fill=colour)
 
-    def glow(self, centre: Point, radius: float, colour: Colour, strength: float) -> None:
-        """Pencil has no glow."""
+    def _mask(self, outline: Points, pad: float) -> tuple[Image.Image, tuple[int, int]]:
+        """Return the filled outline with a margin (L), and where its upper left corner lies."""
+        left, top = (math.floor(axis.min() - pad) for axis in (outline.real, outline.imag))
+        width, height = (math.ceil(np.ptp(axis) + 2 * pad) for axis in (outline.real, outline.imag))
+        mask = Image.new("L", (width + 1, height + 1))
+        ImageDraw.Draw(mask).polygon(_flat(outline - complex(left, top)), fill=255)
+        return mask, (left, top)
 
-    def _wobble(self, curve: np.ndarray, width: float) -> None:
-        knots = self.rng.normal(0, 0.0022 * self.unit, (max(2, len(curve) // 6), 2))
-        where = np.linspace(0, len(knots) - 1, len(curve))
-        wobble = np.column_stack(
-            [np.interp(where, np.arange(len(knots)), knots[:, axis]) for axis in (0, 1)]
-        )
-        grey = mixed(self.graphite, self.paper, float(self.rng.uniform(0, 0.35)))
-        ImageDraw.Draw(self.image).line(
-            _flat(curve + wobble),
-            fill=(*grey, 255),
-            width=max(1, round(width * self.unit * 0.55)),
-            joint="curve",
-        )
+    def _shade(self, outline: Points, colour: Colour, reach: float) -> None:
+        """Fill with light from the upper left, which fades `reach` pixels from the edges."""
+        mask, corner = self._mask(outline, reach)
+        soft, step = mask.reduce(4).filter(ImageFilter.BoxBlur(reach / 8)), max(1, round(reach / 8))
+        dark, bright = (ImageChops.invert(ImageChops.offset(soft, k, k)) for k in (-step, step))
+        lit = Image.new("RGB", soft.size, colour)
+        lit.paste(mixed(colour, (48, 16, 84), 0.6), mask=dark)
+        lit.paste(mixed(colour, (255, 236, 200), 0.6), mask=bright.point(_HALF))
+        self.image.paste(lit.resize(mask.size), corner, mask)
 
-    def _hatch(self, pixels: np.ndarray, darkness: float) -> None:
-        left, top = np.floor(pixels.min(axis=0)).astype(int)
-        right, bottom = np.ceil(pixels.max(axis=0)).astype(int)
-        size = (max(1, right - left), max(1, bottom - top))
-        mask = Image.new("L", size)
-        ImageDraw.Draw(mask).polygon(_flat(pixels - (left, top)), fill=255)
-        lines = Image.new("L", size)
-        draw = ImageDraw.Draw(lines)
-        gap = max(5, round(0.018 * self.unit * (1.5 - darkness)))
-        for start in range(-size[1], size[0], gap):
-            jitter = float(self.rng.normal(0, gap / 4))
-            draw.line([(start + jitter, size[1]), (start + size[1] * 0.8, 0)], fill=150, width=2)
-        self.image.paste(
-            (*self.graphite, 255), (int(left), int(top)), ImageChops.multiply(mask, lines)
-        )
+    def _sketch(self, outline: Points, darkness: float) -> None:
+        """Trace the outline twice on blank paper, and hatch what is dark."""
+        self._fill(outline, PAPER)
+        mask, corner = self._mask(outline, 0)
+        lines, gap = Image.new("L", mask.size), round(12 * (1.5 - darkness))
+        for start in range(-mask.height, mask.width if darkness > 0.4 else -mask.height, gap):
+            x = start + float(self.rng.normal(0, gap / 4))
+            hatch = (x, mask.height, x + 0.8 * mask.height, 0)
+            ImageDraw.Draw(lines).line(hatch, fill=150, width=2)
+        self.image.paste(GRAPHITE, corner, ImageChops.multiply(mask, lines))
+        for _ in range(2):
+            self._by_hand(np.append(outline, outline[:3]))
+
+    def _by_hand(self, bends: Points) -> None:
+        knots = self.rng.normal(0, OVERSAMPLING, (max(2, len(bends) // 6), 2)) @ (1, 1j)
+        shake = np.interp(np.linspace(0, 1, len(bends)), np.linspace(0, 1, len(knots)), knots)
+        grey = mixed(GRAPHITE, PAPER, float(self.rng.uniform(0, 0.35)))
+        ImageDraw.Draw(self.image).line(_flat(bends + shake), fill=grey, width=3, joint="curve")
