@@ -97,7 +97,7 @@ def test_brackets_are_told(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(line.endswith("]") for line in told.stdout.splitlines())
     found = json.loads(call(made, made / "new", "--json").stdout)["images"]
     assert {"2–3", "5–10"} <= {image["bracket"] for image in found}
-    monkeypatch.setattr(predict_output, "people_look_on", lambda: True)
+    monkeypatch.setattr(predict_output, "is_terminal", lambda: True)
     shown = call(made, made / "new", "--top", "1").stdout
     assert shown.strip().endswith("]  5–10")
 

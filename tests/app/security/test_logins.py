@@ -118,11 +118,11 @@ def test_another_account_of_the_machine_cannot_bring_the_cookie_along(
     secrets: Any, monkeypatch: pytest.MonkeyPatch, host: str, lets_in: bool
 ) -> None:
     """Browsers send one for localhost to all its ports; one for a name comes by a server there."""
-    monkeypatch.setattr(connections, "are_told", lambda: True)
-    monkeypatch.setattr(connections, "owner", lambda *_: os.getuid() + 1)
+    monkeypatch.setattr(connections, "can_tell_accounts", lambda: True)
+    monkeypatch.setattr(connections, "user_id_of", lambda *_: os.getuid() + 1)
     secrets(["ann@example.org"], host=host)
     assert enters(visitor(ANN, origin=f"http://{host}")) is lets_in
-    monkeypatch.setattr(connections, "owner", lambda *_: os.getuid())
+    monkeypatch.setattr(connections, "user_id_of", lambda *_: os.getuid())
     assert enters(visitor(ANN, origin=f"http://{host}"))
 
 

@@ -195,8 +195,8 @@ def test_the_token_is_exchanged_for_a_cookie_and_leaves_the_address(away: TestCl
 def accounts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Whose a connection of this machine is, by the address of its client."""
     whose: dict[str, int] = {}
-    monkeypatch.setattr(connections, "are_told", lambda: True)
-    monkeypatch.setattr(connections, "owner", lambda client, _server: whose.get(client[0]))
+    monkeypatch.setattr(connections, "can_tell_accounts", lambda: True)
+    monkeypatch.setattr(connections, "user_id_of", lambda client, _server: whose.get(client[0]))
     return whose
 
 

@@ -128,8 +128,8 @@ def test_whose_a_connection_is_is_asked_once(monkeypatch: pytest.MonkeyPatch) ->
         looked.append(client)
         return 1000
 
-    monkeypatch.setattr(connections, "are_told", lambda: True)
-    monkeypatch.setattr(connections, "owner", look)
+    monkeypatch.setattr(connections, "can_tell_accounts", lambda: True)
+    monkeypatch.setattr(connections, "user_id_of", look)
 
     async def play() -> None:
         async with served(most=20) as there:
