@@ -21,22 +21,30 @@ def _read(*names: str) -> str:
 
 _score = st.components.v2.component(
     "labeler_score",
-    js=_read("shared.js", "outbox.js", "deck.js", "zoom.js", "score_view.js", "score.js"),
-    css=_read("shared.css", "score.css"),
+    js=_read(
+        *("shared/dom.js", "shared/outbox.js", "score/queue.js"),
+        *("shared/zoom.js", "score/view.js", "score/score.js"),
+    ),
+    css=_read("shared/shared.css", "score/score.css"),
 )
 _review = st.components.v2.component(
     "labeler_review",
     js=_read(
-        *("shared.js", "outbox.js", "zoom.js", "peek.js", "feed.js", "outlook.js"),
-        *("twins.js", "card.js", "review_head.js", "review.js"),
+        *("shared/dom.js", "shared/outbox.js", "shared/zoom.js"),
+        *("review/hover_preview.js", "review/card_feed.js", "review/what_if.js"),
+        *("review/near_duplicates.js", "review/card.js", "review/header.js", "review/review.js"),
     ),
-    css=_read("shared.css", "review.css"),
+    css=_read("shared/shared.css", "review/review.css"),
 )
 _grid = st.components.v2.component(
-    "labeler_grid", js=_read("shared.js", "grid.js"), css=_read("shared.css", "grid.css")
+    "labeler_grid",
+    js=_read("shared/dom.js", "grid/grid.js"),
+    css=_read("shared/shared.css", "grid/grid.css"),
 )
 _watch = st.components.v2.component(
-    "labeler_watch", js=_read("shared.js", "watch.js"), css=_read("shared.css", "watch.css")
+    "labeler_watch",
+    js=_read("shared/dom.js", "watch/watch.js"),
+    css=_read("shared/shared.css", "watch/watch.css"),
 )
 
 
