@@ -26,10 +26,11 @@ torture: $(VENV)/.installed-test browser
 interop: $(VENV)/.installed-test
 	LABELER_INTEROP=$(abspath $(INTEROP)) $(BIN)/python -m pytest tests/interop $(PYTEST_ARGS)
 
-check: $(VENV)/.installed-test
+check: $(VENV)/.installed-test node_modules/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/node node_modules/typescript/bin/tsc
 	$(BIN)/python tests/support/known_holes.py
 
 format: $(VENV)/.installed-test
@@ -68,5 +69,10 @@ $(VENV)/.installed-docs: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $@.txt
 	touch $@
 
+# Node and npm come from the environment, the compiler that checks the pages' JavaScript from npm.
+node_modules/.installed: package.json package-lock.json | $(VENV)/.installed-test
+	$(BIN)/npm ci
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) node_modules build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -65,7 +65,9 @@ def whys(project: Project) -> list[str]:
 
 
 def test_one_key_scores_all_and_one_undo_takes_all_back(review: Page, project: Project) -> None:
-    expect(lead(review).locator(".twins-words")).to_have_text("2 near-duplicates, scored together")
+    expect(lead(review).locator(".near-duplicates-summary")).to_have_text(
+        "2 near-duplicates, scored together"
+    )
     review.keyboard.press("3")
     until(lambda: given(project) == [3, 3, 3], "not all were scored")
     # 41 was predicted to fail, and a 3 fails.
@@ -87,7 +89,7 @@ def test_undo_takes_all_back_after_a_reload(review: Page, project: Project) -> N
         expect(review.locator(f".card[data-image='{image_id}']")).to_have_count(0)
     review.keyboard.press("u")
     until(lambda: given(project) == [None] * 3, "not all were taken back")
-    expect(lead(review).locator(".twin")).to_have_count(2)
+    expect(lead(review).locator(".near-duplicate")).to_have_count(2)
 
 
 def test_confirming_and_skipping_mean_all_of_them(review: Page, project: Project) -> None:
@@ -104,17 +106,17 @@ def test_confirming_and_skipping_mean_all_of_them(review: Page, project: Project
 
 
 def test_an_unticked_near_duplicate_is_left_alone(review: Page, project: Project) -> None:
-    lead(review).locator(".twin[data-image='42']").click()
-    expect(lead(review).locator(".twins-words")).to_have_text(
+    lead(review).locator(".near-duplicate[data-image='42']").click()
+    expect(lead(review).locator(".near-duplicates-summary")).to_have_text(
         "2 near-duplicates, 1 scored together"
     )
     review.keyboard.press("2")
     until(lambda: given(project) == [2, 2, None], "others were scored")
     review.keyboard.press("u")
     until(lambda: given(project) == [None] * 3, "not all were taken back")
-    expect(lead(review).locator(".twin.out")).to_have_count(1)  # still unticked
+    expect(lead(review).locator(".near-duplicate.out")).to_have_count(1)  # still unticked
     review.keyboard.press("n")
-    expect(lead(review).locator(".twin.out")).to_have_count(0)
+    expect(lead(review).locator(".near-duplicate.out")).to_have_count(0)
     review.keyboard.press("n")
     review.keyboard.press("2")
     until(lambda: given(project) == [2, None, None], "others were scored")
@@ -134,7 +136,7 @@ def test_conflicting_scores_are_solved_by_one_key(review: Page, project: Project
     expect(card.locator(".reasons .strong")).to_have_text(
         re.compile("^scored [27], its near-duplicate [27]$")
     )
-    expect(card.locator(".twin b")).to_have_text(re.compile("^[27]$"))
+    expect(card.locator(".near-duplicate b")).to_have_text(re.compile("^[27]$"))
     review.keyboard.press("6")
     until(
         lambda: [db.images.lookup.get(project.store, i).hand_score for i in (3, 8)] == [6, 6],
@@ -143,15 +145,15 @@ def test_conflicting_scores_are_solved_by_one_key(review: Page, project: Project
 
 
 def test_the_page_tells_what_a_score_would_move(review: Page, project: Project) -> None:
-    expect(review.locator(".outlook")).to_have_text("")
-    review.locator(".twin[data-image='42']").click()
+    expect(review.locator(".what-if")).to_have_text("")
+    review.locator(".near-duplicate[data-image='42']").click()
     review.keyboard.press("0")
     until(lambda: given(project) == [0, 0, None], "not scored")
     words = "By these scores 1 of the 47 waiting images would change sides"
-    expect(review.locator(".outlook")).to_contain_text(words)
+    expect(review.locator(".what-if")).to_contain_text(words)
     review.reload()  # 42 comes by itself now, and what would move it is still known
     moved = review.locator(".card[data-image='42'] .prediction.moved")
     expect(moved).to_have_text(re.compile(r"^70 % → \d+ %now fails$"))
-    expect(review.locator(".outlook")).to_contain_text(words)
+    expect(review.locator(".what-if")).to_contain_text(words)
     review.keyboard.press("u")
-    expect(review.locator(".outlook")).to_have_text("")
+    expect(review.locator(".what-if")).to_have_text("")

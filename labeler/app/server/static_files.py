@@ -1,10 +1,14 @@
-"""The files that Streamlit's page consists of, sent by this app: at once and in one piece each.
+"""The files that a page consists of, sent at once and in one piece each: Streamlit's and our own.
 
-Streamlit sends them through threads, bit by bit; a page has some seventy.
+Streamlit sends its own through threads, bit by bit; a page has some seventy. Ours are the ES
+modules in `assets/`, which import each other by relative addresses. Each address holds a hash of
+what is in all of them, as in /assets/0123456789ab/score/score.js: a browser keeps them for ever,
+and asks for others after an upgrade.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import mimetypes
 import re
@@ -14,28 +18,46 @@ from pathlib import Path
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from labeler.app.security.refusals import MODULES, refuse
+
 # Their names hold a hash of what is in them.
 FOR_EVER = "public, immutable, max-age=31536000"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".woff2": "font/woff2"}
+ASSETS = Path(__file__).parents[1] / "assets"
 # What our first page needs beyond the frame; the browser would learn of it step by step.
 PARTS = ("BidiComponent", "Html", "Selectbox")
+FOLDERS = ("score/", "shared/")  # of our modules
 _IMPORTED = re.compile(r"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
 
 
 class PageFiles:
-    """Middleware that answers for Streamlit's own files; all else is the app's."""
+    """Middleware that answers for these files; all else is the app's."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self.files = _files()
+        self.modules = {module_url(name): content for name, content in _modules().items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-        path = self.files.get(scope["path"]) if asked else None
-        if path is None:
+        if asked and (path := self.files.get(scope["path"])) is not None:
+            await _response(path)(scope, receive, send)
+        elif asked and (module := self.modules.get(scope["path"])) is not None:
+            await _kept(module, TYPES[".js"])(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].startswith(MODULES):
+            # Else Streamlit would answer with its page and status 200.
+            await refuse(scope, receive, send, 404, "There is nothing at this address.")
+        else:
             await self.app(scope, receive, send)
-            return
-        await _response(path)(scope, receive, send)
+
+
+def module_url(name: str) -> str:
+    """Return the path, below the app's base path, of the module `name`, as in "score/score.js".
+
+    Raises `KeyError` for what is no module.
+    """
+    _modules()[name]
+    return f"{MODULES}{_version()}/{name}"
 
 
 def _response(path: Path) -> Response:
@@ -43,7 +65,27 @@ def _response(path: Path) -> Response:
         headers = {"Cache-Control": "no-cache"}
         return Response(_page(path), media_type="text/html", headers=headers)
     kind = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
-    return Response(path.read_bytes(), media_type=kind, headers={"Cache-Control": FOR_EVER})
+    return _kept(path.read_bytes(), kind)
+
+
+def _kept(content: bytes, kind: str | None) -> Response:
+    return Response(content, media_type=kind, headers={"Cache-Control": FOR_EVER})
+
+
+@lru_cache(maxsize=1)
+def _modules() -> dict[str, bytes]:
+    """Return our modules by name; read once, so that an upgrade under a running app mixes none."""
+    paths = sorted(ASSETS.rglob("*.js"))
+    return {path.relative_to(ASSETS).as_posix(): path.read_bytes() for path in paths}
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    """Return 12 hexadecimal digits that change with any of our modules."""
+    digest = hashlib.sha256()
+    for name, content in _modules().items():
+        digest.update(f"{name} {len(content)} ".encode() + content)
+    return digest.hexdigest()[:12]
 
 
 @lru_cache(maxsize=1)
@@ -63,9 +105,10 @@ def _files() -> dict[str, Path]:
 def _page(index: Path) -> str:
     """Streamlit's page, told from the beginning which parts our first page is made of."""
     html = index.read_text(encoding="utf-8")
+    parts = [f"/static/js/{name}" for name in _parts(index.parent / "static" / "js", html)]
+    parts += [module_url(name) for name in _modules() if name.startswith(FOLDERS)]
     links = "".join(
-        f'<link rel="modulepreload" crossorigin href="./static/js/{name}">'
-        for name in _parts(index.parent / "static" / "js", html)
+        f'<link rel="modulepreload" crossorigin href=".{address}">' for address in parts
     )
     return html.replace("</head>", f"{links}</head>", 1)
 

@@ -1,51 +1,38 @@
 """The parts of the pages that answer a key at once: JavaScript mounted through Streamlit.
 
 Each talks to the app's own routes by itself; Streamlit's script does not run again for a key press.
-Their files lie in `assets/`; what several share is put before each one's own code.
+Their modules and styles lie in `assets/`, a folder for each, and what several use in `shared`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-ASSETS = Path(__file__).parents[1] / "assets"
+from labeler.app.server.static_files import ASSETS, module_url
 
 
-def _read(*names: str) -> str:
-    return "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in names)
+def _component(name: str) -> Any:
+    """Register the component whose module is assets/`name`/`name`.js.
+
+    Streamlit runs the `js` that it is given from a blob, where no relative address is allowed: the
+    page's own address completes it. Every page lies directly below the app's base path.
+    """
+    address = f".{module_url(f'{name}/{name}.js')}"
+    files = (ASSETS / "shared/shared.css", ASSETS / name / f"{name}.css")
+    return st.components.v2.component(
+        f"labeler_{name}",
+        js=f"""const address = new URL("{address}", document.baseURI);
+const {{ default: mount }} = await import(address.href);
+export default mount;
+""",
+        css="\n".join(file.read_text(encoding="utf-8") for file in files),
+    )
 
 
-_score = st.components.v2.component(
-    "labeler_score",
-    js=_read(
-        *("shared/dom.js", "shared/outbox.js", "score/queue.js"),
-        *("shared/zoom.js", "score/view.js", "score/score.js"),
-    ),
-    css=_read("shared/shared.css", "score/score.css"),
-)
-_review = st.components.v2.component(
-    "labeler_review",
-    js=_read(
-        *("shared/dom.js", "shared/outbox.js", "shared/zoom.js"),
-        *("review/hover_preview.js", "review/card_feed.js", "review/what_if.js"),
-        *("review/near_duplicates.js", "review/card.js", "review/header.js", "review/review.js"),
-    ),
-    css=_read("shared/shared.css", "review/review.css"),
-)
-_grid = st.components.v2.component(
-    "labeler_grid",
-    js=_read("shared/dom.js", "grid/grid.js"),
-    css=_read("shared/shared.css", "grid/grid.css"),
-)
-_watch = st.components.v2.component(
-    "labeler_watch",
-    js=_read("shared/dom.js", "watch/watch.js"),
-    css=_read("shared/shared.css", "watch/watch.css"),
-)
+_score, _review, _grid, _watch = map(_component, ("score", "review", "grid", "watch"))
 
 
 def score(data: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from labeler.app.security import connections, token_gate
 from labeler.app.security.refusals import is_page
 from labeler.app.security.request_guards import guarded
 from labeler.app.security.tokens import MOST_WRONG, WINDOW, cookie_value, fresh_token
+from labeler.app.server.static_files import module_url
 from labeler.app.server.upload_limit import UPLOADS, kept_bytes
 from tests.support.collection import make_collection
 from tests.support.whole_app import asked_for, the_app
@@ -79,7 +80,8 @@ def away(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestCl
 def everything(client: TestClient) -> list[tuple[str, str]]:
     app: Any = client.app
     found = {asked for route in app._starlette_app.routes for asked in asked_for(route)}
-    return sorted(found | {("GET", "/"), ("GET", "/review"), ("GET", "/static/js/none.js")})
+    files = ("/", "/review", "/static/js/none.js", module_url("score/score.js"), "/assets/none.js")
+    return sorted(found | {("GET", path) for path in files})
 
 
 def status(client: TestClient, method: str, path: str, **headers: str) -> int:

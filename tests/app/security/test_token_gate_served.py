@@ -170,6 +170,7 @@ def test_another_name_is_refused_however_it_is_said(served: Served) -> None:
             "/static/js/",
         ),
         *("/_stcore/bidi-components/x/..%2f..%2fx", "/labeler.sqlite", "/static/js/%00.js"),
+        *("/assets/", "/assets/..%2ftheme.toml", "/assets/%2e%2e/%2e%2e/%2e%2e/etc/passwd"),
     ],
 )
 def test_no_path_leads_to_a_file_or_a_list_of_them(served: Served, path: str) -> None:

@@ -1,49 +1,61 @@
+// @ts-check
 // Thumbnails to choose one from. The chosen id goes to the page's script.
 
+/** @import { GridData, SetValue } from "../shared/payloads" */
+
+import { element, focusedBeside, mounted, pictureOf } from "../shared/dom.js";
+
 class Grid {
+  root = element("div", "labeler grid");
+  /** @type {Map<number, HTMLElement>} by image id */
+  tiles = new Map();
+  /** @type {number | null} */
+  chosen = null;
+
+  /**
+   * @param {Node} parent
+   * @param {GridData} data
+   * @param {SetValue} setStateValue
+   */
   constructor(parent, data, setStateValue) {
-    this.choose = (id) => setStateValue("selected", id);
-    this.root = element("div", "labeler grid");
+    this.setStateValue = setStateValue;
     this.root.setAttribute("role", "listbox");
-    parent.append(this.root);
+    parent.appendChild(this.root);
     this.update(data);
   }
 
-  update(data) {
-    const focused = this.root.getRootNode().activeElement?.closest(".tile")?.dataset.image;
-    this.root.replaceChildren(...data.items.map((item) => this.tile(item)));
-    if (focused) this.root.querySelector(`[data-image="${focused}"]`)?.focus({ preventScroll: true });
-    this.mark(data.items.some((item) => item.id === this.chosen) ? this.chosen : null);
+  /** @param {GridData} data */
+  update({ items }) {
+    const focused = [...this.tiles].find(([, tile]) => tile === focusedBeside(tile))?.[0];
+    this.tiles = new Map(items.map((item) => [item.id, this.tile(item)]));
+    this.root.replaceChildren(...this.tiles.values());
+    if (focused !== undefined) this.tiles.get(focused)?.focus({ preventScroll: true });
+    this.mark(this.chosen !== null && this.tiles.has(this.chosen) ? this.chosen : null);
   }
 
+  /** @param {GridData["items"][number]} item */
   tile(item) {
     const tile = element("button", "tile");
     tile.type = "button";
-    tile.dataset.image = item.id;
+    tile.dataset.image = String(item.id);
     tile.setAttribute("role", "option");
-    const picture = new Image();
-    picture.loading = "lazy";
-    picture.decoding = "async";
-    picture.alt = "";
-    orWords(picture, item);
-    picture.src = imageUrl(item, "thumbnail");
     const frame = element("div", "frame");
-    frame.append(picture);
-    tile.append(frame, element("div", "title", item.title ?? ""), element("div", "caption", item.caption ?? ""));
+    frame.append(pictureOf(item, "thumbnail", { loading: "lazy", decoding: "async" }));
+    tile.append(frame, element("div", "title", item.title), element("div", "caption", item.caption));
     tile.title = [item.title, item.caption].filter(Boolean).join(" · ");
     tile.addEventListener("click", () => {
       this.mark(item.id);
-      this.choose(item.id);
+      this.setStateValue("selected", item.id);
     });
     return tile;
   }
 
-  mark(id) {
-    this.chosen = id;
-    for (const tile of this.root.children) {
-      const chosen = Number(tile.dataset.image) === id;
-      tile.classList.toggle("chosen", chosen);
-      tile.setAttribute("aria-selected", String(chosen));
+  /** @param {number | null} chosen */
+  mark(chosen) {
+    this.chosen = chosen;
+    for (const [id, tile] of this.tiles) {
+      tile.classList.toggle("chosen", id === chosen);
+      tile.setAttribute("aria-selected", String(id === chosen));
     }
   }
 

@@ -1,34 +1,62 @@
+// @ts-check
 // One card of the Review page: the picture, what the model said, and why it is here.
 
-class Card {
-  constructor(item, data, acts) {
+/** @import { CardItem, ImageItem, PredictionChange } from "../shared/payloads" */
+
+import { button, element, focusedBeside, pictureOf } from "../shared/dom.js";
+import { nameOf, percent, scoreText } from "../shared/format.js";
+import { NearDuplicates } from "./near_duplicates.js";
+
+/**
+ * What the person can do by mouse.
+ * @typedef {{
+ *   focus(card: Card): void,
+ *   score(card: Card, score: number): void,
+ *   confirm(card: Card): void,
+ *   keep(card: Card): void,
+ *   skip(card: Card): void,
+ *   zoom(card: Card): void,
+ *   preview(card: Card, image: ImageItem | null): void,
+ * }} CardActions
+ */
+
+const NOTICEABLE = 0.015; // the least change of a prediction that is shown
+
+export class Card {
+  root = element("article", "card");
+  prediction = element("b", "prediction");
+
+  /**
+   * @param {CardItem} item
+   * @param {CardActions} actions
+   */
+  constructor(item, actions) {
     this.item = item;
-    this.root = element("article", "card");
-    this.root.dataset.image = item.id;
+    this.actions = actions;
+    this.root.dataset.image = String(item.id);
     this.root.tabIndex = -1;
     this.root.setAttribute("aria-label", nameOf(item));
-    this.threshold = data.threshold;
-    this.twins = new Twins(item.together, this, acts);
-    this.root.append(this.frame(acts), this.body(data, acts));
+    this.nearDuplicates = new NearDuplicates(item.together, (image) => actions.preview(this, image));
+    // Before the small ones of its neighbours.
+    this.picture = pictureOf(item, "thumbnail", { decoding: "async", fetchPriority: "high" });
+    this.root.append(this.frame(), this.body());
     // However the focus comes here (Tab, a click, a screen reader): the keys mean this card then. In
     // the capturing phase: before a button of the card does what it is for.
-    for (const way of ["focusin", "mousedown", "click"]) this.root.addEventListener(way, () => acts.focus(this), true);
+    for (const way of ["focusin", "mousedown", "click"]) this.root.addEventListener(way, () => actions.focus(this), true);
   }
 
-  frame(acts) {
+  get isHandScore() {
+    return this.item.queue === "hand-score";
+  }
+
+  frame() {
     const frame = element("div", "frame");
-    const picture = (this.picture = new Image());
-    picture.alt = "";
-    picture.decoding = "async";
-    orWords(picture, this.item);
-    picture.fetchPriority = "high"; // before the small ones of its neighbours
-    picture.src = imageUrl(this.item, "thumbnail");
-    picture.addEventListener("click", () => acts.zoom(this));
-    picture.addEventListener("pointerenter", () => acts.peek(this));
-    picture.addEventListener("pointerleave", () => acts.peek(null));
-    this.prediction = element("b", "prediction", percent(this.item.prediction));
-    frame.append(picture, this.prediction);
-    if (this.item.score !== null) frame.append(element("b", "hand", `you: ${shownScore(this.item.score)}`));
+    this.picture.addEventListener("click", () => this.actions.zoom(this));
+    this.picture.addEventListener("pointerenter", () => this.actions.preview(this, this.item));
+    this.picture.addEventListener("pointerleave", () => this.actions.preview(this, null));
+    this.prediction.textContent = percent(this.item.prediction);
+    frame.append(this.picture, this.prediction);
+    if (this.item.score !== null) frame.append(element("b", "hand", `you: ${scoreText(this.item.score)}`));
     return frame;
   }
 
@@ -37,104 +65,122 @@ class Card {
     return this.picture.decode().catch(() => {});
   }
 
-  // Says what the corrections typed since would make of the prediction; nothing if hardly anything.
-  moves(move) {
-    const there = move && Math.abs(move.after - move.before) >= NOTICEABLE;
-    const passes = (prediction) => prediction >= this.threshold;
-    const crosses = there && passes(move.before) !== passes(move.after);
-    this.prediction.textContent = there ? `${percent(move.before)} → ${percent(move.after)}` : percent(this.item.prediction);
-    if (crosses) this.prediction.append(element("span", "crosses", passes(move.after) ? "now passes" : "now fails"));
-    this.prediction.classList.toggle("moved", Boolean(there));
-    this.prediction.title = there ? "What the scores given since would make of it; training decides" : "";
+  /**
+   * Says what the corrections typed since would make of the prediction; nothing if hardly anything.
+   * @param {PredictionChange} [change]
+   */
+  showPrediction(change) {
+    const { prediction, item } = this;
+    const isNoticeable = change !== undefined && Math.abs(change.after - change.before) >= NOTICEABLE;
+    prediction.classList.toggle("moved", isNoticeable);
+    prediction.title = isNoticeable ? "What the scores given since would make of it; training decides" : "";
+    prediction.textContent = percent(item.prediction);
+    if (!isNoticeable) return;
+    prediction.textContent = `${percent(change.before)} → ${percent(change.after)}`;
+    const passes = change.after >= item.threshold;
+    if (passes !== change.before >= item.threshold) prediction.append(element("span", "crosses", passes ? "now passes" : "now fails"));
   }
 
-  body(data, acts) {
+  body() {
     const body = element("div", "body");
     const name = element("div", "name", nameOf(this.item));
     name.title = `${this.item.name} · ${this.item.source}`;
-    body.append(name, this.twins.root, this.reasons(), this.near(), this.scores(data, acts), this.choices(acts));
+    body.append(name, this.nearDuplicates.root, this.reasons(), this.neighbours(), this.scores(), this.choices());
     return body;
   }
 
   reasons() {
     const list = element("ul", "reasons");
-    for (const reason of this.item.reasons) {
-      const line = element("li", reason.strong ? "strong" : "", reason.words);
-      line.title = reason.more ?? reason.words;
+    for (const { words, more, strong } of this.item.reasons) {
+      const line = element("li", strong ? "strong" : "", words);
+      line.title = more ?? words;
       list.append(line);
     }
     return list;
   }
 
   // The nearest images that have a hand score: small pictures with that score and the similarity.
-  near() {
+  neighbours() {
     const row = element("div", "near");
-    for (const other of this.item.near) {
-      const one = element("figure");
-      const picture = new Image();
-      picture.alt = "";
-      picture.loading = "lazy";
-      picture.fetchPriority = "low";
-      orWords(picture, other);
-      picture.src = imageUrl(other, "thumbnail");
-      one.title = `${other.name}: scored ${shownScore(other.score)}, similarity ${other.similarity.toFixed(2)}`;
-      one.append(picture, element("b", "", shownScore(other.score)), element("figcaption", "", other.similarity.toFixed(2)));
-      row.append(one);
+    for (const image of this.item.near) {
+      const figure = element("figure");
+      const [score, similarity] = [scoreText(image.score), image.similarity.toFixed(2)];
+      figure.title = `${image.name}: scored ${score}, similarity ${similarity}`;
+      const picture = pictureOf(image, "thumbnail", { loading: "lazy", fetchPriority: "low" });
+      figure.append(picture, element("b", "", score), element("figcaption", "", similarity));
+      row.append(figure);
     }
     return row;
   }
 
-  scores(data, acts) {
+  scores() {
     const row = element("div", "scores");
     for (let score = 0; score <= 10; score++) {
-      const cell = button("", String(score), () => acts.score(this, score));
+      const cell = button("", String(score), () => this.actions.score(this, score));
       cell.title = `Score ${score}${score === 10 ? " (key t)" : ""}`;
-      cell.classList.toggle("passes", score / 10 >= data.threshold);
+      cell.classList.toggle("passes", score / 10 >= this.item.threshold);
       cell.classList.toggle("model", score === this.item.confirm);
       row.append(cell);
     }
     return row;
   }
 
-  choices(acts) {
+  choices() {
+    const { actions, item } = this;
     const row = element("div", "choices");
-    const byHand = this.item.queue === "hand-score";
-    const confirm = button("plain confirm", "", () => acts.confirm(this));
-    confirm.append(element("kbd", "", "⏎"), byHand ? `take ${this.item.confirm}` : `model is right: ${this.item.confirm}`);
-    confirm.title = byHand
-      ? `The model is right: make it ${this.item.confirm}`
-      : `The model is right: keep ${this.item.confirm} as the hand score`;
+    const confirm = this.choice("⏎", this.isHandScore ? `take ${item.confirm}` : `model is right: ${item.confirm}`, actions.confirm);
+    confirm.classList.add("confirm");
+    confirm.title = this.isHandScore
+      ? `The model is right: make it ${item.confirm}`
+      : `The model is right: keep ${item.confirm} as the hand score`;
     row.append(confirm);
-    if (byHand) {
-      const keep = button("plain", "", () => acts.keep(this));
-      keep.append(element("kbd", "", "k"), `keep ${shownScore(this.item.score)}`);
-      row.append(keep);
-    }
-    const skip = button("plain", "", () => acts.skip(this));
+    if (this.isHandScore && item.score !== null) row.append(this.choice("k", `keep ${scoreText(item.score)}`, actions.keep));
+    const skip = this.choice("s", this.isHandScore ? "" : "skip", actions.skip);
     skip.title = "Skip (key s)";
-    skip.append(element("kbd", "", "s"), byHand ? "" : "skip");
     row.append(skip);
     return row;
   }
 
-  // Marks it as the one that the keys mean; Tab comes to it and its buttons, past no other card itself.
-  focus(on) {
-    this.root.classList.toggle("focused", on);
-    this.root.tabIndex = on ? 0 : -1;
-    if (on) this.root.scrollIntoView({ block: "nearest" });
+  /**
+   * @param {string} key
+   * @param {string} text
+   * @param {(card: Card) => void} act
+   */
+  choice(key, text, act) {
+    const made = button("plain", "", () => act(this));
+    made.append(element("kbd", "", key), text);
+    return made;
+  }
+
+  /**
+   * Marks it as the one that the keys mean; Tab comes to it and its buttons, past no other card itself.
+   * @param {boolean} isFocused
+   */
+  markFocused(isFocused) {
+    this.root.classList.toggle("focused", isFocused);
+    this.root.tabIndex = isFocused ? 0 : -1;
+    if (isFocused) this.root.scrollIntoView({ block: "nearest" });
   }
 
   // Gives it the browser's focus; one of its buttons that has it keeps it.
   takeFocus() {
-    if (!this.root.contains(this.root.getRootNode().activeElement)) this.root.focus({ preventScroll: true });
+    if (!this.root.contains(focusedBeside(this.root))) this.root.focus({ preventScroll: true });
   }
 
   // What is looked at: the near-duplicate whose tile has the focus, else the card's own image.
   lookedAt() {
-    return this.twins.focused() ?? this.item;
+    return this.nearDuplicates.focused() ?? this.item;
   }
 
-  // Leaves with a mark of what was taken.
+  // The images on it, near-duplicates included.
+  imageIds() {
+    return [this.item.id, ...this.item.together.map((image) => image.id)];
+  }
+
+  /**
+   * Leaves with a mark of what was taken; settles when it can't be seen any more.
+   * @param {string} mark
+   */
   leave(mark) {
     this.root.classList.add("leaving");
     this.root.inert = true; // neither Tab nor a click comes back to it

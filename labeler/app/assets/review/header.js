@@ -1,68 +1,87 @@
+// @ts-check
 // Above the cards: the queues, how the round goes, and what the keys mean.
 
-const MISTAKES = "mistake"; // both kinds of likely mistakes, whatever finds most
-const REVIEW_QUEUES = [
+/** @import { ReviewQueue, RoundCounts } from "../shared/payloads" */
+
+import { News, button, element, statusLine } from "../shared/dom.js";
+import { rounded } from "../shared/format.js";
+
+/** Both kinds of likely mistakes, whatever finds most. */
+export const MISTAKES = "mistake";
+/** @type {[queue: ReviewQueue, label: string, explanation: string][]} */
+const TABS = [
   [MISTAKES, "Likely mistakes", "on either side of the threshold, dealt by whatever finds most of them here"],
   ["false-positive", "Likely false positives", "predicted to pass, or too high for its source: probably should not"],
   ["false-negative", "Likely false negatives", "predicted to fail, or too low for its source: probably should pass"],
   ["hand-score", "Hand scores that look wrong", "your score against a near-duplicate's, or a prediction made without it"],
 ];
+export const QUEUES = TABS.map(([queue]) => queue);
 
-class ReviewHead {
+export class ReviewHeader {
+  saving = statusLine("saving");
+  news = new News();
+  tabs = element("div", "tabs");
+  row = element("div", "head");
+  round = element("div", "round");
+  hints = element("div", "hints");
+  /** @type {Map<ReviewQueue, { tab: HTMLElement, waiting: HTMLElement }>} */
+  tabOf = new Map();
+
+  /**
+   * @param {(queue: ReviewQueue) => void} choose
+   * @param {() => void} undo
+   */
   constructor(choose, undo) {
-    this.undo = undo;
-    this.tabOf = new Map();
-    this.tabs = element("div", "tabs");
     this.tabs.setAttribute("role", "tablist");
-    for (const [queue, words, more] of REVIEW_QUEUES) this.tabs.append(this.tab(queue, words, more, choose));
-    this.saving = element("div", "saving");
-    this.saving.setAttribute("role", "status");
-    this.news = new News();
+    for (const [queue, label, explanation] of TABS) {
+      const tab = button("tab", label, () => choose(queue));
+      tab.setAttribute("role", "tab");
+      tab.title = explanation;
+      tab.dataset.queue = queue;
+      const waiting = element("span", "waiting");
+      tab.append(waiting);
+      this.tabOf.set(queue, { tab, waiting });
+      this.tabs.append(tab);
+    }
     this.tabs.append(this.news.root, this.saving);
-    this.row = element("div", "head");
-    this.row.append((this.round = element("div", "round")), (this.hints = element("div", "hints")));
-    this.hints.append(this.undoButton()); // stays as it is: it may have the focus
+    const undoButton = button("plain hint", "", undo); // stays as it is: it may have the focus
+    undoButton.append(element("kbd", "", "u"), "undo");
+    this.hints.append(undoButton);
+    this.row.append(this.round, this.hints);
   }
 
-  tab(queue, words, more, choose) {
-    const tab = button("tab", words, () => choose(queue));
-    tab.setAttribute("role", "tab");
-    tab.title = more;
-    tab.dataset.queue = queue;
-    tab.append(element("span", "waiting"));
-    this.tabOf.set(queue, tab);
-    return tab;
-  }
-
-  choose(queue) {
-    this.queue = queue;
-    for (const [name, tab] of this.tabOf) tab.setAttribute("aria-selected", String(name === queue));
-    const byHand = queue === "hand-score";
-    const hints = [["← ↑ ↓ →", "move"], ["0–9 t", "score it"], ["⏎", byHand ? "take the model's" : "the model is right"]];
-    if (byHand) hints.push(["k", "keep mine"]);
+  /** @param {ReviewQueue} chosen */
+  choose(chosen) {
+    for (const [queue, { tab }] of this.tabOf) tab.setAttribute("aria-selected", String(queue === chosen));
+    const isHandScores = chosen === "hand-score";
+    const hints = [["← ↑ ↓ →", "move"], ["0–9 t", "score it"], ["⏎", isHandScores ? "take the model's" : "the model is right"]];
+    if (isHandScores) hints.push(["k", "keep mine"]);
     hints.push(["s", "skip"], ["z", "full size"]);
     for (const old of this.hints.querySelectorAll("span.hint")) old.remove();
-    this.hints.prepend(...hints.map(([key, words]) => hint(key, words)));
+    this.hints.prepend(...hints.map(([key, text]) => hint(key, text)));
   }
 
-  undoButton() {
-    const undo = button("plain hint", "", () => this.undo());
-    undo.append(element("kbd", "", "u"), "undo");
-    return undo;
-  }
-
-  // The round's counts, and how many images are left in the open queue.
-  show(counts, left) {
-    const { corrected = 0, confirmed = 0, skipped = 0 } = counts ?? {};
-    const handled = corrected + confirmed;
-    const rate = handled ? ` · ${share(corrected / handled)} were mistakes` : "";
-    this.round.textContent = `This round: ${handled} reviewed, ${corrected} corrected${skipped ? `, ${skipped} skipped` : ""}${rate}`;
-    this.tabOf.get(this.queue).lastChild.textContent = left === undefined ? "" : String(left);
+  /**
+   * The round's counts, and how many images are left in the open queue.
+   * @param {RoundCounts} counts
+   * @param {ReviewQueue} queue
+   * @param {number | null} left null where it isn't known yet
+   */
+  show({ corrected, confirmed, skipped }, queue, left) {
+    const reviewed = corrected + confirmed;
+    const rate = reviewed ? ` · ${rounded(corrected / reviewed)} were mistakes` : "";
+    this.round.textContent = `This round: ${reviewed} reviewed, ${corrected} corrected${skipped ? `, ${skipped} skipped` : ""}${rate}`;
+    const tab = this.tabOf.get(queue);
+    if (tab) tab.waiting.textContent = left === null ? "" : String(left);
   }
 }
 
-function hint(key, words) {
-  const hint = element("span", "hint");
-  hint.append(element("kbd", "", key), words);
-  return hint;
+/**
+ * @param {string} key
+ * @param {string} text
+ */
+function hint(key, text) {
+  const made = element("span", "hint");
+  made.append(element("kbd", "", key), text);
+  return made;
 }

@@ -1,29 +1,47 @@
+// @ts-check
 // A larger picture beside the pointer's card, for as long as the pointer rests on its picture.
+
+/** @import { ImageItem } from "../shared/payloads" */
+
+import { element, pictureOf } from "../shared/dom.js";
 
 const REST_MS = 350;
 
-class Peek {
+export class HoverPreview {
+  layer = element("div", "hover-preview");
+  /** @type {number | undefined} */
+  timer;
+
+  /** @param {Element} parent */
   constructor(parent) {
-    this.layer = parent.appendChild(element("div", "peek"));
     this.layer.popover = "manual"; // above everything, cut off by nothing
+    parent.append(this.layer);
   }
 
-  // Shows `card` after a moment's rest; null takes the picture away.
-  show(card) {
+  /**
+   * Shows an image beside `anchor` after a moment's rest.
+   * @param {Element} anchor
+   * @param {ImageItem} image
+   */
+  show(anchor, image) {
+    this.hide();
+    this.timer = setTimeout(() => this.open(anchor, image), REST_MS);
+  }
+
+  hide() {
     clearTimeout(this.timer);
     if (this.layer.matches(":popover-open")) this.layer.hidePopover();
-    if (card) this.timer = setTimeout(() => this.open(card), REST_MS);
   }
 
-  open(card) {
-    if (!card.root.isConnected) return;
-    const box = card.root.getBoundingClientRect();
-    const picture = new Image();
-    picture.alt = "";
-    orWords(picture, card.item, "preview");
-    picture.src = imageUrl(card.item, "preview");
-    this.layer.classList.toggle("left", box.left + box.width / 2 > innerWidth / 2);
-    this.layer.replaceChildren(picture);
+  /**
+   * @param {Element} anchor
+   * @param {ImageItem} image
+   */
+  open(anchor, image) {
+    if (!anchor.isConnected) return;
+    const { left, width } = anchor.getBoundingClientRect();
+    this.layer.classList.toggle("left", left + width / 2 > innerWidth / 2);
+    this.layer.replaceChildren(pictureOf(image, "preview"));
     this.layer.showPopover();
   }
 }

@@ -1,77 +1,98 @@
+// @ts-check
 // The near-duplicates on a card: small pictures that are scored with it unless they are unticked.
 
-class Twins {
-  constructor(items, card, acts) {
-    this.items = items;
-    this.leftOut = new Set();
-    this.root = element("div", "twins");
-    if (!items.length) return;
-    this.words = element("div", "twins-words");
-    this.strip = element("div", "strip");
-    this.strip.append(...items.map((item) => this.tile(item, card, acts)));
-    this.root.append(this.words, this.strip);
-    this.mark();
+/** @import { ImageItem, NearDuplicateItem } from "../shared/payloads" */
+
+import { button, element, focusedBeside, pictureOf } from "../shared/dom.js";
+import { scoreText } from "../shared/format.js";
+
+export class NearDuplicates {
+  root = element("div", "near-duplicates");
+  summary = element("div", "near-duplicates-summary");
+  /** @type {Map<number, HTMLElement>} by image id */
+  tiles = new Map();
+  /** @type {Set<number>} image ids */
+  excluded = new Set();
+
+  /**
+   * @param {NearDuplicateItem[]} images
+   * @param {(image: ImageItem | null) => void} preview shows an image larger, null none
+   */
+  constructor(images, preview) {
+    this.images = images;
+    if (!images.length) return;
+    const strip = element("div", "strip");
+    for (const image of images) this.tiles.set(image.id, this.tile(image, preview));
+    strip.append(...this.tiles.values());
+    this.root.append(this.summary, strip);
+    this.render();
   }
 
-  tile(item, card, acts) {
-    const tile = button("twin", "", () => this.toggle(item));
-    tile.dataset.image = item.id;
+  /**
+   * @param {NearDuplicateItem} image
+   * @param {(image: ImageItem | null) => void} preview
+   */
+  tile(image, preview) {
+    const tile = button("near-duplicate", "", () => this.toggle(image.id));
+    tile.dataset.image = String(image.id);
     tile.setAttribute("role", "checkbox");
-    const picture = new Image();
-    picture.alt = "";
-    orWords(picture, item);
-    picture.src = imageUrl(item, "thumbnail");
-    tile.append(picture, element("span", "tick", "✓"));
-    if (item.score !== null) tile.append(element("b", "", shownScore(item.score)));
-    tile.addEventListener("pointerenter", () => acts.peek({ root: card.root, item }));
-    tile.addEventListener("pointerleave", () => acts.peek(null));
+    tile.append(pictureOf(image), element("span", "tick", "✓"));
+    if (image.score !== null) tile.append(element("b", "", scoreText(image.score)));
+    tile.addEventListener("pointerenter", () => preview(image));
+    tile.addEventListener("pointerleave", () => preview(null));
     return tile;
   }
 
-  toggle(item) {
-    if (!this.leftOut.delete(item.id)) this.leftOut.add(item.id);
-    this.mark();
-  }
-
-  leaveOut(ids) {
-    this.leftOut = new Set(ids);
-    this.mark();
-  }
-
-  // Has a score of its own by now: it gets no other one unless it is ticked again.
-  scoredElsewhere(image, score) {
-    const item = this.items.find((one) => one.id === image);
-    if (!item) return;
-    item.score = score;
-    this.leaveOut([...this.leftOut, image]);
+  /** @param {number} id */
+  toggle(id) {
+    if (!this.excluded.delete(id)) this.excluded.add(id);
+    this.render();
   }
 
   // All in or all out.
   toggleAll() {
-    this.leaveOut(this.leftOut.size ? [] : this.items.map((item) => item.id));
+    this.exclude(this.excluded.size ? [] : this.images.map((image) => image.id));
+  }
+
+  /** @param {Iterable<number>} ids */
+  exclude(ids) {
+    this.excluded = new Set(ids);
+    this.render();
+  }
+
+  /**
+   * One has a score of its own by now: it gets no other one unless it is ticked again.
+   * @param {number} id
+   * @param {number} score
+   */
+  scoredElsewhere(id, score) {
+    const image = this.images.find((one) => one.id === id);
+    if (!image) return;
+    image.score = score;
+    this.exclude([...this.excluded, id]);
   }
 
   // The one whose tile has the browser's focus.
   focused() {
-    const tile = this.root.getRootNode().activeElement?.closest(".twin");
-    return this.items.find((item) => item.id === Number(tile?.dataset.image)) ?? null;
+    const focused = focusedBeside(this.root);
+    return this.images.find((image) => this.tiles.get(image.id)?.contains(focused)) ?? null;
   }
 
   // Those that get what the card gets.
-  chosen() {
-    return this.items.filter((item) => !this.leftOut.has(item.id));
+  included() {
+    return this.images.filter((image) => !this.excluded.has(image.id));
   }
 
-  mark() {
-    if (!this.items.length) return;
-    const count = this.chosen().length;
-    const all = `${this.items.length} near-duplicate${this.items.length > 1 ? "s" : ""}`;
-    this.words.textContent = count === this.items.length ? `${all}, scored together` : `${all}, ${count || "none"} scored together`;
-    for (const tile of this.strip.children) {
-      const out = this.leftOut.has(Number(tile.dataset.image));
-      tile.classList.toggle("out", out);
-      tile.setAttribute("aria-checked", String(!out));
-      tile.title = out ? "Left out: click to score it with the others" : "Gets the same score: click to leave it out (n: all)";
+  render() {
+    if (!this.images.length) return;
+    const count = this.included().length;
+    const all = `${this.images.length} near-duplicate${this.images.length > 1 ? "s" : ""}`;
+    this.summary.textContent = `${all}, ${count === this.images.length ? "" : `${count || "none"} `}scored together`;
+    for (const [id, tile] of this.tiles) {
+      const isExcluded = this.excluded.has(id);
+      tile.classList.toggle("out", isExcluded);
+      tile.setAttribute("aria-checked", String(!isExcluded));
+      tile.title = isExcluded ? "Left out: click to score it with the others" : "Gets the same score: click to leave it out (n: all)";
     }
   }
 }

@@ -1,83 +1,151 @@
+// @ts-check
 // The Score page: one picture, one key, the next picture. The score belongs to the picture that is
 // on the screen at that moment; a key pressed before a picture is there is not taken.
 
+/** @import { NewEvent, Receipt, RecentEvents, ScoreEvent, ScorePageData, Stats } from "../shared/payloads" */
+/** @import { QueuedImage } from "./queue.js" */
+
+import { getJson, messageOf, pause, retryDelay } from "../shared/api.js";
+import { button, element, mounted, releaseFocus } from "../shared/dom.js";
+import { replacedMessage } from "../shared/format.js";
+import { isForPage, isUndoShortcut, letterOf, movesControl, pressesControl, scoreOfKey } from "../shared/keyboard.js";
+import { Outbox } from "../shared/outbox.js";
+import { scorer, setScorer, store, stored } from "../shared/storage.js";
+import { Zoom } from "../shared/zoom.js";
+import { ImageQueue, SCORED_ORDERS } from "./queue.js";
+import { ScoreView } from "./view.js";
+
+/**
+ * Something done that can be undone: `before` is the score that the image had.
+ * @typedef {{ event: string, image: QueuedImage, before: number | null }} Undoable
+ */
+
+const RECENT = 6; // images shown beside the picture
+const MOST_FLUSH_MS = 2500; // that an order waits for what is still to be sent
+
 class ScorePage {
+  /** @type {Undoable[]} oldest first */
+  undoable = [];
+  queue = new ImageQueue(() => this.render());
+  showsPrediction = false;
+  wasAway = false; // whether the server didn't answer a moment ago
+  generation = 0; // a later order makes the start of an earlier one void
+  /** @type {Stats | null} */
+  stats = null;
+  /** @type {QueuedImage | null} */
+  shown = null;
+  /** @type {number | undefined} */
+  frame;
+
+  /**
+   * @param {Node} parent
+   * @param {ScorePageData} data
+   */
   constructor(parent, data) {
-    this.undoable = []; // {event, item, before}: oldest first
-    this.deck = new Deck(() => this.render());
+    this.data = data;
     this.view = new ScoreView(parent, data, {
       score: (score) => this.score(score),
       skip: () => this.skip(),
       undo: () => this.undo(),
       move: (step) => this.move(step),
       zoom: () => this.zoomIn(),
-      guess: () => this.toggleGuess(),
-      order: (order) => this.begin(order),
-      scorer: (name) => this.scoreAs(name),
+      togglePrediction: () => this.togglePrediction(),
+      setOrder: (order) => this.start(order),
+      setScorer: (name) => this.setScorer(name),
     });
     this.zoom = new Zoom(this.view.root);
+    /** @param {KeyboardEvent} event */
     this.onKey = (event) => this.key(event);
     document.addEventListener("keydown", this.onKey);
-    this.open(data);
-  }
-
-  update(data) {
-    if (data.project !== this.data.project || data.checks !== this.data.checks) this.open(data);
-  }
-
-  open(data) {
-    this.data = data;
-    this.showsGuess = false;
-    releaseFocus(); // else digits would be typed into the control that was just used
-    this.stopListening?.();
     this.outbox = Outbox.of(data.project);
-    this.stopListening = this.outbox.listen((what, body) => this.heard(what, body));
-    const kept = remembered(`labeler:order:${data.project}`);
-    const known = [...this.view.order.querySelectorAll("option")].some((choice) => choice.value === kept);
-    this.view.order.value = known ? kept : data.orders[0][0];
-    this.begin(this.view.order.value);
+    this.stopListening = this.listen();
+    this.open();
   }
 
-  // Starts an order: what an earlier page left unsent goes first, then the sitting so far is asked
-  // for, so that undo and going back work across a reload.
-  async begin(order) {
-    remember(`labeler:order:${this.data.project}`, order);
-    const beginning = (this.beginning = {});
-    this.deck.clear(); // from here on no key is a score until the first picture is there
+  /** @param {ScorePageData} data */
+  update(data) {
+    if (data.project === this.data.project && data.checks === this.data.checks) return;
+    this.data = data;
+    this.stopListening();
+    this.outbox = Outbox.of(data.project);
+    this.stopListening = this.listen();
+    this.open();
+  }
+
+  listen() {
+    return this.outbox.listen({
+      taken: (receipt, event) => this.taken(receipt, event),
+      elsewhere: (event) => this.scoredElsewhere(event),
+      saved: (stats) => this.saved(stats),
+      changed: () => this.outboxChanged(),
+    });
+  }
+
+  open() {
+    this.showsPrediction = false;
+    releaseFocus(); // else digits would be typed into the control that was just used
+    const kept = stored(this.orderKey);
+    const isKnown = [...this.view.order.options].some(({ value }) => value === kept);
+    this.view.order.value = isKnown && kept !== null ? kept : this.data.orders[0][0];
+    this.start(this.view.order.value);
+  }
+
+  get orderKey() {
+    return `labeler:order:${this.data.project}`;
+  }
+
+  /**
+   * Starts an order: what an earlier page left unsent goes first, then this session's events so far are
+   * asked for, so that undo and going back work across a reload.
+   * @param {string} order
+   */
+  async start(order) {
+    store(this.orderKey, order);
+    const generation = ++this.generation;
+    this.queue.clear(); // from here on no key is a score until the first picture is there
     this.render();
     this.outbox.adopt();
-    await Promise.race([this.outbox.flush(), pause(2500)]);
-    const sitting = await this.sitting(beginning);
-    if (!sitting || beginning !== this.beginning) return;
-    this.stats = sitting.stats;
-    this.undoable = sitting.undoable;
-    const past = SCORED_ORDERS.includes(order) ? [] : [...new Set(this.undoable.map((done) => done.item).reverse())].reverse();
-    this.deck.start({ order, scorer: scorer() }, past, () => this.outbox.imageIds());
+    await Promise.race([this.outbox.flush(), pause(MOST_FLUSH_MS)]);
+    const recent = await this.recentEvents(generation);
+    if (!recent || generation !== this.generation) return;
+    this.stats = recent.stats;
+    this.undoable = undoableOf(recent);
+    const past = SCORED_ORDERS.includes(order) ? [] : [...new Set(this.undoable.map((done) => done.image).reverse())].reverse();
+    this.queue.start({ order, scorer: scorer() }, past, () => this.outbox.imageIds());
     this.render();
   }
 
-  async sitting(beginning) {
-    for (let tries = 0; beginning === this.beginning; tries++) {
+  /**
+   * @param {number} generation
+   * @returns {Promise<RecentEvents | null>} null where another order was started meanwhile
+   */
+  async recentEvents(generation) {
+    for (let failures = 0; generation === this.generation; failures++) {
       try {
-        return sittingOf(await getJson("api/recent", { queue: "score", scorer: scorer() }));
+        return await getJson("api/recent", { queue: "score", scorer: scorer() });
       } catch (error) {
-        this.deck.explanation = error.status ? error.message : "The server doesn't answer; trying again …";
+        this.queue.explanation = messageOf(error, "The server doesn't answer; trying again …");
         this.render();
-        await pause(RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]);
+        await pause(retryDelay(failures));
       }
     }
     return null;
   }
 
+  /** @param {KeyboardEvent} event */
   key(event) {
     if (!this.view.root.isConnected || this.zoom.key(event) || !isForPage(event)) return;
-    const act = this.actOf(event);
+    const act = this.actionOf(event);
     if (!act) return;
     event.preventDefault();
     act();
   }
 
-  actOf(event) {
+  /**
+   * @param {KeyboardEvent} event
+   * @returns {(() => void) | null}
+   */
+  actionOf(event) {
     if (isUndoShortcut(event)) return () => this.undo();
     const score = scoreOfKey(event);
     if (score !== null) return () => this.score(score);
@@ -85,66 +153,83 @@ class ScorePage {
     if (event.key === "ArrowLeft" && !movesControl(event)) return () => this.move(-1);
     if (event.key === "ArrowRight" && !movesControl(event)) return () => this.move(1);
     if (event.key === " " && !pressesControl(event)) return () => this.skip();
-    const acts = { s: () => this.skip(), u: () => this.undo(), z: () => this.zoomIn(), p: () => this.toggleGuess() };
-    return acts[letterOf(event)] ?? null;
+    /** @type {Record<string, () => void>} */
+    const letters = { s: () => this.skip(), u: () => this.undo(), z: () => this.zoomIn(), p: () => this.togglePrediction() };
+    return letters[letterOf(event)] ?? null;
   }
 
+  /** @param {number} score */
   score(score) {
-    const item = this.deck.current;
-    if (item?.state !== "ready") {
-      this.view.showFlash(item?.state === "broken" ? "no picture to score: s skips it" : "not loaded yet");
+    const image = this.queue.current;
+    if (image?.state !== "ready") {
+      this.view.showFlash(image?.state === "broken" ? "no picture to score: s skips it" : "not loaded yet");
       return;
     }
-    const known = this.isBlind() ? {} : { known: item.score };
-    const event = this.outbox.add({ kind: "score", image: item.id, score, ...known, ...this.shown(item) });
-    this.undoable.push({ event: event.event, item, before: item.score });
-    this.count(item.score, score);
-    item.score = score;
+    const known = this.isBlind() ? {} : { known: image.score };
+    this.send(image, { kind: "score", image: image.id, score, ...known, ...this.onScreen(image) });
+    this.count(image.score, score);
+    image.score = score;
     this.view.showFlash(String(score), score);
     this.advance();
   }
 
   skip() {
-    const item = this.deck.current;
-    if (!item) return;
-    const event = this.outbox.add({ kind: "skip", image: item.id, queue: "score", ...this.shown(item) });
-    this.undoable.push({ event: event.event, item, before: item.score });
+    const image = this.queue.current;
+    if (!image) return;
+    this.send(image, { kind: "skip", image: image.id, queue: "score", ...this.onScreen(image) });
     this.view.showFlash("skipped");
     this.advance();
   }
 
-  // What was on the screen; the prediction only if it could be seen.
-  shown(item) {
-    const seen = this.showsGuess && item.prediction != null;
-    return { hash: item.hash, ...(seen ? { prediction: item.prediction, version: item.version } : {}), ...(item.draw ? { draw: true } : {}) };
+  /**
+   * @param {QueuedImage} image
+   * @param {NewEvent} event
+   */
+  send(image, event) {
+    const [added] = this.outbox.add(event);
+    this.undoable.push({ event: added.event, image, before: image.score });
+  }
+
+  /**
+   * What was on the screen; the prediction only if it could be seen.
+   * @param {QueuedImage} image
+   */
+  onScreen({ hash, prediction, version, draw }) {
+    const seen = this.showsPrediction && prediction !== null ? { prediction, version } : {};
+    return { hash, ...seen, ...(draw ? { draw } : {}) };
   }
 
   undo() {
     const last = this.undoable.pop();
-    if (!last) return this.view.showFlash("nothing to undo");
-    this.outbox.add({ kind: "undo", image: last.item.id, undoes: last.event, known: last.before });
-    if (last.item.score !== last.before) this.count(last.item.score, last.before);
-    last.item.score = last.before;
-    this.deck.goTo(last.item);
+    if (!last) {
+      this.view.showFlash("nothing to undo");
+      return;
+    }
+    const { image, event, before } = last;
+    this.outbox.add({ kind: "undo", image: image.id, undoes: event, known: before });
+    if (image.score !== before) this.count(image.score, before);
+    image.score = before;
+    this.queue.goTo(image);
     this.view.showFlash("undone");
     this.render();
-    return null;
   }
 
+  /** @param {number} step */
   move(step) {
-    if (this.deck.move(step)) this.render();
+    if (this.queue.move(step)) this.render();
   }
 
-  // On to the next picture; those that are known to be gone are passed over, and those that another
+  // On to the next picture; those that are known to be missing are passed over, and those that another
   // window has scored meanwhile.
   advance() {
-    this.deck.move(1);
-    let gone = 0;
-    const done = (item) => item.elsewhere && !SCORED_ORDERS.includes(this.view.order.value);
-    for (let item = this.deck.current; item && (item.missing || done(item)) && this.deck.move(1); item = this.deck.current) {
-      if (item.missing) gone += 1;
+    const skipsScored = !SCORED_ORDERS.includes(this.view.order.value);
+    let missing = 0;
+    while (this.queue.move(1)) {
+      const image = this.queue.current;
+      if (image?.missing) missing += 1;
+      else if (!(image?.scoredElsewhere && skipsScored)) break;
     }
-    if (gone) this.view.showFlash(gone === 1 ? "passed over a missing picture" : `passed over ${gone} missing pictures`);
+    if (missing) this.view.showFlash(missing === 1 ? "passed over a missing picture" : `passed over ${missing} missing pictures`);
     this.render();
   }
 
@@ -153,167 +238,176 @@ class ScorePage {
     return this.view.order.value === "others";
   }
 
-  // Another window did something with an image that may be shown here.
-  elsewhere(event) {
-    const item = this.deck.find(event.image);
-    if (!item || event.kind === "skip" || this.isBlind()) return;
-    const score = event.kind === "undo" ? (event.known ?? null) : event.score;
-    item.elsewhere = score !== null;
-    item.score = score;
-    if (item === this.deck.current && score !== null) this.view.news.say(`${item.name} is scored ${score} by now, in another window.`);
+  /**
+   * Another window did something with an image that may be shown here.
+   * @param {ScoreEvent} event
+   */
+  scoredElsewhere(event) {
+    const image = this.queue.find(event.image);
+    if (!image || event.kind === "skip" || this.isBlind()) return;
+    const score = (event.kind === "undo" ? event.known : event.score) ?? null;
+    image.scoredElsewhere = score !== null;
+    image.score = score;
+    if (image === this.queue.current && score !== null) this.view.news.say(`${image.name} is scored ${score} by now, in another window.`);
     this.render();
   }
 
-  // The server took it: whether that replaced what this page didn't know of, and what undo leaves.
-  taken({ event, before, after }) {
+  /**
+   * The server took it: whether that replaced what this page didn't know of, and what undo leaves.
+   * @param {Receipt} receipt
+   * @param {ScoreEvent} event
+   */
+  taken({ before, after }, event) {
     if (event.known === undefined) return;
-    const item = this.deck.find(event.image);
-    if (event.kind === "undo" && item && !this.isBlind() && !this.outbox.waitsFor(event.image) && item.score !== after) {
-      item.score = after;
+    const image = this.queue.find(event.image);
+    if (event.kind === "undo" && image && !this.isBlind() && !this.outbox.isPending(event.image) && image.score !== after) {
+      image.score = after;
       this.render();
     }
-    if (event.kind !== "score" || before === event.known) return;
+    if (event.kind !== "score" || event.score === undefined || before === event.known) return;
     const done = this.undoable.find((one) => one.event === event.event);
     if (done) done.before = before;
-    if (before !== event.score) this.view.news.say(replacedWords(item ?? done?.item ?? { name: "A picture" }, before, event.score));
+    const name = (image ?? done?.image)?.name ?? "A picture";
+    if (before !== event.score) this.view.news.say(replacedMessage(name, before, event.score));
+  }
+
+  /** @param {Stats} stats */
+  saved(stats) {
+    if (this.wasAway) this.queue.retryFailed();
+    this.wasAway = false;
+    this.stats = stats;
+    this.view.showStats(stats);
+    this.outbox.describe(this.view.saving);
+  }
+
+  outboxChanged() {
+    if (this.outbox.problem) this.wasAway = true;
+    this.outbox.describe(this.view.saving);
   }
 
   zoomIn() {
-    if (this.deck.current) this.zoom.show(this.deck.current);
+    if (this.queue.current) this.zoom.show(this.queue.current);
   }
 
-  // Scores given so far stay with whoever gave them.
-  scoreAs(name) {
+  /**
+   * Scores given so far stay with whoever gave them.
+   * @param {string} name
+   */
+  setScorer(name) {
     setScorer(name);
-    if (this.view.order.value === "others") this.begin("others");
+    if (this.view.order.value === "others") this.start("others");
   }
 
-  toggleGuess() {
-    this.showsGuess = !this.showsGuess;
+  togglePrediction() {
+    this.showsPrediction = !this.showsPrediction;
     this.render();
   }
 
-  // Keeps the figures right while the server's answer is under way.
+  /**
+   * Keeps the figures right while the server's answer is under way.
+   * @param {number | null} before
+   * @param {number | null} after
+   */
   count(before, after) {
-    const stats = this.stats;
+    const { stats } = this;
     if (!stats) return;
     if (before !== null) stats.distribution[Math.round(before)] -= 1;
     if (after !== null) stats.distribution[Math.round(after)] += 1;
-    const more = (after !== null) - (before !== null);
-    stats.scored += more;
-    stats.unscored -= more;
+    const added = Number(after !== null) - Number(before !== null);
+    stats.scored += added;
+    stats.unscored -= added;
     stats.today = Math.max(0, stats.today + (after === null ? -1 : before === null ? 1 : 0));
   }
 
-  heard(what, body) {
-    if (what === "elsewhere") return this.elsewhere(body);
-    if (what === "taken") return this.taken(body);
-    const stats = body;
-    if (this.outbox.problem) this.wasAway = true;
-    else if (what === "saved" && this.wasAway) {
-      this.wasAway = false;
-      this.deck.retryFailed();
-    }
-    if (what === "saved" && stats && !this.outbox.pending.length) {
-      this.stats = stats;
-      this.view.showStats(stats);
-    }
-    this.outbox.describe(this.view.saving);
-    return null;
-  }
-
   render() {
-    const item = this.deck.current;
-    if (item !== this.shownItem) this.deck.retry(item);
-    this.shownItem = item;
-    this.view.keepNear(this.deck.items.slice(Math.max(0, this.deck.at - 1), this.deck.at + 4));
-    this.view.showItem(item, this.instead(item), this.showsGuess);
-    this.view.root.dataset.ready = this.deck.ready;
-    this.view.root.dataset.missing = this.deck.items.filter((one) => one.missing).length;
-    this.view.root.dataset.ahead = this.deck.items.length - this.deck.at;
-    this.outbox.describe(this.view.saving);
-    cancelAnimationFrame(this.later);
+    const { queue, view } = this;
+    const image = queue.current;
+    if (image !== this.shown) queue.retry(image);
+    this.shown = image;
+    view.keepNear(queue.images.slice(Math.max(0, queue.index - 1), queue.index + 4));
+    view.showImage(image, this.messageFor(image), this.showsPrediction);
+    view.root.dataset.ready = String(queue.readyCount);
+    view.root.dataset.missing = String(queue.images.filter((one) => one.missing).length);
+    view.root.dataset.ahead = String(queue.images.length - queue.index);
+    this.outbox.describe(view.saving);
+    cancelAnimationFrame(this.frame ?? 0);
     // Not before the picture: the figures beside it can wait for the frame after.
-    this.later = requestAnimationFrame(() => setTimeout(() => this.renderSide()));
+    this.frame = requestAnimationFrame(() => setTimeout(() => this.renderSide()));
   }
 
   renderSide() {
-    this.view.showStats(this.stats);
-    const recent = this.undoable.slice(-6).reverse().map((done) => done.item);
-    this.view.showRecent([...new Set(recent)], (item) => {
-      this.deck.goTo(item);
+    if (this.stats) this.view.showStats(this.stats);
+    const recent = this.undoable.slice(-RECENT).reverse().map((done) => done.image);
+    this.view.showRecent([...new Set(recent)], (image) => {
+      this.queue.goTo(image);
       this.render();
     });
   }
 
-  // What stands where the picture would be.
-  instead(item) {
-    if (item?.missing) return words("This picture is missing and can't be shown.", `${item.name}: ${item.missing} Its scores are kept. Press s to skip it.`);
-    if (item?.state === "broken") return words("This picture can't be shown.", `${item.name} can't be had just now and is tried again. ${item.away} Press s to skip it.`);
-    if (item) return words("loading …");
-    if (!this.deck.done) return words(this.deck.explanation ?? "loading …");
-    if (this.deck.explanation) return words(this.deck.explanation);
+  /**
+   * What stands where the picture would be.
+   * @param {QueuedImage | null} image
+   */
+  messageFor(image) {
+    if (image?.missing) return message("This picture is missing and can't be shown.", `${image.name}: ${image.missing} Its scores are kept. Press s to skip it.`);
+    if (image?.state === "broken") {
+      return message("This picture can't be shown.", `${image.name} can't be had just now and is tried again. ${image.away ?? ""} Press s to skip it.`);
+    }
+    if (image) return message("loading …");
+    if (!this.queue.isComplete || this.queue.explanation) return message(this.queue.explanation ?? "loading …");
     return this.allDone();
   }
 
   allDone() {
-    const unscored = this.deck.items.filter((item) => item.score === null);
-    const passed = unscored.filter((item) => !item.missing);
-    const gone = unscored.length - passed.length;
-    const made = words("Every image here has been seen.", "Choose another order above, or look at your scores again.");
-    if (gone) made.push(element("span", "", `${gone === 1 ? "One file is" : `${gone} files are`} missing: import the folder that ${gone === 1 ? "it lies" : "they lie"} in now.`));
+    const unscored = this.queue.images.filter((image) => image.score === null);
+    const passed = unscored.filter((image) => !image.missing);
+    const missing = unscored.length - passed.length;
+    const made = message("Every image here has been seen.", "Choose another order above, or look at your scores again.");
+    if (missing) {
+      const [files, they] = missing === 1 ? ["One file is", "it lies"] : [`${missing} files are`, "they lie"];
+      made.push(element("span", "", `${files} missing: import the folder that ${they} in now.`));
+    }
     if (passed.length) {
-      const again = button("plain", `Back to ${passed.length} left without a score`, () => {
-        this.deck.goTo(passed[0]);
+      const back = button("plain", `Back to ${passed.length} left without a score`, () => {
+        this.queue.goTo(passed[0]);
         this.render();
       });
-      made.push(again);
+      made.push(back);
     }
     return made;
   }
 
   close() {
     document.removeEventListener("keydown", this.onKey);
-    this.beginning = null;
+    this.generation += 1;
     this.stopListening();
     this.zoom.close();
-    this.deck.close();
+    this.queue.close();
     this.view.close();
   }
 }
 
-// What the server knows of the sitting, as this page keeps it: one item per image.
-function sittingOf(body) {
-  const items = new Map(body.items.map((item) => [item.id, item]));
-  const undoable = body.events
-    .filter((done) => items.has(done.image))
-    .map((done) => {
-      const item = items.get(done.image);
-      return { event: done.event, item, before: done.skip ? item.score : done.before };
-    });
-  return { stats: body.stats, undoable };
+/**
+ * What the server knows of this session, as the page keeps it: one object per image.
+ * @param {RecentEvents} recent
+ * @returns {Undoable[]}
+ */
+function undoableOf({ items, events }) {
+  const images = new Map(items.map((item) => [item.id, item]));
+  return events.flatMap(({ event, image: id, skip, before }) => {
+    const image = images.get(id);
+    return image ? { event, image, before: skip ? image.score : before } : [];
+  });
 }
 
-function words(title, more = null) {
+/**
+ * @param {string} title
+ * @param {string} [more]
+ * @returns {HTMLElement[]}
+ */
+function message(title, more) {
   const made = [element("strong", "", title)];
-  if (more) made.push(element("span", "", more));
-  return made;
-}
-
-function remembered(key) {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return null;
-  }
-}
-
-function remember(key, value) {
-  try {
-    localStorage.setItem(key, value);
-  } catch {
-    // The choice of order is then forgotten at a reload; scores say so themselves.
-  }
+  return more ? [...made, element("span", "", more)] : made;
 }
 
 export default mounted(ScorePage);

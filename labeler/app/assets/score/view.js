@@ -1,74 +1,101 @@
+// @ts-check
 // What the Score page looks like. It knows no events and no server; score.js tells it what to show.
 
-const HINTS = [
-  ["0", "–", "9", "score"],
-  ["t", "10"],
-  ["s", "skip"],
-  ["u", "undo"],
-  ["←", "→", "look back, ahead"],
-  ["z", "full size"],
-  ["p", "prediction"],
-];
+/** @import { ScorePageData, Stats } from "../shared/payloads" */
+/** @import { QueuedImage } from "./queue.js" */
 
-class ScoreView {
-  constructor(parent, data, acts) {
-    this.acts = acts;
-    this.brackets = data.brackets;
-    this.root = element("div", "labeler score");
-    this.root.append(this.topRow(data), this.middle(), this.bar(), this.hints(data));
-    parent.append(this.root);
-    this.fit = () => this.fillHeight();
-    addEventListener("resize", this.fit);
-    this.fillHeight();
+import { News, button, element, option, pictureOf, statusLine } from "../shared/dom.js";
+import { nameOf, percent, scoreText } from "../shared/format.js";
+import { scorer } from "../shared/storage.js";
+
+/**
+ * What the person can do by mouse.
+ * @typedef {{
+ *   score(score: number): void,
+ *   skip(): void,
+ *   undo(): void,
+ *   move(step: number): void,
+ *   zoom(): void,
+ *   togglePrediction(): void,
+ *   setOrder(order: string): void,
+ *   setScorer(name: string): void,
+ * }} ScoreActions
+ */
+
+const SCORES = Array.from({ length: 11 }, (_, score) => score);
+const LOWEST_PAGE = 430; // pixels
+
+export class ScoreView {
+  root = element("div", "labeler score");
+  name = element("div", "name");
+  check = element("div", "check", "random check");
+  prediction = element("div", "guess");
+  saving = statusLine("saving");
+  news = new News();
+  stage = element("div", "stage");
+  message = element("div", "stage-words");
+  flash = element("div", "flash");
+  given = element("div", "given");
+  count = element("div", "count");
+  total = element("div", "quiet");
+  progress = element("i");
+  pace = element("div", "quiet");
+  recent = element("div", "recent");
+
+  /**
+   * @param {Node} parent
+   * @param {ScorePageData} data
+   * @param {ScoreActions} actions
+   */
+  constructor(parent, data, actions) {
+    this.actions = actions;
+    this.order = this.orderChoice(data);
+    this.bars = SCORES.map((score) => bar(score));
+    this.cells = SCORES.map((score) => this.cell(score, data));
+    this.root.append(this.topRow(), this.middle(), this.scoreBar(data), this.hints(data));
+    parent.appendChild(this.root);
+    this.fillHeight = () => this.setHeight();
+    addEventListener("resize", this.fillHeight);
+    this.setHeight();
   }
 
   // The page takes the window's height, so that the picture is as large as it can be.
-  fillHeight() {
+  setHeight() {
     const top = this.root.getBoundingClientRect().top + document.documentElement.scrollTop;
-    this.root.style.height = `${Math.max(430, innerHeight - Math.max(0, top) - 14)}px`;
+    this.root.style.height = `${Math.max(LOWEST_PAGE, innerHeight - Math.max(0, top) - 14)}px`;
   }
 
-  topRow(data) {
+  topRow() {
     const row = element("div", "top");
-    this.order = this.orderChoice(data);
-    this.name = element("div", "name");
-    this.check = element("div", "check", "random check");
     this.check.title = "Drawn at random, whatever the model predicts: the audit on the Progress page counts these";
     this.check.hidden = true;
-    this.guess = element("div", "guess");
-    this.saving = element("div", "saving");
-    this.saving.setAttribute("role", "status");
-    this.news = new News();
-    row.append(this.order, this.name, this.check, this.guess, this.news.root, this.saving);
+    row.append(this.order, this.name, this.check, this.prediction, this.news.root, this.saving);
     return row;
   }
 
+  /** @param {ScorePageData} data */
   orderChoice(data) {
     const select = element("select");
     select.setAttribute("aria-label", "Order of the images");
-    for (const [value, words] of data.orders) select.append(option(value, words));
+    select.append(...data.orders.map(([value, label]) => option(value, label)));
     if (data.sources.length > 1) {
       const group = element("optgroup");
       group.label = "One source, at random";
-      for (const [id, name] of data.sources) group.append(option(`source-${id}`, name));
+      group.append(...data.sources.map(([id, name]) => option(`source-${id}`, name)));
       select.append(group);
     }
     select.addEventListener("change", () => {
       select.blur(); // the next digit is a score, not a choice
-      this.acts.order(select.value);
+      this.actions.setOrder(select.value);
     });
     return select;
   }
 
   middle() {
     const middle = element("div", "middle");
-    this.stage = element("div", "stage");
-    this.words = element("div", "stage-words");
-    this.flash = element("div", "flash");
-    this.given = element("div", "given");
-    this.stage.append(this.words, this.given, this.flash);
+    this.stage.append(this.message, this.given, this.flash);
     this.stage.addEventListener("click", (event) => {
-      if (event.target instanceof HTMLImageElement) this.acts.zoom();
+      if (event.target instanceof HTMLImageElement) this.actions.zoom();
     });
     middle.append(this.stage, this.side());
     return middle;
@@ -76,36 +103,33 @@ class ScoreView {
 
   side() {
     const side = element("aside", "side");
-    this.count = element("div", "count");
-    this.left = element("div", "quiet");
-    this.progress = element("div", "progress");
-    this.progress.append(element("i"));
-    this.tempo = element("div", "quiet");
-    this.bars = element("div", "bars");
-    this.rows = Array.from({ length: 11 }, (_, score) => this.barRow(score)).reverse();
-    this.bars.append(...this.rows.map(([row]) => row));
-    this.recent = element("div", "recent");
-    side.append(this.count, this.left, this.progress, this.tempo);
-    side.append(element("h4", "", "Scores so far"), this.bars, this.recent);
+    const progress = element("div", "progress");
+    progress.append(this.progress);
+    const bars = element("div", "bars");
+    bars.append(...this.bars.map(({ row }) => row).reverse());
+    side.append(this.count, this.total, progress, this.pace, element("h4", "", "Scores so far"), bars, this.recent);
     return side;
   }
 
-  // Who is scoring: kept by this browser, and sent with every score.
-  who(data) {
+  /**
+   * Who is scoring: kept by this browser, and sent with every score.
+   * @param {ScorePageData} data
+   */
+  scorerField(data) {
     const label = element("label", "who", "Scoring as");
+    const known = element("datalist");
+    known.id = "labeler-scorers";
+    known.append(...data.scorers.map((name) => option(name, name)));
     const field = element("input");
     field.type = "text";
     field.maxLength = 80;
     field.placeholder = data.scorer;
     field.value = scorer();
     field.title = "Each person's scores are kept apart; the Progress page shows how far they agree";
-    const known = element("datalist");
-    known.id = "labeler-scorers";
-    for (const name of data.scorers) known.append(option(name, name));
     field.setAttribute("list", known.id);
     field.addEventListener("change", () => {
       field.value = field.value.trim();
-      this.acts.scorer(field.value);
+      this.actions.setScorer(field.value);
     });
     field.addEventListener("keydown", (event) => {
       if (event.key === "Enter" || event.key === "Escape") field.blur();
@@ -114,146 +138,183 @@ class ScoreView {
     return label;
   }
 
-  barRow(score) {
-    const row = element("div", "bar-row");
-    const fill = element("i");
-    fill.style.setProperty("--score", score);
-    const number = element("b", "", "");
-    row.append(element("span", "", String(score)), fill, number);
-    return [row, fill, number];
+  /**
+   * @param {number} score
+   * @param {ScorePageData} data
+   */
+  cell(score, { brackets }) {
+    const cell = button("cell", String(score), () => this.actions.score(score));
+    const meaning = brackets.find(({ low, high }) => score >= low && score <= high)?.meaning ?? "";
+    cell.style.setProperty("--score", String(score));
+    cell.title = `${score}: ${meaning}${score === 10 ? " (key t, the key right of 0, or + on the pad)" : ""}`;
+    cell.setAttribute("aria-label", cell.title);
+    cell.append(element("kbd", "", score === 10 ? "t" : String(score)));
+    return cell;
   }
 
-  bar() {
-    const bar = element("div", "score-bar");
-    this.cells = Array.from({ length: 11 }, (_, score) => {
-      const cell = button("cell", String(score), () => this.acts.score(score));
-      cell.style.setProperty("--score", score);
-      cell.title = `${score}: ${this.meaning(score)}${score === 10 ? " (key t, the key right of 0, or + on the pad)" : ""}`;
-      cell.setAttribute("aria-label", cell.title);
-      cell.append(element("kbd", "", score === 10 ? "t" : String(score)));
-      return cell;
+  /** @param {ScorePageData} data */
+  scoreBar({ brackets }) {
+    const row = element("div", "score-bar");
+    const labels = brackets.map(({ low, high, meaning }) => {
+      const label = element("div", "bracket", meaning);
+      label.style.gridColumn = `${low + 1} / ${high + 2}`;
+      label.title = meaning;
+      return label;
     });
-    bar.append(...this.cells, ...this.brackets.map((bracket) => this.bracketLabel(bracket)));
-    return bar;
-  }
-
-  bracketLabel(bracket) {
-    const label = element("div", "bracket", bracket.meaning);
-    label.style.gridColumn = `${bracket.low + 1} / ${bracket.high + 2}`;
-    label.title = bracket.meaning;
-    return label;
-  }
-
-  meaning(score) {
-    return this.brackets.find((bracket) => score >= bracket.low && score <= bracket.high)?.meaning ?? "";
-  }
-
-  hints(data) {
-    const row = element("div", "hints");
-    this.buttons = {};
-    const act = { undo: () => this.acts.undo(), skip: () => this.acts.skip(), "full size": () => this.acts.zoom(), prediction: () => this.acts.guess() };
-    for (const hint of HINTS) {
-      const words = hint.at(-1);
-      const made = act[words] ? button("hint plain", "", act[words]) : element("span", "hint");
-      for (const key of hint.slice(0, -1)) made.append(key === "–" ? document.createTextNode("–") : element("kbd", "", key));
-      made.append(document.createTextNode(words));
-      this.buttons[words] = made;
-      row.append(made);
-    }
-    const back = button("hint plain", "‹ back", () => this.acts.move(-1));
-    const ahead = button("hint plain", "ahead ›", () => this.acts.move(1));
-    this.buttons["look back, ahead"].replaceChildren(element("kbd", "", "←"), element("kbd", "", "→"), back, ahead);
-    row.append(this.who(data));
+    row.append(...this.cells, ...labels);
     return row;
   }
 
-  // Shows `item`, or `words` where there is no picture to show.
-  showItem(item, words, showGuess) {
-    for (const picture of this.stage.querySelectorAll("img.current")) {
-      if (picture !== item?.element) picture.classList.remove("current");
-    }
-    const visible = item?.state === "ready";
-    if (visible) item.element.classList.add("current");
-    this.words.hidden = visible;
-    if (!visible) this.words.replaceChildren(...words);
-    this.name.textContent = item ? nameOf(item) : "";
-    this.name.title = item ? `${item.name} · ${item.source} · ${item.width} × ${item.height}` : "";
-    this.guess.textContent = item && showGuess ? guessWords(item) : "";
+  /**
+   * What the keys do; most can be pressed by mouse.
+   * @param {ScorePageData} data
+   */
+  hints(data) {
+    const { actions } = this;
+    const row = element("div", "hints");
+    const looking = hint("←", "→");
+    looking.append(
+      button("hint plain", "‹ back", () => actions.move(-1)),
+      button("hint plain", "ahead ›", () => actions.move(1)),
+    );
+    const digits = element("span", "hint");
+    digits.append(element("kbd", "", "0"), "–", element("kbd", "", "9"), "score");
+    const ten = hint("t");
+    ten.append("10");
+    row.append(
+      digits,
+      ten,
+      pressableHint("s", "skip", actions.skip),
+      pressableHint("u", "undo", actions.undo),
+      looking,
+      pressableHint("z", "full size", actions.zoom),
+      pressableHint("p", "prediction", actions.togglePrediction),
+      this.scorerField(data),
+    );
+    return row;
+  }
+
+  /**
+   * Shows the image's picture, or `message` where there is none to show.
+   * @param {QueuedImage | null} image
+   * @param {Node[]} message
+   * @param {boolean} showsPrediction
+   */
+  showImage(image, message, showsPrediction) {
+    const picture = image?.state === "ready" ? image.picture : null;
+    for (const other of this.stage.querySelectorAll("img.current")) if (other !== image?.picture) other.classList.remove("current");
+    picture?.classList.add("current");
+    this.message.hidden = Boolean(picture);
+    if (!picture) this.message.replaceChildren(...message);
+    this.name.textContent = image ? nameOf(image) : "";
+    this.name.title = image ? `${image.name} · ${image.source} · ${image.width} × ${image.height}` : "";
+    this.prediction.textContent = image && showsPrediction ? predictionText(image) : "";
     // In the random order every image is one.
-    this.check.hidden = !item?.draw || this.order.value === "random";
-    this.given.hidden = item?.score == null;
-    this.given.textContent = item?.score == null ? "" : `scored ${shownScore(item.score)}`;
-    this.cells.forEach((cell, score) => cell.classList.toggle("had", item?.score === score));
-    const { dataset } = this.root;
-    dataset.image = item ? item.id : "";
-    dataset.state = item ? item.state : "empty";
+    this.check.hidden = !image?.draw || this.order.value === "random";
+    const score = image?.score ?? null;
+    this.given.hidden = score === null;
+    this.given.textContent = score === null ? "" : `scored ${scoreText(score)}`;
+    this.cells.forEach((cell, value) => cell.classList.toggle("had", score === value));
+    this.root.dataset.image = image ? String(image.id) : "";
+    this.root.dataset.state = image ? String(image.state) : "empty";
   }
 
-  // Pictures that may be wanted soon lie in the stage already, unseen.
-  keepNear(items) {
-    const wanted = new Set(items.map((item) => item.element).filter(Boolean));
-    for (const picture of this.stage.querySelectorAll("img")) if (!wanted.has(picture)) picture.remove();
-    for (const picture of wanted) if (picture.parentNode !== this.stage) this.stage.prepend(picture);
+  /**
+   * Pictures that may be wanted soon lie in the stage already, unseen.
+   * @param {QueuedImage[]} images
+   */
+  keepNear(images) {
+    const near = new Set(images.flatMap((image) => image.picture ?? []));
+    for (const picture of this.stage.querySelectorAll("img")) if (!near.has(picture)) picture.remove();
+    for (const picture of near) if (picture.parentNode !== this.stage) this.stage.prepend(picture);
   }
 
+  /**
+   * Shows what was done for a moment.
+   * @param {string} text
+   * @param {number | null} [score]
+   */
   showFlash(text, score = null) {
     this.flash.textContent = text;
     this.flash.classList.toggle("words", score === null);
-    this.flash.style.setProperty("--score", score ?? 0);
-    const fade = [{ opacity: 1 }, { opacity: 1, offset: 0.55 }, { opacity: 0 }];
-    this.flash.animate(fade, { duration: 620 });
+    this.flash.style.setProperty("--score", String(score ?? 0));
+    this.flash.animate([{ opacity: 1 }, { opacity: 1, offset: 0.55 }, { opacity: 0 }], { duration: 620 });
     if (score !== null) this.cells[score].animate([{ boxShadow: "0 0 0 3px var(--accent)", translate: "0 -3px" }, {}], 320);
   }
 
+  /** @param {Stats} stats */
   showStats(stats) {
-    if (!stats) return;
     const total = stats.scored + stats.unscored;
     this.count.textContent = stats.scored.toLocaleString();
-    this.left.textContent = `of ${total.toLocaleString()} images scored`;
-    this.progress.firstChild.style.width = `${total ? (100 * stats.scored) / total : 0}%`;
-    this.tempo.textContent = tempoWords(stats);
+    this.total.textContent = `of ${total.toLocaleString()} images scored`;
+    this.progress.style.width = `${total ? (100 * stats.scored) / total : 0}%`;
+    this.pace.textContent = paceText(stats);
     const most = Math.max(1, ...stats.distribution);
-    for (const [place, [row, fill, number]] of this.rows.entries()) {
-      const many = stats.distribution[10 - place];
-      fill.style.setProperty("--share", many / most);
-      number.textContent = many ? many.toLocaleString() : "";
-      row.classList.toggle("none", many === 0);
-    }
+    stats.distribution.forEach((count, score) => {
+      const { row, fill, number } = this.bars[score];
+      fill.style.setProperty("--share", String(count / most));
+      number.textContent = count ? count.toLocaleString() : "";
+      row.classList.toggle("none", count === 0);
+    });
   }
 
-  // The last few scores as small pictures, newest first; a click goes back to one.
-  showRecent(items, goTo) {
+  /**
+   * The last few scores as small pictures, newest first; a click goes back to one.
+   * @param {QueuedImage[]} images
+   * @param {(image: QueuedImage) => void} goTo
+   */
+  showRecent(images, goTo) {
     this.recent.replaceChildren(
-      ...items.map((item) => {
-        const made = button("recent-one", "", () => goTo(item));
-        const picture = new Image();
-        picture.alt = "";
-        orWords(picture, item);
-        picture.src = imageUrl(item, "thumbnail");
-        made.title = item.name;
-        made.append(picture, element("b", "", item.score == null ? "–" : shownScore(item.score)));
+      ...images.map((image) => {
+        const made = button("recent-one", "", () => goTo(image));
+        made.title = image.name;
+        made.append(pictureOf(image), element("b", "", image.score === null ? "–" : scoreText(image.score)));
         return made;
       }),
     );
   }
 
   close() {
-    removeEventListener("resize", this.fit);
+    removeEventListener("resize", this.fillHeight);
     this.root.remove();
   }
 }
 
-function option(value, words) {
-  const made = element("option", "", words);
-  made.value = value;
+/** @param {number} score */
+function bar(score) {
+  const row = element("div", "bar-row");
+  const fill = element("i");
+  const number = element("b");
+  fill.style.setProperty("--score", String(score));
+  row.append(element("span", "", String(score)), fill, number);
+  return { row, fill, number };
+}
+
+/** @param {...string} keys */
+function hint(...keys) {
+  const made = element("span", "hint");
+  made.append(...keys.map((key) => element("kbd", "", key)));
   return made;
 }
 
-function guessWords(item) {
-  return item.prediction == null ? "no prediction yet" : `${item.version} predicts ${percent(item.prediction)}`;
+/**
+ * @param {string} key
+ * @param {string} text
+ * @param {() => void} act
+ */
+function pressableHint(key, text, act) {
+  const made = button("hint plain", "", act);
+  made.append(element("kbd", "", key), text);
+  return made;
 }
 
-function tempoWords(stats) {
+/** @param {QueuedImage} image */
+function predictionText(image) {
+  return image.prediction === null ? "no prediction yet" : `${image.version} predicts ${percent(image.prediction)}`;
+}
+
+/** @param {Stats} stats */
+function paceText(stats) {
   const today = `${stats.today.toLocaleString()} today`;
   return stats.per_minute ? `${today} · ${Math.round(stats.per_minute)} a minute` : today;
 }

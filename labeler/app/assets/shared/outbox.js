@@ -1,26 +1,56 @@
+// @ts-check
 // Events (scores, skips, undos) on their way to the store. Each lies in localStorage under a key of
 // its own from the moment the screen shows it until the server has acknowledged its id, so a reload,
 // a closed tab or a dead server loses none; sending one twice is harmless (the id is unique).
 
+/** @import { NewEvent, Receipt, Receipts, ScoreEvent, Stats } from "./payloads" */
+
+import { messageOf, postJson, retryDelay } from "./api.js";
+import { scorer, store, stored } from "./storage.js";
+
+/**
+ * What a page hears: its own events were taken, another window did something, all is saved, or what
+ * is still to be sent has changed.
+ * @typedef {Partial<{
+ *   taken(receipt: Receipt, event: ScoreEvent): void,
+ *   elsewhere(event: ScoreEvent): void,
+ *   saved(stats: Stats): void,
+ *   changed(): void,
+ * }>} Listener
+ */
+
 const CHUNK_BYTES = 24000; // a keepalive request and the one before it together stay under 64 KB
 
-class Outbox {
+/** @type {Map<string, Outbox>} */
+const outboxes = new Map();
+
+export class Outbox {
+  /** @type {ScoreEvent[]} */
+  pending = [];
+  /** @type {string[]} sentences of the server about events that it can't take */
+  refused = [];
+  /** @type {string | null} why the last attempt failed */
+  problem = null;
+  storesEvents = true; // whether this browser keeps what is not yet sent
+  failures = 0;
+  number = 0; // of the last event: they are sent in their order, whatever the clock does
+  /** @type {Set<Listener>} */
+  listeners = new Set();
+  /** @type {Promise<void> | null} */
+  sending = null;
+  /** @type {number | undefined} */
+  timer;
+
+  /** @param {string} project */
   constructor(project) {
     this.project = project;
     this.prefix = `labeler:event:${project}:`;
-    this.pending = [];
-    this.refused = []; // sentences of the server about events it can't take
-    this.problem = null; // why the last attempt failed
-    this.keeps = true; // whether this browser keeps what is not yet sent
-    this.failures = 0;
-    this.number = 0; // of the last event: they are sent in their order, whatever the clock does
-    this.listeners = new Set();
     this.adopt();
     addEventListener("pagehide", () => this.sendLast());
     addEventListener("online", () => this.flush());
-    addEventListener("storage", (event) => this.heardElsewhere(event));
+    addEventListener("storage", (event) => this.hearOtherTab(event));
     addEventListener("beforeunload", (event) => {
-      if (!this.keeps && this.pending.length) event.preventDefault();
+      if (!this.storesEvents && this.pending.length) event.preventDefault();
     });
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "hidden") this.sendLast();
@@ -29,11 +59,14 @@ class Outbox {
     this.flush();
   }
 
-  // One outbox per project and document, shared by the Score and the Review page.
+  /**
+   * One outbox per project and document, shared by the Score and the Review page.
+   * @param {string} project
+   */
   static of(project) {
-    const all = (globalThis[Symbol.for("labeler.outboxes")] ??= new Map());
-    if (!all.has(project)) all.set(project, new Outbox(project));
-    return all.get(project);
+    const outbox = outboxes.get(project) ?? new Outbox(project);
+    outboxes.set(project, outbox);
+    return outbox;
   }
 
   // Events of an earlier page or another tab that nobody has acknowledged yet.
@@ -41,51 +74,40 @@ class Outbox {
     try {
       const known = new Set(this.pending.map((event) => event.event));
       for (const key of Object.keys(localStorage).filter((key) => key.startsWith(this.prefix))) {
-        const event = parsed(localStorage.getItem(key));
+        const event = parseEvent(localStorage.getItem(key));
         if (event && !known.has(event.event)) this.pending.push(event);
       }
       this.pending.sort((a, b) => a.number - b.number || (a.at < b.at ? -1 : 1));
     } catch {
-      this.keeps = false;
+      this.storesEvents = false;
     }
   }
 
-  // Takes an event and returns it with its id; it is kept before this returns. What its page takes for
-  // the image's score until then, and after an undo, is `known`: others may have done more meanwhile.
-  add(event) {
-    return this.addTogether([event])[0];
-  }
-
-  // Takes the events of one key. Each is kept and acknowledged by itself; the ids of those after the
-  // first are its id with a dot and a number, so that one undo finds them all.
-  addTogether(events) {
-    const leader = newId();
+  /**
+   * Takes the events of one key and returns them with their ids; they are stored before this returns.
+   * Each is acknowledged by itself; the ids of those after the first are its id with a dot and a
+   * number, so that one undo finds them all. Their `known` is what the page takes for the image's
+   * score until then, and after an undo: others may have done more meanwhile.
+   * @param {...NewEvent} events
+   */
+  add(...events) {
+    const first = newId();
     const at = new Date().toISOString();
     const who = scorer() ? { scorer: scorer() } : {};
-    const full = events.map((event, k) => ({ event: k ? `${leader}.${k}` : leader, at, number: this.nextNumber(), ...who, ...event }));
-    this.pending.push(...full);
-    try {
-      for (const event of full) localStorage.setItem(this.prefix + event.event, JSON.stringify(event));
-      this.keeps = true;
-    } catch {
-      this.keeps = false;
-    }
+    const added = events.map((event, k) => ({ event: k ? `${first}.${k}` : first, at, number: this.nextNumber(), ...who, ...event }));
+    this.pending.push(...added);
+    this.storesEvents = added.every((event) => store(this.prefix + event.event, JSON.stringify(event)));
     this.flush();
     this.changed();
-    return full;
+    return added;
   }
 
   // Above all numbers before it, other tabs' and earlier pages' included, also where the clock was set
   // back meanwhile.
   nextNumber() {
     const key = `labeler:number:${this.project}`;
-    this.number = Math.max(Date.now(), this.number + 1);
-    try {
-      this.number = Math.max(this.number, Number(localStorage.getItem(key) ?? 0) + 1);
-      localStorage.setItem(key, String(this.number));
-    } catch {
-      // This page's own numbers rise all the same.
-    }
+    this.number = Math.max(Date.now(), this.number + 1, Number(stored(key) ?? 0) + 1);
+    store(key, String(this.number));
     return this.number;
   }
 
@@ -104,29 +126,25 @@ class Outbox {
   async sendAll() {
     while (this.pending.length) {
       try {
-        const body = await this.post(this.firstChunk());
-        this.settle(body.receipts);
+        const { receipts, stats } = await this.post(this.firstChunk());
+        this.settle(receipts);
         this.problem = null;
         this.failures = 0;
-        if (!this.pending.length) this.tell("saved", body.stats);
+        if (!this.pending.length) for (const listener of this.listeners) listener.saved?.(stats);
       } catch (error) {
-        this.problem = error.status ? error.message : NO_ANSWER;
-        const wait = RETRY_MS[Math.min(this.failures++, RETRY_MS.length - 1)];
-        this.timer = setTimeout(() => this.flush(), wait);
+        this.problem = messageOf(error);
+        this.timer = setTimeout(() => this.flush(), retryDelay(this.failures++));
         return;
       }
     }
   }
 
-  async post(events) {
-    const response = await fetch("api/events", {
-      method: "POST",
-      keepalive: true,
-      headers: { "Content-Type": "application/json", "X-Labeler": "1" },
-      body: JSON.stringify({ project: this.project, events }),
-      signal: AbortSignal.timeout(15000),
-    });
-    return answer(response);
+  /**
+   * @param {ScoreEvent[]} events
+   * @returns {Promise<Receipts>}
+   */
+  post(events) {
+    return postJson("api/events", { project: this.project, events }, { keepalive: true });
   }
 
   firstChunk() {
@@ -135,23 +153,21 @@ class Outbox {
     return this.pending.slice(0, count < 1 ? this.pending.length : count);
   }
 
+  /** @param {Receipt[]} receipts */
   settle(receipts) {
     for (const receipt of receipts) {
-      const event = this.pending.find((waiting) => waiting.event === receipt.event);
+      const event = this.pending.find((pending) => pending.event === receipt.event);
       this.forget(receipt.event);
-      if (event && receipt.accepted && !receipt.repeated) this.tell("taken", { ...receipt, event });
       if (!receipt.accepted) this.refused.push(receipt.problem);
+      else if (event && !receipt.repeated) for (const listener of this.listeners) listener.taken?.(receipt, event);
     }
     this.changed();
   }
 
+  /** @param {string} id */
   forget(id) {
     this.pending = this.pending.filter((event) => event.event !== id);
-    try {
-      localStorage.removeItem(this.prefix + id);
-    } catch {
-      this.keeps = false;
-    }
+    if (!store(this.prefix + id, null)) this.storesEvents = false;
   }
 
   // The page is going away: everything once more, by a request that outlives it.
@@ -159,20 +175,26 @@ class Outbox {
     if (this.pending.length) this.post(this.firstChunk()).catch(() => {});
   }
 
-  // What another tab does: an event that it keeps tells this page what an image's score is by now; one
-  // that it had acknowledged needs no sending here.
-  heardElsewhere(event) {
-    if (!event.key?.startsWith(this.prefix)) return;
-    const added = parsed(event.newValue);
-    if (added) this.tell("elsewhere", added);
-    if (event.newValue !== null) return;
-    const id = event.key.slice(this.prefix.length);
-    this.pending = this.pending.filter((waiting) => waiting.event !== id);
+  /**
+   * What another tab does: an event that it keeps tells this page what an image's score is by now; one
+   * that it had acknowledged needs no sending here.
+   * @param {StorageEvent} change
+   */
+  hearOtherTab({ key, newValue }) {
+    if (!key?.startsWith(this.prefix)) return;
+    const added = parseEvent(newValue);
+    if (added) for (const listener of this.listeners) listener.elsewhere?.(added);
+    if (newValue !== null) return;
+    const id = key.slice(this.prefix.length);
+    this.pending = this.pending.filter((pending) => pending.event !== id);
     this.changed();
   }
 
-  // Whether more was done with the image since.
-  waitsFor(image) {
+  /**
+   * Whether something done with the image is still to be sent.
+   * @param {number} image
+   */
+  isPending(image) {
     return this.pending.some((event) => event.image === image);
   }
 
@@ -180,62 +202,49 @@ class Outbox {
     return this.pending.map((event) => event.image);
   }
 
-  // What stands beside the picture: how many scores are not yet in the store, and why.
+  /**
+   * What stands beside the picture: how many scores are not yet in the store, and why.
+   * @param {HTMLElement} badge
+   */
   describe(badge) {
-    const waiting = this.pending.length;
+    const count = this.pending.length;
     badge.className = "saving";
-    badge.classList.toggle("waiting", waiting > 0);
-    badge.classList.toggle("stuck", waiting > 0 && (this.problem !== null || !this.keeps));
-    badge.dataset.unsaved = waiting;
-    badge.textContent = this.words(waiting);
+    badge.classList.toggle("waiting", count > 0);
+    badge.classList.toggle("stuck", count > 0 && (this.problem !== null || !this.storesEvents));
+    badge.dataset.unsaved = String(count);
+    badge.textContent = this.message();
     badge.title = this.refused.length ? `Not taken: ${this.refused.at(-1)}` : "";
   }
 
-  words(waiting) {
-    if (!waiting) return this.refused.length ? `${this.refused.length} not taken: ${this.refused.at(-1)}` : "all saved";
-    if (!this.keeps) return `${waiting} not yet saved. This browser keeps nothing: leave the page open`;
-    if (this.problem) return `${waiting} not yet saved, kept in this browser. ${this.problem}`;
-    return `${waiting} not yet saved`;
+  message() {
+    const count = this.pending.length;
+    if (!count) return this.refused.length ? `${this.refused.length} not taken: ${this.refused.at(-1)}` : "all saved";
+    if (!this.storesEvents) return `${count} not yet saved. This browser keeps nothing: leave the page open`;
+    if (this.problem) return `${count} not yet saved, kept in this browser. ${this.problem}`;
+    return `${count} not yet saved`;
   }
 
+  /**
+   * Returns the function that ends it.
+   * @param {Listener} listener
+   */
   listen(listener) {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
 
-  tell(what, body = null) {
-    for (const listener of this.listeners) listener(what, body);
-  }
-
   changed() {
-    this.tell("changed");
+    for (const listener of this.listeners) listener.changed?.();
   }
 }
 
-// Who is scoring in this browser; empty is whoever runs the app.
-const SCORER = "labeler:scorer";
-
-function scorer() {
+/**
+ * @param {string | null} text
+ * @returns {ScoreEvent | null}
+ */
+function parseEvent(text) {
   try {
-    return localStorage.getItem(SCORER) ?? "";
-  } catch {
-    return globalThis[Symbol.for(SCORER)] ?? "";
-  }
-}
-
-function setScorer(name) {
-  globalThis[Symbol.for(SCORER)] = name;
-  try {
-    if (name) localStorage.setItem(SCORER, name);
-    else localStorage.removeItem(SCORER);
-  } catch {
-    // Then it holds until the page is left.
-  }
-}
-
-function parsed(text) {
-  try {
-    const event = JSON.parse(text);
+    const event = JSON.parse(text ?? "null");
     return typeof event?.event === "string" ? event : null;
   } catch {
     return null;
@@ -245,6 +254,5 @@ function parsed(text) {
 // crypto.randomUUID exists only on https and localhost; the app may be opened by another name.
 function newId() {
   if (crypto.randomUUID) return crypto.randomUUID();
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

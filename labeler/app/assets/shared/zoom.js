@@ -1,27 +1,48 @@
+// @ts-check
 // One picture at its full size over the whole window: drag or scroll to move, wheel to scale.
 
-class Zoom {
+/** @import { ImageItem } from "./payloads" */
+
+import { imageUrl, whyNoPicture } from "./api.js";
+import { element } from "./dom.js";
+import { rounded } from "./format.js";
+import { letterOf } from "./keyboard.js";
+
+const STEP = 80; // pixels that an arrow moves the picture
+/** @type {Record<string, [number, number]>} */
+const STEPS = { ArrowLeft: [STEP, 0], ArrowRight: [-STEP, 0], ArrowUp: [0, STEP], ArrowDown: [0, -STEP] };
+
+export class Zoom {
+  layer = element("dialog", "zoom"); // a modal one lies above everything else on the page
+  picture = new Image();
+  caption = element("div", "zoom-words");
+  scale = 1;
+  x = 0;
+  y = 0;
+
+  /** @param {Element} parent */
   constructor(parent) {
     this.parent = parent;
-    this.open = false;
   }
 
-  show(item) {
+  get isOpen() {
+    return this.layer.open;
+  }
+
+  /** @param {ImageItem} image */
+  show(image) {
     this.close();
-    this.open = true;
-    this.layer = element("dialog", "zoom"); // a modal one lies above everything else on the page
-    this.picture = new Image();
-    this.picture.alt = "";
-    this.picture.draggable = false;
-    this.words = element("div", "zoom-words", "loading …");
-    this.layer.append(this.picture, this.words);
+    this.layer = element("dialog", "zoom");
+    this.picture = Object.assign(new Image(), { alt: "", draggable: false });
+    this.caption.textContent = "loading …";
+    this.layer.append(this.picture, this.caption);
     this.picture.addEventListener("load", () => this.fit());
     this.picture.addEventListener("error", async () => {
-      const { missing, away } = await whyNoPicture(item, "full");
-      const why = missing ? `${item.name} is missing. ${missing}` : away || "The file can't be shown.";
-      this.words.textContent = `${why} Esc closes.`;
+      const { missing, away } = await whyNoPicture(image, "full");
+      const why = missing ? `${image.name} is missing. ${missing}` : away || "The file can't be shown.";
+      this.caption.textContent = `${why} Esc closes.`;
     });
-    this.picture.src = imageUrl(item, "full");
+    this.picture.src = imageUrl(image, "full");
     this.listen();
     this.parent.append(this.layer);
     this.layer.showModal();
@@ -32,23 +53,26 @@ class Zoom {
     const { naturalWidth: width, naturalHeight: height } = this.picture;
     const filling = 0.94 * Math.min(innerWidth / width, innerHeight / height);
     this.scale = Math.max(1, Math.min(4, filling));
-    this.x = (innerWidth - width * this.scale) / 2;
-    this.y = (innerHeight - height * this.scale) / 2;
-    this.place();
+    this.moveTo((innerWidth - width * this.scale) / 2, (innerHeight - height * this.scale) / 2);
   }
 
-  place() {
+  /**
+   * @param {number} x pixels from the window's left side
+   * @param {number} y
+   */
+  moveTo(x, y) {
     const { naturalWidth: width, naturalHeight: height } = this.picture;
-    this.x = kept(this.x, width * this.scale, innerWidth);
-    this.y = kept(this.y, height * this.scale, innerHeight);
+    this.x = keptInside(x, width * this.scale, innerWidth);
+    this.y = keptInside(y, height * this.scale, innerHeight);
     this.picture.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
-    this.words.textContent = `${width} × ${height} at ${share(this.scale)} · drag to move, wheel to scale, z closes`;
+    this.caption.textContent = `${width} × ${height} at ${rounded(this.scale)} · drag to move, wheel to scale, z closes`;
   }
 
   listen() {
+    /** @type {[number, number] | null} */
     let from = null;
     let moved = false;
-    const layer = this.layer;
+    const { layer } = this;
     layer.addEventListener("cancel", () => this.close());
     layer.addEventListener("pointerdown", (event) => {
       from = [event.clientX - this.x, event.clientY - this.y];
@@ -60,8 +84,7 @@ class Zoom {
       if (!from) return;
       const [x, y] = [event.clientX - from[0], event.clientY - from[1]];
       moved ||= Math.hypot(x - this.x, y - this.y) > 4;
-      [this.x, this.y] = [x, y];
-      this.place();
+      this.moveTo(x, y);
     });
     layer.addEventListener("pointerup", () => {
       from = null;
@@ -74,38 +97,44 @@ class Zoom {
     });
   }
 
+  /**
+   * @param {number} x what stays in its place
+   * @param {number} y
+   * @param {number} factor
+   */
   scaleAt(x, y, factor) {
-    const scale = Math.min(16, Math.max(0.1, this.scale * factor));
-    this.x = x - ((x - this.x) * scale) / this.scale;
-    this.y = y - ((y - this.y) * scale) / this.scale;
-    this.scale = scale;
-    this.place();
+    const before = this.scale;
+    this.scale = Math.min(16, Math.max(0.1, before * factor));
+    this.moveTo(x - ((x - this.x) * this.scale) / before, y - ((y - this.y) * this.scale) / before);
   }
 
-  // Returns whether the key was the zoom's: while it is open, every key is.
+  /**
+   * Returns whether the key was the zoom's: while it is open, every key is.
+   * @param {KeyboardEvent} event
+   */
   key(event) {
-    if (!this.open) return false;
-    const step = { ArrowLeft: [80, 0], ArrowRight: [-80, 0], ArrowUp: [0, 80], ArrowDown: [0, -80] }[event.key];
+    if (!this.isOpen) return false;
+    const step = STEPS[event.key];
     if (event.key === "Escape" || letterOf(event) === "z") this.close();
-    else if (step) {
-      this.x += step[0];
-      this.y += step[1];
-      this.place();
-    }
+    else if (step) this.moveTo(this.x + step[0], this.y + step[1]);
     event.preventDefault();
     return true;
   }
 
   // The focus goes back to where it was.
   close() {
-    if (this.layer?.open) this.layer.close();
-    this.layer?.remove();
-    this.open = false;
+    if (this.layer.open) this.layer.close();
+    this.layer.remove();
   }
 }
 
-// Where a side of `length` may start so that the picture never leaves a window of `room`.
-function kept(start, length, room) {
+/**
+ * Where a side of `length` may start so that the picture never leaves a window of `room`.
+ * @param {number} start
+ * @param {number} length
+ * @param {number} room
+ */
+function keptInside(start, length, room) {
   if (length <= room) return Math.min(room - length, Math.max(0, start));
   return Math.min(0, Math.max(room - length, start));
 }
