@@ -22,8 +22,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture
-def starting(project: Project, tmp_path: Path) -> Iterator[App]:
-    app = App(project.folder, tmp_path / "log.txt")
+def base() -> str:
+    return ""
+
+
+@pytest.fixture
+def starting(project: Project, tmp_path: Path, base: str) -> Iterator[App]:
+    app = App(project.folder, tmp_path / "log.txt", base)
     app.start(ours=True, wait=False)
     yield app
     app.kill()
@@ -37,3 +42,14 @@ def test_a_page_opened_while_the_app_starts_takes_scores(
     page.keyboard.press("7")
     assert kept(project, seen(page, "7"))
     assert set(stored(project).values()) == {7.0}
+
+
+@pytest.mark.parametrize("base", ["", "/taste"])
+def test_each_module_of_the_page_is_asked_for_once(page: Page, starting: App) -> None:
+    asked: list[tuple[str, int]] = []
+    page.on("response", lambda answer: asked.append((answer.url, answer.status)))
+    opened(page, starting, ready=1)
+    modules = [each for each in asked if "/assets/" in each[0]]
+    assert all(url.startswith(f"{starting.url}/assets/") and code == 200 for url, code in modules)
+    assert any(url.endswith("/score/score.js") for url, _ in modules)
+    assert len(modules) == len(set(modules))

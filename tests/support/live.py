@@ -21,15 +21,17 @@ PATIENCE = 60.0
 class App:
     """The app as a process of its own; it can be killed and started again on the same port."""
 
-    def __init__(self, project: Path, logs: Path) -> None:
+    def __init__(self, project: Path, logs: Path, base: str = "") -> None:
         self.project = project
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.base = base
+        self.url = f"http://127.0.0.1:{self.port}{base}"
         self.logs = logs
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, ours: bool = False, wait: bool = True) -> None:
-        """By `streamlit run`, or by `labeler app` if `ours`; `wait` until it is all there.
+        """By `streamlit run`, or by `labeler app` if `ours`, below the path `base` if there is one;
+        `wait` until it is all there.
 
         It asks nobody for a token: what that is like, `test_token_page.py` tries.
         Without `wait` it listens: a page can be opened, and is what is measured or tested.
@@ -38,7 +40,8 @@ class App:
         command = ["streamlit", "run", "streamlit_app.py", "--server.port", port]
         command += ["--server.headless", "true", "--", "--no-token"]
         if ours:
-            command = ["labeler", "app", "--no-browser", "--no-token", "--port", port]
+            command = ["labeler.cli", "app", "--no-browser", "--no-token", "--port", port]
+            command += ["--base-path", self.base] if self.base else []
         environment = os.environ | {"LABELER_PROJECT": str(self.project), "PYTHONPATH": str(ROOT)}
         with self.logs.open("ab") as log:
             self.process = subprocess.Popen(
