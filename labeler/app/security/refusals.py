@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-# What the page's own code asks for, ours and Streamlit's; everything else is a page to look at.
-MODULES = "/assets/"
+MODULES = "/assets/"  # where the pages' own code lies
+# What a page asks for, ours and Streamlit's; everything else is a page to look at.
 OURS = ("/api/", "/img/", MODULES)
 PARTS = (*OURS, "/_stcore/", "/media/", "/component/", "/static/", "/app/static/")
 BROKEN_RULE = 1008  # of RFC 6455: why a socket is closed
