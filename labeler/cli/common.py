@@ -137,7 +137,7 @@ def opened_project() -> Iterator[Project]:
         project.close()
 
 
-def give_way(*, own_session: bool = False) -> None:
+def give_way() -> None:
     """This command's long work leaves the app quick: see `labeler.core.jobs.priority`.
 
     Done for good, so only where the process is the command's own.
@@ -145,7 +145,7 @@ def give_way(*, own_session: bool = False) -> None:
     from labeler.core.jobs import priority
 
     if click.get_current_context().meta.get(OWN_PROCESS):
-        priority.give_way(own_session=own_session)
+        priority.give_way()
 
 
 class Fraction(click.ParamType):

@@ -169,7 +169,7 @@ def run_in_background(run_id: int) -> None:
     from labeler.cli.jobs import JOBS
     from labeler.core.jobs import runner
 
-    give_way(own_session=True)
+    give_way()
     with opened_project() as project:
         again = runner.until_there_is_room()
         run = runner.work(project, run_id, JOBS, on_start=_stop_on_terminate, again=again)

@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from pathlib import Path
 
-# A tenth of the share of whoever else wants the core: the pages stay quick, and on a machine that
-# is busy with something else the work still goes on, as it would hardly at 19.
-NICENESS = 10
-AUTOGROUP = Path("/proc/self/autogroup")
+# The work has a third of the share of a program that wants the same core. At 10 it would have a
+# tenth, and on a machine that eight other programs keep busy an import would show nothing for
+# minutes. Where Linux divides the processor among sessions (autogroup) the niceness counts only
+# inside a session, and that of the session itself stays as it is, for the same reason.
+NICENESS = 5
 
 
-def give_way(*, own_session: bool = False) -> None:
-    """Lower the priority of this process for good; call it before there are any threads.
-
-    `own_session`: the process leads a session of its own. Linux desktops share the processor out
-    among sessions first, whatever the niceness inside them; then the session is lowered as well.
-    """
+def give_way() -> None:
+    """Lower the priority of this process for good; call it before there are any threads."""
     if sys.platform == "win32":
         return
     os.nice(NICENESS)
@@ -27,6 +23,3 @@ def give_way(*, own_session: bool = False) -> None:
         if hasattr(os, "sched_setscheduler"):
             # Waking up with a batch of work to do is no reason to interrupt anybody.
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    with suppress(OSError):
-        if own_session and AUTOGROUP.exists():
-            AUTOGROUP.write_text(str(NICENESS), encoding="ascii")

@@ -111,9 +111,11 @@ def log_file(project: Project, run_id: int) -> Path:
 
 
 def _spawn(project: Project, run_id: int, sign: int | None) -> subprocess.Popen[bytes]:
-    """A process in a session of its own: closing the page or the terminal doesn't end it.
+    """Start the run's process in a session of its own: it outlives the page and the terminal.
 
-    It has the run's `sign` of life from its first moment on.
+    Linux desktops divide the processor among sessions first. As one of them, at the usual priority,
+    the run takes nothing from the app's part and gets as much as any other busy program.
+    The process has the run's `sign` of life from its first moment on.
     """
     with os.fdopen(opened_log(log_file(project, run_id)), "ab") as log:
         return start(
