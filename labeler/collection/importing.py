@@ -2,14 +2,16 @@
 
 Importing again is cheap and safe: a file whose time and size have not changed is not opened
 (unreadable ones are tried again), and whatever stopped the last import, this one goes on from the
-files that were recorded. Files are recorded a batch at a time, each batch in one transaction.
+files that were recorded. Files are recorded a batch at a time, each batch in one transaction; the
+first one is small, so that scoring can start at once.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +38,8 @@ from labeler.core.images.sources import band_of, source_for
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 
-BATCH = 500
+FIRST_BATCH, BATCH = 16, 500  # files that are recorded together
+BATCH_SECONDS = 2.0  # on a slow machine a batch is recorded after this time, however small it is
 MOST_TOLD = 5
 
 
@@ -264,20 +267,18 @@ class _Import:
             if place.state == "fine" and place.pixel_hash is not None
         }
         intake = Intake(self.project, fine)
-        batch: list[ImportedFile] = []
         # Once, after an upgrade, what every picture shows; whoever is in a hurry may stop it.
         waiting = [*self.waiting, *self.unseen]
         total = len(waiting)
         progress(0, total, "importing")
+        batches = Batches()
         try:
             for done, file in enumerate(intake.files(waiting, workers), start=1):
-                batch.append(file)
-                if len(batch) >= BATCH:
-                    full, batch = batch, []
+                if full := batches.add(file):
                     self._record(full)
                 progress(done, total, "importing")
         finally:
-            self._record(batch)
+            self._record(batches.rest())
 
     def forget_unreadable(self) -> None:
         """What could not be read is nowhere to be found again: its place alone tells it.
@@ -368,6 +369,32 @@ class _Import:
                 for path in self.paths_by_image[told.image_id][:1]:
                     self.went[self.known[path].source_id, file.source_id] += 1
             setattr(self.summary, told.outcome, getattr(self.summary, told.outcome) + 1)
+
+
+class Batches:
+    """Groups files into batches of FIRST_BATCH, then of BATCH; smaller ones after BATCH_SECONDS.
+
+    `clock` returns seconds and never goes back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._size = FIRST_BATCH
+        self._files: list[ImportedFile] = []
+        self._due = clock() + BATCH_SECONDS
+
+    def add(self, file: ImportedFile) -> list[ImportedFile]:
+        """Return the batch that `file` completes; empty as long as it isn't complete."""
+        self._files.append(file)
+        if len(self._files) < self._size and self._clock() < self._due:
+            return []
+        self._size, self._due = BATCH, self._clock() + BATCH_SECONDS
+        return self.rest()
+
+    def rest(self) -> list[ImportedFile]:
+        """Return the files that no batch was returned with yet."""
+        batch, self._files = self._files, []
+        return batch
 
 
 def _apart(batch: list[ImportedFile]) -> Iterator[list[ImportedFile]]:

@@ -30,7 +30,8 @@ from model.images.resize import seen_small, wanted_at_once
 
 MOST_WORKERS = 8
 # Files are handed to the threads in groups, closed by either: a small picture takes little longer
-# than handing it over, and who stops an import should not wait for a group of large ones.
+# than handing it over, and who stops an import should not wait for a group of large ones. The first
+# group is one file and each next one up to twice as large: the first pictures are there at once.
 GROUP_FILES = 16
 GROUP_BYTES = 1 << 20
 # Groups. What was taken waits to be recorded as a few numbers, so this costs no memory; it has to
@@ -130,13 +131,13 @@ def _groups(
     waiting: Iterable[tuple[FoundFile, int]],
 ) -> Iterator[list[tuple[FoundFile, int]]]:
     group: list[tuple[FoundFile, int]] = []
-    size = 0
+    size, most = 0, 1
     for file, source_id in waiting:
         group.append((file, source_id))
         size += max(file.size_bytes, 0)
-        if len(group) >= GROUP_FILES or size >= GROUP_BYTES:
+        if len(group) >= most or size >= GROUP_BYTES:
             yield group
-            group, size = [], 0
+            group, size, most = [], 0, min(2 * most, GROUP_FILES)
     if group:
         yield group
 

@@ -16,9 +16,18 @@ import db.images.lookup
 import db.images.sources
 import db.importing.files
 import db.records
-from labeler.collection.discovery import find_images
-from labeler.collection.importing import BATCH, ImportSummary, import_paths
+from db.records import ImportedFile
+from labeler.collection.discovery import FoundFile, find_images
+from labeler.collection.importing import (
+    BATCH,
+    BATCH_SECONDS,
+    FIRST_BATCH,
+    Batches,
+    ImportSummary,
+    import_paths,
+)
 from labeler.collection.previews import make_previews, preview_of, thumbnail_of
+from labeler.collection.reader import _groups
 from labeler.core.errors import BadInput, LabelerError, Stopped
 from labeler.core.project import Project, preview_path, thumbnail_path
 from model.errors import UnreadableImage
@@ -400,6 +409,47 @@ def test_a_disk_that_is_full_leaves_no_half_of_a_preview(project: Project, tmp_p
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not [path for path in project.previews.rglob("*") if path.is_file()]
+
+
+def record(path: str) -> ImportedFile:
+    return ImportedFile(path=path, source_id=1, mtime_ns=0, size_bytes=1)
+
+
+def test_the_first_batch_is_small_and_the_next_ones_are_large() -> None:
+    batches = Batches(clock=lambda: 0.0)
+    sizes = [len(batches.add(record(f"{n}.jpg"))) for n in range(FIRST_BATCH + BATCH)]
+    complete = {number: size for number, size in enumerate(sizes, start=1) if size}
+    assert complete == {FIRST_BATCH: FIRST_BATCH, FIRST_BATCH + BATCH: BATCH}
+    assert batches.rest() == []
+
+
+def test_on_a_slow_machine_a_batch_does_not_wait_until_it_is_full() -> None:
+    seconds = 0.0
+    batches = Batches(clock=lambda: seconds)
+    sizes = []
+    for n in range(6):
+        seconds += BATCH_SECONDS / 2
+        sizes.append(len(batches.add(record(f"{n}.jpg"))))
+    assert sizes == [0, 2, 0, 2, 0, 2]
+
+
+def test_the_first_files_are_handed_out_one_by_one() -> None:
+    waiting = [(FoundFile(f"{n}.jpg", mtime_ns=0, size_bytes=1), 1) for n in range(50)]
+    assert [len(group) for group in _groups(waiting)] == [1, 2, 4, 8, 16, 16, 3]
+
+
+def test_the_first_pictures_are_there_while_the_rest_is_imported(
+    project: Project, tmp_path: Path
+) -> None:
+    make_collection(tmp_path / "p", FIRST_BATCH + 4)
+    fine: dict[int, int] = {}
+
+    def look(done: int, total: int, what: str) -> None:
+        fine[done] = db.images.lookup.count_by_state(project.store)["fine"]
+
+    import_paths(project, [tmp_path / "p"], progress=look)
+    assert fine[0] == 0
+    assert fine[FIRST_BATCH] > 0  # all of them, unless a slow machine recorded some before
 
 
 @pytest.mark.parametrize("stop", [Stopped, KeyboardInterrupt])
