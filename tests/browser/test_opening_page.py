@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from labeler.core.project import Project
 from tests.support.collection import make_collection
 from tests.support.live import App
-from tests.support.score_page import WATCH, kept, opened, seen, stored
+from tests.support.score_page import WATCH, kept, opened, seen, stored, wait_ready
 
 pytestmark = pytest.mark.browser
 
@@ -53,3 +53,17 @@ def test_each_module_of_the_page_is_asked_for_once(page: Page, starting: App) ->
     assert all(url.startswith(f"{starting.url}/assets/") and code == 200 for url, code in modules)
     assert any(url.endswith("/score/score.js") for url, _ in modules)
     assert len(modules) == len(set(modules))
+
+
+def test_a_page_says_that_it_is_loading_until_the_browser_has_its_code(
+    page: Page, starting: App
+) -> None:
+    scripts = "**/static/js/*.js"
+    page.route(scripts, lambda route: route.abort())
+    page.goto(starting.url)
+    loading = page.get_by_role("status")
+    expect(loading).to_have_text("Loading …")
+    page.unroute(scripts)
+    page.reload()
+    wait_ready(page)
+    expect(loading.filter(has_text="Loading")).to_have_count(0)

@@ -27,6 +27,14 @@ ASSETS = Path(__file__).parents[1] / "assets"
 # What our first page needs beyond the frame; the browser would learn of it step by step.
 PARTS = ("BidiComponent", "Html", "Selectbox")
 FOLDERS = ("score/", "shared/")  # of our modules
+# The addresses of the pages (labeler/app/frame): Streamlit answers each with the same file.
+PAGES = ("/", "/start", "/review", "/train", "/progress", "/explore", "/try", "/export")
+# Seen until the browser has read Streamlit's code, which on a busy machine takes many seconds.
+ROOT = '<div id="root">{}</div>'
+LOADING = (
+    '<p role="status" style="margin: 40vh 0 0; text-align: center; color: #777; '
+    'font: 1rem system-ui, sans-serif">Loading …</p>'
+)
 _IMPORTED = re.compile(r"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
 
 
@@ -98,18 +106,21 @@ def _files() -> dict[str, Path]:
     hashed = (path for path in (folder / "static").rglob("*") if path.is_file())
     files = {f"/{path.relative_to(folder).as_posix()}": path for path in hashed}
     index = folder / "index.html"
-    return files | ({"/": index} if index.is_file() else {})
+    return files | (dict.fromkeys(PAGES, index) if index.is_file() else {})
 
 
 @lru_cache(maxsize=1)
 def _page(index: Path) -> str:
-    """Streamlit's page, told from the beginning which parts our first page is made of."""
+    """Return Streamlit's page, with a text to see until it has begun, and told from the beginning
+    which parts our first page is made of.
+    """
     html = index.read_text(encoding="utf-8")
     parts = [f"/static/js/{name}" for name in _parts(index.parent / "static" / "js", html)]
     parts += [module_url(name) for name in _modules() if name.startswith(FOLDERS)]
     links = "".join(
         f'<link rel="modulepreload" crossorigin href=".{address}">' for address in parts
     )
+    html = html.replace(ROOT.format(""), ROOT.format(LOADING), 1)
     return html.replace("</head>", f"{links}</head>", 1)
 
 

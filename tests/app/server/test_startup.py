@@ -5,6 +5,7 @@ Requests that come before the app is there wait for it; if it can't start, they 
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from labeler.app.server.startup import DeferredApp
-from labeler.app.server.static_files import FOR_EVER, PageFiles
+from labeler.app.server.static_files import FOR_EVER, LOADING, PAGES, PageFiles
 from labeler.app.widgets import components
 
 CODE = Path(__file__).parents[3]
@@ -148,6 +149,31 @@ def test_only_the_files_of_the_page_are_sent() -> None:
         assert (await get(app, "/", method="POST")).text == "the app"
 
     run(play)
+
+
+def test_every_page_says_that_it_is_loading_until_streamlit_has_begun() -> None:
+    async def play() -> None:
+        app = PageFiles(the_app)
+        for path in PAGES:
+            assert f'<div id="root">{LOADING}</div>' in (await get(app, path)).text
+
+    run(play)
+
+
+def test_the_pages_are_those_of_the_frame() -> None:
+    frame = ast.parse((CODE / "labeler" / "app" / "frame" / "main.py").read_text())
+    calls = [
+        node
+        for node in ast.walk(frame)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "page"
+    ]
+    assert {address(call) for call in calls} == set(PAGES)
+
+
+def address(call: ast.Call) -> str:
+    """The address of the page that a call of `page` in the frame describes."""
+    given = {each.arg: ast.literal_eval(each.value) for each in call.keywords}
+    return "/" if given.get("first") else f"/{given.get('address', ast.literal_eval(call.args[0]))}"
 
 
 @pytest.mark.parametrize(
