@@ -25,6 +25,7 @@ import db.versions.registry
 from db.records import EncoderRecord, NewVersion, Predictions, Version
 from labeler.core.project import Project
 from model.estimators.kernel_ordinal import fit
+from model.estimators.kernels import normalize
 from model.heads.head import Head
 from model.heads.head_files import save_head
 
@@ -92,17 +93,13 @@ def make_files(folder: Path, rows: int, width: int) -> None:
         vectors = np.empty((count, width), dtype=np.float16)
         for place in range(0, count, 10_000):
             part = _vectors(draw, min(10_000, count - place), width)
-            vectors[place : place + len(part)] = _unit(part)
+            vectors[place : place + len(part)] = normalize(part)
         np.save(folder / "img_emb" / f"img_emb_{number}.npy", vectors)
         names = [f"shard-{number:05}/{k:09}.jpg" for k in range(count)]
         parquet.write_table(
             pyarrow.table({"image_path": names}),
             folder / "metadata" / f"metadata_{number}.parquet",
         )
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
 def in_process(script: str, *job: Any) -> dict[str, Any]:

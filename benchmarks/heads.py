@@ -35,7 +35,7 @@ from sklearn.svm import SVR
 from labeler.review.simulation.simulate import Labelled
 from model.estimators import kernel_ordinal, ordinal
 from model.estimators.group_folds import group_folds
-from model.estimators.kernel_ordinal import unit
+from model.estimators.kernels import median_distance, normalize
 from model.evaluation.metrics import passes
 from model.heads.head import predict
 from model.review import suspicion
@@ -74,8 +74,8 @@ def passing(chances: dict[float, Floats], truth: Floats) -> Figures:
 
 def regressions(lesson: Lesson, others: NDArray[np.float32]) -> dict[str, Floats]:
     """What the tuned simple models predict, 0–1, for `others` (m, width)."""
-    known, asked = (unit(each).astype(np.float64) for each in (lesson.embeddings, others))
-    truth, near = lesson.scores / 10, 1 / usual_square(known)
+    known, asked = (normalize(each).astype(np.float64) for each in (lesson.embeddings, others))
+    truth, near = lesson.scores / 10, 1 / median_distance(known) ** 2
     widths, middle = [near / 2, near, 2 * near], truth.mean()
     ridge = tuned(Ridge(), {"alpha": np.logspace(-2, 1, 7)}, known, truth, lesson.groups)
     kernel = tuned(
@@ -128,7 +128,7 @@ def gaussian_process(known: Floats, truth: Floats, near: float) -> GaussianProce
 
 def logistic(lesson: Lesson, others: NDArray[np.float32]) -> dict[float, Floats]:
     """Chances to pass each threshold, by a logistic regression tuned for log loss."""
-    known, asked = (unit(each).astype(np.float64) for each in (lesson.embeddings, others))
+    known, asked = (normalize(each).astype(np.float64) for each in (lesson.embeddings, others))
     found = {}
     for threshold in THRESHOLDS:
         passed = passes(lesson.scores / 10, threshold)
@@ -137,12 +137,6 @@ def logistic(lesson: Lesson, others: NDArray[np.float32]) -> dict[float, Floats]
         best = tuned(model, choices, known, passed, lesson.groups, scoring="neg_log_loss")
         found[threshold] = best.predict_proba(asked)[:, 1]
     return found
-
-
-def usual_square(units: Floats) -> float:
-    """The median squared distance between two of at most 500 rows of unit length."""
-    cosines = (units[:500] @ units[:500].T)[np.triu_indices(min(500, len(units)), 1)]
-    return float(np.median(2 - 2 * cosines))
 
 
 def head(lesson: Lesson, others: NDArray[np.float32], seed: int) -> dict[float, Floats]:

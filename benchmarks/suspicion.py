@@ -27,7 +27,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from labeler.review.simulation.simulate import Labelled
-from model.estimators.kernel_ordinal import unit
+from model.estimators.kernels import median_distance, normalize
 from model.review import suspicion
 from model.training.cross_fitting import cross_train
 from model.training.recipe import Lesson
@@ -84,7 +84,7 @@ def drawn(data: Labelled, setting: Setting, draw: np.random.Generator) -> Labell
     kept = np.isin(data.groups, draw.permutation(names)[: round(setting.groups * len(names))])
     some = Labelled(data.embeddings[kept], data.scores[kept], data.groups[kept])
     return (
-        replace(some, scores=taste(unit(some.embeddings).astype(np.float64), draw))
+        replace(some, scores=taste(normalize(some.embeddings).astype(np.float64), draw))
         if setting.made_up
         else some
     )
@@ -104,20 +104,20 @@ def by_product(data: Labelled, scores: Floats) -> dict[str, Floats]:
 
 def by_ridge(data: Labelled, scores: Floats) -> dict[str, Floats]:
     told = cross_val_predict(
-        RidgeCV(STRENGTHS), unit(data.embeddings), scores, groups=data.groups, cv=GroupKFold(5)
+        RidgeCV(STRENGTHS), normalize(data.embeddings), scores, groups=data.groups, cv=GroupKFold(5)
     )
     return {"out-of-fold residual of ridge": np.abs(told - scores)}
 
 
 def by_cleanlab(data: Labelled, scores: Floats, seed: int) -> dict[str, Floats]:
     """1 - label quality of `CleanLearning` with each of its models; it knows no groups."""
-    units = unit(data.embeddings).astype(np.float64)
+    units = normalize(data.embeddings).astype(np.float64)
     models: dict[str, tuple[RegressorMixin | None, Floats]] = {
         "its default": (None, data.embeddings.astype(np.float64)),
         "ridge": (Ridge(), data.embeddings.astype(np.float64)),
         "tuned ridge": (RidgeCV(STRENGTHS), units),
         "kernel ridge": (
-            KernelRidge(alpha=0.1, kernel="rbf", gamma=1 / usual_square(units)),
+            KernelRidge(alpha=0.1, kernel="rbf", gamma=1 / median_distance(units) ** 2),
             units,
         ),
     }
@@ -131,12 +131,6 @@ def by_cleanlab(data: Labelled, scores: Floats, seed: int) -> dict[str, Floats]:
         )
         found[f"cleanlab, {name}"] = 1 - issues["label_quality"].to_numpy()
     return found
-
-
-def usual_square(units: Floats) -> float:
-    """The median squared distance between two of at most 500 rows of unit length."""
-    cosines = (units[:500] @ units[:500].T)[np.triu_indices(min(500, len(units)), 1)]
-    return float(np.median(2 - 2 * cosines))
 
 
 def figures(data: Labelled, setting: Setting, seed: int) -> dict[str, float]:

@@ -19,6 +19,7 @@ import db.images.embeddings
 from db.records import EncoderRecord
 from labeler.core.project import Project
 from labeler.embedding.quantized_index import Ids, QuantizedEmbeddings, Vectors, quantized_files
+from model.estimators.kernels import normalize
 
 _BLOCK = 512  # sketches turned into numbers at once: they stay in the processor's cache
 _ASKED = 256  # embeddings read from the store at once, at least
@@ -37,7 +38,7 @@ def nearest(
     Raises `OSError` where the sketches can't be kept.
     """
     sketches = quantized_files(project, encoder).now()
-    unit = own / max(float(np.linalg.norm(own)), 1e-30)
+    (unit,) = normalize(own[None])
     wanted = sketches.fresh if among is None else sketches.fresh & _marked(sketches, among)
     rows = np.flatnonzero(wanted)
     about = _products(sketches, rows, unit) * sketches.scales[rows]

@@ -30,6 +30,7 @@ from db.store.regular_files import NotPlain, check_file, check_folder
 from db.store.store import Store
 from labeler.core.files.atomic import atomic_write, remove_scratch
 from labeler.core.project import Project
+from model.estimators.kernels import normalize
 from model.files.arrays import read_array_header
 from model.files.bounded import open_plain
 
@@ -146,8 +147,7 @@ def _files(
 
 def quantize(numbers: Ids, image_ids: Ids, vectors: Vectors) -> Records:
     """The sketches of embeddings (n, width): unit vectors rounded to whole steps, 127 at most."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    units = vectors / np.maximum(lengths, np.float32(1e-30))
+    units = normalize(vectors)
     scales = np.abs(units).max(axis=1, initial=0, keepdims=True) / np.float32(127)
     steps = np.rint(units / np.maximum(scales, np.float32(1e-30)))
     records = np.zeros(len(vectors), dtype=_kind(vectors.shape[1]))

@@ -4,16 +4,42 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 import db.images.embeddings
 from db.store.store import Store
+from model.estimators.kernels import normalize
 
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 MOST_BYTES = 128 << 20
+
+
+class UnitEmbeddings(Protocol):
+    """Embeddings of unit length, looked up by image id."""
+
+    def of(self, ids: Ids) -> Vectors:
+        """Return those of `ids` (n,) in that order, (n, width); zeros where an image has none."""
+
+
+class UnitRows:
+    """Unit embeddings (n, width) of images whose ids are row numbers."""
+
+    def __init__(self, units: Vectors) -> None:
+        self._units = units
+
+    def of(self, ids: Ids) -> Vectors:
+        return self._units[ids]
+
+
+class NoEmbeddings:
+    """What there is before anything was embedded."""
+
+    def of(self, ids: Ids) -> Vectors:
+        return np.zeros((len(ids), 1), dtype=np.float32)
 
 
 class UnitVectors:
@@ -52,8 +78,7 @@ class UnitVectors:
             grown = np.zeros((max(end, 3 * len(self._kept) // 2), self.width), dtype=np.float32)
             grown[:start] = self._kept[:start]
             self._kept = grown
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        self._kept[start:end] = vectors / np.maximum(lengths, np.float32(1e-12))
+        self._kept[start:end] = normalize(vectors)
         self._place |= {image_id: start + k for k, image_id in enumerate(found.tolist())}
 
 

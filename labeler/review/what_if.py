@@ -20,14 +20,7 @@ from labeler.embedding.unit_cache import UnitVectors
 from labeler.review.pages import reviewed_version
 from labeler.versions.calibration import out_of_fold
 from labeler.versions.snapshot import Standing, standing
-from model.estimators.residual_gp import (
-    MOST,
-    USUAL_SHARE,
-    Kernel,
-    choose_kernel,
-    shifts,
-    usual_distance,
-)
+from model.estimators.residual_gp import MOST, Kernel, choose_kernel, shifts, usual_kernel
 
 # Waiting images, the nearest to the threshold, of which it is told how many change sides. One that
 # lies farther away hardly crosses it for what a few corrections say.
@@ -141,7 +134,7 @@ def _kernel(store: Store, version_id: int, everything: Collection, vectors: Unit
     if not len(rows):  # as of a version made elsewhere: only how far apart images usually are
         some = np.flatnonzero(~np.isnan(everything.predictions))
         units = vectors.of(everything.ids[some[:: len(some) // MOST + 1]])
-        return Kernel(USUAL_SHARE * usual_distance(units))
+        return usual_kernel(units)
     return choose_kernel(vectors.of(everything.ids[rows]), residuals[rows])
 
 

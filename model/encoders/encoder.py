@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model.estimators.kernels import normalize
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -61,6 +63,4 @@ class Normalised:
         return self._encoder.prepare(image)
 
     def encode(self, batch: NDArray[Any]) -> NDArray[np.float32]:
-        raw = self._encoder.encode(batch)
-        lengths = np.linalg.norm(raw, axis=1, keepdims=True)
-        return raw / np.maximum(lengths, np.float32(1e-12))
+        return normalize(self._encoder.encode(batch))

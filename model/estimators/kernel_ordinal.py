@@ -22,6 +22,7 @@ from scipy.special import expit
 
 from model.errors import ModelError
 from model.estimators import ordinal
+from model.estimators.kernels import median_distance, normalize, rbf_kernel
 from model.estimators.ordinal import LEVELS, Floats, chances
 from model.files.arrays import read_arrays
 
@@ -74,8 +75,8 @@ class Opinion:
 
     def see(self, embeddings: NDArray[np.floating]) -> Glimpse:
         """Raw embeddings (n, width) as this opinion sees them."""
-        units = unit(embeddings)
-        alike = _kernel(units, self.landmarks, self.width)  # (n, m)
+        units = _unit(embeddings)
+        alike = rbf_kernel(units, self.landmarks, self.width)  # (n, m)
         features = alike @ self.projection + self.offset
         # Of k(x, x) = 1, what the landmarks' span leaves over.
         spanned = ((features - self.offset) ** 2).sum(axis=1) * self.size**2
@@ -122,7 +123,7 @@ class Opinion:
 
     def _covariance(self, one: Glimpse, other: Glimpse, k: int) -> Floats:
         """Of the log odds of level k + 1 between images (n, m), given what was learnt."""
-        alike = _kernel(one.units, other.units, self.width)
+        alike = rbf_kernel(one.units, other.units, self.width)
         spanned = (one.features - self.offset) @ (other.features - self.offset).T * self.size**2
         known = (one.features * self._remaining()[:, k]) @ other.features.T
         beyond = self.strength * (alike - spanned) / self.size**2
@@ -166,7 +167,7 @@ def fit(
     seed: int = 0,
 ) -> Opinion:
     """Fit to raw embeddings (n, width) and hand scores (n,) 0–10, fractions included."""
-    space = _Space(unit(embeddings), seed)
+    space = _Space(_unit(embeddings), seed)
     return replace(space.opinion(scores, strength), temperature=temperature)
 
 
@@ -178,7 +179,7 @@ def choose_strength(
     def fit_many(
         known: NDArray[np.float32], given: Floats, others: NDArray[np.float32]
     ) -> NDArray[np.float64]:
-        space = _Space(unit(known), seed)
+        space = _Space(_unit(known), seed)
         fits = [space.opinion(given, each) for each in ordinal.STRENGTHS]
         return np.stack([each.logits(others) for each in fits])
 
@@ -193,10 +194,8 @@ def moderated(mean: Floats, variance: Floats) -> Floats:
     return np.asarray(mean / np.sqrt(1 + np.pi / 8 * variance))
 
 
-def unit(embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Rows of length 1; a row of zeros stays."""
-    lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1, keepdims=True)
-    return (embeddings / np.maximum(lengths, 1e-12)).astype(np.float32)
+def _unit(embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
+    return normalize(embeddings.astype(np.float64)).astype(np.float32)
 
 
 class _Space:
@@ -205,13 +204,13 @@ class _Space:
     def __init__(self, units: NDArray[np.float32], seed: int) -> None:
         rows = np.random.default_rng(seed).permutation(len(units))[:LANDMARKS]
         self.landmarks = units[np.sort(rows)]
-        self.width = WIDTH_SHARE * _usual_distance(self.landmarks)
+        self.width = WIDTH_SHARE * (median_distance(self.landmarks) or 1.0)
         values, vectors = np.linalg.eigh(
-            _kernel(self.landmarks, self.landmarks, self.width).astype(np.float64)
+            rbf_kernel(self.landmarks, self.landmarks, self.width).astype(np.float64)
         )
         kept = values > _SMALLEST * values[-1]
         whitening = vectors[:, kept] / np.sqrt(values[kept])  # (m, j)
-        found = _kernel(units, self.landmarks, self.width) @ whitening  # (n, j)
+        found = rbf_kernel(units, self.landmarks, self.width) @ whitening  # (n, j)
         mean = found.mean(axis=0)
         found -= mean
         # Of the (j, j) products, not of all n rows: a third of the time.
@@ -258,21 +257,6 @@ def _laplace(mean: Floats, covariance: Floats, passed: NDArray[np.bool_]) -> tup
     root = np.sqrt(weight)
     system = np.eye(len(mean)) + root[:, None] * covariance * root
     return gain, root[:, None] * np.linalg.solve(system, np.diag(root))
-
-
-def _kernel(
-    units: NDArray[np.float32], others: NDArray[np.float32], width: float
-) -> NDArray[np.float32]:
-    """exp(-d² / 2 width²) of the distances between unit embeddings: (n, m)."""
-    squared = np.maximum(2 - 2 * (units @ others.T), 0)
-    return np.asarray(np.exp(-squared / (2 * width**2)), dtype=np.float32)
-
-
-def _usual_distance(units: NDArray[np.float32]) -> float:
-    """The median distance between two of them; 1 where there are no two different ones."""
-    cosines = (units @ units.T)[np.triu_indices(len(units), 1)]
-    usual = float(np.sqrt(max(2 - 2 * float(np.median(cosines)), 0))) if len(cosines) else 0.0
-    return usual if usual > 1e-6 else 1.0
 
 
 def _check(arrays: dict[str, NDArray[np.generic]], kinds: Mapping[str, str]) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.estimators.kernels import median_distance, rbf_kernel
+
 Floats = NDArray[np.float64]
 # Widths that are tried, as shares of the median distance between two images. The usual median
 # heuristic (1) moves the whole collection for one correction, and wrongly so.
@@ -20,7 +22,7 @@ USUAL_SHARE = 0.35
 # Variance of what is an image's own against that of the errors that neighbours share: a near-twin
 # follows three quarters of the way.
 NOISE = 0.3
-MOST = 400  # residuals that the width is chosen on, and distances that the median is taken of
+MOST = 400  # residuals that the width is chosen on
 _FEWEST = 20
 
 
@@ -33,8 +35,7 @@ class Kernel:
 
     def __call__(self, some: NDArray[np.floating], others: NDArray[np.floating]) -> Floats:
         """Unit embeddings (n, dim), (m, dim) → (n, m), 0–1."""
-        squares = np.maximum(2 - 2 * (some @ others.T), 0)
-        return np.asarray(np.exp(-squares / (2 * self.width**2)), dtype=np.float64)
+        return rbf_kernel(some, others, self.width).astype(np.float64)
 
 
 def shifts(
@@ -64,21 +65,17 @@ def choose_kernel(units: NDArray[np.floating], residuals: Floats) -> Kernel:
     """
     step = max(1, len(units) // MOST)
     units, residuals = units[::step][:MOST], residuals[::step][:MOST]
-    usual = usual_distance(units)
     if len(units) < _FEWEST:
-        return Kernel(USUAL_SHARE * usual)
-    kernels = [Kernel(share * usual) for share in SHARES]
+        return usual_kernel(units)
+    median = median_distance(units) or 1.0
+    kernels = [Kernel(share * median) for share in SHARES]
     likely = [_likelihood(kernel, units, residuals) for kernel in kernels]
     return [k for k, each in zip(kernels, likely, strict=True) if each >= max(likely) - 1][-1]
 
 
-def usual_distance(units: NDArray[np.floating]) -> float:
-    """The median distance between two of `units` (n, dim), 1 where there are not two."""
-    if len(units) < 2:
-        return 1.0
-    some = units[:: max(1, len(units) // MOST)].astype(np.float64)
-    squares = np.maximum(2 - 2 * some @ some.T, 0)[np.triu_indices(len(some), 1)]
-    return float(np.sqrt(max(np.median(squares), 1e-12)))
+def usual_kernel(units: NDArray[np.floating]) -> Kernel:
+    """Return the kernel that is taken at `units` (n, dim) where no residuals choose one."""
+    return Kernel(USUAL_SHARE * (median_distance(units) or 1.0))
 
 
 def _likelihood(kernel: Kernel, units: NDArray[np.floating], residuals: Floats) -> float:

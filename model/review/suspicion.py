@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit, ndtr
 
+from model.estimators.kernels import normalize
 from model.estimators.ordinal import LEVELS, reaches, threshold_level
 
 Floats = NDArray[np.float64]
@@ -169,7 +170,7 @@ def nearest_scored(
     cosines = np.zeros((len(embeddings), count))
     for start in range(0, len(embeddings) if count else 0, _ROWS):
         part = slice(start, start + _ROWS)
-        alike = _unit(embeddings[part]) @ scored.T / lengths  # (rows, m)
+        alike = normalize(embeddings[part]) @ scored.T / lengths  # (rows, m)
         best = np.argpartition(alike, len(scored) - count, axis=1)[:, len(scored) - count :]
         order = np.argsort(-np.take_along_axis(alike, best, axis=1), axis=1, kind="stable")
         rows[part] = np.take_along_axis(best, order, axis=1)
@@ -194,7 +195,7 @@ def diverse(
     (1998).
     """
     order = np.argsort(-suspicion, kind="stable")
-    units, most = _unit(embeddings), max(1, int(np.ceil(share * count)))
+    units, most = normalize(embeddings), max(1, int(np.ceil(share * count)))
     chosen = _pick(order, units, [], count, alike=alike, close=close, most=most)
     if len(chosen) < count:
         rest = order[~np.isin(order, chosen)]
@@ -245,8 +246,3 @@ def _log_odds(
     opinion = chance_by_opinion(exceed, threshold)
     clipped = [np.clip(chance, _DOUBT, 1 - _DOUBT) for chance in (head, opinion)]
     return np.stack([np.ones(len(head)), logit(clipped[0]), logit(clipped[1])], axis=1)
-
-
-def _unit(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return embeddings / np.maximum(lengths, np.float32(1e-12))

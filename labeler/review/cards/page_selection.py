@@ -9,13 +9,15 @@ import numpy as np
 
 from labeler.collection.arrays import Collection, Ids, Mask
 from labeler.embedding.unit_cache import UnitVectors, Vectors
-from labeler.review.near_duplicates import MOST, confirmed, near_hashes, near_pairs, nearness_in
+from labeler.review.near_duplicates import nearness_in
 from labeler.review.queues.suspects import Ranked
 from labeler.versions.snapshot import Standing
+from model.estimators.near_duplicates import confirmed, near_hashes, near_pairs
 from model.review import suspicion
 
 # Cosine from which two pictures count as the same for a person: one of them a page is enough.
 ALIKE = 0.97
+MOST = 24  # near-duplicates of one card; more of them wait for the next one
 # So many times the wanted number are looked at for ones that differ.
 POOL = 4
 # At most this share of a page are mistakes by the source's band alone, on the right side of the

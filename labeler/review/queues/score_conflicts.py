@@ -9,8 +9,9 @@ import numpy as np
 
 from labeler.collection.arrays import Collection, Floats, Ids, Mask
 from labeler.embedding.unit_cache import UnitVectors
-from labeler.review.near_duplicates import confirmed, near_hashes, nearness_in
+from labeler.review.near_duplicates import nearness_in
 from labeler.versions.snapshot import Standing
+from model.estimators.near_duplicates import confirmed, near_hashes
 
 # Points, 0–10. Who scores the same picture twice is often one point off, seldom two.
 CONFLICT = 2.0
@@ -49,6 +50,7 @@ class _KnownPairs:
 
     def __init__(self, everything: Collection, vectors: UnitVectors) -> None:
         self._everything, self._vectors = everything, vectors
+        self._nearness = nearness_in(everything, vectors)
         self._rows = np.zeros(0, dtype=np.int64)
         self._pairs = (self._rows, self._rows)
         self._lock = threading.Lock()
@@ -74,7 +76,7 @@ class _KnownPairs:
         first, second = first[once], second[once]
         ids = self._everything.ids
         units = vectors.of(ids[first]), vectors.of(ids[second])
-        same = confirmed(*units, nearness_in(self._everything, vectors))
+        same = confirmed(*units, self._nearness)
         return first[same], second[same]
 
 

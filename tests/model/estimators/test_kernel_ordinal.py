@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 from model.errors import ModelError
 from model.estimators import kernel_ordinal, ordinal
 from model.estimators.kernel_ordinal import LANDMARKS, Opinion
+from model.estimators.kernels import normalize
 from tests.support.kernel_regression import LEVEL, KernelRegression, unit
 
 WIDTH = 6
@@ -59,7 +60,8 @@ def test_with_more_images_than_landmarks_it_is_still_about_that() -> None:
     assert errors[0] < errors[1] < 0.6 * np.abs(truth - np.median(scores)).mean()
     # All images are learnt from, not the landmarks alone.
     marks = {row.tobytes() for row in fitted.landmarks}
-    rest = np.array([row.tobytes() not in marks for row in kernel_ordinal.unit(known)])
+    units = normalize(known.astype(np.float64)).astype(np.float32)
+    rest = np.array([row.tobytes() not in marks for row in units])
     assert rest.sum() == 1100 - LANDMARKS
     other = kernel_ordinal.fit(known, np.where(rest, 10 - scores, scores))
     assert np.abs(other.exceed(known[rest]) - fitted.exceed(known[rest])).mean() > 0.05

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.estimators.residual_gp import SHARES, Kernel, choose_kernel, shifts, usual_distance
+from model.estimators.kernels import median_distance
+from model.estimators.residual_gp import (
+    SHARES,
+    USUAL_SHARE,
+    Kernel,
+    choose_kernel,
+    shifts,
+    usual_kernel,
+)
 
 KERNEL = Kernel(width=0.5, noise=0.25)
 
@@ -38,16 +46,16 @@ def test_nothing_corrected_moves_nothing() -> None:
     assert shifts(KERNEL, at(0, 1), at(), np.zeros(0)).tolist() == [0, 0]
 
 
-def test_the_usual_distance_is_the_median() -> None:
-    assert usual_distance(at(0, 60, 180)) == pytest.approx(np.sqrt(3))
-    assert usual_distance(at(0)) == 1
+def test_without_residuals_the_width_is_a_share_of_the_median_distance() -> None:
+    assert usual_kernel(at(0, 60, 180)).width == pytest.approx(USUAL_SHARE * np.sqrt(3))
+    assert usual_kernel(at(0)).width == USUAL_SHARE
 
 
 def test_the_width_fits_how_far_errors_reach() -> None:
     generator = np.random.default_rng(2)
     units = generator.normal(size=(300, 3))
     units /= np.linalg.norm(units, axis=1, keepdims=True)
-    usual = usual_distance(units)
+    usual = median_distance(units)
     smooth = Kernel(usual)(units, units) + 1e-6 * np.eye(300)
     local = Kernel(0.25 * usual)(units, units) + 1e-6 * np.eye(300)
     widths = [

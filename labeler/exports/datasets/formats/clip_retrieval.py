@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labeler.core.progress import Progress
 from labeler.exports.datasets.formats.dataset import write_rows
@@ -17,6 +16,7 @@ from labeler.exports.datasets.formats.embeddings import embedded_rows, encoder_o
 from labeler.exports.datasets.output_folder import ExportFolder
 from labeler.exports.datasets.plan import Exported
 from labeler.exports.datasets.rows import NESTED, Dataset
+from model.estimators.kernels import normalize
 
 KINDS: dict[str, Any] = {"image_path": str, **NESTED}
 BLOCK = 50_000  # rows of one file
@@ -37,7 +37,7 @@ def write_clip_retrieval(
         named = f"{number:0{digits}d}"
         array = folder.path / f"img_emb/img_emb_{named}.npy"
         with folder.whole(array) as scratch, scratch.open("wb") as file:
-            np.save(file, unit_length(vectors), allow_pickle=False)
+            np.save(file, normalize(vectors).astype(np.float16), allow_pickle=False)
         write_rows(
             folder.path / f"metadata/metadata_{named}.parquet",
             "parquet",
@@ -50,9 +50,3 @@ def write_clip_retrieval(
     exported.notes.append(
         f"The layout does not record the encoder; it is {encoder.identity}, {encoder.width} values."
     )
-
-
-def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float16]:
-    """Each row (n, width) divided by its length; a row of zeros stays one."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(lengths, np.float32(1e-12))).astype(np.float16)

@@ -17,8 +17,9 @@ from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from labeler.exports.datasets.plan import Plan
 from labeler.exports.datasets.rows import dataset_of
-from labeler.exports.datasets.split_groups import _near_hashes, split_groups
+from labeler.exports.datasets.split_groups import split_groups
 from labeler.exports.datasets.splits import SPLITS, SplitShares, read_shares, splits_of
+from model.estimators.near_duplicates import linking_pairs
 from tests.support.exported import embed, image_ids, make_exported, score
 from tests.support.pictures import make_jpeg
 
@@ -128,7 +129,7 @@ def test_hashes_are_found_near_as_if_all_were_compared() -> None:
             np.uint64(1) << flipped, initial=np.uint64(0)
         )
     hashes[:3] = 0, 1, np.uint64((1 << 64) - 1)  # nearly plain: near to nothing
-    found = {tuple(sorted(pair)) for pair in _near_hashes(hashes).tolist()}
+    found = {tuple(sorted(pair)) for pair in linking_pairs(hashes).tolist()}
     bits = np.bitwise_count(hashes)
     telling = (bits >= 6) & (bits <= 58)
     apart = np.bitwise_count(hashes[:, None] ^ hashes[None, :])

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import db.versions.registry
-import labeler.review.near_duplicates
 from labeler.core.project import Project
 from labeler.review.cards.reasons import drawn
-from labeler.review.queues.score_conflicts import scored_pairs
+from labeler.review.queues.score_conflicts import conflict_gaps, scored_pairs
 from labeler.scoring.events import record_events
 from labeler.versions.snapshot import standing
+from model.estimators.near_duplicates import near_hashes
 from tests.support.collection import make_collection
 from tests.support.reviewing import add, look_alike, scatter
 
@@ -63,7 +63,7 @@ def test_pairs_follow_the_scores(project: Project) -> None:
 
 def test_only_the_new_ones_are_looked_up(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    compare = labeler.review.near_duplicates.near_hashes
+    compare = near_hashes
     monkeypatch.setattr(
         "labeler.review.queues.score_conflicts.near_hashes",
         lambda *both: asked.append(len(both[0])) or compare(*both),
@@ -84,3 +84,18 @@ def test_a_sample_hardly_changes_with_one_more() -> None:
     # Drawn evenly: no part of the collection is left out.
     assert np.histogram(after, bins=10, range=(0, 100_000))[0].min() > 60
     assert drawn(ids, 5000) is ids
+
+
+def test_scores_conflict_two_points_apart_or_across_the_threshold() -> None:
+    given = np.array([2.0, 7.0, 3.0, 4.0, 5.0, np.nan])
+    pairs = (np.array([0, 0, 2, 3, 0]), np.array([1, 2, 3, 4, 5]))
+    kept = np.zeros(6, dtype=bool)
+    assert conflict_gaps(pairs, given, 0.5, kept).tolist() == [5, 5, 0, 1, 1, 0]
+    # 4 and 5 are on one side of it; 2 and 3 are one point apart.
+    assert conflict_gaps(pairs, given, 0.8, kept).tolist() == [5, 5, 0, 0, 0, 0]
+
+
+def test_a_conflict_ends_when_both_scores_were_kept() -> None:
+    given, pair = np.array([2.0, 7.0]), (np.array([0]), np.array([1]))
+    assert conflict_gaps(pair, given, 0.5, np.array([True, False])).tolist() == [5, 5]
+    assert conflict_gaps(pair, given, 0.5, np.array([True, True])).tolist() == [0, 0]

@@ -5,11 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from labeler.review.near_duplicates import NEAR_BITS, Nearness, confirmed, near_hashes, near_pairs
-from labeler.review.queues.score_conflicts import conflict_gaps
+from model.estimators.near_duplicates import (
+    CONFIRMED_HASH_BITS,
+    HASH_BITS,
+    Nearness,
+    confirmed,
+    linking_pairs,
+    near_embeddings,
+    near_hashes,
+    near_pairs,
+)
 
 LOOK = 0x0F0F_3355_0F0F_3355
-NEARNESS = Nearness(near=0.5, same=0.2)
+NEARNESS = Nearness(confirmed=0.5, same=0.2)
 
 
 def hashes(*looks: int) -> np.ndarray:
@@ -22,12 +30,20 @@ def at(*degrees: float) -> np.ndarray:
     return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
 
+def sorted_pairs(*blocks: np.ndarray) -> set[tuple[int, ...]]:
+    """Pairs of different rows, the lower first."""
+    pairs = np.concatenate(blocks).tolist()
+    return {tuple(sorted(pair)) for pair in pairs if pair[0] != pair[1]}
+
+
 def flipped(bits: int) -> int:
     return LOOK ^ ((1 << bits) - 1)
 
 
 def test_hashes_are_near_up_to_the_bound_and_the_nearest_come_first() -> None:
-    others = hashes(flipped(NEAR_BITS), flipped(NEAR_BITS + 1), flipped(1), flipped(0))
+    others = hashes(
+        flipped(CONFIRMED_HASH_BITS), flipped(CONFIRMED_HASH_BITS + 1), flipped(1), flipped(0)
+    )
     rows, columns = near_hashes(hashes(LOOK), others)
     assert rows.tolist() == [0, 0, 0]
     assert columns.tolist() == [3, 2, 0]
@@ -44,11 +60,32 @@ def test_many_hashes_are_compared_in_steps(monkeypatch: pytest.MonkeyPatch) -> N
     looks = np.random.default_rng(1).integers(0, 2**63, 50, dtype=np.uint64)
     others = np.concatenate([looks ^ np.uint64(5), looks])
     whole = near_hashes(looks, others)
-    monkeypatch.setattr("labeler.review.near_duplicates._ROWS", 7)
-    monkeypatch.setattr("labeler.review.near_duplicates._COLUMNS", 9)
+    monkeypatch.setattr("model.estimators.near_duplicates._FEW_ROWS", 7)
+    monkeypatch.setattr("model.estimators.near_duplicates._COLUMNS", 9)
     for mine, expected in zip(near_hashes(looks, others), whole, strict=True):
         np.testing.assert_array_equal(mine, expected)
     assert whole[0].tolist() == np.repeat(np.arange(50), 2).tolist()
+
+
+def test_a_bound_of_its_own_may_be_asked_for() -> None:
+    others = hashes(flipped(HASH_BITS), flipped(HASH_BITS + 1))
+    assert near_hashes(hashes(LOOK), others, HASH_BITS)[1].tolist() == [0]
+
+
+def test_chains_of_near_hashes_are_found_without_comparing_all() -> None:
+    looks = hashes(LOOK, flipped(HASH_BITS), LOOK, 0, LOOK ^ (0b11111 << 32), 0)
+    assert sorted_pairs(linking_pairs(looks)) == {(0, 2), (0, 1)}
+    assert linking_pairs(hashes()).shape == (0, 2)
+
+
+def test_near_embeddings_are_found_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    units = at(0, 90, 20, 21, 91)
+    distance = 2 * np.sin(np.radians(1))
+    assert sorted_pairs(*near_embeddings(units, distance)) == {(1, 4), (2, 3)}
+    monkeypatch.setattr("model.estimators.near_duplicates.BLOCK", 2)
+    blocks = list(near_embeddings(units, distance))
+    assert len(blocks) == 3
+    assert sorted_pairs(*blocks) == {(1, 4), (2, 3)}
 
 
 def test_embeddings_must_confirm_what_hashes_say() -> None:
@@ -73,7 +110,7 @@ def test_images_without_embeddings_are_no_near_duplicates() -> None:
 def test_how_near_is_told_by_the_collection() -> None:
     # The median of the distances between 0°, 60° and 180° is 2 sin 60°.
     found = Nearness.among(at(0, 60, 180))
-    assert found.near == pytest.approx(0.35 * np.sqrt(3), abs=1e-6)
+    assert found.confirmed == pytest.approx(0.35 * np.sqrt(3), abs=1e-6)
     assert found.same == pytest.approx(0.15 * np.sqrt(3), abs=1e-6)
 
 
@@ -83,18 +120,3 @@ def test_one_pair_is_told_as_many_are() -> None:
     assert not NEARNESS.same_picture(LOOK, flipped(20), cosine)
     assert not NEARNESS.same_picture(None, None, cosine)
     assert NEARNESS.same_picture(None, LOOK, 0.999)
-
-
-def test_scores_conflict_two_points_apart_or_across_the_threshold() -> None:
-    given = np.array([2.0, 7.0, 3.0, 4.0, 5.0, np.nan])
-    pairs = (np.array([0, 0, 2, 3, 0]), np.array([1, 2, 3, 4, 5]))
-    kept = np.zeros(6, dtype=bool)
-    assert conflict_gaps(pairs, given, 0.5, kept).tolist() == [5, 5, 0, 1, 1, 0]
-    # 4 and 5 are on one side of it; 2 and 3 are one point apart.
-    assert conflict_gaps(pairs, given, 0.8, kept).tolist() == [5, 5, 0, 0, 0, 0]
-
-
-def test_a_conflict_ends_when_both_scores_were_kept() -> None:
-    given, pair = np.array([2.0, 7.0]), (np.array([0]), np.array([1]))
-    assert conflict_gaps(pair, given, 0.5, np.array([True, False])).tolist() == [5, 5]
-    assert conflict_gaps(pair, given, 0.5, np.array([True, True])).tolist() == [0, 0]
