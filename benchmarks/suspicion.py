@@ -82,7 +82,7 @@ def taste(embeddings: Floats, draw: np.random.Generator) -> Floats:
 def drawn(data: Labelled, setting: Setting, draw: np.random.Generator) -> Labelled:
     names = np.unique(data.groups)
     kept = np.isin(data.groups, draw.permutation(names)[: round(setting.groups * len(names))])
-    some = Labelled(data.embeddings[kept], data.scores[kept], data.groups[kept])
+    some = data.take(kept)
     return (
         replace(some, scores=taste(normalize(some.embeddings).astype(np.float64), draw))
         if setting.made_up

@@ -25,12 +25,19 @@ from db.store.store import Store
 from labeler.collection.arrays import Mask
 from labeler.core.errors import BadInput, LabelerError
 from labeler.core.project import Project
+from labeler.embedding.unit_cache import NoEmbeddings
 from labeler.review.cards.card import Card, Twin, as_twins, make_cards
-from labeler.review.cards.page_selection import choose
+from labeler.review.cards.page_selection import select_page
 from labeler.review.cards.reasons import Neighbour, Reason
-from labeler.review.queues.mistakes import dealt
+from labeler.review.queues.arrays import ReviewArrays
+from labeler.review.queues.mistakes import Answers
 from labeler.review.queues.suspects import Ranked, by_hand, unscored
+from labeler.versions.calibration import proved, published_head_spread
+from labeler.versions.second_opinion import load_second_opinion
 from labeler.versions.snapshot import Standing, standing
+from model.errors import ModelError
+from model.estimators.kernel_ordinal import Opinion
+from model.evaluation.metrics import passes
 
 __all__ = [
     "Card",
@@ -77,7 +84,9 @@ def review_cards(
     opened = db.versions.rounds.found_open(project.store, version.id)
     with _one_at_a_time:
         now = standing(project, version, project.threshold if threshold is None else threshold)
-        return _cards(now, queue, _left(now, queue, opened), opened, limit=limit)
+        arrays = review_arrays(now)
+        left = _left(now, arrays, queue, opened)
+        return _cards(now, arrays, queue, left, opened, limit=limit)
 
 
 def review_page(
@@ -97,9 +106,10 @@ def review_page(
     opened = db.versions.rounds.open_round(project.store, version.id, project.threshold)
     with _one_at_a_time:
         now = standing(project, version, project.threshold)
-        left = _left(now, queue, opened)
+        arrays = review_arrays(now)
+        left = _left(now, arrays, queue, opened)
         ranked = left.without(now.everything.marked(exclude)) if exclude else left
-        cards = _cards(now, queue, ranked, opened, limit=limit, beside=exclude, first=first)
+        cards = _cards(now, arrays, queue, ranked, opened, limit=limit, beside=exclude, first=first)
     dealt_by = {card.image.id: card.evidence for card in cards if card.evidence}
     _remembered(project.store, opened.id).update(dealt_by)
     return ReviewPage(
@@ -148,16 +158,47 @@ def _queue_of(twin: Twin) -> str:
     return twin.queue
 
 
-def _left(now: Standing, queue: str, opened: Round | None) -> Ranked:
+def _left(now: Standing, arrays: ReviewArrays, queue: str, opened: Round | None) -> Ranked:
     """The whole queue without what was handled in the open round."""
-    handled, ranked = _handled(now, opened, queue), _ranked(now, queue)
+    handled, ranked = _handled(now, opened, queue), _ranked(now, arrays, queue)
     return ranked.without(now.everything.marked(handled)) if handled else ranked
 
 
-def _ranked(now: Standing, queue: str) -> Ranked:
+def _ranked(now: Standing, arrays: ReviewArrays, queue: str) -> Ranked:
     if queue == "hand-score":
         return by_hand(now)
-    return unscored(now, passing=None if queue == MISTAKES else queue == "false-positive")
+    passing = None if queue == MISTAKES else queue == "false-positive"
+    return unscored(arrays.ranked, now.given, passing=passing)
+
+
+def review_arrays(now: Standing) -> ReviewArrays:
+    """Return what pages are selected from, the same object as long as nothing of it has changed.
+
+    How far predictions are off is told by those made out of fold, or of a version made elsewhere,
+    which has seen none of the scores, by all.
+    """
+    spread, weighing = proved(now.project.store, now.version.id, now.threshold)
+    its_spread, units = published_head_spread(now), now.vectors
+    opinion = None if units is None else _opinion_of(now)
+    return _kept_arrays(
+        now.everything,
+        now.threshold,
+        spread if its_spread is None else its_spread,
+        weighing,
+        units=units or _NO_EMBEDDINGS,
+        opinion=opinion,
+    )
+
+
+_kept_arrays = lru_cache(maxsize=2)(ReviewArrays)
+_NO_EMBEDDINGS = NoEmbeddings()
+
+
+def _opinion_of(now: Standing) -> Opinion | None:
+    try:
+        return load_second_opinion(now.project, now.version)
+    except ModelError:
+        return None
 
 
 def parts(queue: str) -> tuple[str, ...]:
@@ -167,6 +208,7 @@ def parts(queue: str) -> tuple[str, ...]:
 
 def _cards(
     now: Standing,
+    arrays: ReviewArrays,
     queue: str,
     ranked: Ranked,
     opened: Round | None,
@@ -175,10 +217,25 @@ def _cards(
     beside: Some[int] = (),
     first: int | None = None,
 ) -> list[Card]:
-    ranked, evidence = dealt(now, ranked, opened, limit) if queue == MISTAKES else (ranked, {})
-    among = _scored_together(now, queue, opened)
-    chosen = choose(now, ranked.led_by(first), limit=limit, beside=beside, among=among)
-    return list(make_cards(now, chosen, queue, evidence))
+    page = select_page(
+        arrays,
+        ranked,
+        limit=limit,
+        among=_scored_together(now, queue, opened),
+        answers=_answers(now, opened) if queue == MISTAKES else None,
+        seed=opened.id if opened else 0,
+        beside=beside,
+        first=first,
+    )
+    return list(make_cards(now, page, queue, arrays.nearness))
+
+
+def _answers(now: Standing, opened: Round | None) -> Answers:
+    store, everything = now.project.store, now.everything
+    rows = everything.rows(db.versions.rounds.answered(store, opened.id) if opened else ())
+    rows = rows[~np.isnan(now.given[rows])]
+    passed = passes(now.given[rows] / 10, now.threshold)
+    return Answers(db.versions.rounds.answers(store), everything.ids[rows], passed)
 
 
 def _scored_together(now: Standing, queue: str, opened: Round | None) -> Mask:

@@ -34,7 +34,7 @@ def pass_probability(
 
     `its_spread` is how far the predictions of a version made elsewhere are off.
     """
-    spread, weighing = _proved(store, version_id, threshold)
+    spread, weighing = proved(store, version_id, threshold)
     spread = spread if its_spread is None else its_spread
     return suspicion.chance_of_passing(predictions, exceed, threshold, spread, weighing)
 
@@ -82,7 +82,7 @@ def _spread_on(store: Store, everything: Collection, _doublings: int) -> float:
 
 
 @lru_cache(maxsize=8)
-def _proved(store: Store, version_id: int, threshold: float) -> tuple[float, suspicion.Weighing]:
+def proved(store: Store, version_id: int, threshold: float) -> tuple[float, suspicion.Weighing]:
     """The out-of-fold residuals' spread, and how much head and second opinion count."""
     made = _unseen(store, version_id)
     ids, values = db.versions.predictions.trained_on(store, version_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,13 @@ import numpy as np
 import db.images.lookup
 import db.images.sources
 from db.records import Image
-from labeler.review.cards.page_selection import Chosen
+from labeler.review.cards.page_selection import Page
 from labeler.review.cards.reasons import Neighbour, Reason, nearest_scored, reasons
 from labeler.review.queues.suspects import outside_band, too_high
 from labeler.scoring.events import confirmed_score
 from labeler.versions.calibration import out_of_fold
 from labeler.versions.snapshot import Standing
+from model.estimators.near_duplicates import Nearness
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,10 @@ class Card:
     evidence: str | None = None
 
 
-def make_cards(
-    now: Standing, chosen: Chosen, queue: str, evidence: Mapping[int, str]
-) -> Iterator[Card]:
-    """A card for each of the chosen leads, in their order; `evidence` as `Card.evidence`, by id."""
-    leads = chosen.leads
-    wanted = np.concatenate([leads.ids, *chosen.together])
+def make_cards(now: Standing, page: Page, queue: str, nearness: Nearness) -> Iterator[Card]:
+    """A card for each of the page's leads, in their order."""
+    leads, evidence = page.leads, page.evidence
+    wanted = np.concatenate([leads.ids, *page.together])
     images = {image.id: image for image in db.images.lookup.by_ids(now.project.store, wanted)}
     twins = {twin.image.id: twin for twin in as_twins(now, images.values(), queue)}
     bands = {
@@ -66,8 +65,8 @@ def make_cards(
         for source in db.images.sources.sources(now.project.store)
         if source.expect_low is not None
     }
-    neighbours = nearest_scored(now, chosen)
-    for row, (image_id, ids) in enumerate(zip(leads.ids.tolist(), chosen.together, strict=True)):
+    neighbours = nearest_scored(now, page, nearness)
+    for row, (image_id, ids) in enumerate(zip(leads.ids.tolist(), page.together, strict=True)):
         image, together = images[image_id], [twins[i] for i in ids.tolist()]
         prediction, second = float(leads.predictions[row]), float(leads.second[row])
         why = reasons(

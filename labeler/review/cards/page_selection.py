@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labeler.collection.arrays import Collection, Ids, Mask
-from labeler.embedding.unit_cache import UnitVectors, Vectors
-from labeler.review.near_duplicates import nearness_in
+from labeler.collection.arrays import Ids, Mask
+from labeler.embedding.unit_cache import UnitEmbeddings, Vectors
+from labeler.review.queues.arrays import ReviewArrays
+from labeler.review.queues.mistakes import Answers, dealt
 from labeler.review.queues.suspects import Ranked
-from labeler.versions.snapshot import Standing
 from model.estimators.near_duplicates import confirmed, near_hashes, near_pairs
 from model.review import suspicion
 
@@ -26,33 +26,52 @@ HARMLESS_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Chosen:
-    """The images that lead a card, and for each the near-duplicates that are scored with it."""
+class Page:
+    """The images that lead a card, in order, and for each the near-duplicates scored with it.
+
+    `evidence` tells by image id what dealt a lead, where the queue's order did not
+    (model/review/bandit.py).
+    """
 
     leads: Ranked
     together: list[Ids]
+    evidence: dict[int, str]
 
 
-def choose(now: Standing, ranked: Ranked, *, limit: int, beside: Some[int], among: Mask) -> Chosen:
-    """Up to `limit` of `ranked`, in its order: none nearly the same as another or as in `beside`
-    (image ids), and no page of one cluster.
+def select_page(
+    arrays: ReviewArrays,
+    queue: Ranked,
+    *,
+    limit: int,
+    among: Mask,
+    answers: Answers | None = None,
+    seed: int = 0,
+    beside: Some[int] = (),
+    first: int | None = None,
+) -> Page:
+    """Select up to `limit` cards of `queue`: what the Review page shows next.
 
-    A card's near-duplicates are looked for in the rows `among` of the collection, whatever their
-    place in the queue; no image is on two cards.
+    In its order, or with `answers` dealt by what has proved itself so far: the same answers and
+    `seed` give the same page. No card is nearly the same as another or as an image in `beside`
+    (ids), and no page is one cluster. `first` is an image id that leads it if it is in the queue.
+
+    A card's near-duplicates are looked for in the rows of the collection that are marked in `among`
+    (n,), whatever their place in the queue; no image is on two cards.
     """
-    pool = mixed(ranked, limit).take(np.arange(min(len(ranked), limit * POOL)))
-    if (vectors := now.vectors) is None or not len(pool):
-        leads = pool.take(np.arange(min(len(pool), limit)))
-        return Chosen(leads, [np.zeros(0, dtype=np.int64) for _ in range(len(leads))])
-    pool = _unlike(pool, vectors, beside)
-    units, nearness = vectors.of(pool.ids), nearness_in(now.everything, vectors)
-    near = near_pairs(now.everything.hashes[now.everything.rows(pool.ids)], units, nearness)
-    first = _firsts(near)
-    in_order = -np.arange(len(first), dtype=np.float64)
-    rows = first[suspicion.diverse(in_order, units[first], limit, alike=ALIKE)]
-    found = _looked_up(now.everything, vectors, pool.ids[rows], units[rows], among)
+    evidence: dict[int, str] = {}
+    if answers is not None:
+        queue, evidence = dealt(arrays, queue, answers, limit, seed)
+    pool = mixed(queue.led_by(first), limit)
+    pool = pool.take(np.arange(min(len(pool), limit * POOL)))
+    pool = _unlike(pool, arrays.units, beside)
+    units, images = arrays.units.of(pool.ids), arrays.images
+    near = near_pairs(images.hashes[pool.places], units, arrays.nearness)
+    firsts = _firsts(near)
+    in_order = -np.arange(len(firsts), dtype=np.float64)
+    rows = firsts[suspicion.diverse(in_order, units[firsts], limit, alike=ALIKE)]
+    found = _looked_up(arrays, pool.take(rows), units[rows], among)
     together = [np.concatenate([pool.ids[near[row]], found[k]]) for k, row in enumerate(rows)]
-    return Chosen(pool.take(rows), _once(pool.ids[rows], together, beside))
+    return Page(pool.take(rows), _once(pool.ids[rows], together, beside), evidence)
 
 
 def mixed(ranked: Ranked, limit: int) -> Ranked:
@@ -63,7 +82,7 @@ def mixed(ranked: Ranked, limit: int) -> Ranked:
     return ranked.take(np.concatenate([np.flatnonzero(now), later])) if len(later) else ranked
 
 
-def _unlike(pool: Ranked, vectors: UnitVectors, beside: Some[int]) -> Ranked:
+def _unlike(pool: Ranked, vectors: UnitEmbeddings, beside: Some[int]) -> Ranked:
     """Those of `pool` that are not nearly the same as an image in `beside`."""
     shown = vectors.of(np.fromiter(beside, np.int64, len(beside)))
     if not len(shown) or not len(pool):
@@ -80,18 +99,16 @@ def _firsts(near: Mask) -> Ids:
     return np.array(taken, dtype=np.int64)
 
 
-def _looked_up(
-    everything: Collection, vectors: UnitVectors, leads: Ids, units: Vectors, among: Mask
-) -> list[Ids]:
+def _looked_up(arrays: ReviewArrays, leads: Ranked, units: Vectors, among: Mask) -> list[Ids]:
     """For each of `leads` (k,) with embeddings `units`, its near-duplicates in the collection."""
-    row_of_lead = everything.rows(leads)
-    rows, columns = near_hashes(everything.hashes[row_of_lead], everything.hashes)
+    images, ids = arrays.images, leads.ids
+    rows, columns = near_hashes(images.hashes[leads.places], images.hashes)
     rows, columns = rows[among[columns]], columns[among[columns]]
     nth = np.arange(len(rows)) - np.searchsorted(rows, rows)  # how many nearer ones there are
-    found = everything.ids[columns]
-    wanted = (nth <= MOST) & (found != leads[rows])
+    found = images.ids[columns]
+    wanted = (nth <= MOST) & (found != ids[rows])
     rows, found = rows[wanted], found[wanted]
-    same = confirmed(units[rows], vectors.of(found), nearness_in(everything, vectors))
+    same = confirmed(units[rows], arrays.units.of(found), arrays.nearness)
     return [found[same & (rows == lead)] for lead in range(len(leads))]
 
 

@@ -11,10 +11,10 @@ import db.images.lookup
 from db.query_parts import scattered
 from db.records import Image
 from labeler.collection.arrays import Ids
-from labeler.review.cards.page_selection import Chosen
-from labeler.review.near_duplicates import nearness_in
+from labeler.review.cards.page_selection import Page
 from labeler.review.queues.suspects import Ranked
 from labeler.versions.snapshot import Standing
+from model.estimators.near_duplicates import Nearness
 from model.review import bandit
 from model.review import suspicion as ranking
 
@@ -59,14 +59,14 @@ DEALT_BY = {
 }
 
 
-def nearest_scored(now: Standing, chosen: Chosen) -> list[list[Neighbour]]:
+def nearest_scored(now: Standing, page: Page, nearness: Nearness) -> list[list[Neighbour]]:
     """For each card the nearest images with a hand score, nearest first, its own ones left out."""
-    vectors, leads = now.vectors, chosen.leads.ids
+    vectors, leads = now.vectors, page.leads.ids
     scored = now.everything.ids[~np.isnan(now.given)]
     if vectors is None or not len(scored):
         return [[] for _ in leads]
     scored = drawn(scored, MOST_SCORED)
-    own = [{lead, *ids.tolist()} for lead, ids in zip(leads.tolist(), chosen.together, strict=True)]
+    own = [{lead, *ids.tolist()} for lead, ids in zip(leads.tolist(), page.together, strict=True)]
     count = NEAREST + max((len(ids) for ids in own), default=0)
     rows, cosines = ranking.nearest_scored(vectors.of(leads), vectors.of(scored), count)
     near = [
@@ -75,7 +75,6 @@ def nearest_scored(now: Standing, chosen: Chosen) -> list[list[Neighbour]]:
     ]
     wanted = {image_id for each in near for image_id, _ in each}
     images = {image.id: image for image in db.images.lookup.by_ids(now.project.store, wanted)}
-    nearness = nearness_in(now.everything, vectors)
     looks = now.everything.hashes[now.everything.rows(leads)].tolist()
     return [
         [

@@ -7,55 +7,59 @@ source's band rules out is certain and needs none of them.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
 
-import db.versions.rounds
-from db.records import Round
-from db.store.store import Store
-from labeler.collection.arrays import Collection, Floats, Ids, Mask
-from labeler.embedding.unit_cache import UnitVectors
-from labeler.review.queues.suspects import Ranked, predicted
-from labeler.versions.calibration import pass_probability
-from labeler.versions.second_opinion import load_second_opinion
-from labeler.versions.snapshot import Standing
-from model.errors import ModelError
-from model.estimators.kernel_ordinal import Glimpse, Opinion
+from labeler.collection.arrays import Floats, Ids, Mask
+from labeler.review.queues.arrays import ReviewArrays
+from labeler.review.queues.suspects import Ranked
 from model.estimators.ordinal import LEVELS, threshold_level
 from model.review import bandit, suspicion
 
-# The second opinion is asked again about so many images, the likeliest mistakes by its first word.
-SHORTLIST = 2000
-# Answers that it learns from, the last ones of the round: it takes the cube of it.
+# Answers that the second opinion learns from, the last ones of the round: it takes the cube of it.
 MOST_ANSWERS = 200
 # So many times the wanted number are dealt, for a choice of ones that differ.
 POOL = 6
 _SOME = 64  # one value in so many is looked at first
 
 
-def dealt(
-    now: Standing, ranked: Ranked, opened: Round | None, wanted: int
-) -> tuple[Ranked, dict[int, str]]:
-    """`ranked` with the next cards first, enough for `wanted`, and by image id what dealt each.
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """What a person has answered so far.
 
-    The same answers deal the same cards.
+    `evidence` tells of the cards of all rounds, as they were answered, what dealt each and whether
+    it was a mistake. `ids` (m,) are the images scored in the open round, as they were answered, and
+    `passed` (m,) whether each score reaches the threshold.
+    """
+
+    evidence: Sequence[tuple[str, bool]]
+    ids: Ids
+    passed: Mask
+
+
+def dealt(
+    arrays: ReviewArrays, ranked: Ranked, answers: Answers, limit: int, seed: int
+) -> tuple[Ranked, dict[int, str]]:
+    """Return `ranked` with the next cards first, enough for `limit`, and what dealt each, by id.
+
+    `ranked` are some of `arrays.ranked`. The same answers and seed deal the same cards.
     """
     certain, guesses = ranked.take(ranked.certain), ranked.take(~ranked.certain)
     if not len(guesses):
         return ranked, {}
-    answers = db.versions.rounds.answers(now.project.store)
-    guesses, suspects = _second_opinion(now, guesses, opened)
-    nearest = np.abs(guesses.predictions - now.threshold)
-    draw = np.random.default_rng([opened.id if opened else 0, len(answers)])
-    count = min(POOL * wanted, len(guesses))
+    guesses, by_opinion = _second_opinion(arrays, guesses, answers)
+    nearest = np.abs(guesses.predictions - arrays.threshold)
+    draw = np.random.default_rng([seed, len(answers.evidence)])
+    count = min(POOL * limit, len(guesses))
     orders = {
-        bandit.SECOND_OPINION: suspects,
+        bandit.SECOND_OPINION: by_opinion,
         bandit.PREDICTION: _least(nearest, count),
         bandit.RANDOM: draw.choice(len(guesses), count, replace=False),
     }
-    chosen = bandit.deal(orders, bandit.proved(answers), count, draw)
+    chosen = bandit.deal(orders, bandit.proved(answers.evidence), count, draw)
     rows = np.array([row for row, _ in chosen], dtype=np.int64)
     waits = np.ones(len(guesses), dtype=bool)
     waits[rows] = False
@@ -65,74 +69,33 @@ def dealt(
     return ahead, dict(zip(guesses.take(rows).ids.tolist(), dealt_by, strict=True))
 
 
-def _second_opinion(now: Standing, guesses: Ranked, opened: Round | None) -> tuple[Ranked, Ids]:
+def _second_opinion(arrays: ReviewArrays, guesses: Ranked, answers: Answers) -> tuple[Ranked, Ids]:
     """Suspicions as they stand after the round's answers, and rows in the second opinion's order.
 
-    Without its file, or embeddings, what was stored of it has to do.
+    Without its file what was stored of it has to do.
     """
-    opinion, vectors = _opinion_of(now), now.vectors
-    if opinion is None or vectors is None:
+    if arrays.opinion is None:
         return guesses, np.arange(len(guesses))
-    listed, seen = _shortlist(
-        now.project.store,
-        now.everything,
-        now.version.id,
-        now.threshold,
-        vectors=vectors,
-        opinion=opinion,
-    )
-    rows = np.flatnonzero(now.everything.marked(listed)[guesses.places])
-    answered, passed = _answered(now, opened)
-    level, where = threshold_level(now.threshold), np.searchsorted(listed, guesses.ids[rows])
-    odds = opinion.after(seen.take(where), opinion.see(vectors.of(answered)), passed, level)
+    ids, seen = arrays.shortlist
+    rows = np.flatnonzero(arrays.images.marked(ids)[guesses.places])
+    answered = arrays.opinion.see(arrays.units.of(answers.ids[-MOST_ANSWERS:]))
+    level, where = threshold_level(arrays.threshold), np.searchsorted(ids, guesses.ids[rows])
+    passed = answers.passed[-MOST_ANSWERS:]
+    odds = arrays.opinion.after(seen.take(where), answered, passed, level)
     chance, predictions = np.asarray(expit(odds)), guesses.predictions[rows]
-    alone = suspicion.chance_wrong(predictions, chance, now.threshold)
+    alone = suspicion.chance_wrong(predictions, chance, arrays.threshold)
     order = rows[np.argsort(-alone, kind="stable")]
-    return guesses.suspected(rows, _together(now, predictions, chance, level)), order
+    return guesses.suspected(rows, _together(arrays, predictions, chance, level)), order
 
 
-def _opinion_of(now: Standing) -> Opinion | None:
-    try:
-        return load_second_opinion(now.project, now.version)
-    except ModelError:
-        return None
-
-
-def _together(now: Standing, predictions: Floats, chance: Floats, level: int) -> Floats:
+def _together(arrays: ReviewArrays, predictions: Floats, chance: Floats, level: int) -> Floats:
     """The chance (n,) of being wrong that head and second opinion give together."""
     exceed = np.full((len(chance), LEVELS), np.nan)
     exceed[:, level - 1] = chance
-    store, version = now.project.store, now.version.id
-    passing = pass_probability(store, version, predictions, exceed, now.threshold)
-    return suspicion.chance_wrong(predictions, passing, now.threshold)
-
-
-def _answered(now: Standing, opened: Round | None) -> tuple[Ids, Mask]:
-    """Ids (m,) of the images scored in the round, and whether each passes."""
-    if opened is None:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
-    rows = now.everything.rows(db.versions.rounds.answered(now.project.store, opened.id))
-    rows = rows[~np.isnan(now.given[rows])][-MOST_ANSWERS:]
-    return now.everything.ids[rows], now.given[rows] / 10 >= now.threshold - 1e-9
-
-
-@lru_cache(maxsize=2)
-def _shortlist(
-    store: Store,
-    everything: Collection,
-    version_id: int,
-    threshold: float,
-    *,
-    vectors: UnitVectors,
-    opinion: Opinion,
-) -> tuple[Ids, Glimpse]:
-    """Ids of the likeliest mistakes, rising, and how the second opinion sees them.
-
-    Scored images stay in it, so that it holds while the person answers.
-    """
-    ranked = predicted(store, everything, version_id, threshold)
-    ids = np.sort(ranked.take(np.flatnonzero(~ranked.certain)[:SHORTLIST]).ids)
-    return ids, opinion.see(vectors.of(ids))
+    passing = suspicion.chance_of_passing(
+        predictions, exceed, arrays.threshold, arrays.spread, arrays.weighing
+    )
+    return suspicion.chance_wrong(predictions, passing, arrays.threshold)
 
 
 def _least(values: Floats, count: int) -> Ids:

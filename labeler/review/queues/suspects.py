@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
 
 import numpy as np
 
 import db.images.arrays
 import db.scores.hand_scores
 import db.versions.registry
-from db.store.store import Store
 from labeler.collection.arrays import Collection, Floats, Ids, Mask
 from labeler.review.queues.score_conflicts import conflict_gaps, scored_pairs
-from labeler.versions.calibration import (
-    out_of_fold,
-    pass_probability,
-    published_head_spread,
-    second_opinions,
-)
+from labeler.versions.calibration import out_of_fold, second_opinions
 from labeler.versions.snapshot import Standing
 from model.review import suspicion as ranking
 
@@ -147,17 +140,15 @@ def in_order(found: Candidates) -> Ranked:
     return Ranked(found, np.arange(len(found.ids)))
 
 
-def unscored(now: Standing, *, passing: bool | None = None) -> Ranked:
-    """Images without a hand score that are predicted too high (`passing`), too low, or all of them.
+def unscored(ranked: Ranked, given: Floats, *, passing: bool | None = None) -> Ranked:
+    """Return those of `ranked` without a hand score in `given` (n,) of the collection: all, or only
+    what is predicted too high (`passing`) or too low.
 
     Too high is what passes, and what lies above the band of its source even where it fails; too low
     the other way round: every image is in one of the two queues. First comes what its source rules
     out, and of that first what is on the wrong side of the threshold.
     """
-    ranked = predicted(
-        now.project.store, now.everything, now.version.id, now.threshold, published_head_spread(now)
-    )
-    waits = np.isnan(now.given)[ranked.places]
+    waits = np.isnan(given)[ranked.places]
     return ranked.take(waits if passing is None else waits & (ranked.too_high == passing))
 
 
@@ -215,35 +206,29 @@ def too_high(predictions: Floats, outside: Floats, threshold: float) -> Mask:
     return np.where(outside == 0, predictions >= threshold, outside > 0)
 
 
-@lru_cache(maxsize=2)
-def predicted(
-    store: Store,
-    everything: Collection,
-    version_id: int,
-    threshold: float,
-    its_spread: float | None = None,
+def suspects(
+    images: Collection, threshold: float, spread: float, weighing: ranking.Weighing
 ) -> Ranked:
-    """All images that are fine and predicted, scored ones as well, in the order of a queue.
+    """Rank all that are fine and predicted, scored ones as well, the likeliest mistake first.
 
-    None of it depends on the hand scores given since: a score only takes its image away. Of a
-    version made elsewhere the scores tell `its_spread`, as in `pass_probability`.
+    `spread` and `weighing` are what head and second opinion proved to be worth, as in
+    `chance_of_passing`. None of it depends on the hand scores given since: a score only takes its
+    image away.
     """
-    rows = np.flatnonzero(everything.fine & ~np.isnan(everything.predictions))
-    predictions = everything.predictions[rows]
-    outside = outside_band(predictions, everything.low[rows], everything.high[rows])
+    rows = np.flatnonzero(images.fine & ~np.isnan(images.predictions))
+    predictions = images.predictions[rows]
+    outside = outside_band(predictions, images.low[rows], images.high[rows])
     high = too_high(predictions, outside, threshold)
     suspicion, second = np.empty(len(rows)), np.empty(len(rows))
     for start in range(0, len(rows), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        exceed = everything.exceed[rows[part]].astype(np.float64)
-        chance = pass_probability(
-            store, version_id, predictions[part], exceed, threshold, its_spread=its_spread
-        )
+        exceed = images.exceed[rows[part]].astype(np.float64)
+        chance = ranking.chance_of_passing(predictions[part], exceed, threshold, spread, weighing)
         suspicion[part] = ranking.chance_wrong(predictions[part], chance, threshold)
         second[part] = 10 * ranking.expected_score(exceed)
     found = Candidates(
         places=rows,
-        ids=everything.ids[rows],
+        ids=images.ids[rows],
         predictions=predictions,
         suspicion=np.where(outside == 0, suspicion, 1.0),
         second=second,

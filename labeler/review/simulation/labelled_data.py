@@ -131,4 +131,5 @@ def _joined(project: Project, answers: _Answers) -> Labelled:
         embeddings=vectors,
         scores=np.array([answers.scores[path] for path in paths]),
         groups=connected_groups(len(ids), names, hashes, vectors),
+        hashes=hashes,
     )

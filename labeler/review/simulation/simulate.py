@@ -10,16 +10,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labeler.collection.arrays import Collection
 from labeler.core.errors import BadInput
 from labeler.core.jobs import child_process
 from labeler.core.progress import Progress, silent
 from labeler.core.project import FEWEST_TO_TRAIN
+from labeler.embedding.unit_cache import UnitRows
+from labeler.review.queues.arrays import ReviewArrays
 from labeler.review.simulation.strategies import (
     STRATEGIES,
     Floats,
@@ -28,6 +31,7 @@ from labeler.review.simulation.strategies import (
     Strategy,
     Trained,
 )
+from model.estimators.kernels import normalize
 from model.evaluation import metrics
 from model.review import suspicion
 
@@ -37,12 +41,16 @@ FIGURES = ("precision", "recall", "average_precision", "mae", "rank_correlation"
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
     """A collection whose scores are all known: raw embeddings (n, width), scores (n,) 0–10, group
-    numbers (n,) of what is withheld together.
+    numbers (n,) of what is withheld together, difference hashes (n,), 0 where there is none.
     """
 
     embeddings: NDArray[np.float32]
     scores: Floats
     groups: Ids
+    hashes: NDArray[np.uint64]
+
+    def take(self, rows: Ids | NDArray[np.bool_]) -> Labelled:
+        return Labelled(*(getattr(self, each.name)[rows] for each in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +175,12 @@ def _start(data: Labelled, plan: Plan, seed: int) -> tuple[Ids, Ids, Standing]:
     opened, withheld = _split(data.groups, plan.withhold, seed)
     scored = opened[: plan.start].tolist()
     now = Standing(
-        embeddings=data.embeddings,
         threshold=plan.threshold,
         version=_first_version(seed),
         left=np.setdiff1d(opened, scored),
         scored=scored,
         scores=data.scores,
+        seed=seed,
         draw=np.random.default_rng([seed, 1]),
     )
     return opened, withheld, now
@@ -213,12 +221,34 @@ def _train(data: Labelled, plan: Plan, scored: Sequence[int], seed: int) -> Trai
     unseen = made.out_of_fold.astype(np.float64)
     exceed = made.exceed.astype(np.float64)
     spread = suspicion.residual_spread(unseen, truth / 10)
-    return Trained(
-        predictions=predict(made.head, data.embeddings).astype(np.float64),
-        opinion=made.opinion,
-        seen=made.opinion.see(data.embeddings),
-        spread=spread,
+    units = normalize(data.embeddings)
+    images = _predicted(
+        predict(made.head, data.embeddings), made.opinion.exceed(data.embeddings), data.hashes
+    )
+    arrays = ReviewArrays(
+        images,
+        plan.threshold,
+        spread,
         weighing=suspicion.weigh(unseen, exceed, truth / 10, plan.threshold, spread),
+        units=UnitRows(units),
+        opinion=made.opinion,
+    )
+    return Trained(arrays, units)
+
+
+def _predicted(
+    predictions: NDArray[np.floating], exceed: NDArray[np.floating], hashes: NDArray[np.uint64]
+) -> Collection:
+    """All images as a version predicts them; no source has a band."""
+    count = len(predictions)
+    return Collection(
+        ids=np.arange(count),
+        hashes=hashes,
+        fine=np.ones(count, dtype=bool),
+        predictions=predictions.astype(np.float64),
+        exceed=exceed.astype(np.float16),
+        low=np.full(count, np.nan),
+        high=np.full(count, np.nan),
     )
 
 
@@ -226,14 +256,14 @@ def _round(data: Labelled, plan: Plan, now: Standing, strategy: Strategy) -> int
     """Ask for a batch, as many at a time as the strategy likes; returns how many were asked for."""
     asked = 0
     while asked < plan.batch and len(now.left):
-        places, names = strategy(now, plan.batch - asked)
-        rows = now.left[places].tolist()
+        chosen, names = strategy(now, plan.batch - asked)
+        rows = chosen.tolist()
         for row, name in zip(rows, names, strict=True):
             now.answers[row] = float(data.scores[row])
             passes = now.version.predictions[row] >= plan.threshold
             now.record.append((name, bool(passes != _passes(data, plan, row))))
         now.scored += rows
-        now.left = np.delete(now.left, places)
+        now.left = np.setdiff1d(now.left, chosen)
         asked += len(rows)
     return asked
 
@@ -244,16 +274,12 @@ def _passes(data: Labelled, plan: Plan, rows: Ids | int) -> NDArray[np.bool_]:
 
 def _chances(data: Labelled, now: Standing) -> Floats:
     """Chance that each that is left is a mistake (k,), beside whether it is one: (k, 2)."""
-    version, rows = now.version, now.left
-    exceed = version.opinion.exceed(data.embeddings[rows]).astype(np.float64)
-    passing = suspicion.chance_of_passing(
-        now.predicted, exceed, now.threshold, version.spread, version.weighing
-    )
-    wrong = suspicion.chance_wrong(now.predicted, passing, now.threshold)
+    ranked, suspicion = now.version.arrays.ranked, np.empty(len(data.scores))
+    suspicion[ranked.places] = ranked.suspicion
     truly = (now.predicted >= now.threshold) != metrics.passes(
-        data.scores[rows] / 10, now.threshold
+        data.scores[now.left] / 10, now.threshold
     )
-    return np.stack([wrong, truly.astype(np.float64)], axis=1)
+    return np.stack([suspicion[now.left], truly.astype(np.float64)], axis=1)
 
 
 def _turn(

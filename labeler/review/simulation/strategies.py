@@ -10,34 +10,33 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
-from model.estimators.kernel_ordinal import Glimpse, Opinion
-from model.estimators.ordinal import threshold_level
-from model.review import bandit
-from model.review import suspicion as ranking
+from labeler.review.cards.page_selection import select_page
+from labeler.review.queues.arrays import ReviewArrays
+from labeler.review.queues.mistakes import Answers
+from labeler.review.queues.suspects import unscored
+from model.estimators.kernels import distances
+from model.evaluation.metrics import passes
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
 
-# So many cards are dealt, answered and learnt from before the next ones are, as on the Review page.
-AT_ONCE = 8
-# So many times the wanted number are dealt, for a choice of ones that differ.
-POOL = 4
+# As the Review page (assets/): so many cards are asked for, and after so many answers again.
+PAGE, AT_ONCE = 40, 8
 _ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """A version as the strategies see it: predictions (n,) 0–1 for the whole collection, the second
-    opinion and how it sees the collection, and what both proved to be worth out of fold.
-    """
+    """A version as the strategies see it."""
 
-    predictions: Floats
-    opinion: Opinion
-    seen: Glimpse
-    spread: float
-    weighing: ranking.Weighing
+    arrays: ReviewArrays
+    units: NDArray[np.float32]  # (n, width), embeddings of unit length
+
+    @property
+    def predictions(self) -> Floats:
+        """Predictions (n,) 0–1 for the whole collection."""
+        return self.arrays.images.predictions
 
 
 @dataclass(slots=True)
@@ -46,70 +45,78 @@ class Standing:
 
     `left` (k,) are the rows that may be asked for and `scored` those that have a score; `answers`
     are the hand scores (0–10) given since the version was trained, by row. `record` tells of every
-    image that was ever asked for: what chose it, and was it a mistake.
+    image that was ever asked for: what chose it, None of a near-duplicate on another's card, and
+    was it a mistake.
     """
 
-    embeddings: NDArray[np.float32]  # (n, width)
     threshold: float
     version: Trained
     left: Ids
     scored: list[int]
     scores: Floats  # (n,) 0–10; only those of scored rows may be looked at
+    seed: int
     draw: np.random.Generator
     answers: dict[int, float] = field(default_factory=dict)
-    record: list[tuple[str, bool]] = field(default_factory=list)
+    record: list[tuple[str | None, bool]] = field(default_factory=list)
 
     @property
     def predicted(self) -> Floats:
         """Predictions (k,) of what is left."""
         return self.version.predictions[self.left]
 
-    def chance_of_passing(self) -> Floats:
-        """The second opinion's chance (k,) that each that is left passes, the answers included."""
-        answered = np.fromiter(self.answers, np.int64, len(self.answers))
-        given = np.fromiter(self.answers.values(), np.float64, len(self.answers))
-        seen, passed = self.version.seen, given / 10 >= self.threshold - 1e-9
-        log_odds = self.version.opinion.after(
-            seen.take(self.left), seen.take(answered), passed, threshold_level(self.threshold)
-        )
-        return np.asarray(expit(log_odds))
 
-
-# strategy(standing, wanted): places (j,) in `left`, 1 to `wanted` of them, and what chose each.
-Choice = tuple[Ids, list[str]]
+# strategy(standing, wanted): rows (j,) of `left`, 1 to `wanted` of them, and what chose each.
+Choice = tuple[Ids, list[str | None]]
 Strategy = Callable[[Standing, int], Choice]
 
 
 def review(now: Standing, wanted: int) -> Choice:
-    """What the Review page shows: a few at a time, dealt by the evidence that has proved itself."""
-    wanted = min(wanted, AT_ONCE)
-    suspicion = ranking.chance_wrong(now.predicted, now.chance_of_passing(), now.threshold)
-    orders = {
-        bandit.SECOND_OPINION: _highest(suspicion),
-        bandit.PREDICTION: _highest(-np.abs(now.predicted - now.threshold)),
-        bandit.RANDOM: now.draw.permutation(len(now.left)),
-    }
-    dealt = bandit.deal(orders, bandit.proved(now.record), POOL * wanted, now.draw)
-    places = np.array([place for place, _ in dealt], dtype=np.int64)
-    in_order = -np.arange(len(places), dtype=np.float64)
-    chosen = ranking.diverse(in_order, now.embeddings[now.left[places]], wanted)
-    return places[chosen], [dealt[k][1] for k in chosen.tolist()]
+    """Choose what the Review page shows first: a few cards, each with its near-duplicates.
+
+    The page itself is asked. What it can't show here: cards that are on the screen while others are
+    dealt anew, and a near-duplicate that the person leaves out.
+    """
+    arrays, waits = now.version.arrays, np.zeros(len(now.scores), dtype=bool)
+    waits[now.left] = True
+    given = np.where(waits, np.nan, 0.0)
+    page = select_page(
+        arrays,
+        unscored(arrays.ranked, given),
+        limit=PAGE,
+        among=waits,
+        answers=_answers(now),
+        seed=now.seed,
+    )
+    ids: list[int] = []
+    names: list[str | None] = []
+    for lead, together in zip(page.leads.ids[:AT_ONCE].tolist(), page.together, strict=False):
+        ids += [lead, *together.tolist()]
+        names += [page.evidence.get(lead), *([None] * len(together))]
+    return arrays.images.rows(ids[:wanted]), names[:wanted]
+
+
+def _answers(now: Standing) -> Answers:
+    rows = np.fromiter(now.answers, np.int64, len(now.answers))
+    given = np.fromiter(now.answers.values(), np.float64, len(now.answers))
+    evidence = [(name, hit) for name, hit in now.record if name is not None]
+    ids = now.version.arrays.images.ids[rows]
+    return Answers(evidence, ids, passes(given / 10, now.threshold))
 
 
 def random(now: Standing, wanted: int) -> Choice:
     """Every image is as likely as any other."""
-    return _all_by("random", now.draw.permutation(len(now.left))[:wanted])
+    return _all_by("random", now.draw.permutation(now.left)[:wanted])
 
 
 def highest_score(now: Standing, wanted: int) -> Choice:
     """What is predicted to be best, as one who looks through the hits does."""
-    return _all_by("highest-score", _highest(now.predicted)[:wanted])
+    return _all_by("highest-score", now.left[_highest(now.predicted)[:wanted]])
 
 
 def nearest_threshold(now: Standing, wanted: int) -> Choice:
     """Uncertainty sampling (Lewis & Gale 1994): predictions closest to the threshold."""
     nearest = _highest(-np.abs(now.predicted - now.threshold))
-    return _all_by("nearest-threshold", nearest[:wanted])
+    return _all_by("nearest-threshold", now.left[nearest[:wanted]])
 
 
 def greedy_sampling(now: Standing, wanted: int) -> Choice:
@@ -118,7 +125,7 @@ def greedy_sampling(now: Standing, wanted: int) -> Choice:
     Greedily the largest least product of the embeddings' distance (of unit length) and the
     difference between prediction and score; images chosen just now count with their prediction.
     """
-    units, chosen = now.version.seen.units, []
+    units, chosen = now.version.units, []
     nearest = np.full(len(now.left), np.inf)
     scored = np.array(now.scored, dtype=np.int64)
     for start in range(0, len(scored), _ROWS):
@@ -131,7 +138,7 @@ def greedy_sampling(now: Standing, wanted: int) -> Choice:
         products = _products(now, units, row, now.version.predictions[row])
         nearest = np.minimum(nearest, products[:, 0])
         nearest[chosen] = -1
-    return _all_by("greedy-sampling", np.array(chosen, dtype=np.int64))
+    return _all_by("greedy-sampling", now.left[chosen])
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -145,13 +152,13 @@ STRATEGIES: dict[str, Strategy] = {
 
 def _products(now: Standing, units: NDArray[np.float32], rows: Ids, scores: Floats) -> Floats:
     """Distance times difference in score (k, m) between what is left and `rows` (m,)."""
-    distances = np.sqrt(np.maximum(2 - 2 * units[now.left] @ units[rows].T, 0))
-    return np.asarray(distances * np.abs(now.predicted[:, None] - scores))
+    apart = distances(units[now.left], units[rows])
+    return np.asarray(apart * np.abs(now.predicted[:, None] - scores))
 
 
 def _highest(values: Floats) -> Ids:
     return np.argsort(-values, kind="stable")
 
 
-def _all_by(name: str, places: Ids) -> Choice:
-    return places, [name] * len(places)
+def _all_by(name: str, rows: Ids) -> Choice:
+    return rows, [name] * len(rows)

@@ -15,10 +15,12 @@ import db.versions.registry
 import db.versions.rounds
 from db.records import MISTAKES
 from labeler.core.project import Project
-from labeler.review.pages import ReviewPage, note_shown, review_cards, review_page
+from labeler.review.pages import ReviewPage, note_shown, review_arrays, review_cards, review_page
 from labeler.review.queues.mistakes import _least
+from labeler.review.simulation.strategies import AT_ONCE, PAGE, STRATEGIES, Standing, Trained
 from labeler.scoring.events import record_events
 from labeler.versions.second_opinion import second_opinion_path
+from labeler.versions.snapshot import standing
 from labeler.versions.train import train
 from model.review import bandit
 from tests.support.collection import make_collection
@@ -81,6 +83,34 @@ def test_an_answer_counts_for_what_dealt_the_card(project: Project) -> None:
     assert sorted(db.versions.rounds.answers(project.store)) == sorted(expected)
     left = {card.image.id for card in shown(project).cards}
     assert not left & {card.image.id for card in page.cards[:3]}
+
+
+def test_the_simulation_plays_this_very_page(project: Project) -> None:
+    first = shown(project, PAGE)
+    answered = first.cards[:3]
+    for card in answered:
+        answer(project, card.image.id, card.queue, 0 if card.queue == "false-positive" else 10)
+    version = db.versions.registry.active(project.store)
+    assert version is not None and first.round is not None
+    now = standing(project, version, 0.5)
+    images, arrays = now.everything, review_arrays(now)
+    rows = images.rows([card.image.id for card in answered])
+    simulated = Standing(
+        threshold=0.5,
+        version=Trained(arrays, arrays.units.of(images.ids)),
+        left=np.flatnonzero(images.fine & np.isnan(now.given)),
+        scored=np.flatnonzero(~np.isnan(now.given)).tolist(),
+        scores=now.given,
+        seed=first.round.id,
+        draw=np.random.default_rng(0),
+        answers=dict(zip(rows.tolist(), now.given[rows].tolist(), strict=True)),
+        record=[(card.evidence, True) for card in answered],
+    )
+    chosen, evidence = STRATEGIES["review"](simulated, IMAGES)
+    cards = review_page(project, MISTAKES, limit=PAGE).cards[:AT_ONCE]
+    expected = [i for c in cards for i in (c.image.id, *(twin.image.id for twin in c.together))]
+    assert images.ids[chosen].tolist() == expected
+    assert [name for name in evidence if name] == [card.evidence for card in cards]
 
 
 def test_answers_change_at_once_what_is_suspected(project: Project) -> None:

@@ -4,13 +4,15 @@ same plan gives the same result, and every strategy chooses what its name says.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy.special import expit
 
+import labeler.app
 from labeler.core.errors import BadInput
 from labeler.review.simulation.report import summary, table
 from labeler.review.simulation.simulate import (
@@ -22,10 +24,10 @@ from labeler.review.simulation.simulate import (
     check,
     simulate,
 )
-from labeler.review.simulation.strategies import AT_ONCE, STRATEGIES, Standing, Trained
+from labeler.review.simulation.strategies import AT_ONCE, PAGE, STRATEGIES, Standing, Trained
 from model.estimators import kernel_ordinal
 from model.review import bandit
-from model.review.suspicion import Weighing
+from tests.support.review_arrays import at, make_arrays
 
 PLAN = Plan(start=40, rounds=2, batch=10, withhold=0.25, seeds=2, strategies=("review", "random"))
 OPENED = 150  # of 200 images in 40 groups of 5, a quarter of which is withheld
@@ -40,7 +42,8 @@ def wrong_side_cluster() -> Labelled:
     embeddings[:, :2] = embeddings[:, :2] / 2 + 2 * corner
     good, bad = draw.integers(6, 10, 200), draw.integers(0, 4, 200)
     scores = np.where((heap == 1) | (heap == 2), good, bad).astype(np.float64)
-    return Labelled(embeddings.astype(np.float32), scores, np.repeat(np.arange(40), 5))
+    groups, hashes = np.repeat(np.arange(40), 5), np.zeros(200, dtype=np.uint64)
+    return Labelled(embeddings.astype(np.float32), scores, groups, hashes)
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +144,8 @@ def test_plans_that_cannot_be_played_are_refused(change: dict[str, Any], told: s
 
 def test_a_small_collection_is_refused_and_the_usual_one_is_not() -> None:
     data = wrong_side_cluster()
-    few = Labelled(data.embeddings[:40], data.scores[:40], data.groups[:40])
     with pytest.raises(BadInput, match="score more images"):
-        check(few, PLAN)
+        check(data.take(np.arange(40)), PLAN)
     check(data, PLAN)
 
 
@@ -152,34 +154,36 @@ def standing(
     *,
     degrees: list[float] | None = None,
     scored: dict[int, float] | None = None,
+    looks: dict[int, int] | None = None,
     seed: int = 0,
 ) -> Standing:
     """Images at angles (a degree apart unless told), the `scored` ones (row: 0–10) not left."""
-    angles = np.radians(degrees or np.arange(len(predictions)))
-    embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    degrees = degrees or list(range(len(predictions)))
     scored, scores = scored or {}, np.full(len(predictions), np.nan)
     scores[list(scored)] = list(scored.values())
     rows = list(scored) or [0, len(predictions) - 1]
     given = np.array([scored.get(row, 10.0 * (k % 2)) for k, row in enumerate(rows)])
-    second = kernel_ordinal.fit(embeddings[rows], given)
-    seen = second.see(embeddings)
-    said = np.array(predictions, dtype=np.float64)
+    units = at(degrees)
+    arrays = make_arrays(
+        predictions, degrees, looks=looks, opinion=kernel_ordinal.fit(units[rows], given)
+    )
     return Standing(
-        embeddings=embeddings,
         threshold=0.5,
-        version=Trained(said, second, seen, 0.1, Weighing()),
+        version=Trained(arrays, units),
         left=np.setdiff1d(np.arange(len(predictions)), list(scored)),
         scored=list(scored),
         scores=scores,
+        seed=seed,
         draw=np.random.default_rng(seed),
     )
 
 
 def chosen(name: str, now: Standing, wanted: int) -> list[int]:
     """Rows that a strategy chooses."""
-    places, by = STRATEGIES[name](now, wanted)
-    assert len(by) == len(places)
-    return now.left[places].tolist()
+    rows, by = STRATEGIES[name](now, wanted)
+    assert len(by) == len(rows)
+    assert np.isin(rows, now.left).all()
+    return rows.tolist()
 
 
 PREDICTIONS = [0.2, 0.9, 0.48, 0.55, 0.7, 0.1]
@@ -219,7 +223,7 @@ def test_greedy_sampling_minds_every_scored_image() -> None:
     said, degrees = draw.uniform(size=1300), draw.uniform(0, 180, 1300)
     scored = {row: float(draw.integers(0, 11)) for row in range(1200)}
     now = standing(said.tolist(), degrees=degrees.tolist(), scored=scored)
-    units, rows = now.embeddings.astype(np.float64), np.arange(1200)
+    units, rows = now.version.units.astype(np.float64), np.arange(1200)
     apart = np.linalg.norm(units[1200:, None] - units[None, :1200], axis=2)
     least = (apart * np.abs(said[1200:, None] - now.scores[rows] / 10)).min(axis=1)
     assert chosen("greedy-sampling", now, 1) == [1200 + int(np.argmax(least))]
@@ -233,59 +237,61 @@ def around(seed: int = 0) -> Standing:
     return standing(said.tolist(), degrees=degrees, scored=scored, seed=seed)
 
 
-def test_review_deals_a_few_different_ones_by_known_evidence() -> None:
+def evidence_of(by: list[str | None]) -> list[str]:
+    """What dealt each card, without its near-duplicates."""
+    return [name for name in by if name is not None]
+
+
+def test_review_asks_for_a_few_different_ones_by_known_evidence() -> None:
     now = around()
-    places, by = STRATEGIES["review"](now, 40)
-    assert len(places) == len(set(places.tolist())) == len(by) == AT_ONCE
-    assert set(by) <= set(bandit.PRIORS)
+    rows, by = STRATEGIES["review"](now, 40)
+    assert len(rows) == len(set(rows.tolist())) == len(by)
+    assert len(evidence_of(by)) == AT_ONCE
+    assert set(evidence_of(by)) <= set(bandit.PRIORS)
     assert len(STRATEGIES["review"](now, 3)[0]) == 3
     now.left = now.left[[3, 20]]
-    assert sorted(STRATEGIES["review"](now, 40)[0].tolist()) == [0, 1]
+    assert sorted(chosen("review", now, 40)) == sorted(now.left.tolist())
 
 
 def test_review_follows_the_evidence_that_found_mistakes() -> None:
     now = around()
-    now.record = [(bandit.SECOND_OPINION, True), (bandit.PREDICTION, False)] * 100
-    places, by = STRATEGIES["review"](now, 4)
-    assert by == [bandit.SECOND_OPINION] * 4
-    # All are predicted to pass, so the suspicious ones are among those scored 1.
-    assert (now.left[places] >= 30).all()
-    now.record = [(bandit.SECOND_OPINION, False), (bandit.PREDICTION, True)] * 100
-    places, by = STRATEGIES["review"](now, 4)
-    assert by == [bandit.PREDICTION] * 4
-    # Nearest to the threshold is the lowest prediction.
-    assert 0 in places
-    assert (now.left[places] < 30).all()
+    now.record = [(bandit.SECOND_OPINION, True), (bandit.PREDICTION, False), (None, True)] * 100
+    assert set(evidence_of(STRATEGIES["review"](now, 9)[1])) == {bandit.SECOND_OPINION}
+    now.record = [(bandit.SECOND_OPINION, False), (bandit.PREDICTION, True), (None, True)] * 100
+    assert set(evidence_of(STRATEGIES["review"](now, 9)[1])) == {bandit.PREDICTION}
 
 
-def test_review_is_the_same_for_the_same_draw() -> None:
-    places = [STRATEGIES["review"](around(seed), 8)[0].tolist() for seed in (1, 1, 2)]
-    assert places[0] == places[1] != places[2]
-
-
-def test_near_duplicates_are_not_asked_for_together() -> None:
-    """Ten heaps of six pictures that look the same."""
-    now = standing(
-        [0.6] * 60, degrees=np.repeat(np.arange(10) * 36.0, 6).tolist(), scored={0: 9.0, 59: 1.0}
-    )
-    places, _ = STRATEGIES["review"](now, 8)
-    heaps = now.left[places] // 6
-    assert len(set(heaps.tolist())) == len(heaps) > 1
+def test_review_is_the_same_for_the_same_seed() -> None:
+    rows = [chosen("review", around(seed), 8) for seed in (1, 1, 2)]
+    assert rows[0] == rows[1] != rows[2]
 
 
 def test_answers_of_the_round_are_minded_at_once() -> None:
     now = around()
-    before = now.chance_of_passing()
-    log_odds = now.version.opinion.logits(now.embeddings[now.left])[:, 4]
-    np.testing.assert_allclose(before, expit(log_odds), atol=1e-5)
-    now.answers = {46: 9.0}
-    moved = now.chance_of_passing() - before
-    assert moved[now.left.tolist().index(46)] == moved.max() > 0.1
-    assert moved[now.left.tolist().index(47)] > 0.1 > moved[now.left.tolist().index(16)]
-    now.answers = {46: 5.0}  # just passes
-    np.testing.assert_allclose(now.chance_of_passing() - before, moved)
-    now.answers = {46: 4.0}
-    assert (now.chance_of_passing() - before)[now.left.tolist().index(46)] < 0
+    now.record = [(bandit.SECOND_OPINION, True), (bandit.PREDICTION, False)] * 100
+    first = chosen("review", now, 1)
+    now.answers = {first[0]: 9.0}
+    assert abs(chosen("review", now, 1)[0] - first[0]) > 3
+
+
+def test_near_duplicates_are_answered_with_the_card_that_they_are_on() -> None:
+    """Ten heaps of six pictures that look the same."""
+    degrees = np.repeat(np.arange(10) * 36.0, 6).tolist()
+    looks = {row: (0x0F0F_3355_0F0F_3355 << row // 6) & (2**64 - 1) for row in range(60)}
+    now = standing([0.6] * 60, degrees=degrees, looks=looks, scored={0: 9.0, 59: 1.0})
+    rows, by = STRATEGIES["review"](now, 12)
+    heaps = rows // 6
+    assert (np.diff(heaps) != 0).sum() == len(set(heaps.tolist())) - 1
+    assert [name is None for name in by] == [False, *(np.diff(heaps) == 0).tolist()]
+    assert len(set(rows.tolist())) == 12
+
+
+def test_pages_are_asked_for_as_the_browser_does() -> None:
+    """The page's own numbers are in its scripts."""
+    scripts = Path(labeler.app.__file__).parent / "assets"
+    code = "\n".join(file.read_text() for file in sorted(scripts.rglob("*.js")))
+    assert re.findall(r"const PAGE = (\d+);", code) == [str(PAGE)]
+    assert re.findall(r"const AT_ONCE = (\d+);", code) == [str(AT_ONCE)]
 
 
 def test_intervals_of_shares_hold_only_what_a_share_can_be() -> None:
