@@ -290,8 +290,8 @@ def test_pages_are_asked_for_as_the_browser_does() -> None:
     """The page's own numbers are in its scripts."""
     scripts = Path(labeler.app.__file__).parent / "assets"
     code = "\n".join(file.read_text() for file in sorted(scripts.rglob("*.js")))
-    assert re.findall(r"const PAGE = (\d+);", code) == [str(PAGE)]
-    assert re.findall(r"const AT_ONCE = (\d+);", code) == [str(AT_ONCE)]
+    assert re.findall(r"const PAGE_SIZE = (\d+);", code) == [str(PAGE)]
+    assert re.findall(r"const REPLACE_AFTER = (\d+);", code) == [str(AT_ONCE)]
 
 
 def test_intervals_of_shares_hold_only_what_a_share_can_be() -> None:
