@@ -144,7 +144,7 @@ def test_a_mistake_of_ours_is_said_with_the_same_headers() -> None:
         raise ValueError("a mistake")
 
     client = TestClient(guarded(broken, ["127.0.0.1"], None), HOME, raise_server_exceptions=False)
-    for path in ("/api/queue", "/review"):
+    for path in ("/api/queue", "/elsewhere"):
         answer = client.get(path)
         assert answer.status_code == 500
         assert answer.headers["x-content-type-options"] == "nosniff"
