@@ -24,7 +24,7 @@ from measuring import best, machine, table
 from PIL import Image
 
 import db.images.embeddings
-import db.importing.files
+import db.images.locations
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
 from labeler.embedding.embed import BATCH_SIZE, embed, prepare_file
@@ -95,7 +95,7 @@ def embedded(folder: Path, encoder: Encoder, paths: Sequence[Path]) -> tuple[flo
     import_paths(project, [paths[0].parent])
     rate = embed(project, encoder=encoder).rate
     record = db.images.embeddings.encoder(project.store, encoder.identity)
-    by_path = db.importing.files.ids_by_path(project.store)
+    by_path = db.images.locations.ids_by_path(project.store)
     ids = [by_path[str(path.resolve())] for path in paths]
     found, vectors = db.images.embeddings.get(
         project.store, record.id if record else 0, sorted(ids)

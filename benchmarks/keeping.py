@@ -22,7 +22,7 @@ import numpy as np
 from embedded import Job, add_version, in_process, make_project, work
 from measuring import machine, table, timed
 
-import db.images.lookup
+import db.images.counts
 import db.versions.predictions
 import db.versions.registry
 from db.records import Predictions
@@ -42,7 +42,7 @@ def kept(folder: Path, rows: int) -> dict[str, Any]:
     apart = (
         1
         if version.name == "new"
-        else sum(db.images.lookup.count_by_state(project.store).values()) // rows
+        else sum(db.images.counts.by_state(project.store).values()) // rows
     )
     ids = np.arange(rows) * apart + 1
     new = Predictions(ids, draw.random(rows, dtype=np.float32), exceed)

@@ -26,6 +26,7 @@ from measuring import best, machine, table, timed
 from training import collection
 
 import db.images.embeddings
+import db.images.locations
 import db.versions.predictions
 import db.versions.registry
 from labeler.core.files.tables import growing_table
@@ -122,10 +123,12 @@ def reading(folder: Path) -> dict[str, Any]:
     project = Project.open(folder)
     record = db.images.embeddings.encoder(project.store, "lite")
     assert record is not None
+    ids = sorted(db.images.locations.ids_by_path(project.store).values())
 
     def walk() -> int:
         return sum(
-            len(ids) for ids, _ in db.images.embeddings.iterate(project.store, record.id, 2048)
+            len(db.images.embeddings.get(project.store, record.id, ids[start : start + 2048])[0])
+            for start in range(0, len(ids), 2048)
         )
 
     return {"rate": walk() / best(walk)}

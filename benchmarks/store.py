@@ -28,8 +28,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from large_project import make_large  # noqa: E402
 from measuring import machine, table, timed  # noqa: E402
 
+import db.images.counts  # noqa: E402
 import db.images.embeddings  # noqa: E402
-import db.images.lookup  # noqa: E402
 import db.scores.hand_scores  # noqa: E402
 import db.versions.registry  # noqa: E402
 from labeler.core.project import Project  # noqa: E402
@@ -184,15 +184,16 @@ def explore_page(project: Project, repeats: int) -> Iterator[Row]:
 
 
 def alike(project: Project, repeats: int) -> Iterator[Row]:
-    most = sum(db.images.lookup.count_by_state(project.store).values())
+    most = sum(db.images.counts.by_state(project.store).values())
     ids = (number % most + 1 for number in range(12_345, 10**9, 9973))
     encoder = db.images.embeddings.encoder(project.store, project.encoder)
     assert encoder is not None
     own = db.images.embeddings.get(project.store, encoder.id, [1])[1][0]
 
     def exhaustive() -> None:
-        for _, vectors in db.images.embeddings.iterate(project.store, encoder.id):
-            cosine(vectors, own)
+        for start in range(1, most + 1, 8192):
+            some = range(start, start + 8192)
+            cosine(db.images.embeddings.get(project.store, encoder.id, some)[1], own)
 
     yield asked(
         "top 50 of the similar images",
@@ -208,13 +209,11 @@ def other_pages(project: Project, repeats: int) -> Iterator[Row]:
     store, versions = project.store, db.versions.registry.history(project.store)
     yield asked(
         "histogram of the hand scores",
-        partial(db.scores.hand_scores.distribution, store),
+        partial(db.images.counts.by_hand_score, store),
         repeats,
         300,
     )
-    yield asked(
-        "images by state (every page)", partial(db.images.lookup.count_by_state, store), repeats
-    )
+    yield asked("images by state (every page)", partial(db.images.counts.by_state, store), repeats)
     yield asked("status", partial(read_status, project), repeats, 1000)
     if len(versions) > 1:
         ask = partial(compare.moved_most, project, versions[-1], versions[-2], limit=24)

@@ -22,6 +22,17 @@ from tests.support.import_graph import (
 
 CODE = Path(__file__).parents[1]
 
+# Within db/, from below: each folder and module imports only what stands before it.
+DB_FLOORS = (
+    ("errors", "records"),
+    ("store",),
+    ("query_parts",),
+    ("jobs", "images"),
+    ("scores",),
+    ("versions",),
+    ("importing",),
+    ("repair",),
+)
 MOST_FLOORS = 7
 MOST_ENTRIES = 13  # of labeler/: folders and modules
 MOST_MODULES = 20  # of a folder
@@ -77,6 +88,14 @@ def test_no_import_runs_in_a_circle(graph: dict[str, set[str]]) -> None:
 
 def test_packages_import_only_what_stands_below_them(graph: dict[str, set[str]]) -> None:
     assert upward(graph) == []
+
+
+def test_folders_of_the_store_import_only_those_below(graph: dict[str, set[str]]) -> None:
+    floors = {name: number for number, names in enumerate(DB_FLOORS) for name in names}
+    for name in graph.keys() - {"db"}:
+        for each in graph[name] if name.startswith("db.") else ():
+            own, other = name.split(".")[1], each.split(".")[1]
+            assert own == other or floors[other] < floors[own], f"{name} imports {each}"
 
 
 def test_the_table_names_every_package_and_has_few_floors(modules: dict[str, Path]) -> None:

@@ -1,1 +1,4 @@
-"""Images: looked up, counted, their states, sources, tags, embeddings."""
+"""Queries about images: their files, sources, states, counts, tags and embeddings.
+
+Imports db.store and the modules of db itself.
+"""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from sqlalchemy import BigInteger, Integer, cast, func, or_, select
+from sqlalchemy import BigInteger, Integer, cast, func, select
 
-from db.query_parts import numbers, plain_columns, was_scored_again
-from db.store.schema import HandScoreRow, ImageRow, VersionRow
+from db.query_parts import numbers, plain_columns
+from db.store.schema import ImageRow
 from db.store.store import Store
 
 _STATES = ("fine", "missing", "unreadable")
@@ -105,30 +105,6 @@ def image_columns(store: Store, after: int = 0) -> ImageColumns:
     return ImageColumns(
         ids, sources, looks.view(np.uint64), fine.astype(bool), readable.astype(bool)
     )
-
-
-def prediction_batches(store: Store, version_id: int) -> int:
-    """How often predictions of the version were kept: it grows whenever there are others."""
-    query = select(VersionRow.batches).where(VersionRow.id == version_id)
-    with store.reading() as session:
-        return session.scalar(query) or 0
-
-
-def kept_by_hand(store: Store) -> set[int]:
-    """Images whose present hand score a person has confirmed against the model's prediction."""
-    query = (
-        select(ImageRow.id)
-        .join(HandScoreRow, HandScoreRow.image_id == ImageRow.id)
-        .where(
-            HandScoreRow.queue == "hand-score",
-            HandScoreRow.why == "confirmation",
-            HandScoreRow.undone_at.is_(None),
-            # What others gave moves a mean away from it, and yet it was said last.
-            or_(HandScoreRow.value == ImageRow.hand_score, ~was_scored_again()),
-        )
-    )
-    with store.reading() as session:
-        return set(session.scalars(query))
 
 
 def _whole(column: Any) -> Any:

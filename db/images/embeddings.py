@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,7 @@ from db.query_parts import (
     packed,
     plain_columns,
     plain_ids,
+    plain_rows,
 )
 from db.records import EncoderRecord
 from db.store.schema import EmbeddingRow, EncoderRow, ImageRow
@@ -114,7 +115,7 @@ def put(store: Store, encoder_id: int, ids: Ids, vectors: np.ndarray) -> None:
         if known is None:
             raise StoreError(f"There is no encoder {encoder_id}; register it first.")
         rows = _checked(known, image_ids, vectors)
-        # One that is replaced gets a new number: `db.images.embedding_log` tells that it has come.
+        # One that is replaced gets a new number: `db.images.embeddings` tells that it has come.
         statement = insert(EmbeddingRow.__table__).prefix_with("OR REPLACE")  # type: ignore[arg-type]
         if image_ids:
             session.execute(
@@ -151,34 +152,6 @@ def get(store: Store, encoder_id: int, ids: Ids) -> tuple[np.ndarray, np.ndarray
 def rows_at_once(width: int, most: int = _PIECE) -> int:
     """How many embeddings of that width are read in one piece: `most`, of wide ones fewer."""
     return max(1, min(most, _PIECE_BYTES // (VECTOR.itemsize * max(width, 1))))
-
-
-def iterate(
-    store: Store, encoder_id: int, batch: int = _PIECE, ids: Ids | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All embeddings (of `ids` only) by rising id, as `get` gives them, at most `batch` at a time.
-
-    Each batch is read on its own, so that a long walk holds nothing up.
-    """
-    if ids is not None:
-        wanted = sorted(set(plain_ids(ids)))
-        with store.reading() as session:
-            batch = rows_at_once(_width(session, encoder_id), batch)
-        for start in range(0, len(wanted), batch):
-            found = get(store, encoder_id, wanted[start : start + batch])
-            if len(found[0]):
-                yield found
-        return
-    last = -1
-    while True:
-        with store.reading() as session:
-            width = _width(session, encoder_id)
-            piece = rows_at_once(width, batch)
-            found = _read(session, encoder_id, width, EmbeddingRow.image_id > last, piece)
-        if not len(found[0]):
-            return
-        last = int(found[0][-1])
-        yield found
 
 
 def count(store: Store, encoder_id: int) -> int:
@@ -237,11 +210,7 @@ def _among(wanted: np.ndarray) -> ColumnElement[bool]:
 
 
 def _read(
-    session: Session,
-    encoder_id: int,
-    width: int,
-    among: ColumnElement[bool],
-    limit: int | None = None,
+    session: Session, encoder_id: int, width: int, among: ColumnElement[bool]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ids (n,) and embeddings (n, width) of images `among` which, by rising id.
 
@@ -251,7 +220,6 @@ def _read(
         select(EmbeddingRow.image_id, EmbeddingRow.vector)
         .where(EmbeddingRow.encoder_id == encoder_id, among)
         .order_by(EmbeddingRow.image_id)
-        .limit(limit)
     )
     listed, vectors = plain_columns(session, query)
     ids = numbers(listed, np.int64)
@@ -267,3 +235,36 @@ def _joined(
         return np.empty(0, dtype=np.int64), np.empty((0, width), dtype=VECTOR)
     ids, vectors = zip(*parts, strict=True)
     return np.concatenate(ids), np.concatenate(vectors)
+
+
+def newest_row_id(store: Store) -> int:
+    """The number of the last embedding that was kept, by any encoder; 0 before there is one.
+
+    It grows whenever one is added or replaced.
+    """
+    with store.reading() as session:
+        return session.scalar(select(func.max(EmbeddingRow.id))) or 0
+
+
+def added_since(
+    store: Store, encoder_id: int, after: int, limit: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The next embeddings of one encoder behind the number `after`, at most `limit`,
+    of wide ones fewer.
+
+    Their numbers (n,) int64, rising, image ids (n,) int64, and vectors (n, width) float32.
+    """
+    # The sum keeps SQLite from going through the encoder's index, which is in another order.
+    its_own = EmbeddingRow.encoder_id + 0 == encoder_id
+    query = (
+        select(EmbeddingRow.id, EmbeddingRow.image_id, EmbeddingRow.vector)
+        .where(EmbeddingRow.id > after, its_own)
+        .order_by(EmbeddingRow.id)
+    )
+    with store.reading() as session:
+        width = session.scalar(select(EncoderRow.width).where(EncoderRow.id == encoder_id))
+        rows = plain_rows(session, query.limit(rows_at_once(width or 1, limit)))
+    joined = b"".join(row[2] for row in rows)
+    width = len(rows[0][2]) // VECTOR.itemsize if rows else 0
+    vectors = packed(joined, len(rows), width, VECTOR)
+    return id_array([row[0] for row in rows]), id_array([row[1] for row in rows]), vectors

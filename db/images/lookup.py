@@ -1,61 +1,17 @@
-"""Images as the rest of the program sees them: looked up, counted, grouped.
-
-The queries about counts, sources, files and queues live in modules of their own and are offered
-here too.
-"""
+"""Images looked up by id, path or content, and the groups that training must not split."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from sqlalchemy import bindparam, func, select, text, update
 
-from db.images.counts import by_state as count_by_state
-from db.images.counts import not_embedded
 from db.images.pixel_hashes import images_of_contents
-from db.images.sources import (
-    add_source,
-    counts_by_source,
-    remove_empty_sources,
-    sources,
-    sources_below,
-    update_source,
-)
-from db.importing.files import ids_by_path, known_locations, locations, mark_missing, record_files
 from db.query_parts import Ids, id_array, images_in_order, is_among, plain_ids, plain_rows
 from db.records import Image
-from db.scores.queues import last_scored, scored_by_others, unscored
 from db.store.schema import ELSEWHERE, ImageRow, LocationRow
 from db.store.store import Store
-
-__all__ = [
-    "add_source",
-    "by_ids",
-    "content_hashes",
-    "count_by_state",
-    "counts_by_source",
-    "find_by_content",
-    "find_by_path",
-    "fingerprints",
-    "get",
-    "groups",
-    "ids_by_path",
-    "known_locations",
-    "last_scored",
-    "locations",
-    "mark_missing",
-    "not_embedded",
-    "record_files",
-    "remove_empty_sources",
-    "scored_by_others",
-    "set_groups",
-    "sources",
-    "sources_below",
-    "unreadable",
-    "unscored",
-    "update_source",
-]
 
 
 def get(store: Store, image_id: int) -> Image | None:
@@ -159,3 +115,15 @@ def fingerprints(store: Store) -> tuple[np.ndarray, np.ndarray]:
         rows = plain_rows(session, query)
     hashes = np.array([kept for _, kept in rows], dtype=np.int64).view(np.uint64)
     return id_array([image_id for image_id, _ in rows]), hashes
+
+
+def ids_of_hashes(store: Store, hashes: Collection[str]) -> dict[str, int]:
+    """The image of each of these content hashes that is known, also as a former one of it."""
+    if not hashes:
+        return {}
+    query = select(ImageRow.content_hash, ImageRow.id).where(
+        is_among(ImageRow.content_hash, hashes)
+    )
+    with store.reading() as session:
+        own = {content: image_id for content, image_id in session.execute(query) if content}
+        return {**images_of_contents(session, hashes), **own}

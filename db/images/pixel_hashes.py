@@ -1,28 +1,17 @@
-"""What images show: recognised by it when their files have other bytes, or lie elsewhere."""
+"""What images show: their pixel hashes, and other contents that were found to show the same."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
-from db.images.states import settle
-from db.importing.merge import merge
-from db.query_parts import images_in_order, is_among
-from db.records import Image, Pixels
-from db.store.schema import HandScoreRow, ImageRow, LocationRow, OtherContentRow, PixelsRow
+from db.query_parts import is_among
+from db.records import Pixels
+from db.store.schema import OtherContentRow, PixelsRow
 from db.store.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class Replaced:
-    """An image with a hand score whose file is another, unscored image now."""
-
-    old: Image
-    new: Image
 
 
 def of_images(store: Store, ids: Iterable[int]) -> dict[int, Pixels]:
@@ -43,95 +32,6 @@ def showing(store: Store, hashes: Collection[str]) -> dict[str, list[int]]:
         ):
             found.setdefault(digest, []).append(image_id)
     return found
-
-
-def replaced(store: Store) -> list[Replaced]:
-    """Pairs of images that one file has held, the old one scored and gone, the new one unscored.
-
-    Of several old ones the one that the file held last.
-    """
-    then, now = aliased(LocationRow), aliased(LocationRow)
-    old, new = aliased(ImageRow), aliased(ImageRow)
-    scored = select(HandScoreRow.image_id).where(HandScoreRow.undone_at.is_(None))
-    query = (
-        select(new.id, func.max(then.id), old.id)
-        .join_from(then, old, then.image_id == old.id)
-        .join(now, (now.path == then.path) & now.present)
-        .join(new, now.image_id == new.id)
-        .where(
-            then.present.is_(False),
-            old.state == "missing",
-            old.id.in_(scored),
-            new.state == "fine",
-            new.id.not_in(scored),
-        )
-        .group_by(new.id)
-        .order_by(new.id)
-    )
-    with store.reading() as session:
-        pairs = [(old_id, new_id) for new_id, _, old_id in session.execute(query)]
-        olds = images_in_order(session, [old_id for old_id, _ in pairs])
-        news = images_in_order(session, [new_id for _, new_id in pairs])
-    return [Replaced(*pair) for pair in zip(olds, news, strict=True)]
-
-
-def carry_over(store: Store, pairs: Collection[tuple[int, int]]) -> list[str]:
-    """Have the hand scores of the first of each pair count for the second.
-
-    Left alone are pairs that stopped being what `replaced` tells of. Returns the contents that were
-    the first ones' own.
-    """
-    still = {(each.old.id, each.new.id) for each in replaced(store)}
-    wanted = [pair for pair in dict.fromkeys(pairs) if pair in still]
-    with store.transaction() as session:
-        return absorb(session, wanted)
-
-
-def absorb(session: Session, pairs: Collection[tuple[int, int]]) -> list[str]:
-    """Of each pair make the first a part of the second: its files, its contents, what was done.
-
-    Returns the contents that were the first ones' own.
-    """
-    connection = session.connection()
-    former = [content for left, to in pairs if (content := _absorb(connection, left, to))]
-    merge(session, list(pairs))
-    settle(connection, {image_id for pair in pairs for image_id in pair})
-    return former
-
-
-def _absorb(connection: Connection, left: int, to: int) -> str | None:
-    content = connection.scalar(select(ImageRow.content_hash).where(ImageRow.id == left))
-    places = connection.execute(_PLACES, {"image": left}).mappings().all()
-    for statement in _ABSORB:
-        connection.exec_driver_sql(statement, {"left": left, "to": to})
-    if places:  # only now, for a path holds one image at a time
-        connection.execute(ARRIVE, [dict(place) | {"image_id": to} for place in places])
-    if content is not None:
-        note_content(connection, content, to)
-    return content
-
-
-_PLACES = select(
-    LocationRow.path,
-    LocationRow.source_id,
-    LocationRow.mtime_ns,
-    LocationRow.size_bytes,
-    LocationRow.present,
-).where(LocationRow.image_id == bindparam("image"), LocationRow.present)
-_ABSORB = (
-    "UPDATE images SET content_hash = NULL WHERE id = :left",
-    "UPDATE other_contents SET image_id = :to WHERE image_id = :left",
-    "DELETE FROM image_pixels WHERE image_id = :left",
-    "UPDATE locations SET present = 0 WHERE image_id = :left AND present = 1",
-)
-ADD_LOCATION = upsert(LocationRow.__table__)  # type: ignore[arg-type]
-ARRIVE = ADD_LOCATION.on_conflict_do_update(
-    index_elements=["path", "image_id"],
-    set_={
-        name: ADD_LOCATION.excluded[name]
-        for name in ("source_id", "mtime_ns", "size_bytes", "present")
-    },
-)
 
 
 def note_content(connection: Connection, content_hash: str, image_id: int) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import aliased
 
 from db.query_parts import Query, first_located, is_among
 from db.store.schema import ImageRow, LocationRow
+from db.store.store import Store
 
 
 def is_here() -> ColumnElement[bool]:
@@ -51,3 +52,17 @@ def unsettled() -> Query:
 def _state() -> ColumnElement[str]:
     unreadable = ImageRow.reason.is_not(None)
     return case((~is_here(), "missing"), (unreadable, "unreadable"), else_="fine")
+
+
+def missing_ids(store: Store) -> set[int]:
+    """The images that are missing, and whose files may lie elsewhere."""
+    query = select(ImageRow.id).where(ImageRow.state == "missing", ~is_replaced())
+    with store.reading() as session:
+        return set(session.scalars(query))
+
+
+def count_replaced(store: Store) -> int:
+    """How many missing images there are whose files hold something else now."""
+    query = select(func.count()).where(ImageRow.state == "missing", is_replaced())
+    with store.reading() as session:
+        return session.scalars(query.select_from(ImageRow)).one()

@@ -45,11 +45,6 @@ def put(store: Store, origin: str, tags_of: Mapping[int, Iterable[str]]) -> None
             session.execute(insert(ImageTagRow.__table__), rows)  # type: ignore[arg-type]
 
 
-def of_image(store: Store, image_id: int) -> list[str]:
-    """The image's tags in the order of the alphabet."""
-    return of_images(store, [image_id]).get(image_id, [])
-
-
 def of_images(store: Store, ids: Ids) -> dict[int, list[str]]:
     """The tags of each of these images that has some, in the order of the alphabet."""
     query = (

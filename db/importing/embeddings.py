@@ -15,10 +15,11 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from db.images.embeddings import VECTOR
-from db.images.removal import next_image_id
+from db.images.locations import ids_at
+from db.importing.removal import next_image_id
 from db.query_parts import is_among
 from db.store.column_types import UtcTime
-from db.store.schema import EmbeddingRow, LocationRow
+from db.store.schema import EmbeddingRow
 from db.store.store import Store
 
 # One statement for all rows: by the triggers that count images, each of many would begin with a
@@ -28,7 +29,7 @@ _ADD_IMAGES = """INSERT INTO images (id, size_bytes, state, source_id, shuffle, 
 _ADD_LOCATIONS = """INSERT INTO locations
     (image_id, source_id, path, mtime_ns, size_bytes, present)
     SELECT ? + key, ?, value, 0, 0, 0 FROM json_each(?)"""
-# One that is replaced gets a new number: `db.images.embedding_log` tells that it has come.
+# One that is replaced gets a new number: `db.images.embeddings` tells that it has come.
 _ADD_EMBEDDING = "INSERT OR REPLACE INTO embeddings (encoder_id, image_id, vector) VALUES (?, ?, ?)"
 
 
@@ -64,7 +65,7 @@ def take(
     rows = np.ascontiguousarray(vectors, dtype=VECTOR)
     with store.transaction() as session:
         connection = session.connection()
-        found = _images_at(connection, paths)
+        found = ids_at(connection, paths)
         for path, image_id in zip(paths, known, strict=False):
             if image_id is not None:
                 found[path] = image_id
@@ -79,16 +80,6 @@ def take(
                 del place_of[image_id]
         _add_embeddings(connection, encoder_id, place_of, rows)
     return TakenRows(np.array(ids, dtype=np.int64), len(fresh), len(place_of))
-
-
-def _images_at(connection: Connection, paths: Sequence[str]) -> dict[str, int]:
-    """The image that each of `paths` holds, or held last."""
-    query = (
-        select(LocationRow.path, LocationRow.image_id)
-        .where(is_among(LocationRow.path, paths))
-        .order_by(LocationRow.present, LocationRow.id)
-    )
-    return dict(connection.execute(query).all())
 
 
 def _embedded(connection: Connection, encoder_id: int, ids: Sequence[int]) -> Sequence[int]:

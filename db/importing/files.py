@@ -17,58 +17,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from db.images.pixel_hashes import ADD_LOCATION, ARRIVE, absorb, forget_content, note_content
+from db.images.locations import ADD_LOCATION, ARRIVE
+from db.images.pixel_hashes import forget_content, note_content
 from db.images.pixel_hashes import keep as keep_pixels
-from db.images.removal import next_image_id
 from db.images.states import is_here, settle
-from db.importing.merge import copy_embeddings, merge
-from db.query_parts import is_among, pixel_hash_of
-from db.records import FileOutcome, ImportedFile, KnownLocation, Location
-from db.store.schema import ImageRow, LocationRow, OtherContentRow, SourceRow
+from db.importing.merge import absorb, copy_embeddings, merge
+from db.importing.removal import next_image_id
+from db.query_parts import is_among
+from db.records import FileOutcome, ImportedFile
+from db.store.schema import ImageRow, LocationRow, OtherContentRow
 from db.store.store import Store
 
 _SHUFFLE_BITS = 31
 _NEVER_SEEN = (0, 0)  # mtime_ns and size_bytes of a place where no file was ever looked at
-
-
-def known_locations(store: Store, source_id: int | None = None) -> dict[str, KnownLocation]:
-    """The files that were there when last looked for, by path; of one source or of all."""
-    query = select(
-        LocationRow.path,
-        LocationRow.image_id,
-        LocationRow.mtime_ns,
-        LocationRow.size_bytes,
-        ImageRow.state,
-        ImageRow.content_hash,
-        pixel_hash_of(),
-    ).join(ImageRow)
-    if source_id is not None:
-        query = query.where(LocationRow.source_id == source_id)
-    with store.reading() as session:
-        rows = session.execute(query.where(LocationRow.present))
-        return {row[0]: KnownLocation(*row[1:]) for row in rows}
-
-
-def locations(store: Store, image_id: int) -> list[Location]:
-    """Every file that holds or held the image, the present ones first."""
-    query = (
-        select(LocationRow.path, LocationRow.source_id, SourceRow.name, LocationRow.present)
-        .join(SourceRow)
-        .where(is_among(LocationRow.image_id, [image_id]))
-        .order_by(LocationRow.present.desc(), LocationRow.id)
-    )
-    with store.reading() as session:
-        return [Location(*row) for row in session.execute(query)]
-
-
-def ids_by_path(store: Store) -> dict[str, int]:
-    """The image of every known path: the one it holds, or held last."""
-    query = select(LocationRow.path, LocationRow.image_id).order_by(
-        LocationRow.present, LocationRow.id
-    )
-    with store.reading() as session:
-        rows = session.execute(query)
-        return dict(rows.all())
 
 
 def record_files(store: Store, files: Sequence[ImportedFile]) -> list[FileOutcome]:

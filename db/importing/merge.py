@@ -3,27 +3,24 @@
 So it goes where a file could not be read, or only its embedding was known, and then its picture
 comes and is a duplicate; and where two contents show the same picture. What was done to the one was
 done to the other: it counts there from now on. The row stays, as an image without content whose
-file is missing, until `db.images.removal` takes it out; what it was merged into stays noted.
+file is missing, until `db.importing.removal` takes it out; what it was merged into stays noted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import Connection, Integer, cast, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.orm import Session
 
-from db.images.states import is_here
-from db.query_parts import is_among
-from db.records import Event
+from db.images.locations import ARRIVE
+from db.images.pixel_hashes import note_content
+from db.images.redirects import PREFIX
+from db.images.states import settle
 from db.scores.aggregation import apply_rule, rule_in
-from db.store.schema import ImageRow, SettingRow
+from db.store.schema import ImageRow, LocationRow
 from db.versions.rounds import tell_outcomes
 
-# In the settings, for there are few: merged:IMAGE holds the id of what it was merged into.
-_NOTED = "merged:"
-_LONGEST_CHAIN = 10  # of images each merged into the next; nobody merges in circles
 _MOVES = (
     "UPDATE hand_scores SET image_id = :to WHERE image_id = :left",
     "UPDATE skips SET image_id = :to WHERE image_id = :left",
@@ -33,7 +30,7 @@ _MOVES = (
     "DELETE FROM image_tags WHERE image_id = :left",
     """UPDATE images SET group_name = (SELECT group_name FROM images WHERE id = :left)
         WHERE id = :to AND group_name IS NULL""",
-    f"INSERT OR REPLACE INTO settings (name, value) VALUES ('{_NOTED}' || :left, :to)",
+    f"INSERT OR REPLACE INTO settings (name, value) VALUES ('{PREFIX}' || :left, :to)",
 )
 # Before the row goes. Of a version that was trained on both, what it had of the second stays.
 _HAND_ON = (
@@ -79,60 +76,42 @@ def hand_on(connection: Connection, pairs: Iterable[tuple[int, int]]) -> None:
             connection.exec_driver_sql(statement, {"left": left, "to": to})
 
 
-def became(connection: Connection) -> dict[int, int]:
-    """Every merged image whose row is still there, and the one that it is a part of by now."""
-    noted = connection.execute(
-        select(SettingRow.name, cast(SettingRow.value, Integer)).where(
-            SettingRow.name.startswith(_NOTED)
-        )
-    ).all()
-    into = {int(name.removeprefix(_NOTED)): to for name, to in noted}
-    found = {}
-    for left, first in into.items():
-        to = first
-        for _ in range(_LONGEST_CHAIN):
-            to = into.get(to, to)
-        found[left] = to
-    there = select(ImageRow.id, ImageRow.content_hash).where(
-        is_among(ImageRow.id, {*found, *found.values()})
-    )
-    rows = dict(connection.execute(there).all())
-    return {
-        left: to for left, to in found.items() if left in rows and not rows[left] and to in rows
-    }
+def absorb(session: Session, pairs: Collection[tuple[int, int]]) -> list[str]:
+    """Of each pair make the first a part of the second: its files, its contents, what was done.
 
-
-def as_merged(session: Session, events: Sequence[Event]) -> list[Event]:
-    """The events, those about an image that was merged into another now about that one.
-
-    A page that was open meanwhile still sends what it knows.
+    Returns the contents that were the first ones' own.
     """
-    events = list(events)
-    for _ in range(_LONGEST_CHAIN):
-        became = _became(session, {int(event.image_id) for event in events})
-        if not became:
-            break
-        events = [_moved(event, became) for event in events]
-    return events
+    connection = session.connection()
+    former = [content for left, to in pairs if (content := _absorb(connection, left, to))]
+    merge(session, list(pairs))
+    settle(connection, {image_id for pair in pairs for image_id in pair})
+    return former
 
 
-def _moved(event: Event, became: dict[int, int]) -> Event:
-    to = became.get(int(event.image_id))
-    return event if to is None else replace(event, image_id=to)
+def _absorb(connection: Connection, left: int, to: int) -> str | None:
+    content = connection.scalar(select(ImageRow.content_hash).where(ImageRow.id == left))
+    places = connection.execute(_PLACES, {"image": left}).mappings().all()
+    for statement in _ABSORB:
+        connection.exec_driver_sql(statement, {"left": left, "to": to})
+    if places:  # only now, for a path holds one image at a time
+        connection.execute(ARRIVE, [dict(place) | {"image_id": to} for place in places])
+    if content is not None:
+        note_content(connection, content, to)
+    return content
 
 
-def _became(session: Session, image_ids: Iterable[int]) -> dict[int, int]:
-    """Which of these images, of which there is still no file, were merged into which."""
-    wanted = {f"{_NOTED}{image_id}" for image_id in image_ids}
-    query = select(SettingRow.name, cast(SettingRow.value, Integer)).where(
-        is_among(SettingRow.name, wanted)
-    )
-    noted = {int(name.removeprefix(_NOTED)): to for name, to in session.execute(query)}
-    if not noted:
-        return {}
-    back = select(ImageRow.id).where(
-        is_among(ImageRow.id, noted), ImageRow.content_hash.is_not(None) | is_here()
-    )
-    for image_id in session.scalars(back):
-        del noted[image_id]
-    return noted
+_PLACES = select(
+    LocationRow.path,
+    LocationRow.source_id,
+    LocationRow.mtime_ns,
+    LocationRow.size_bytes,
+    LocationRow.present,
+).where(LocationRow.image_id == bindparam("image"), LocationRow.present)
+
+
+_ABSORB = (
+    "UPDATE images SET content_hash = NULL WHERE id = :left",
+    "UPDATE other_contents SET image_id = :to WHERE image_id = :left",
+    "DELETE FROM image_pixels WHERE image_id = :left",
+    "UPDATE locations SET present = 0 WHERE image_id = :left AND present = 1",
+)

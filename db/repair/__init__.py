@@ -1,1 +1,4 @@
-"""What the doctor and recovery ask of a store: consistency, values, pages."""
+"""Finding and repairing what is wrong in a store, and recovering rows of a damaged one.
+
+Imports every other folder of db; none of them imports it.
+"""

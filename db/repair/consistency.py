@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 import db.repair.foreign_keys
 import db.repair.unreadable_values
+import db.store.cell_checks
 from db.errors import StoreError
 from db.images.states import settle_all, unsettled
 from db.query_parts import whole_sum
@@ -174,7 +175,7 @@ def _after(session: Session, connection: Connection) -> None:
 def _unreadable(session: Session) -> Cases:
     count = 0
     examples: list[str] = []
-    for each in db.repair.unreadable_values.odd_cells(driver_of(session.connection())):
+    for each in db.store.cell_checks.odd_cells(driver_of(session.connection())):
         count += len(each.columns)
         if len(examples) < EXAMPLES:
             examples += each.told()

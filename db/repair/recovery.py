@@ -18,9 +18,10 @@ from sqlalchemy import Table
 
 import db.repair.consistency
 import db.repair.unreadable_values
+import db.store.cell_checks
 from db.errors import StoreError
 from db.repair.page_scan import rows_of
-from db.repair.unreadable_values import Row as OwnRow
+from db.store.cell_checks import Row as OwnRow
 from db.store.connect import Guarded, connect
 from db.store.engine import explained
 from db.store.regular_files import check_store_files
@@ -199,10 +200,10 @@ def _put(damaged: Guarded, new: sqlite3.Connection, table: Table, rows: list[Own
     names = list(rows[0])
     marks = ", ".join("?" * len(names))
     put = f"INSERT OR IGNORE INTO {table.name} ({', '.join(names)}) VALUES ({marks})"
-    sound = [row for row in rows if db.repair.unreadable_values.is_sound(table, row)]
+    sound = [row for row in rows if db.store.cell_checks.is_sound(table, row)]
     added = new.executemany(put, [tuple(row.values()) for row in sound]).rowcount if sound else 0
     for row in rows:
-        if not db.repair.unreadable_values.is_sound(table, row):
+        if not db.store.cell_checks.is_sound(table, row):
             mended = db.repair.unreadable_values.cured(damaged, table, row)
             added += mended is not None and db.repair.unreadable_values.put(new, table, mended)
     return added
@@ -216,7 +217,7 @@ def _scores_from_pages(path: Path, to: Path) -> int:
     rows = (
         (number, *values[1:])
         for number, values in rows_of(path, len(names))
-        if db.repair.unreadable_values.is_sound(
+        if db.store.cell_checks.is_sound(
             table, dict(zip(names, (number, *values[1:]), strict=True))
         )
     )

@@ -11,18 +11,16 @@ import random
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cache
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table
+from sqlalchemy import Connection, Table
 
-from db.errors import shown
+from db.store.cell_checks import OddCells, Row, is_band, is_sound, odd_cells, odd_columns
 from db.store.column_types import (
     LONGEST_MENDED,
-    Checked,
     Document,
     FileText,
     OneOf,
@@ -35,99 +33,12 @@ from db.store.column_types import (
 )
 from db.store.schema import Base
 
-Row = dict[str, Any]
 Cure = Callable[[sqlite3.Connection, Row], Any]
 _GONE = object()  # in place of a value without which the row means nothing
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).isoformat(timespec="microseconds")
 _TIMES = ("at", "created_at", "started_at")
 _AT_ONCE = 20_000
 _NEIGHBOURS = 20
-
-
-class OddCells:
-    """A row with values that can't be read: which, as `table row: column is value`."""
-
-    def __init__(self, table: Table, key: tuple[Any, ...], row: Row, columns: list[str]) -> None:
-        self.table, self.key, self.row, self.columns = table, key, row, columns
-
-    def told(self) -> Iterator[str]:
-        named = ", ".join(map(shown, self.key))
-        for name in self.columns:
-            yield f"{self.table.name} {named}: {name} is {shown(self.row[name])}"
-
-
-def odd_cells(connection: sqlite3.Connection) -> Iterator[OddCells]:
-    """Every row of the store that has any, table by table."""
-    for table in Base.metadata.sorted_tables:
-        yield from _odd_in(connection, table)
-
-
-def odd_row(connection: sqlite3.Connection, place: str) -> str | None:
-    """Which row has a value in "table.column" that can't be read; `None` if none can be told."""
-    name, _, column = place.partition(".")
-    if name not in Base.metadata.tables:
-        return None
-    found = _odd_in(connection, Base.metadata.tables[name])
-    each = next((each for each in found if column in each.columns), None)
-    return None if each is None else ", ".join(map(shown, each.key))
-
-
-def is_sound(table: Table, row: Row) -> bool:
-    """Whether a row that is read somewhere else can be put into a store as it is."""
-    return not odd_columns(table, row) and (table.name != "sources" or _is_band(row))
-
-
-def odd_columns(table: Table, row: Row) -> list[str]:
-    """The columns of the row whose values can't be read."""
-    return [name for name, check in _checks(table) if name in row and not check(row[name])]
-
-
-def _odd_in(connection: sqlite3.Connection, table: Table) -> Iterator[OddCells]:
-    names = [column.name for column in table.columns]
-    numbered = table.dialect_options["sqlite"]["with_rowid"]
-    keys = ["rowid"] if numbered else [column.name for column in table.primary_key]
-    query = f"SELECT {', '.join(keys + names)} FROM {table.name}{_suspicious(table)}"
-    checks = [(len(keys) + names.index(name), check) for name, check in _checks(table)]
-    with closing(connection.cursor()) as cursor:
-        for values in cursor.execute(query):
-            if all(check(values[place]) for place, check in checks):
-                continue
-            row = dict(zip(names, values[len(keys) :], strict=True))
-            yield OddCells(table, values[: len(keys)], row, odd_columns(table, row))
-
-
-@cache
-def _checks(table: Table) -> list[tuple[str, Callable[[Any], bool]]]:
-    return [
-        (column.name, _check(column, column.type))
-        for column in table.columns
-        if isinstance(column.type, Checked) and not _is_elsewhere(column)
-    ]
-
-
-def _is_elsewhere(column: Column[Any]) -> bool:
-    """What db/repair/invalid_values.py looks at."""
-    return isinstance(column.type, Packed) or column.name == "score"
-
-
-def _check(column: Column[Any], kind: Checked) -> Callable[[Any], bool]:
-    optional, is_sound = bool(column.nullable), kind.is_sound
-    return lambda value: optional if value is None else is_sound(value)
-
-
-def _suspicious(table: Table) -> str:
-    """SQL that passes over the sound rows of tables of numbers, which are the long ones."""
-    conditions = []
-    for name, _ in _checks(table):
-        kind = table.columns[name].type
-        if type(kind) is Whole:
-            conditions.append(f"typeof({name}) != 'integer'")
-        elif type(kind) is Real:
-            low, high = max(kind.low, -1.7e308), min(kind.high, 1.7e308)
-            conditions.append(f"typeof({name}) != 'real' OR {name} NOT BETWEEN {low} AND {high}")
-        else:
-            return ""
-    return f" WHERE {' OR '.join(conditions)}" if conditions else ""
 
 
 def mend(connection: Connection, driven: sqlite3.Connection) -> None:
@@ -199,14 +110,9 @@ def cured(source: sqlite3.Connection, table: Table, row: Row) -> Row | None:
         if value is _GONE:
             return None
         mended[name] = value
-    if table.name == "sources" and not _is_band(mended):
+    if table.name == "sources" and not is_band(mended):
         mended |= {"expect_low": None, "expect_high": None}
     return mended if is_sound(table, mended) else None
-
-
-def _is_band(row: Row) -> bool:
-    low, high = row.get("expect_low"), row.get("expect_high")
-    return low is high if low is None or high is None else bool(low <= high)
 
 
 def _usual(source: sqlite3.Connection, table: Table, name: str, row: Row) -> Any:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
 from db.images.pixel_hashes import images_of_contents
-from db.importing.merge import as_merged
+from db.images.redirects import as_merged
 from db.query_parts import is_among
 from db.records import REVIEW_QUEUES, Event, Receipt
 from db.scores.aggregation import apply_rule, rule_in

@@ -6,33 +6,23 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
-from sqlalchemy import func, select, text
+from sqlalchemy import func, or_, select, text
 
 from db.errors import UnreadableValue
 from db.images.counts import by_hand_score
-from db.query_parts import Ids, is_among, numbers, plain_ids, plain_rows, plain_stream
+from db.query_parts import (
+    Ids,
+    is_among,
+    numbers,
+    plain_ids,
+    plain_rows,
+    plain_stream,
+    was_scored_again,
+)
 from db.records import HandScore, Tempo
-from db.scores.events import record
 from db.store.column_types import Checked
 from db.store.schema import TYPED, HandScoreRow, ImageRow, VersionRow, VersionScoreRow
 from db.store.store import Store
-
-__all__ = [
-    "by_hand_score",
-    "by_scorer",
-    "distribution",
-    "effective",
-    "effective_of",
-    "histories",
-    "history",
-    "history_counts",
-    "record",
-    "scored_count",
-    "scorers",
-    "since_version",
-    "tempo",
-    "unscored_count",
-]
 
 _PAUSE = timedelta(minutes=2)
 _HOUR = timedelta(hours=1)
@@ -60,21 +50,6 @@ def histories(store: Store, ids: Ids) -> list[HandScore]:
     )
     with store.reading() as session:
         return [HandScore(*row) for row in session.execute(query)]
-
-
-def distribution(store: Store) -> list[int]:
-    """How many images have each score 0..10, fractions rounded half up: 11 counts."""
-    return by_hand_score(store).distribution
-
-
-def scored_count(store: Store) -> int:
-    """How many images have a hand score."""
-    return by_hand_score(store).scored
-
-
-def unscored_count(store: Store) -> int:
-    """How many fine images wait for one."""
-    return by_hand_score(store).waiting
 
 
 def effective(store: Store) -> tuple[np.ndarray, np.ndarray]:
@@ -158,7 +133,7 @@ def since_version(store: Store, version_id: int | None) -> int:
     New scores and scores taken back count; without a version, every score is new.
     """
     if version_id is None:
-        return scored_count(store)
+        return by_hand_score(store).scored
     trained = (
         select(VersionScoreRow.image_id, VersionScoreRow.value)
         .where(VersionScoreRow.version_id == version_id)
@@ -216,3 +191,20 @@ def _per_minute(sitting: Sequence[datetime]) -> float | None:
     if len(sitting) < 2 or sitting[0] == sitting[-1]:
         return None
     return (len(sitting) - 1) / ((sitting[0] - sitting[-1]) / timedelta(minutes=1))
+
+
+def kept_by_hand(store: Store) -> set[int]:
+    """Images whose present hand score a person has confirmed against the model's prediction."""
+    query = (
+        select(ImageRow.id)
+        .join(HandScoreRow, HandScoreRow.image_id == ImageRow.id)
+        .where(
+            HandScoreRow.queue == "hand-score",
+            HandScoreRow.why == "confirmation",
+            HandScoreRow.undone_at.is_(None),
+            # What others gave moves a mean away from it, and yet it was said last.
+            or_(HandScoreRow.value == ImageRow.hand_score, ~was_scored_again()),
+        )
+    )
+    with store.reading() as session:
+        return set(session.scalars(query))

@@ -1,1 +1,4 @@
-"""The SQLite file: opened, migrated, checked, copied, and its schema."""
+"""The store's file: opening, locking, transactions, schema, migrations, copies and restoring.
+
+Imports only db.errors and db.records.
+"""

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db.errors import ReplacedError, StoreError, UnreadableValue
+from db.store.cell_checks import odd_row
 from db.store.commit_numbers import file_and_log_belong, following, log_of, new_lineage
 from db.store.connect import connect
 from db.store.engine import PATIENCE_SECONDS, driver_of, explained, is_watched, open_engine
@@ -266,8 +267,6 @@ def _rows_named(session: Session) -> Iterator[None]:
     try:
         yield
     except UnreadableValue as error:
-        from db.repair.unreadable_values import odd_row
-
         row = odd_row(driver_of(session.connection()), error.place)
         raise UnreadableValue(error.place, error.value, row) from error
 

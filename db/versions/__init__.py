@@ -1,1 +1,4 @@
-"""Versions of the head, their predictions, and the rounds that they came from."""
+"""Trained versions, what they predict, and the rounds in which their predictions are reviewed.
+
+Imports db.scores, db.images, db.store and the modules of db itself.
+"""

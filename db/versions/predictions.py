@@ -212,3 +212,10 @@ def _arrays(rows: Sequence[tuple[Any, ...]]) -> Predictions:
     joined = b"".join(row[2] or _UNKNOWN for row in rows)
     exceed = packed(joined, len(rows), BRACKETS, EXCEED)
     return Predictions(ids, scores, exceed.astype(np.float32))
+
+
+def prediction_batches(store: Store, version_id: int) -> int:
+    """How often predictions of the version were kept: it grows whenever there are others."""
+    query = select(VersionRow.batches).where(VersionRow.id == version_id)
+    with store.reading() as session:
+        return session.scalar(query) or 0

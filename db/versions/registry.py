@@ -15,33 +15,7 @@ from db.query_parts import plain_ids, version_id_of
 from db.records import FOREIGN, NewVersion, Version
 from db.store.schema import EncoderRow, RoundRow, VersionRow, VersionScoreRow
 from db.store.store import Store
-from db.versions.predictions import (
-    has_predicted_all,
-    keep_out_of_fold,
-    out_of_fold,
-    predictions,
-    put_predictions,
-    scores,
-    trained_on,
-    without_prediction,
-)
-
-__all__ = [
-    "activate",
-    "active",
-    "add",
-    "by_name",
-    "has_predicted_all",
-    "history",
-    "next_name",
-    "out_of_fold",
-    "predictions",
-    "put_predictions",
-    "scores",
-    "set_note",
-    "trained_on",
-    "without_prediction",
-]
+from db.versions.predictions import keep_out_of_fold
 
 _PLAIN = {"synchronize_session": False}
 _NAME = re.compile(r"v(\d+)\.(\d+)")

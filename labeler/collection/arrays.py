@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 import db.images.arrays
 import db.images.counts
 import db.images.sources
-import db.scores.hand_scores
 import db.versions.predictions
 from db.images.arrays import ByRisingId, ImageColumns
 from db.records import Predictions
@@ -55,7 +54,10 @@ def collection_now(store: Store, version_id: int) -> Collection:
         for source in db.images.sources.sources(store)
         if source.expect_low is not None and source.expect_high is not None
     )
-    images, batches = images_now(store), db.images.arrays.prediction_batches(store, version_id)
+    images, batches = (
+        images_now(store),
+        db.versions.predictions.prediction_batches(store, version_id),
+    )
     with _reading:
         return _joined(store, version_id, batches, images=images, bands=bands)
 

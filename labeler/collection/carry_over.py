@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import db.images.pixel_hashes
-from db.images.removal import let_go
+import db.importing.replaced_images
+from db.importing.removal import let_go
 from db.records import Image, ImportedFile, Pixels
 from labeler.collection.previews import forget_small_copies
 from labeler.core.images.pixel_identity import likeness
@@ -34,7 +35,7 @@ class CarryOver:
 
 def carry_overs(project: Project) -> list[CarryOver]:
     """Every score that could be carried over, near ones first, by path."""
-    pairs = db.images.pixel_hashes.replaced(project.store)
+    pairs = db.importing.replaced_images.replaced(project.store)
     ids = {image.id for pair in pairs for image in (pair.old, pair.new)}
     shown = db.images.pixel_hashes.of_images(project.store, ids)
     found = [CarryOver(pair.old, pair.new, _is_near(pair.old, pair.new, shown)) for pair in pairs]
@@ -44,7 +45,7 @@ def carry_overs(project: Project) -> list[CarryOver]:
 def carry_over(project: Project, taken: Sequence[CarryOver]) -> int:
     """Have the hand scores of the old images count for the new ones; returns for how many."""
     pairs = [(offer.old.id, offer.new.id) for offer in taken]
-    carried = db.images.pixel_hashes.carry_over(project.store, pairs)
+    carried = db.importing.replaced_images.carry_over(project.store, pairs)
     for content in [*carried, *let_go(project.store)]:
         forget_small_copies(project, content)
     return len(carried)

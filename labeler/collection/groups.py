@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import db.images.lookup
-import db.scores.hand_scores
 import db.versions.predictions
 from labeler.core.project import Project
 

@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import db.images.locations
 import db.images.lookup
 import db.images.sources
 import db.importing.files
-from db.images.removal import let_go, missing_ids
 from db.images.sources import with_pictures
+from db.images.states import missing_ids
+from db.importing.removal import let_go
 from db.records import FileOutcome, ImportedFile
 from labeler.collection.carry_over import COMMAND as CARRY_OVER
 from labeler.collection.carry_over import carry_overs
@@ -424,7 +426,7 @@ def _known(project: Project) -> dict[str, Known]:
             place.pixel_hash,
         )
         for source in db.images.sources.sources(project.store)
-        for path, place in db.importing.files.known_locations(project.store, source.id).items()
+        for path, place in db.images.locations.known_locations(project.store, source.id).items()
     }
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-import db.images.bulk_lookup
-from db.images.phantoms import Phantom, join, phantoms
+import db.images.locations
+from db.importing.embedding_only import Phantom, join, phantoms
 from labeler.core.images.lookup import Lookup, normalised
 from labeler.core.project import Project
 
@@ -17,7 +17,7 @@ def match_phantoms(project: Project) -> int:
     known = phantoms(project.store)
     if not known:
         return 0
-    lookup = Lookup(lambda: db.images.bulk_lookup.ids_of_pictures(project.store))
+    lookup = Lookup(lambda: db.images.locations.ids_by_path(project.store, seen_only=True))
     pairs = [
         (one.image_id, image_id) for one in known if (image_id := _meant(lookup, one)) is not None
     ]

@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import db.images.bulk_lookup
+import db.images.locations
 import db.images.tags
-import db.importing.files
 from labeler.core.archives.archives import read_member, through
 from labeler.core.archives.opening import open_regular
 from labeler.core.errors import BadInput
@@ -76,7 +75,7 @@ def tag_from_texts(
     read changes nothing, and an empty one takes the tags away. Of several files of one image the
     tags come together.
     """
-    ids = db.importing.files.ids_by_path(project.store)
+    ids = db.images.locations.ids_by_path(project.store)
     texts_of: dict[int, list[str]] = defaultdict(list)
     for image, named in texts.items():
         if image in ids:
@@ -175,8 +174,8 @@ def tag_from_table(project: Project, file: Path) -> TagSummary:
     are taken. Raises `BadInput` if the file as a whole can't be read as such a table.
     """
     summary = TagSummary()
-    ids = db.importing.files.ids_by_path(project.store)
-    lookup = Lookup(lambda: db.images.bulk_lookup.ids_of_pictures(project.store))
+    ids = db.images.locations.ids_by_path(project.store)
+    lookup = Lookup(lambda: db.images.locations.ids_by_path(project.store, seen_only=True))
     tags_of: dict[int, list[str]] = defaultdict(list)
     for line in read_lines(file, (("path",), ("tags", "tag"))):
         try:

@@ -15,7 +15,7 @@ import db.jobs
 import db.scores.hand_scores
 import db.versions.registry
 from db.errors import StoreError
-from db.images.removal import count_replaced
+from db.images.states import count_replaced
 from db.records import Version
 from labeler.core.jobs.liveness import is_dead, mark_dead
 from labeler.core.project import Project
@@ -87,7 +87,7 @@ def read_status(project: Project) -> Status:
     store = project.store
     with suppress(StoreError, OSError):  # A store that can't be written can still be looked at.
         mark_dead(project)
-    states = db.images.lookup.count_by_state(store)
+    states = db.images.counts.by_state(store)
     replaced = count_replaced(store) if states["missing"] else 0
     known = db.versions.registry.history(store)
     since = trained_before(known)

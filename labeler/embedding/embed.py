@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from numpy.typing import NDArray
 
+import db.images.counts
 import db.images.embeddings
+import db.images.locations
 import db.images.lookup
-import db.importing.files
-import db.versions.registry
 from db.records import EncoderRecord, KnownLocation
 from labeler.core.archives.archives import is_unchanged
 from labeler.core.archives.opening import CHANGED, open_regular
@@ -132,7 +132,7 @@ def _ids(only: Collection[int] | None) -> list[int] | None:
 def _fine(project: Project, only: Collection[int] | None) -> int:
     """How many readable images there are (among `only`)."""
     if only is None:
-        return db.images.lookup.count_by_state(project.store).get("fine", 0)
+        return db.images.counts.by_state(project.store).get("fine", 0)
     chosen = db.images.lookup.by_ids(project.store, sorted(set(_ids(only) or [])))
     return sum(image.state == "fine" for image in chosen)
 
@@ -148,7 +148,7 @@ def _embed_missing(
     batch_size: int,
 ) -> None:
     started = time.perf_counter()
-    prepare = partial(_prepare, encoder, db.importing.files.known_locations(project.store, None))
+    prepare = partial(_prepare, encoder, db.images.locations.known_locations(project.store, None))
     with closing(encoded(encoder, wanted, prepare, batch_size)) as batches:
         for batch in batches:
             summary.failed += [(path, reason) for (_, path), reason in batch.failed]

@@ -20,10 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import db.images.bulk_lookup
 import db.images.embeddings
+import db.images.locations
 import db.importing.embeddings
-import db.importing.files
 import db.scores.events
 import db.scores.hand_scores
 from db.records import EncoderRecord, Event
@@ -203,9 +202,9 @@ class _Taking:
     ) -> None:
         self.project, self.record, self.how, self.summary = project, record, how, summary
         self.named = (
-            NamedImages(db.importing.files.ids_by_path(project.store)) if how.by_name else None
+            NamedImages(db.images.locations.ids_by_path(project.store)) if how.by_name else None
         )
-        self.lookup = Lookup(lambda: db.images.bulk_lookup.ids_of_pictures(project.store))
+        self.lookup = Lookup(lambda: db.images.locations.ids_by_path(project.store, seen_only=True))
         self.scores: dict[int, float] = {}
         if how.with_scores:
             ids, values = db.scores.hand_scores.effective(project.store)
@@ -254,7 +253,7 @@ class _Taking:
 
     def _known(self, part: _Part) -> list[int | None]:
         """The images of names that are not their paths as they stand."""
-        here = db.images.bulk_lookup.ids_of_paths(self.project.store, part.paths)
+        here = db.images.locations.ids_of_paths(self.project.store, part.paths)
         found: list[int | None] = []
         for name, path in zip(part.names, part.paths, strict=True):
             meant = self.named.image(path) if self.named is not None else None

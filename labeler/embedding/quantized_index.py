@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import db.images.embedding_log
 import db.images.embeddings
 from db.records import EncoderRecord
 from db.store.regular_files import NotPlain, check_file, check_folder
@@ -74,7 +73,7 @@ class QuantizedFiles:
         Raises `OSError` where files can't be written for another reason.
         """
         with self._lock:
-            newest = db.images.embedding_log.newest(self._store)
+            newest = db.images.embeddings.newest_row_id(self._store)
             if self._sketches is None or newest != self._seen:
                 self._sketches = _together(self._brought_up_to_date(), self._encoder.width)
                 self._seen = newest
@@ -101,7 +100,7 @@ class QuantizedFiles:
         """Sketches of the next embeddings behind the number `after`, at most `limit`."""
         found = [np.zeros(0, dtype=_kind(self._encoder.width))]
         while (wanted := min(limit - sum(map(len, found)), _AT_ONCE)) > 0:
-            numbers, ids, vectors = db.images.embedding_log.kept_since(
+            numbers, ids, vectors = db.images.embeddings.added_since(
                 self._store, self._encoder.id, after, wanted
             )
             if not len(numbers):
@@ -125,7 +124,7 @@ class QuantizedFiles:
     def _is_true(self, part: Records) -> bool:
         """Whether the last sketch is that of the store's embedding of the same number."""
         last = part[-1]
-        again = db.images.embedding_log.kept_since(
+        again = db.images.embeddings.added_since(
             self._store, self._encoder.id, int(last["number"]) - 1, 1
         )
         if again[0].tolist() != [last["number"]] or again[1].tolist() != [last["image_id"]]:

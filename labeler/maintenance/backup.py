@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-import db.scores.hand_scores
+import db.images.counts
 from db.errors import StoreError
 from db.store.regular_files import is_plain
 from db.store.schema_check import APPLICATION_ID
@@ -92,7 +92,7 @@ def write_backup(
         place,
         place.stat().st_size,
         len(files),
-        db.scores.hand_scores.scored_count(project.store),
+        db.images.counts.by_hand_score(project.store).scored,
         _restoring(project, place),
     )
     if remembered:

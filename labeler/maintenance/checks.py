@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import db.images.counts
 import db.images.embeddings
 import db.jobs
 import db.repair.consistency
 import db.repair.invalid_values
-import db.scores.hand_scores
 import db.versions.registry
 from labeler.core.jobs.liveness import is_dead, mark_dead
 from labeler.core.progress import Progress
@@ -279,7 +279,7 @@ def _permissions(project: Project) -> Iterator[Finding]:
 
 
 def _backups(project: Project) -> Iterator[Finding]:
-    last, scored = last_backup(project), db.scores.hand_scores.scored_count(project.store)
+    last, scored = last_backup(project), db.images.counts.by_hand_score(project.store).scored
     new = scored - (last.hand_scores if last else 0)
     if new > 0:
         when = f"The last one is of {last.at:%Y-%m-%d}" if last else "There is none yet"

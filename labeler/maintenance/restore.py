@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-import db.scores.hand_scores
+import db.images.counts
 import db.store.restore
 from db.errors import StoreError
 from db.store.commit_numbers import log_of
@@ -155,7 +155,7 @@ def _exchange(
     project = Project.open(store.parent)
     try:
         remove_sketches(project)
-        scored = db.scores.hand_scores.scored_count(project.store)
+        scored = db.images.counts.by_hand_score(project.store).scored
     finally:
         project.close()
     return RestoreResult(store.parent, scored, len(members), keep_as if was_there else None, aside)

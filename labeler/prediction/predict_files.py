@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import db.images.embeddings
-import db.importing.files
+import db.images.locations
 import db.versions.predictions
-import db.versions.registry
 from db.records import Version
 from db.versions.file_predictions import file_key, predicted_files
 from labeler.collection.discovery import FoundFile
@@ -184,7 +183,7 @@ def with_contents(project: Project, predicted: Sequence[PredictedImage]) -> list
     """The same with the content of those that were taken, by place, time and size, for what the
     project knows: their prediction is of that content.
     """
-    known = db.importing.files.known_locations(project.store, None) if predicted else {}
+    known = db.images.locations.known_locations(project.store, None) if predicted else {}
 
     def content(one: PredictedImage) -> str | None:
         at = known.get(one.file.path) if one.file else None
@@ -201,7 +200,7 @@ def _known_images(
 
     Only files of a size that the project has seen are read for this.
     """
-    known = db.importing.files.known_locations(project.store, None)
+    known = db.images.locations.known_locations(project.store, None)
     by_hash = {one.content_hash: one.image_id for one in known.values() if one.content_hash}
     sizes = {UNKNOWN_SIZE, *(one.size_bytes for one in known.values())}
     ids: dict[int, int] = {}

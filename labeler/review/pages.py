@@ -14,10 +14,10 @@ from itertools import groupby
 
 import numpy as np
 
-import db.images.arrays
 import db.images.counts
 import db.images.embeddings
 import db.images.lookup
+import db.versions.predictions
 import db.versions.registry
 import db.versions.rounds
 from db.records import MISTAKES, REVIEW_QUEUES, Round, Version
@@ -277,7 +277,7 @@ def embed_first(without: int) -> str | None:
 def _no_card(project: Project, version: Version, queue: str) -> str:
     if queue == "hand-score":
         return f"No hand score stands out against {version.name}."
-    if not db.images.arrays.prediction_batches(project.store, version.id):
+    if not db.versions.predictions.prediction_batches(project.store, version.id):
         return f"{version.name} has predicted nothing yet: embed the images first."
     if queue == MISTAKES:
         return "Every image that was predicted is scored or handled in this round."

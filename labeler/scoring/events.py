@@ -41,7 +41,7 @@ KINDS = ("score", "confirm", "skip", "undo")
 _NOBODY_ELSE = "Nobody else has scored a picture that you have not: set who is scoring beside it."
 LONGEST_ID = 200
 LARGEST_ID = 2**63  # what a row's id can't reach
-Ask = Callable[..., list[Image]]  # `db.images.lookup.unscored` of one project for one person
+Ask = Callable[..., list[Image]]  # `db.scores.queues.unscored` of one project for one person
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def _thin(
 ) -> list[Image]:
     """A few at a time from one bracket, so that the thinnest does not have a whole batch."""
     taken: list[Image] = []
-    for score in least_scored_first(db.scores.hand_scores.distribution(project.store)):
+    for score in least_scored_first(db.images.counts.by_hand_score(project.store).distribution):
         taken += ask(
             order="random-in-band",
             version_id=version.id,

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-import db.images.bulk_lookup
+import db.images.locations
 import db.images.lookup
 import db.scores.events
 import db.scores.hand_scores
@@ -109,7 +109,7 @@ class _Taking:
     def __init__(
         self, project: Project, kind: Kind, path: Path, reading: ReadOptions, said: FirstSaid
     ) -> None:
-        self.lookup = Lookup(lambda: db.images.bulk_lookup.ids_of_pictures(project.store))
+        self.lookup = Lookup(lambda: db.images.locations.ids_by_path(project.store, seen_only=True))
         self.project, self.kind, self.path, self.reading = project, kind, path, reading
         self.summary = LabelSummary(kind.name)
         self.folder = (reading.folder or (path if path.is_dir() else path.parent)).absolute()

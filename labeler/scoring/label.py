@@ -6,8 +6,6 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import db.images.bulk_lookup
-import db.images.lookup
 import db.scores.events
 from db.records import Event, Image
 from labeler.core.errors import BadInput

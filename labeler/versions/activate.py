@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import db.images.embeddings
-import db.importing.files
 import db.versions.predictions
 import db.versions.registry
 from db.records import Version

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import db.images.embeddings
+import db.images.locations
 import db.images.lookup
 import db.images.sources
-import db.importing.files
 import db.scores.hand_scores
 import db.versions.predictions
 import db.versions.registry
@@ -141,7 +141,7 @@ def image_details(project: Project, image_id: int, *, neighbours: int = 8) -> Im
     scored_ids, _ = db.scores.hand_scores.effective(project.store)
     return ImageDetails(
         image=image,
-        locations=db.importing.files.locations(project.store, image_id),
+        locations=db.images.locations.locations(project.store, image_id),
         history=db.scores.hand_scores.history(project.store, image_id),
         predictions=_predictions(project.store, image_id),
         nearest_scored=similar(project, image_id, limit=neighbours, among=scored_ids),

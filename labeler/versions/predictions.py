@@ -9,7 +9,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-import db.images.arrays
 import db.versions.predictions
 from db.store.store import Store
 from labeler.collection.arrays import Ids
@@ -36,7 +35,7 @@ class Predicted:
 
 def by_id(store: Store, version_id: int) -> Predicted:
     """By rising image id."""
-    return _by_id(store, version_id, db.images.arrays.prediction_batches(store, version_id))
+    return _by_id(store, version_id, db.versions.predictions.prediction_batches(store, version_id))
 
 
 def by_score(store: Store, version_id: int) -> Predicted:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import db.images.arrays
 import db.images.counts
 import db.images.sources
 import db.scores.hand_scores

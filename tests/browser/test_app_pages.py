@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-import db.images.lookup
+import db.images.counts
 import db.jobs
 from labeler.collection.importing import import_paths
 from labeler.core.jobs.heartbeat import Heart
@@ -58,7 +58,7 @@ def test_the_first_run_takes_a_folder_to_the_first_score(
     page.get_by_role("button", name="Start scoring", exact=True).click(timeout=180_000)
     expect(page.get_by_role("link", name="Review")).to_be_visible()
     expect(page.get_by_text("0 of 8 images scored")).to_be_visible()
-    counts = db.images.lookup.count_by_state(Project.open(target).store)
+    counts = db.images.counts.by_state(Project.open(target).store)
     assert counts == {"fine": 8, "unreadable": 1, "missing": 0}
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+import db.images.locations
 import db.images.lookup
-import db.importing.files
 import db.scores.hand_scores
 import db.scores.queues
 from db.records import Image
@@ -258,7 +258,7 @@ def test_missing_pictures_are_marked_in_explore_and_review(
     page: Page, app: App, project: Project
 ) -> None:
     every = db.images.lookup.by_ids(
-        project.store, list(db.importing.files.ids_by_path(project.store).values())
+        project.store, list(db.images.locations.ids_by_path(project.store).values())
     )
     lose(project, [image for image in every if Path(image.path).exists()])
     page.goto(f"{app.url}/explore")

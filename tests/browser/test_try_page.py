@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-import db.images.lookup
-import db.importing.files
+import db.images.counts
+import db.images.locations
 import db.scores.events
 from db.records import Event
 from labeler.collection.importing import import_paths
@@ -38,7 +38,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     paths = draw_shades(folder / "pictures", PICTURES)
     import_paths(project, [folder / "pictures"], workers=1)
     embed(project)
-    ids = db.importing.files.ids_by_path(project.store)
+    ids = db.images.locations.ids_by_path(project.store)
     events = [
         Event(f"e{n}", "score", ids[str(path)], AT, value=float(round(n * 10 / PICTURES)))
         for n, path in enumerate(paths)
@@ -66,11 +66,11 @@ def test_dropped_pictures_are_scored_and_only_added_when_asked(
     expect(page.get_by_test_id("stAlertContentWarning")).to_have_count(1)
     expect(page.locator("button.tile").filter(has_text="100% alike")).to_have_count(1)
     assert not (project.folder / "added").exists()
-    count = db.images.lookup.count_by_state(project.store)["fine"]
+    count = db.images.counts.by_state(project.store)["fine"]
 
     page.get_by_role("button", name="Add to the project").click()
     expect(page.get_by_text("In the project already")).to_have_count(2, timeout=LONG)
-    assert db.images.lookup.count_by_state(project.store)["fine"] == count + 1
+    assert db.images.counts.by_state(project.store)["fine"] == count + 1
     assert [file.name for file in (project.folder / "added").iterdir()] == ["new.png"]
 
     page.locator("button.tile").filter(has_text="100% alike").click()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-import db.importing.files
+import db.images.locations
 import db.versions.registry
 import db.versions.rounds
 from labeler.cli.demo.demo import draw_collection
@@ -75,7 +75,7 @@ def test_from_a_folder_to_v1_1_and_out(
     app = serve(tmp_path / "taste")
     import_folder(page, app, tmp_path / "pictures", len(drawn))
     with closing(Project.open(tmp_path / "taste")) as project:
-        ids = db.importing.files.ids_by_path(project.store)
+        ids = db.images.locations.ids_by_path(project.store)
         taste = {ids[str(picture.path)]: str(picture.score) for picture in drawn}
         opened(page, app)
         given = score_by_keys(page, taste, SCORED)

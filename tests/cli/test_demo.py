@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import db.images.counts
 import db.images.embeddings
 import db.images.lookup
 import db.images.sources
@@ -100,7 +101,7 @@ def test_a_ready_demo(tmp_path: Path) -> None:
     phases: set[str] = set()
     project = small_demo(folder, lambda done, total, what: phases.add(what))
     store = project.store
-    counted = db.images.lookup.count_by_state(store)
+    counted = db.images.counts.by_state(store)
     with (folder / RULE_FILE).open(encoding="utf-8") as file:
         rule = {str(folder / row["path"]): int(row["score"]) for row in csv.DictReader(file)}
     assert counted == {"fine": len(rule), "unreadable": 0, "missing": 0}
@@ -120,7 +121,7 @@ def test_a_ready_demo(tmp_path: Path) -> None:
 
     again = make_demo(folder, progress=_unexpected)
     assert [v.name for v in db.versions.registry.history(again.store)] == ["v1.0"]
-    assert db.scores.hand_scores.scored_count(again.store) == len(ids)
+    assert db.images.counts.by_hand_score(again.store).scored == len(ids)
     again.close()
 
 

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+import db.images.locations
 import db.images.tags
-import db.importing.files
 from labeler.cli.main import labeler
 from labeler.core.project import Project
 from tests.support.collection import add_version, make_collection
+from tests.support.store_rows import tags_of_image
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +94,8 @@ def test_an_import_takes_tags_too(tmp_path: Path) -> None:
     file.write_text("path,tag\npictures/picture 000.png,listed\n")
     told = call(project.folder, "import", tmp_path / "pictures", "--tags", file).stdout
     assert "Tagged 1 image from the text beside." in told
-    ids = sorted(db.importing.files.ids_by_path(project.store).values())
-    assert [db.images.tags.of_image(project.store, i) for i in ids] == [["listed"], ["beside"], []]
+    ids = sorted(db.images.locations.ids_by_path(project.store).values())
+    assert [tags_of_image(project.store, i) for i in ids] == [["listed"], ["beside"], []]
     project.close()
 
 

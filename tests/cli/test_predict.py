@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-import db.importing.files
+import db.images.locations
 import db.scores.events
 from db.records import Event
 from labeler.cli.commands import predict_output
@@ -38,7 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = Project.create(folder / "taste", encoder="lite")
     paths = draw_shades(folder / "pictures", PICTURES)
     import_paths(project, [folder / "pictures"], workers=1)
-    ids = db.importing.files.ids_by_path(project.store)
+    ids = db.images.locations.ids_by_path(project.store)
     events = [
         Event(f"e{n}", "score", ids[str(path)], AT, value=float(round(n * 10 / PICTURES)))
         for n, path in enumerate(paths)

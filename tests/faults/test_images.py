@@ -12,9 +12,10 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+import db.images.counts
 import db.images.embeddings
+import db.images.locations
 import db.images.lookup
-import db.importing.files
 import db.scores.hand_scores
 from labeler.app.routes.json_api import routes
 from labeler.app.routes.payloads import image_items
@@ -31,7 +32,7 @@ OURS = {"X-Labeler": "1", "Origin": HOST}
 
 
 def ids_of(project: Project) -> list[int]:
-    return sorted(set(db.importing.files.ids_by_path(project.store).values()))
+    return sorted(set(db.images.locations.ids_by_path(project.store).values()))
 
 
 @pytest.fixture
@@ -68,12 +69,12 @@ def test_moved_pictures_are_missing_with_their_history_and_found_again_by_conten
     (tmp_path / "pictures").mkdir()
     assert import_paths(alone, [tmp_path / "pictures"], workers=1).missing == 5
     assert known(alone) == before
-    assert db.images.lookup.count_by_state(alone.store)["missing"] == 5
+    assert db.images.counts.by_state(alone.store)["missing"] == 5
     shutil.move(tmp_path / "new place", tmp_path / "newer" / "place")
     summary = import_paths(alone, [tmp_path / "newer"], workers=1)
     assert (summary.moved, summary.new, summary.missing) == (5, 0, 0)
     assert known(alone) == before
-    assert db.images.lookup.count_by_state(alone.store)["fine"] == 5
+    assert db.images.counts.by_state(alone.store)["fine"] == 5
     assert embed(alone).embedded == 0
 
 

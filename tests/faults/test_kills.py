@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import db.importing.files
+import db.images.locations
 import tests.support.kill_works as works
 from tests.support.collection import make_collection
 from tests.support.kill_app import Scorer, check_scorers, pour_and_kill
@@ -57,7 +57,7 @@ def test_a_killed_command_loses_nothing_and_finishes_when_run_again(
 
 def test_scores_pour_in_while_the_app_is_killed_and_none_is_lost(tmp_path: Path) -> None:
     project = make_collection(tmp_path, images=20, scored=4)
-    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    ids = sorted(db.images.locations.ids_by_path(project.store).values())
     app = App(project.folder, tmp_path / "log.txt")
     scorers = [Scorer(app, ids[k::2], random.Random(k)) for k in range(2)]
     pour_and_kill(app, project, scorers, random.Random(6), 0.3)

@@ -19,8 +19,9 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+import db.images.counts
+import db.images.locations
 import db.images.lookup
-import db.importing.files
 import db.jobs
 import db.scores.events
 import db.scores.hand_scores
@@ -109,7 +110,7 @@ def test_four_people_while_an_import_runs(
         zip(*(each.tolist() for each in db.scores.hand_scores.effective(large.store)), strict=True)
     )
     assert effective == {score.image_id: score.value for score in given}
-    assert db.images.lookup.count_by_state(large.store)["fine"] == 20 + HANDED + 40
+    assert db.images.counts.by_state(large.store)["fine"] == 20 + HANDED + 40
 
 
 def test_all_ask_at_the_same_moment_and_get_different_images(
@@ -292,8 +293,8 @@ def test_two_imports_of_one_folder_at_once_take_every_picture_once(
 ) -> None:
     folder, summaries = draw(tmp_path / "both", 60), []
     all_at_once([lambda: summaries.append(import_paths(project, [folder], workers=1))] * 2)
-    assert db.images.lookup.count_by_state(project.store)["fine"] == 80
-    assert len(db.importing.files.ids_by_path(project.store)) == 80
+    assert db.images.counts.by_state(project.store)["fine"] == 80
+    assert len(db.images.locations.ids_by_path(project.store)) == 80
     assert sum(summary.new for summary in summaries) == 60
     assert not any(summary.unreadable for summary in summaries)
 

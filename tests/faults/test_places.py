@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 import db.images.embeddings
-import db.importing.files
+import db.images.locations
 import db.scores.hand_scores
 from db.errors import StoreError
 from db.store.store import Store
@@ -61,7 +61,7 @@ def client(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestCl
 
 
 def ids_of(project: Project) -> list[int]:
-    return sorted(set(db.importing.files.ids_by_path(project.store).values()))
+    return sorted(set(db.images.locations.ids_by_path(project.store).values()))
 
 
 def score(client: TestClient, event: str, image: int, value: int) -> tuple[int, dict]:

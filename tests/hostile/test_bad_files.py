@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 from pyarrow import parquet
 
-import db.importing.files
+import db.images.locations
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
 from labeler.core.errors import BadInput
@@ -192,7 +192,7 @@ def test_names_in_archives_lead_nowhere_else(project: Project, tmp_path: Path) -
     table = pyarrow.table({"key": keys, "jpg": [jpeg_bytes(k) for k in range(len(keys))]})
     parquet.write_table(table, folder / "keys.parquet")
     import_paths(project, [folder])
-    taken = db.importing.files.ids_by_path(project.store)
+    taken = db.images.locations.ids_by_path(project.store)
     assert taken
     assert all(os.path.normpath(path).startswith(f"{folder}{os.sep}") for path in taken)
     assert not any("out" in Path(path).name for path in taken)

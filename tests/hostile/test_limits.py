@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-import db.images.lookup
+import db.images.counts
 import db.versions.registry
 from db.store.schema import ImageTagRow
 from labeler.collection.importing import import_paths
@@ -64,7 +64,7 @@ def test_paths_up_to_the_systems_limit_and_beyond(
     monkeypatch.chdir(tmp_path)
     taken = import_paths(project, [tmp_path / ("d" * 200)], workers=1)
     assert taken.new == 1
-    assert db.images.lookup.count_by_state(project.store)["fine"] == 1
+    assert db.images.counts.by_state(project.store)["fine"] == 1
     assert any("fff" in path for path, _ in taken.unreadable), "the file is not told"
     assert taken.closed, "the folder is not told"
 

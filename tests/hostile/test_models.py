@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from sqlalchemy import update
 
 import db.images.embeddings
-import db.importing.files
+import db.images.locations
 from db.store.schema import EncoderRow, VersionRow
 from labeler.cli.main import labeler
 from labeler.core.project import Project
@@ -41,7 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = make_collection(folder, images=30, scored=24)
     record = db.images.embeddings.encoder(project.store, "lite")
     assert record is not None
-    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    ids = sorted(db.images.locations.ids_by_path(project.store).values())
     vectors = db.images.embeddings.get(project.store, record.id, ids)[1]
     add_version_of(project, spread_head(vectors), record)
     change(project, EncoderRow, preprocessing=FRAMING)

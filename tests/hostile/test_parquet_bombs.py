@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from pyarrow import parquet
 
-import db.importing.files
+import db.images.locations
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
 from labeler.core.archives import archives
@@ -105,7 +105,7 @@ def test_rows_without_end_are_not_gone_through(
     summary = import_paths(project, [tmp_path / "a.parquet"])
     assert summary.found == 0
     assert told in summary.closed[0][1]
-    assert not db.importing.files.ids_by_path(project.store)
+    assert not db.images.locations.ids_by_path(project.store)
 
 
 def test_a_picture_that_many_rows_share_is_unpacked_so_often_and_no_further(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import db.repair.unreadable_values
+import db.store.cell_checks
 from db.store.column_types import Checked
 from db.store.connect import connect
 from db.store.schema import Base
@@ -147,7 +147,7 @@ def test_what_is_refused_when_it_is_read_is_what_the_doctor_finds(
     with closing(connect(path)) as connection:
         found = {
             (each.table.name, column)
-            for each in db.repair.unreadable_values.odd_cells(connection)
+            for each in db.store.cell_checks.odd_cells(connection)
             for column in each.columns
         }
         for table in Base.metadata.sorted_tables:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-import db.repair.unreadable_values
+import db.store.cell_checks
 from db.errors import StoreError
 from db.repair.page_scan import rows_of
 from db.store.connect import connect
@@ -73,7 +73,7 @@ def mended(folder: Path) -> bool:
         assert "\n" not in str(error)
         return False
     with closing(connect(folder / STORE_FILE)) as connection:
-        assert list(db.repair.unreadable_values.odd_cells(connection)) == []
+        assert list(db.store.cell_checks.odd_cells(connection)) == []
     return True
 
 

@@ -13,7 +13,7 @@ import pandas
 import pytest
 
 import db.images.embeddings
-import db.importing.files
+import db.images.locations
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
 from labeler.embedding.importing import import_embeddings
@@ -54,7 +54,7 @@ def check(project: Project, folder: Path) -> None:
     assert record is not None
     written = np.load(folder / "img_emb" / "img_emb_0.npy")
     named = pandas.read_parquet(folder / "metadata" / "metadata_0.parquet")["image_path"]
-    paths = db.importing.files.ids_by_path(project.store)
+    paths = db.images.locations.ids_by_path(project.store)
     for vector, name in zip(written, named, strict=True):
         [image] = [i for path, i in paths.items() if Path(path).stem == Path(name).stem]
         _, [kept] = db.images.embeddings.get(project.store, record.id, [image])

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 import db.images.embeddings
+import db.images.locations
 import db.images.lookup
-import db.importing.files
-import db.scores.hand_scores
 import db.versions.predictions
 import db.versions.registry
 from labeler.core.project import Project
@@ -53,7 +52,7 @@ def test_datasets_loads_the_imagefolder(
     known = {
         image.path: image
         for image in db.images.lookup.by_ids(
-            handed.store, sorted(db.importing.files.ids_by_path(handed.store).values())
+            handed.store, sorted(db.images.locations.ids_by_path(handed.store).values())
         )
     }
     expected = {path: one for path, one in known.items() if one.hand_score is not None}
@@ -87,7 +86,7 @@ def test_cleanlab_finds_planted_wrong_scores(
 ) -> None:
     cleanlab = peer("cleanlab", "cleanlab", "pandas", "pyarrow")
     project = make_collection(tmp_path, images=60, scored=0)
-    paths = sorted(db.importing.files.ids_by_path(project.store))
+    paths = sorted(db.images.locations.ids_by_path(project.store))
     for place, path in enumerate(paths):  # bright is good, as the embeddings say
         label_one(project, path, round(10 * place / 59, 1), "ann")
     for place in WRONG:

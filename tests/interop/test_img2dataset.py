@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 import pytest
 
+import db.images.locations
 import db.images.tags
-import db.importing.files
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
 from tests.interop.environments import Peer
@@ -62,7 +62,7 @@ def test_its_downloads_come_in(
     img2dataset.script("download.py", addresses, folder, written)
     project = Project.create(tmp_path / "project", encoder="lite")
     summary = import_paths(project, [folder], workers=1)
-    paths = db.importing.files.ids_by_path(project.store)
+    paths = db.images.locations.ids_by_path(project.store)
     tags = db.images.tags.of_images(project.store, sorted(paths.values()))
     assert (summary.new, summary.unreadable) == (len(NAMES), [])
     ids = [paths[path] for path in sorted(paths)]

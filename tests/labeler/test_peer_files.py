@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import db.images.embeddings
+import db.images.locations
 import db.images.tags
-import db.importing.files
 import db.scores.hand_scores
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
@@ -84,7 +84,7 @@ def test_who_scored_when_comes_back_in_json(project: Project, made: Path, tmp_pa
     del expected["ben"]["k (1).jpg"]
     expected[SECOND] = {"k (1).jpg": 8, "z.jpg": 6}
     assert given_by(project) == expected
-    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    ids = sorted(db.images.locations.ids_by_path(project.store).values())
     given = db.scores.hand_scores.histories(project.store, ids)
     assert {one.at.year for one in given if one.scorer in SCORES} == {2025}
     assert 2025 not in {one.at.year for one in given if one.scorer == SECOND}
@@ -152,7 +152,7 @@ def test_downloads_of_img2dataset_come_in(tmp_path: Path, written: str) -> None:
     summary = import_paths(project, [tmp_path / written], workers=1)
     assert (summary.found, summary.new, summary.tagged) == (len(NAMES),) * 3
     assert summary.unreadable == []
-    paths = db.importing.files.ids_by_path(project.store)
+    paths = db.images.locations.ids_by_path(project.store)
     tags = db.images.tags.of_images(project.store, sorted(paths.values()))
     first, second, third = (tags[paths[path]] for path in sorted(paths)[:3])
     assert (first, second) == (["cat", "sleeping"], ["1girl", "long_hair"])
@@ -175,7 +175,7 @@ def test_embeddings_of_clip_retrieval_go_to_their_pictures(tmp_path: Path, sourc
     assert (summary.embedded, summary.images) == (len(NAMES), 0)
     record = db.images.embeddings.encoder(project.store, "lite/normalised")
     assert record is not None
-    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    ids = sorted(db.images.locations.ids_by_path(project.store).values())
     _, vectors = db.images.embeddings.get(project.store, record.id, ids)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=2e-3)
     assert len(np.unique(vectors, axis=0)) == len(NAMES)

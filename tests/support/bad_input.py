@@ -74,13 +74,13 @@ def write_all(folder: Path, files: Iterable[tuple[str, bytes]]) -> int:
 
 def states(project_folder: Path) -> dict[str, tuple[str, str]]:
     """By the name of a file: its state in the store, and the reason of it."""
+    import db.images.locations
     import db.images.lookup
-    import db.importing.files
     from labeler.core.project import Project
 
     project = Project.open(project_folder)
     try:
-        ids = db.importing.files.ids_by_path(project.store)
+        ids = db.images.locations.ids_by_path(project.store)
         held = {
             one.id: one for one in db.images.lookup.by_ids(project.store, sorted(set(ids.values())))
         }
@@ -95,7 +95,8 @@ def states(project_folder: Path) -> dict[str, tuple[str, str]]:
 def make_project(folder: Path) -> Path:
     """A project with some scored pictures and a version that knows bright from dark."""
     import db.images.lookup
-    import db.importing.files
+
+    pass
     import db.scores.events
     from db.records import Event
     from labeler.collection.importing import import_paths
@@ -107,7 +108,7 @@ def make_project(folder: Path) -> Path:
     project = Project.create(folder / "project", encoder="lite")
     paths = draw_shades(folder / "shades", SCORED)
     import_paths(project, [folder / "shades"], workers=1)
-    ids = db.importing.files.ids_by_path(project.store)
+    ids = db.images.locations.ids_by_path(project.store)
     at = datetime(2025, 3, 1, 12, tzinfo=UTC)
     events = [
         Event(f"e{n}", "score", ids[str(path)], at, value=float(n * 10 // SCORED))
@@ -122,7 +123,8 @@ def make_project(folder: Path) -> Path:
 def _look(project_folder: Path, folder: Path) -> dict[str, object]:
     """Each file alone through what reads pictures: how long each takes, and what becomes of it."""
     import db.images.lookup
-    import db.importing.files
+
+    pass
     from labeler.app.routes.images import _full
     from labeler.collection.previews import preview_of, thumbnail_of
     from labeler.core.project import Project
@@ -137,7 +139,7 @@ def _look(project_folder: Path, folder: Path) -> dict[str, object]:
     encoder, base = Brightness(), _peak()
     version = version_named(project, None)
     slowest, outcomes = (0.0, ""), Counter[str]()
-    ids = db.importing.files.ids_by_path(project.store)
+    ids = db.images.locations.ids_by_path(project.store)
     for path in sorted(folder.iterdir()):
         started = time.perf_counter()
         image = db.images.lookup.get(project.store, ids.get(str(path), 0))

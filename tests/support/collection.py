@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 import db.images.embeddings
-import db.importing.files
+import db.images.locations
 import db.scores.events
 import db.scores.hand_scores
 import db.versions.predictions
@@ -57,7 +57,7 @@ def make_collection(folder: Path, *, images: int = 40, scored: int = 30) -> Proj
     project = Project.create(folder / "project", encoder="lite")
     draw_pictures(folder / "pictures", images)
     import_paths(project, [folder / "pictures"], source="gradients", workers=1)
-    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    ids = sorted(db.images.locations.ids_by_path(project.store).values())
     vectors = np.random.default_rng(7).normal(0, 0.05, (images, WIDTH)).astype(np.float32)
     angle = np.linspace(0, np.pi / 2, images)
     vectors[:, 0], vectors[:, 1] = np.cos(angle), np.sin(angle)
@@ -89,7 +89,7 @@ def give_scores(project: Project, ids: list[int]) -> None:
 def add_version(project: Project, noise: float, note: str = "", *, seed: int = 1) -> Version:
     """A version whose predictions are the hand scores with `noise` (standard deviation, 0–1)."""
     ids, values = db.scores.hand_scores.effective(project.store)
-    everything = np.array(sorted(db.importing.files.ids_by_path(project.store).values()))
+    everything = np.array(sorted(db.images.locations.ids_by_path(project.store).values()))
     generator = np.random.default_rng(seed)
     unseen = np.clip(values / 10 + generator.normal(0, noise, len(ids)), 0, 1).astype(np.float32)
     known = dict(zip(ids.tolist(), unseen.tolist(), strict=True))

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 import db.images.embeddings
+import db.images.locations
 import db.images.lookup
 import db.images.tags
-import db.importing.files
 import db.scores.events
 import db.scores.hand_scores
 from db.records import Event, Image
@@ -62,7 +62,7 @@ def make_exported(folder: Path) -> Project:
 
 
 def image_ids(project: Project) -> list[int]:
-    return sorted(db.importing.files.ids_by_path(project.store).values())
+    return sorted(db.images.locations.ids_by_path(project.store).values())
 
 
 def images(project: Project) -> list[Image]:

@@ -8,7 +8,7 @@ import numpy as np
 from click.testing import CliRunner, Result
 
 import db.images.embeddings
-import db.importing.files
+import db.images.locations
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
@@ -46,7 +46,7 @@ def fill(project: Project, pictures: Path, vectors: np.ndarray, *, normalised: b
 
 
 def all_ids(project: Project) -> list[int]:
-    return sorted(db.importing.files.ids_by_path(project.store).values())
+    return sorted(db.images.locations.ids_by_path(project.store).values())
 
 
 def expected(low: float = 1, high: float = 10) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 import db.images.embeddings
-import db.importing.files
+import db.images.locations
 import db.scores.hand_scores
 import db.versions.predictions
 import db.versions.registry
@@ -51,7 +51,7 @@ def add_version_of(
     with create_files(project, new) as path:
         save_head(path, head, name="taste", rev=name, metadata=head_metadata(record, new))
         version = db.versions.registry.add(project.store, new)
-    known = np.array(sorted(db.importing.files.ids_by_path(project.store).values()))
+    known = np.array(sorted(db.images.locations.ids_by_path(project.store).values()))
     embedded, vectors = db.images.embeddings.get(project.store, record.id, known)
     if len(embedded):
         made = Predictions(embedded, predict(head, vectors))

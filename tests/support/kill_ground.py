@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-import db.importing.files
+import db.images.locations
 import db.scores.events
 from db.records import Event
 from labeler.core.project import Project
@@ -78,7 +78,7 @@ class Ground:
 
 def give_all(project: Project) -> None:
     """A score for every picture: the brighter, the better."""
-    by_path = sorted(db.importing.files.ids_by_path(project.store).items())
+    by_path = sorted(db.images.locations.ids_by_path(project.store).items())
     events = [
         Event(
             event_id=f"given-{number}",

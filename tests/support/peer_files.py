@@ -11,8 +11,8 @@ import tarfile
 from collections import defaultdict
 from pathlib import Path
 
+import db.images.locations
 import db.images.tags
-import db.importing.files
 import db.scores.hand_scores
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
@@ -61,7 +61,7 @@ def make_handed_over(folder: Path) -> Project:
     """The pictures, two people's scores, one taken back, tags, embeddings, a version."""
     draw(folder)
     project = make_unscored(folder)
-    ids = {Path(path).name: i for path, i in db.importing.files.ids_by_path(project.store).items()}
+    ids = {Path(path).name: i for path, i in db.images.locations.ids_by_path(project.store).items()}
     embed(project, image_ids(project))
     for scorer, given in SCORES.items():
         score(project, [(ids[name], value) for name, value in given.items()], scorer)
@@ -74,7 +74,7 @@ def given_by(project: Project) -> dict[str, dict[str, float]]:
     """By scorer and file name the latest scores."""
     names = {
         image_id: Path(path).name
-        for path, image_id in db.importing.files.ids_by_path(project.store).items()
+        for path, image_id in db.images.locations.ids_by_path(project.store).items()
     }
     given: dict[str, dict[str, float]] = defaultdict(dict)
     for scorer, (ids, values) in db.scores.hand_scores.by_scorer(project.store).items():

@@ -6,7 +6,7 @@ import numpy as np
 from sqlalchemy import update
 
 import db.images.embeddings
-import db.importing.files
+import db.images.locations
 import db.scores.hand_scores
 import db.versions.predictions
 import db.versions.registry
@@ -69,7 +69,7 @@ def ids(cards: list[Card]) -> list[int]:
 def scatter(project: Project) -> None:
     """Embeddings at random: no image is like another."""
     encoder = db.images.embeddings.encoder(project.store, project.encoder)
-    everyone = np.array(sorted(db.importing.files.ids_by_path(project.store).values()))
+    everyone = np.array(sorted(db.images.locations.ids_by_path(project.store).values()))
     vectors = np.random.default_rng(3).normal(size=(len(everyone), encoder.width))
     db.images.embeddings.put(project.store, encoder.id, everyone, vectors.astype(np.float32))
 

@@ -15,6 +15,7 @@ import numpy as np
 
 import db.images.embeddings
 import db.images.sources
+import db.images.tags
 import db.importing.files
 import db.scores.events
 import db.scores.hand_scores
@@ -32,6 +33,10 @@ def empty_store() -> bytes:
         path = Path(folder) / "labeler.sqlite"
         Store.create(path).close()
         return path.read_bytes()
+
+
+def tags_of_image(store: Store, image_id: int) -> list[str]:
+    return db.images.tags.of_images(store, [image_id]).get(image_id, [])
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-import db.importing.files
+import db.images.locations
 import tests.support.kill_works as works
 from labeler.core.jobs import runner
 from labeler.core.project import STORE_FILE, Project
@@ -128,7 +128,7 @@ def test_the_app_is_killed_while_scores_pour_in(
     tmp_path: Path, seed: int, figures: Figures
 ) -> None:
     project = make_collection(tmp_path, images=80, scored=4)
-    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    ids = sorted(db.images.locations.ids_by_path(project.store).values())
     app = App(project.folder, tmp_path / "log.txt")
     chance = random.Random(seed)
     scorers = [Scorer(app, ids[k::4], random.Random(seed + k)) for k in range(4)]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 import db.images.embeddings
-import db.importing.files
+import db.images.locations
 import db.versions.registry
 from db.store.schema import RunRow
 from labeler.core.jobs.runner import follow, start_run
@@ -108,12 +108,12 @@ def test_imports_and_embeddings_at_once_take_everything_once(
     draw_pictures(folder, 60)
     importing = commands(project, *[["import", str(folder)]] * 3)
     assert [(each.code, each.err) for each in importing] == [(0, "")] * 3
-    assert len(db.importing.files.ids_by_path(project.store)) == 60
+    assert len(db.images.locations.ids_by_path(project.store)) == 60
     embedding = commands(project, *[["embed"]] * 3)
     assert [each.code for each in embedding] == [0] * 3
     encoder = db.images.embeddings.encoder(project.store, project.encoder)
     assert encoder is not None
-    ids = sorted(set(db.importing.files.ids_by_path(project.store).values()))
+    ids = sorted(set(db.images.locations.ids_by_path(project.store).values()))
     found, vectors = db.images.embeddings.get(project.store, encoder.id, ids)
     assert found.tolist() == ids
     assert vectors.shape == (len(ids), encoder.width)

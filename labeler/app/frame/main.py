@@ -7,8 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-import db.images.lookup
-import db.scores.hand_scores
+import db.images.counts
 import db.versions.registry
 import labeler.app
 from labeler.app.project import current_project
@@ -72,11 +71,11 @@ def page(
 
 
 def has_images(project: Project) -> bool:
-    return sum(db.images.lookup.count_by_state(project.store).values()) > 0
+    return sum(db.images.counts.by_state(project.store).values()) > 0
 
 
 def at_a_glance(project: Project) -> None:
-    images = db.images.lookup.count_by_state(project.store).get("fine", 0)
+    images = db.images.counts.by_state(project.store).get("fine", 0)
     version = db.versions.registry.active(project.store)
     if version is not None:
         keep_ready(project, version.id)
@@ -85,7 +84,7 @@ def at_a_glance(project: Project) -> None:
         # A folder's name is shown as it is, never as markdown.
         st.text(shown_name(project.folder.name))
         st.caption(
-            f"{db.scores.hand_scores.scored_count(project.store):,} of {count(images, 'image')} "
+            f"{db.images.counts.by_hand_score(project.store).scored:,} of {count(images, 'image')} "
             f"scored"
         )
         st.caption(f"Version {markdown_escaped(version.name)}" if version else "No version yet")

@@ -13,7 +13,6 @@ import streamlit as st
 
 import db.images.counts
 import db.images.embeddings
-import db.images.lookup
 from labeler.app.project import current_project
 from labeler.app.routes.payloads import shown_name
 from labeler.app.sections.carry_over import carry_over_section
@@ -46,7 +45,7 @@ ENCODERS = {
 
 def show() -> None:
     project = current_project()
-    images = sum(db.images.lookup.count_by_state(project.store).values()) if project else 0
+    images = sum(db.images.counts.by_state(project.store).values()) if project else 0
     busy = project is not None and any(job_status.active(project, kind) for kind in LONG_WORK)
     if images or busy:
         st.title("Add pictures")
@@ -217,7 +216,7 @@ def outcome(project: Project) -> None:
     job_status.show_outcome(run)
     if run is not None and run.state == "done" and run.message:
         st.success(formatting.markdown_escaped(run.message), icon=":material/check_circle:")
-    fine = db.images.lookup.count_by_state(project.store)["fine"]
+    fine = db.images.counts.by_state(project.store)["fine"]
     row = st.container(horizontal=True, vertical_alignment="center")
     if (
         fine
@@ -237,7 +236,7 @@ def waiting_for_embedding(project: Project) -> int:
     """Fine images that the project's encoder has not seen yet; training and Review need them."""
     encoder = db.images.embeddings.encoder(project.store, project.encoder)
     if encoder is None:
-        return db.images.lookup.count_by_state(project.store)["fine"]
+        return db.images.counts.by_state(project.store)["fine"]
     return db.images.counts.not_embedded(project.store, encoder.id)
 
 

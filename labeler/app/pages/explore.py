@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+import db.images.counts
 import db.images.sources
-import db.scores.hand_scores
 import db.versions.registry
 from db.records import Image
 from labeler.app.routes.payloads import shown_name
@@ -92,7 +92,7 @@ def scored_choice(place: DeltaGenerator, project: Project, version: str | None) 
     if version is not None:
         return SCORED[place.selectbox("Scored", list(SCORED))]
     choices = ["scored", "unscored"]
-    default = 0 if db.scores.hand_scores.scored_count(project.store) else 1
+    default = 0 if db.images.counts.by_hand_score(project.store).scored else 1
     return SCORED[place.selectbox("Scored", choices, default, key="scored-by-hand")]
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import streamlit as st
 
-import db.images.lookup
+import db.images.counts
 import db.images.sources
 import db.scores.hand_scores
 from labeler.app.project import project_id
@@ -31,7 +31,7 @@ ROOMY = """<style>
 
 def show() -> None:
     project = opened_project()
-    if not db.images.lookup.count_by_state(project.store).get("fine"):
+    if not db.images.counts.by_state(project.store).get("fine"):
         st.title("Score")
         st.info("There is no picture to score yet.", icon=":material/photo_library:")
         return

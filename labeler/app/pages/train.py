@@ -9,6 +9,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+import db.images.counts
 import db.jobs
 import db.scores.hand_scores
 import db.versions.registry
@@ -52,7 +53,7 @@ def training(project: Project) -> None:
         job_status.watch(project, "train")
         return
     job_status.show_outcome(job_status.latest(project, "train"), job_status.made_already(project))
-    scored = db.scores.hand_scores.scored_count(project.store)
+    scored = db.images.counts.by_hand_score(project.store).scored
     if scored < FEWEST_TO_TRAIN:
         refuse(scored)
         return
@@ -196,7 +197,7 @@ def moved_most(project: Project, version: Version, parent: Version | None) -> No
 
 
 def hand_scores(project: Project, _version: Version, _parent: Version | None) -> None:
-    chart = charts.score_distribution(db.scores.hand_scores.distribution(project.store))
+    chart = charts.score_distribution(db.images.counts.by_hand_score(project.store).distribution)
     st.altair_chart(chart, width="stretch")
 
 

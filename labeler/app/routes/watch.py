@@ -12,7 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-import db.images.lookup
+import db.images.counts
 import db.jobs
 from labeler.app.widgets import job_status
 from labeler.core.errors import BadInput
@@ -52,7 +52,7 @@ def run(project: Project, request: Request) -> Response:
         "curve": measures.points(latest.curve),
     }
     if kind in job_status.LONG_WORK:
-        told["fine"] = db.images.lookup.count_by_state(project.store)["fine"]
+        told["fine"] = db.images.counts.by_state(project.store)["fine"]
     return JSONResponse(told)
 
 

@@ -110,8 +110,8 @@ def phantoms_(*, remove: bool) -> None:
     They come with embeddings whose names are no path that the project knows. Those whose names mean
     a picture that is here by now become that picture, with all that was done to them.
     """
-    from db.images.phantoms import phantoms
-    from db.images.phantoms import remove as take_away
+    from db.importing.embedding_only import phantoms
+    from db.importing.embedding_only import remove as take_away
     from labeler.collection.phantoms import match_phantoms
 
     with opened_project() as project:

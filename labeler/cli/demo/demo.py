@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import db.importing.files
+import db.images.locations
 import db.scores.events
 import db.versions.registry
 from db.records import Event
@@ -162,7 +162,7 @@ def _give_first_scores(
 ) -> None:
     """Score a third of the pictures by the rule, the first few of them wrongly."""
     chosen = rng.permutation(len(drawn))[: min(FIRST_SCORES, len(drawn) // 3)]
-    ids = db.importing.files.ids_by_path(project.store)
+    ids = db.images.locations.ids_by_path(project.store)
     now, events, slips = datetime.now(UTC), [], 0
     for picture in (drawn[index] for index in chosen):
         value = picture.score

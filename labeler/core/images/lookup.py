@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import db.images.bulk_lookup
+import db.images.locations
 import db.images.lookup
 import db.scores.events
 from db.records import Image
@@ -172,7 +172,7 @@ def _find_by_path(project: Project, named: str) -> Image:
     for path in _spellings(Path.cwd(), named):
         if found := db.images.lookup.find_by_path(project.store, path):
             return found
-    lookup = Lookup(lambda: db.images.bulk_lookup.ids_of_pictures(project.store))
+    lookup = Lookup(lambda: db.images.locations.ids_by_path(project.store, seen_only=True))
     meant = lookup.find(named, _spellings(Path.cwd(), normalised(named)))
     if meant is not None and (found := db.images.lookup.get(project.store, meant)):
         return found

@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-import db.images.arrays
 import db.scores.hand_scores
 import db.versions.registry
 from labeler.collection.arrays import Collection, Floats, Ids, Mask
@@ -162,7 +161,7 @@ def by_hand(now: Standing) -> Ranked:
     """
     everything, rows = now.everything, np.flatnonzero(~np.isnan(now.given))
     given = now.given[rows]
-    kept = everything.marked(db.images.arrays.kept_by_hand(now.project.store))
+    kept = everything.marked(db.scores.hand_scores.kept_by_hand(now.project.store))
     conflict = conflict_gaps(scored_pairs(now), now.given, now.threshold, kept)[rows]
     made = everything.predictions[rows]
     if not now.version.is_foreign:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 import db.images.embeddings
+import db.images.locations
 import db.images.lookup
-import db.importing.files
 from labeler.collection.importing import import_paths
 from labeler.core.errors import BadInput
 from labeler.core.files.csv_reader import Line, read_lines
@@ -113,7 +113,7 @@ def _joined(project: Project, answers: _Answers) -> Labelled:
     store = project.store
     record = db.images.embeddings.encoder(store, project.encoder)
     path_of: dict[int, str] = {}
-    known = db.importing.files.ids_by_path(store)
+    known = db.images.locations.ids_by_path(store)
     for path in answers.scores:
         if path in known:
             path_of.setdefault(known[path], path)

@@ -6,7 +6,8 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-import db.images.bulk_lookup
+import db.images.locations
+import db.images.lookup
 from db.store.store import Store
 from labeler.core.archives.archives import lies_there, through
 from labeler.core.files.typed_paths import path_within
@@ -35,28 +36,30 @@ class ImageMatcher:
         lookup: Lookup | None = None,
     ) -> None:
         self._folder = folder
-        self._lookup = lookup or Lookup(lambda: db.images.bulk_lookup.ids_of_pictures(store))
+        self._lookup = lookup or Lookup(
+            lambda: db.images.locations.ids_by_path(store, seen_only=True)
+        )
         self._real_folders: dict[str, str] = {}
         plain = {each: _absolute(folder, each.images) for each in _distinct(statements)}
-        self._ids = db.images.bulk_lookup.ids_of_paths(
+        self._ids = db.images.locations.ids_of_paths(
             store, {path for each in plain.values() for path in each}
         )
         unknown = [each for each, found in plain.items() if self._first(found) is None]
         # Asked of the disk only where it may matter: it takes a look at every folder on the way.
         real = {self._real(path) for each in unknown for path in plain[each]}
-        self._ids |= db.images.bulk_lookup.ids_of_paths(store, real)
+        self._ids |= db.images.locations.ids_of_paths(store, real)
         hashes = {each.content_hash for each in unknown if each.content_hash}
-        self._by_hash = db.images.bulk_lookup.ids_of_hashes(store, hashes)
+        self._by_hash = db.images.lookup.ids_of_hashes(store, hashes)
         names = {
             each.file_name for each in unknown if each.file_name and self._by_path(each) is None
         }
-        self._by_name = db.images.bulk_lookup.ids_of_names(store, names)
+        self._by_name = db.images.locations.ids_of_names(store, names)
         uploaded = {
             uploaded_name(each.file_name)
             for each in unknown
             if each.is_uploaded and each.file_name in names - self._by_name.keys()
         }
-        self._uploaded = db.images.bulk_lookup.ids_of_names(store, uploaded, uploaded_name)
+        self._uploaded = db.images.locations.ids_of_names(store, uploaded, uploaded_name)
         self._cut = _ids_of_cut_names(store, uploaded - self._uploaded.keys())
         self.by_name = 0  # how many statements found their image by its file's name alone
 
@@ -144,7 +147,7 @@ def _ids_of_cut_names(store: Store, names: Collection[str]) -> dict[str, set[int
         begins = ((stem[:length], suffix) for length in lengths if len(stem) > length)
         return next((wanted[cut] for cut in begins if cut in wanted), "")
 
-    return db.images.bulk_lookup.ids_of_names(store, wanted.values(), spelled)
+    return db.images.locations.ids_of_names(store, wanted.values(), spelled)
 
 
 def _distinct(statements: Sequence[Statement]) -> Sequence[Statement]:

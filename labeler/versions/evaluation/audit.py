@@ -11,9 +11,9 @@ from functools import lru_cache
 
 import numpy as np
 
-import db.images.arrays
 import db.images.counts
 import db.scores.random_sample
+import db.versions.predictions
 import db.versions.registry
 from db.records import RandomSample, Version
 from db.store.store import Store
@@ -121,7 +121,7 @@ def _sides(store: Store, version_id: int, threshold: float) -> tuple[int, int]:
     """How many fine images pass by prediction, and fail; kept until images come or go, or there are
     other predictions.
     """
-    batches = db.images.arrays.prediction_batches(store, version_id)
+    batches = db.versions.predictions.prediction_batches(store, version_id)
     return _counted(store, version_id, threshold, batches, db.images.counts.image_stamp(store))
 
 

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image as PicturesImage
 from streamlit.testing.v1 import AppTest
 
+import db.images.locations
 import db.images.lookup
-import db.importing.files
 import db.jobs
 import db.versions.predictions
 import db.versions.registry
@@ -122,7 +122,7 @@ def test_names_from_outside_are_never_markdown(served: Project) -> None:
     (odd / f"{HOSTILE.replace('/', '')}.png").write_bytes(b"no picture")
     import_paths(served, [odd], source=HOSTILE, workers=1)
     add_version(served, noise=0.1, note=HOSTILE)
-    newest = max(db.importing.files.ids_by_path(served.store).values())
+    newest = max(db.images.locations.ids_by_path(served.store).values())
     for name in ("add_images", "explore", "train", "export"):
         page = AppTest.from_file(page_file(name), default_timeout=30)
         page.session_state["explored"] = newest
@@ -138,7 +138,7 @@ def test_names_that_are_no_utf_8_can_still_be_shown(served: Project) -> None:
     import_paths(served, [odd.parent], source="odd", workers=1)
     for name in ("add_images", "explore", "export"):
         page = AppTest.from_file(page_file(name), default_timeout=30)
-        page.session_state["explored"] = max(db.importing.files.ids_by_path(served.store).values())
+        page.session_state["explored"] = max(db.images.locations.ids_by_path(served.store).values())
         page.run()
         assert not page.exception
         assert not page.error
@@ -165,7 +165,7 @@ def test_the_train_button_says_how_many_scores_are_new(served: Project) -> None:
     assert button(opened("train"), "Train").label == "Train with 30 scores"
     add_version(served, noise=0.1)
     assert button(opened("train"), "Retrain").label == "Retrain"
-    ids = sorted(db.importing.files.ids_by_path(served.store).values())
+    ids = sorted(db.images.locations.ids_by_path(served.store).values())
     give_scores(served, ids[30:37])
     assert button(opened("train"), "Retrain").label == "Retrain with 7 new scores"
 
@@ -235,7 +235,7 @@ def test_explore_counts_what_its_band_takes(served: Project) -> None:
 
 def test_explore_shows_the_whole_story_of_the_chosen_image(served: Project) -> None:
     version = add_version(served, noise=0.05)
-    image_id = sorted(db.importing.files.ids_by_path(served.store).values())[3]
+    image_id = sorted(db.images.locations.ids_by_path(served.store).values())[3]
     page = AppTest.from_file(page_file("explore"), default_timeout=30)
     page.session_state["explored"] = image_id
     page.run()

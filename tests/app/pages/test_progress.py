@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+import db.images.locations
 import db.images.tags
-import db.importing.files
 import db.scores.events
 import db.scores.queues
-import db.versions.registry
 import db.versions.rounds
 from db.records import Event
 from labeler.app.widgets.navigation import page_file
@@ -124,7 +123,7 @@ def test_slices_by_tag_and_no_name_is_markdown(served: Project) -> None:
     page = opened()
     page.segmented_control[0].set_value("Tag").run()
     assert "labeler tag FILE.csv" in texts(page)
-    ids = sorted(db.importing.files.ids_by_path(served.store).values())
+    ids = sorted(db.images.locations.ids_by_path(served.store).values())
     db.images.tags.put(served.store, db.images.tags.TABLE, {i: [HOSTILE] for i in ids[:30]})
     for by in ("Source", "Tag"):
         page.segmented_control[0].set_value(by).run()

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+import db.images.locations
 import db.images.lookup
-import db.importing.files
 import db.scores.events
 import db.scores.hand_scores
 from db.records import Event
@@ -33,7 +33,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]
     """40 images, 30 of them scored by ann, and 12 of those by somebody with a strange name."""
     project = make_collection(tmp_path)
     monkeypatch.setenv("LABELER_PROJECT", str(project.folder))
-    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    ids = sorted(db.images.locations.ids_by_path(project.store).values())
     for scorer in (HOSTILE, None):
         events = [
             Event(f"{scorer is None}-{i}", "score", i, START, value=7.0, scorer=scorer)

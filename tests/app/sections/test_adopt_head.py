@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import db.importing.files
+import db.images.locations
 import db.jobs
-import db.versions.registry
 from db.records import Version
 from labeler.cli.jobs import JOBS
 from labeler.core.jobs import runner
@@ -111,7 +110,7 @@ def test_without_hand_scores_it_has_no_figures_and_says_why(served: Project) -> 
 
 def test_with_hand_scores_it_is_judged_by_all_of_them(served: Project) -> None:
     version = added(served)
-    give_scores(served, sorted(db.importing.files.ids_by_path(served.store).values())[:30])
+    give_scores(served, sorted(db.images.locations.ids_by_path(served.store).values())[:30])
     page = opened("train")
     assert "its figures are on all 30 scored images" in all_markdown(page)
     assert "(" in page.dataframe[0].value[version.name][0], "an interval"

@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import update
 
 import db.images.counts
-import db.images.embedding_log
 import db.images.embeddings
 import db.images.lookup
 import db.images.sources
@@ -128,24 +127,24 @@ def test_images_without_an_embedding_are_counted(store: Store) -> None:
 
 def test_embeddings_arrive_in_the_order_they_were_kept(store: Store) -> None:
     ids, encoder, other = add_images(store, 4), add_encoder(store), add_encoder(store, "other")
-    assert db.images.embedding_log.newest(store) == 0
+    assert db.images.embeddings.newest_row_id(store) == 0
     vectors = np.arange(16, dtype=np.float32).reshape(4, 4)
     db.images.embeddings.put(store, encoder, ids[2:], vectors[2:])
     db.images.embeddings.put(store, other, ids, vectors)
     db.images.embeddings.put(store, encoder, ids[:2], vectors[:2])
-    numbers, found, kept = db.images.embedding_log.kept_since(store, encoder, 0, 3)
+    numbers, found, kept = db.images.embeddings.added_since(store, encoder, 0, 3)
     assert found.tolist() == [3, 4, 1]
     assert kept[:, 0].tolist() == [8, 12, 0]
-    before = db.images.embedding_log.newest(store)
+    before = db.images.embeddings.newest_row_id(store)
     db.images.embeddings.put(store, encoder, ids[2:3], vectors[:1])
-    assert db.images.embedding_log.newest(store) > before
-    assert db.images.embedding_log.kept_since(store, encoder, int(numbers[-1]), 9)[1].tolist() == [
+    assert db.images.embeddings.newest_row_id(store) > before
+    assert db.images.embeddings.added_since(store, encoder, int(numbers[-1]), 9)[1].tolist() == [
         2,
         3,
     ]
     assert (
-        db.images.embedding_log.kept_since(
-            store, encoder, db.images.embedding_log.newest(store), 9
+        db.images.embeddings.added_since(
+            store, encoder, db.images.embeddings.newest_row_id(store), 9
         )[2].shape[0]
         == 0
     )

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import db.images.embedding_log
 import db.images.embeddings
 import db.importing.files
 import db.repair.invalid_values
@@ -102,30 +101,6 @@ def test_two_encoders_never_meet(store: Store) -> None:
     assert db.images.embeddings.missing(store, lite) == []
 
 
-@pytest.mark.parametrize("batch", [1, 3, 100])
-def test_walking_through_all_gives_each_once_by_rising_id(store: Store, batch: int) -> None:
-    ids = add_images(store, 7)
-    encoder_id = add_encoder(store)
-    shuffled = [ids[i] for i in (3, 0, 6, 1, 5, 2, 4)]
-    db.images.embeddings.put(store, encoder_id, shuffled, vectors_of(shuffled))
-    batches = list(db.images.embeddings.iterate(store, encoder_id, batch))
-    assert max(len(found) for found, _ in batches) <= batch
-    assert np.concatenate([found for found, _ in batches]).tolist() == ids
-    assert np.concatenate([vectors for _, vectors in batches])[:, 0].tolist() == ids
-    some = list(db.images.embeddings.iterate(store, encoder_id, batch, ids=[ids[5], 999, ids[1]]))
-    assert np.concatenate([found for found, _ in some]).tolist() == [ids[1], ids[5]]
-
-
-def test_what_comes_in_during_a_walk_does_not_disturb_it(store: Store) -> None:
-    ids = add_images(store, 4)
-    encoder_id = add_encoder(store)
-    db.images.embeddings.put(store, encoder_id, ids[::2], vectors_of(ids[::2]))
-    walk = db.images.embeddings.iterate(store, encoder_id, 1)
-    assert next(walk)[0].tolist() == [ids[0]]
-    db.images.embeddings.put(store, encoder_id, ids[1::2], vectors_of(ids[1::2]))
-    assert [found.tolist() for found, _ in walk] == [[ids[1]], [ids[2]], [ids[3]]]
-
-
 def test_missing_are_the_fine_images_without_a_vector_at_a_path_that_is_there(
     store: Store,
 ) -> None:
@@ -183,14 +158,7 @@ def test_wide_embeddings_are_read_a_few_at_a_time(
     kept = vectors_of(ids)
     db.images.embeddings.put(store, encoder, ids, kept)
     monkeypatch.setattr(db.images.embeddings, "_PIECE_BYTES", 3 * WIDTH * 4 + 1)
-    assert [len(part) for part, _ in db.images.embeddings.iterate(store, encoder)] == [3, 3, 3, 1]
-    assert [len(part) for part, _ in db.images.embeddings.iterate(store, encoder, ids=ids)] == [
-        3,
-        3,
-        3,
-        1,
-    ]
-    assert len(db.images.embedding_log.kept_since(store, encoder, 0, 10)[0]) == 3
+    assert len(db.images.embeddings.added_since(store, encoder, 0, 10)[0]) == 3
     assert np.array_equal(db.images.embeddings.get(store, encoder, ids)[1], kept)
     assert db.images.embeddings.rows_at_once(1 << 60) == 1
     with store.transaction() as session:

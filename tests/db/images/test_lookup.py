@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import db.images.counts
+import db.images.locations
 import db.images.lookup
 import db.images.sources
 import db.importing.files
@@ -93,20 +95,20 @@ def test_the_same_content_twice_is_one_image_with_two_locations(store: Store) ->
     assert outcomes(store, picture(1), copy) == [("new", 1), ("duplicate", 1)]
     paths = [
         (place.path, place.source, place.present)
-        for place in db.importing.files.locations(store, 1)
+        for place in db.images.locations.locations(store, 1)
     ]
     assert paths == [("/pictures/1.png", "drawings", True), (copy.path, "drawings", True)]
-    assert db.importing.files.ids_by_path(store) == {"/pictures/1.png": 1, copy.path: 1}
-    assert db.images.lookup.count_by_state(store) == {"fine": 1, "unreadable": 0, "missing": 0}
+    assert db.images.locations.ids_by_path(store) == {"/pictures/1.png": 1, copy.path: 1}
+    assert db.images.counts.by_state(store) == {"fine": 1, "unreadable": 0, "missing": 0}
 
 
 def test_importing_again_changes_nothing(store: Store) -> None:
     outcomes(store, picture(1), picture(2))
-    before = db.images.lookup.by_ids(store, [1, 2]), db.importing.files.known_locations(store)
+    before = db.images.lookup.by_ids(store, [1, 2]), db.images.locations.known_locations(store)
     assert outcomes(store, picture(1), picture(2)) == [("known", 1), ("known", 2)]
     assert (
         db.images.lookup.by_ids(store, [1, 2]),
-        db.importing.files.known_locations(store),
+        db.images.locations.known_locations(store),
     ) == before
 
 
@@ -114,11 +116,11 @@ def test_known_locations_tell_what_the_last_import_saw(store: Store) -> None:
     other = db.images.sources.add_source(store, "photos", None, None)
     outcomes(store, picture(1), picture(2, other.id), picture(3))
     db.importing.files.mark_missing(store, None, ["/pictures/3.png"])
-    known = db.importing.files.known_locations(store)
+    known = db.images.locations.known_locations(store)
     assert sorted(known) == ["/pictures/1.png", "/pictures/2.png"]
     seen = known["/pictures/2.png"]
     assert (seen.image_id, seen.mtime_ns, seen.size_bytes, seen.state) == (2, 2, 1002, "fine")
-    assert list(db.importing.files.known_locations(store, other.id)) == ["/pictures/2.png"]
+    assert list(db.images.locations.known_locations(store, other.id)) == ["/pictures/2.png"]
 
 
 def test_a_file_that_is_gone_leaves_its_image_missing_until_it_comes_back(store: Store) -> None:
@@ -164,7 +166,7 @@ def test_a_moved_file_keeps_its_image_and_score(store: Store) -> None:
     image = db.images.lookup.get(store, 1)
     assert image is not None
     assert (image.state, image.path, image.hand_score) == ("fine", moved.path, 0.0)
-    assert [place.present for place in db.importing.files.locations(store, 1)] == [True, False]
+    assert [place.present for place in db.images.locations.locations(store, 1)] == [True, False]
 
 
 def test_a_moved_file_brings_its_new_source(store: Store) -> None:
@@ -189,7 +191,7 @@ def test_a_changed_file_is_a_new_image_and_the_old_one_is_kept(store: Store) -> 
     found = db.images.lookup.find_by_path(store, "/pictures/1.png")
     assert found is not None
     assert (found.id, found.hand_score) == (2, None)
-    assert db.importing.files.ids_by_path(store) == {"/pictures/1.png": 2}
+    assert db.images.locations.ids_by_path(store) == {"/pictures/1.png": 2}
     assert outcomes(store, picture(1)) == [("changed", 1)]
     assert (state(store, 1), state(store, 2)) == ("fine", "missing")
 
@@ -198,8 +200,8 @@ def test_two_files_that_swapped_names_swap_their_images(store: Store) -> None:
     outcomes(store, picture(1), picture(2))
     swapped = picture(1, path="/pictures/2.png"), picture(2, path="/pictures/1.png")
     assert outcomes(store, *swapped) == [("changed", 1), ("changed", 2)]
-    assert db.importing.files.ids_by_path(store) == {"/pictures/1.png": 2, "/pictures/2.png": 1}
-    assert db.images.lookup.count_by_state(store)["fine"] == 2
+    assert db.images.locations.ids_by_path(store) == {"/pictures/1.png": 2, "/pictures/2.png": 1}
+    assert db.images.counts.by_state(store)["fine"] == 2
 
 
 def test_an_unreadable_file_is_recorded_with_its_reason(store: Store) -> None:
@@ -212,7 +214,7 @@ def test_an_unreadable_file_is_recorded_with_its_reason(store: Store) -> None:
         (2, "permission denied"),
         (1, "truncated"),
     ]
-    assert db.images.lookup.count_by_state(store) == {"fine": 0, "unreadable": 2, "missing": 0}
+    assert db.images.counts.by_state(store) == {"fine": 0, "unreadable": 2, "missing": 0}
     assert db.scores.queues.unscored(store, order="random", limit=9) == []
 
 
@@ -243,14 +245,14 @@ def test_any_file_name_comes_back_as_it_was(store: Store, name: str) -> None:
     image = db.images.lookup.find_by_path(store, file.path)
     assert image is not None
     assert (image.path, image.reason) == (file.path, file.reason)
-    assert list(db.importing.files.known_locations(store)) == [file.path]
+    assert list(db.images.locations.known_locations(store)) == [file.path]
     assert db.importing.files.mark_missing(store, 1, [file.path]) == 1
 
 
 def test_a_batch_is_kept_whole_or_not_at_all(store: Store) -> None:
     with pytest.raises(Exception, match="FOREIGN KEY"):
         db.importing.files.record_files(store, [picture(1), picture(2, source_id=77)])
-    assert db.importing.files.ids_by_path(store) == {}
+    assert db.images.locations.ids_by_path(store) == {}
 
 
 def test_images_come_in_the_order_asked_for_also_by_numpy_ids(store: Store) -> None:

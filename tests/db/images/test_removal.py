@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import db.images.counts
 import db.images.embeddings
 import db.images.lookup
 import db.images.sources
@@ -27,7 +28,7 @@ import db.scores.events
 import db.versions.predictions
 import db.versions.registry
 import db.versions.rounds
-from db.images.removal import count_replaced, missing_ids
+from db.images.states import count_replaced, missing_ids
 from labeler.cli.main import labeler
 from labeler.collection.carry_over import carry_over, carry_overs
 from labeler.collection.importing import import_paths
@@ -35,7 +36,7 @@ from labeler.core.project import Project
 from labeler.exports.datasets.image_files import place_image
 from model.errors import UnreadableImage
 from tests.support.pictures import make_jpeg, noise_image
-from tests.support.store_rows import add_encoder, add_version, event, picture, score
+from tests.support.store_rows import add_encoder, add_version, event, picture, score, tags_of_image
 
 LOSSLESS = Path(__file__).parents[2] / "assets" / "lossless"
 
@@ -54,7 +55,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 def states(project: Project) -> tuple[int, int, int]:
     """Fine, unreadable, missing."""
-    counted = db.images.lookup.count_by_state(project.store)
+    counted = db.images.counts.by_state(project.store)
     return counted["fine"], counted["unreadable"], counted["missing"]
 
 
@@ -107,7 +108,7 @@ def test_a_turned_picture_is_one_image_with_all_that_was_done_to_it(
     assert now.id != old and db.images.lookup.get(project.store, old) is None
     assert states(project) == (1, 0, 0)
     assert (now.hand_score, now.group) == (5, "pair")
-    assert db.images.tags.of_image(project.store, now.id) == ["sky"]
+    assert tags_of_image(project.store, now.id) == ["sky"]
     (version,) = db.versions.registry.history(project.store)
     ids, values = db.versions.predictions.trained_on(project.store, version.id)
     assert (ids.tolist(), values.tolist()) == ([now.id], [5])

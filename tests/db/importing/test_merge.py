@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import db.images.counts
 import db.images.lookup
 import db.images.tags
 import db.importing.embeddings
@@ -32,6 +33,7 @@ from tests.support.store_rows import (
     new_store,
     picture,
     score,
+    tags_of_image,
 )
 
 PATH = "/pictures/later.png"
@@ -87,9 +89,9 @@ def test_its_scores_skips_tags_and_group_are_the_pictures(
         -1
     ] == "of the ghost"
     assert db.scores.hand_scores.history(store, ghost) == []
-    assert db.images.tags.of_image(store, known) == ["night", "sky"]
+    assert tags_of_image(store, known) == ["night", "sky"]
     assert db.images.lookup.groups(store)[known] == "pair"
-    assert db.images.lookup.count_by_state(store) == {"fine": 1, "unreadable": 0, "missing": 1}
+    assert db.images.counts.by_state(store) == {"fine": 1, "unreadable": 0, "missing": 1}
 
 
 def test_what_a_page_still_sends_about_it_counts_for_the_picture(

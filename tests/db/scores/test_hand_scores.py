@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import db.images.arrays
+import db.images.counts
 import db.images.lookup
 import db.records
 import db.scores.aggregation
@@ -76,10 +76,10 @@ def test_zero_is_a_score_and_unscored_is_none(store: Store) -> None:
     score(store, scored_id, 0)
     assert hand_score(store, scored_id) == 0.0
     assert hand_score(store, unscored_id) is None
-    assert db.scores.hand_scores.distribution(store) == [1, *[0] * 10]
+    assert db.images.counts.by_hand_score(store).distribution == [1, *[0] * 10]
     assert (
-        db.scores.hand_scores.scored_count(store),
-        db.scores.hand_scores.unscored_count(store),
+        db.images.counts.by_hand_score(store).scored,
+        db.images.counts.by_hand_score(store).waiting,
     ) == (1, 1)
     ids, values = db.scores.hand_scores.effective(store)
     assert (ids.tolist(), values.tolist()) == ([scored_id], [0.0])
@@ -231,7 +231,7 @@ def test_the_distribution_rounds_half_up(store: Store) -> None:
     ids = add_images(store, 5)
     for image_id, value in zip(ids, (0.4, 0.5, 9.49, 9.5, 10), strict=True):
         score(store, image_id, value)
-    assert db.scores.hand_scores.distribution(store) == [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2]
+    assert db.images.counts.by_hand_score(store).distribution == [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2]
 
 
 def test_scores_since_a_version_are_the_new_the_changed_and_the_withdrawn(store: Store) -> None:
@@ -276,9 +276,9 @@ def test_a_confirmation_holds_where_others_move_the_mean(store: Store) -> None:
     score(store, image_id, 8, scorer="ben")
     keep = {"queue": "hand-score", "why": "confirmation"}
     score(store, image_id, 6, scorer="ann", **keep)  # as shown; the mean becomes 7
-    assert db.images.arrays.kept_by_hand(store) == {image_id}
+    assert db.scores.hand_scores.kept_by_hand(store) == {image_id}
     score(store, image_id, 1, scorer="ben")
-    assert db.images.arrays.kept_by_hand(store) == set()
+    assert db.scores.hand_scores.kept_by_hand(store) == set()
 
 
 def test_a_store_from_before_there_were_rules_goes_by_the_latest(store: Store) -> None:

@@ -27,7 +27,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
+import db.images.counts
 import db.images.embeddings
+import db.images.locations
 import db.images.lookup
 import db.images.sources
 import db.images.tags
@@ -55,6 +57,7 @@ from tests.support.store_rows import (
     new_store,
     picture,
     score,
+    tags_of_image,
 )
 
 ASSETS = Path(__file__).parents[2] / "assets"
@@ -180,7 +183,7 @@ def test_a_damaged_store_is_refused(store: Store) -> None:
     content[8192:] = b"\xa5" * (len(content) - 8192)
     store.path.write_bytes(content)
     with pytest.raises(StoreError, match="is damaged"), closing(Store.open(store.path)) as damaged:
-        db.images.lookup.count_by_state(damaged)
+        db.images.counts.by_state(damaged)
 
 
 def test_a_newer_store_is_refused_and_left_as_it_was(store: Store) -> None:
@@ -298,7 +301,7 @@ def test_an_old_store_is_migrated_with_all_it_holds_and_a_copy_beside_it(
         new = connection.execute("SELECT id, stars, hand_score FROM images")
         assert new.fetchall() == [(image_id, None, 0.0)]
     with closing(Store.open(tmp_path / "labeler.sqlite.before-later")) as copy:
-        assert db.scores.hand_scores.distribution(copy)[0] == 1
+        assert db.images.counts.by_hand_score(copy).distribution[0] == 1
     bring_up_to_date(store.path, 1, scripts)  # Nothing is left to do.
 
 
@@ -340,7 +343,7 @@ def test_threads_write_at_once_and_all_get_through(store: Store) -> None:
         thread.join()
     assert failures == []
     assert db.scores.hand_scores.history_counts(store) == dict.fromkeys(ids, 10)
-    assert db.scores.hand_scores.distribution(store)[9] == 8
+    assert db.images.counts.by_hand_score(store).distribution[9] == 8
 
 
 PROCESS = """
@@ -412,8 +415,8 @@ def test_a_store_of_the_second_schema_opens_with_its_draws_and_tags(tmp_path: Pa
     path = tmp_path / "labeler.sqlite"
     shutil.copy(ASSETS / "store-0002.sqlite", path)
     with closing(Store.open(path)) as old:
-        assert db.images.tags.of_image(old, 1) == ["caf\xe9", "night", "sky"]
-        assert db.images.tags.of_image(old, 2) == ["sky"]
+        assert tags_of_image(old, 1) == ["caf\xe9", "night", "sky"]
+        assert tags_of_image(old, 2) == ["sky"]
         assert db.scores.hand_scores.history(old, 3)[-1].event_id == "drawn"
         assert 3 in db.scores.random_sample.random_sample(old).image_ids
 
@@ -422,13 +425,13 @@ def test_a_store_of_the_first_schema_opens_with_all_it_holds(tmp_path: Path) -> 
     path = tmp_path / "labeler.sqlite"
     shutil.copy(ASSETS / "store-0001.sqlite", path)
     with closing(Store.open(path)) as old:
-        assert db.images.lookup.count_by_state(old) == {"fine": 5, "unreadable": 1, "missing": 1}
+        assert db.images.counts.by_state(old) == {"fine": 5, "unreadable": 1, "missing": 1}
         source = db.images.sources.sources(old)[0]
         assert (source.name, source.expect_low, source.expect_high) == ("drawings", 1.0, 4.5)
         odd = db.images.lookup.find_by_path(old, "/pictures/\udcff<b>.png")
         assert odd is not None
         assert (odd.state, odd.reason) == ("unreadable", "empty file")
-        assert len(db.importing.files.locations(old, 1)) == 2
+        assert len(db.images.locations.locations(old, 1)) == 2
         assert db.images.lookup.groups(old) == {1: "pair", 2: "pair"}
         ids, values = db.scores.hand_scores.effective(old)
         assert dict(zip(ids.tolist(), values.tolist(), strict=True)) == {

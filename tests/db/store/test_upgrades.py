@@ -28,7 +28,7 @@ from db.store.migrate import SCRIPTS
 from db.store.migrations.known import HEAD
 from db.store.store import Store
 from tests.support.filled_store import write
-from tests.support.store_rows import score
+from tests.support.store_rows import score, tags_of_image
 
 ASSETS = Path(__file__).parents[2] / "assets"
 FIXTURES = sorted(ASSETS.glob("store-*.sqlite"))
@@ -106,7 +106,7 @@ def everything_can_be_read(store: Store) -> None:
     assert db.versions.rounds.history(store)
     assert db.jobs.latest(store, "train")
     for image_id in ids:
-        db.images.tags.of_image(store, image_id)
+        tags_of_image(store, image_id)
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=revision_of)

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import db.images.counts
+import db.images.locations
 import db.images.lookup
 import db.images.sources
-import db.importing.files
 import db.records
 from db.records import ImportedFile
 from labeler.collection.discovery import FoundFile, find_images
@@ -88,7 +89,7 @@ def test_the_same_picture_twice_is_one_image(project: Project, tmp_path: Path) -
     shutil.copy(first, tmp_path / "photos" / "b.jpg")
     summary = import_paths(project, [tmp_path / "photos"])
     assert brief(summary) == {"found": 2, "new": 1, "duplicates": 1}
-    places = db.importing.files.locations(project.store, image_at(project, first).id)
+    places = db.images.locations.locations(project.store, image_at(project, first).id)
     assert [Path(place.path).name for place in places] == ["a.jpg", "b.jpg"]
 
 
@@ -111,7 +112,7 @@ def test_a_file_moved_to_another_folder_is_found_there(project: Project, tmp_pat
     (tmp_path / "new").mkdir()
     path.rename(tmp_path / "new" / "a.jpg")
     assert brief(import_paths(project, [tmp_path / "new"])) == {"found": 1, "moved": 1}
-    places = db.importing.files.locations(
+    places = db.images.locations.locations(
         project.store, image_at(project, tmp_path / "new" / "a.jpg").id
     )
     assert [(place.source, place.present) for place in places] == [("new", True), ("new", False)]
@@ -138,7 +139,7 @@ def test_vanished_files_are_missing_until_they_return(project: Project, tmp_path
     assert image_at(project, second).state == "missing"
     second.write_bytes(kept)
     import_paths(project, [photos])
-    assert db.images.lookup.count_by_state(project.store) == {
+    assert db.images.counts.by_state(project.store) == {
         "fine": 2,
         "unreadable": 0,
         "missing": 0,
@@ -210,7 +211,7 @@ def test_links_are_followed_only_inside(project: Project, tmp_path: Path) -> Non
     found = {"found": 4, "new": 1, "duplicates": 1, "unreadable": 2, "closed": 1}
     assert brief(summary) == found
     assert "outside" in image_at(project, photos / "outside.jpg").reason or ""
-    assert db.images.lookup.count_by_state(project.store)["fine"] == 1
+    assert db.images.counts.by_state(project.store)["fine"] == 1
 
 
 def test_an_unreadable_file_is_tried_again(project: Project, tmp_path: Path) -> None:
@@ -220,7 +221,7 @@ def test_an_unreadable_file_is_tried_again(project: Project, tmp_path: Path) -> 
     assert len(import_paths(project, [path.parent]).unreadable) == 1
     path.write_bytes(jpeg_bytes())
     assert brief(import_paths(project, [path.parent])) == {"found": 1, "new": 1}
-    assert db.images.lookup.count_by_state(project.store)["unreadable"] == 0
+    assert db.images.counts.by_state(project.store)["unreadable"] == 0
 
 
 def test_previews_are_upright_and_small(project: Project, tmp_path: Path) -> None:
@@ -467,7 +468,7 @@ def test_stopping_keeps_what_was_done_and_goes_on(
     with pytest.raises(stop):
         import_paths(project, [tmp_path / "p"], progress=stop_late)
     assert calls == list(range(BATCH + 11))
-    assert db.images.lookup.count_by_state(project.store)["fine"] == BATCH + 10
+    assert db.images.counts.by_state(project.store)["fine"] == BATCH + 10
     again = import_paths(project, [tmp_path / "p"])
     assert (again.known, again.new) == (BATCH + 10, 20)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import db.images.counts
 import db.images.lookup
 import db.images.sources
 from labeler.cli.main import labeler
@@ -34,7 +35,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 
 def states(project: Project) -> dict[str, int]:
-    return db.images.lookup.count_by_state(project.store)
+    return db.images.counts.by_state(project.store)
 
 
 @pytest.mark.parametrize("folder", [".hidden", "@eaDir", "#recycle", "deep/.trash/more"])

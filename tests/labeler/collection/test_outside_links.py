@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import db.images.counts
+import db.images.locations
 import db.images.lookup
-import db.importing.files
 from labeler.cli.jobs import JOBS
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
@@ -86,14 +87,14 @@ def call(project: Project, *words: str | Path) -> Result:
 
 def names(project: Project, root: Path) -> list[str]:
     return sorted(
-        os.path.relpath(path, root) for path in db.importing.files.ids_by_path(project.store)
+        os.path.relpath(path, root) for path in db.images.locations.ids_by_path(project.store)
     )
 
 
 def test_links_that_lead_out_are_followed_on_request_alone(new: Project, cache: Path) -> None:
     refused = call(new, "import", cache)
     assert "--follow-links" in refused.output
-    assert db.images.lookup.count_by_state(new.store)["fine"] == 0
+    assert db.images.counts.by_state(new.store)["fine"] == 0
     taken = call(new, "import", cache, "--follow-links")
     assert taken.exit_code == 0, taken.output
     fine = {

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
+import db.images.locations
 import db.images.tags
-import db.importing.files
 from labeler.collection.discovery import find_images
 from labeler.collection.importing import ImportSummary, import_paths
 from labeler.collection.tags import LONGEST_TAG, MOST_TAGS, _tags_in, split_tags, tag_from_table
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from tests.support.collection import draw_pictures
+from tests.support.store_rows import tags_of_image
 
 
 @pytest.fixture
@@ -41,10 +42,8 @@ def beside(project: Project, number: int, more: str = ".txt") -> Path:
 
 
 def tags(project: Project, number: int) -> list[str]:
-    ids = db.importing.files.ids_by_path(project.store)
-    return db.images.tags.of_image(
-        project.store, ids[str(beside(project, number, ".png").resolve())]
-    )
+    ids = db.images.locations.ids_by_path(project.store)
+    return tags_of_image(project.store, ids[str(beside(project, number, ".png").resolve())])
 
 
 def test_a_text_beside_an_image_is_its_tags(project: Project) -> None:

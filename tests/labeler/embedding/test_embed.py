@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 import db.images.embeddings
+import db.images.locations
 import db.images.lookup
-import db.importing.files
 import db.versions.predictions
 import db.versions.registry
 from db.errors import StoreError
@@ -82,7 +82,7 @@ def stored(project: Project) -> dict[str, list[int]]:
     """File name → the colour in its embedding."""
     record = db.images.embeddings.encoder(project.store, MeanColour.identity)
     ids, vectors = db.images.embeddings.get(
-        project.store, record.id, sorted(db.importing.files.ids_by_path(project.store).values())
+        project.store, record.id, sorted(db.images.locations.ids_by_path(project.store).values())
     )
     found = db.images.lookup.by_ids(project.store, [int(image_id) for image_id in ids])
     return {
@@ -149,7 +149,7 @@ def test_a_second_run_takes_only_what_is_new(project, paths):
 
 
 def test_only_the_ids_asked_for(project, paths):
-    ids = db.importing.files.ids_by_path(project.store)
+    ids = db.images.locations.ids_by_path(project.store)
     chosen = [ids[str(path)] for path in paths[2:5]]
     embed(project, encoder=MeanColour(), only=chosen[:1])
     summary = embed(project, encoder=MeanColour(), only=chosen)
@@ -213,7 +213,7 @@ def test_nothing_to_do_loads_no_encoder(tmp_path):
 
 def add_version(project: Project) -> Version:
     """An active version with an untrained head for the colours."""
-    ids = np.array(sorted(db.importing.files.ids_by_path(project.store).values()))
+    ids = np.array(sorted(db.images.locations.ids_by_path(project.store).values()))
     values = np.arange(len(ids)) % 11.0
     head = project.models / "v1.0.safetensors"
     save_head(head, Head(MeanColour.width, hidden=8), name="colours", rev="v1.0")
@@ -230,7 +230,7 @@ def test_the_active_version_predicts_the_new_images(project, paths):
     predict_active(project)
     predictions = db.versions.predictions.predictions(project.store, version.id)
     assert sorted(predictions.image_ids) == sorted(
-        db.importing.files.ids_by_path(project.store).values()
+        db.images.locations.ids_by_path(project.store).values()
     )
     assert ((predictions.scores >= 0) & (predictions.scores <= 1)).all()
 

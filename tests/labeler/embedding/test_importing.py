@@ -18,11 +18,12 @@ import pytest
 from click.testing import CliRunner, Result
 from pyarrow import parquet
 
+import db.images.counts
 import db.images.embeddings
+import db.images.locations
 import db.images.lookup
 import db.images.sources
 import db.importing.embeddings
-import db.importing.files
 import db.scores.hand_scores
 import db.versions.predictions
 import db.versions.registry
@@ -65,7 +66,7 @@ def stored(project: Project, path: str | Path) -> np.ndarray:
     """The embedding (WIDTH,) of the image at `path`."""
     record = db.images.embeddings.encoder(project.store, project.encoder)
     assert record is not None
-    image_id = db.importing.files.ids_by_path(project.store)[str(path)]
+    image_id = db.images.locations.ids_by_path(project.store)[str(path)]
     found, vectors = db.images.embeddings.get(project.store, record.id, [image_id])
     assert found.tolist() == [image_id]
     return vectors[0]
@@ -103,7 +104,7 @@ def test_clip_retrieval_goes_to_the_images_and_brings_the_others(
     for row in (0, 9, 10, BLOCK + 6):
         assert np.array_equal(stored(project, folder / names[row]), rows[row])
     assert np.array_equal(stored(project, pictures[2]), rows[BLOCK + 1])
-    assert db.images.lookup.count_by_state(project.store) == {
+    assert db.images.counts.by_state(project.store) == {
         "fine": 3,
         "unreadable": 0,
         "missing": len(rows) - 2,
@@ -159,7 +160,7 @@ def test_a_folder_whose_name_is_no_text_harms_no_store(project: Project, tmp_pat
         columns = Columns(folder / "paths.txt")
         taken = import_embeddings(project, [folder / "rows.npy"], ENCODER, columns=columns)
         assert taken.embedded == expected
-    assert str(tmp_path / "caf\\xe9" / "1.png") in db.importing.files.ids_by_path(project.store)
+    assert str(tmp_path / "caf\\xe9" / "1.png") in db.images.locations.ids_by_path(project.store)
 
 
 def test_an_array_that_names_no_rows_is_taken_and_said_to_meet_no_file(
@@ -187,7 +188,7 @@ def test_a_list_of_another_length_is_refused(project: Project, tmp_path: Path) -
     (tmp_path / "list.txt").write_text("a\nb\n")
     words = (tmp_path / "vectors.npy", "--encoder", ENCODER, "--paths", tmp_path / "list.txt")
     assert "list.txt names 2 rows, but it has 3" in run(project, *words, code=1).stderr
-    assert db.images.lookup.count_by_state(project.store)["missing"] == 0
+    assert db.images.counts.by_state(project.store)["missing"] == 0
 
 
 def city_classifiers(folder: Path) -> dict[str, np.ndarray]:
@@ -209,7 +210,7 @@ def test_folders_of_city_classifiers_bring_their_scores(project: Project, tmp_pa
     assert "Scored 4 images" in result.stdout
     assert all(np.array_equal(stored(project, path), row) for path, row in found.items())
     ids, values = db.scores.hand_scores.effective(project.store)
-    by_path = db.importing.files.ids_by_path(project.store)
+    by_path = db.images.locations.ids_by_path(project.store)
     scored = dict(zip(ids.tolist(), values.tolist(), strict=True))
     assert [scored.get(by_path[path]) for path in found] == [0, 10, 7.5, 7.5, None]
     again = import_embeddings(
@@ -303,7 +304,7 @@ def test_an_image_known_by_its_embedding_becomes_a_picture_when_its_file_comes(
     (tmp_path / "photos").mkdir()
     names = [str(tmp_path / "photos" / f"{number:03}.jpg") for number in range(3)]
     import_embeddings(project, [clip_retrieval(tmp_path / "e", [raw(3)], [names])], ENCODER)
-    before = db.importing.files.ids_by_path(project.store)
+    before = db.images.locations.ids_by_path(project.store)
     image = db.images.lookup.get(project.store, before[names[1]])
     assert image is not None and (image.state, image.content_hash) == ("missing", None)
     make_collection(tmp_path / "photos", 2)
@@ -311,7 +312,7 @@ def test_an_image_known_by_its_embedding_becomes_a_picture_when_its_file_comes(
     assert (summary.found, summary.new) == (2, 2)
     after = db.images.lookup.get(project.store, before[names[1]])
     assert after is not None and (after.state, after.format, after.width) == ("fine", "JPEG", 64)
-    assert db.importing.files.ids_by_path(project.store) == before
+    assert db.images.locations.ids_by_path(project.store) == before
     record = db.images.embeddings.encoder(project.store, ENCODER)
     assert record is not None
     assert db.images.embeddings.missing(project.store, record.id) == []
@@ -447,7 +448,7 @@ def test_odd_names_come_back_as_they_were(project: Project) -> None:
     taken = db.importing.embeddings.take(
         project.store, record.id, source.id, names, np.ones((5, 2))
     )
-    assert db.importing.files.ids_by_path(project.store) == dict(
+    assert db.images.locations.ids_by_path(project.store) == dict(
         zip(names, taken.ids.tolist(), strict=True)
     )
     assert db.images.sources.counts_by_source(project.store)[0].images == 5

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import db.images.locations
 import db.images.lookup
-import db.importing.files
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
 from labeler.exports.contact_sheet import SheetImage, draw_sheet, pages
@@ -34,7 +34,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def shown_all(project: Project) -> list[SheetImage]:
-    ids = db.importing.files.ids_by_path(project.store)
+    ids = db.images.locations.ids_by_path(project.store)
     return [SheetImage(ids[path], f"{number}0 %") for number, path in enumerate(sorted(ids))]
 
 

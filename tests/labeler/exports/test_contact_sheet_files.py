@@ -13,7 +13,6 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-import db.images.lookup
 import db.scores.events
 import db.versions.registry
 import db.versions.rounds

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import db.images.locations
 import db.images.lookup
-import db.importing.files
 import db.scores.hand_scores
 import db.versions.predictions
 import db.versions.registry
@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw = np.random.default_rng(5)
     honest = np.clip(values / 10 + draw.normal(0, 0.05, len(ids)), 0, 1).astype(np.float32)
     honest[ids == WRONG] = 0.95  # it was given 5
-    everything = np.array(sorted(db.importing.files.ids_by_path(project.store).values()))
+    everything = np.array(sorted(db.images.locations.ids_by_path(project.store).values()))
     known = np.full(len(everything), 0.5, dtype=np.float32)
     known[np.searchsorted(everything, ids)] = (values / 10).astype(np.float32)
     version = db.versions.registry.add(
@@ -138,7 +138,7 @@ def test_a_score_that_is_newer_than_the_version_was_not_seen_by_it(
 
 
 def test_a_head_of_somebody_elses_has_seen_none(project: Project, tmp_path: Path) -> None:
-    everything = np.array(sorted(db.importing.files.ids_by_path(project.store).values()))
+    everything = np.array(sorted(db.images.locations.ids_by_path(project.store).values()))
     none = np.zeros(0, dtype=np.int64)
     version = db.versions.registry.add(
         project.store,

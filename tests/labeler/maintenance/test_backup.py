@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import db.images.lookup
 import db.scores.hand_scores
 import db.store.snapshot
 import db.versions.registry

@@ -18,8 +18,8 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-import db.images.lookup
-import db.importing.files
+import db.images.counts
+import db.images.locations
 import db.scores.events
 import db.versions.predictions
 import db.versions.registry
@@ -55,7 +55,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = Project.create(folder / "project", encoder="lite")
     paths = draw_shades(folder / "pictures", PICTURES)
     import_paths(project, [folder / "pictures"], workers=1)
-    ids = db.importing.files.ids_by_path(project.store)
+    ids = db.images.locations.ids_by_path(project.store)
     at = datetime(2025, 3, 1, 12, tzinfo=UTC)
     events = [
         Event(f"first-{n}", "score", ids[str(path)], at, value=float(round(n * 10 / PICTURES)))
@@ -89,12 +89,12 @@ def names(result: PredictedImages) -> list[str]:
 def test_strangers_are_predicted_best_first_and_not_imported(
     project: Project, strangers: Path
 ) -> None:
-    before = db.images.lookup.count_by_state(project.store)
+    before = db.images.counts.by_state(project.store)
     result = predict_paths(project, [strangers], encoder=Brightness())
     assert names(result) == ["bright.png", "grey.jpg", "dark.png"]
     assert result.version == "v1.0"
     assert all(0 <= image.prediction <= 1 for image in result.images)
-    assert db.images.lookup.count_by_state(project.store) == before
+    assert db.images.counts.by_state(project.store) == before
 
 
 def test_known_content_uses_the_stored_embedding_under_any_name(
@@ -119,7 +119,7 @@ def test_a_stored_prediction_and_a_fresh_one_agree(
     assert version is not None
     path = made / "pictures" / "shade 020.png"
     stored = db.versions.predictions.predictions(
-        project.store, version.id, [db.importing.files.ids_by_path(project.store)[str(path)]]
+        project.store, version.id, [db.images.locations.ids_by_path(project.store)[str(path)]]
     )
     with Image.open(path) as image:
         image.save(tmp_path / "again.bmp")  # the same pixels as other content

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-import db.images.lookup
 import db.versions.rounds
 from labeler.core.errors import BadInput, LabelerError
 from labeler.core.project import Project

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from scipy.stats import spearmanr
 
+import db.images.counts
 import db.images.lookup
 import db.importing.files
 import db.scores.events
@@ -241,6 +242,6 @@ def test_fractions_of_a_mean_are_counted_and_shown(project: Project) -> None:
     give(project, "cat", {1: 5.0, 11: 9.0})
     choose_rule(project, "mean")
     assert effective(project)[1] == pytest.approx(10 / 3)
-    counted = db.scores.hand_scores.distribution(project.store)
+    counted = db.images.counts.by_hand_score(project.store).distribution
     assert sum(counted) == 30
     assert db.images.lookup.get(project.store, 1).hand_score == effective(project)[1]

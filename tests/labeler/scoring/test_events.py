@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import db.images.counts
 import db.images.lookup
 import db.images.sources
 import db.records
 import db.scores.hand_scores
-import db.versions.registry
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from labeler.core.scale import BRACKETS
@@ -182,7 +182,7 @@ def test_thin_brackets_are_filled_with_what_is_predicted_there(project: Project)
     version = add_version(project, 0.1)
     waiting = next_images(project, "random", limit=50, exclude=()).images
     predicted = predictions_of(project, version, [image.id for image in waiting])
-    counts = db.scores.hand_scores.distribution(project.store)
+    counts = db.images.counts.by_hand_score(project.store).distribution
     reachable = [
         k
         for k in least_scored_first(counts)

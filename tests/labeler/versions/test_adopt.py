@@ -15,9 +15,7 @@ import pytest
 from safetensors.torch import load_file
 
 import db.images.embeddings
-import db.images.lookup
 import db.jobs
-import db.scores.hand_scores
 import db.versions.predictions
 import db.versions.registry
 import db.versions.rounds

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import db.images.embeddings
-import db.images.lookup
 import db.jobs
 import db.scores.hand_scores
 import db.versions.predictions

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import db.importing.files
+import db.images.locations
 import db.scores.events
 from db.records import Event
 from labeler.app.widgets import formatting
@@ -28,7 +28,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def ids_of(project: Project) -> list[int]:
-    return sorted(db.importing.files.ids_by_path(project.store).values())
+    return sorted(db.images.locations.ids_by_path(project.store).values())
 
 
 def test_a_band_of_predictions_takes_what_lies_in_it_best_first(project: Project) -> None:

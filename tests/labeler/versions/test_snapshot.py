@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import db.images.arrays
+import db.images.counts
 import db.images.embeddings
 import db.images.lookup
 import db.images.sources
@@ -61,7 +62,7 @@ def test_what_another_process_does_is_seen(project: Project, tmp_path: Path) -> 
     draw_pictures(tmp_path / "more", 3)
     import_paths(other, [tmp_path / "more"], source="more", workers=1)
     everything = now(project).everything
-    assert len(everything) == sum(db.images.lookup.count_by_state(project.store).values()) > 40
+    assert len(everything) == sum(db.images.counts.by_state(project.store).values()) > 40
     version = db.versions.registry.active(project.store)
     new = Predictions(np.array([35]), np.array([0.7], dtype=np.float32))
     db.versions.predictions.put_predictions(other.store, version.id, new)

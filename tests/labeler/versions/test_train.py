@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 import db.images.embeddings
+import db.images.locations
 import db.images.lookup
-import db.importing.files
 import db.scores.events
 import db.scores.hand_scores
 import db.versions.predictions
@@ -52,7 +52,7 @@ def scored_only(folder: Path, count: int) -> Project:
 
 
 def ids_of(project: Project) -> list[int]:
-    return sorted(db.importing.files.ids_by_path(project.store).values())
+    return sorted(db.images.locations.ids_by_path(project.store).values())
 
 
 def model_files(project: Project) -> list[str]:

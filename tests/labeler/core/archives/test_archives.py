@@ -20,9 +20,10 @@ import pytest
 import webdataset
 from pyarrow import parquet
 
+import db.images.counts
+import db.images.locations
 import db.images.lookup
 import db.images.tags
-import db.importing.files
 from labeler.app.routes.images import _full
 from labeler.app.widgets.path_input import preview_path_input
 from labeler.collection.importing import ImportSummary, import_paths
@@ -34,6 +35,7 @@ from labeler.core.project import Project
 from labeler.embedding.embed import _prepare
 from model.errors import UnreadableImage
 from tests.support.pictures import jpeg_bytes, make_jpeg
+from tests.support.store_rows import tags_of_image
 
 
 @pytest.fixture
@@ -79,13 +81,11 @@ def brief(summary: ImportSummary) -> dict[str, int]:
 
 
 def tags(project: Project, path: str) -> list[str]:
-    return db.images.tags.of_image(
-        project.store, db.importing.files.ids_by_path(project.store)[path]
-    )
+    return tags_of_image(project.store, db.images.locations.ids_by_path(project.store)[path])
 
 
 def taken(project: Project) -> list[str]:
-    return sorted(db.importing.files.ids_by_path(project.store))
+    return sorted(db.images.locations.ids_by_path(project.store))
 
 
 def add(tar: tarfile.TarFile, name: str, data: bytes = b"", **changes: object) -> None:
@@ -104,7 +104,7 @@ def test_a_table_without_pictures_is_no_picture(project: Project, tmp_path: Path
     assert name.endswith("scores.parquet")
     assert "no pictures" in why
     assert "import-embeddings" in why
-    assert db.images.lookup.count_by_state(project.store)["unreadable"] == 0
+    assert db.images.counts.by_state(project.store)["unreadable"] == 0
 
 
 @pytest.mark.parametrize("make", [shard, table], ids=["webdataset", "parquet"])
@@ -158,7 +158,7 @@ def test_a_picture_in_an_archive_is_read_in_its_place_by_all(
     assert _full(image).body == jpeg_bytes(2)
     assert open_picture(path).size == (64, 48)
 
-    known = db.importing.files.known_locations(project.store, None)
+    known = db.images.locations.known_locations(project.store, None)
     assert _prepare(_Encoder(), known, (image.id, str(path))).shape == (48, 64, 3)
     os.utime(archive, ns=(5, 5))
     assert _prepare(_Encoder(), known, (image.id, str(path))).shape == (48, 64, 3)

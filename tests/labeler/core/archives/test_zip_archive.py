@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+import db.images.locations
 import db.images.lookup
 import db.images.tags
-import db.importing.files
 from labeler.collection.importing import import_paths
 from labeler.core.archives.archives import look_into, read_member
 from labeler.core.archives.opening import open_picture
@@ -26,6 +26,7 @@ from labeler.prediction.copy_images import Destination, copy_images
 from labeler.prediction.predict_files import PredictedImage
 from model.errors import UnreadableImage
 from tests.support.pictures import jpeg_bytes
+from tests.support.store_rows import tags_of_image
 from tests.support.weight_bombs import many_members
 
 MOST = 100 << 20  # bytes of Python's own while an archive is looked through
@@ -65,7 +66,7 @@ def test_a_zip_is_taken_as_a_folder(project: Project, tmp_path: Path, name: str,
     image = db.images.lookup.find_by_path(project.store, inside)
     assert image is not None
     assert (image.state, image.size_bytes) == ("fine", len(jpeg_bytes(1)))
-    assert db.images.tags.of_image(project.store, image.id) == ["cat", "dog"]
+    assert tags_of_image(project.store, image.id) == ["cat", "dog"]
     assert open_picture(inside).size == (64, 48)
     assert read_member(str(path), "deep/3.jpg") == jpeg_bytes(3)
     again = import_paths(project, [path])
@@ -101,7 +102,7 @@ def test_names_of_other_systems_and_links(project: Project, tmp_path: Path) -> N
         archive.writestr("picture without extension", jpeg_bytes(22))
         archive.writestr("inner.zip", packed(tmp_path / "i.zip", {"b.jpg": b"x"}).read_bytes())
     summary = import_paths(project, [path.parent])
-    taken = sorted(db.importing.files.ids_by_path(project.store))
+    taken = sorted(db.images.locations.ids_by_path(project.store))
     inside = ["folder/fine.jpg", "gr\u00fc\u00dfe.jpg", "picture without extension"]
     assert taken == [f"{path}/{name}" for name in inside]
     [(named, why)] = summary.closed

@@ -15,8 +15,8 @@ from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
 import db.images.embeddings
+import db.images.locations
 import db.images.lookup
-import db.importing.files
 from db.store.schema import EncoderRow
 from labeler.app.widgets.navigation import page_file
 from labeler.cli.main import labeler
@@ -46,7 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = make_collection(folder, images=30, scored=24)
     record = db.images.embeddings.encoder(project.store, "lite")
     assert record is not None
-    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    ids = sorted(db.images.locations.ids_by_path(project.store).values())
     vectors = db.images.embeddings.get(project.store, record.id, ids)[1]
     add_version_of(project, spread_head(vectors), record)
     with project.store.transaction() as session:

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import db.images.counts
 import db.images.embeddings
+import db.images.locations
 import db.images.lookup
 import db.images.tags
-import db.importing.files
 import db.repair.consistency
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
@@ -30,7 +31,7 @@ from labeler.review.simulation.labelled_data import read_labelled
 from model.encoders.names import LITE_WIDTH
 from tests.labeler.core.archives.test_archives import shard
 from tests.support.pictures import make_jpeg
-from tests.support.store_rows import score
+from tests.support.store_rows import score, tags_of_image
 
 NAME = "caf\u00e9 \u00fc.jpg"
 DECOMPOSED = unicodedata.normalize("NFD", NAME)
@@ -71,7 +72,7 @@ def take(project: Project, folder: Path, *names: str) -> Result:
 def embedded(project: Project) -> int:
     record = db.images.embeddings.encoder(project.store, project.encoder)
     assert record is not None
-    ids = sorted(set(db.importing.files.ids_by_path(project.store).values()))
+    ids = sorted(set(db.images.locations.ids_by_path(project.store).values()))
     return len(db.images.embeddings.get(project.store, record.id, ids)[0])
 
 
@@ -94,7 +95,7 @@ def test_embeddings_go_to_the_picture_that_is_meant(
     import_paths(project, [tmp_path / "photos"])
     told = take(project, tmp_path / "photos", named)
     assert "alone" not in told.output
-    assert db.images.lookup.count_by_state(project.store)["missing"] == 0
+    assert db.images.counts.by_state(project.store)["missing"] == 0
     assert embedded(project) == 1
 
 
@@ -102,7 +103,7 @@ def test_keys_of_a_shard(project: Project, tmp_path: Path) -> None:
     shard(tmp_path / "data" / "00000.tar", 3)
     import_paths(project, [tmp_path / "data"])
     take(project, tmp_path / "vectors", "000000000", "000000001", "000000002")
-    assert db.images.lookup.count_by_state(project.store) == {
+    assert db.images.counts.by_state(project.store) == {
         "fine": 3,
         "unreadable": 0,
         "missing": 0,
@@ -115,12 +116,12 @@ def test_a_name_that_several_have_means_none(project: Project, tmp_path: Path) -
     import_paths(project, [tmp_path / "photos"])
     told = take(project, tmp_path / "vectors", "000000001")
     assert "None of the names" in told.output and "--by-name" in told.output
-    assert db.images.lookup.count_by_state(project.store)["missing"] == 1
+    assert db.images.counts.by_state(project.store)["missing"] == 1
 
 
 def test_what_came_before_its_picture_meets_it(project: Project, tmp_path: Path) -> None:
     take(project, tmp_path / "photos", DECOMPOSED, "000000012", "of nothing here.jpg")
-    assert db.images.lookup.count_by_state(project.store)["missing"] == 3
+    assert db.images.counts.by_state(project.store)["missing"] == 3
     first = db.images.lookup.find_by_path(project.store, str(tmp_path / "photos" / DECOMPOSED))
     assert first is not None and score(project.store, first.id, 8).accepted
     make_jpeg(tmp_path / "photos" / NAME, 1)
@@ -128,7 +129,7 @@ def test_what_came_before_its_picture_meets_it(project: Project, tmp_path: Path)
     assert import_paths(project, [tmp_path / "photos"]).met == 2
     found = db.images.lookup.find_by_path(project.store, str(tmp_path / "photos" / NAME))
     assert found is not None and found.hand_score == 8
-    assert db.images.lookup.count_by_state(project.store) == {
+    assert db.images.counts.by_state(project.store) == {
         "fine": 2,
         "unreadable": 0,
         "missing": 1,
@@ -136,13 +137,13 @@ def test_what_came_before_its_picture_meets_it(project: Project, tmp_path: Path)
     told = run(project, "phantoms")
     assert "of nothing here.jpg" in told.output and "1 image known" in told.output
     assert "Removed 1 image" in run(project, "phantoms", "--remove").output
-    assert db.images.lookup.count_by_state(project.store)["missing"] == 0
+    assert db.images.counts.by_state(project.store)["missing"] == 0
     assert embedded(project) == 2
 
 
 def test_a_phantom_that_was_scored_stays(project: Project, tmp_path: Path) -> None:
     take(project, tmp_path / "photos", "nowhere.jpg")
-    (image_id,) = db.importing.files.ids_by_path(project.store).values()
+    (image_id,) = db.images.locations.ids_by_path(project.store).values()
     score(project.store, image_id, 3)
     assert "1 scored one stay" in run(project, "phantoms", "--remove").output
     assert db.images.lookup.get(project.store, image_id) is not None
@@ -160,7 +161,7 @@ def test_scores_and_tags_find_it_too(project: Project, tmp_path: Path, named: st
     tags = path.parent / "tags.csv"
     tags.write_text(f"path,tags\n{named},sky\n", encoding="utf-8")
     run(project, "tag", tags)
-    assert db.images.tags.of_image(project.store, image.id) == ["sky"]
+    assert tags_of_image(project.store, image.id) == ["sky"]
     run(project, "label", str(path.with_name(DECOMPOSED)), "9")
     image = db.images.lookup.get(project.store, image.id)
     assert image is not None and image.hand_score == 9
@@ -200,7 +201,7 @@ def test_addresses_of_files_and_paths_in_quotes_are_paths(
         assert "unchanged 1" in run(project, "label", "--from", tmp_path / "photos").output
     image = db.images.lookup.find_by_path(project.store, str(path))
     assert image is not None and image.hand_score == 6
-    assert db.images.tags.of_image(project.store, image.id) == ["sky"]
+    assert tags_of_image(project.store, image.id) == ["sky"]
     if not written.startswith("'"):  # rows of an array are named from its folder
         take(project, tmp_path / "vectors", named)
         record = db.images.embeddings.encoder(project.store, "lite")

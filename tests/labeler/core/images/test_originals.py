@@ -16,8 +16,8 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 import db.images.embeddings
+import db.images.locations
 import db.images.lookup
-import db.importing.files
 from labeler.app.routes import downloads
 from labeler.app.routes.zip_stream import zipped
 from labeler.core.images.originals import copy_known, open_known
@@ -41,7 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = make_collection(folder, images=12, scored=11)
     record = db.images.embeddings.encoder(project.store, "lite")
     assert record is not None
-    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    ids = sorted(db.images.locations.ids_by_path(project.store).values())
     vectors = db.images.embeddings.get(project.store, record.id, ids)[1]
     add_version_of(project, spread_head(vectors), record)
     project.close()

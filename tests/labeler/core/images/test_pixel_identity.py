@@ -24,6 +24,7 @@ from click.testing import CliRunner
 from PIL import Image, ImageFilter
 from PIL.PngImagePlugin import PngInfo
 
+import db.images.counts
 import db.images.embeddings
 import db.images.lookup
 import db.records
@@ -465,7 +466,7 @@ def test_two_images_of_a_store_from_before_that_show_the_same_become_one(
     for path in (first, other):
         assert image_at(project, path).id == kept
     assert {row.value for row in db.scores.hand_scores.history(project.store, kept)} == {4, 8}
-    assert db.images.lookup.count_by_state(project.store) == {
+    assert db.images.counts.by_state(project.store) == {
         "fine": 1,
         "unreadable": 0,
         "missing": 0,

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-import db.images.lookup
+import db.images.counts
 import db.images.sources
 from db import jobs as run_rows
 from db.store.schema import RunRow
@@ -55,7 +55,7 @@ def test_a_run_in_the_background_does_its_work(
     ended = runner.follow(project, started.id)
     assert (started.state, ended.state) == ("active", "done")
     assert ended.message == "Found 8 image files, 8 of them new."
-    assert db.images.lookup.count_by_state(project.store)["fine"] == 8
+    assert db.images.counts.by_state(project.store)["fine"] == 8
     [source] = db.images.sources.sources(project.store)
     assert (source.name, source.expect_low, source.expect_high) == ("drawn", 0.0, 3.0)
 
@@ -121,7 +121,7 @@ def test_a_request_to_stop_ends_the_work_at_its_next_progress(
     run_rows.request_stop(project.store, run.id)
     ended = runner.work(project, run.id, JOBS)
     assert ended.state == "stopped"
-    assert db.images.lookup.count_by_state(project.store).get("fine", 0) < 8
+    assert db.images.counts.by_state(project.store).get("fine", 0) < 8
 
 
 def test_a_signal_to_end_stops_the_run_politely(

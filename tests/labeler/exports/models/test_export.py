@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 import db.images.embeddings
-import db.importing.files
+import db.images.locations
 import db.versions.predictions
 import db.versions.registry
 from labeler.app.routes import downloads
@@ -50,7 +50,7 @@ def project(empty: Project) -> Project:
     """The same with a version that has weights."""
     record = db.images.embeddings.encoder(empty.store, "lite")
     assert record is not None
-    ids = sorted(db.importing.files.ids_by_path(empty.store).values())
+    ids = sorted(db.images.locations.ids_by_path(empty.store).values())
     add_version_of(
         empty, spread_head(db.images.embeddings.get(empty.store, record.id, ids)[1]), record
     )

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 import db.images.embeddings
+import db.images.locations
 import db.images.sources
-import db.importing.files
 import db.scores.events
 import db.scores.queues
 import db.versions.predictions
@@ -62,7 +62,7 @@ def rows(text: str) -> list[list[str]]:
 
 def review(project: Project, version: Version) -> None:
     """A round of `version`: one card corrected, one confirmed."""
-    unscored = sorted(db.importing.files.ids_by_path(project.store).values())[30:32]
+    unscored = sorted(db.images.locations.ids_by_path(project.store).values())[30:32]
     opened = db.versions.rounds.open_round(project.store, version.id, 0.5)
     cards = [(image_id, 0.8) for image_id in unscored]
     db.versions.rounds.mark_shown(project.store, opened.id, "false-positive", cards)
@@ -150,7 +150,7 @@ def test_a_head_from_elsewhere_has_a_card_too(tmp_path: Path) -> None:
     project = make_collection(tmp_path, scored=0)
     record = db.images.embeddings.encoder(project.store, "lite")
     assert record is not None
-    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    ids = sorted(db.images.locations.ids_by_path(project.store).values())
     head = spread_head(db.images.embeddings.get(project.store, record.id, ids)[1])
     own = add_version_of(project, head, record)
     db.versions.registry.set_note(project.store, own.name, "a note on another")
@@ -202,7 +202,7 @@ def test_what_strangers_named_puts_nothing_into_it(tmp_path: Path) -> None:
     draw_pictures(tmp_path / "more", 7)
     db.images.sources.add_source(project.store, HOSTILE, str(tmp_path / "more"), (0, 3))
     import_paths(project, [tmp_path / "more"], source=HOSTILE, workers=1)
-    ids = sorted(set(db.importing.files.ids_by_path(project.store).values()))
+    ids = sorted(set(db.images.locations.ids_by_path(project.store).values()))
     give_scores(project, ids[30:])
     add_version(project, noise=0.1, note=HOSTILE + "\n# heading")
     card = model_card(project)

@@ -19,8 +19,8 @@ from typing import BinaryIO
 import pytest
 from PIL import Image
 
+import db.images.locations
 import db.images.lookup
-import db.importing.files
 import db.scores.events
 from db.records import Event
 from labeler.collection import uploads
@@ -50,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = Project.create(folder / "project", encoder="lite")
     paths = draw_shades(folder / "pictures", PICTURES)
     import_paths(project, [folder / "pictures"], workers=1)
-    ids = db.importing.files.ids_by_path(project.store)
+    ids = db.images.locations.ids_by_path(project.store)
     at = datetime(2025, 3, 1, 12, tzinfo=UTC)
     events = [
         Event(f"e{n}", "score", ids[str(path)], at, value=float(round(n * 10 / PICTURES)))

@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+import db.images.locations
 import db.images.lookup
-import db.importing.files
 import db.scores.events
 import db.scores.hand_scores
 from db.records import Event
@@ -76,7 +76,7 @@ def given_by(project: Project) -> dict[str, dict[str, float]]:
     """By scorer and file name the latest scores."""
     names = {
         image_id: Path(path).name
-        for path, image_id in db.importing.files.ids_by_path(project.store).items()
+        for path, image_id in db.images.locations.ids_by_path(project.store).items()
     }
     return {
         scorer or "": {names[i]: v for i, v in zip(ids.tolist(), values.tolist(), strict=True)}
@@ -624,7 +624,7 @@ def told(project: Project, pictures: Path) -> Project:
         (NAMES[2], 6, "ann"),
     ):
         label_one(project, str(pictures / name), score, scorer)
-    known = db.importing.files.ids_by_path(project.store)
+    known = db.images.locations.ids_by_path(project.store)
     at = datetime(2025, 3, 1, tzinfo=UTC)
     wrong = Event("wrong", "score", known[str(pictures / NAMES[3])], at, value=9, scorer=None)
     db.scores.events.record(project.store, [wrong, Event("oops", "undo", 0, at, undoes="wrong")])
@@ -641,7 +641,7 @@ def other(made: Path, tmp_path: Path) -> Iterator[Project]:
 
 
 def histories(project: Project) -> list[tuple[Any, ...]]:
-    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    ids = sorted(db.images.locations.ids_by_path(project.store).values())
     return [
         (one.event_id, one.image_id, one.value, one.why, one.scorer, one.at, one.undone_at)
         for one in db.scores.hand_scores.histories(project.store, ids)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+import db.images.locations
 import db.importing.files
 import db.scores.events
 import db.scores.hand_scores
@@ -271,7 +272,7 @@ def test_trained_images_are_judged_by_their_out_of_fold_predictions(project: Pro
 def test_images_scored_since_are_judged_by_their_stored_predictions(tmp_path: Path) -> None:
     made = make_collection(tmp_path, images=60, scored=20)
     version = add_version(made, noise=0.0)
-    ids = sorted(db.importing.files.ids_by_path(made.store).values())
+    ids = sorted(db.images.locations.ids_by_path(made.store).values())
     low = Predictions(np.array(ids), np.full(60, 0.1, np.float32))
     db.versions.predictions.put_predictions(made.store, version.id, low)
     for image_id in ids[20:]:
@@ -288,7 +289,7 @@ def test_images_scored_since_are_judged_by_their_stored_predictions(tmp_path: Pa
 
 def test_images_whose_files_are_gone_do_not_count(project: Project) -> None:
     version = add_version(project, noise=0.1)
-    gone = list(db.importing.files.ids_by_path(project.store))[:15]
+    gone = list(db.images.locations.ids_by_path(project.store))[:15]
     db.importing.files.mark_missing(project.store, None, gone)
     assert sum(db.scores.random_sample.passing_counts(project.store, version.id, 0.5)) == 45
     found = audit_report(project).active
@@ -308,16 +309,16 @@ def test_the_collection_is_counted_anew_when_predictions_or_images_change(projec
         return db.scores.random_sample.passing_counts(project.store, version.id, 0.5)
 
     assert sides() == counted()
-    ids = list(db.importing.files.ids_by_path(project.store).values())
+    ids = list(db.images.locations.ids_by_path(project.store).values())
     draw_pictures(project.folder.parent / "more", 5)
     import_paths(project, [project.folder.parent / "more"], workers=1)
-    new = sorted(set(db.importing.files.ids_by_path(project.store).values()) - set(ids))
+    new = sorted(set(db.images.locations.ids_by_path(project.store).values()) - set(ids))
     added = Predictions(np.array(new), np.full(len(new), 0.9, np.float32))
     db.versions.predictions.put_predictions(project.store, version.id, added)
     assert sides() == counted()
     assert sum(counted()) == 60 + len(new)
     db.importing.files.mark_missing(
-        project.store, None, list(db.importing.files.ids_by_path(project.store))[:30]
+        project.store, None, list(db.images.locations.ids_by_path(project.store))[:30]
     )
     assert sides() == counted()
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import db.images.locations
 import db.images.tags
-import db.importing.files
 import db.scores.queues
 import db.versions.predictions
 import db.versions.registry
@@ -111,7 +111,7 @@ def test_a_biased_source_leads_and_is_told_with_its_count(project: Project) -> N
 
 def test_tags_are_slices_once_enough_images_carry_them(project: Project) -> None:
     assert "No tag has" in slice_report(project, "tag").sentences()[0]
-    ids = sorted(db.importing.files.ids_by_path(project.store).values())
+    ids = sorted(db.images.locations.ids_by_path(project.store).values())
     tags = {i: ["comic"] if n >= 30 else ["plain"] for n, i in enumerate(ids)}
     tags[ids[0]] = ["plain", "a caption that only this image has"]
     db.images.tags.put(project.store, db.images.tags.TABLE, tags)

@@ -28,6 +28,7 @@ from labeler.exports.datasets.plan import Plan
 from labeler.exports.datasets.rows import COLUMNS, NESTED
 from labeler.scoring.import_scores import import_scores
 from tests.support.exported import FORMULA, UNICODE, image_ids, images, make_exported
+from tests.support.store_rows import tags_of_image
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +156,7 @@ def test_an_exported_table_gives_its_scores_and_tags_back(project: Project, tmp_
     summary = import_scores(project, tmp_path / "all.csv")
     assert (summary.taken, summary.unchanged, summary.blank, summary.bad) == (0, 24, 9, [])
     tag_from_table(project, tmp_path / "all.csv")
-    assert db.images.tags.of_image(project.store, image_ids(project)[0]) == ["@home", "cat"]
+    assert tags_of_image(project.store, image_ids(project)[0]) == ["@home", "cat"]
 
 
 def test_only_scored_images_are_taken_if_asked(project: Project, tmp_path: Path) -> None:

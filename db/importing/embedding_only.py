@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import exists, select
 
-from db.images.pixel_hashes import absorb
-from db.images.removal import take_out
 from db.images.states import is_here
-from db.importing.merge import copy_embeddings
+from db.importing.merge import absorb, copy_embeddings
+from db.importing.removal import take_out
 from db.store.schema import (
     HandScoreRow,
     ImageRow,

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from sqlalchemy import ColumnElement, Connection, Integer, and_, cast, exists, func, or_, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from db.images.redirects import became
 from db.images.states import is_here, is_replaced
-from db.importing.merge import became, hand_on
+from db.importing.merge import hand_on
 from db.query_parts import is_among
 from db.store.schema import (
     HandScoreRow,
@@ -77,20 +78,6 @@ def next_image_id(connection: Connection) -> int:
     used = select(cast(SettingRow.value, Integer)).where(SettingRow.name == _USED)
     highest = connection.scalar(select(func.max(ImageRow.id))) or 0
     return max(highest, connection.scalar(used) or 0) + 1
-
-
-def missing_ids(store: Store) -> set[int]:
-    """The images that are missing, and whose files may lie elsewhere."""
-    query = select(ImageRow.id).where(ImageRow.state == "missing", ~is_replaced())
-    with store.reading() as session:
-        return set(session.scalars(query))
-
-
-def count_replaced(store: Store) -> int:
-    """How many missing images there are whose files hold something else now."""
-    query = select(func.count()).where(ImageRow.state == "missing", is_replaced())
-    with store.reading() as session:
-        return session.scalars(query.select_from(ImageRow)).one()
 
 
 def _is_idle() -> ColumnElement[bool]:
