@@ -142,11 +142,13 @@ class FileOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One act of a person: a score, a skip, or the undoing of either.
+    """What a person did: score, confirm (a score that agrees with the model), skip, or undo.
 
-    `event_id` is the client's own; sending it again changes nothing. A score without `why` is a
-    first one or a revision, whichever holds. `queue` is the one that the image was shown in; a
-    score or skip with a review queue counts for the open round of `shown_version`. `draw` marks a
+    `event_id` is the client's own; sending it again changes nothing. `value` is 0–10. A score
+    without `why` gets one when it is recorded: first or revision, and in a review queue a
+    correction or, where it agrees with the prediction at `shown_threshold` (0–1) or with the hand
+    score, a confirmation. `queue` is the one that the image was shown in; a score or skip with a
+    review queue counts for the open round of `shown_version`. `draw` marks a
     score of an image that was shown because it was next in the random order. `shown_hash` is the
     content of the picture on the screen: an image of other content gets no score or skip by it. A
     score with `undone_at` was taken back already where it comes from.
@@ -160,7 +162,8 @@ class Event:
     why: str | None = None
     queue: str | None = None
     scorer: str | None = None
-    shown_prediction: float | None = None
+    shown_prediction: float | None = None  # 0–1
+    shown_threshold: float | None = None  # 0–1
     shown_version: str | None = None
     shown_hash: str | None = None
     undoes: str | None = None

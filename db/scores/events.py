@@ -17,7 +17,7 @@ from db.images.redirects import as_merged
 from db.query_parts import is_among
 from db.records import REVIEW_QUEUES, Event, Receipt
 from db.scores.aggregation import apply_rule, rule_in
-from db.scores.event_checks import is_usable_id, number_of, problem_of, queue_of, value_of
+from db.scores.event_checks import SCORES, problem_of, queue_of, reason_of, refused, value_of
 from db.store.schema import (
     DrawRow,
     HandScoreRow,
@@ -39,6 +39,16 @@ def record(store: Store, events: Sequence[Event]) -> list[Receipt]:
     An event that can't be taken is refused with its reason and the rest goes on. One that was
     taken before is acknowledged again and changes nothing, also after it was undone.
     """
+    problems = [problem_of(event) for event in events]
+    sound = [event for event, problem in zip(events, problems, strict=True) if problem is None]
+    receipts = iter(_record(store, sound))
+    return [
+        next(receipts) if problem is None else refused(event.event_id, problem)
+        for event, problem in zip(events, problems, strict=True)
+    ]
+
+
+def _record(store: Store, events: Sequence[Event]) -> list[Receipt]:
     if not events:
         return []
     with store.transaction() as session:
@@ -86,22 +96,21 @@ class _Ledger:
         named = {event.event_id for event in events} | {e.undoes for e in events if e.undoes}
         self._entries: dict[str, _Entry] = {}
         for table in (HandScoreRow, SkipRow):
-            self._entries |= _entries(session, table, {n for n in named if is_usable_id(n)})
+            self._entries |= _entries(session, table, named)
 
     def take(self, event: Event) -> Receipt:
-        problem = problem_of(event) or self._unknown_image(event)
-        if problem is not None:
-            return Receipt(event.event_id, accepted=False, problem=problem)
         if event.kind == "undo":
             return self._undo(event)
+        if int(event.image_id) not in self._scorers:
+            return refused(event.event_id, f"there is no image {event.image_id}")
         if event.event_id in self._entries:
             return self._repeated(event)
         if not self._is_what_was_shown(event):
             # An older copy of the store was restored: the id went to another image meanwhile.
-            return Receipt(event.event_id, accepted=False, problem=_ANOTHER)
+            return refused(event.event_id, _ANOTHER)
         image_id = int(event.image_id)
         before = self._standing[image_id]
-        if event.kind == "score":
+        if event.kind in SCORES:
             self._score(event)
             if event.undone_at is None:
                 self._standing[image_id] = value_of(event)
@@ -142,11 +151,6 @@ class _Ledger:
                 self._connection.execute(statement, rows)
                 rows.clear()
 
-    def _unknown_image(self, event: Event) -> str | None:
-        if event.kind == "undo" or int(event.image_id) in self._scorers:
-            return None
-        return f"there is no image {event.image_id}"
-
     def _repeated(self, event: Event) -> Receipt:
         entry = self._entries[event.event_id]
         same = entry.image_id == int(event.image_id) and entry.value == value_of(event)
@@ -155,16 +159,16 @@ class _Ledger:
 
     def _score(self, event: Event) -> None:
         image_id, value, queue = int(event.image_id), value_of(event), queue_of(event)
-        why = event.why or self._why(event, queue)
+        has_scored = event.scorer in self._scorers[image_id]
         round_id = self._round(event, queue)
         values = {
             "event_id": event.event_id,
             "image_id": image_id,
             "value": value,
-            "why": why,
+            "why": reason_of(event, queue, self._standing[image_id], has_scored),
             "scorer": event.scorer,
             "at": event.at,
-            "shown_prediction": number_of(event.shown_prediction),
+            "shown_prediction": event.shown_prediction,
             "shown_version_id": self._versions.get(event.shown_version or ""),
             "round_id": round_id,
             "queue": queue,
@@ -199,8 +203,7 @@ class _Ledger:
     def _undo(self, event: Event) -> Receipt:
         entry = self._entries.get(event.undoes or "")
         if entry is None:
-            problem = f"there is nothing called {event.undoes} to undo"
-            return Receipt(event.event_id, accepted=False, problem=problem)
+            return refused(event.event_id, f"there is nothing called {event.undoes} to undo")
         if entry.undone_at is not None:
             return Receipt(event.event_id, accepted=True, repeated=True)
         self.write()
@@ -241,11 +244,6 @@ class _Ledger:
         for image_id, scorer in rows:
             self._scorers[image_id].add(scorer)
 
-    def _why(self, event: Event, queue: str | None) -> str:
-        if queue in REVIEW_QUEUES:
-            return f"correction-{queue}"
-        return "revision" if event.scorer in self._scorers[int(event.image_id)] else "first"
-
     def _round(self, event: Event, queue: str | None) -> int | None:
         if queue not in REVIEW_QUEUES:
             return None
@@ -277,7 +275,7 @@ class _Ledger:
             round_id=entry.round_id,
             image_id=entry.image_id,
             queue=entry.queue,
-            prediction=number_of(event.shown_prediction),
+            prediction=event.shown_prediction,
             shown_at=event.at,
             outcome=outcome,
         )

@@ -1,6 +1,6 @@
 """Scoring by hand: which image comes next, and taking what the person did with it.
 
-Hand scores are 0–10; what a browser sends is checked here before the store sees it.
+Hand scores are 0–10; what a browser sends is read here and checked by the store.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import db.scores.hand_scores
 import db.scores.queues
 import db.versions.predictions
 import db.versions.registry
-from db.records import QUEUES, Event, Image, Receipt, Version
-from db.scores.event_checks import is_usable_id
+from db.records import Event, Image, Receipt, Version
+from db.scores.event_checks import SCORES, refused
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from labeler.core.scorers import clean_name
@@ -37,10 +37,7 @@ ORDERS = (
     ("revise", "Already scored, newest first"),
     (OTHERS, "Scored by others, not by you"),
 )
-KINDS = ("score", "confirm", "skip", "undo")
 _NOBODY_ELSE = "Nobody else has scored a picture that you have not: set who is scoring beside it."
-LONGEST_ID = 200
-LARGEST_ID = 2**63  # what a row's id can't reach
 Ask = Callable[..., list[Image]]  # `db.scores.queues.unscored` of one project for one person
 
 
@@ -196,77 +193,44 @@ def record_events(
     """
     now = now or datetime.now(UTC)
     threshold = project.threshold
-    checked = [_checked(project, item, scorer, now, threshold) for item in raw]
-    events = [item for item in checked if isinstance(item, Event)]
-    kept = iter(db.scores.events.record(project.store, events))
-    return [next(kept) if isinstance(item, Event) else item for item in checked]
+    read = [_event_or_refusal(item, scorer, now, threshold) for item in raw]
+    events = [item for item in read if isinstance(item, Event)]
+    receipts = iter(db.scores.events.record(project.store, events))
+    return [next(receipts) if isinstance(item, Event) else item for item in read]
 
 
-def _checked(
-    project: Project, raw: Any, scorer: str | None, now: datetime, threshold: float
+def _event_or_refusal(
+    raw: Any, scorer: str | None, now: datetime, threshold: float
 ) -> Event | Receipt:
     try:
-        return _event(project, raw, scorer, now, threshold)
-    except (BadInput, KeyError, TypeError, ValueError, OverflowError) as error:
+        return _event(raw, scorer, now, threshold)
+    except (KeyError, TypeError, ValueError, OverflowError):
         event_id = raw.get("event") if isinstance(raw, dict) else None
-        sentence = str(error) if isinstance(error, BadInput) else "The event is malformed."
-        shown = str(event_id)[:LONGEST_ID].encode("utf-8", "replace").decode()
-        return Receipt(shown, accepted=False, repeated=False, problem=sentence)
+        return refused(event_id, "The event is malformed.")
 
 
-def _event(
-    project: Project, raw: dict[str, Any], scorer: str | None, now: datetime, threshold: float
-) -> Event:
+def _event(raw: dict[str, Any], scorer: str | None, now: datetime, threshold: float) -> Event:
+    """Read an event from what a browser sent; the store checks its values.
+
+    `threshold` is the one of now, for a page that sends none.
+    """
     kind, queue = raw["kind"], raw.get("queue")
-    if kind not in KINDS or (queue is not None and queue not in QUEUES):
-        raise BadInput(f"There is no event {kind!r} in a queue {queue!r}.")
-    ids = [raw["event"], raw["undoes"]] if kind == "undo" else [raw["event"]]
-    if not all(map(is_usable_id, ids)):
-        raise BadInput("An event needs an id of its own, of 1 to 200 plain characters.")
-    image_id = int(raw["image"])
-    if not 0 < image_id < LARGEST_ID:
-        raise BadInput(f"There is no image {str(image_id)[:20]}.")
-    value = _score(raw["score"]) if kind in ("score", "confirm") else None
-    why = None
-    if value is not None:
-        seen = float(raw.get("threshold") or threshold)
-        why = "confirmation" if kind == "confirm" else _why(project, queue, image_id, value, seen)
+    gives_score, prediction = kind in SCORES, raw.get("prediction")
     return Event(
         event_id=raw["event"],
-        kind="score" if kind == "confirm" else kind,
-        image_id=image_id,
-        value=value,
-        why=why,
-        queue=queue or "score",
+        kind=kind,
+        image_id=int(raw["image"]),
+        value=raw["score"] if gives_score else None,
+        queue="score" if queue is None else queue,
         scorer=_scorer(raw.get("scorer")) or scorer,
         at=_time(raw.get("at"), now),
-        shown_prediction=_fraction(raw.get("prediction")),
+        shown_prediction=None if prediction is None else float(prediction),
+        shown_threshold=float(raw.get("threshold") or threshold) if gives_score else None,
         shown_version=_text(raw.get("version")),
         shown_hash=raw.get("hash"),
         undoes=raw["undoes"] if kind == "undo" else None,
         draw=kind == "score" and queue in (None, "score") and raw.get("draw") is True,
     )
-
-
-def _why(
-    project: Project, queue: str | None, image_id: int, value: float, threshold: float
-) -> str | None:
-    """Why a score was given in a review queue; None elsewhere: the store tells first from later."""
-    if queue == "hand-score":
-        image = db.images.lookup.get(project.store, image_id)
-        same = image is not None and image.hand_score == value
-        return "confirmation" if same else "correction-hand-score"
-    if queue in ("false-positive", "false-negative"):
-        # A score in the false-positive queue that still passes agrees with the model, and likewise.
-        wrong = (value / 10 < threshold) == (queue == "false-positive")
-        return f"correction-{queue}" if wrong else "confirmation"
-    return None
-
-
-def _score(raw: Any) -> float:
-    if isinstance(raw, bool) or not isinstance(raw, int | float) or not 0 <= raw <= 10:
-        raise BadInput(f"A score of {str(raw)[:20]!r} is not between 0 and 10.")
-    return float(raw)
 
 
 def _scorer(raw: Any) -> str | None:
@@ -278,15 +242,6 @@ def _text(raw: Any) -> str | None:
     if raw is not None:
         str.encode(raw)  # raises for what the store can't keep
     return raw
-
-
-def _fraction(raw: Any) -> float | None:
-    if raw is None:
-        return None
-    value = float(raw)
-    if not 0 <= value <= 1:
-        raise BadInput(f"A prediction of {value} is not between 0 and 1.")
-    return value
 
 
 def _time(raw: Any, now: datetime) -> datetime:

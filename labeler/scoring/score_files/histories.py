@@ -108,7 +108,8 @@ def _text(told: Any) -> str | None:
 
 def _prediction(told: Any) -> float | None:
     try:
-        return float(told) if told not in (None, "") else None
+        value = float(told) if told not in (None, "") else None
+        return value if value is not None and 0 <= value <= 1 else None
     except (TypeError, ValueError, OverflowError):
         raise NotTaken(
             BROKEN, f"{short(told)} is no prediction; export the history again."

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import IntegrityError
 
 import db.images.counts
 import db.images.lookup
@@ -176,20 +177,22 @@ def test_undoing_an_older_score_leaves_the_later_one(store: Store) -> None:
 
 
 BAD = [
-    ({"kind": "score", "value": 10.5}, "no score 0–10"),
-    ({"kind": "score", "value": -1}, "no score 0–10"),
-    ({"kind": "score", "value": float("nan")}, "no score 0–10"),
-    ({"kind": "score", "value": None}, "no score 0–10"),
-    ({"kind": "score", "value": True}, "no score 0–10"),
-    ({"kind": "score", "value": "7"}, "no score 0–10"),
+    ({"kind": "score", "value": 10.5}, "is not between 0 and 10."),
+    ({"kind": "score", "value": -1}, "is not between 0 and 10."),
+    ({"kind": "score", "value": float("nan")}, "is not between 0 and 10."),
+    ({"kind": "score", "value": None}, "is not between 0 and 10."),
+    ({"kind": "score", "value": True}, "is not between 0 and 10."),
+    ({"kind": "score", "value": "7"}, "is not between 0 and 10."),
     ({"kind": "score", "value": 5, "image_id": 999}, "no image 999"),
     ({"kind": "score", "value": 5, "image_id": 10**30}, "no image"),
     ({"kind": "score", "value": 5, "why": "mood"}, "no reason to score"),
-    ({"kind": "skip", "queue": "nowhere"}, "no queue"),
-    ({"kind": "praise"}, "none of score, skip, undo"),
+    ({"kind": "skip", "queue": "nowhere"}, "in a queue 'nowhere'"),
+    ({"kind": "praise"}, "There is no event 'praise'"),
     ({"kind": "undo", "undoes": "never"}, "nothing called never"),
-    ({"kind": "undo"}, "nothing called None"),
-    ({"kind": "score", "value": 5, "at": datetime(2025, 3, 1)}, "no time zone"),
+    ({"kind": "undo"}, "An event needs an id of its own"),
+    ({"kind": "score", "value": 5, "at": datetime(2025, 3, 1)}, "needs a time zone"),
+    ({"kind": "score", "value": 10**400}, "is not between 0 and 10."),
+    ({"kind": "score", "value": 5, "shown_prediction": 7}, "A prediction of 7"),
     ({"kind": "score", "value": 5, "event_id": ""}, "plain characters"),
     ({"kind": "score", "value": 5, "event_id": "\ud800"}, "plain characters"),
     ({"kind": "score", "value": 5, "event_id": "x" * 300}, "plain characters"),
@@ -209,6 +212,20 @@ def test_a_bad_event_is_refused_and_the_others_are_taken(
     assert [receipt.accepted for receipt in receipts] == [True, False, True]
     assert problem in (receipts[1].problem or "")
     assert (hand_score(store, before), hand_score(store, after)) == (1.0, 2.0)
+
+
+def test_the_schema_refuses_a_score_outside_the_scale_as_well(store: Store) -> None:
+    (image_id,) = add_images(store, 1)
+    score(store, image_id, 5)
+    for value in (10.5, -1):
+        with pytest.raises(IntegrityError), store.transaction() as session:
+            session.connection().exec_driver_sql("UPDATE hand_scores SET value = ?", (value,))
+    assert hand_score(store, image_id) == 5.0
+
+
+def test_a_batch_of_nothing_but_bad_events_is_answered(store: Store) -> None:
+    receipts = db.scores.events.record(store, [event("a", "score", 0, value=1)] * 2)
+    assert [receipt.problem for receipt in receipts] == ["There is no image 0."] * 2
 
 
 def test_numbers_from_numpy_are_numbers(store: Store) -> None:

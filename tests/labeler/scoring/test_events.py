@@ -154,6 +154,61 @@ def test_malformed_events_are_refused(project: Project, event: dict[str, Any]) -
     assert db.images.lookup.get(project.store, 20).hand_score is None
 
 
+@pytest.mark.parametrize(
+    ("event", "sentence"),
+    [
+        ({"score": 11}, "A score of '11' is not between 0 and 10."),
+        ({"score": "7"}, "A score of '7' is not between 0 and 10."),
+        ({"score": True}, "A score of 'True' is not between 0 and 10."),
+        ({"kind": "confirm", "score": None}, "A score of 'None' is not between 0 and 10."),
+        ({"score": 5, "image": 999}, "there is no image 999"),
+        ({"score": 5, "image": 0}, "There is no image 0."),
+        ({"score": 5, "image": 10**30}, "There is no image 10000000000000000000."),
+        ({"score": 5, "image": "cat.png"}, "The event is malformed."),
+        ({}, "The event is malformed."),
+        (
+            {"score": 5, "event": 7},
+            "An event needs an id of its own, of 1 to 200 plain characters.",
+        ),
+        (
+            {"kind": "undo", "undoes": ""},
+            "An event needs an id of its own, of 1 to 200 plain characters.",
+        ),
+        ({"kind": "undo", "undoes": "x"}, "there is nothing called x to undo"),
+        ({"score": 5, "queue": ""}, "There is no event 'score' in a queue ''."),
+        ({"kind": "praise", "queue": "score"}, "There is no event 'praise' in a queue 'score'."),
+        ({"score": 5, "prediction": 1.5}, "A prediction of 1.5 is not between 0 and 1."),
+        ({"score": 5, "at": "yesterday"}, "The event is malformed."),
+        ({"score": 5, "threshold": "half"}, "The event is malformed."),
+        ({"score": 5, "version": 3}, "The event is malformed."),
+        (
+            {"score": 5, "hash": "f" * 64},
+            "That picture is another one now; reload the page",
+        ),
+    ],
+)
+def test_what_a_refused_event_is_told(
+    project: Project, event: dict[str, Any], sentence: str
+) -> None:
+    assert take(project, **event) == sentence
+
+
+def test_a_name_that_is_none_costs_no_score(project: Project) -> None:
+    """Who scored is then whom the app knows, as for an event that names nobody."""
+    assert take(project, score=5, scorer=["ann"]) is None
+    assert last(project).scorer == "ann"
+
+
+def test_the_reason_follows_from_what_counts_when_the_event_comes(project: Project) -> None:
+    events = [
+        {"event": f"e{k}", "kind": "score", "image": 3, "score": score, "queue": "hand-score"}
+        for k, score in enumerate((9, 9, 4))
+    ]
+    assert all(receipt.accepted for receipt in take_events(project, events, "ann", NOW))
+    reasons = [row.why for row in db.scores.hand_scores.history(project.store, 3)][-3:]
+    assert reasons == ["correction-hand-score", "confirmation", "correction-hand-score"]
+
+
 def test_unscored_images_come_in_the_order_asked_for(project: Project) -> None:
     project.set_audit_every(0)
     newest = next_images(project, "newest", limit=3, exclude=()).images
