@@ -10,7 +10,7 @@ from sqlalchemy import exists, insert, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from db.errors import StoreError
-from db.query_parts import is_among
+from db.query_parts import is_in
 from db.records import Run
 from db.store.schema import RunRow, VersionRow
 from db.store.store import Store
@@ -59,7 +59,7 @@ def start(
         return _existing(session, run_id), True
 
 
-def beat(
+def heartbeat(
     store: Store,
     run_id: int,
     done: int,
@@ -116,7 +116,7 @@ def set_pid(store: Store, run_id: int, pid: int) -> None:
 def get(store: Store, run_id: int) -> Run | None:
     """The run, `None` if there is none with that id."""
     with store.reading() as session:
-        return _first(session, is_among(RunRow.id, [run_id]))
+        return _first(session, is_in(RunRow.id, [run_id]))
 
 
 def active(store: Store, kind: str) -> Run | None:
@@ -144,7 +144,7 @@ def ids(store: Store) -> set[int]:
         return set(session.scalars(select(RunRow.id)))
 
 
-def at_work(store: Store) -> list[Run]:
+def all_active(store: Store) -> list[Run]:
     """The runs of every kind that are active, whether or not their process lives."""
     with store.reading() as session:
         active_ids = session.scalars(select(RunRow.id).where(RunRow.state == "active")).all()
@@ -187,7 +187,7 @@ def _silent(
     limit = timedelta(seconds=seconds)
     not_of_now = or_(RunRow.heartbeat_at < now - limit, RunRow.heartbeat_at > now + limit)
     query = select(RunRow.id).where(RunRow.state == "active", not_of_now)
-    return session.scalars(query.where(~is_among(RunRow.id, list(alive)))).all()
+    return session.scalars(query.where(~is_in(RunRow.id, list(alive)))).all()
 
 
 def mark_died(store: Store, run_id: int) -> None:
@@ -232,7 +232,7 @@ def _update(session: Session, run_id: int, values: dict[str, Any]) -> None:
 
 
 def _existing(session: Session, run_id: int) -> Run:
-    run = _first(session, is_among(RunRow.id, [run_id]))
+    run = _first(session, is_in(RunRow.id, [run_id]))
     if run is None:
         raise StoreError(f"There is no run {run_id}; start one first.")
     return run

@@ -27,7 +27,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from db.errors import StoreError, UnreadableValue
 from db.records import Image
-from db.store.column_types import Checked, FileText, Packed
+from db.store.column_types import Blob, Checked, FileNameText
 from db.store.schema import HandScoreRow, ImageRow, LocationRow, PixelsRow, SourceRow, VersionRow
 
 Ids = Iterable[int] | np.ndarray
@@ -40,18 +40,18 @@ _DIGITS = b"0123456789.,-+e"
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def plain_ids(ids: Ids) -> list[int]:
+def python_ids(ids: Ids) -> list[int]:
     """Python integers: numpy's would be bound as blobs and match nothing."""
     return ids.tolist() if isinstance(ids, np.ndarray) else [int(i) for i in ids]
 
 
-def whole_sum(term: str) -> str:
+def wrapping_sum(term: str) -> str:
     """SQL for the sum of integers, modulo 2^64: SQLite's own sum fails where that is too large."""
     low, high = f"sum(({term}) & 0xffffffff)", f"sum(({term}) >> 32)"
     return f"(({high} + ({low} >> 32)) << 32 | ({low} & 0xffffffff))"
 
 
-def scattered(ids: np.ndarray) -> np.ndarray:
+def hashed_ids(ids: np.ndarray) -> np.ndarray:
     """A number (n,) uint64 for each id, far from those of its neighbours and the same every time.
 
     The id times 2^64 over the golden ratio, modulo 2^64 (Knuth, volume 3, section 6.4).
@@ -59,22 +59,22 @@ def scattered(ids: np.ndarray) -> np.ndarray:
     return ids.astype(np.uint64) * _GOLDEN
 
 
-def is_among(attribute: InstrumentedAttribute[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+def is_in(attribute: InstrumentedAttribute[Any], values: Iterable[Any]) -> ColumnElement[bool]:
     """`attribute IN values` for any number of integers or texts: SQLite limits parameters."""
     listed = func.json_each(json.dumps(list(values))).table_valued(column("value"))
     return attribute.in_(select(listed.c.value))
 
 
-def plain_rows(session: Session, query: Query) -> Sequence[tuple[Any, ...]]:
+def driver_rows(session: Session, query: Query) -> Sequence[tuple[Any, ...]]:
     """The driver's own tuples, several times as quick where a million are read.
 
     Only for columns that are kept as they are meant: integers, reals, blobs, text.
     Their kind is checked, and names of files are put into text. Raises `UnreadableValue`.
     """
-    rows = rows_as_they_lie(session, query)
+    rows = unchecked_rows(session, query)
     for place, column_type in _checked(query):
         odd = set(map(type, map(itemgetter(place), rows))) - column_type.kinds - {NoneType}
-        if odd and isinstance(column_type, FileText):
+        if odd and isinstance(column_type, FileNameText):
             shown = column_type.shown
             rows = [(*row[:place], shown(row[place]), *row[place + 1 :]) for row in rows]
         elif odd:
@@ -83,8 +83,8 @@ def plain_rows(session: Session, query: Query) -> Sequence[tuple[Any, ...]]:
     return rows
 
 
-def rows_as_they_lie(session: Session, query: Query) -> Sequence[tuple[Any, ...]]:
-    """As `plain_rows`, of whatever kind their values are."""
+def unchecked_rows(session: Session, query: Query) -> Sequence[tuple[Any, ...]]:
+    """As `driver_rows`, of whatever kind their values are."""
     with closing(session.connection().execute(query)) as result:
         rows: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
     return rows
@@ -96,7 +96,7 @@ def _checked(query: Query) -> list[tuple[int, Checked]]:
     return [(place, each) for place, each in enumerate(types) if isinstance(each, Checked)]
 
 
-def plain_columns(session: Session, query: Query) -> list[str | bytes | None]:
+def concatenated_columns(session: Session, query: Query) -> list[str | bytes | None]:
     """Each column of `query` as one text with commas, or the bytes of its blobs joined.
 
     Twice as quick as rows where a million are read, and without a Python object for each value.
@@ -142,11 +142,11 @@ def _are_numbers(listed: Any, count: int) -> bool:
 
 
 def _is_blob(each: ColumnElement[Any]) -> bool:
-    return isinstance(each.type, (LargeBinary, Packed))
+    return isinstance(each.type, (LargeBinary, Blob))
 
 
 def packed(blobs: bytes | str | None, rows: int, width: int, dtype: np.dtype[Any]) -> np.ndarray:
-    """The blobs of a column as `plain_columns` gives it, of `width` numbers each (rows, width).
+    """Return the blobs of a column of `concatenated_columns` as an array (rows, width).
 
     Raises `StoreError` where they are of another length.
     """
@@ -162,12 +162,12 @@ def packed(blobs: bytes | str | None, rows: int, width: int, dtype: np.dtype[Any
 
 
 def numbers(text: str | bytes | None, dtype: DTypeLike) -> np.ndarray:
-    """The numbers of a column as `plain_columns` gives it."""
+    """The numbers of a column as `concatenated_columns` gives it."""
     return np.fromstring(text, dtype=dtype, sep=",") if text else np.empty(0, dtype=dtype)
 
 
-def plain_stream(session: Session, query: Query) -> Iterator[tuple[Any, ...]]:
-    """As `plain_rows`, but read one by one: for whoever stops early."""
+def iterate_rows(session: Session, query: Query) -> Iterator[tuple[Any, ...]]:
+    """As `driver_rows`, but read one by one: for whoever stops early."""
     checked = _checked(query)
     with closing(session.connection().execute(query)) as result:
         for row in iter(result.cursor.fetchone, None):
@@ -183,7 +183,7 @@ def id_array(ids: Sequence[int]) -> np.ndarray:
 
 def first_path() -> ScalarSelect[str]:
     """The path of the image's first present location, else of its first one."""
-    return first_located(LocationRow.path)
+    return of_first_location(LocationRow.path)
 
 
 def pixel_hash_of() -> ScalarSelect[str]:
@@ -192,7 +192,7 @@ def pixel_hash_of() -> ScalarSelect[str]:
     return query.correlate(ImageRow).scalar_subquery()
 
 
-def first_located(column: InstrumentedAttribute[Value]) -> ScalarSelect[Value]:
+def of_first_location(column: InstrumentedAttribute[Value]) -> ScalarSelect[Value]:
     """A column of the image's first present location, else of its first one."""
     return (
         select(column)
@@ -242,8 +242,8 @@ def to_image(row: RowMapping) -> Image:
 
 def images_in_order(session: Session, ids: Ids) -> list[Image]:
     """The images of `ids` in that order, without those that don't exist."""
-    wanted = plain_ids(ids)
-    rows = session.execute(image_select().where(is_among(ImageRow.id, wanted))).mappings()
+    wanted = python_ids(ids)
+    rows = session.execute(image_select().where(is_in(ImageRow.id, wanted))).mappings()
     found = {row["id"]: to_image(row) for row in rows}
     return [found[i] for i in wanted if i in found]
 

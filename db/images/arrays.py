@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import BigInteger, Integer, cast, func, select
 
-from db.query_parts import numbers, plain_columns
+from db.query_parts import concatenated_columns, numbers
 from db.store.schema import ImageRow
 from db.store.store import Store
 
@@ -17,7 +17,7 @@ _STATES = ("fine", "missing", "unreadable")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ByRisingId:
+class SortedIds:
     """Rows of images by rising id, which whole columns are kept beside."""
 
     ids: np.ndarray  # (n,) int64
@@ -57,7 +57,7 @@ class ByRisingId:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ImageColumns(ByRisingId):
+class ImageColumns(SortedIds):
     """Every image, by rising id; all arrays (n,)."""
 
     sources: np.ndarray  # int64, source ids
@@ -100,7 +100,7 @@ def image_columns(store: Store, after: int = 0) -> ImageColumns:
     )
     with store.reading() as session:
         query = select(*columns).where(ImageRow.id > after).order_by(ImageRow.id)
-        found = plain_columns(session, query)
+        found = concatenated_columns(session, query)
     ids, sources, looks, fine, readable = (numbers(each, np.int64) for each in found)
     return ImageColumns(
         ids, sources, looks.view(np.uint64), fine.astype(bool), readable.astype(bool)

@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy import Integer, case, cast, func, literal_column, select, text
 
 from db.images.embeddings import count as embedded_count
-from db.query_parts import plain_rows, whole_sum
+from db.query_parts import driver_rows, wrapping_sum
 from db.store.schema import ELSEWHERE, EmbeddingRow, ImageCountRow, ImageRow
 from db.store.store import Store
 
 _NONE = -1  # what the store writes for no hand score
 _IMAGES, _ID_SUM = (
-    literal_column(whole_sum(f"image_counts.{name}"), Integer) for name in ("images", "id_sum")
+    literal_column(wrapping_sum(f"image_counts.{name}"), Integer) for name in ("images", "id_sum")
 )
 
 
@@ -37,7 +37,7 @@ def by_hand_score(store: Store) -> HandScoreCounts:
     )
     query = select(rounded, ImageCountRow.state == "fine", _IMAGES)
     with store.reading() as session:
-        rows = plain_rows(session, query.group_by(rounded, ImageCountRow.state == "fine"))
+        rows = driver_rows(session, query.group_by(rounded, ImageCountRow.state == "fine"))
     distribution, waiting = [0] * 11, 0
     for score, is_fine, images in rows:
         if score != _NONE:
@@ -52,7 +52,7 @@ def by_state(store: Store) -> dict[str, int]:
     query = select(ImageCountRow.state, _IMAGES)
     counted = dict.fromkeys(("fine", "unreadable", "missing"), 0)
     with store.reading() as session:
-        return counted | dict(plain_rows(session, query.group_by(ImageCountRow.state)))
+        return counted | dict(driver_rows(session, query.group_by(ImageCountRow.state)))
 
 
 def image_stamp(store: Store) -> tuple[tuple[Any, ...], ...]:
@@ -60,7 +60,7 @@ def image_stamp(store: Store) -> tuple[tuple[Any, ...], ...]:
     alike = (ImageCountRow.source_id, ImageCountRow.state)
     query = select(*alike, _IMAGES, _ID_SUM)
     with store.reading() as session:
-        return tuple(plain_rows(session, query.group_by(*alike).order_by(*alike)))
+        return tuple(driver_rows(session, query.group_by(*alike).order_by(*alike)))
 
 
 def not_embedded(store: Store, encoder_id: int) -> int:

@@ -15,14 +15,14 @@ from sqlalchemy.orm import Session
 from db.errors import StoreError
 from db.query_parts import (
     Ids,
+    concatenated_columns,
+    driver_rows,
     first_path,
     id_array,
-    is_among,
+    is_in,
     numbers,
     packed,
-    plain_columns,
-    plain_ids,
-    plain_rows,
+    python_ids,
 )
 from db.records import EncoderRecord
 from db.store.schema import EmbeddingRow, EncoderRow, ImageRow
@@ -99,7 +99,7 @@ def missing(store: Store, encoder_id: int, *, only: Ids | None = None) -> list[t
         ImageRow.state == "fine", ~embedded.correlate(ImageRow)
     )
     if only is not None:
-        query = query.where(is_among(ImageRow.id, plain_ids(only)))
+        query = query.where(is_in(ImageRow.id, python_ids(only)))
     with store.reading() as session:
         return [(image_id, path) for image_id, path in session.execute(query.order_by(ImageRow.id))]
 
@@ -109,7 +109,7 @@ def put(store: Store, encoder_id: int, ids: Ids, vectors: np.ndarray) -> None:
 
     Raises `StoreError`, and keeps none of them, on another shape or a value that is not finite.
     """
-    image_ids = plain_ids(ids)
+    image_ids = python_ids(ids)
     with store.transaction() as session:
         known = _encoder(session, EncoderRow.id == encoder_id)
         if known is None:
@@ -132,7 +132,7 @@ def get(store: Store, encoder_id: int, ids: Ids) -> tuple[np.ndarray, np.ndarray
 
     Quickest where `ids` are one stretch, with few others between them: such are read as they lie.
     """
-    wanted = id_array(plain_ids(ids))
+    wanted = id_array(python_ids(ids))
     rising = np.unique(wanted)
     with store.reading() as session:
         width = _width(session, encoder_id)
@@ -206,7 +206,7 @@ def _among(wanted: np.ndarray) -> ColumnElement[bool]:
     first, last = int(wanted[0]), int(wanted[-1])
     if last - first < 2 * len(wanted):
         return EmbeddingRow.image_id.between(first, last)
-    return is_among(EmbeddingRow.image_id, wanted.tolist())
+    return is_in(EmbeddingRow.image_id, wanted.tolist())
 
 
 def _read(
@@ -221,7 +221,7 @@ def _read(
         .where(EmbeddingRow.encoder_id == encoder_id, among)
         .order_by(EmbeddingRow.image_id)
     )
-    listed, vectors = plain_columns(session, query)
+    listed, vectors = concatenated_columns(session, query)
     ids = numbers(listed, np.int64)
     return ids, packed(vectors, len(ids), width, VECTOR)
 
@@ -263,7 +263,7 @@ def added_since(
     )
     with store.reading() as session:
         width = session.scalar(select(EncoderRow.width).where(EncoderRow.id == encoder_id))
-        rows = plain_rows(session, query.limit(rows_at_once(width or 1, limit)))
+        rows = driver_rows(session, query.limit(rows_at_once(width or 1, limit)))
     joined = b"".join(row[2] for row in rows)
     width = len(rows[0][2]) // VECTOR.itemsize if rows else 0
     vectors = packed(joined, len(rows), width, VECTOR)

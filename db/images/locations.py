@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from db.query_parts import is_among, pixel_hash_of
+from db.query_parts import is_in, pixel_hash_of
 from db.records import KnownLocation, Location
 from db.store.schema import ImageRow, LocationRow, SourceRow
 from db.store.store import Store
@@ -25,7 +25,7 @@ def ids_at(connection: Connection, paths: Iterable[str]) -> dict[str, int]:
     """As `ids_of_paths`, within a transaction."""
     query = (
         select(LocationRow.path, LocationRow.image_id)
-        .where(is_among(LocationRow.path, paths))
+        .where(is_in(LocationRow.path, paths))
         .order_by(LocationRow.present, LocationRow.id)
     )
     return dict(connection.execute(query).all())
@@ -75,7 +75,7 @@ def locations(store: Store, image_id: int) -> list[Location]:
     query = (
         select(LocationRow.path, LocationRow.source_id, SourceRow.name, LocationRow.present)
         .join(SourceRow)
-        .where(is_among(LocationRow.image_id, [image_id]))
+        .where(is_in(LocationRow.image_id, [image_id]))
         .order_by(LocationRow.present.desc(), LocationRow.id)
     )
     with store.reading() as session:

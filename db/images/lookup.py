@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import bindparam, func, select, text, update
 
 from db.images.pixel_hashes import images_of_contents
-from db.query_parts import Ids, id_array, images_in_order, is_among, plain_ids, plain_rows
+from db.query_parts import Ids, driver_rows, id_array, images_in_order, is_in, python_ids
 from db.records import Image
 from db.store.schema import ELSEWHERE, ImageRow, LocationRow
 from db.store.store import Store
@@ -77,12 +77,12 @@ def groups(store: Store) -> dict[int, str]:
 
 def content_hashes(store: Store, ids: Ids) -> dict[int, str]:
     """The content hash of each of these images that has one."""
-    among = is_among(ImageRow.id, plain_ids(ids))
+    among = is_in(ImageRow.id, python_ids(ids))
     query = select(ImageRow.id, ImageRow.content_hash).where(
         among, ImageRow.content_hash.is_not(None)
     )
     with store.reading() as session:
-        return dict(plain_rows(session, query))
+        return dict(driver_rows(session, query))
 
 
 def contents_from(store: Store, start: str, end: str) -> list[tuple[str, bool, int]]:
@@ -97,22 +97,22 @@ def contents_from(store: Store, start: str, end: str) -> list[tuple[str, bool, i
         .order_by(ImageRow.content_hash)
     )
     with store.reading() as session:
-        return [(digest, bool(fine), side) for digest, fine, side in plain_rows(session, query)]
+        return [(digest, bool(fine), side) for digest, fine, side in driver_rows(session, query)]
 
 
 def reasons_unreadable(store: Store, ids: Ids) -> dict[int, str]:
     """Why those of these images that can't be read can't be."""
-    among = is_among(ImageRow.id, plain_ids(ids))
+    among = is_in(ImageRow.id, python_ids(ids))
     query = select(ImageRow.id, ImageRow.reason).where(among, ImageRow.state == "unreadable")
     with store.reading() as session:
-        return {image_id: reason or "" for image_id, reason in plain_rows(session, query)}
+        return {image_id: reason or "" for image_id, reason in driver_rows(session, query)}
 
 
 def fingerprints(store: Store) -> tuple[np.ndarray, np.ndarray]:
     """Ids (n,) int64 and difference hashes (n,) uint64 of all images that have one."""
     query = select(ImageRow.id, ImageRow.fingerprint).where(ImageRow.fingerprint.is_not(None))
     with store.reading() as session:
-        rows = plain_rows(session, query)
+        rows = driver_rows(session, query)
     hashes = np.array([kept for _, kept in rows], dtype=np.int64).view(np.uint64)
     return id_array([image_id for image_id, _ in rows]), hashes
 
@@ -121,9 +121,7 @@ def ids_of_hashes(store: Store, hashes: Collection[str]) -> dict[str, int]:
     """The image of each of these content hashes that is known, also as a former one of it."""
     if not hashes:
         return {}
-    query = select(ImageRow.content_hash, ImageRow.id).where(
-        is_among(ImageRow.content_hash, hashes)
-    )
+    query = select(ImageRow.content_hash, ImageRow.id).where(is_in(ImageRow.content_hash, hashes))
     with store.reading() as session:
         own = {content: image_id for content, image_id in session.execute(query) if content}
         return {**images_of_contents(session, hashes), **own}

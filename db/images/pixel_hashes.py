@@ -8,28 +8,26 @@ from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
-from db.query_parts import is_among
+from db.query_parts import is_in
 from db.records import Pixels
 from db.store.schema import OtherContentRow, PixelsRow
 from db.store.store import Store
 
 
-def of_images(store: Store, ids: Iterable[int]) -> dict[int, Pixels]:
+def pixels_of(store: Store, ids: Iterable[int]) -> dict[int, Pixels]:
     """What these images show, of those that were looked at."""
     query = select(PixelsRow.image_id, PixelsRow.pixel_hash, PixelsRow.glimpse)
     with store.reading() as session:
-        rows = session.execute(query.where(is_among(PixelsRow.image_id, ids)))
+        rows = session.execute(query.where(is_in(PixelsRow.image_id, ids)))
         return {image_id: Pixels(digest, glimpse) for image_id, digest, glimpse in rows}
 
 
-def showing(store: Store, hashes: Collection[str]) -> dict[str, list[int]]:
+def ids_by_pixel_hash(store: Store, hashes: Collection[str]) -> dict[str, list[int]]:
     """The images that show each of these pictures, by rising id."""
     found: dict[str, list[int]] = {}
     query = select(PixelsRow.pixel_hash, PixelsRow.image_id).order_by(PixelsRow.image_id)
     with store.reading() as session:
-        for digest, image_id in session.execute(
-            query.where(is_among(PixelsRow.pixel_hash, hashes))
-        ):
+        for digest, image_id in session.execute(query.where(is_in(PixelsRow.pixel_hash, hashes))):
             found.setdefault(digest, []).append(image_id)
     return found
 
@@ -51,7 +49,7 @@ def forget_content(connection: Connection, content_hash: str) -> None:
 def images_of_contents(session: Session, hashes: Iterable[str]) -> Mapping[str, int]:
     """The image that each of these contents shows, though it is not the image's own."""
     query = select(OtherContentRow.content_hash, OtherContentRow.image_id)
-    rows = session.execute(query.where(is_among(OtherContentRow.content_hash, hashes)))
+    rows = session.execute(query.where(is_in(OtherContentRow.content_hash, hashes)))
     return dict(rows.all())
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from sqlalchemy import Connection, Integer, cast, select
 from sqlalchemy.orm import Session
 
-from db.images.states import is_here
-from db.query_parts import is_among
+from db.images.states import has_file
+from db.query_parts import is_in
 from db.records import Event
 from db.store.schema import ImageRow, SettingRow
 
@@ -18,7 +18,7 @@ PREFIX = "merged:"
 _LONGEST_CHAIN = 10  # of images each merged into the next; nobody merges in circles
 
 
-def became(connection: Connection) -> dict[int, int]:
+def merged_images(connection: Connection) -> dict[int, int]:
     """Every merged image whose row is still there, and the one that it is a part of by now."""
     noted = connection.execute(
         select(SettingRow.name, cast(SettingRow.value, Integer)).where(
@@ -33,7 +33,7 @@ def became(connection: Connection) -> dict[int, int]:
             to = into.get(to, to)
         found[left] = to
     there = select(ImageRow.id, ImageRow.content_hash).where(
-        is_among(ImageRow.id, {*found, *found.values()})
+        is_in(ImageRow.id, {*found, *found.values()})
     )
     rows = dict(connection.execute(there).all())
     return {
@@ -41,36 +41,36 @@ def became(connection: Connection) -> dict[int, int]:
     }
 
 
-def as_merged(session: Session, events: Sequence[Event]) -> list[Event]:
+def redirect_events(session: Session, events: Sequence[Event]) -> list[Event]:
     """The events, those about an image that was merged into another now about that one.
 
     A page that was open meanwhile still sends what it knows.
     """
     events = list(events)
     for _ in range(_LONGEST_CHAIN):
-        became = _became(session, {int(event.image_id) for event in events})
-        if not became:
+        merged_images = _merged_into(session, {int(event.image_id) for event in events})
+        if not merged_images:
             break
-        events = [_moved(event, became) for event in events]
+        events = [_moved(event, merged_images) for event in events]
     return events
 
 
-def _moved(event: Event, became: dict[int, int]) -> Event:
-    to = became.get(int(event.image_id))
+def _moved(event: Event, merged_images: dict[int, int]) -> Event:
+    to = merged_images.get(int(event.image_id))
     return event if to is None else replace(event, image_id=to)
 
 
-def _became(session: Session, image_ids: Iterable[int]) -> dict[int, int]:
+def _merged_into(session: Session, image_ids: Iterable[int]) -> dict[int, int]:
     """Which of these images, of which there is still no file, were merged into which."""
     wanted = {f"{PREFIX}{image_id}" for image_id in image_ids}
     query = select(SettingRow.name, cast(SettingRow.value, Integer)).where(
-        is_among(SettingRow.name, wanted)
+        is_in(SettingRow.name, wanted)
     )
     noted = {int(name.removeprefix(PREFIX)): to for name, to in session.execute(query)}
     if not noted:
         return {}
     back = select(ImageRow.id).where(
-        is_among(ImageRow.id, noted), ImageRow.content_hash.is_not(None) | is_here()
+        is_in(ImageRow.id, noted), ImageRow.content_hash.is_not(None) | has_file()
     )
     for image_id in session.scalars(back):
         del noted[image_id]

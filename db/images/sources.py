@@ -9,7 +9,7 @@ from sqlalchemy import Integer, delete, exists, insert, literal_column, select, 
 from sqlalchemy.orm import Session
 
 from db.errors import StoreError
-from db.query_parts import whole_sum
+from db.query_parts import wrapping_sum
 from db.records import Source, SourceCount
 from db.store.schema import ImageCountRow, ImageRow, LocationRow, SourceRow
 from db.store.store import Store
@@ -121,8 +121,8 @@ def counts_by_source(store: Store) -> list[SourceCount]:
         counted = session.execute(
             select(
                 ImageCountRow.source_id,
-                literal_column(whole_sum("images"), Integer),
-                literal_column(whole_sum(_SCORED), Integer),
+                literal_column(wrapping_sum("images"), Integer),
+                literal_column(wrapping_sum(_SCORED), Integer),
             ).group_by(ImageCountRow.source_id)
         )
         numbers = {source_id: (images, scored or 0) for source_id, images, scored in counted}

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from sqlalchemy import ColumnElement, Connection, case, exists, func, select, update
 from sqlalchemy.orm import aliased
 
-from db.query_parts import Query, first_located, is_among
+from db.query_parts import Query, is_in, of_first_location
 from db.store.schema import ImageRow, LocationRow
 from db.store.store import Store
 
 
-def is_here() -> ColumnElement[bool]:
+def has_file() -> ColumnElement[bool]:
     """Whether a file of the image is there."""
     here = exists().where(LocationRow.image_id == ImageRow.id, LocationRow.present)
     return here.correlate(ImageRow)
@@ -29,29 +29,29 @@ def is_replaced(by: str | None = None) -> ColumnElement[bool]:
     return places.correlate(ImageRow) & ~left
 
 
-def settle(connection: Connection, image_ids: Iterable[int]) -> None:
+def update_states(connection: Connection, image_ids: Iterable[int]) -> None:
     """Make state and source of these images follow from their locations and reason."""
-    source = first_located(LocationRow.source_id)
-    settled = update(ImageRow).where(is_among(ImageRow.id, image_ids))
+    source = of_first_location(LocationRow.source_id)
+    settled = update(ImageRow).where(is_in(ImageRow.id, image_ids))
     connection.execute(settled.values(state=_state(), source_id=source))
 
 
-def settle_all(connection: Connection) -> None:
+def update_all_states(connection: Connection) -> None:
     """Make them follow for every image; one that never had a file keeps its source."""
-    source = func.coalesce(first_located(LocationRow.source_id), ImageRow.source_id)
-    odd = update(ImageRow).where(ImageRow.id.in_(unsettled()))
+    source = func.coalesce(of_first_location(LocationRow.source_id), ImageRow.source_id)
+    odd = update(ImageRow).where(ImageRow.id.in_(ids_with_wrong_state()))
     connection.execute(odd.values(state=_state(), source_id=source))
 
 
-def unsettled() -> Query:
+def ids_with_wrong_state() -> Query:
     """Selects the ids of images whose state or source is another than their files tell."""
-    source = first_located(LocationRow.source_id)
+    source = of_first_location(LocationRow.source_id)
     return select(ImageRow.id).where((ImageRow.state != _state()) | (ImageRow.source_id != source))
 
 
 def _state() -> ColumnElement[str]:
     unreadable = ImageRow.reason.is_not(None)
-    return case((~is_here(), "missing"), (unreadable, "unreadable"), else_="fine")
+    return case((~has_file(), "missing"), (unreadable, "unreadable"), else_="fine")
 
 
 def missing_ids(store: Store) -> set[int]:

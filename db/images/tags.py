@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from sqlalchemy import delete, func, insert, select
 
-from db.query_parts import Ids, id_array, is_among, plain_ids, plain_rows
+from db.query_parts import Ids, driver_rows, id_array, is_in, python_ids
 from db.store.schema import ImageRow, ImageTagRow
 from db.store.store import Store
 
@@ -23,7 +23,7 @@ def put(store: Store, origin: str, tags_of: Mapping[int, Iterable[str]]) -> None
     """
     wanted = {int(image_id): set(tags) for image_id, tags in tags_of.items()}
     with store.transaction() as session:
-        mine = (is_among(ImageTagRow.image_id, wanted), ImageTagRow.origin == origin)
+        mine = (is_in(ImageTagRow.image_id, wanted), ImageTagRow.origin == origin)
         kept: dict[int, set[str]] = {}
         for image_id, tag in session.execute(
             select(ImageTagRow.image_id, ImageTagRow.tag).where(*mine)
@@ -32,7 +32,7 @@ def put(store: Store, origin: str, tags_of: Mapping[int, Iterable[str]]) -> None
         changed = {i: tags for i, tags in wanted.items() if tags != kept.get(i, set())}
         session.execute(
             delete(ImageTagRow).where(
-                is_among(ImageTagRow.image_id, changed), ImageTagRow.origin == origin
+                is_in(ImageTagRow.image_id, changed), ImageTagRow.origin == origin
             ),
             execution_options=_PLAIN,
         )
@@ -49,7 +49,7 @@ def of_images(store: Store, ids: Ids) -> dict[int, list[str]]:
     """The tags of each of these images that has some, in the order of the alphabet."""
     query = (
         select(ImageTagRow.image_id, ImageTagRow.tag)
-        .where(is_among(ImageTagRow.image_id, plain_ids(ids)))
+        .where(is_in(ImageTagRow.image_id, python_ids(ids)))
         .distinct()
         .order_by(ImageTagRow.image_id, ImageTagRow.tag)
     )
@@ -75,7 +75,7 @@ def among_scored(store: Store, fewest: int) -> dict[str, np.ndarray]:
     common = select(scored.c.tag).group_by(scored.c.tag).having(func.count() >= fewest)
     query = select(scored.c.tag, scored.c.image_id).where(scored.c.tag.in_(common))
     with store.reading() as session:
-        rows = plain_rows(session, query.order_by(scored.c.tag, scored.c.image_id))
+        rows = driver_rows(session, query.order_by(scored.c.tag, scored.c.image_id))
     found: dict[str, list[int]] = {}
     for tag, image_id in rows:
         found.setdefault(tag, []).append(image_id)

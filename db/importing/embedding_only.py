@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import exists, select
 
-from db.images.states import is_here
+from db.images.states import has_file
 from db.importing.merge import absorb, copy_embeddings
-from db.importing.removal import take_out
+from db.importing.removal import delete_images
 from db.store.schema import (
     HandScoreRow,
     ImageRow,
@@ -28,7 +28,7 @@ _AT_ONCE = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Phantom:
+class UnseenImage:
     """An image known by a name alone; `root` is the folder that its source came from."""
 
     image_id: int
@@ -36,38 +36,38 @@ class Phantom:
     root: str | None
 
 
-def phantoms(store: Store) -> list[Phantom]:
+def unseen_images(store: Store) -> list[UnseenImage]:
     """All of them, by rising id."""
     query = (
         select(ImageRow.id, LocationRow.path, SourceRow.root)
         .join(LocationRow, LocationRow.image_id == ImageRow.id)
         .join(SourceRow, SourceRow.id == LocationRow.source_id)
-        .where(*_IS_PHANTOM)
+        .where(*_IS_UNSEEN)
         .order_by(ImageRow.id)
     )
     with store.reading() as session:
-        return [Phantom(*row) for row in session.execute(query)]
+        return [UnseenImage(*row) for row in session.execute(query)]
 
 
-_IS_PHANTOM = (
+_IS_UNSEEN = (
     ImageRow.state == "missing",
     ImageRow.content_hash.is_(None),
     ImageRow.reason.is_(None),
-    ~is_here(),
+    ~has_file(),
 )
 
 
-def join(store: Store, pairs: Collection[tuple[int, int]]) -> None:
+def merge_into(store: Store, pairs: Collection[tuple[int, int]]) -> None:
     """Of each pair make the first a part of the second, with its embedding and what was done."""
     with store.transaction() as session:
         connection = session.connection()
         copy_embeddings(connection, pairs)
         absorb(session, pairs)
-    remove(store, [left for left, _ in pairs])
+    remove_unused(store, [left for left, _ in pairs])
 
 
-def remove(store: Store, ids: Collection[int]) -> int:
-    """Remove these, as far as they are phantoms that nothing is lost with; returns how many."""
+def remove_unused(store: Store, ids: Collection[int]) -> int:
+    """Remove these, as far as they are such images that nothing is lost with; returns how many."""
     used = [
         exists().where(row.image_id == ImageRow.id)
         for row in (HandScoreRow, VersionScoreRow, OutOfFoldRow)
@@ -78,9 +78,9 @@ def remove(store: Store, ids: Collection[int]) -> int:
         with store.transaction() as session:
             connection = session.connection()
             query = select(ImageRow.id).where(
-                ImageRow.id.in_(some), *_IS_PHANTOM, *(~each for each in used)
+                ImageRow.id.in_(some), *_IS_UNSEEN, *(~each for each in used)
             )
             gone = connection.scalars(query).all()
-            take_out(connection, gone)
+            delete_images(connection, gone)
             removed += len(gone)
     return removed

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 from db.images.embeddings import VECTOR
 from db.images.locations import ids_at
 from db.importing.removal import next_image_id
-from db.query_parts import is_among
+from db.query_parts import is_in
 from db.store.column_types import UtcTime
 from db.store.schema import EmbeddingRow
 from db.store.store import Store
@@ -34,7 +34,7 @@ _ADD_EMBEDDING = "INSERT OR REPLACE INTO embeddings (encoder_id, image_id, vecto
 
 
 @dataclass(frozen=True, slots=True)
-class TakenRows:
+class ImportedEmbeddings:
     """What became of some rows: `ids` (n,) are their images.
 
     `images` came with them, `embedded` got their embedding, the other rows found one there.
@@ -45,7 +45,7 @@ class TakenRows:
     embedded: int
 
 
-def take(
+def import_embeddings(
     store: Store,
     encoder_id: int,
     source_id: int,
@@ -54,7 +54,7 @@ def take(
     *,
     known: Sequence[int | None] = (),
     replace: bool = False,
-) -> TakenRows:
+) -> ImportedEmbeddings:
     """Keep `vectors` (n, width), finite and by that encoder, for the images at `paths` (n), in one
     transaction.
 
@@ -79,12 +79,12 @@ def take(
             for image_id in _embedded(connection, encoder_id, ids) if older else ():
                 del place_of[image_id]
         _add_embeddings(connection, encoder_id, place_of, rows)
-    return TakenRows(np.array(ids, dtype=np.int64), len(fresh), len(place_of))
+    return ImportedEmbeddings(np.array(ids, dtype=np.int64), len(fresh), len(place_of))
 
 
 def _embedded(connection: Connection, encoder_id: int, ids: Sequence[int]) -> Sequence[int]:
     query = select(EmbeddingRow.image_id).where(
-        EmbeddingRow.encoder_id == encoder_id, is_among(EmbeddingRow.image_id, set(ids))
+        EmbeddingRow.encoder_id == encoder_id, is_in(EmbeddingRow.image_id, set(ids))
     )
     return connection.scalars(query).all()
 

@@ -20,10 +20,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from db.images.locations import ADD_LOCATION, ARRIVE
 from db.images.pixel_hashes import forget_content, note_content
 from db.images.pixel_hashes import keep as keep_pixels
-from db.images.states import is_here, settle
+from db.images.states import has_file, update_states
 from db.importing.merge import absorb, copy_embeddings, merge
 from db.importing.removal import next_image_id
-from db.query_parts import is_among
+from db.query_parts import is_in
 from db.records import FileOutcome, ImportedFile
 from db.store.schema import ImageRow, LocationRow, OtherContentRow
 from db.store.store import Store
@@ -68,7 +68,7 @@ def record_files(store: Store, files: Sequence[ImportedFile]) -> list[FileOutcom
                 if file.pixels is not None
             },
         )
-        settle(connection, touched)
+        update_states(connection, touched)
         copy_embeddings(connection, merged)
         merge(session, merged)
         return outcomes
@@ -106,7 +106,7 @@ def _among(
     connection: Connection, attribute: InstrumentedAttribute[Any], values: Iterable[str | None]
 ) -> set[str | None]:
     """Which of `values` the store has."""
-    return set(connection.scalars(select(attribute).where(is_among(attribute, values))))
+    return set(connection.scalars(select(attribute).where(is_in(attribute, values))))
 
 
 def mark_missing(store: Store, source_id: int | None, paths: Iterable[str]) -> int:
@@ -124,7 +124,7 @@ def mark_missing(store: Store, source_id: int | None, paths: Iterable[str]) -> i
             connection.execute(_LEAVE, {"left": place.id})
             touched.add(place.image_id)
         before = _missing_among(connection, touched)
-        settle(connection, touched)
+        update_states(connection, touched)
         return _missing_among(connection, touched) - before
 
 
@@ -142,7 +142,7 @@ _AT_PATH = (
     .order_by(LocationRow.present.desc(), LocationRow.id.desc())
     .limit(1)
 )
-_IMAGE = select(ImageRow.id, ImageRow.content_hash, ImageRow.reason, is_here().label("here"))
+_IMAGE = select(ImageRow.id, ImageRow.content_hash, ImageRow.reason, has_file().label("here"))
 _BY_HASH = _IMAGE.where(ImageRow.content_hash == bindparam("hash"))
 _BY_ID = _IMAGE.where(ImageRow.id == bindparam("image"))
 _BY_OTHER = _IMAGE.join_from(
@@ -324,7 +324,5 @@ def _location_values(file: ImportedFile, image_id: int) -> dict[str, object]:
 
 
 def _missing_among(connection: Connection, image_ids: set[int]) -> int:
-    missing = select(func.count()).where(
-        is_among(ImageRow.id, image_ids), ImageRow.state == "missing"
-    )
+    missing = select(func.count()).where(is_in(ImageRow.id, image_ids), ImageRow.state == "missing")
     return connection.scalars(missing).one()

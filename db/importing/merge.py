@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 from db.images.locations import ARRIVE
 from db.images.pixel_hashes import note_content
 from db.images.redirects import PREFIX
-from db.images.states import settle
+from db.images.states import update_states
 from db.scores.aggregation import apply_rule, rule_in
 from db.store.schema import ImageRow, LocationRow
-from db.versions.rounds import tell_outcomes
+from db.versions.rounds import update_outcomes
 
 _MOVES = (
     "UPDATE hand_scores SET image_id = :to WHERE image_id = :left",
@@ -53,7 +53,7 @@ def merge(session: Session, pairs: Sequence[tuple[int, int]]) -> None:
     connection = session.connection()
     for left, to in pairs:
         _move(connection, left, to)
-    tell_outcomes(connection)
+    update_outcomes(connection)
     apply_rule(session, rule_in(session), {image_id for pair in pairs for image_id in pair})
 
 
@@ -69,7 +69,7 @@ def copy_embeddings(connection: Connection, pairs: Iterable[tuple[int, int]]) ->
         connection.exec_driver_sql(_COPY_EMBEDDINGS, {"left": left, "to": to})
 
 
-def hand_on(connection: Connection, pairs: Iterable[tuple[int, int]]) -> None:
+def move_references(connection: Connection, pairs: Iterable[tuple[int, int]]) -> None:
     """Give all that is left with a merged image to the one that it was merged into."""
     for left, to in pairs:
         for statement in (*_MOVES, *_HAND_ON):
@@ -84,7 +84,7 @@ def absorb(session: Session, pairs: Collection[tuple[int, int]]) -> list[str]:
     connection = session.connection()
     former = [content for left, to in pairs if (content := _absorb(connection, left, to))]
     merge(session, list(pairs))
-    settle(connection, {image_id for pair in pairs for image_id in pair})
+    update_states(connection, {image_id for pair in pairs for image_id in pair})
     return former
 
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from sqlalchemy import ColumnElement, Connection, Integer, and_, cast, exists, func, or_, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from db.images.redirects import became
-from db.images.states import is_here, is_replaced
-from db.importing.merge import hand_on
-from db.query_parts import is_among
+from db.images.redirects import merged_images
+from db.images.states import has_file, is_replaced
+from db.importing.merge import move_references
+from db.query_parts import is_in
 from db.store.schema import (
     HandScoreRow,
     ImageRow,
@@ -40,25 +40,25 @@ _OF_IMAGE = (
 )
 
 
-def let_go(store: Store) -> list[str]:
+def remove_unneeded(store: Store) -> list[str]:
     """Take out every image that nothing is lost with; returns the contents that they had.
 
     Of very many in a large store some wait for the next time.
     """
     with store.transaction() as session:
         connection = session.connection()
-        merged = became(connection)
+        merged = merged_images(connection)
         images = connection.scalar(select(func.max(ImageRow.id))) or 1
         query = select(ImageRow.id, ImageRow.content_hash).where(
-            ImageRow.state != "fine", ~is_here(), or_(is_among(ImageRow.id, merged), _is_idle())
+            ImageRow.state != "fine", ~has_file(), or_(is_in(ImageRow.id, merged), _is_idle())
         )
         rows = connection.execute(query.limit(max(_LEAST, _WORK // images))).all()
-        hand_on(connection, [(row.id, merged[row.id]) for row in rows if row.id in merged])
-        take_out(connection, [row.id for row in rows])
+        move_references(connection, [(row.id, merged[row.id]) for row in rows if row.id in merged])
+        delete_images(connection, [row.id for row in rows])
         return [row.content_hash for row in rows if row.content_hash is not None]
 
 
-def take_out(connection: Connection, image_ids: Iterable[int]) -> None:
+def delete_images(connection: Connection, image_ids: Iterable[int]) -> None:
     """Delete these images, which have neither hand scores nor part in a version."""
     gone = [(image_id,) for image_id in image_ids]
     if not gone:

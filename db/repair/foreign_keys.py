@@ -59,7 +59,7 @@ def dangling(connection: Connection) -> dict[Reference, int]:
     return {each: number for each, result in counted.items() if (number := result.scalar_one())}
 
 
-def mend(connection: Connection, folder: Path) -> None:
+def repair(connection: Connection, folder: Path) -> None:
     """Have every reference lead somewhere again, without losing a hand score.
 
     An image that is gone but was scored comes back as one whose file is missing, below `folder`
@@ -74,13 +74,13 @@ def mend(connection: Connection, folder: Path) -> None:
         for each in sorted(
             found, key=lambda one: (one.to != "sources", one.table != "hand_scores")
         ):
-            _mend(connection, each)
+            _repair(connection, each)
         if not found:
             break
     give_places(connection, folder)
 
 
-def _mend(connection: Connection, each: Reference) -> None:
+def _repair(connection: Connection, each: Reference) -> None:
     if each.to == "sources":
         _bring_back_sources(connection, each)
     elif each.table == "hand_scores" and each.to == "images":

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, LargeBinary, case, cast, delete, func, sel
 from sqlalchemy.orm import Session
 
 from db.images.embeddings import VECTOR, rows_at_once
-from db.query_parts import id_array, is_among, numbers, plain_columns, rows_as_they_lie
+from db.query_parts import concatenated_columns, id_array, is_in, numbers, unchecked_rows
 from db.store.schema import EmbeddingRow, EncoderRow, OutOfFoldRow, PredictionRow, VersionRow
 from db.store.store import Store
 from db.versions.predictions import BRACKETS, EXCEED
@@ -41,7 +41,7 @@ def totals(store: Store) -> tuple[int, int]:
 def bad_embeddings(store: Store, watch: Watch = unwatched) -> Iterator[tuple[int, int]]:
     """(encoder id, image id) of embeddings that are not of their encoder's width, or not finite."""
     with store.reading() as session:
-        widths = dict(rows_as_they_lie(session, select(EncoderRow.id, EncoderRow.width)))
+        widths = dict(unchecked_rows(session, select(EncoderRow.id, EncoderRow.width)))
     at_once = rows_at_once(max(filter(_is_width, widths.values()), default=1), _VECTORS_AT_ONCE)
     # Of another length than its encoder's it need not be read, which may be a gigabyte.
     length = EncoderRow.width * VECTOR.itemsize
@@ -55,7 +55,7 @@ def bad_embeddings(store: Store, watch: Watch = unwatched) -> Iterator[tuple[int
     while True:
         with store.reading() as session:
             piece = query.where(EmbeddingRow.id > last).limit(at_once)
-            rows = rows_as_they_lie(session, piece)
+            rows = unchecked_rows(session, piece)
         if not rows:
             return
         last = rows[-1][0]
@@ -136,7 +136,7 @@ def _outside(
     broken = table.exceed.is_not(None) & ~_is_whole(table)
     query = select(table.image_id).where(table.version_id == version_id, wrong | broken)
     with store.reading() as session:
-        return id_array([row[0] for row in rows_as_they_lie(session, query)])
+        return id_array([row[0] for row in unchecked_rows(session, query)])
 
 
 def _piece(
@@ -151,7 +151,7 @@ def _piece(
         .order_by(table.image_id)
         .limit(_PREDICTIONS_AT_ONCE)
     )
-    ids, packed = plain_columns(session, query)
+    ids, packed = concatenated_columns(session, query)
     assert not isinstance(packed, str)
     return numbers(ids, np.int64), packed or b""
 
@@ -170,7 +170,7 @@ def drop_predictions(store: Store, version_id: int, image_ids: Sequence[int]) ->
 
 
 def _among(table: type[EmbeddingRow | PredictionRow], ids: Sequence[int]) -> ColumnElement[bool]:
-    return is_among(table.image_id, [int(image_id) for image_id in ids])
+    return is_in(table.image_id, [int(image_id) for image_id in ids])
 
 
 def _run(session: Session, statement: object) -> None:

@@ -23,7 +23,7 @@ from db.errors import StoreError
 from db.repair.page_scan import rows_of
 from db.store.cell_checks import Row as OwnRow
 from db.store.connect import Guarded, connect
-from db.store.engine import explained
+from db.store.engine import store_errors_explained
 from db.store.regular_files import check_store_files
 from db.store.schema import Base
 from db.store.store import Store
@@ -46,7 +46,7 @@ _MADE_ANEW = "image_counts"  # by the triggers
 
 
 @dataclass
-class Salvaged:
+class RecoveredRows:
     """How many rows of each table were read; `cut` tables were not read to their end.
 
     `from_pages` of the hand scores were found only page by page. `state` is that of the damaged
@@ -59,17 +59,17 @@ class Salvaged:
     state: FileState = (0, 0, 0, 0)
 
 
-def salvage(path: Path, to: Path, watch: Watch = lambda _: None) -> Salvaged:
+def recover_rows(path: Path, to: Path, watch: Watch = lambda _: None) -> RecoveredRows:
     """Make a new store at `to` of what can be read of the damaged one at `path`, which nobody
     else may have open. Before the one takes the place of the other: `check_unchanged`.
 
     Raises `StoreError` if another program has it open, or not even its tables can be told.
     """
-    found = Salvaged()
+    found = RecoveredRows()
     with closing(Store.create(to)) as store:
         with (
             closing(_opened_alone(path)) as damaged,
-            explained(to),
+            store_errors_explained(to),
             closing(connect(to)) as new,
         ):
             new.execute("PRAGMA foreign_keys = OFF")
@@ -87,13 +87,13 @@ def salvage(path: Path, to: Path, watch: Watch = lambda _: None) -> Salvaged:
             found.from_pages = _scores_from_pages(path, to)
         found.kept["hand_scores"] = found.kept.get("hand_scores", 0) + found.from_pages
         watch("what follows from them")
-        for ailment in db.repair.consistency.AILMENTS:
-            if db.repair.consistency.find(store, ailment):
-                db.repair.consistency.mend(store, ailment)
+        for check in db.repair.consistency.CONSISTENCY_CHECKS:
+            if db.repair.consistency.find(store, check):
+                db.repair.consistency.repair(store, check)
     return found
 
 
-def check_unchanged(path: Path, found: Salvaged) -> None:
+def check_unchanged(path: Path, found: RecoveredRows) -> None:
     """Raise `StoreError` if somebody has the damaged store open or has written to it since."""
     with closing(_opened_alone(path)):
         if _state(path) != found.state:
@@ -152,7 +152,7 @@ def _tables_in(damaged: sqlite3.Connection) -> set[str]:
 
 
 def _take(
-    damaged: Guarded, new: sqlite3.Connection, table: Table, there: set[str], found: Salvaged
+    damaged: Guarded, new: sqlite3.Connection, table: Table, there: set[str], found: RecoveredRows
 ) -> None:
     columns = _columns_of(damaged, table) if table.name in there else []
     if not columns:
@@ -160,7 +160,7 @@ def _take(
         return
     damaged.begin_counting()
     keyed = table.dialect_options["sqlite"]["with_rowid"]
-    reading = _Reading(damaged, table.name, columns)
+    reading = _TableReader(damaged, table.name, columns)
     rows = reading.by_number() if keyed else reading.from_both_ends()
     most = damaged.size() // _SMALLEST  # else some are read again and again
     found.kept[table.name] = 0
@@ -204,7 +204,7 @@ def _put(damaged: Guarded, new: sqlite3.Connection, table: Table, rows: list[Own
     added = new.executemany(put, [tuple(row.values()) for row in sound]).rowcount if sound else 0
     for row in rows:
         if not db.store.cell_checks.is_sound(table, row):
-            mended = db.repair.unreadable_values.cured(damaged, table, row)
+            mended = db.repair.unreadable_values.repaired(damaged, table, row)
             added += mended is not None and db.repair.unreadable_values.put(new, table, mended)
     return added
 
@@ -221,17 +221,17 @@ def _scores_from_pages(path: Path, to: Path) -> int:
             table, dict(zip(names, (number, *values[1:]), strict=True))
         )
     )
-    with explained(to), closing(connect(to)) as new:
+    with store_errors_explained(to), closing(connect(to)) as new:
         added = new.executemany(put, rows).rowcount
         new.commit()
     return added
 
 
-class _LeadsBack(Exception):
+class _RowsRepeat(Exception):
     """A page leads to rows that came already."""
 
 
-class _Reading:
+class _TableReader:
     """One table, as far as it can be read; `cut` if something could not."""
 
     def __init__(self, connection: sqlite3.Connection, table: str, columns: list[str]) -> None:
@@ -256,14 +256,14 @@ class _Reading:
             try:
                 for row in self._connection.execute(query, (start,)):
                     if not first and row[0] <= last:
-                        raise _LeadsBack
+                        raise _RowsRepeat
                     first = False
                     if skipping:
                         yield from self._one_by_one(last + 1, row[0])
                         skipping = False
                     yield row[1:]
                     last, skip = row[0], 1
-            except (sqlite3.DatabaseError, _LeadsBack) as error:
+            except (sqlite3.DatabaseError, _RowsRepeat) as error:
                 if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR and first:
                     yield from self.from_both_ends()  # no row has a number of its own
                     return

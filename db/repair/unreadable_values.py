@@ -18,18 +18,25 @@ from typing import Any
 
 from sqlalchemy import Connection, Table
 
-from db.store.cell_checks import OddCells, Row, is_band, is_sound, odd_cells, odd_columns
+from db.store.cell_checks import (
+    Row,
+    UnreadableCells,
+    is_band,
+    is_sound,
+    unreadable_cells,
+    unreadable_columns,
+)
 from db.store.column_types import (
     LONGEST_MENDED,
-    Document,
-    FileText,
-    OneOf,
-    Packed,
-    Real,
-    Truth,
+    Blob,
+    BoundedInteger,
+    BoundedReal,
+    BoundedText,
+    Choice,
+    FileNameText,
+    JsonDocument,
+    StrictBoolean,
     UtcTime,
-    Whole,
-    Words,
 )
 from db.store.schema import Base
 
@@ -41,18 +48,18 @@ _AT_ONCE = 20_000
 _NEIGHBOURS = 20
 
 
-def mend(connection: Connection, driven: sqlite3.Connection) -> None:
+def repair(connection: Connection, driven: sqlite3.Connection) -> None:
     """Make every value readable, in the transaction that is open."""
     connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
     # Read before it is changed; where there are very many, again and again.
-    while found := list(islice(odd_cells(driven), _AT_ONCE)):
+    while found := list(islice(unreadable_cells(driven), _AT_ONCE)):
         for each in found:
-            _mend(driven, each)
+            _repair(driven, each)
 
 
-def _mend(driven: sqlite3.Connection, each: OddCells) -> None:
+def _repair(driven: sqlite3.Connection, each: UnreadableCells) -> None:
     where, key = _where(each)
-    row = cured(driven, each.table, each.row)
+    row = repaired(driven, each.table, each.row)
     if row is not None:
         changed = [name for name in row if row[name] is not each.row[name]]
         listed = ", ".join(f"{name} = ?" for name in changed)
@@ -65,7 +72,7 @@ def _mend(driven: sqlite3.Connection, each: OddCells) -> None:
 
 
 def put(new: sqlite3.Connection, table: Table, row: Row) -> bool:
-    """Add a row that was cured to another store; False where there is one of its kind already."""
+    """Add a repaired row to another store; return False where there is one of its kind already."""
     marks = ", ".join("?" * len(row))
     for offered in _offers(table, row, list(row)):
         with suppress(sqlite3.IntegrityError):
@@ -83,7 +90,7 @@ def _offers(table: Table, row: Row, changed: list[str]) -> Iterator[Row]:
         yield row | {name: f"{row[name]} {secrets.token_hex(4)}" for name in alone}
 
 
-def _where(each: OddCells) -> tuple[str, list[Any]]:
+def _where(each: UnreadableCells) -> tuple[str, list[Any]]:
     """SQL that tells the row, and its parameters; text that is no UTF-8 is told by its bytes."""
     if each.table.dialect_options["sqlite"]["with_rowid"]:
         return "rowid = ?", [each.key[0]]
@@ -100,11 +107,11 @@ def _as_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def cured(source: sqlite3.Connection, table: Table, row: Row) -> Row | None:
+def repaired(source: sqlite3.Connection, table: Table, row: Row) -> Row | None:
     """The row with values that can be read, as `source`, where it lies, tells; None if nothing is
     left that means anything."""
     mended = dict(row)
-    for name in odd_columns(table, row):
+    for name in unreadable_columns(table, row):
         cure = _CURES.get(f"{table.name}.{name}")
         value = cure(source, mended) if cure else _usual(source, table, name, mended)
         if value is _GONE:
@@ -118,29 +125,29 @@ def cured(source: sqlite3.Connection, table: Table, row: Row) -> Row | None:
 def _usual(source: sqlite3.Connection, table: Table, name: str, row: Row) -> Any:
     column, value = table.columns[name], row[name]
     kind = column.type
-    if value is not None and isinstance(kind, FileText | Words):
+    if value is not None and isinstance(kind, FileNameText | BoundedText):
         return _words_of(kind, value)
     if column.nullable:
         return None
-    if column.primary_key or column.foreign_keys or isinstance(kind, OneOf | Packed):
+    if column.primary_key or column.foreign_keys or isinstance(kind, Choice | Blob):
         return _GONE
     return _time(source, table, name, row) if isinstance(kind, UtcTime) else _nothing(kind)
 
 
-def _words_of(kind: FileText | Words, value: Any) -> Any:
+def _words_of(kind: FileNameText | BoundedText, value: Any) -> Any:
     """As much of it as is text."""
-    if isinstance(kind, FileText):
+    if isinstance(kind, FileNameText):
         return kind.process_bind_param(kind.read(value), None)
     return _words(value)
 
 
 def _nothing(kind: Any) -> Any:
     """What says least."""
-    if isinstance(kind, Whole):
+    if isinstance(kind, BoundedInteger):
         return max(0, kind.low)
-    if isinstance(kind, Document):
+    if isinstance(kind, JsonDocument):
         return "{}" if kind.kind is dict else "[]"
-    return 0 if isinstance(kind, Real | Truth) else ""
+    return 0 if isinstance(kind, BoundedReal | StrictBoolean) else ""
 
 
 def _words(value: Any) -> str:
@@ -178,7 +185,7 @@ def _score(_source: sqlite3.Connection, row: Row) -> Any:
     if isinstance(value, bytes | str):
         with suppress(ValueError):
             value = float(value)
-    return float(value) if Real(0, 10).is_sound(value) else _GONE
+    return float(value) if BoundedReal(0, 10).is_sound(value) else _GONE
 
 
 def _still_undone(_source: sqlite3.Connection, row: Row) -> Any:

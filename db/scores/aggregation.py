@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
 from db.errors import StoreError
-from db.query_parts import Ids, Query, is_among, plain_ids
+from db.query_parts import Ids, Query, is_in, python_ids
 from db.store.schema import HandScoreRow, ImageRow, SettingRow
 from db.store.store import Store
 
@@ -71,9 +71,9 @@ def apply_rule(session: Session, rule: Rule, image_ids: Ids | None = None) -> in
     unscored = update(ImageRow).where(ImageRow.hand_score.is_not(None))
     query = _effective(rule)
     if image_ids is not None:
-        listed = plain_ids(image_ids)
-        unscored = unscored.where(is_among(ImageRow.id, listed))
-        query = _effective(rule, is_among(HandScoreRow.image_id, listed))
+        listed = python_ids(image_ids)
+        unscored = unscored.where(is_in(ImageRow.id, listed))
+        query = _effective(rule, is_in(HandScoreRow.image_id, listed))
     found = query.subquery()
     unscored = unscored.where(ImageRow.id.not_in(select(found.c.image_id)))
     scored = update(ImageRow).where(
@@ -84,7 +84,7 @@ def apply_rule(session: Session, rule: Rule, image_ids: Ids | None = None) -> in
     return sum(connection.execute(each).rowcount for each in changes)
 
 
-def misjudged(rule: Rule) -> Query:
+def ids_with_wrong_score(rule: Rule) -> Query:
     """Selects the ids of images whose hand score is not what the rule makes of their history."""
     found = _effective(rule).subquery()
     apart = func.coalesce(func.abs(ImageRow.hand_score - found.c.effective), 1)

@@ -13,8 +13,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
 from db.images.pixel_hashes import images_of_contents
-from db.images.redirects import as_merged
-from db.query_parts import is_among
+from db.images.redirects import redirect_events
+from db.query_parts import is_in
 from db.records import REVIEW_QUEUES, Event, Receipt
 from db.scores.aggregation import apply_rule, rule_in
 from db.scores.event_checks import SCORES, problem_of, queue_of, reason_of, refused, value_of
@@ -52,16 +52,16 @@ def _record(store: Store, events: Sequence[Event]) -> list[Receipt]:
     if not events:
         return []
     with store.transaction() as session:
-        events = as_merged(session, events)
-        ledger = _Ledger(session, events)
-        receipts = [ledger.take(event) for event in events]
-        ledger.write()
-        apply_rule(session, rule_in(session), ledger.touched)
-        return ledger.with_outcome(receipts)
+        events = redirect_events(session, events)
+        batch = _EventBatch(session, events)
+        receipts = [batch.take(event) for event in events]
+        batch.write()
+        apply_rule(session, rule_in(session), batch.touched)
+        return batch.with_outcome(receipts)
 
 
 @dataclass
-class _Entry:
+class _RecordedEvent:
     """A score or skip that is kept already."""
 
     table: type[HandScoreRow] | type[SkipRow]
@@ -72,7 +72,7 @@ class _Entry:
     undone_at: datetime | None
 
 
-class _Ledger:
+class _EventBatch:
     """One batch of events, with what they refer to looked up at once."""
 
     def __init__(self, session: Session, events: Sequence[Event]) -> None:
@@ -84,7 +84,7 @@ class _Ledger:
         # The images that exist, what each holds, and who has scored it.
         rows = session.execute(
             select(ImageRow.id, ImageRow.content_hash, ImageRow.hand_score).where(
-                is_among(ImageRow.id, {int(event.image_id) for event in events})
+                is_in(ImageRow.id, {int(event.image_id) for event in events})
             )
         ).all()
         self._hashes: dict[int, str | None] = {row.id: row.content_hash for row in rows}
@@ -94,7 +94,7 @@ class _Ledger:
         self._scorers: dict[int, set[str | None]] = {image_id: set() for image_id in self._hashes}
         self._note_scorers(self._scorers)
         named = {event.event_id for event in events} | {e.undoes for e in events if e.undoes}
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, _RecordedEvent] = {}
         for table in (HandScoreRow, SkipRow):
             self._entries |= _entries(session, table, named)
 
@@ -123,7 +123,7 @@ class _Ledger:
         """The receipts with what counts now, once everything is written."""
         ids = set(self._taken.values())
         found = self._session.execute(
-            select(ImageRow.id, ImageRow.hand_score).where(is_among(ImageRow.id, ids))
+            select(ImageRow.id, ImageRow.hand_score).where(is_in(ImageRow.id, ids))
         )
         now: dict[int, float | None] = dict(found.all())
         return [
@@ -180,7 +180,7 @@ class _Ledger:
         if event.undone_at is None:
             self._scorers[image_id].add(event.scorer)
         self.touched.add(image_id)
-        entry = _Entry(HandScoreRow, image_id, value, queue, round_id, event.undone_at)
+        entry = _RecordedEvent(HandScoreRow, image_id, value, queue, round_id, event.undone_at)
         self._entries[event.event_id] = entry
         self._settle_round(entry, event)
 
@@ -196,7 +196,7 @@ class _Ledger:
                 round_id=round_id,
             )
         )
-        entry = _Entry(SkipRow, image_id, None, queue, round_id, None)
+        entry = _RecordedEvent(SkipRow, image_id, None, queue, round_id, None)
         self._entries[event.event_id] = entry
         self._settle_round(entry, event)
 
@@ -237,7 +237,7 @@ class _Ledger:
         """Who has a score of each of these images that is not undone."""
         rows = self._session.execute(
             select(HandScoreRow.image_id, HandScoreRow.scorer).where(
-                is_among(HandScoreRow.image_id, image_ids), HandScoreRow.undone_at.is_(None)
+                is_in(HandScoreRow.image_id, image_ids), HandScoreRow.undone_at.is_(None)
             )
         )
         self._scorers.update({image_id: set() for image_id in image_ids})
@@ -261,7 +261,7 @@ class _Ledger:
         query = select(RoundRow.from_version_id, RoundRow.id).where(RoundRow.finished_at.is_(None))
         return dict(self._session.execute(query).all())
 
-    def _settle_round(self, entry: _Entry, event: Event) -> None:
+    def _settle_round(self, entry: _RecordedEvent, event: Event) -> None:
         """Make the card's outcome follow from what was done to it in its round and not undone."""
         if entry.round_id is None:
             return
@@ -315,12 +315,14 @@ _ANY_SKIP = (
 )
 
 
-def _entries(session: Session, table: Any, event_ids: set[str]) -> dict[str, _Entry]:
+def _entries(session: Session, table: Any, event_ids: set[str]) -> dict[str, _RecordedEvent]:
     value = (table.value,) if table is HandScoreRow else ()
     query = select(
         table.event_id, table.image_id, table.queue, table.round_id, table.undone_at, *value
-    ).where(is_among(table.event_id, event_ids))
+    ).where(is_in(table.event_id, event_ids))
     return {
-        event_id: _Entry(table, image_id, value[0] if value else None, queue, round_id, undone_at)
+        event_id: _RecordedEvent(
+            table, image_id, value[0] if value else None, queue, round_id, undone_at
+        )
         for event_id, image_id, queue, round_id, undone_at, *value in session.execute(query)
     }

@@ -12,11 +12,11 @@ from db.errors import UnreadableValue
 from db.images.counts import by_hand_score
 from db.query_parts import (
     Ids,
-    is_among,
+    driver_rows,
+    is_in,
+    iterate_rows,
     numbers,
-    plain_ids,
-    plain_rows,
-    plain_stream,
+    python_ids,
     was_scored_again,
 )
 from db.records import HandScore, Tempo
@@ -45,7 +45,7 @@ def histories(store: Store, ids: Ids) -> list[HandScore]:
     query = (
         select(*columns)
         .outerjoin(VersionRow, VersionRow.id == HandScoreRow.shown_version_id)
-        .where(is_among(HandScoreRow.image_id, plain_ids(ids)))
+        .where(is_in(HandScoreRow.image_id, python_ids(ids)))
         .order_by(HandScoreRow.id)
     )
     with store.reading() as session:
@@ -61,7 +61,7 @@ def effective(store: Store) -> tuple[np.ndarray, np.ndarray]:
         .group_by(ImageRow.hand_score)
     )
     with store.reading() as session:
-        rows = plain_rows(session, query)
+        rows = driver_rows(session, query)
     ids = numbers(",".join(listed for _, _, listed in rows), np.int64)
     values = np.repeat([value for value, _, _ in rows], [count for _, count, _ in rows])
     order = np.argsort(ids)
@@ -71,10 +71,10 @@ def effective(store: Store) -> tuple[np.ndarray, np.ndarray]:
 def effective_of(store: Store, ids: Ids) -> dict[int, float]:
     """The hand score (0–10) that counts for each of these images that has one."""
     query = select(ImageRow.id, ImageRow.hand_score).where(
-        is_among(ImageRow.id, plain_ids(ids)), ImageRow.hand_score.is_not(None)
+        is_in(ImageRow.id, python_ids(ids)), ImageRow.hand_score.is_not(None)
     )
     with store.reading() as session:
-        return dict(plain_rows(session, query))
+        return dict(driver_rows(session, query))
 
 
 def by_scorer(store: Store) -> dict[str | None, tuple[np.ndarray, np.ndarray]]:
@@ -93,7 +93,7 @@ def by_scorer(store: Store) -> dict[str | None, tuple[np.ndarray, np.ndarray]]:
     )
     found: dict[str | None, tuple[list[int], list[float]]] = {}
     with store.reading() as session:
-        for scorer, image_id, value in plain_stream(session, query):
+        for scorer, image_id, value in iterate_rows(session, query):
             if scorer not in found:
                 _check_name(scorer)
             ids, values = found.setdefault(scorer, ([], []))
@@ -193,7 +193,7 @@ def _per_minute(sitting: Sequence[datetime]) -> float | None:
     return (len(sitting) - 1) / ((sitting[0] - sitting[-1]) / timedelta(minutes=1))
 
 
-def kept_by_hand(store: Store) -> set[int]:
+def confirmed_image_ids(store: Store) -> set[int]:
     """Images whose present hand score a person has confirmed against the model's prediction."""
     query = (
         select(ImageRow.id)

@@ -13,13 +13,13 @@ from db.errors import StoreError
 from db.query_parts import (
     Ids,
     Query,
+    concatenated_columns,
+    hashed_ids,
     id_array,
     images_in_order,
-    is_among,
+    is_in,
     numbers,
-    plain_columns,
-    plain_ids,
-    scattered,
+    python_ids,
     was_scored_again,
 )
 from db.records import Image
@@ -84,7 +84,7 @@ def last_scored(store: Store, *, limit: int, exclude: Collection[int] = ()) -> l
         .where(
             HandScoreRow.undone_at.is_(None),
             ~was_scored_again(),
-            ~is_among(HandScoreRow.image_id, plain_ids(exclude)),
+            ~is_in(HandScoreRow.image_id, python_ids(exclude)),
         )
         .order_by(HandScoreRow.id.desc())
         .limit(limit)
@@ -101,8 +101,8 @@ def scored_by_others(
     given = select(HandScoreRow.image_id, its_own).where(HandScoreRow.undone_at.is_(None))
     passed_over = select(SkipRow.image_id).where(_SKIPPED_WHILE_SCORING)
     with store.reading() as session:
-        scored, own = (numbers(column, np.int64) for column in plain_columns(session, given))
-        known = np.concatenate([scored[own == 1], id_array(plain_ids(exclude))])
+        scored, own = (numbers(column, np.int64) for column in concatenated_columns(session, given))
+        known = np.concatenate([scored[own == 1], id_array(python_ids(exclude))])
         ids = np.setdiff1d(scored, known)
         last = np.isin(ids, id_array(list(session.scalars(passed_over))))
         ids = ids[np.lexsort((_shuffled(ids), last))]
@@ -115,7 +115,7 @@ def _first_fine(session: Session, ids: np.ndarray, limit: int) -> list[int]:
     start, size = 0, limit + _MORE
     while len(found) < limit and start < len(ids):
         piece = ids[start : start + size]
-        among = is_among(ImageRow.id, plain_ids(piece))
+        among = is_in(ImageRow.id, python_ids(piece))
         fine = select(ImageRow.id).where(among, ImageRow.state == "fine")
         found += piece[np.isin(piece, id_array(list(session.scalars(fine))))].tolist()
         start, size = start + size, 8 * size
@@ -125,15 +125,15 @@ def _first_fine(session: Session, ids: np.ndarray, limit: int) -> list[int]:
 def _shuffled(ids: np.ndarray) -> np.ndarray:
     """A number for each id (n,) to sort by: a random order, the same every time, without a look
     into the store for each image."""
-    once = scattered(ids)  # alone it would leave regular strides
-    return scattered(once ^ (once >> np.uint64(32)))
+    once = hashed_ids(ids)  # alone it would leave regular strides
+    return hashed_ids(once ^ (once >> np.uint64(32)))
 
 
 def _narrowed(query: Query, source_id: int | None, exclude: Ids) -> Query:
     if source_id is not None:
         query = query.where(ImageRow.source_id == source_id)
-    excluded = plain_ids(exclude)
-    return query.where(~is_among(ImageRow.id, excluded)) if excluded else query
+    excluded = python_ids(exclude)
+    return query.where(~is_in(ImageRow.id, excluded)) if excluded else query
 
 
 def _in_band(session: Session, query: Query, version_id: int, band: Band) -> Query:

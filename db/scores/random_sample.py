@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from db.query_parts import id_array, plain_rows
+from db.query_parts import driver_rows, id_array
 from db.records import RandomSample
 from db.scores.queues import was_skipped
 from db.store.schema import (
@@ -44,7 +44,7 @@ def random_sample(store: Store) -> RandomSample:
     )
     with store.reading() as session:
         end = _next_draw(session)
-        rows = plain_rows(session, query.order_by(ImageRow.id))
+        rows = driver_rows(session, query.order_by(ImageRow.id))
         waiting, passed_over = (_waiting(session, end, skipped=each) for each in (False, True))
     return RandomSample(
         image_ids=id_array([image_id for image_id, _, _ in rows]),

@@ -8,7 +8,7 @@ from types import TracebackType
 _CACHE_KB = 16_384
 
 
-class FirstSaid:
+class FirstScores:
     """The first score that was said of each image by each scorer, in a file that goes by itself."""
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class FirstSaid:
         )
         self._file.execute("BEGIN")
 
-    def __enter__(self) -> FirstSaid:
+    def __enter__(self) -> FirstScores:
         return self
 
     def __exit__(
@@ -31,7 +31,7 @@ class FirstSaid:
     ) -> None:
         self._file.close()
 
-    def say(
+    def add(
         self, image: int | str, scorer: str, score: float, place: str
     ) -> tuple[float, str] | None:
         """The score and place that were said first; `None` if these are."""

@@ -10,13 +10,13 @@ from datetime import datetime
 from sqlalchemy import and_, column, func, or_, select
 from sqlalchemy.orm import Session
 
-from db.query_parts import Query, is_among
+from db.query_parts import Query, is_in
 from db.store.schema import HandScoreRow, SkipRow
 from db.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class UndoableEvent:
     """A score (`value`, 0–10) or a skip (`value` is None) that is not undone.
 
     `before` is the hand score that the image had until then, None if it had none. `together` are
@@ -32,9 +32,9 @@ class Act:
     together: tuple[tuple[str, int], ...] = ()
 
 
-def recent_acts(
+def recent_events(
     store: Store, queues: Collection[str], limit: int, scorer: str | None = None
-) -> list[Act]:
+) -> list[UndoableEvent]:
     """The last `limit` acts in these queues, oldest first.
 
     With `scorer` only that person's and nameless ones: nobody takes back what somebody else did.
@@ -60,10 +60,12 @@ def recent_acts(
         together = _together(session, {row.event_id for row in (*scored, *skipped)})
     # Oldest first already here, so that acts of the same moment keep their order.
     acts = [
-        Act(row.event_id, row.image_id, row.value, befores.get(row.id), row.at)
+        UndoableEvent(row.event_id, row.image_id, row.value, befores.get(row.id), row.at)
         for row in reversed(scored)
     ]
-    acts += [Act(row.event_id, row.image_id, None, None, row.at) for row in reversed(skipped)]
+    acts += [
+        UndoableEvent(row.event_id, row.image_id, None, None, row.at) for row in reversed(skipped)
+    ]
     # One key is one act, whatever number of images it scored.
     followers = {event_id for group in together.values() for event_id, _ in group}
     leading = [
@@ -74,7 +76,7 @@ def recent_acts(
     return _in_order(leading)[-limit:]
 
 
-def _in_order(acts: list[Act]) -> list[Act]:
+def _in_order(acts: list[UndoableEvent]) -> list[UndoableEvent]:
     """Scores and skips by when they came, each among themselves as they were kept.
 
     The clock decides only between a score and a skip: it may have been set back.
@@ -117,7 +119,7 @@ def _befores(session: Session, image_ids: set[int]) -> dict[int, float]:
     """By hand score row id: the value of the row that counted for its image before it."""
     rows = session.execute(
         select(HandScoreRow.id, HandScoreRow.image_id, HandScoreRow.value)
-        .where(is_among(HandScoreRow.image_id, image_ids), HandScoreRow.undone_at.is_(None))
+        .where(is_in(HandScoreRow.image_id, image_ids), HandScoreRow.undone_at.is_(None))
         .order_by(HandScoreRow.id)
     )
     befores: dict[int, float] = {}

@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import Column, Table
 
 from db.errors import shown
-from db.store.column_types import Checked, Packed, Real, Whole
+from db.store.column_types import Blob, BoundedInteger, BoundedReal, Checked
 from db.store.schema import Base
 
 Row = dict[str, Any]
 
 
-class OddCells:
+class UnreadableCells:
     """A row with values that can't be read: which, as `table row: column is value`."""
 
     def __init__(self, table: Table, key: tuple[Any, ...], row: Row, columns: list[str]) -> None:
@@ -29,13 +29,13 @@ class OddCells:
             yield f"{self.table.name} {named}: {name} is {shown(self.row[name])}"
 
 
-def odd_cells(connection: sqlite3.Connection) -> Iterator[OddCells]:
+def unreadable_cells(connection: sqlite3.Connection) -> Iterator[UnreadableCells]:
     """Every row of the store that has any, table by table."""
     for table in Base.metadata.sorted_tables:
         yield from _odd_in(connection, table)
 
 
-def odd_row(connection: sqlite3.Connection, place: str) -> str | None:
+def first_unreadable_row(connection: sqlite3.Connection, place: str) -> str | None:
     """Which row has a value in "table.column" that can't be read; `None` if none can be told."""
     name, _, column = place.partition(".")
     if name not in Base.metadata.tables:
@@ -47,15 +47,15 @@ def odd_row(connection: sqlite3.Connection, place: str) -> str | None:
 
 def is_sound(table: Table, row: Row) -> bool:
     """Whether a row that is read somewhere else can be put into a store as it is."""
-    return not odd_columns(table, row) and (table.name != "sources" or is_band(row))
+    return not unreadable_columns(table, row) and (table.name != "sources" or is_band(row))
 
 
-def odd_columns(table: Table, row: Row) -> list[str]:
+def unreadable_columns(table: Table, row: Row) -> list[str]:
     """The columns of the row whose values can't be read."""
     return [name for name, check in _checks(table) if name in row and not check(row[name])]
 
 
-def _odd_in(connection: sqlite3.Connection, table: Table) -> Iterator[OddCells]:
+def _odd_in(connection: sqlite3.Connection, table: Table) -> Iterator[UnreadableCells]:
     names = [column.name for column in table.columns]
     numbered = table.dialect_options["sqlite"]["with_rowid"]
     keys = ["rowid"] if numbered else [column.name for column in table.primary_key]
@@ -66,7 +66,7 @@ def _odd_in(connection: sqlite3.Connection, table: Table) -> Iterator[OddCells]:
             if all(check(values[place]) for place, check in checks):
                 continue
             row = dict(zip(names, values[len(keys) :], strict=True))
-            yield OddCells(table, values[: len(keys)], row, odd_columns(table, row))
+            yield UnreadableCells(table, values[: len(keys)], row, unreadable_columns(table, row))
 
 
 @cache
@@ -80,7 +80,7 @@ def _checks(table: Table) -> list[tuple[str, Callable[[Any], bool]]]:
 
 def _is_elsewhere(column: Column[Any]) -> bool:
     """What db/repair/invalid_values.py looks at."""
-    return isinstance(column.type, Packed) or column.name == "score"
+    return isinstance(column.type, Blob) or column.name == "score"
 
 
 def _check(column: Column[Any], kind: Checked) -> Callable[[Any], bool]:
@@ -93,9 +93,9 @@ def _suspicious(table: Table) -> str:
     conditions = []
     for name, _ in _checks(table):
         kind = table.columns[name].type
-        if type(kind) is Whole:
+        if type(kind) is BoundedInteger:
             conditions.append(f"typeof({name}) != 'integer'")
-        elif type(kind) is Real:
+        elif type(kind) is BoundedReal:
             low, high = max(kind.low, -1.7e308), min(kind.high, 1.7e308)
             conditions.append(f"typeof({name}) != 'real' OR {name} NOT BETWEEN {low} AND {high}")
         else:

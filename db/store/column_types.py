@@ -76,7 +76,7 @@ class Checked(TypeDecorator[Any]):
         return processed
 
 
-class Whole(Checked):
+class BoundedInteger(Checked):
     """Integers within bounds."""
 
     impl = Integer
@@ -94,13 +94,13 @@ class Whole(Checked):
         raise ValueError
 
 
-class Big(Whole):
-    """As `Whole`; the word for it in the schema is another."""
+class BoundedBigInteger(BoundedInteger):
+    """As `BoundedInteger`; the word for it in the schema is another."""
 
     impl = BigInteger
 
 
-class Real(Checked):
+class BoundedReal(Checked):
     """Finite numbers within bounds."""
 
     impl = REAL
@@ -118,7 +118,7 @@ class Real(Checked):
         raise ValueError
 
 
-class Truth(Checked):
+class StrictBoolean(Checked):
     impl = Boolean
     kinds = frozenset({int})
 
@@ -128,7 +128,7 @@ class Truth(Checked):
         raise ValueError
 
 
-class Words(Checked):
+class BoundedText(Checked):
     """Text that is UTF-8, of at most `longest` characters."""
 
     def __init__(self, longest: int = _LONGEST, *, lenient: bool = False) -> None:
@@ -143,7 +143,7 @@ class Words(Checked):
         return value
 
 
-class OneOf(Checked):
+class Choice(Checked):
     def __init__(self, *words: str) -> None:
         super().__init__()
         self.words = words
@@ -154,7 +154,7 @@ class OneOf(Checked):
         raise ValueError
 
 
-class Hash(Checked):
+class Sha256Hex(Checked):
     """SHA-256 in hexadecimal digits: it is a part of file names."""
 
     def read(self, value: Any) -> str:
@@ -163,7 +163,7 @@ class Hash(Checked):
         raise ValueError
 
 
-class Document(Checked):
+class JsonDocument(Checked):
     """A JSON object, or array, as a `dict` or `list`."""
 
     impl = JSON
@@ -183,7 +183,7 @@ class Document(Checked):
         return found
 
 
-class Packed(Checked):
+class Blob(Checked):
     """Bytes; of which length and of what values is for whoever reads them
     (db/repair/invalid_values.py).
     """
@@ -213,7 +213,7 @@ class UtcTime(Checked):
         return datetime.fromisoformat(value)
 
 
-class FileText(Checked):
+class FileNameText(Checked):
     """Text that may quote a file name whose bytes are not UTF-8.
 
     Python holds such bytes as lone surrogates, which SQLite's text refuses; that text is kept as a
@@ -250,7 +250,7 @@ class FileText(Checked):
         return type(value) in (str, bytes) and self.process_bind_param(read, None) == value
 
 
-class FilePath(FileText):
+class FilePath(FileNameText):
     """A path, in which there is no NUL."""
 
     longest = _LONGEST_NAME
@@ -259,7 +259,7 @@ class FilePath(FileText):
         return super().read(value).replace("\0", _NO_NAME)
 
 
-class Fingerprint(Checked):
+class UnsignedBigInteger(Checked):
     """An unsigned 64-bit number in SQLite's signed INTEGER."""
 
     impl = BigInteger

@@ -22,7 +22,7 @@ _TRIGGERS_DEEP = 3
 _PACKED, _LITTLE = 16, 64 << 20
 
 
-class _Steps:
+class _StepLimit:
     """Those of SQLite's own that a transaction has left."""
 
     def __init__(self, path: Path | None) -> None:
@@ -41,10 +41,10 @@ class _Steps:
 class Guarded(sqlite3.Connection):
     """A connection whose transactions have an end; `begin_counting` says that one begins."""
 
-    _steps = _Steps(None)
+    _steps = _StepLimit(None)
 
     def guard(self, path: Path | None) -> None:
-        self._steps = _Steps(path)
+        self._steps = _StepLimit(path)
         self.begin_counting()
         self.watch(_go_on)
 

@@ -52,30 +52,30 @@ def open_engine(
     @event.listens_for(engine, "checkin")
     def _given_back(connection: Any, record: Any) -> None:
         # Once there is room again the next reader must see what is written then.
-        if isinstance(connection, _Resting):
+        if isinstance(connection, _ImmutableConnection):
             record.invalidate()
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         mode = connection.get_execution_options().get("begin", "DEFERRED")
-        driver_of(connection).begin_counting()
+        driver_connection(connection).begin_counting()
         connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine
 
 
-def driver_of(connection: Connection) -> Guarded:
+def driver_connection(connection: Connection) -> Guarded:
     """SQLite's own connection below SQLAlchemy's."""
     driven = connection.connection.driver_connection
     assert isinstance(driven, Guarded)
     return driven
 
 
-class _Resting(Guarded):
+class _ImmutableConnection(Guarded):
     """To a store that nobody can be writing in: nothing is put beside it."""
 
 
-class _Watched(Guarded):
+class _WatchedConnection(Guarded):
     """To a store that is looked at; closed only while that is the one that was opened.
 
     As the last one to be closed it would move the log into whatever lies there now.
@@ -92,7 +92,7 @@ class _Watched(Guarded):
 
 def is_watched(connection: object) -> bool:
     """Whether a driver's connection is one to a store that can be written."""
-    return isinstance(connection, _Watched)
+    return isinstance(connection, _WatchedConnection)
 
 
 def _connection(path: Path, patience: float, watch: FileWatch | None) -> sqlite3.Connection:
@@ -102,7 +102,7 @@ def _connection(path: Path, patience: float, watch: FileWatch | None) -> sqlite3
         watch.refuse_stopped()
     try:
         before = path.stat().st_ino
-        connection = _opened(path, _address(path, "mode=rw"), patience, _Watched)
+        connection = _opened(path, _address(path, "mode=rw"), patience, _WatchedConnection)
         if path.stat().st_ino != before:
             never_close(connection)
             raise ReplacedError(f"{path} was replaced while it was opened; try again.")
@@ -111,12 +111,12 @@ def _connection(path: Path, patience: float, watch: FileWatch | None) -> sqlite3
             watch.connected(connection)
         return connection
     except sqlite3.OperationalError as error:
-        if not is_unwritten(error) or not _rests(path):
+        if not is_write_error(error) or not _rests(path):
             raise
-        return _opened(path, as_it_lies(path), patience, _Resting)
+        return _opened(path, immutable_uri(path), patience, _ImmutableConnection)
 
 
-def as_it_lies(path: Path) -> str:
+def immutable_uri(path: Path) -> str:
     """The address of a file that nobody writes: nothing is locked, or put beside it."""
     return _address(path, "mode=ro&immutable=1")
 
@@ -195,7 +195,7 @@ _SENTENCES = {
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def store_errors_explained(path: Path) -> Iterator[None]:
     """Turn what the disk or another program did to the file into a `StoreError`."""
     try:
         yield
@@ -203,7 +203,7 @@ def explained(path: Path) -> Iterator[None]:
         cause = error.orig if isinstance(error, DatabaseError) else error
         code = primary_code(cause)
         # On a full disk SQLite tells of one only where it writes the store or its log.
-        sentence = _FULL if is_unwritten(cause) and _is_full(path) else _SENTENCES.get(code)
+        sentence = _FULL if is_write_error(cause) and _is_full(path) else _SENTENCES.get(code)
         if code == sqlite3.SQLITE_ERROR and str(cause) == _OVERFLOW:
             sentence = _TOO_LARGE
         if sentence is None:
@@ -211,7 +211,7 @@ def explained(path: Path) -> Iterator[None]:
         raise StoreError(sentence.format(path=path)) from error
 
 
-def is_unwritten(error: BaseException | None) -> bool:
+def is_write_error(error: BaseException | None) -> bool:
     """Whether SQLite could not write, or not make the files that it needs beside a store."""
     cause = error.orig if isinstance(error, DatabaseError) else error
     return primary_code(cause) in _UNWRITTEN

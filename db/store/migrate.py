@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from db.errors import NotMigrated, StoreError
-from db.store.engine import driver_of, explained, open_engine, primary_code
+from db.store.engine import driver_connection, open_engine, primary_code, store_errors_explained
 from db.store.regular_files import created_anew
 from db.store.schema_check import check, revision_of
 from db.store.snapshot import copy_store
@@ -40,7 +40,7 @@ def bring_up_to_date(path: Path, patience: float, scripts: Path = SCRIPTS) -> No
     engine = open_engine(path, patience, foreign_keys=False)
     try:
         with (
-            explained(path),
+            store_errors_explained(path),
             engine.execution_options(begin="IMMEDIATE").begin() as connection,
         ):
             _migrate(connection, path, scripts)
@@ -58,7 +58,7 @@ def _migrate(connection: Connection, path: Path, scripts: Path) -> None:
     config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     directory = ScriptDirectory.from_config(config)
-    driven = driver_of(connection)
+    driven = driver_connection(connection)
     # What a stranger has put there would act on what a migration moves.
     check(driven, path)
     revision, newest = revision_of(driven), directory.get_current_head()

@@ -11,7 +11,7 @@ from pathlib import Path
 from db.errors import StoreError
 from db.store.commit_numbers import file_and_log_belong, new_lineage
 from db.store.connect import connect
-from db.store.engine import as_it_lies, explained
+from db.store.engine import immutable_uri, store_errors_explained
 from db.store.file_watch import never_close
 from db.store.migrate import known_revisions
 from db.store.migrations.known import HEAD
@@ -26,7 +26,7 @@ def check_backup(copy: Path, name: str) -> None:
     """Raise `StoreError` unless the file `copy`, called `name` by the person, is a whole store of
     this program, of a schema that it knows."""
     try:
-        with closing(connect(copy, as_it_lies(copy))) as connection:
+        with closing(connect(copy, immutable_uri(copy))) as connection:
             (ours,) = connection.execute("PRAGMA application_id").fetchone()
             if ours != APPLICATION_ID:
                 raise StoreError(f"{name} is no backup of this program; nothing was restored.")
@@ -51,7 +51,7 @@ def check_backup(copy: Path, name: str) -> None:
 
 def mark_anew(copy: Path) -> None:
     """Have a copied store numbered anew, so that it is told from all others with its past."""
-    with explained(copy), closing(connect(copy, isolation_level=None)) as connection:
+    with store_errors_explained(copy), closing(connect(copy, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA user_version = {new_lineage()}")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

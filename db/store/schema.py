@@ -20,20 +20,20 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from db.records import QUEUES, REASONS_TO_SCORE, REVIEW_QUEUES
 from db.store.column_types import (
     LONGEST_MENDED,
-    Big,
+    Blob,
+    BoundedBigInteger,
+    BoundedInteger,
+    BoundedReal,
+    BoundedText,
     Checked,
-    Document,
+    Choice,
+    FileNameText,
     FilePath,
-    FileText,
-    Fingerprint,
-    Hash,
-    OneOf,
-    Packed,
-    Real,
-    Truth,
+    JsonDocument,
+    Sha256Hex,
+    StrictBoolean,
+    UnsignedBigInteger,
     UtcTime,
-    Whole,
-    Words,
 )
 from db.store.json_values import are_figures, is_curve, is_preprocessing, is_setting_up
 
@@ -57,11 +57,11 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {  # noqa: RUF012 (SQLAlchemy reads it)
         datetime: UtcTime,
-        float: Real,
-        str: Words,
-        bytes: Packed,
-        int: Whole,
-        bool: Truth,
+        float: BoundedReal,
+        str: BoundedText,
+        bytes: Blob,
+        int: BoundedInteger,
+        bool: StrictBoolean,
     }
 
 
@@ -81,10 +81,10 @@ class SourceRow(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(FileText, unique=True)
+    name: Mapped[str] = mapped_column(FileNameText, unique=True)
     root: Mapped[str | None] = mapped_column(FilePath)
-    expect_low: Mapped[float | None] = mapped_column(Real(0, 10))
-    expect_high: Mapped[float | None] = mapped_column(Real(0, 10))
+    expect_low: Mapped[float | None] = mapped_column(BoundedReal(0, 10))
+    expect_high: Mapped[float | None] = mapped_column(BoundedReal(0, 10))
     created_at: Mapped[datetime]
 
 
@@ -109,16 +109,16 @@ class ImageRow(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    content_hash: Mapped[str | None] = mapped_column(Hash(lenient=True), unique=True)
-    fingerprint: Mapped[int | None] = mapped_column(Fingerprint(lenient=True))
-    format: Mapped[str | None] = mapped_column(Words(lenient=True))
-    width: Mapped[int | None] = mapped_column(Whole(0, _LONGEST_SIDE, lenient=True))
-    height: Mapped[int | None] = mapped_column(Whole(0, _LONGEST_SIDE, lenient=True))
-    size_bytes: Mapped[int] = mapped_column(Big(0))
-    state: Mapped[str] = mapped_column(OneOf("fine", "unreadable", "missing"))
-    reason: Mapped[str | None] = mapped_column(FileText)
-    group_name: Mapped[str | None] = mapped_column(FileText)
-    hand_score: Mapped[float | None] = mapped_column(Real(0, 10))
+    content_hash: Mapped[str | None] = mapped_column(Sha256Hex(lenient=True), unique=True)
+    fingerprint: Mapped[int | None] = mapped_column(UnsignedBigInteger(lenient=True))
+    format: Mapped[str | None] = mapped_column(BoundedText(lenient=True))
+    width: Mapped[int | None] = mapped_column(BoundedInteger(0, _LONGEST_SIDE, lenient=True))
+    height: Mapped[int | None] = mapped_column(BoundedInteger(0, _LONGEST_SIDE, lenient=True))
+    size_bytes: Mapped[int] = mapped_column(BoundedBigInteger(0))
+    state: Mapped[str] = mapped_column(Choice("fine", "unreadable", "missing"))
+    reason: Mapped[str | None] = mapped_column(FileNameText)
+    group_name: Mapped[str | None] = mapped_column(FileNameText)
+    hand_score: Mapped[float | None] = mapped_column(BoundedReal(0, 10))
     source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"))
     # Drawn once per image: ordering by it is a random order that an index serves.
     shuffle: Mapped[int]
@@ -137,9 +137,9 @@ class ImageCountRow(Base):
 
     source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"), primary_key=True)
     state: Mapped[str] = mapped_column(primary_key=True)
-    hand_score: Mapped[float] = mapped_column(Real(-1, 10), primary_key=True)
+    hand_score: Mapped[float] = mapped_column(BoundedReal(-1, 10), primary_key=True)
     images: Mapped[int]
-    id_sum: Mapped[int] = mapped_column(Big)
+    id_sum: Mapped[int] = mapped_column(BoundedBigInteger)
 
 
 _COUNT_IN = """INSERT INTO image_counts (source_id, state, hand_score, images, id_sum)
@@ -192,7 +192,7 @@ class ImageTagRow(Base):
     )
 
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
-    origin: Mapped[str] = mapped_column(OneOf("beside", "table"), primary_key=True)
+    origin: Mapped[str] = mapped_column(Choice("beside", "table"), primary_key=True)
     tag: Mapped[str] = mapped_column(primary_key=True, index=True)
 
 
@@ -209,8 +209,8 @@ class LocationRow(Base):
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
     source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"))
     path: Mapped[str] = mapped_column(FilePath)
-    mtime_ns: Mapped[int] = mapped_column(Big)
-    size_bytes: Mapped[int] = mapped_column(Big(0))
+    mtime_ns: Mapped[int] = mapped_column(BoundedBigInteger)
+    size_bytes: Mapped[int] = mapped_column(BoundedBigInteger(0))
     present: Mapped[bool]
 
 
@@ -232,14 +232,14 @@ class HandScoreRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     event_id: Mapped[str] = mapped_column(unique=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
-    value: Mapped[float] = mapped_column(Real(0, 10))
-    why: Mapped[str] = mapped_column(OneOf(*REASONS_TO_SCORE))
-    scorer: Mapped[str | None] = mapped_column(Words(LONGEST_MENDED))
+    value: Mapped[float] = mapped_column(BoundedReal(0, 10))
+    why: Mapped[str] = mapped_column(Choice(*REASONS_TO_SCORE))
+    scorer: Mapped[str | None] = mapped_column(BoundedText(LONGEST_MENDED))
     at: Mapped[datetime] = mapped_column(index=True)
     shown_prediction: Mapped[float | None]
     shown_version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
     round_id: Mapped[int | None] = mapped_column(ForeignKey("rounds.id"))
-    queue: Mapped[str | None] = mapped_column(OneOf(*QUEUES))
+    queue: Mapped[str | None] = mapped_column(Choice(*QUEUES))
     undone_at: Mapped[datetime | None]
 
 
@@ -262,7 +262,7 @@ class SkipRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     event_id: Mapped[str] = mapped_column(unique=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
-    queue: Mapped[str] = mapped_column(OneOf(*QUEUES))
+    queue: Mapped[str] = mapped_column(Choice(*QUEUES))
     at: Mapped[datetime]
     round_id: Mapped[int | None] = mapped_column(ForeignKey("rounds.id"))
     undone_at: Mapped[datetime | None]
@@ -273,9 +273,9 @@ class EncoderRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     identity: Mapped[str] = mapped_column(unique=True)
-    width: Mapped[int] = mapped_column(Whole(1, _WIDEST))
+    width: Mapped[int] = mapped_column(BoundedInteger(1, _WIDEST))
     normalised: Mapped[bool]
-    preprocessing: Mapped[dict[str, Any]] = mapped_column(Document(dict, is_preprocessing))
+    preprocessing: Mapped[dict[str, Any]] = mapped_column(JsonDocument(dict, is_preprocessing))
     created_at: Mapped[datetime]
 
 
@@ -302,11 +302,11 @@ class VersionRow(Base):
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
     encoder_id: Mapped[int] = mapped_column(ForeignKey("encoders.id"))
     recipe: Mapped[str]
-    settings: Mapped[dict[str, Any]] = mapped_column(Document(dict, is_setting_up))
-    threshold: Mapped[float] = mapped_column(Real(0, 1))
-    note: Mapped[str] = mapped_column(FileText)
-    metrics: Mapped[dict[str, Any]] = mapped_column(Document(dict, are_figures))
-    curve: Mapped[list[Any]] = mapped_column(Document(list, is_curve))
+    settings: Mapped[dict[str, Any]] = mapped_column(JsonDocument(dict, is_setting_up))
+    threshold: Mapped[float] = mapped_column(BoundedReal(0, 1))
+    note: Mapped[str] = mapped_column(FileNameText)
+    metrics: Mapped[dict[str, Any]] = mapped_column(JsonDocument(dict, are_figures))
+    curve: Mapped[list[Any]] = mapped_column(JsonDocument(list, is_curve))
     file: Mapped[str]
     active: Mapped[bool]
     created_at: Mapped[datetime]
@@ -358,17 +358,17 @@ class RunRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str]
-    state: Mapped[str] = mapped_column(OneOf("active", "done", "failed", "stopped"))
-    params: Mapped[dict[str, Any]] = mapped_column(Document)
+    state: Mapped[str] = mapped_column(Choice("active", "done", "failed", "stopped"))
+    params: Mapped[dict[str, Any]] = mapped_column(JsonDocument)
     pid: Mapped[int | None]
     started_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     done: Mapped[int]
     total: Mapped[int]
-    what: Mapped[str] = mapped_column(FileText)
-    curve: Mapped[list[Any]] = mapped_column(Document(list, is_curve))
-    message: Mapped[str | None] = mapped_column(FileText)
+    what: Mapped[str] = mapped_column(FileNameText)
+    curve: Mapped[list[Any]] = mapped_column(JsonDocument(list, is_curve))
+    message: Mapped[str | None] = mapped_column(FileNameText)
     stop_requested: Mapped[bool]
     version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
 
@@ -387,7 +387,7 @@ class RoundRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     from_version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"))
     to_version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"))
-    threshold: Mapped[float] = mapped_column(Real(0, 1))
+    threshold: Mapped[float] = mapped_column(BoundedReal(0, 1))
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
 
@@ -404,10 +404,10 @@ class RoundImageRow(Base):
 
     round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id"), primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
-    queue: Mapped[str] = mapped_column(OneOf(*REVIEW_QUEUES), primary_key=True)
+    queue: Mapped[str] = mapped_column(Choice(*REVIEW_QUEUES), primary_key=True)
     prediction: Mapped[float | None]
     shown_at: Mapped[datetime]
-    outcome: Mapped[str | None] = mapped_column(OneOf("corrected", "confirmed", "skipped"))
+    outcome: Mapped[str | None] = mapped_column(Choice("corrected", "confirmed", "skipped"))
     evidence: Mapped[str | None]
 
 

@@ -60,7 +60,7 @@ def check(connection: sqlite3.Connection, path: object) -> None:
 
     A store from a newer program is not judged.
     """
-    if found := strangers_in(connection):
+    if found := unexpected_objects(connection):
         more = ", …" if len(found) > _TOLD else ""
         raise StoreError(
             f"{path} holds what this program never makes ({', '.join(found[:_TOLD])}{more}), so it "
@@ -69,7 +69,7 @@ def check(connection: sqlite3.Connection, path: object) -> None:
         )
 
 
-def strangers_in(connection: sqlite3.Connection) -> list[str]:
+def unexpected_objects(connection: sqlite3.Connection) -> list[str]:
     """What no store of its schema has, each in some words; nothing of a newer program's store."""
     found = described(connection)
     try:

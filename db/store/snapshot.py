@@ -14,9 +14,9 @@ from pathlib import Path
 
 from db.store.commit_numbers import new_lineage
 from db.store.connect import Guarded, connect
-from db.store.engine import PATIENCE_SECONDS, as_it_lies, explained, primary_code
+from db.store.engine import PATIENCE_SECONDS, immutable_uri, primary_code, store_errors_explained
 from db.store.regular_files import check_store_files, opened_or_created
-from db.store.schema_check import APPLICATION_ID, strangers_in
+from db.store.schema_check import APPLICATION_ID, unexpected_objects
 
 # Called now and then with the pages done and all pages; may raise to stop the work.
 Watch = Callable[[int, int], None]
@@ -42,13 +42,13 @@ def copy_store(path: Path, to: Path, watch: Watch = _unwatched) -> None:
     os.truncate(emptied, 0)
     os.close(emptied)
     with (
-        explained(path),
+        store_errors_explained(path),
         closing(connect(path, timeout=PATIENCE_SECONDS)) as source,
     ):
         # Held to the end: a store that changes under the copy would let it begin anew each time.
         source.execute("BEGIN")
         source.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        with explained(to), closing(connect(to)) as target:
+        with store_errors_explained(to), closing(connect(to)) as target:
             # Nobody reads it before it is whole, so it needs no way back.
             target.execute("PRAGMA journal_mode = OFF")
             target.execute("PRAGMA synchronous = OFF")
@@ -89,7 +89,7 @@ def problems_of(path: Path, watch: Watch = _unwatched, *, resting: bool = False)
     `watch` is told nothing but that the work goes on (0 of 0). Raises `StoreError` for a file that
     can't be read at all.
     """
-    with explained(path), closing(_opened(path, resting)) as connection:
+    with store_errors_explained(path), closing(_opened(path, resting)) as connection:
         try:
             connection.execute(f"PRAGMA cache_size = {-_CHECK_KIB}")
             with _watched(connection, watch):
@@ -102,17 +102,20 @@ def problems_of(path: Path, watch: Watch = _unwatched, *, resting: bool = False)
     return [str(row[0]) for row in rows if row[0] != "ok"]
 
 
-def strangers_of(path: Path) -> list[str]:
+def unexpected_objects_of(path: Path) -> list[str]:
     """What lies in the file's schema that this program never makes, each in some words.
 
     None of it is run. Raises `StoreError` for a file that can't be read at all; one that is damaged
     so that its schema can't be told has none.
     """
     check_store_files(path)
-    with explained(path), closing(connect(path, timeout=PATIENCE_SECONDS)) as connection:
+    with (
+        store_errors_explained(path),
+        closing(connect(path, timeout=PATIENCE_SECONDS)) as connection,
+    ):
         try:
             (ours,) = connection.execute("PRAGMA application_id").fetchone()
-            return strangers_in(connection) if ours == APPLICATION_ID else []
+            return unexpected_objects(connection) if ours == APPLICATION_ID else []
         except sqlite3.DatabaseError as error:
             if primary_code(error) == sqlite3.SQLITE_CORRUPT:
                 return []
@@ -121,7 +124,7 @@ def strangers_of(path: Path) -> list[str]:
 
 def _opened(path: Path, resting: bool) -> Guarded:
     check_store_files(path)
-    return connect(path, as_it_lies(path) if resting else None, timeout=PATIENCE_SECONDS)
+    return connect(path, immutable_uri(path) if resting else None, timeout=PATIENCE_SECONDS)
 
 
 @contextmanager

@@ -17,10 +17,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db.errors import ReplacedError, StoreError, UnreadableValue
-from db.store.cell_checks import odd_row
+from db.store.cell_checks import first_unreadable_row
 from db.store.commit_numbers import file_and_log_belong, following, log_of, new_lineage
 from db.store.connect import connect
-from db.store.engine import PATIENCE_SECONDS, driver_of, explained, is_watched, open_engine
+from db.store.engine import (
+    PATIENCE_SECONDS,
+    driver_connection,
+    is_watched,
+    open_engine,
+    store_errors_explained,
+)
 from db.store.file_watch import FileWatch
 from db.store.migrate import bring_up_to_date
 from db.store.migrations.known import HEAD
@@ -108,13 +114,15 @@ class Store:
         """
         with (
             self._in_turn(),
-            explained(self.path),
+            store_errors_explained(self.path),
             Session(self._writer, autoflush=False) as session,
         ):
             since = self._begin()
-            driver = driver_of(session.connection())  # Takes the write lock before the first read.
+            driver = driver_connection(
+                session.connection()
+            )  # Takes the write lock before the first read.
             number, changes = self._look(session.connection(), since), driver.total_changes
-            with _rows_named(session):
+            with _naming_unreadable_rows(session):
                 yield session
                 session.flush()
             changed = driver.total_changes != changes
@@ -138,7 +146,7 @@ class Store:
 
     def _look(self, connection: Connection, since: int) -> int:
         """See to it that the store is the one that was opened; the number of its last commit."""
-        driver = driver_of(connection)
+        driver = driver_connection(connection)
         if not is_watched(driver):
             return 0
         return self._watch.look(driver, lambda: revision_of(driver), since)
@@ -156,7 +164,7 @@ class Store:
             return False
         try:
             self._watch.refuse_stopped()
-            with explained(self.path):
+            with store_errors_explained(self.path):
                 return self._empty_log()
         finally:
             self._turn.release()
@@ -209,9 +217,9 @@ class Store:
     def reading(self) -> Iterator[Session]:
         """One consistent view of the store; what is written meanwhile is not seen."""
         with (
-            explained(self.path),
+            store_errors_explained(self.path),
             Session(self._engine, autoflush=False) as session,
-            _rows_named(session),
+            _naming_unreadable_rows(session),
         ):
             since = self._begin()
             self._look(session.connection(), since)
@@ -262,12 +270,12 @@ def check_log(path: Path) -> None:
 
 
 @contextmanager
-def _rows_named(session: Session) -> Iterator[None]:
+def _naming_unreadable_rows(session: Session) -> Iterator[None]:
     """Have a value that can't be read told with the row that it is of."""
     try:
         yield
     except UnreadableValue as error:
-        row = odd_row(driver_of(session.connection()), error.place)
+        row = first_unreadable_row(driver_connection(session.connection()), error.place)
         raise UnreadableValue(error.place, error.value, row) from error
 
 
@@ -295,7 +303,7 @@ def _runs(pid: int) -> bool:
 
 def _prepare(path: Path) -> None:
     """What is fixed for the life of the file; the page size only while it is empty."""
-    with explained(path), closing(connect(path)) as connection:
+    with store_errors_explained(path), closing(connect(path)) as connection:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {new_lineage()}")
@@ -305,6 +313,6 @@ def _prepare(path: Path) -> None:
 def _revision_of_a_store(connection: Connection, path: Path) -> str | None:
     if connection.exec_driver_sql("PRAGMA application_id").scalar() != APPLICATION_ID:
         raise StoreError(f"{path} is not a store of this program; choose another project folder.")
-    driven = driver_of(connection)
+    driven = driver_connection(connection)
     check(driven, path)
     return revision_of(driven)

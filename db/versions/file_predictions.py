@@ -15,7 +15,7 @@ from pathlib import Path
 
 from db.errors import StoreError
 from db.store.connect import connect
-from db.store.engine import PATIENCE_SECONDS, explained, is_unwritten, primary_code
+from db.store.engine import PATIENCE_SECONDS, is_write_error, primary_code, store_errors_explained
 from db.store.regular_files import check_folder, check_store_files, created
 
 VERSIONS_KEPT = 3
@@ -39,7 +39,7 @@ _OURS = [" ".join(part.split()) for part in _SCHEMA.split(";") if "TABLE" in par
 _KEEP = "INSERT OR REPLACE INTO predicted VALUES (?, ?, ?)"
 
 
-class _Strange(Exception):
+class _UnexpectedTables(Exception):
     """The file has other tables than are made here."""
 
 
@@ -49,13 +49,13 @@ def file_key(path: str, mtime_ns: int, size_bytes: int) -> bytes:
     return hashlib.blake2b(said, digest_size=16).digest()
 
 
-class PredictedFiles:
+class FilePredictions:
     """What one version predicted, 0–1, by `file_key`; for the thread that opened it."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, version: int) -> None:
         self._connection, self._path, self._version = connection, path, version
 
-    def known(self, keys: Sequence[bytes]) -> dict[bytes, float]:
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, float]:
         """Those of `keys` that it predicted."""
         found: dict[bytes, float] = {}
         for start in range(0, len(keys), _AT_ONCE):
@@ -64,24 +64,24 @@ class PredictedFiles:
             query = (
                 f"SELECT file, prediction FROM predicted WHERE version = ? AND file IN ({marks})"
             )
-            with explained(self._path):
+            with store_errors_explained(self._path):
                 rows = self._connection.execute(query, (self._version, *part)).fetchall()
             found |= {key: each for key, each in rows if type(each) is float and 0 <= each <= 1}
         return found
 
-    def keep(self, new: Mapping[bytes, float]) -> None:
+    def put(self, new: Mapping[bytes, float]) -> None:
         """Keep these from now on, whatever happens next; on a full disk they are let go."""
         rows = [(self._version, key, prediction) for key, prediction in new.items()]
         try:
-            with explained(self._path), self._connection:
+            with store_errors_explained(self._path), self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
                 self._connection.executemany(_KEEP, rows)
         except StoreError as error:
-            if not is_unwritten(error.__cause__):
+            if not is_write_error(error.__cause__):
                 raise
 
 
-def predicted_before(path: Path, key: bytes) -> bool:
+def is_predicted(path: Path, key: bytes) -> bool:
     """Whether any version that is kept in `path` predicted the file of this key."""
     query = "SELECT 1 FROM predicted WHERE version IN (SELECT id FROM version) AND file = ?"
     with suppress(StoreError, sqlite3.DatabaseError):
@@ -93,16 +93,16 @@ def predicted_before(path: Path, key: bytes) -> bool:
 
 
 @contextmanager
-def predicted_files(path: Path, version: str) -> Iterator[PredictedFiles]:
+def open_file_predictions(path: Path, version: str) -> Iterator[FilePredictions]:
     """What is kept in `path` of the version that is called so; those used last are kept.
 
     Where nothing can be written, nothing is kept beyond this. Raises `StoreError` for a file that
     is locked.
     """
-    with explained(path):
+    with store_errors_explained(path):
         connection, version_id = _opened(path, version)
-    with explained(path), closing(connection):
-        yield PredictedFiles(connection, path, version_id)
+    with store_errors_explained(path), closing(connection):
+        yield FilePredictions(connection, path, version_id)
 
 
 def _opened(path: Path, version: str) -> tuple[sqlite3.Connection, int]:
@@ -111,7 +111,7 @@ def _opened(path: Path, version: str) -> tuple[sqlite3.Connection, int]:
             path.parent.mkdir(_PRIVATE_FOLDER)
         return _of_version(_whole(path), version)
     except (OSError, StoreError, sqlite3.DatabaseError) as error:
-        if isinstance(error, sqlite3.DatabaseError) and not is_unwritten(error):
+        if isinstance(error, sqlite3.DatabaseError) and not is_write_error(error):
             raise
         return _of_version(_connected(Path(":memory:")), version)
 
@@ -130,8 +130,8 @@ def _whole(path: Path) -> sqlite3.Connection:
         os.close(created(path, 0o666 & path.parent.stat().st_mode))
     try:
         return _connected(path)
-    except (sqlite3.DatabaseError, _Strange) as error:
-        if not isinstance(error, _Strange) and primary_code(error) not in _DAMAGED:
+    except (sqlite3.DatabaseError, _UnexpectedTables) as error:
+        if not isinstance(error, _UnexpectedTables) and primary_code(error) not in _DAMAGED:
             raise
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -146,7 +146,7 @@ def _connected(path: Path) -> sqlite3.Connection:
         (written,) = connection.execute("PRAGMA user_version").fetchone()
         # Somebody else's triggers would run at each write.
         if written not in (0, _FORMAT) or _tables(connection) not in ([], _OURS):
-            raise _Strange
+            raise _UnexpectedTables
         connection.executescript(_SCHEMA)
     except BaseException:
         connection.close()

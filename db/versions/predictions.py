@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session
 from db.query_parts import (
     Ids,
     Query,
+    concatenated_columns,
+    driver_rows,
     id_array,
-    is_among,
+    is_in,
     numbers,
     packed,
-    plain_columns,
-    plain_ids,
-    plain_rows,
+    python_ids,
 )
 from db.records import Predictions
 from db.store.schema import EmbeddingRow, OutOfFoldRow, PredictionRow, VersionRow, VersionScoreRow
@@ -74,7 +74,7 @@ def keep_out_of_fold(session: Session, version_id: int, new: Predictions) -> Non
     """Part of the transaction that adds the version; `new.folds` must be there."""
     if new.folds is None:
         raise ValueError("out-of-fold predictions need their folds")
-    folds = plain_ids(new.folds)
+    folds = python_ids(new.folds)
     made = _rows(version_id, new, np.arange(len(new)))
     names = ("version_id", "image_id", "score", "exceed", "fold")
     rows = [
@@ -91,12 +91,12 @@ def predictions(store: Store, version_id: int, ids: Ids | None = None) -> Predic
     """
     if ids is None:
         return _all(store, version_id)
-    wanted = plain_ids(ids)
+    wanted = python_ids(ids)
     query = select(PredictionRow.image_id, PredictionRow.score, PredictionRow.exceed).where(
-        PredictionRow.version_id == version_id, is_among(PredictionRow.image_id, wanted)
+        PredictionRow.version_id == version_id, is_in(PredictionRow.image_id, wanted)
     )
     with store.reading() as session:
-        rows = plain_rows(session, query)
+        rows = driver_rows(session, query)
     found = {row[0]: row for row in rows}
     return _arrays([found[i] for i in wanted if i in found])
 
@@ -105,7 +105,7 @@ def scores(store: Store, version_id: int) -> tuple[np.ndarray, np.ndarray]:
     """Ids (n,) int64, rising, and predictions (n,) float32, 0–1, of all images."""
     query = select(PredictionRow.image_id, PredictionRow.score)
     with store.reading() as session:
-        found = plain_columns(session, _of_version(query, version_id))
+        found = concatenated_columns(session, _of_version(query, version_id))
     return numbers(found[0], np.int64), numbers(found[1], np.float32)
 
 
@@ -113,7 +113,7 @@ def _all(store: Store, version_id: int) -> Predictions:
     exceed = func.coalesce(PredictionRow.exceed, _UNKNOWN, type_=LargeBinary).label("exceed")
     query = select(PredictionRow.image_id, PredictionRow.score, exceed)
     with store.reading() as session:
-        found = plain_columns(session, _of_version(query, version_id))
+        found = concatenated_columns(session, _of_version(query, version_id))
     ids, made = numbers(found[0], np.int64), numbers(found[1], np.float32)
     exceeds = packed(found[2], len(ids), BRACKETS, EXCEED)
     if np.isnan(exceeds[:, 0]).all():
@@ -137,9 +137,9 @@ def out_of_fold(store: Store, version_id: int, ids: Ids | None = None) -> Predic
         .order_by(OutOfFoldRow.image_id)
     )
     if ids is not None:
-        query = query.where(is_among(OutOfFoldRow.image_id, plain_ids(ids)))
+        query = query.where(is_in(OutOfFoldRow.image_id, python_ids(ids)))
     with store.reading() as session:
-        rows = plain_rows(session, query)
+        rows = driver_rows(session, query)
     found = _arrays(rows)
     folds = id_array([row[3] for row in rows])
     return Predictions(found.image_ids, found.scores, found.exceed, folds)
@@ -158,7 +158,7 @@ def without_prediction(store: Store, version_id: int, encoder_id: int) -> np.nda
     with store.reading() as session:
         if _has_predicted_all(session, version_id, encoder_id):
             return id_array([])
-        return numbers(plain_columns(session, query)[0], np.int64)
+        return numbers(concatenated_columns(session, query)[0], np.int64)
 
 
 def has_predicted_all(store: Store, version_id: int, encoder_id: int) -> bool:
@@ -183,7 +183,7 @@ def trained_on(store: Store, version_id: int) -> tuple[np.ndarray, np.ndarray]:
         .order_by(VersionScoreRow.image_id)
     )
     with store.reading() as session:
-        rows = plain_rows(session, query)
+        rows = driver_rows(session, query)
     values = np.array([value for _, value in rows], dtype=np.float64)
     return id_array([image_id for image_id, _ in rows]), values
 
@@ -192,7 +192,7 @@ def _rows(
     version_id: int, new: Predictions, places: np.ndarray
 ) -> Iterator[tuple[int, int, float, bytes | None]]:
     """(version id, image id, score, exceed) of the predictions at `places`."""
-    ids, scores = plain_ids(new.image_ids[places]), new.scores[places].tolist()
+    ids, scores = python_ids(new.image_ids[places]), new.scores[places].tolist()
     exceed = [None] * len(ids) if new.exceed is None else _packed(new.exceed[places])
     return zip(repeat(version_id, len(ids)), ids, scores, exceed, strict=True)
 

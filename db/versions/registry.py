@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session, aliased
 
 from db.errors import StoreError
-from db.query_parts import plain_ids, version_id_of
+from db.query_parts import python_ids, version_id_of
 from db.records import FOREIGN, NewVersion, Version
 from db.store.schema import EncoderRow, RoundRow, VersionRow, VersionScoreRow
 from db.store.store import Store
@@ -38,7 +38,7 @@ def add(store: Store, new: NewVersion, activate: bool = True) -> Version:
     """
     with store.transaction() as session:
         version_id = _insert(session, new)
-        scored = zip(plain_ids(new.scored_ids), new.scored_values.tolist(), strict=True)
+        scored = zip(python_ids(new.scored_ids), new.scored_values.tolist(), strict=True)
         rows = [
             {"version_id": version_id, "image_id": image_id, "value": float(value)}
             for image_id, value in scored

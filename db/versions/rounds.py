@@ -22,20 +22,20 @@ _OF_CARD = """image_id = card.image_id AND round_id = card.round_id AND queue = 
 _OUTCOME = f"""CASE (SELECT why = 'confirmation' FROM hand_scores WHERE {_OF_CARD}
     ORDER BY id DESC LIMIT 1) WHEN 1 THEN 'confirmed' WHEN 0 THEN 'corrected' ELSE
     CASE WHEN EXISTS (SELECT 1 FROM skips WHERE {_OF_CARD}) THEN 'skipped' END END"""
-MISTOLD = f"outcome IS NOT {_OUTCOME}"  # a condition of rows of round_images, called card
+OUTCOME_IS_WRONG = f"outcome IS NOT {_OUTCOME}"  # a condition of rows of round_images, called card
 
 
-def tell_outcomes(connection: Connection) -> None:
+def update_outcomes(connection: Connection) -> None:
     """Make every card's outcome follow from what was done to it in its round and not undone."""
     connection.exec_driver_sql(
-        f"UPDATE round_images AS card SET outcome = {_OUTCOME} WHERE {MISTOLD}"
+        f"UPDATE round_images AS card SET outcome = {_OUTCOME} WHERE {OUTCOME_IS_WRONG}"
     )
 
 
 def open_round(store: Store, version_id: int, threshold: float) -> Round:
     """The version's open round; a new one, at this threshold, if there is none."""
     # Looked for without the write lock: a page of cards waits for nobody who writes.
-    if (known := found_open(store, version_id)) is not None:
+    if (known := find_open_round(store, version_id)) is not None:
         return known
     with store.transaction() as session:
         is_open = _is_open(version_id)
@@ -52,7 +52,7 @@ def open_round(store: Store, version_id: int, threshold: float) -> Round:
         return found[0]
 
 
-def found_open(store: Store, version_id: int) -> Round | None:
+def find_open_round(store: Store, version_id: int) -> Round | None:
     """The version's open round, `None` if there is none."""
     with store.reading() as session:
         return next(iter(_all(session, *_is_open(version_id))), None)

@@ -19,7 +19,7 @@ import db.images.arrays
 import db.images.counts
 import db.images.sources
 import db.versions.predictions
-from db.images.arrays import ByRisingId, ImageColumns
+from db.images.arrays import ImageColumns, SortedIds
 from db.records import Predictions
 from db.store.store import Store
 from model.estimators.ordinal import LEVELS
@@ -33,7 +33,7 @@ _reading = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Collection(ByRisingId):
+class Collection(SortedIds):
     """Every image by rising id, and what one version predicts for it; all arrays (n,).
 
     The same object as long as nothing of it has changed, so what follows from it may be kept by it.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import db.images.pixel_hashes
 import db.importing.replaced_images
-from db.importing.removal import let_go
+from db.importing.removal import remove_unneeded
 from db.records import Image, ImportedFile, Pixels
 from labeler.collection.previews import forget_small_copies
 from labeler.core.images.pixel_identity import likeness
@@ -37,7 +37,7 @@ def carry_overs(project: Project) -> list[CarryOver]:
     """Every score that could be carried over, near ones first, by path."""
     pairs = db.importing.replaced_images.replaced(project.store)
     ids = {image.id for pair in pairs for image in (pair.old, pair.new)}
-    shown = db.images.pixel_hashes.of_images(project.store, ids)
+    shown = db.images.pixel_hashes.pixels_of(project.store, ids)
     found = [CarryOver(pair.old, pair.new, _is_near(pair.old, pair.new, shown)) for pair in pairs]
     return sorted(found, key=lambda offer: (not offer.near, offer.new.path))
 
@@ -46,7 +46,7 @@ def carry_over(project: Project, taken: Sequence[CarryOver]) -> int:
     """Have the hand scores of the old images count for the new ones; returns for how many."""
     pairs = [(offer.old.id, offer.new.id) for offer in taken]
     carried = db.importing.replaced_images.carry_over(project.store, pairs)
-    for content in [*carried, *let_go(project.store)]:
+    for content in [*carried, *remove_unneeded(project.store)]:
         forget_small_copies(project, content)
     return len(carried)
 

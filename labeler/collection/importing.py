@@ -21,7 +21,7 @@ import db.images.sources
 import db.importing.files
 from db.images.sources import with_pictures
 from db.images.states import missing_ids
-from db.importing.removal import let_go
+from db.importing.removal import remove_unneeded
 from db.records import FileOutcome, ImportedFile
 from labeler.collection.carry_over import COMMAND as CARRY_OVER
 from labeler.collection.carry_over import carry_overs
@@ -178,7 +178,7 @@ def import_paths(
     if run.summary.new:
         run.summary.met = match_phantoms(project)
     run.forget_unreadable()
-    for content in let_go(project.store):
+    for content in remove_unneeded(project.store):
         forget_small_copies(project, content)
     run.summary.missing = len(missing_ids(project.store) - were_missing)
     run.tell_of_expectations()

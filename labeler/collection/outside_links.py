@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from db.store.regular_files import is_plain
-from db.versions.file_predictions import file_key, predicted_before
+from db.versions.file_predictions import file_key, is_predicted
 from labeler.core.archives.opening import open_regular
 from labeler.core.project import Project
 from model.errors import UnreadableImage
@@ -74,7 +74,7 @@ def links_for(
     kept = project.runs_folder / KEPT_IN
 
     def looked_at(path: str, mtime_ns: int, size: int) -> bool:
-        return known(path, mtime_ns, size) or predicted_before(kept, file_key(path, mtime_ns, size))
+        return known(path, mtime_ns, size) or is_predicted(kept, file_key(path, mtime_ns, size))
 
     return OutsideLinks(looked_at, follow=follow)
 

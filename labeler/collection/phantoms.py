@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import db.images.locations
-from db.importing.embedding_only import Phantom, join, phantoms
+from db.importing.embedding_only import UnseenImage, merge_into, unseen_images
 from labeler.core.images.lookup import Lookup, normalised
 from labeler.core.project import Project
 
@@ -14,7 +14,7 @@ def match_phantoms(project: Project) -> int:
     """Give the embedding, and what was done to it, of each such image to the one picture that its
     name means; returns how many there were.
     """
-    known = phantoms(project.store)
+    known = unseen_images(project.store)
     if not known:
         return 0
     lookup = Lookup(lambda: db.images.locations.ids_by_path(project.store, seen_only=True))
@@ -22,11 +22,11 @@ def match_phantoms(project: Project) -> int:
         (one.image_id, image_id) for one in known if (image_id := _meant(lookup, one)) is not None
     ]
     if pairs:
-        join(project.store, pairs)
+        merge_into(project.store, pairs)
     return len(pairs)
 
 
-def _meant(lookup: Lookup, one: Phantom) -> int | None:
+def _meant(lookup: Lookup, one: UnseenImage) -> int | None:
     inside = one.root is not None and one.path.startswith(f"{one.root}{os.sep}")
     given = os.path.relpath(one.path, one.root) if inside else one.path
     return lookup.find(given, (one.path, normalised(one.path)))

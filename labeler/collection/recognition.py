@@ -31,12 +31,12 @@ def recognise(
     if not looked:
         return list(files)
     before = {held[file.path] for file in looked if file.path in held}
-    showing = db.images.pixel_hashes.showing(
+    showing = db.images.pixel_hashes.ids_by_pixel_hash(
         store, {file.pixels.pixel_hash for file in looked if file.pixels}
     )
     wanted = before | {image_id for ids in showing.values() for image_id in ids}
     known = {image.id: image for image in db.images.lookup.by_ids(store, sorted(wanted))}
-    shown = db.images.pixel_hashes.of_images(store, before)
+    shown = db.images.pixel_hashes.pixels_of(store, before)
     return [_recognised(file, known, shown, showing, held.get(file.path)) for file in files]
 
 

@@ -236,7 +236,7 @@ class _Taking:
                 self.summary.unusable.append((file.shown, _left_out(left_out)))
 
     def _take_part(self, part: _Part, source_id: int) -> None:
-        taken = db.importing.embeddings.take(
+        taken = db.importing.embeddings.import_embeddings(
             self.project.store,
             self.record.id,
             source_id,

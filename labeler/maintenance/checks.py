@@ -66,7 +66,7 @@ class Finding:
 
 
 _WORKED_OUT = "It follows from what was given, and is worked out again."
-VALUES = "values"  # the ailment that keeps others from being looked for
+VALUES = "values"  # the check that keeps others from being looked for
 _ADVICE = {
     VALUES: "They are replaced by what the rest of their row tells, else by what is usual; a row "
     "that means nothing without them goes. Better is a backup: labeler backup --help says how one "
@@ -87,26 +87,26 @@ def findings(project: Project, progress: Progress) -> Iterator[Finding]:
 
 
 def row_findings(project: Project, progress: Progress) -> Iterator[Finding]:
-    number = len(db.repair.consistency.AILMENTS)
-    for done, ailment in enumerate(db.repair.consistency.AILMENTS):
+    number = len(db.repair.consistency.CONSISTENCY_CHECKS)
+    for done, check in enumerate(db.repair.consistency.CONSISTENCY_CHECKS):
         progress(done, number, "checking rows")
-        if cases := db.repair.consistency.find(project.store, ailment):
-            mend = partial(_mend_rows, ailment)
-            advice = _ADVICE.get(ailment.name, _WORKED_OUT)
-            yield Finding(ailment.name, ailment.what, cases.count, cases.examples, advice, mend)
+        if cases := db.repair.consistency.find(project.store, check):
+            mend = partial(_mend_rows, check)
+            advice = _ADVICE.get(check.name, _WORKED_OUT)
+            yield Finding(check.name, check.what, cases.count, cases.examples, advice, mend)
     progress(number, number, "checking rows")
 
 
 def _mend_rows(
-    ailment: db.repair.consistency.Ailment, project: Project, _progress: Progress
+    check: db.repair.consistency.ConsistencyCheck, project: Project, _progress: Progress
 ) -> list[str]:
-    db.repair.consistency.mend(project.store, ailment)
-    left = db.repair.consistency.find(project.store, ailment)
-    return [f"{left.count} {ailment.what}: {'; '.join(left.examples)}"] if left else []
+    db.repair.consistency.repair(project.store, check)
+    left = db.repair.consistency.find(project.store, check)
+    return [f"{left.count} {check.what}: {'; '.join(left.examples)}"] if left else []
 
 
 def _dead_runs(project: Project) -> Iterator[Finding]:
-    dead = [run for run in db.jobs.at_work(project.store) if is_dead(project, run)]
+    dead = [run for run in db.jobs.all_active(project.store) if is_dead(project, run)]
     if dead:
         told = [f"{run.kind} since {run.started_at:%Y-%m-%d %H:%M}" for run in dead]
         advice = "They are marked as failed; the same command goes on where they stopped."

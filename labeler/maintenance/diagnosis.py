@@ -46,9 +46,9 @@ def first_finding(project: Project) -> str | None:
     from labeler.maintenance.invalid_settings import invalid_settings
 
     try:
-        for ailment in db.repair.consistency.AILMENTS:
-            if cases := db.repair.consistency.find(project.store, ailment):
-                return f"{cases.count:,} {ailment.what} ({'; '.join(cases.examples[:1])})"
+        for check in db.repair.consistency.CONSISTENCY_CHECKS:
+            if cases := db.repair.consistency.find(project.store, check):
+                return f"{cases.count:,} {check.what} ({'; '.join(cases.examples[:1])})"
         for odd in invalid_settings(project):
             return f"the setting {odd.name} makes no sense"
         for _, image_id in islice(db.repair.invalid_values.bad_embeddings(project.store), 1):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from db.errors import NotMigrated, ReplacedError
-from db.store.snapshot import copy_store, problems_of, strangers_of
+from db.store.snapshot import copy_store, problems_of, unexpected_objects_of
 from db.store.store import check_log
 from labeler.core.files.atomic import atomic_write
 from labeler.core.files.names import dated
@@ -61,7 +61,7 @@ def check_project(
         check_log(path)
     except ReplacedError as error:
         return _strange_log(folder, str(error), repair, progress)
-    if strangers := strangers_of(path):
+    if strangers := unexpected_objects_of(path):
         return _made_anew(folder, _strange(path, strangers), repair, progress)
     problems = problems_of(path, lambda *_: progress(0, 0, looking))
     if problems:

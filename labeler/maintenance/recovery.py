@@ -55,7 +55,7 @@ def recover(path: Path, keep_as: Path, progress: Progress) -> RecoveryResult:
         new = scratch.with_name(f"{scratch.name}.sqlite")
         try:
             _remove(new)  # what a killed salvage has left
-            found = db.repair.recovery.salvage(
+            found = db.repair.recovery.recover_rows(
                 path, new, lambda table: progress(0, 0, f"reading {table}")
             )
             db.repair.recovery.check_unchanged(path, found)

@@ -18,7 +18,7 @@ import db.images.embeddings
 import db.images.locations
 import db.versions.predictions
 from db.records import Version
-from db.versions.file_predictions import file_key, predicted_files
+from db.versions.file_predictions import file_key, open_file_predictions
 from labeler.collection.discovery import FoundFile
 from labeler.collection.outside_links import KEPT_IN, links_for
 from labeler.core.archives.archive import UNKNOWN_SIZE
@@ -112,12 +112,12 @@ class _Run:
             file_key(one.file.path, one.file.mtime_ns, one.file.size_bytes) for one in self.files
         ]
         made_by = f"{self.version.name} {self.version.created_at.isoformat()}"
-        with predicted_files(self.project.runs_folder / KEPT_IN, made_by) as kept:
-            known = kept.known(keys)
+        with open_file_predictions(self.project.runs_folder / KEPT_IN, made_by) as kept:
+            known = kept.get(keys)
             made = [known.get(key) for key in keys]
             with closing(self._missing(tuple(made), encoder)) as parts:
                 for places, values in parts:
-                    kept.keep({keys[at]: value for at, value in zip(places, values, strict=True)})
+                    kept.put({keys[at]: value for at, value in zip(places, values, strict=True)})
                     for at, value in zip(places, values, strict=True):
                         made[at] = value
         return made

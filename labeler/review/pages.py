@@ -81,7 +81,7 @@ def review_cards(
     Raises `BadInput` for another queue and `LabelerError` where there is no active version.
     """
     version = reviewed_version(project, queue)
-    opened = db.versions.rounds.found_open(project.store, version.id)
+    opened = db.versions.rounds.find_open_round(project.store, version.id)
     with _one_at_a_time:
         now = standing(project, version, project.threshold if threshold is None else threshold)
         arrays = review_arrays(now)

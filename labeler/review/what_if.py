@@ -60,7 +60,7 @@ def moving(project: Project, ids: Some[int]) -> Moving:
     """
     version = reviewed_version(project)
     now = standing(project, version, project.threshold)
-    opened = db.versions.rounds.found_open(project.store, version.id)
+    opened = db.versions.rounds.find_open_round(project.store, version.id)
     near, vectors = _nearest(now), now.vectors
     more = len(near) == MOST_WAITING
     rows, residuals = _corrected(now, opened.id) if opened else _NOTHING

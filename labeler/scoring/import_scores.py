@@ -20,7 +20,7 @@ import db.images.lookup
 import db.scores.events
 import db.scores.hand_scores
 from db.records import Event, HandScore
-from db.scores.seen_scores import FirstSaid
+from db.scores.seen_scores import FirstScores
 from labeler.collection.importing import ImportSummary, import_paths
 from labeler.core.errors import BadInput
 from labeler.core.images.lookup import Lookup
@@ -71,7 +71,7 @@ def import_scores(
         imported = _add_images(project, kind, path, reading, progress)
     else:
         imported = None
-    with FirstSaid() as said:
+    with FirstScores() as said:
         taking = _Taking(project, kind, path, reading, said)
         taking.summary.keeps_all = keep_all
         taking.summary.imported = imported
@@ -87,7 +87,7 @@ def _add_images(
 ) -> ImportSummary | None:
     """Import what the statements name and the project lacks, from one source called as `path`."""
     wanted: dict[str, None] = {}
-    with FirstSaid() as said:
+    with FirstScores() as said:
         taking = _Taking(project, kind, path, reading, said)
         for batch in taking.batches():
             statements = [each for each in batch if isinstance(each, Statement)]
@@ -107,7 +107,7 @@ class _Taking:
     """One file on its way into the store, a batch after the other."""
 
     def __init__(
-        self, project: Project, kind: Kind, path: Path, reading: ReadOptions, said: FirstSaid
+        self, project: Project, kind: Kind, path: Path, reading: ReadOptions, said: FirstScores
     ) -> None:
         self.lookup = Lookup(lambda: db.images.locations.ids_by_path(project.store, seen_only=True))
         self.project, self.kind, self.path, self.reading = project, kind, path, reading
@@ -157,7 +157,7 @@ class _Taking:
         return image_id
 
     def _count_new(self, file: str, statement: Statement) -> None:
-        self.summary.to_import += self._said.say(file, "", -1.0, "") is None
+        self.summary.to_import += self._said.add(file, "", -1.0, "") is None
         if statement.score is None:
             self.summary.blank += 1
         elif self._agree(file, statement):
@@ -168,7 +168,7 @@ class _Taking:
         assert statement.score is not None
         place = Refused(statement.place, "", "").where
         who = "=" + (self._scorer(statement) or "")
-        earlier = self._said.say(image, who, statement.score, place)
+        earlier = self._said.add(image, who, statement.score, place)
         if earlier is not None and earlier[0] != statement.score:
             raise NotTaken(
                 TWO_SCORES,

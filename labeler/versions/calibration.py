@@ -12,7 +12,7 @@ import numpy as np
 
 import db.scores.hand_scores
 import db.versions.predictions
-from db.images.arrays import ByRisingId
+from db.images.arrays import SortedIds
 from db.records import Predictions
 from db.store.store import Store
 from labeler.collection.arrays import Collection, Floats, Ids
@@ -60,7 +60,7 @@ def second_opinions(store: Store, version_id: int, ids: Ids) -> Floats:
     """Out-of-fold second opinions (n, 10) of `ids` (n,), rows of NaN where there are none."""
     made, found = _unseen(store, version_id), np.full((len(ids), LEVELS), np.nan)
     if made.exceed is not None:
-        rows, known = ByRisingId(made.image_ids).places(ids)
+        rows, known = SortedIds(made.image_ids).places(ids)
         found[known] = made.exceed[rows]
     return found
 

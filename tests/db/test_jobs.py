@@ -77,8 +77,8 @@ def test_many_clicks_at_once_make_one_run(store: Store) -> None:
 
 def test_a_beat_tells_how_far_it_is(store: Store) -> None:
     run = begin(store)
-    assert not db.jobs.beat(store, run.id, 3, 10, "training", curve=[[0, 1.5]])
-    assert not db.jobs.beat(store, run.id, 4, 10, "predicting")
+    assert not db.jobs.heartbeat(store, run.id, 3, 10, "training", curve=[[0, 1.5]])
+    assert not db.jobs.heartbeat(store, run.id, 4, 10, "predicting")
     found = read(store, run)
     assert (found.done, found.total, found.what, found.curve) == (4, 10, "predicting", [[0, 1.5]])
     assert found.heartbeat_at > run.heartbeat_at
@@ -87,7 +87,7 @@ def test_a_beat_tells_how_far_it_is(store: Store) -> None:
 def test_a_stop_is_heard_at_the_next_beat(store: Store) -> None:
     run = begin(store)
     db.jobs.request_stop(store, run.id)
-    assert db.jobs.beat(store, run.id, 1, 10, "training")
+    assert db.jobs.heartbeat(store, run.id, 1, 10, "training")
     db.jobs.finish(store, run.id, "stopped", "Stopped by you.")
     found = read(store, run)
     assert (found.state, found.message, found.stop_requested) == (
@@ -132,7 +132,7 @@ def test_starting_makes_room_by_itself(store: Store) -> None:
 def test_a_run_thought_dead_goes_on_when_it_beats_again(store: Store) -> None:
     run = begin(store)
     db.jobs.mark_stale(store, soon(60))
-    assert not db.jobs.beat(store, run.id, 5, 10, "training")
+    assert not db.jobs.heartbeat(store, run.id, 5, 10, "training")
     found = read(store, run)
     assert (found.state, found.message, found.finished_at) == ("active", None, None)
 
@@ -141,14 +141,14 @@ def test_a_run_thought_dead_gives_way_to_the_one_after_it(store: Store) -> None:
     run = begin(store)
     db.jobs.mark_stale(store, soon(60))
     begin(store)
-    assert db.jobs.beat(store, run.id, 5, 10, "training")
+    assert db.jobs.heartbeat(store, run.id, 5, 10, "training")
     assert read(store, run).state == "failed"
 
 
 def test_a_run_that_failed_for_a_reason_stays_failed(store: Store) -> None:
     run = begin(store)
     db.jobs.finish(store, run.id, "failed", "No room on the disk.")
-    assert db.jobs.beat(store, run.id, 5, 10, "training")
+    assert db.jobs.heartbeat(store, run.id, 5, 10, "training")
     assert read(store, run).message == "No room on the disk."
 
 
@@ -156,4 +156,4 @@ def test_a_run_that_never_was(store: Store) -> None:
     assert db.jobs.get(store, 7) is None
     assert db.jobs.latest(store, "train") is None
     with pytest.raises(StoreError, match="no run 7"):
-        db.jobs.beat(store, 7, 0, 0, "")
+        db.jobs.heartbeat(store, 7, 0, 0, "")

@@ -63,10 +63,10 @@ def test_undo_takes_back_what_was_done_last(store: Store) -> None:
     ]
     for one in given:
         db.scores.events.record(store, [one])
-    acts = db.scores.undo_history.recent_acts(store, ["score"], 10)
+    acts = db.scores.undo_history.recent_events(store, ["score"], 10)
     assert [act.event_id for act in acts if act.value is not None] == ["a", "c", "e"]
     assert [act.event_id for act in acts if act.value is None] == ["b", "d"]
-    last = db.scores.undo_history.recent_acts(store, ["score"], 1)
+    last = db.scores.undo_history.recent_events(store, ["score"], 1)
     assert [act.event_id for act in last] in (["d"], ["e"])
 
 

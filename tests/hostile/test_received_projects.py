@@ -26,7 +26,7 @@ from db.errors import StoreError
 from db.store.migrations.known import HEAD
 from db.store.regular_files import NotPlain, make_folders
 from db.store.store import Store
-from db.versions.file_predictions import predicted_files
+from db.versions.file_predictions import open_file_predictions
 from labeler.app.server import launch
 from labeler.cli.demo.demo import draw_collection
 from labeler.cli.main import labeler
@@ -126,8 +126,8 @@ def test_a_journal_that_names_a_file_removes_nothing(box: Sandbox) -> None:
     kept.with_name(f"{kept.name}-journal").write_bytes(
         journal_naming(kept, box.person / "thesis.txt")
     )
-    with predicted_files(kept, "v1.0") as files:
-        files.keep({b"0" * 16: 0.5})
+    with open_file_predictions(kept, "v1.0") as files:
+        files.put({b"0" * 16: 0.5})
 
 
 @pytest.mark.parametrize("end", ["", ".partial", ".partial-journal"])
@@ -340,23 +340,23 @@ def test_the_demo_draws_over_no_file_of_a_person(box: Sandbox) -> None:
 def test_predictions_are_kept_in_no_file_of_a_person(box: Sandbox, target: str) -> None:
     for end in ("", "-wal", "-shm", "-journal"):
         link(box, f"runs/predicted.sqlite{end}", target)
-    with predicted_files(box.project / "runs" / "predicted.sqlite", "v1.0") as files:
-        files.keep({b"0" * 16: 0.5})
+    with open_file_predictions(box.project / "runs" / "predicted.sqlite", "v1.0") as files:
+        files.put({b"0" * 16: 0.5})
         assert files.known([b"0" * 16])
 
 
 def test_predictions_are_kept_where_nothing_of_others_runs(tmp_path: Path) -> None:
     file = tmp_path / "predicted.sqlite"
-    with predicted_files(file, "v1.0") as files:
-        files.keep({b"0" * 16: 0.5})
+    with open_file_predictions(file, "v1.0") as files:
+        files.put({b"0" * 16: 0.5})
     with closing(sqlite3.connect(file)) as store:
         store.execute(
             "CREATE TRIGGER t AFTER INSERT ON predicted BEGIN UPDATE predicted SET prediction = 1;"
             " END"
         )
         store.commit()
-    with predicted_files(file, "v1.0") as files:
-        files.keep({b"1" * 16: 0.5})
+    with open_file_predictions(file, "v1.0") as files:
+        files.put({b"1" * 16: 0.5})
         assert files.known([b"0" * 16, b"1" * 16]) == {b"1" * 16: 0.5}
 
 
@@ -396,8 +396,8 @@ def test_a_new_project_is_its_owners_alone(
         keep(project, "a.png", "PNG", b"data")
         with atomic_write(project.sketches / "1-0-9.npy") as written:
             written.write_bytes(b"x")
-        with predicted_files(project.runs_folder / "predicted.sqlite", "v1.0") as files:
-            files.keep({b"0" * 16: 0.5})
+        with open_file_predictions(project.runs_folder / "predicted.sqlite", "v1.0") as files:
+            files.put({b"0" * 16: 0.5})
         write_backup(project, tmp_path / "b.sqlite")
         write_backup(project, tmp_path / "b.tar")
         found = modes(project.folder)

@@ -147,7 +147,7 @@ def test_what_is_refused_when_it_is_read_is_what_the_doctor_finds(
     with closing(connect(path)) as connection:
         found = {
             (each.table.name, column)
-            for each in db.store.cell_checks.odd_cells(connection)
+            for each in db.store.cell_checks.unreadable_cells(connection)
             for column in each.columns
         }
         for table in Base.metadata.sorted_tables:

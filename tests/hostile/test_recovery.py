@@ -73,7 +73,7 @@ def mended(folder: Path) -> bool:
         assert "\n" not in str(error)
         return False
     with closing(connect(folder / STORE_FILE)) as connection:
-        assert list(db.store.cell_checks.odd_cells(connection)) == []
+        assert list(db.store.cell_checks.unreadable_cells(connection)) == []
     return True
 
 

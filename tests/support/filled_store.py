@@ -174,7 +174,7 @@ def _rounds(store: Store, ids: list[int]) -> None:
 def _runs(store: Store) -> None:
     for kind, state in (("train", "done"), ("import", "failed"), ("embed", "stopped")):
         run, _ = db.jobs.start(store, kind, {"note": "caf\xe9", "paths": ["/pictures"]}, pid=1)
-        db.jobs.beat(store, run.id, 3, 10, "training", curve=[[0, 1.5]])
+        db.jobs.heartbeat(store, run.id, 3, 10, "training", curve=[[0, 1.5]])
         ended = {"version_id": 1} if state == "done" else {"message": "The disk is full."}
         db.jobs.finish(store, run.id, state, **ended)
 

@@ -289,7 +289,7 @@ class Histories(RuleBasedStateMachine):
     def check_with_the_doctor(self) -> None:
         found = {
             each.name: db.repair.consistency.find(self.store, each)
-            for each in db.repair.consistency.AILMENTS
+            for each in db.repair.consistency.CONSISTENCY_CHECKS
         }
         found.pop("rule")  # a person who has scored nothing may be chosen
         assert not any(found.values()), found

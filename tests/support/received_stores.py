@@ -61,7 +61,7 @@ def make_filled(folder: Path) -> Path:
         ],
     )
     run, _ = db.jobs.start(project.store, "train", {"note": "x"}, pid=1)
-    db.jobs.beat(project.store, run.id, 3, 10, "training", curve=[{"step": 0, "train": 1.5}])
+    db.jobs.heartbeat(project.store, run.id, 3, 10, "training", curve=[{"step": 0, "train": 1.5}])
     db.jobs.finish(project.store, run.id, "done", version_id=1)
     db.images.tags.put(project.store, db.images.tags.TABLE, {1: ["sky"], 2: ["sky", "night"]})
     settings = {"licences": '{"": "CC0"}', "audit_every": "7", "effective_rule": "latest"}

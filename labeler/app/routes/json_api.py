@@ -22,7 +22,7 @@ import db.images.lookup
 import db.scores.undo_history
 from db.errors import StoreError
 from db.records import MISTAKES, Receipt
-from db.scores.undo_history import Act
+from db.scores.undo_history import UndoableEvent
 from labeler.app.project import current_project, project_id
 from labeler.app.routes import watch
 from labeler.app.routes.images import picture
@@ -142,7 +142,7 @@ def recent(project: Project, request: Request) -> Response:
     look at."""
     queue = request.query_params.get("queue", "score")
     limit = _number(request, "limit", 60)
-    acts = db.scores.undo_history.recent_acts(project.store, (queue,), limit, _scorer(request))
+    acts = db.scores.undo_history.recent_events(project.store, (queue,), limit, _scorer(request))
     images = db.images.lookup.by_ids(project.store, list({act.image_id: None for act in acts}))
     return JSONResponse(
         {
@@ -153,7 +153,7 @@ def recent(project: Project, request: Request) -> Response:
     )
 
 
-def _act(act: Act) -> dict[str, Any]:
+def _act(act: UndoableEvent) -> dict[str, Any]:
     return {
         "event": act.event_id,
         "image": act.image_id,
@@ -181,7 +181,7 @@ def cards(project: Project, request: Request) -> Response:
     )
     if not request.query_params.get("ahead"):
         shown |= page.image_ids()
-    acts = db.scores.undo_history.recent_acts(
+    acts = db.scores.undo_history.recent_events(
         project.store, pages.parts(queue), MOST_UNDONE, _scorer(request)
     )
     # Written when the answer is on its way: a page waits for nobody who writes.

@@ -110,14 +110,14 @@ def phantoms_(*, remove: bool) -> None:
     They come with embeddings whose names are no path that the project knows. Those whose names mean
     a picture that is here by now become that picture, with all that was done to them.
     """
-    from db.importing.embedding_only import phantoms
-    from db.importing.embedding_only import remove as take_away
+    from db.importing.embedding_only import remove_unused as take_away
+    from db.importing.embedding_only import unseen_images
     from labeler.collection.phantoms import match_phantoms
 
     with opened_project() as project:
         if met := match_phantoms(project):
             print_result(f"{count_of(met, 'embedding')} met their pictures.")
-        left = phantoms(project.store)
+        left = unseen_images(project.store)
         if not remove:
             for line in first_items([one.path for one in left], "remove them with: --remove"):
                 print_result(line)

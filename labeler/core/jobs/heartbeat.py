@@ -63,7 +63,7 @@ class Heart:
     def _beat(self) -> None:
         self._written_at = time.monotonic()
         curve = self._curve
-        if db.jobs.beat(self._project.store, self._run_id, *self._latest, curve=curve):
+        if db.jobs.heartbeat(self._project.store, self._run_id, *self._latest, curve=curve):
             self._stop.set()
         if self._curve is curve:
             self._curve = None

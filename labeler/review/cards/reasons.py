@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import db.images.lookup
-from db.query_parts import scattered
+from db.query_parts import hashed_ids
 from db.records import Image
 from labeler.collection.arrays import Ids
 from labeler.review.cards.page_selection import Page
@@ -92,7 +92,7 @@ def drawn(ids: Ids, most: int) -> Ids:
     """
     if len(ids) <= most:
         return ids
-    order = np.argpartition(scattered(ids), most)
+    order = np.argpartition(hashed_ids(ids), most)
     return ids[np.sort(order[:most])]
 
 

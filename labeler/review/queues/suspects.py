@@ -161,7 +161,7 @@ def by_hand(now: Standing) -> Ranked:
     """
     everything, rows = now.everything, np.flatnonzero(~np.isnan(now.given))
     given = now.given[rows]
-    kept = everything.marked(db.scores.hand_scores.kept_by_hand(now.project.store))
+    kept = everything.marked(db.scores.hand_scores.confirmed_image_ids(now.project.store))
     conflict = conflict_gaps(scored_pairs(now), now.given, now.threshold, kept)[rows]
     made = everything.predictions[rows]
     if not now.version.is_foreign:

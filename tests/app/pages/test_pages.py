@@ -172,7 +172,7 @@ def test_the_train_button_says_how_many_scores_are_new(served: Project) -> None:
 
 def test_while_training_the_page_shows_how_far_it_is(served: Project) -> None:
     run, _ = db.jobs.start(served.store, "train", {})
-    db.jobs.beat(served.store, run.id, 300, 1200, "training")
+    db.jobs.heartbeat(served.store, run.id, 300, 1200, "training")
     page = opened("train")
     assert not [each for each in page.button if each.label.startswith("Train")]
     assert watched(page) == [{"kind": "train", "run": run.id}]
@@ -330,11 +330,11 @@ def test_a_run_whose_process_died_is_told_as_failed(served: Project) -> None:
 
 def test_the_time_left_is_that_of_a_phase_and_the_next_ones_are_named(served: Project) -> None:
     run, _ = db.jobs.start(served.store, "import", {}, pid=None)
-    db.jobs.beat(served.store, run.id, 300, 1000, "embedding")
+    db.jobs.heartbeat(served.store, run.id, 300, 1000, "embedding")
     run = job_status.latest(served, "import")
     line = job_status.progress_line(run, 40.0)
     assert line == "embedding: 300 of 1,000, 40 seconds left, then predicting"
-    db.jobs.beat(served.store, run.id, 1, 1000, "predicting")
+    db.jobs.heartbeat(served.store, run.id, 1, 1000, "predicting")
     assert (
         job_status.progress_line(job_status.latest(served, "import"), None)
         == "predicting: 1 of 1,000"

@@ -57,7 +57,7 @@ def told(client: TestClient, what: str, **query: Any) -> dict[str, Any]:
 def test_a_run_is_told_until_it_ends(client: TestClient, project: Project) -> None:
     run, _ = db.jobs.start(project.store, "import", {})
     curve = [{"step": 1, "train": 0.5}, {"step": 2, "train": 0.25}]
-    db.jobs.beat(project.store, run.id, 3, 12, "importing", curve=curve)
+    db.jobs.heartbeat(project.store, run.id, 3, 12, "importing", curve=curve)
     seen = told(client, "run", kind="import", run=run.id)
     assert seen["title"] == "Importing"
     assert seen["line"] == "importing: 3 of 12, then embedding and predicting"

@@ -84,7 +84,7 @@ def test_the_button_starts_a_run_with_all_that_was_asked(
 
 def test_while_it_is_added_the_page_shows_how_far_it_is(served: Project) -> None:
     run, _ = db.jobs.start(served.store, "adopt", {})
-    db.jobs.beat(served.store, run.id, 30, 40, "predicting")
+    db.jobs.heartbeat(served.store, run.id, 30, 40, "predicting")
     page = opened("train")
     assert "head-file" not in [each.key for each in page.text_input]
     assert {"kind": "adopt", "run": run.id} in watched(page)

@@ -47,7 +47,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     yield made
     found = {
         each.name: db.repair.consistency.find(made.store, each)
-        for each in db.repair.consistency.AILMENTS
+        for each in db.repair.consistency.CONSISTENCY_CHECKS
     }
     made.close()
     assert not any(found.values()), found
@@ -144,7 +144,9 @@ def test_the_number_of_an_image_that_left_is_given_to_no_other(
     db.importing.files.record_files(project.store, [picture(1), picture(1, path="/pictures/2.png")])
     vectors = np.ones((1, 4), np.float32)
     encoder = add_encoder(project.store)
-    came = db.importing.embeddings.take(project.store, encoder, 1, ["/elsewhere/3.png"], vectors)
+    came = db.importing.embeddings.import_embeddings(
+        project.store, encoder, 1, ["/elsewhere/3.png"], vectors
+    )
     fresh = db.images.lookup.find_by_path(project.store, "/pictures/1.png")
     assert fresh is not None and left < fresh.id < int(came.ids[0])
 

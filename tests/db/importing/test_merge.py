@@ -45,7 +45,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield made
         found = {
             each.name: db.repair.consistency.find(made, each)
-            for each in db.repair.consistency.AILMENTS
+            for each in db.repair.consistency.CONSISTENCY_CHECKS
         }
         assert not any(found.values()), found
 
@@ -60,7 +60,7 @@ def known(store: Store) -> int:
 def ghost(store: Store, known: int) -> int:
     """An image of which there is an embedding, and the path of the file that made it."""
     vectors = np.ones((1, 4), dtype=np.float32)
-    taken = db.importing.embeddings.take(store, add_encoder(store), 1, [PATH], vectors)
+    taken = db.importing.embeddings.import_embeddings(store, add_encoder(store), 1, [PATH], vectors)
     return int(taken.ids[0])
 
 
@@ -142,7 +142,9 @@ def test_a_table_taken_again_does_not_undo_what_was_revised_since(tmp_path: Path
     project = Project.create(tmp_path / "taste", "lite")
     [known] = add_images(project.store, 1)
     vectors = np.ones((1, 4), dtype=np.float32)
-    db.importing.embeddings.take(project.store, add_encoder(project.store), 1, [PATH], vectors)
+    db.importing.embeddings.import_embeddings(
+        project.store, add_encoder(project.store), 1, [PATH], vectors
+    )
     table = tmp_path / "scores.csv"
     table.write_text(f"path,score\n{PATH},3\n", encoding="utf-8")
     assert import_scores(project, table).taken == 1

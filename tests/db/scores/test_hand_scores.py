@@ -293,9 +293,9 @@ def test_a_confirmation_holds_where_others_move_the_mean(store: Store) -> None:
     score(store, image_id, 8, scorer="ben")
     keep = {"queue": "hand-score", "why": "confirmation"}
     score(store, image_id, 6, scorer="ann", **keep)  # as shown; the mean becomes 7
-    assert db.scores.hand_scores.kept_by_hand(store) == {image_id}
+    assert db.scores.hand_scores.confirmed_image_ids(store) == {image_id}
     score(store, image_id, 1, scorer="ben")
-    assert db.scores.hand_scores.kept_by_hand(store) == set()
+    assert db.scores.hand_scores.confirmed_image_ids(store) == set()
 
 
 def test_a_store_from_before_there_were_rules_goes_by_the_latest(store: Store) -> None:

@@ -77,7 +77,7 @@ def test_all_data_is_there_after_the_upgrade_and_the_old_store_beside_it(
     with closing(Store.open(path)) as store:
         found = {
             each.name: db.repair.consistency.find(store, each)
-            for each in db.repair.consistency.AILMENTS
+            for each in db.repair.consistency.CONSISTENCY_CHECKS
         }
         assert not any(found.values()), found
         everything_can_be_read(store)
@@ -117,7 +117,7 @@ def test_an_upgraded_store_goes_on(fixture: Path, tmp_path: Path) -> None:
         before = len(db.scores.hand_scores.history(store, 2))
         assert score(store, 2, 4, event_id="after the upgrade").accepted
         assert len(db.scores.hand_scores.history(store, 2)) == before + 1
-        assert not db.repair.consistency.find(store, db.repair.consistency.AILMENTS[-1])
+        assert not db.repair.consistency.find(store, db.repair.consistency.CONSISTENCY_CHECKS[-1])
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=revision_of)

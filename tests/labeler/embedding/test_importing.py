@@ -445,7 +445,7 @@ def test_odd_names_come_back_as_they_were(project: Project) -> None:
     record = db.images.embeddings.register_encoder(project.store, ENCODER, 2, False, {})
     source = db.images.sources.add_source(project.store, "odd")
     names = ["/ü/猫.jpg", "/a \"b' c.jpg", "/line\nend.jpg", "/\u202etxt.jpg", "/" + "x" * 5000]
-    taken = db.importing.embeddings.take(
+    taken = db.importing.embeddings.import_embeddings(
         project.store, record.id, source.id, names, np.ones((5, 2))
     )
     assert db.images.locations.ids_by_path(project.store) == dict(

@@ -48,9 +48,9 @@ def lose(store: Store, image_id: int) -> None:
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute("DELETE FROM images WHERE id = ?", (image_id,))
         connection.commit()
-    for each in db.repair.consistency.AILMENTS:
+    for each in db.repair.consistency.CONSISTENCY_CHECKS:
         if db.repair.consistency.find(store, each):
-            db.repair.consistency.mend(store, each)
+            db.repair.consistency.repair(store, each)
 
 
 def effective(store: Store) -> dict[int, float]:

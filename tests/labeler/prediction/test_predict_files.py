@@ -25,7 +25,7 @@ import db.versions.predictions
 import db.versions.registry
 from db.errors import StoreError
 from db.records import Event, Predictions
-from db.versions.file_predictions import file_key, predicted_files
+from db.versions.file_predictions import file_key, open_file_predictions
 from labeler.cli.jobs import JOBS
 from labeler.collection.importing import import_paths
 from labeler.collection.outside_links import KEPT_IN
@@ -252,12 +252,12 @@ def test_only_the_versions_used_last_are_kept(tmp_path: Path) -> None:
     file = tmp_path / "kept.sqlite"
     key = file_key("a.png", 1, 2)
     for name in ("one", "two", "three", "four"):
-        with predicted_files(file, name) as kept:
-            kept.keep({key: 0.5})
-    with predicted_files(file, "two") as kept:
-        assert kept.known([key]) == {key: 0.5}
-    with predicted_files(file, "one") as kept:
-        assert kept.known([key]) == {}
+        with open_file_predictions(file, name) as kept:
+            kept.put({key: 0.5})
+    with open_file_predictions(file, "two") as kept:
+        assert kept.get([key]) == {key: 0.5}
+    with open_file_predictions(file, "one") as kept:
+        assert kept.get([key]) == {}
 
 
 def test_a_tar_is_predicted_as_if_it_were_a_folder(

@@ -15,7 +15,6 @@ import pytest
 from safetensors.torch import load_file
 
 import db.images.embeddings
-import db.jobs
 import db.versions.predictions
 import db.versions.registry
 import db.versions.rounds

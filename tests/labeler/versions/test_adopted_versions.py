@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import db.images.embeddings
-import db.jobs
 import db.scores.hand_scores
 import db.versions.predictions
 import db.versions.registry
@@ -170,7 +169,7 @@ def test_adding_one_ends_no_round(project: Project, made: Path) -> None:
     own = train(project, recipe=SHORT)
     review_page(project, "false-positive", limit=4)
     adopt(project, made / LAION, activate=True)
-    opened = db.versions.rounds.found_open(project.store, own.id)
+    opened = db.versions.rounds.find_open_round(project.store, own.id)
     assert opened is not None
     assert opened.finished_at is None
 

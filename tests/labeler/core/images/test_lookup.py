@@ -43,7 +43,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     yield made
     found = {
         each.name: db.repair.consistency.find(made.store, each)
-        for each in db.repair.consistency.AILMENTS
+        for each in db.repair.consistency.CONSISTENCY_CHECKS
     }
     made.close()
     assert not any(found.values()), found

@@ -76,7 +76,7 @@ def test_following_a_run_shows_its_progress_until_it_ends(
 
     def other_process() -> None:
         if len(seen) < 2:
-            run_rows.beat(project.store, run.id, 5, 10, "training")
+            run_rows.heartbeat(project.store, run.id, 5, 10, "training")
         else:
             run_rows.finish(project.store, run.id, "done", "Trained.")
 

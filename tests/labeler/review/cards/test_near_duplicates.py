@@ -131,7 +131,7 @@ def test_what_one_key_did_is_one_act_to_undo(project: Project) -> None:
     add(project, {30: 0.6, 31: 0.3, 32: 0.9})
     (card,) = review_page(project, "false-positive", limit=10).cards
     answer(project, card, 2, event="key")
-    (act,) = db.scores.undo_history.recent_acts(project.store, ("false-positive",), 10)
+    (act,) = db.scores.undo_history.recent_events(project.store, ("false-positive",), 10)
     assert (act.event_id, act.image_id) == ("key", 30)
     assert {image_id for _, image_id in act.together} == {31, 32}
     undone = ("key", *(event_id for event_id, _ in act.together))
@@ -139,7 +139,7 @@ def test_what_one_key_did_is_one_act_to_undo(project: Project) -> None:
         {"event": f"undo {name}", "kind": "undo", "image": 30, "undoes": name} for name in undone
     ]
     assert all(receipt.accepted for receipt in record_events(project, undos))
-    assert db.scores.undo_history.recent_acts(project.store, ("false-positive",), 10) == []
+    assert db.scores.undo_history.recent_events(project.store, ("false-positive",), 10) == []
     assert together(review_page(project, "false-positive", limit=10).cards[0]) == [31, 32]
 
 
