@@ -204,7 +204,7 @@ def test_the_reason_follows_from_what_counts_when_the_event_comes(project: Proje
         {"event": f"e{k}", "kind": "score", "image": 3, "score": score, "queue": "hand-score"}
         for k, score in enumerate((9, 9, 4))
     ]
-    assert all(receipt.accepted for receipt in take_events(project, events, "ann", NOW))
+    assert all(receipt.accepted for receipt in record_events(project, events, "ann", NOW))
     reasons = [row.why for row in db.scores.hand_scores.history(project.store, 3)][-3:]
     assert reasons == ["correction-hand-score", "confirmation", "correction-hand-score"]
 
