@@ -36,9 +36,9 @@ def start(
     now = datetime.now(UTC)
     with store.transaction() as session:
         _mark_stale(session, now, STALE_AFTER_SECONDS, alive)
-        joined = _first(session, RunRow.kind == kind, RunRow.state == "active")
-        if joined is not None:
-            return joined, False
+        running = _first(session, RunRow.kind == kind, RunRow.state == "active")
+        if running is not None:
+            return running, False
         run_id = session.execute(
             insert(RunRow)
             .values(

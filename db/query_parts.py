@@ -104,20 +104,20 @@ def concatenated_columns(session: Session, query: Query) -> list[str | bytes | N
     rows. Raises `UnreadableValue` where that is not so.
     """
     rows = query.subquery()
-    asked: list[ColumnElement[Any]] = [func.count()]
+    selected: list[ColumnElement[Any]] = [func.count()]
     for each in rows.c:
         if _is_blob(each):
-            asked.append(cast(func.group_concat(each, ""), LargeBinary))
-            asked.append(func.total(func.typeof(each) != "blob"))
-            asked.append(func.max(func.length(each)))
+            selected.append(cast(func.group_concat(each, ""), LargeBinary))
+            selected.append(func.total(func.typeof(each) != "blob"))
+            selected.append(func.max(func.length(each)))
         else:
-            asked.append(func.group_concat(each))
-    count, *found = session.execute(select(*asked)).one()
+            selected.append(func.group_concat(each))
+    count, *results = session.execute(select(*selected)).one()
     columns: list[str | bytes | None] = []
     for each in rows.c:
-        column = found.pop(0)
+        column = results.pop(0)
         sound = (
-            _are_blobs(column, count, others=found.pop(0), longest=found.pop(0))
+            _are_blobs(column, count, others=results.pop(0), longest=results.pop(0))
             if _is_blob(each)
             else _are_numbers(column, count)
         )
@@ -242,10 +242,10 @@ def to_image(row: RowMapping) -> Image:
 
 def images_in_order(session: Session, ids: Ids) -> list[Image]:
     """The images of `ids` in that order, without those that don't exist."""
-    wanted = python_ids(ids)
-    rows = session.execute(image_select().where(is_in(ImageRow.id, wanted))).mappings()
-    found = {row["id"]: to_image(row) for row in rows}
-    return [found[i] for i in wanted if i in found]
+    requested = python_ids(ids)
+    rows = session.execute(image_select().where(is_in(ImageRow.id, requested))).mappings()
+    images = {row["id"]: to_image(row) for row in rows}
+    return [images[i] for i in requested if i in images]
 
 
 def version_id_of(session: Session, name: str | None) -> int | None:

@@ -27,16 +27,16 @@ class SortedIds:
 
     def places(self, ids: Iterable[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows of those `ids` (m,) that exist, in their order, and which ones exist (m,)."""
-        wanted = ids if isinstance(ids, np.ndarray) else np.fromiter(ids, dtype=np.int64)
-        if not len(self) or not len(wanted):
-            return np.zeros(0, dtype=np.int64), np.zeros(len(wanted), dtype=bool)
+        requested = ids if isinstance(ids, np.ndarray) else np.fromiter(ids, dtype=np.int64)
+        if not len(self) or not len(requested):
+            return np.zeros(0, dtype=np.int64), np.zeros(len(requested), dtype=bool)
         first, last = self.ids[0], self.ids[-1]
         if last - first == len(self) - 1:  # none is missing between them, so nothing is searched
-            known = (wanted >= first) & (wanted <= last)
-            return wanted[known] - first, known
-        rows = np.minimum(np.searchsorted(self.ids, wanted), len(self) - 1)
-        known = self.ids[rows] == wanted
-        return rows[known], known
+            exists = (requested >= first) & (requested <= last)
+            return requested[exists] - first, exists
+        rows = np.minimum(np.searchsorted(self.ids, requested), len(self) - 1)
+        exists = self.ids[rows] == requested
+        return rows[exists], exists
 
     def rows(self, ids: Iterable[int] | np.ndarray) -> np.ndarray:
         """The rows of those `ids` that exist, in their order."""
@@ -44,10 +44,10 @@ class SortedIds:
 
     def spread(self, ids: np.ndarray, values: np.ndarray) -> np.ndarray:
         """`values` (m,) of `ids` (m,) at their rows, (n,) float64, NaN elsewhere."""
-        spread = np.full(len(self), np.nan)
-        rows, known = self.places(ids)
-        spread[rows] = values[known]
-        return spread
+        values_by_row = np.full(len(self), np.nan)
+        rows, exists = self.places(ids)
+        values_by_row[rows] = values[exists]
+        return values_by_row
 
     def marked(self, ids: Iterable[int] | np.ndarray) -> np.ndarray:
         """Which rows (n,) are among `ids`."""
@@ -100,10 +100,10 @@ def image_columns(store: Store, after: int = 0) -> ImageColumns:
     )
     with store.reading() as session:
         query = select(*columns).where(ImageRow.id > after).order_by(ImageRow.id)
-        found = concatenated_columns(session, query)
-    ids, sources, looks, fine, readable = (numbers(each, np.int64) for each in found)
+        columns_read = concatenated_columns(session, query)
+    ids, sources, fingerprints, fine, readable = (numbers(each, np.int64) for each in columns_read)
     return ImageColumns(
-        ids, sources, looks.view(np.uint64), fine.astype(bool), readable.astype(bool)
+        ids, sources, fingerprints.view(np.uint64), fine.astype(bool), readable.astype(bool)
     )
 
 

@@ -44,12 +44,14 @@ def register_encoder(
     """
     # Kept as JSON, where a tuple becomes a list: compared as it will be read back.
     preprocessing = json.loads(json.dumps(preprocessing))
-    known = encoder(store, identity)
-    if known == EncoderRecord(known.id if known else 0, identity, width, normalised, preprocessing):
-        return known  # Nothing to write, and where that can't be done no need to.
+    existing = encoder(store, identity)
+    if existing == EncoderRecord(
+        existing.id if existing else 0, identity, width, normalised, preprocessing
+    ):
+        return existing  # Nothing to write, and where that can't be done no need to.
     with store.transaction() as session:
-        known = _encoder(session, EncoderRow.identity == identity)
-        if known is None:
+        existing = _encoder(session, EncoderRow.identity == identity)
+        if existing is None:
             session.execute(
                 insert(EncoderRow).values(
                     identity=identity,
@@ -59,22 +61,22 @@ def register_encoder(
                     created_at=datetime.now(UTC),
                 )
             )
-            known = _encoder(session, EncoderRow.identity == identity)
-            assert known is not None
-        if preprocessing and not known.preprocessing:
-            known = replace(known, preprocessing=preprocessing)
-            row = update(EncoderRow).where(EncoderRow.id == known.id)
+            existing = _encoder(session, EncoderRow.identity == identity)
+            assert existing is not None
+        if preprocessing and not existing.preprocessing:
+            existing = replace(existing, preprocessing=preprocessing)
+            row = update(EncoderRow).where(EncoderRow.id == existing.id)
             session.execute(row.values(preprocessing=preprocessing))
-        if (known.width, known.normalised) != (width, normalised) or (
-            preprocessing and known.preprocessing != preprocessing
+        if (existing.width, existing.normalised) != (width, normalised) or (
+            preprocessing and existing.preprocessing != preprocessing
         ):
             raise StoreError(
-                f"{identity} now gives {_told(width, normalised, preprocessing)}, but the stored "
-                f"embeddings of {known.identity} are "
-                f"{_told(known.width, known.normalised, known.preprocessing)}; they can't be "
-                "mixed: make a project with another encoder name."
+                f"{identity} now gives {_described(width, normalised, preprocessing)}, but the stored "
+                f"embeddings of {existing.identity} are "
+                f"{_described(existing.width, existing.normalised, existing.preprocessing)}; they "
+                "can't be mixed: make a project with another encoder name."
             )
-        return known
+        return existing
 
 
 def encoder(store: Store, identity: str) -> EncoderRecord | None:
@@ -86,8 +88,8 @@ def encoder(store: Store, identity: str) -> EncoderRecord | None:
 def encoders(store: Store) -> list[EncoderRecord]:
     """All whose embeddings may be kept, the first one first."""
     with store.reading() as session:
-        known = session.scalars(select(EncoderRow.identity).order_by(EncoderRow.id)).all()
-    return [found for each in known if (found := encoder(store, each)) is not None]
+        identities = session.scalars(select(EncoderRow.identity).order_by(EncoderRow.id)).all()
+    return [record for each in identities if (record := encoder(store, each)) is not None]
 
 
 def missing(store: Store, encoder_id: int, *, only: Ids | None = None) -> list[tuple[int, str]]:
@@ -132,21 +134,21 @@ def get(store: Store, encoder_id: int, ids: Ids) -> tuple[np.ndarray, np.ndarray
 
     Quickest where `ids` are one stretch, with few others between them: such are read as they lie.
     """
-    wanted = id_array(python_ids(ids))
-    rising = np.unique(wanted)
+    requested = id_array(python_ids(ids))
+    rising = np.unique(requested)
     with store.reading() as session:
         width = _width(session, encoder_id)
         size = rows_at_once(width)
         pieces = [rising[start : start + size] for start in range(0, len(rising), size)]
         read = [_read(session, encoder_id, width, _among(piece)) for piece in pieces]
-    found, vectors = _joined(read, width)
-    place = np.searchsorted(found, wanted)
-    known = place < len(found)
-    known[known] = found[place[known]] == wanted[known]
-    place = place[known]
-    if np.array_equal(place, np.arange(len(found))):
-        return found, vectors
-    return found[place], vectors[place]
+    present, vectors = _joined(read, width)
+    positions = np.searchsorted(present, requested)
+    exists = positions < len(present)
+    exists[exists] = present[positions[exists]] == requested[exists]
+    positions = positions[exists]
+    if np.array_equal(positions, np.arange(len(present))):
+        return present, vectors
+    return present[positions], vectors[positions]
 
 
 def rows_at_once(width: int, most: int = _PIECE) -> int:
@@ -174,7 +176,7 @@ def _encoder(session: Session, condition: Any) -> EncoderRecord | None:
     return None if row is None else EncoderRecord(*row)
 
 
-def _told(width: int, normalised: bool, preprocessing: dict[str, Any]) -> str:
+def _described(width: int, normalised: bool, preprocessing: dict[str, Any]) -> str:
     kind = "normalised" if normalised else "raw"
     return f"{width} {kind} values with preprocessing {json.dumps(preprocessing, sort_keys=True)}"
 
@@ -199,14 +201,14 @@ def _width(session: Session, encoder_id: int) -> int:
     return session.scalar(select(EncoderRow.width).where(EncoderRow.id == encoder_id)) or 0
 
 
-def _among(wanted: np.ndarray) -> ColumnElement[bool]:
+def _among(ids: np.ndarray) -> ColumnElement[bool]:
     """Of rising image ids (n,), n > 0. Those that lie close together are all between the ends: next
     to each other in the index, where those of a list are looked up one by one.
     """
-    first, last = int(wanted[0]), int(wanted[-1])
-    if last - first < 2 * len(wanted):
+    first, last = int(ids[0]), int(ids[-1])
+    if last - first < 2 * len(ids):
         return EmbeddingRow.image_id.between(first, last)
-    return is_in(EmbeddingRow.image_id, wanted.tolist())
+    return is_in(EmbeddingRow.image_id, ids.tolist())
 
 
 def _read(

@@ -42,12 +42,12 @@ def ids_of_names(
     gone: dict[str, set[int]] = {}
     if not names:
         return found
-    wanted = frozenset(names)
+    requested = frozenset(names)
     query = select(LocationRow.path, LocationRow.image_id, LocationRow.present)
     with store.reading() as session:
         for path, image_id, present in session.execute(query).yield_per(_FEW_ROWS):
             name = spelled(path.rpartition("/")[2])
-            if name in wanted:
+            if name in requested:
                 (found if present else gone).setdefault(name, set()).add(image_id)
     return gone | found
 

@@ -24,12 +24,12 @@ def pixels_of(store: Store, ids: Iterable[int]) -> dict[int, Pixels]:
 
 def ids_by_pixel_hash(store: Store, hashes: Collection[str]) -> dict[str, list[int]]:
     """The images that show each of these pictures, by rising id."""
-    found: dict[str, list[int]] = {}
+    ids: dict[str, list[int]] = {}
     query = select(PixelsRow.pixel_hash, PixelsRow.image_id).order_by(PixelsRow.image_id)
     with store.reading() as session:
         for digest, image_id in session.execute(query.where(is_in(PixelsRow.pixel_hash, hashes))):
-            found.setdefault(digest, []).append(image_id)
-    return found
+            ids.setdefault(digest, []).append(image_id)
+    return ids
 
 
 def note_content(connection: Connection, content_hash: str, image_id: int) -> None:

@@ -20,24 +20,24 @@ _LONGEST_CHAIN = 10  # of images each merged into the next; nobody merges in cir
 
 def merged_images(connection: Connection) -> dict[int, int]:
     """Every merged image whose row is still there, and the one that it is a part of by now."""
-    noted = connection.execute(
+    rows_noted = connection.execute(
         select(SettingRow.name, cast(SettingRow.value, Integer)).where(
             SettingRow.name.startswith(PREFIX)
         )
     ).all()
-    into = {int(name.removeprefix(PREFIX)): to for name, to in noted}
-    found = {}
-    for left, first in into.items():
+    direct = {int(name.removeprefix(PREFIX)): to for name, to in rows_noted}
+    targets = {}
+    for left, first in direct.items():
         to = first
         for _ in range(_LONGEST_CHAIN):
-            to = into.get(to, to)
-        found[left] = to
+            to = direct.get(to, to)
+        targets[left] = to
     there = select(ImageRow.id, ImageRow.content_hash).where(
-        is_in(ImageRow.id, {*found, *found.values()})
+        is_in(ImageRow.id, {*targets, *targets.values()})
     )
     rows = dict(connection.execute(there).all())
     return {
-        left: to for left, to in found.items() if left in rows and not rows[left] and to in rows
+        left: to for left, to in targets.items() if left in rows and not rows[left] and to in rows
     }
 
 
@@ -62,16 +62,16 @@ def _moved(event: Event, merged_images: dict[int, int]) -> Event:
 
 def _merged_into(session: Session, image_ids: Iterable[int]) -> dict[int, int]:
     """Which of these images, of which there is still no file, were merged into which."""
-    wanted = {f"{PREFIX}{image_id}" for image_id in image_ids}
+    names = {f"{PREFIX}{image_id}" for image_id in image_ids}
     query = select(SettingRow.name, cast(SettingRow.value, Integer)).where(
-        is_in(SettingRow.name, wanted)
+        is_in(SettingRow.name, names)
     )
-    noted = {int(name.removeprefix(PREFIX)): to for name, to in session.execute(query)}
-    if not noted:
+    targets = {int(name.removeprefix(PREFIX)): to for name, to in session.execute(query)}
+    if not targets:
         return {}
     back = select(ImageRow.id).where(
-        is_in(ImageRow.id, noted), ImageRow.content_hash.is_not(None) | has_file()
+        is_in(ImageRow.id, targets), ImageRow.content_hash.is_not(None) | has_file()
     )
     for image_id in session.scalars(back):
-        del noted[image_id]
-    return noted
+        del targets[image_id]
+    return targets

@@ -45,10 +45,10 @@ def sources(store: Store) -> list[Source]:
 def update_source(store: Store, source_id: int, expect: Band | None) -> Source:
     """Set or (with `None`) clear the expected band; raises `StoreError` as `add_source` does."""
     with store.transaction() as session:
-        found = _all(session, SourceRow.id == source_id)
-        if not found:
+        matches = _all(session, SourceRow.id == source_id)
+        if not matches:
             raise StoreError(f"There is no source {source_id}; the sources are on the start page.")
-        _check(found[0].name, expect)
+        _check(matches[0].name, expect)
         _expect(session, source_id, expect)
         return _all(session, SourceRow.id == source_id)[0]
 
@@ -61,7 +61,9 @@ def sources_below(store: Store, path: str) -> dict[int, bool]:
     )
     present = text("present = 1")
     with store.reading() as session:
-        found = session.scalars(select(LocationRow.source_id).where(inside, present).distinct())
+        source_ids = session.scalars(
+            select(LocationRow.source_id).where(inside, present).distinct()
+        )
         return {
             source_id: session.scalar(
                 select(LocationRow.id)
@@ -69,7 +71,7 @@ def sources_below(store: Store, path: str) -> dict[int, bool]:
                 .limit(1)
             )
             is None
-            for source_id in found.all()
+            for source_id in source_ids.all()
         }
 
 

@@ -21,15 +21,15 @@ def put(store: Store, origin: str, tags_of: Mapping[int, Iterable[str]]) -> None
 
     Only what differs is written: an import says the same again and again.
     """
-    wanted = {int(image_id): set(tags) for image_id, tags in tags_of.items()}
+    tags_by_image = {int(image_id): set(tags) for image_id, tags in tags_of.items()}
     with store.transaction() as session:
-        mine = (is_in(ImageTagRow.image_id, wanted), ImageTagRow.origin == origin)
-        kept: dict[int, set[str]] = {}
+        of_origin = (is_in(ImageTagRow.image_id, tags_by_image), ImageTagRow.origin == origin)
+        stored: dict[int, set[str]] = {}
         for image_id, tag in session.execute(
-            select(ImageTagRow.image_id, ImageTagRow.tag).where(*mine)
+            select(ImageTagRow.image_id, ImageTagRow.tag).where(*of_origin)
         ):
-            kept.setdefault(image_id, set()).add(tag)
-        changed = {i: tags for i, tags in wanted.items() if tags != kept.get(i, set())}
+            stored.setdefault(image_id, set()).add(tag)
+        changed = {i: tags for i, tags in tags_by_image.items() if tags != stored.get(i, set())}
         session.execute(
             delete(ImageTagRow).where(
                 is_in(ImageTagRow.image_id, changed), ImageTagRow.origin == origin
@@ -53,11 +53,11 @@ def of_images(store: Store, ids: Ids) -> dict[int, list[str]]:
         .distinct()
         .order_by(ImageTagRow.image_id, ImageTagRow.tag)
     )
-    found: dict[int, list[str]] = {}
+    tags: dict[int, list[str]] = {}
     with store.reading() as session:
         for image_id, tag in session.execute(query):
-            found.setdefault(image_id, []).append(tag)
-    return found
+            tags.setdefault(image_id, []).append(tag)
+    return tags
 
 
 def among_scored(store: Store, fewest: int) -> dict[str, np.ndarray]:
@@ -76,7 +76,7 @@ def among_scored(store: Store, fewest: int) -> dict[str, np.ndarray]:
     query = select(scored.c.tag, scored.c.image_id).where(scored.c.tag.in_(common))
     with store.reading() as session:
         rows = driver_rows(session, query.order_by(scored.c.tag, scored.c.image_id))
-    found: dict[str, list[int]] = {}
+    ids_by_tag: dict[str, list[int]] = {}
     for tag, image_id in rows:
-        found.setdefault(tag, []).append(image_id)
-    return {tag: id_array(ids) for tag, ids in found.items()}
+        ids_by_tag.setdefault(tag, []).append(image_id)
+    return {tag: id_array(ids) for tag, ids in ids_by_tag.items()}

@@ -72,9 +72,9 @@ def remove_unused(store: Store, ids: Collection[int]) -> int:
         exists().where(row.image_id == ImageRow.id)
         for row in (HandScoreRow, VersionScoreRow, OutOfFoldRow)
     ]
-    wanted, removed = sorted(ids), 0
-    for start in range(0, len(wanted), _AT_ONCE):
-        some = wanted[start : start + _AT_ONCE]
+    ordered, removed = sorted(ids), 0
+    for start in range(0, len(ordered), _AT_ONCE):
+        some = ordered[start : start + _AT_ONCE]
         with store.transaction() as session:
             connection = session.connection()
             query = select(ImageRow.id).where(

@@ -65,14 +65,14 @@ def import_embeddings(
     rows = np.ascontiguousarray(vectors, dtype=VECTOR)
     with store.transaction() as session:
         connection = session.connection()
-        found = ids_at(connection, paths)
+        image_at = ids_at(connection, paths)
         for path, image_id in zip(paths, known, strict=False):
             if image_id is not None:
-                found[path] = image_id
-        fresh = [path for path in dict.fromkeys(paths) if path not in found]
-        older = len(found)
-        found |= zip(fresh, _add_images(connection, source_id, fresh), strict=True)
-        ids = [found[path] for path in paths]
+                image_at[path] = image_id
+        fresh = [path for path in dict.fromkeys(paths) if path not in image_at]
+        older = len(image_at)
+        image_at |= zip(fresh, _add_images(connection, source_id, fresh), strict=True)
+        ids = [image_at[path] for path in paths]
         place_of = dict(zip(ids, range(len(ids)), strict=True))  # the last row of each image
         if not replace:
             place_of = dict(zip(reversed(ids), reversed(range(len(ids))), strict=True))

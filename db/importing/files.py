@@ -63,8 +63,8 @@ def record_files(store: Store, files: Sequence[ImportedFile]) -> list[FileOutcom
         keep_pixels(
             connection,
             {
-                told.image_id: file.pixels
-                for told, file in zip(outcomes, files, strict=True)
+                outcome.image_id: file.pixels
+                for outcome, file in zip(outcomes, files, strict=True)
                 if file.pixels is not None
             },
         )
@@ -215,8 +215,8 @@ def _takes_over(connection: Connection, file: ImportedFile, image_id: int) -> bo
 
 def _other_half(connection: Connection, file: ImportedFile) -> int | None:
     """An image that has the file's content as its own though it is to be the same as another."""
-    known = connection.execute(_BY_HASH, {"hash": file.content_hash}).first()
-    return None if known is None or known.id == file.same_as else int(known.id)
+    other = connection.execute(_BY_HASH, {"hash": file.content_hash}).first()
+    return None if other is None or other.id == file.same_as else int(other.id)
 
 
 def _image_of(connection: Connection, file: ImportedFile, place: Any) -> Any:
@@ -229,9 +229,9 @@ def _image_of(connection: Connection, file: ImportedFile, place: Any) -> Any:
         return connection.execute(_BY_ID, {"image": file.same_as}).first()
     if file.content_hash is not None:
         for query in (_BY_HASH, _BY_OTHER):
-            known = connection.execute(query, {"hash": file.content_hash}).first()
-            if known is not None:
-                return known
+            image = connection.execute(query, {"hash": file.content_hash}).first()
+            if image is not None:
+                return image
     return None if place is None else _unread_at(connection, file, place)
 
 

@@ -60,6 +60,6 @@ def carry_over(store: Store, pairs: Collection[tuple[int, int]]) -> list[str]:
     the first ones' own.
     """
     still = {(each.old.id, each.new.id) for each in replaced(store)}
-    wanted = [pair for pair in dict.fromkeys(pairs) if pair in still]
+    current = [pair for pair in dict.fromkeys(pairs) if pair in still]
     with store.transaction() as session:
-        return absorb(session, wanted)
+        return absorb(session, current)

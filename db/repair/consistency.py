@@ -159,11 +159,12 @@ def _reset_rule(session: Session, _folder: Path) -> None:
 
 
 def _dangling(session: Session) -> Findings:
-    found = db.repair.foreign_keys.dangling(session.connection())
-    told = [
-        f"{number} of {each.table} to {each.to} ({each.column})" for each, number in found.items()
+    dangling = db.repair.foreign_keys.dangling(session.connection())
+    examples = [
+        f"{number} of {each.table} to {each.to} ({each.column})"
+        for each, number in dangling.items()
     ]
-    return Findings(sum(found.values()), told[:EXAMPLES])
+    return Findings(sum(dangling.values()), examples[:EXAMPLES])
 
 
 def _mend_references(session: Session, folder: Path) -> None:
@@ -185,7 +186,7 @@ def _unreadable(session: Session) -> Findings:
     for each in db.store.cell_checks.unreadable_cells(driver_connection(session.connection())):
         count += len(each.columns)
         if len(examples) < EXAMPLES:
-            examples += each.told()
+            examples += each.lines()
     return Findings(count, examples[:EXAMPLES])
 
 

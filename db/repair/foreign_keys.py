@@ -69,13 +69,11 @@ def repair(connection: Connection, folder: Path) -> None:
     # What refers is mended only once all of it is: SQLite looks at the end of the transaction.
     connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
     for _ in range(_ROUNDS):
-        found = dangling(connection)
+        lost = dangling(connection)
         # What was scored comes back first: its files then belong to something again.
-        for each in sorted(
-            found, key=lambda one: (one.to != "sources", one.table != "hand_scores")
-        ):
+        for each in sorted(lost, key=lambda one: (one.to != "sources", one.table != "hand_scores")):
             _repair(connection, each)
-        if not found:
+        if not lost:
             break
     give_places(connection, folder)
 

@@ -104,24 +104,24 @@ def bad_predictions(
 ) -> np.ndarray:
     """Ids (n,) of images whose prediction by the version, or a bracket, is not from 0 to 1."""
     table = OutOfFoldRow if out_of_fold else PredictionRow
-    found = [_outside(store, table, version_id)]
+    bad = [_outside(store, table, version_id)]
     last = -(2**63)
     while True:
         with store.reading() as session:
             ids, packed = _piece(session, table, version_id, last)
         if not len(ids):
-            return np.unique(np.concatenate(found))
+            return np.unique(np.concatenate(bad))
         last = int(ids[-1])
         values = np.frombuffer(packed, dtype=EXCEED).reshape(len(ids), BRACKETS)
-        found.append(ids[~((values >= 0) & (values <= 1)).all(axis=1)])
+        bad.append(ids[~((values >= 0) & (values <= 1)).all(axis=1)])
         watch(len(ids))
 
 
 def version_with_bad_predictions(store: Store) -> str | None:
     """The name of a version that has any; `None` if there is none."""
     with store.reading() as session:
-        known = session.execute(select(VersionRow.id, VersionRow.name)).all()
-    for version_id, name in known:
+        versions = session.execute(select(VersionRow.id, VersionRow.name)).all()
+    for version_id, name in versions:
         for unseen in (False, True):
             if len(bad_predictions(store, version_id, out_of_fold=unseen)):
                 return str(name)

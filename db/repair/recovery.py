@@ -65,7 +65,7 @@ def recover_rows(path: Path, to: Path, watch: Watch = lambda _: None) -> Recover
 
     Raises `StoreError` if another program has it open, or not even its tables can be told.
     """
-    found = RecoveredRows()
+    result = RecoveredRows()
     with closing(Store.create(to)) as store:
         with (
             closing(_opened_alone(path)) as damaged,
@@ -73,24 +73,24 @@ def recover_rows(path: Path, to: Path, watch: Watch = lambda _: None) -> Recover
             closing(connect(to)) as new,
         ):
             new.execute("PRAGMA foreign_keys = OFF")
-            there = _tables_in(damaged)
+            tables = _tables_in(damaged)
             for table in Base.metadata.sorted_tables:
                 if table.name != _MADE_ANEW:
                     watch(table.name)
-                    _take(damaged, new, table, there, found)
+                    _take(damaged, new, table, tables, result)
             new.commit()
-            found.state = _settled(damaged, path)
+            result.state = _settled(damaged, path)
         # SQLite passes over rows without a word where a page leads to a wrong one.
         # A table of a stranger's with as many columns may hold others than were ever given.
-        if there <= Base.metadata.tables.keys() | {"alembic_version"} or _SCORES in found.cut:
+        if tables <= Base.metadata.tables.keys() | {"alembic_version"} or _SCORES in result.cut:
             watch("hand_scores page by page")
-            found.from_pages = _scores_from_pages(path, to)
-        found.kept["hand_scores"] = found.kept.get("hand_scores", 0) + found.from_pages
+            result.from_pages = _scores_from_pages(path, to)
+        result.kept["hand_scores"] = result.kept.get("hand_scores", 0) + result.from_pages
         watch("what follows from them")
         for check in db.repair.consistency.CONSISTENCY_CHECKS:
             if db.repair.consistency.find(store, check):
                 db.repair.consistency.repair(store, check)
-    return found
+    return result
 
 
 def check_unchanged(path: Path, found: RecoveredRows) -> None:
@@ -112,9 +112,9 @@ def _settled(damaged: sqlite3.Connection, path: Path) -> FileState:
 
 
 def _state(path: Path) -> FileState:
-    told, log = path.stat(), path.with_name(f"{path.name}-wal")
+    status, log = path.stat(), path.with_name(f"{path.name}-wal")
     waiting = log.stat().st_size if log.exists() else 0
-    return told.st_ino, told.st_size, told.st_mtime_ns, waiting
+    return status.st_ino, status.st_size, status.st_mtime_ns, waiting
 
 
 def _opened_alone(path: Path) -> Guarded:
@@ -144,44 +144,44 @@ def _opened_alone(path: Path) -> Guarded:
 def _tables_in(damaged: sqlite3.Connection) -> set[str]:
     """The names of what are tables, and neither views nor what a module makes up."""
     query = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%VIRTUAL%TABLE%'"
-    found: set[str] = set()
+    names: set[str] = set()
     with suppress(sqlite3.DatabaseError):
         for (name,) in islice(damaged.execute(query), _MOST_TABLES):
-            found.add(name)
-    return found
+            names.add(name)
+    return names
 
 
 def _take(
-    damaged: Guarded, new: sqlite3.Connection, table: Table, there: set[str], found: RecoveredRows
+    damaged: Guarded, new: sqlite3.Connection, table: Table, tables: set[str], result: RecoveredRows
 ) -> None:
-    columns = _columns_of(damaged, table) if table.name in there else []
+    columns = _columns_of(damaged, table) if table.name in tables else []
     if not columns:
-        found.cut.append(table.name)
+        result.cut.append(table.name)
         return
     damaged.begin_counting()
     keyed = table.dialect_options["sqlite"]["with_rowid"]
     reading = _TableReader(damaged, table.name, columns)
     rows = reading.by_number() if keyed else reading.from_both_ends()
     most = damaged.size() // _SMALLEST  # else some are read again and again
-    found.kept[table.name] = 0
+    result.kept[table.name] = 0
     batches = islice(rows, most)
     lacking = dict.fromkeys(_needed(table) - set(columns))
     while batch := [
         dict(zip(columns, row, strict=True)) | lacking for row in islice(batches, _AT_ONCE)
     ]:
-        found.kept[table.name] += _put(damaged, new, table, batch)
+        result.kept[table.name] += _put(damaged, new, table, batch)
     if reading.cut or next(rows, None) is not None:
-        found.cut.append(table.name)
+        result.cut.append(table.name)
 
 
 def _columns_of(damaged: sqlite3.Connection, table: Table) -> list[str]:
     """Those of ours that are there, and are kept rather than worked out."""
     try:
-        told = damaged.execute(f"PRAGMA table_xinfo({table.name})").fetchall()
+        columns = damaged.execute(f"PRAGMA table_xinfo({table.name})").fetchall()
     except sqlite3.DatabaseError:
         return []
-    kept = {name for _, name, *_, hidden in told if not hidden}
-    return [] if kept & _NUMBERS else [each.name for each in table.columns if each.name in kept]
+    names = {name for _, name, *_, hidden in columns if not hidden}
+    return [] if names & _NUMBERS else [each.name for each in table.columns if each.name in names]
 
 
 def _needed(table: Table) -> set[str]:

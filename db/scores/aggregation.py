@@ -74,25 +74,26 @@ def apply_rule(session: Session, rule: Rule, image_ids: Ids | None = None) -> in
         listed = python_ids(image_ids)
         unscored = unscored.where(is_in(ImageRow.id, listed))
         query = _effective(rule, is_in(HandScoreRow.image_id, listed))
-    found = query.subquery()
-    unscored = unscored.where(ImageRow.id.not_in(select(found.c.image_id)))
+    effective = query.subquery()
+    unscored = unscored.where(ImageRow.id.not_in(select(effective.c.image_id)))
     scored = update(ImageRow).where(
-        ImageRow.id == found.c.image_id, ImageRow.hand_score.is_distinct_from(found.c.effective)
+        ImageRow.id == effective.c.image_id,
+        ImageRow.hand_score.is_distinct_from(effective.c.effective),
     )
-    changes = (unscored.values(hand_score=None), scored.values(hand_score=found.c.effective))
+    changes = (unscored.values(hand_score=None), scored.values(hand_score=effective.c.effective))
     connection = session.connection()
     return sum(connection.execute(each).rowcount for each in changes)
 
 
 def ids_with_wrong_score(rule: Rule) -> Query:
     """Selects the ids of images whose hand score is not what the rule makes of their history."""
-    found = _effective(rule).subquery()
-    apart = func.coalesce(func.abs(ImageRow.hand_score - found.c.effective), 1)
+    effective = _effective(rule).subquery()
+    apart = func.coalesce(func.abs(ImageRow.hand_score - effective.c.effective), 1)
     return (
         select(ImageRow.id)
-        .outerjoin(found, found.c.image_id == ImageRow.id)
+        .outerjoin(effective, effective.c.image_id == ImageRow.id)
         .where(
-            ImageRow.hand_score.is_distinct_from(found.c.effective),
+            ImageRow.hand_score.is_distinct_from(effective.c.effective),
             apart > 1e-9,  # a mean may be added up in another order
         )
     )

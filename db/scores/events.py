@@ -122,12 +122,12 @@ class _EventBatch:
     def with_outcome(self, receipts: list[Receipt]) -> list[Receipt]:
         """The receipts with what counts now, once everything is written."""
         ids = set(self._taken.values())
-        found = self._session.execute(
+        rows = self._session.execute(
             select(ImageRow.id, ImageRow.hand_score).where(is_in(ImageRow.id, ids))
         )
-        now: dict[int, float | None] = dict(found.all())
+        scores: dict[int, float | None] = dict(rows.all())
         return [
-            replace(each, after=now.get(self._taken[each.event_id]))
+            replace(each, after=scores.get(self._taken[each.event_id]))
             if each.accepted and not each.repeated and each.event_id in self._taken
             else each
             for each in receipts

@@ -91,17 +91,17 @@ def by_scorer(store: Store) -> dict[str | None, tuple[np.ndarray, np.ndarray]]:
         .where(HandScoreRow.id.in_(latest))
         .order_by(HandScoreRow.image_id)
     )
-    found: dict[str | None, tuple[list[int], list[float]]] = {}
+    columns: dict[str | None, tuple[list[int], list[float]]] = {}
     with store.reading() as session:
         for scorer, image_id, value in iterate_rows(session, query):
-            if scorer not in found:
+            if scorer not in columns:
                 _check_name(scorer)
-            ids, values = found.setdefault(scorer, ([], []))
+            ids, values = columns.setdefault(scorer, ([], []))
             ids.append(image_id)
             values.append(value)
     return {
         scorer: (np.array(ids, dtype=np.int64), np.array(values, dtype=np.float64))
-        for scorer, (ids, values) in found.items()
+        for scorer, (ids, values) in columns.items()
     }
 
 

@@ -102,8 +102,8 @@ def scored_by_others(
     passed_over = select(SkipRow.image_id).where(_SKIPPED_WHILE_SCORING)
     with store.reading() as session:
         scored, own = (numbers(column, np.int64) for column in concatenated_columns(session, given))
-        known = np.concatenate([scored[own == 1], id_array(python_ids(exclude))])
-        ids = np.setdiff1d(scored, known)
+        excluded = np.concatenate([scored[own == 1], id_array(python_ids(exclude))])
+        ids = np.setdiff1d(scored, excluded)
         last = np.isin(ids, id_array(list(session.scalars(passed_over))))
         ids = ids[np.lexsort((_shuffled(ids), last))]
         return images_in_order(session, _first_fine(session, ids, limit))
@@ -111,15 +111,15 @@ def scored_by_others(
 
 def _first_fine(session: Session, ids: np.ndarray, limit: int) -> list[int]:
     """The first of `ids` whose pictures are there; looked up in pieces, as most mostly are."""
-    found: list[int] = []
+    fine_ids: list[int] = []
     start, size = 0, limit + _MORE
-    while len(found) < limit and start < len(ids):
+    while len(fine_ids) < limit and start < len(ids):
         piece = ids[start : start + size]
         among = is_in(ImageRow.id, python_ids(piece))
         fine = select(ImageRow.id).where(among, ImageRow.state == "fine")
-        found += piece[np.isin(piece, id_array(list(session.scalars(fine))))].tolist()
+        fine_ids += piece[np.isin(piece, id_array(list(session.scalars(fine))))].tolist()
         start, size = start + size, 8 * size
-    return found[:limit]
+    return fine_ids[:limit]
 
 
 def _shuffled(ids: np.ndarray) -> np.ndarray:

@@ -113,8 +113,8 @@ def _first_chosen(session: Session) -> int:
     query = select(func.min(ImageRow.shuffle)).where(
         ImageRow.hand_score.is_not(None), ImageRow.state == "fine", ~scored_here
     )
-    found = session.scalar(query)
-    return _BEHIND_ALL if found is None else found
+    key = session.scalar(query)
+    return _BEHIND_ALL if key is None else key
 
 
 def _waiting(session: Session, before: int, *, skipped: bool) -> int:

@@ -1,4 +1,4 @@
-"""What was said already while a long file is read: kept on disk, so that memory stays flat."""
+"""The first score of each image in a long file: kept on disk, so that memory stays flat."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _CACHE_KB = 16_384
 
 
 class FirstScores:
-    """The first score that was said of each image by each scorer, in a file that goes by itself."""
+    """The first score of each image by each scorer, in a file that the system removes."""
 
     def __init__(self) -> None:
         self._file = sqlite3.connect("", isolation_level=None)
         self._file.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
         self._file.execute(
-            "CREATE TABLE said (image, scorer, score, place, PRIMARY KEY (image, scorer))"
+            "CREATE TABLE first (image, scorer, score, place, PRIMARY KEY (image, scorer))"
             " WITHOUT ROWID"
         )
         self._file.execute("BEGIN")
@@ -34,13 +34,13 @@ class FirstScores:
     def add(
         self, image: int | str, scorer: str, score: float, place: str
     ) -> tuple[float, str] | None:
-        """The score and place that were said first; `None` if these are."""
+        """Return the score and place that were added first; None if these are the first."""
         added = self._file.execute(
-            "INSERT OR IGNORE INTO said VALUES (?, ?, ?, ?)", (image, scorer, score, place)
+            "INSERT OR IGNORE INTO first VALUES (?, ?, ?, ?)", (image, scorer, score, place)
         )
         if added.rowcount:
             return None
-        found: tuple[float, str] = self._file.execute(
-            "SELECT score, place FROM said WHERE image = ? AND scorer = ?", (image, scorer)
+        first: tuple[float, str] = self._file.execute(
+            "SELECT score, place FROM first WHERE image = ? AND scorer = ?", (image, scorer)
         ).fetchone()
-        return found
+        return first

@@ -94,7 +94,7 @@ def _in_order(acts: list[UndoableEvent]) -> list[UndoableEvent]:
 def _together(session: Session, event_ids: set[str]) -> dict[str, list[tuple[str, int]]]:
     """By event id: what follows it under its name with a dot and a number, and is not undone."""
     listed = func.json_each(json.dumps(sorted(event_ids))).table_valued(column("value"))
-    found: dict[str, list[tuple[str, int]]] = {}
+    followers: dict[str, list[tuple[str, int]]] = {}
     for table in (HandScoreRow, SkipRow):
         named = and_(
             table.event_id > listed.c.value.concat("."),
@@ -104,8 +104,8 @@ def _together(session: Session, event_ids: set[str]) -> dict[str, list[tuple[str
             listed, table, named
         )
         for leader, event_id, image_id in session.execute(query.where(table.undone_at.is_(None))):
-            found.setdefault(leader, []).append((event_id, image_id))
-    return found
+            followers.setdefault(leader, []).append((event_id, image_id))
+    return followers
 
 
 def _latest(

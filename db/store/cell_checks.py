@@ -23,7 +23,7 @@ class UnreadableCells:
     def __init__(self, table: Table, key: tuple[Any, ...], row: Row, columns: list[str]) -> None:
         self.table, self.key, self.row, self.columns = table, key, row, columns
 
-    def told(self) -> Iterator[str]:
+    def lines(self) -> Iterator[str]:
         named = ", ".join(map(shown, self.key))
         for name in self.columns:
             yield f"{self.table.name} {named}: {name} is {shown(self.row[name])}"
@@ -40,8 +40,8 @@ def first_unreadable_row(connection: sqlite3.Connection, place: str) -> str | No
     name, _, column = place.partition(".")
     if name not in Base.metadata.tables:
         return None
-    found = _odd_in(connection, Base.metadata.tables[name])
-    each = next((each for each in found if column in each.columns), None)
+    rows = _odd_in(connection, Base.metadata.tables[name])
+    each = next((each for each in rows if column in each.columns), None)
     return None if each is None else ", ".join(map(shown, each.key))
 
 

@@ -177,10 +177,10 @@ class JsonDocument(Checked):
     def read(self, value: Any) -> Any:
         if type(value) is not str:
             raise ValueError
-        found = json.loads(value)
-        if not isinstance(found, self.kind) or not self.shape(found):
+        document = json.loads(value)
+        if not isinstance(document, self.kind) or not self.shape(document):
             raise ValueError
-        return found
+        return document
 
 
 class Blob(Checked):

@@ -127,17 +127,17 @@ def read_log(path: Path, old: Log | None = None) -> tuple[Log, bool] | None:
     except FileNotFoundError:
         return None
     try:
-        told = os.fstat(descriptor)
+        status = os.fstat(descriptor)
         salts, page_size = _salts(os.pread(descriptor, _HEADER, 0))
-        tail = _tail(descriptor, told.st_size, salts, page_size)
+        tail = _tail(descriptor, status.st_size, salts, page_size)
         kept = True
         if old is not None and old.tail is not None:
             at, was = old.tail
             kept = os.pread(descriptor, _FRAME, at) == was
     finally:
         os.close(descriptor)
-    seen = told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns
-    return Log(*seen, salts, page_size, tail), kept
+    identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return Log(*identity, salts, page_size, tail), kept
 
 
 def _salts(header: bytes) -> tuple[bytes, int]:

@@ -114,7 +114,7 @@ def _bytes_of(path: Path | None) -> int:
     total = 0
     for each in () if path is None else (path, path.with_name(f"{path.name}-wal")):
         with suppress(OSError):
-            told = each.stat()
-            taken = getattr(told, "st_blocks", told.st_size) * 512
-            total += min(told.st_size, _PACKED * taken + _LITTLE)
+            status = each.stat()
+            taken = getattr(status, "st_blocks", status.st_size) * 512
+            total += min(status.st_size, _PACKED * taken + _LITTLE)
     return total

@@ -140,7 +140,7 @@ class FileWatch:
         the file: what is moved from one to the other meanwhile makes the file newer.
         """
         try:
-            told = read_log(self._path, self._log)
+            read = read_log(self._path, self._log)
             now = self._path.stat()
         except FileNotFoundError:  # it may come back, as a folder that was moved away does
             raise ReplacedError(f"{self._path} is not there any more. {_RESTART}") from None
@@ -148,7 +148,7 @@ class FileWatch:
             raise StoreError(
                 f"{self._path} can't be read ({error.strerror}); check its disk."
             ) from error
-        log, kept = told or (None, True)
+        log, kept = read or (None, True)
         shape = now.st_size, now.st_mtime_ns
         if self._file is None:
             self._file = now.st_dev, now.st_ino

@@ -62,8 +62,8 @@ def _migrate(connection: Connection, path: Path, scripts: Path) -> None:
     # What a stranger has put there would act on what a migration moves.
     check(driven, path)
     revision, newest = revision_of(driven), directory.get_current_head()
-    known = {script.revision for script in directory.walk_revisions()}
-    if revision is not None and revision not in known:
+    revisions = {script.revision for script in directory.walk_revisions()}
+    if revision is not None and revision not in revisions:
         raise StoreError(
             f"{path} was written by a newer version of this program (schema {revision}, this one "
             f"knows those up to {newest}); update the program."

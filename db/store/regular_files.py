@@ -93,10 +93,10 @@ def opened_or_created(path: Path, mode: int = PRIVATE, *, append: bool = False) 
     """
     flags = os.O_RDWR | os.O_CREAT | (os.O_APPEND if append else 0)
     handle = _opened(path, flags, mode)
-    found = os.fstat(handle)
-    if found.st_nlink > 1:
+    status = os.fstat(handle)
+    if status.st_nlink > 1:
         os.close(handle)
-        raise NotPlain(path, found.st_mode, "a file with one name")
+        raise NotPlain(path, status.st_mode, "a file with one name")
     return handle
 
 
@@ -108,10 +108,10 @@ def open_to_read(path: Path) -> BinaryIO:
 def _opened(path: Path, flags: int, mode: int) -> int:
     check_file(path)  # A device does something when it is opened.
     handle = os.open(path, flags | _NO_LINK, mode)
-    found = os.fstat(handle)
-    if not stat.S_ISREG(found.st_mode):
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
         os.close(handle)
-        raise NotPlain(path, found.st_mode, "a file")
+        raise NotPlain(path, status.st_mode, "a file")
     return handle
 
 

@@ -23,7 +23,7 @@ _HARMLESS = {
     "table sqlite_sequence": "CREATE TABLE sqlite_sequence(name,seq)",
 }
 _MOST = 1000  # objects that are looked at; a store has some fifty
-_TOLD = 5
+_MOST_NAMED = 5
 _LONGEST_NAME = 60
 _LONGEST_SQL = 20_000  # ours are a tenth of that
 _QUERY = "SELECT type, name, tbl_name, sql FROM sqlite_master"
@@ -60,37 +60,39 @@ def check(connection: sqlite3.Connection, path: object) -> None:
 
     A store from a newer program is not judged.
     """
-    if found := unexpected_objects(connection):
-        more = ", …" if len(found) > _TOLD else ""
+    if unexpected := unexpected_objects(connection):
+        names = ", ".join(unexpected[:_MOST_NAMED]) + (
+            ", …" if len(unexpected) > _MOST_NAMED else ""
+        )
         raise StoreError(
-            f"{path} holds what this program never makes ({', '.join(found[:_TOLD])}{more}), so it "
-            "is not used; close the app and run: labeler doctor --repair, which reads its rows "
+            f"{path} holds what this program never makes ({names}), so it is "
+            "not used; close the app and run: labeler doctor --repair, which reads its rows "
             "into a new store without them."
         )
 
 
 def unexpected_objects(connection: sqlite3.Connection) -> list[str]:
     """What no store of its schema has, each in some words; nothing of a newer program's store."""
-    found = described(connection)
+    objects = described(connection)
     try:
-        revision = revision_of(connection, found)
+        revision = revision_of(connection, objects)
     except StoreError:
         return ["several revisions in alembic_version"]
     if revision is not None and revision not in KNOWN:
         return []
-    if revision is None and not found:
+    if revision is None and not objects:
         return []
-    return strange(found, revision or _likeliest(found))
+    return strange(objects, revision or _likeliest(objects))
 
 
 def described(connection: sqlite3.Connection) -> Described:
     """Each object of the schema by its kind and name, and a short sum of how it was made."""
-    found: Described = {}
+    objects: Described = {}
     for kind, name, table, sql in islice(connection.execute(_QUERY), _MOST):
         key = f"{kind} {name}"
-        twice = key in found
-        found[key] = "twice" if twice else summed(table, sql)
-    return found
+        twice = key in objects
+        objects[key] = "twice" if twice else summed(table, sql)
+    return objects
 
 
 @cache
@@ -110,12 +112,12 @@ def _normal(sql: object) -> str:
 @cache
 def schema_of(revision: str) -> Described:
     """What a store of that revision holds."""
-    known: Described = {}
+    objects: Described = {}
     for each, changes in KNOWN.items():
-        known |= changes
+        objects |= changes
         if each == revision:
             break
-    return {name: made for name, made in known.items() if made}
+    return {name: made for name, made in objects.items() if made}
 
 
 def _likeliest(found: Described) -> str:
@@ -139,6 +141,6 @@ def _is_harmless(name: str, made: str) -> bool:
 
 
 def _shown(name: str) -> str:
-    said = name.encode("ascii", "backslashreplace").decode()
-    printable = "".join(sign if sign.isprintable() else "?" for sign in said)
+    escaped = name.encode("ascii", "backslashreplace").decode()
+    printable = "".join(sign if sign.isprintable() else "?" for sign in escaped)
     return printable if len(printable) <= _LONGEST_NAME else f"{printable[:_LONGEST_NAME]}…"

@@ -45,8 +45,8 @@ class _UnexpectedTables(Exception):
 
 def file_key(path: str, mtime_ns: int, size_bytes: int) -> bytes:
     """A name of 16 bytes for a file as it is now: a changed one has another."""
-    said = f"{mtime_ns} {size_bytes} {path}".encode("utf-8", "surrogateescape")
-    return hashlib.blake2b(said, digest_size=16).digest()
+    text = f"{mtime_ns} {size_bytes} {path}".encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 class FilePredictions:
@@ -57,7 +57,7 @@ class FilePredictions:
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, float]:
         """Those of `keys` that it predicted."""
-        found: dict[bytes, float] = {}
+        predictions: dict[bytes, float] = {}
         for start in range(0, len(keys), _AT_ONCE):
             part = keys[start : start + _AT_ONCE]
             marks = ",".join("?" * len(part))
@@ -66,8 +66,10 @@ class FilePredictions:
             )
             with store_errors_explained(self._path):
                 rows = self._connection.execute(query, (self._version, *part)).fetchall()
-            found |= {key: each for key, each in rows if type(each) is float and 0 <= each <= 1}
-        return found
+            predictions |= {
+                key: each for key, each in rows if type(each) is float and 0 <= each <= 1
+            }
+        return predictions
 
     def put(self, new: Mapping[bytes, float]) -> None:
         """Keep these from now on, whatever happens next; on a full disk they are let go."""
@@ -174,5 +176,7 @@ def _version_id(connection: sqlite3.Connection, name: str) -> int:
         ).fetchall()
         connection.executemany("DELETE FROM predicted WHERE version = ?", old)
         connection.executemany("DELETE FROM version WHERE id = ?", old)
-        (found,) = connection.execute("SELECT id FROM version WHERE name = ?", (name,)).fetchone()
-    return int(found)
+        (version_id,) = connection.execute(
+            "SELECT id FROM version WHERE name = ?", (name,)
+        ).fetchone()
+    return int(version_id)

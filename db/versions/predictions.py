@@ -91,34 +91,34 @@ def predictions(store: Store, version_id: int, ids: Ids | None = None) -> Predic
     """
     if ids is None:
         return _all(store, version_id)
-    wanted = python_ids(ids)
+    requested = python_ids(ids)
     query = select(PredictionRow.image_id, PredictionRow.score, PredictionRow.exceed).where(
-        PredictionRow.version_id == version_id, is_in(PredictionRow.image_id, wanted)
+        PredictionRow.version_id == version_id, is_in(PredictionRow.image_id, requested)
     )
     with store.reading() as session:
         rows = driver_rows(session, query)
-    found = {row[0]: row for row in rows}
-    return _arrays([found[i] for i in wanted if i in found])
+    rows_by_id = {row[0]: row for row in rows}
+    return _arrays([rows_by_id[i] for i in requested if i in rows_by_id])
 
 
 def scores(store: Store, version_id: int) -> tuple[np.ndarray, np.ndarray]:
     """Ids (n,) int64, rising, and predictions (n,) float32, 0–1, of all images."""
     query = select(PredictionRow.image_id, PredictionRow.score)
     with store.reading() as session:
-        found = concatenated_columns(session, _of_version(query, version_id))
-    return numbers(found[0], np.int64), numbers(found[1], np.float32)
+        columns = concatenated_columns(session, _of_version(query, version_id))
+    return numbers(columns[0], np.int64), numbers(columns[1], np.float32)
 
 
 def _all(store: Store, version_id: int) -> Predictions:
     exceed = func.coalesce(PredictionRow.exceed, _UNKNOWN, type_=LargeBinary).label("exceed")
     query = select(PredictionRow.image_id, PredictionRow.score, exceed)
     with store.reading() as session:
-        found = concatenated_columns(session, _of_version(query, version_id))
-    ids, made = numbers(found[0], np.int64), numbers(found[1], np.float32)
-    exceeds = packed(found[2], len(ids), BRACKETS, EXCEED)
+        columns = concatenated_columns(session, _of_version(query, version_id))
+    ids, scores = numbers(columns[0], np.int64), numbers(columns[1], np.float32)
+    exceeds = packed(columns[2], len(ids), BRACKETS, EXCEED)
     if np.isnan(exceeds[:, 0]).all():
-        return Predictions(ids, made)
-    return Predictions(ids, made, exceeds.astype(np.float32))
+        return Predictions(ids, scores)
+    return Predictions(ids, scores, exceeds.astype(np.float32))
 
 
 def _of_version(query: Query, version_id: int) -> Query:
@@ -140,9 +140,9 @@ def out_of_fold(store: Store, version_id: int, ids: Ids | None = None) -> Predic
         query = query.where(is_in(OutOfFoldRow.image_id, python_ids(ids)))
     with store.reading() as session:
         rows = driver_rows(session, query)
-    found = _arrays(rows)
+    arrays = _arrays(rows)
     folds = id_array([row[3] for row in rows])
-    return Predictions(found.image_ids, found.scores, found.exceed, folds)
+    return Predictions(arrays.image_ids, arrays.scores, arrays.exceed, folds)
 
 
 def without_prediction(store: Store, version_id: int, encoder_id: int) -> np.ndarray:

@@ -156,6 +156,6 @@ def _all(session: Session, *conditions: object) -> list[Version]:
         .where(*conditions)  # type: ignore[arg-type]
         .order_by(VersionRow.id)
     )
-    found = [Version(*row) for row in session.execute(query)]
+    versions = [Version(*row) for row in session.execute(query)]
     # A file among the models: a store that somebody else has made may say otherwise.
-    return [replace(each, file=PurePath(each.file).name) for each in found]
+    return [replace(each, file=PurePath(each.file).name) for each in versions]

@@ -35,12 +35,12 @@ def update_outcomes(connection: Connection) -> None:
 def open_round(store: Store, version_id: int, threshold: float) -> Round:
     """The version's open round; a new one, at this threshold, if there is none."""
     # Looked for without the write lock: a page of cards waits for nobody who writes.
-    if (known := find_open_round(store, version_id)) is not None:
-        return known
+    if (existing := find_open_round(store, version_id)) is not None:
+        return existing
     with store.transaction() as session:
         is_open = _is_open(version_id)
-        found = _all(session, *is_open)
-        if not found:
+        rounds = _all(session, *is_open)
+        if not rounds:
             session.execute(
                 insert(RoundRow).values(
                     from_version_id=version_id,
@@ -48,8 +48,8 @@ def open_round(store: Store, version_id: int, threshold: float) -> Round:
                     started_at=datetime.now(UTC),
                 )
             )
-            found = _all(session, *is_open)
-        return found[0]
+            rounds = _all(session, *is_open)
+        return rounds[0]
 
 
 def find_open_round(store: Store, version_id: int) -> Round | None:
