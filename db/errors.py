@@ -34,6 +34,6 @@ class UnreadableValue(StoreError):
 
 
 def shown(value: Any) -> str:
-    """A value as it lies, in a few printable signs."""
+    """Return a value as it lies, in a few printable signs."""
     text = ascii(value[: 2 * _SHOWN] if isinstance(value, (str, bytes)) else value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

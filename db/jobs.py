@@ -29,7 +29,8 @@ def start(
     *,
     alive: Collection[int] = (),
 ) -> tuple[Run, bool]:
-    """The active run of that kind and whether it is a new one; `False`: it was running already.
+    """Return the active run of that kind and whether it is a new one; `False`: it was running
+    already.
 
     A silent run makes room for it, unless its id is among those that are known to be `alive`.
     """
@@ -114,38 +115,38 @@ def set_pid(store: Store, run_id: int, pid: int) -> None:
 
 
 def get(store: Store, run_id: int) -> Run | None:
-    """The run, `None` if there is none with that id."""
+    """Return the run, `None` if there is none with that id."""
     with store.reading() as session:
         return _first(session, is_in(RunRow.id, [run_id]))
 
 
 def active(store: Store, kind: str) -> Run | None:
-    """The run of that kind that goes on now (or died so lately that nobody noticed)."""
+    """Return the run of that kind that goes on now (or died so lately that nobody noticed)."""
     with store.reading() as session:
         return _first(session, RunRow.kind == kind, RunRow.state == "active")
 
 
 def latest(store: Store, kind: str) -> Run | None:
-    """The run of that kind that was started last."""
+    """Return the run of that kind that was started last."""
     with store.reading() as session:
         return _first(session, RunRow.kind == kind)
 
 
 def last_training(store: Store, recipe: str) -> Run | None:
-    """The training by that recipe that came to its end last."""
+    """Return the training by that recipe that came to its end last."""
     of_recipe = RunRow.params["recipe"].as_string() == recipe
     with store.reading() as session:
         return _first(session, RunRow.kind == "train", RunRow.state == "done", of_recipe)
 
 
 def ids(store: Store) -> set[int]:
-    """The ids of all runs that there ever were."""
+    """Return the ids of all runs that there ever were."""
     with store.reading() as session:
         return set(session.scalars(select(RunRow.id)))
 
 
 def all_active(store: Store) -> list[Run]:
-    """The runs of every kind that are active, whether or not their process lives."""
+    """Return the runs of every kind that are active, whether or not their process lives."""
     with store.reading() as session:
         active_ids = session.scalars(select(RunRow.id).where(RunRow.state == "active")).all()
         return [_existing(session, run_id) for run_id in active_ids]
@@ -171,7 +172,7 @@ def mark_stale(
 
 
 def is_silent(run: Run, now: datetime, older_than_seconds: float = STALE_AFTER_SECONDS) -> bool:
-    """Whether an active run's last sign of life is not of now.
+    """Return whether an active run's last sign of life is not of now.
 
     Not of now is also what lies ahead: a clock that was set back would let the dead live on.
     """
@@ -183,7 +184,7 @@ def is_silent(run: Run, now: datetime, older_than_seconds: float = STALE_AFTER_S
 def _silent(
     session: Session, now: datetime, seconds: float, alive: Collection[int]
 ) -> Sequence[int]:
-    """The ids of the active runs that are, but for those that are known to be alive."""
+    """Return the ids of the active runs that are, but for those that are known to be alive."""
     limit = timedelta(seconds=seconds)
     not_of_now = or_(RunRow.heartbeat_at < now - limit, RunRow.heartbeat_at > now + limit)
     query = select(RunRow.id).where(RunRow.state == "active", not_of_now)
@@ -239,7 +240,7 @@ def _existing(session: Session, run_id: int) -> Run:
 
 
 def _first(session: Session, *conditions: Any) -> Run | None:
-    """The latest run that meets the conditions."""
+    """Return the latest run that meets the conditions."""
     columns = [
         VersionRow.name if name == "version" else getattr(RunRow, name) for name in Run.__slots__
     ]

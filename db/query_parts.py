@@ -41,18 +41,21 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def python_ids(ids: Ids) -> list[int]:
-    """Python integers: numpy's would be bound as blobs and match nothing."""
+    """Return Python integers: numpy's would be bound as blobs and match nothing."""
     return ids.tolist() if isinstance(ids, np.ndarray) else [int(i) for i in ids]
 
 
 def wrapping_sum(term: str) -> str:
-    """SQL for the sum of integers, modulo 2^64: SQLite's own sum fails where that is too large."""
+    """Return SQL for the sum of integers, modulo 2^64: SQLite's own sum fails where that is too
+    large.
+    """
     low, high = f"sum(({term}) & 0xffffffff)", f"sum(({term}) >> 32)"
     return f"(({high} + ({low} >> 32)) << 32 | ({low} & 0xffffffff))"
 
 
 def hashed_ids(ids: np.ndarray) -> np.ndarray:
-    """A number (n,) uint64 for each id, far from those of its neighbours and the same every time.
+    """Return a number (n,) uint64 for each id, far from those of its neighbours and the same every
+    time.
 
     The id times 2^64 over the golden ratio, modulo 2^64 (Knuth, volume 3, section 6.4).
     """
@@ -66,7 +69,7 @@ def is_in(attribute: InstrumentedAttribute[Any], values: Iterable[Any]) -> Colum
 
 
 def driver_rows(session: Session, query: Query) -> Sequence[tuple[Any, ...]]:
-    """The driver's own tuples, several times as quick where a million are read.
+    """Return the driver's own tuples, several times as quick where a million are read.
 
     Only for columns that are kept as they are meant: integers, reals, blobs, text.
     Their kind is checked, and names of files are put into text. Raises `UnreadableValue`.
@@ -91,7 +94,7 @@ def unchecked_rows(session: Session, query: Query) -> Sequence[tuple[Any, ...]]:
 
 
 def _checked(query: Query) -> list[tuple[int, Checked]]:
-    """The columns, by their place, whose values are of a kind of ours."""
+    """Return the columns, by their place, whose values are of a kind of ours."""
     types = [column.type for column in query.selected_columns]
     return [(place, each) for place, each in enumerate(types) if isinstance(each, Checked)]
 
@@ -128,12 +131,12 @@ def concatenated_columns(session: Session, query: Query) -> list[str | bytes | N
 
 
 def _are_blobs(joined: bytes | None, count: int, *, others: float, longest: int | None) -> bool:
-    """Whether so many blobs, all as long, were joined."""
+    """Return whether so many blobs, all as long, were joined."""
     return not others and len(joined or b"") == count * (longest or 0)
 
 
 def _are_numbers(listed: Any, count: int) -> bool:
-    """Whether so many numbers are listed: an empty one would be no number."""
+    """Return whether so many numbers are listed: an empty one would be no number."""
     if not isinstance(listed, str) or listed.count(",") != count - 1:
         return False
     return not listed.encode("utf-8", "replace").translate(None, _DIGITS) and not (
@@ -162,7 +165,7 @@ def packed(blobs: bytes | str | None, rows: int, width: int, dtype: np.dtype[Any
 
 
 def numbers(text: str | bytes | None, dtype: DTypeLike) -> np.ndarray:
-    """The numbers of a column as `concatenated_columns` gives it."""
+    """Return the numbers of a column as `concatenated_columns` gives it."""
     return np.fromstring(text, dtype=dtype, sep=",") if text else np.empty(0, dtype=dtype)
 
 
@@ -182,18 +185,18 @@ def id_array(ids: Sequence[int]) -> np.ndarray:
 
 
 def first_path() -> ScalarSelect[str]:
-    """The path of the image's first present location, else of its first one."""
+    """Return the path of the image's first present location, else of its first one."""
     return of_first_location(LocationRow.path)
 
 
 def pixel_hash_of() -> ScalarSelect[str]:
-    """What the image shows, as a hash; NULL where it was never looked at."""
+    """Return what the image shows, as a hash; NULL where it was never looked at."""
     query = select(PixelsRow.pixel_hash).where(PixelsRow.image_id == ImageRow.id)
     return query.correlate(ImageRow).scalar_subquery()
 
 
 def of_first_location(column: InstrumentedAttribute[Value]) -> ScalarSelect[Value]:
-    """A column of the image's first present location, else of its first one."""
+    """Return a column of the image's first present location, else of its first one."""
     return (
         select(column)
         .where(LocationRow.image_id == ImageRow.id)
@@ -205,7 +208,7 @@ def of_first_location(column: InstrumentedAttribute[Value]) -> ScalarSelect[Valu
 
 
 def was_scored_again() -> ColumnElement[bool]:
-    """Whether a hand score that is not undone came after this one, of the same image."""
+    """Return whether a hand score that is not undone came after this one, of the same image."""
     later = aliased(HandScoreRow)
     again = exists().where(
         later.image_id == HandScoreRow.image_id,
@@ -216,7 +219,7 @@ def was_scored_again() -> ColumnElement[bool]:
 
 
 def image_select() -> Query:
-    """Selects what `to_image` reads; further conditions and columns may be added."""
+    """Select what `to_image` reads; further conditions and columns may be added."""
     return select(
         ImageRow.id,
         ImageRow.content_hash,
@@ -241,7 +244,7 @@ def to_image(row: RowMapping) -> Image:
 
 
 def images_in_order(session: Session, ids: Ids) -> list[Image]:
-    """The images of `ids` in that order, without those that don't exist."""
+    """Return the images of `ids` in that order, without those that don't exist."""
     requested = python_ids(ids)
     rows = session.execute(image_select().where(is_in(ImageRow.id, requested))).mappings()
     images = {row["id"]: to_image(row) for row in rows}
@@ -249,5 +252,5 @@ def images_in_order(session: Session, ids: Ids) -> list[Image]:
 
 
 def version_id_of(session: Session, name: str | None) -> int | None:
-    """The id of the version called `name`; `None` if there is none."""
+    """Return the id of the version called `name`; `None` if there is none."""
     return session.scalar(select(VersionRow.id).where(VersionRow.name == name))

@@ -26,7 +26,9 @@ class SortedIds:
         return len(self.ids)
 
     def places(self, ids: Iterable[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The rows of those `ids` (m,) that exist, in their order, and which ones exist (m,)."""
+        """Return the rows of those `ids` (m,) that exist, in their order, and which ones exist
+        (m,).
+        """
         requested = ids if isinstance(ids, np.ndarray) else np.fromiter(ids, dtype=np.int64)
         if not len(self) or not len(requested):
             return np.zeros(0, dtype=np.int64), np.zeros(len(requested), dtype=bool)
@@ -39,7 +41,7 @@ class SortedIds:
         return rows[exists], exists
 
     def rows(self, ids: Iterable[int] | np.ndarray) -> np.ndarray:
-        """The rows of those `ids` that exist, in their order."""
+        """Return the rows of those `ids` that exist, in their order."""
         return self.places(ids)[0]
 
     def spread(self, ids: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -50,7 +52,7 @@ class SortedIds:
         return values_by_row
 
     def marked(self, ids: Iterable[int] | np.ndarray) -> np.ndarray:
-        """Which rows (n,) are among `ids`."""
+        """Return which rows (n,) are among `ids`."""
         mask = np.zeros(len(self), dtype=bool)
         mask[self.rows(ids)] = True
         return mask
@@ -72,7 +74,7 @@ class ImageColumns(SortedIds):
         return ImageColumns(*map(np.concatenate, both))
 
     def stamp(self) -> dict[tuple[int, str], tuple[int, int]]:
-        """How many there are of each source and state, and the sum of their ids."""
+        """Return how many there are of each source and state, and the sum of their ids."""
         states = np.where(self.fine, 0, np.where(self.readable, 1, 2))
         alike = len(_STATES) * self.sources + states
         counts = np.bincount(alike)
@@ -87,7 +89,7 @@ class ImageColumns(SortedIds):
 
 
 def image_columns(store: Store, after: int = 0) -> ImageColumns:
-    """The images behind the id `after`, as far as hand scores don't change them.
+    """Return the images behind the id `after`, as far as hand scores don't change them.
 
     `db.images.counts.image_stamp` tells when they have changed.
     """
@@ -108,5 +110,5 @@ def image_columns(store: Store, after: int = 0) -> ImageColumns:
 
 
 def _whole(column: Any) -> Any:
-    """The number as SQLite keeps it, 0 where there is none."""
+    """Return the number as SQLite keeps it, 0 where there is none."""
     return func.coalesce(cast(column, BigInteger), 0)

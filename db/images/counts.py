@@ -48,7 +48,7 @@ def by_hand_score(store: Store) -> HandScoreCounts:
 
 
 def by_state(store: Store) -> dict[str, int]:
-    """How many images are fine, unreadable and missing; every state is a key."""
+    """Return how many images are fine, unreadable and missing; every state is a key."""
     query = select(ImageCountRow.state, _IMAGES)
     counted = dict.fromkeys(("fine", "unreadable", "missing"), 0)
     with store.reading() as session:
@@ -64,7 +64,7 @@ def image_stamp(store: Store) -> tuple[tuple[Any, ...], ...]:
 
 
 def not_embedded(store: Store, encoder_id: int) -> int:
-    """How many fine images have no embedding by this encoder."""
+    """Return how many fine images have no embedding by this encoder."""
     # The few that are not fine are looked up; the many that are, counted.
     elsewhere = select(ImageRow.id).where(text(ELSEWHERE))
     query = select(func.count()).where(

@@ -36,7 +36,7 @@ _PIECE, _PIECE_BYTES = 8192, 64 << 20
 def register_encoder(
     store: Store, identity: str, width: int, normalised: bool, preprocessing: dict[str, Any]
 ) -> EncoderRecord:
-    """The encoder of that identity, kept if it is new.
+    """Return the encoder of that identity, kept if it is new.
 
     `preprocessing` is empty where embeddings come from elsewhere and nobody tells it; the first who
     tells it is believed. Raises `StoreError` if its embeddings were made in another way: they must
@@ -71,8 +71,8 @@ def register_encoder(
             preprocessing and existing.preprocessing != preprocessing
         ):
             raise StoreError(
-                f"{identity} now gives {_described(width, normalised, preprocessing)}, but the stored "
-                f"embeddings of {existing.identity} are "
+                f"{identity} now gives {_described(width, normalised, preprocessing)}, but the "
+                f"stored embeddings of {existing.identity} are "
                 f"{_described(existing.width, existing.normalised, existing.preprocessing)}; they "
                 "can't be mixed: make a project with another encoder name."
             )
@@ -80,20 +80,20 @@ def register_encoder(
 
 
 def encoder(store: Store, identity: str) -> EncoderRecord | None:
-    """The encoder of that identity, `None` before anything was embedded with it."""
+    """Return the encoder of that identity, `None` before anything was embedded with it."""
     with store.reading() as session:
         return _encoder(session, EncoderRow.identity == identity)
 
 
 def encoders(store: Store) -> list[EncoderRecord]:
-    """All whose embeddings may be kept, the first one first."""
+    """Return all whose embeddings may be kept, the first one first."""
     with store.reading() as session:
         identities = session.scalars(select(EncoderRow.identity).order_by(EncoderRow.id)).all()
     return [record for each in identities if (record := encoder(store, each)) is not None]
 
 
 def missing(store: Store, encoder_id: int, *, only: Ids | None = None) -> list[tuple[int, str]]:
-    """Id and path of every fine image (of `only` these) that has no embedding yet, by id."""
+    """Return id and path of every fine image (of `only` these) that has no embedding yet, by id."""
     embedded = exists().where(
         EmbeddingRow.encoder_id == encoder_id, EmbeddingRow.image_id == ImageRow.id
     )
@@ -130,7 +130,8 @@ def put(store: Store, encoder_id: int, ids: Ids, vectors: np.ndarray) -> None:
 
 
 def get(store: Store, encoder_id: int, ids: Ids) -> tuple[np.ndarray, np.ndarray]:
-    """Ids (n,) int64 and embeddings (n, width) float32 of those `ids` that have one, in order.
+    """Return ids (n,) int64 and embeddings (n, width) float32 of those `ids` that have one, in
+    order.
 
     Quickest where `ids` are one stretch, with few others between them: such are read as they lie.
     """
@@ -152,12 +153,14 @@ def get(store: Store, encoder_id: int, ids: Ids) -> tuple[np.ndarray, np.ndarray
 
 
 def rows_at_once(width: int, most: int = _PIECE) -> int:
-    """How many embeddings of that width are read in one piece: `most`, of wide ones fewer."""
+    """Return how many embeddings of that width are read in one piece: `most`, of wide ones
+    fewer.
+    """
     return max(1, min(most, _PIECE_BYTES // (VECTOR.itemsize * max(width, 1))))
 
 
 def count(store: Store, encoder_id: int) -> int:
-    """How many images have an embedding by this encoder."""
+    """Return how many images have an embedding by this encoder."""
     query = select(func.count()).where(EmbeddingRow.encoder_id == encoder_id)
     with store.reading() as session:
         return session.scalars(query).one()
@@ -214,7 +217,7 @@ def _among(ids: np.ndarray) -> ColumnElement[bool]:
 def _read(
     session: Session, encoder_id: int, width: int, among: ColumnElement[bool]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ids (n,) and embeddings (n, width) of images `among` which, by rising id.
+    """Return ids (n,) and embeddings (n, width) of images `among` which, by rising id.
 
     SQLite itself puts them together: other threads go on while it reads.
     """
@@ -240,7 +243,7 @@ def _joined(
 
 
 def newest_row_id(store: Store) -> int:
-    """The number of the last embedding that was kept, by any encoder; 0 before there is one.
+    """Return the number of the last embedding that was kept, by any encoder; 0 before there is one.
 
     It grows whenever one is added or replaced.
     """
@@ -251,7 +254,7 @@ def newest_row_id(store: Store) -> int:
 def added_since(
     store: Store, encoder_id: int, after: int, limit: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The next embeddings of one encoder behind the number `after`, at most `limit`,
+    """Return the next embeddings of one encoder behind the number `after`, at most `limit`,
     of wide ones fewer.
 
     Their numbers (n,) int64, rising, image ids (n,) int64, and vectors (n, width) float32.

@@ -34,7 +34,7 @@ def ids_at(connection: Connection, paths: Iterable[str]) -> dict[str, int]:
 def ids_of_names(
     store: Store, names: Collection[str], spelled: Callable[[str], str] = str
 ) -> dict[str, set[int]]:
-    """The images whose files (the present ones, else any) are called so, wherever they lie.
+    """Return the images whose files (the present ones, else any) are called so, wherever they lie.
 
     `spelled` is how the names are, of each file's own name.
     """
@@ -53,7 +53,7 @@ def ids_of_names(
 
 
 def known_locations(store: Store, source_id: int | None = None) -> dict[str, KnownLocation]:
-    """The files that were there when last looked for, by path; of one source or of all."""
+    """Return the files that were there when last looked for, by path; of one source or of all."""
     query = select(
         LocationRow.path,
         LocationRow.image_id,
@@ -71,7 +71,7 @@ def known_locations(store: Store, source_id: int | None = None) -> dict[str, Kno
 
 
 def locations(store: Store, image_id: int) -> list[Location]:
-    """Every file that holds or held the image, the present ones first."""
+    """Return every file that holds or held the image, the present ones first."""
     query = (
         select(LocationRow.path, LocationRow.source_id, SourceRow.name, LocationRow.present)
         .join(SourceRow)

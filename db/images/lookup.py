@@ -15,18 +15,18 @@ from db.store.store import Store
 
 
 def get(store: Store, image_id: int) -> Image | None:
-    """The image, `None` if there is none with that id."""
+    """Return the image, `None` if there is none with that id."""
     return next(iter(by_ids(store, [image_id])), None)
 
 
 def by_ids(store: Store, ids: Ids) -> list[Image]:
-    """The images in the order of `ids`; ids that don't exist are left out."""
+    """Return the images in the order of `ids`; ids that don't exist are left out."""
     with store.reading() as session:
         return images_in_order(session, ids)
 
 
 def find_by_path(store: Store, path: str) -> Image | None:
-    """The image that the file at this absolute path holds, or held last."""
+    """Return the image that the file at this absolute path holds, or held last."""
     query = (
         select(LocationRow.image_id)
         .where(LocationRow.path == path)
@@ -38,7 +38,7 @@ def find_by_path(store: Store, path: str) -> Image | None:
 
 
 def find_by_content(store: Store, content_hash: str) -> Image | None:
-    """The image whose files hold, or were found to hold, exactly this."""
+    """Return the image whose files hold, or were found to hold, exactly this."""
     query = select(ImageRow.id).where(ImageRow.content_hash == content_hash)
     with store.reading() as session:
         image_id = session.scalars(query).first()
@@ -48,7 +48,7 @@ def find_by_content(store: Store, content_hash: str) -> Image | None:
 
 
 def unreadable(store: Store) -> list[Image]:
-    """The images that can't be read, by rising id."""
+    """Return the images that can't be read, by rising id."""
     elsewhere = text(ELSEWHERE)  # in so many words: what an index is made for
     query = select(ImageRow.id).where(elsewhere, ImageRow.state == "unreadable")
     with store.reading() as session:
@@ -69,14 +69,14 @@ def set_groups(store: Store, group_of: Mapping[int, str | None]) -> None:
 
 
 def groups(store: Store) -> dict[int, str]:
-    """The group of every image that is in one."""
+    """Return the group of every image that is in one."""
     query = select(ImageRow.id, ImageRow.group_name).where(ImageRow.group_name.is_not(None))
     with store.reading() as session:
         return {i: group for i, group in session.execute(query) if group is not None}
 
 
 def content_hashes(store: Store, ids: Ids) -> dict[int, str]:
-    """The content hash of each of these images that has one."""
+    """Return the content hash of each of these images that has one."""
     among = is_in(ImageRow.id, python_ids(ids))
     query = select(ImageRow.id, ImageRow.content_hash).where(
         among, ImageRow.content_hash.is_not(None)
@@ -101,7 +101,7 @@ def contents_from(store: Store, start: str, end: str) -> list[tuple[str, bool, i
 
 
 def reasons_unreadable(store: Store, ids: Ids) -> dict[int, str]:
-    """Why those of these images that can't be read can't be."""
+    """Return why those of these images that can't be read can't be."""
     among = is_in(ImageRow.id, python_ids(ids))
     query = select(ImageRow.id, ImageRow.reason).where(among, ImageRow.state == "unreadable")
     with store.reading() as session:
@@ -109,7 +109,7 @@ def reasons_unreadable(store: Store, ids: Ids) -> dict[int, str]:
 
 
 def fingerprints(store: Store) -> tuple[np.ndarray, np.ndarray]:
-    """Ids (n,) int64 and difference hashes (n,) uint64 of all images that have one."""
+    """Return ids (n,) int64 and difference hashes (n,) uint64 of all images that have one."""
     query = select(ImageRow.id, ImageRow.fingerprint).where(ImageRow.fingerprint.is_not(None))
     with store.reading() as session:
         rows = driver_rows(session, query)
@@ -118,7 +118,9 @@ def fingerprints(store: Store) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ids_of_hashes(store: Store, hashes: Collection[str]) -> dict[str, int]:
-    """The image of each of these content hashes that is known, also as a former one of it."""
+    """Return the image of each of these content hashes that is known, also as a former one of
+    it.
+    """
     if not hashes:
         return {}
     query = select(ImageRow.content_hash, ImageRow.id).where(is_in(ImageRow.content_hash, hashes))

@@ -15,7 +15,7 @@ from db.store.store import Store
 
 
 def pixels_of(store: Store, ids: Iterable[int]) -> dict[int, Pixels]:
-    """What these images show, of those that were looked at."""
+    """Return what these images show, of those that were looked at."""
     query = select(PixelsRow.image_id, PixelsRow.pixel_hash, PixelsRow.glimpse)
     with store.reading() as session:
         rows = session.execute(query.where(is_in(PixelsRow.image_id, ids)))
@@ -23,7 +23,7 @@ def pixels_of(store: Store, ids: Iterable[int]) -> dict[int, Pixels]:
 
 
 def ids_by_pixel_hash(store: Store, hashes: Collection[str]) -> dict[str, list[int]]:
-    """The images that show each of these pictures, by rising id."""
+    """Return the images that show each of these pictures, by rising id."""
     ids: dict[str, list[int]] = {}
     query = select(PixelsRow.pixel_hash, PixelsRow.image_id).order_by(PixelsRow.image_id)
     with store.reading() as session:
@@ -47,7 +47,7 @@ def forget_content(connection: Connection, content_hash: str) -> None:
 
 
 def images_of_contents(session: Session, hashes: Iterable[str]) -> Mapping[str, int]:
-    """The image that each of these contents shows, though it is not the image's own."""
+    """Return the image that each of these contents shows, though it is not the image's own."""
     query = select(OtherContentRow.content_hash, OtherContentRow.image_id)
     rows = session.execute(query.where(is_in(OtherContentRow.content_hash, hashes)))
     return dict(rows.all())

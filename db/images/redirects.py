@@ -19,7 +19,9 @@ _LONGEST_CHAIN = 10  # of images each merged into the next; nobody merges in cir
 
 
 def merged_images(connection: Connection) -> dict[int, int]:
-    """Every merged image whose row is still there, and the one that it is a part of by now."""
+    """Return every merged image whose row is still there, and the one that it is a part of by
+    now.
+    """
     rows_noted = connection.execute(
         select(SettingRow.name, cast(SettingRow.value, Integer)).where(
             SettingRow.name.startswith(PREFIX)
@@ -42,7 +44,7 @@ def merged_images(connection: Connection) -> dict[int, int]:
 
 
 def redirect_events(session: Session, events: Sequence[Event]) -> list[Event]:
-    """The events, those about an image that was merged into another now about that one.
+    """Return the events, those about an image that was merged into another now about that one.
 
     A page that was open meanwhile still sends what it knows.
     """
@@ -61,7 +63,7 @@ def _moved(event: Event, merged_images: dict[int, int]) -> Event:
 
 
 def _merged_into(session: Session, image_ids: Iterable[int]) -> dict[int, int]:
-    """Which of these images, of which there is still no file, were merged into which."""
+    """Return which of these images, of which there is still no file, were merged into which."""
     names = {f"{PREFIX}{image_id}" for image_id in image_ids}
     query = select(SettingRow.name, cast(SettingRow.value, Integer)).where(
         is_in(SettingRow.name, names)

@@ -21,7 +21,8 @@ _SCORED = "CASE WHEN hand_score >= 0 THEN images END"
 def add_source(
     store: Store, name: str, root: str | None = None, expect: Band | None = None
 ) -> Source:
-    """The source called `name`, made if needed; a given `expect` (0–10) replaces its old one.
+    """Return the source called `name`, made if needed; a given `expect` (0–10) replaces its old
+    one.
 
     Raises `StoreError` for a band that is no part of 0–10.
     """
@@ -37,7 +38,7 @@ def add_source(
 
 
 def sources(store: Store) -> list[Source]:
-    """All sources, oldest first."""
+    """Return all sources, oldest first."""
     with store.reading() as session:
         return _all(session)
 
@@ -54,7 +55,9 @@ def update_source(store: Store, source_id: int, expect: Band | None) -> Source:
 
 
 def sources_below(store: Store, path: str) -> dict[int, bool]:
-    """The sources of the present files at or below a path, and whether all theirs lie there."""
+    """Return the sources of the present files at or below a path, and whether all theirs lie
+    there.
+    """
     # By the index of paths: what begins with PATH/ comes before PATH0.
     inside = (LocationRow.path == path) | (
         (LocationRow.path >= f"{path.rstrip('/')}/") & (LocationRow.path < f"{path.rstrip('/')}0")
@@ -76,7 +79,7 @@ def sources_below(store: Store, path: str) -> dict[int, bool]:
 
 
 def with_pictures(store: Store) -> set[int]:
-    """The sources that have images whose files are there and can be read."""
+    """Return the sources that have images whose files are there and can be read."""
     query = select(ImageCountRow.source_id).where(
         ImageCountRow.state == "fine", ImageCountRow.images > 0
     )
@@ -118,7 +121,9 @@ def _used() -> Any:
 
 
 def counts_by_source(store: Store) -> list[SourceCount]:
-    """Every source, oldest first; an image in several counts for that of its first location."""
+    """Return every source, oldest first; an image in several counts for that of its first
+    location.
+    """
     with store.reading() as session:
         counted = session.execute(
             select(

@@ -13,13 +13,15 @@ from db.store.store import Store
 
 
 def has_file() -> ColumnElement[bool]:
-    """Whether a file of the image is there."""
+    """Return whether a file of the image is there."""
     here = exists().where(LocationRow.image_id == ImageRow.id, LocationRow.present)
     return here.correlate(ImageRow)
 
 
 def is_replaced(by: str | None = None) -> ColumnElement[bool]:
-    """Whether every place of the image holds another one now, of state `by` if that is given."""
+    """Return whether every place of the image holds another one now, of state `by` if that is
+    given.
+    """
     place, now, other = aliased(LocationRow), aliased(LocationRow), aliased(ImageRow)
     taken = exists().where(now.path == place.path, now.present, now.image_id != ImageRow.id)
     if by is not None:
@@ -44,7 +46,7 @@ def update_all_states(connection: Connection) -> None:
 
 
 def ids_with_wrong_state() -> Query:
-    """Selects the ids of images whose state or source is another than their files tell."""
+    """Select the ids of images whose state or source is another than their files tell."""
     source = of_first_location(LocationRow.source_id)
     return select(ImageRow.id).where((ImageRow.state != _state()) | (ImageRow.source_id != source))
 
@@ -55,14 +57,14 @@ def _state() -> ColumnElement[str]:
 
 
 def missing_ids(store: Store) -> set[int]:
-    """The images that are missing, and whose files may lie elsewhere."""
+    """Return the images that are missing, and whose files may lie elsewhere."""
     query = select(ImageRow.id).where(ImageRow.state == "missing", ~is_replaced())
     with store.reading() as session:
         return set(session.scalars(query))
 
 
 def count_replaced(store: Store) -> int:
-    """How many missing images there are whose files hold something else now."""
+    """Return how many missing images there are whose files hold something else now."""
     query = select(func.count()).where(ImageRow.state == "missing", is_replaced())
     with store.reading() as session:
         return session.scalars(query.select_from(ImageRow)).one()

@@ -46,7 +46,7 @@ def put(store: Store, origin: str, tags_of: Mapping[int, Iterable[str]]) -> None
 
 
 def of_images(store: Store, ids: Ids) -> dict[int, list[str]]:
-    """The tags of each of these images that has some, in the order of the alphabet."""
+    """Return the tags of each of these images that has some, in the order of the alphabet."""
     query = (
         select(ImageTagRow.image_id, ImageTagRow.tag)
         .where(is_in(ImageTagRow.image_id, python_ids(ids)))

@@ -37,7 +37,7 @@ class UnseenImage:
 
 
 def unseen_images(store: Store) -> list[UnseenImage]:
-    """All of them, by rising id."""
+    """Return all of them, by rising id."""
     query = (
         select(ImageRow.id, LocationRow.path, SourceRow.root)
         .join(LocationRow, LocationRow.image_id == ImageRow.id)

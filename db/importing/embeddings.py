@@ -90,7 +90,7 @@ def _embedded(connection: Connection, encoder_id: int, ids: Sequence[int]) -> Se
 
 
 def _add_images(connection: Connection, source_id: int, paths: Sequence[str]) -> range:
-    """Their ids."""
+    """Return their ids."""
     first = next_image_id(connection)
     ids = range(first, first + len(paths))
     if paths:

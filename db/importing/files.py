@@ -105,7 +105,7 @@ def _add_fresh(connection: Connection, files: Sequence[ImportedFile]) -> dict[in
 def _among(
     connection: Connection, attribute: InstrumentedAttribute[Any], values: Iterable[str | None]
 ) -> set[str | None]:
-    """Which of `values` the store has."""
+    """Return which of `values` the store has."""
     return set(connection.scalars(select(attribute).where(is_in(attribute, values))))
 
 
@@ -214,13 +214,15 @@ def _takes_over(connection: Connection, file: ImportedFile, image_id: int) -> bo
 
 
 def _other_half(connection: Connection, file: ImportedFile) -> int | None:
-    """An image that has the file's content as its own though it is to be the same as another."""
+    """Return an image that has the file's content as its own though it is to be the same as
+    another.
+    """
     other = connection.execute(_BY_HASH, {"hash": file.content_hash}).first()
     return None if other is None or other.id == file.same_as else int(other.id)
 
 
 def _image_of(connection: Connection, file: ImportedFile, place: Any) -> Any:
-    """The image that this file holds, `None` if the store doesn't know it.
+    """Return the image that this file holds, `None` if the store doesn't know it.
 
     A file that could not even be read has no hash: it stays the image of its path as long as that
     has none either, and becomes the image that it turns out to be.
@@ -236,7 +238,8 @@ def _image_of(connection: Connection, file: ImportedFile, place: Any) -> Any:
 
 
 def _unread_at(connection: Connection, file: ImportedFile, place: Any) -> Any:
-    """The image known by the file's path alone, `None` if there is none or the file is another.
+    """Return the image known by the file's path alone, `None` if there is none or the file is
+    another.
 
     One whose row was lost (db/repair/foreign_keys.py) is known by its file's size and time, too:
     another picture may have its path by now. Of one that came as an embedding neither is known.

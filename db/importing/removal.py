@@ -74,14 +74,14 @@ def delete_images(connection: Connection, image_ids: Iterable[int]) -> None:
 
 
 def next_image_id(connection: Connection) -> int:
-    """The number of the next image: no image has, or had, one as high."""
+    """Return the number of the next image: no image has, or had, one as high."""
     used = select(cast(SettingRow.value, Integer)).where(SettingRow.name == _USED)
     highest = connection.scalar(select(func.max(ImageRow.id))) or 0
     return max(highest, connection.scalar(used) or 0) + 1
 
 
 def _is_idle() -> ColumnElement[bool]:
-    """Whether nobody did anything to an image that could not be read, or was replaced."""
+    """Return whether nobody did anything to an image that could not be read, or was replaced."""
     tagged = exists().where(ImageTagRow.image_id == ImageRow.id, ImageTagRow.origin == "table")
     is_known = ImageRow.content_hash.is_not(None)
     return and_(

@@ -92,7 +92,7 @@ _WITHOUT_PLACE = """SELECT 'image ' || id FROM images
 
 
 def _selected(query: str) -> Callable[[Session], Findings]:
-    """The cases that a query names in its first column."""
+    """Return the cases that a query names in its first column."""
 
     def found(session: Session) -> Findings:
         connection = session.connection()
@@ -112,7 +112,7 @@ def _ran(*statements: str) -> Callable[[Session, Path], None]:
 
 
 def _images_of(session: Session, query: object) -> Findings:
-    """The cases of a query that selects ids of images."""
+    """Return the cases of a query that selects ids of images."""
     ids = query.subquery()  # type: ignore[attr-defined]
     count = session.scalar(select(func.count()).select_from(ids)) or 0
     if not count:
@@ -138,7 +138,7 @@ def _recompute_scores(session: Session, _folder: Path) -> None:
 
 
 def _rule_of_nobody(session: Session) -> Findings:
-    """A rule that can't be read, or one that counts the scores of a person who gave none."""
+    """Return a rule that can't be read, or one that counts the scores of a person who gave none."""
     kept = session.scalar(select(SettingRow.value).where(SettingRow.name == SETTING))
     rule = _readable_rule(session)
     if rule is None:

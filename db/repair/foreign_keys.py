@@ -43,7 +43,7 @@ class Reference:
 
 
 def references() -> Iterator[Reference]:
-    """All that the tables have, parents first."""
+    """Yield all that the tables have, parents first."""
     for table in Base.metadata.sorted_tables:
         for key in sorted(table.foreign_keys, key=lambda each: each.parent.name):
             to = key.column.table.name
@@ -51,7 +51,9 @@ def references() -> Iterator[Reference]:
 
 
 def dangling(connection: Connection) -> dict[Reference, int]:
-    """How many rows have each reference that leads nowhere; those that have none are no key."""
+    """Return how many rows have each reference that leads nowhere; those that have none are no
+    key.
+    """
     counted = {
         each: connection.exec_driver_sql(f"SELECT count(*) FROM {each.table} WHERE {each.lost}")
         for each in references()

@@ -29,7 +29,7 @@ def unwatched(more: int) -> None:
 
 
 def totals(store: Store) -> tuple[int, int]:
-    """How many embeddings there are, and how many predictions (out-of-fold ones, too)."""
+    """Return how many embeddings there are, and how many predictions (out-of-fold ones, too)."""
     with store.reading() as session:
         counted = [
             session.scalar(select(func.count()).select_from(table)) or 0
@@ -66,7 +66,7 @@ def bad_embeddings(store: Store, watch: Watch = unwatched) -> Iterator[tuple[int
 def _unusable(
     rows: Sequence[tuple[int, int, int, bytes]], widths: dict[int, int]
 ) -> Iterator[tuple[int, int, int, bytes]]:
-    """Those of (number, encoder id, image id, vector) whose vector can't be used."""
+    """Yield those of (number, encoder id, image id, vector) whose vector can't be used."""
     for encoder_id in {row[1] for row in rows}:
         own = [row for row in rows if row[1] == encoder_id]
         width = widths.get(encoder_id, 0)
@@ -102,7 +102,9 @@ def drop_embeddings(store: Store, encoder_id: int, image_ids: Sequence[int]) -> 
 def bad_predictions(
     store: Store, version_id: int, *, out_of_fold: bool = False, watch: Watch = unwatched
 ) -> np.ndarray:
-    """Ids (n,) of images whose prediction by the version, or a bracket, is not from 0 to 1."""
+    """Return ids (n,) of images whose prediction by the version, or a bracket, is not from 0 to
+    1.
+    """
     table = OutOfFoldRow if out_of_fold else PredictionRow
     bad = [_outside(store, table, version_id)]
     last = -(2**63)
@@ -118,7 +120,7 @@ def bad_predictions(
 
 
 def version_with_bad_predictions(store: Store) -> str | None:
-    """The name of a version that has any; `None` if there is none."""
+    """Return the name of a version that has any; `None` if there is none."""
     with store.reading() as session:
         versions = session.execute(select(VersionRow.id, VersionRow.name)).all()
     for version_id, name in versions:
@@ -142,7 +144,9 @@ def _outside(
 def _piece(
     session: Session, table: type[PredictionRow | OutOfFoldRow], version_id: int, after: int
 ) -> tuple[np.ndarray, bytes]:
-    """The next images (n,) behind one id, and their brackets; zeros where they can't be read."""
+    """Return the next images (n,) behind one id, and their brackets; zeros where they can't be
+    read.
+    """
     size = BRACKETS * EXCEED.itemsize
     whole = case((_is_whole(table), table.exceed), else_=bytes(size))
     query = (

@@ -38,7 +38,7 @@ def rows_of(path: Path, columns: int) -> Iterator[tuple[int, list[Value]]]:
 
 
 def _written(file: BinaryIO, pages: range, page_size: int) -> Iterator[int]:
-    """The pages but for the file's holes, which may be terabytes."""
+    """Yield the pages but for the file's holes, which may be terabytes."""
     number = pages.start
     while number in pages:
         start = (number - 1) * page_size
@@ -69,7 +69,7 @@ def _page(file: BinaryIO, number: int, size: int) -> bytes:
 
 
 def _free_pages(file: BinaryIO, page_size: int, pages: int) -> set[int]:
-    """The pages that the file lists as unused, as far as its list can be followed."""
+    """Return the pages that the file lists as unused, as far as its list can be followed."""
     file.seek(_FREE_LIST)
     trunk = int.from_bytes(file.read(4), "big")
     free: set[int] = set()
@@ -121,7 +121,7 @@ def _row(page: bytes, at: int, columns: int) -> tuple[int, list[Value]]:
 
 
 def _number(page: bytes, at: int) -> tuple[int, int]:
-    """A number of one to nine bytes, and where the next begins."""
+    """Return a number of one to nine bytes, and where the next begins."""
     value = 0
     for place in range(at, at + 8):
         value = value << 7 | page[place] & 0x7F

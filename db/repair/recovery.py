@@ -104,7 +104,9 @@ def check_unchanged(path: Path, found: RecoveredRows) -> None:
 
 
 def _settled(damaged: sqlite3.Connection, path: Path) -> FileState:
-    """The state of the file once all of its log is in it, where the page scan looks for it."""
+    """Return the state of the file once all of its log is in it, where the page scan looks for
+    it.
+    """
     with suppress(sqlite3.DatabaseError):
         damaged.execute("COMMIT")
         damaged.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -118,7 +120,7 @@ def _state(path: Path) -> FileState:
 
 
 def _opened_alone(path: Path) -> Guarded:
-    """A connection beside which there is none, in this or another process."""
+    """Return a connection beside which there is none, in this or another process."""
     check_store_files(path)
     connection = connect(path, timeout=1, isolation_level=None)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
@@ -142,7 +144,7 @@ def _opened_alone(path: Path) -> Guarded:
 
 
 def _tables_in(damaged: sqlite3.Connection) -> set[str]:
-    """The names of what are tables, and neither views nor what a module makes up."""
+    """Return the names of what are tables, and neither views nor what a module makes up."""
     query = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%VIRTUAL%TABLE%'"
     names: set[str] = set()
     with suppress(sqlite3.DatabaseError):
@@ -175,7 +177,7 @@ def _take(
 
 
 def _columns_of(damaged: sqlite3.Connection, table: Table) -> list[str]:
-    """Those of ours that are there, and are kept rather than worked out."""
+    """Return those of ours that are there, and are kept rather than worked out."""
     try:
         columns = damaged.execute(f"PRAGMA table_xinfo({table.name})").fetchall()
     except sqlite3.DatabaseError:
@@ -185,7 +187,7 @@ def _columns_of(damaged: sqlite3.Connection, table: Table) -> list[str]:
 
 
 def _needed(table: Table) -> set[str]:
-    """The columns without which there is no row."""
+    """Return the columns without which there is no row."""
     return {
         each.name
         for each in table.columns
@@ -240,8 +242,8 @@ class _TableReader:
         self._probes = _MOST_PROBED
 
     def by_number(self) -> Iterator[Row]:
-        """The rows by rising id. Behind a place that can't be read it goes on further and further
-        on, and then looks up one by one what was skipped.
+        """Yield the rows by rising id. Behind a place that can't be read it goes on further and
+        further on, and then looks up one by one what was skipped.
         """
         last, skip, skipping, first = 0, 1, False, True
         query = (
@@ -285,7 +287,9 @@ class _TableReader:
         return "id" in Base.metadata.tables[self._table].columns
 
     def from_both_ends(self) -> Iterator[Row]:
-        """The rows by their key, from the first on and, if that breaks off, from the last back."""
+        """Yield the rows by their key, from the first on and, if that breaks off, from the last
+        back.
+        """
         key = ", ".join(column.name for column in Base.metadata.tables[self._table].primary_key)
         back = ", ".join(f"{name} DESC" for name in key.split(", "))
         for order in (key, back):

@@ -83,7 +83,7 @@ def put(new: sqlite3.Connection, table: Table, row: Row) -> bool:
 
 
 def _offers(table: Table, row: Row, changed: list[str]) -> Iterator[Row]:
-    """The row, and with names that no other row has."""
+    """Yield the row, and with names that no other row has."""
     yield row
     alone = [name for name in changed if table.columns[name].unique and isinstance(row[name], str)]
     if alone:
@@ -91,7 +91,9 @@ def _offers(table: Table, row: Row, changed: list[str]) -> Iterator[Row]:
 
 
 def _where(each: UnreadableCells) -> tuple[str, list[Any]]:
-    """SQL that tells the row, and its parameters; text that is no UTF-8 is told by its bytes."""
+    """Return SQL that tells the row, and its parameters; text that is no UTF-8 is told by its
+    bytes.
+    """
     if each.table.dialect_options["sqlite"]["with_rowid"]:
         return "rowid = ?", [each.key[0]]
     conditions, values = [], []
@@ -108,8 +110,9 @@ def _as_bytes(text: str) -> bytes:
 
 
 def repaired(source: sqlite3.Connection, table: Table, row: Row) -> Row | None:
-    """The row with values that can be read, as `source`, where it lies, tells; None if nothing is
-    left that means anything."""
+    """Return the row with values that can be read, as `source`, where it lies, tells; None if
+    nothing is left that means anything.
+    """
     mended = dict(row)
     for name in unreadable_columns(table, row):
         cure = _CURES.get(f"{table.name}.{name}")
@@ -142,7 +145,7 @@ def _words_of(kind: FileNameText | BoundedText, value: Any) -> Any:
 
 
 def _nothing(kind: Any) -> Any:
-    """What says least."""
+    """Return what says least."""
     if isinstance(kind, BoundedInteger):
         return max(0, kind.low)
     if isinstance(kind, JsonDocument):
@@ -180,7 +183,7 @@ def _time(source: sqlite3.Connection, table: Table, name: str, row: Row) -> str:
 
 
 def _score(_source: sqlite3.Connection, row: Row) -> Any:
-    """A number that was kept as text is still one."""
+    """Return the score as a number, also where it was kept as text."""
     value = row["value"]
     if isinstance(value, bytes | str):
         with suppress(ValueError):
@@ -205,7 +208,7 @@ def _width(source: sqlite3.Connection, row: Row) -> int:
 
 
 def _called(what: str) -> Cure:
-    """The name as it can be read, else one by its number."""
+    """Return the name as it can be read, else one by its number."""
 
     def named(_source: sqlite3.Connection, row: Row) -> str:
         return f"lost {what} {row.get('id')}"

@@ -35,7 +35,7 @@ class Rule:
 
 
 def read_rule(text: str) -> Rule:
-    """The rule that `text` stands for; raises `StoreError` if it is none."""
+    """Return the rule that `text` stands for; raises `StoreError` if it is none."""
     if text.startswith(_PERSON):
         return Rule("person", text.removeprefix(_PERSON) or None)
     if text not in ("latest", "mean"):
@@ -58,7 +58,7 @@ def set_effective_rule(store: Store, rule: Rule) -> int:
 
 
 def rule_in(session: Session) -> Rule:
-    """The rule as this transaction sees it."""
+    """Return the rule as this transaction sees it."""
     kept = session.scalar(select(SettingRow.value).where(SettingRow.name == SETTING))
     return read_rule(kept) if kept else Rule()
 
@@ -86,7 +86,7 @@ def apply_rule(session: Session, rule: Rule, image_ids: Ids | None = None) -> in
 
 
 def ids_with_wrong_score(rule: Rule) -> Query:
-    """Selects the ids of images whose hand score is not what the rule makes of their history."""
+    """Select the ids of images whose hand score is not what the rule makes of their history."""
     effective = _effective(rule).subquery()
     apart = func.coalesce(func.abs(ImageRow.hand_score - effective.c.effective), 1)
     return (
@@ -100,7 +100,7 @@ def ids_with_wrong_score(rule: Rule) -> Query:
 
 
 def _effective(rule: Rule, *only: ColumnElement[bool]) -> Query:
-    """Selects (image_id, effective) of the images that have a hand score by the rule.
+    """Select (image_id, effective) of the images that have a hand score by the rule.
 
     `only` narrows the rows of `hand_scores` that are looked at.
     """

@@ -120,7 +120,7 @@ class _EventBatch:
         return Receipt(event.event_id, accepted=True, before=before)
 
     def with_outcome(self, receipts: list[Receipt]) -> list[Receipt]:
-        """The receipts with what counts now, once everything is written."""
+        """Return the receipts with what counts now, once everything is written."""
         ids = set(self._taken.values())
         rows = self._session.execute(
             select(ImageRow.id, ImageRow.hand_score).where(is_in(ImageRow.id, ids))
@@ -225,7 +225,7 @@ class _EventBatch:
         return Receipt(event.event_id, accepted=True, before=before)
 
     def _latest_value(self, image_id: int) -> float | None:
-        """The last score of the image that is not undone."""
+        """Return the last score of the image that is not undone."""
         latest = (
             select(HandScoreRow.value)
             .where(HandScoreRow.image_id == image_id, HandScoreRow.undone_at.is_(None))

@@ -30,12 +30,12 @@ _SITTING = 500  # scores at most: how fast somebody was hours ago says little, a
 
 
 def history(store: Store, image_id: int) -> list[HandScore]:
-    """Every hand score that the image ever got, oldest first, undone ones too."""
+    """Return every hand score that the image ever got, oldest first, undone ones too."""
     return histories(store, [image_id])
 
 
 def histories(store: Store, ids: Ids) -> list[HandScore]:
-    """Every hand score that these images ever got, in the order in which they came."""
+    """Return every hand score that these images ever got, in the order in which they came."""
     columns = [
         VersionRow.name.label("shown_version")
         if name == "shown_version"
@@ -53,7 +53,7 @@ def histories(store: Store, ids: Ids) -> list[HandScore]:
 
 
 def effective(store: Store) -> tuple[np.ndarray, np.ndarray]:
-    """Ids (n,) int64, rising, and the hand scores (n,) float64, 0–10, that count."""
+    """Return ids (n,) int64, rising, and the hand scores (n,) float64, 0–10, that count."""
     # Score by score, as the index has them: few rows, each with the ids as one text.
     query = (
         select(ImageRow.hand_score, func.count(), func.group_concat(ImageRow.id))
@@ -69,7 +69,7 @@ def effective(store: Store) -> tuple[np.ndarray, np.ndarray]:
 
 
 def effective_of(store: Store, ids: Ids) -> dict[int, float]:
-    """The hand score (0–10) that counts for each of these images that has one."""
+    """Return the hand score (0–10) that counts for each of these images that has one."""
     query = select(ImageRow.id, ImageRow.hand_score).where(
         is_in(ImageRow.id, python_ids(ids)), ImageRow.hand_score.is_not(None)
     )
@@ -113,14 +113,14 @@ def _check_name(scorer: str | None) -> None:
 
 
 def scorers(store: Store) -> list[str | None]:
-    """Everybody with a hand score that is not undone; `None` is the nameless one."""
+    """Return everybody with a hand score that is not undone; `None` is the nameless one."""
     query = select(HandScoreRow.scorer).where(HandScoreRow.undone_at.is_(None)).distinct()
     with store.reading() as session:
         return sorted(session.scalars(query), key=lambda name: (name is None, name or ""))
 
 
 def history_counts(store: Store) -> dict[int, int]:
-    """How often each image was scored (undone scores don't count); none is no key."""
+    """Return how often each image was scored (undone scores don't count); none is no key."""
     query = select(HandScoreRow.image_id, func.count()).where(HandScoreRow.undone_at.is_(None))
     with store.reading() as session:
         rows = session.execute(query.group_by(HandScoreRow.image_id))
@@ -128,7 +128,7 @@ def history_counts(store: Store) -> dict[int, int]:
 
 
 def since_version(store: Store, version_id: int | None) -> int:
-    """How many images have a score that differs from what the version was trained on.
+    """Return how many images have a score that differs from what the version was trained on.
 
     New scores and scores taken back count; without a version, every score is new.
     """
@@ -159,7 +159,7 @@ def since_version(store: Store, version_id: int | None) -> int:
 
 
 def tempo(store: Store, now: datetime) -> Tempo:
-    """How fast scores come, imported and undone ones left out.
+    """Return how fast scores come, imported and undone ones left out.
 
     "Today" began at midnight in the time zone of `now` (aware). The sitting is the last scores, 500
     at most, with no pause over two minutes between them or since; it needs two to have a tempo.
@@ -178,7 +178,7 @@ def tempo(store: Store, now: datetime) -> Tempo:
 
 
 def _sitting(times: Iterable[datetime], now: datetime) -> list[datetime]:
-    """The times of the last scores, latest first, with no pause between them or since."""
+    """Return the times of the last scores, latest first, with no pause between them or since."""
     sitting: list[datetime] = []
     for at in times:
         if (sitting[-1] if sitting else now) - at > _PAUSE:
@@ -194,7 +194,9 @@ def _per_minute(sitting: Sequence[datetime]) -> float | None:
 
 
 def confirmed_image_ids(store: Store) -> set[int]:
-    """Images whose present hand score a person has confirmed against the model's prediction."""
+    """Return images whose present hand score a person has confirmed against the model's
+    prediction.
+    """
     query = (
         select(ImageRow.id)
         .join(HandScoreRow, HandScoreRow.image_id == ImageRow.id)

@@ -46,7 +46,8 @@ def unscored(
     band: Band | None = None,
     scorer: str | None = None,
 ) -> list[Image]:
-    """Fine images without a hand score, those skipped while scoring last (longest ago first).
+    """Return fine images without a hand score, those skipped while scoring last (longest ago
+    first).
 
     Where only one person's scores count, what `scorer` has scored is left out nevertheless.
     `order` is random (the same one every time), newest (last imported first), highest (what
@@ -77,7 +78,7 @@ def unscored(
 
 
 def last_scored(store: Store, *, limit: int, exclude: Collection[int] = ()) -> list[Image]:
-    """Images with a hand score, the one scored last first."""
+    """Return images with a hand score, the one scored last first."""
     # From the last score back: what was scored long ago is not looked at.
     query = (
         select(HandScoreRow.image_id)
@@ -96,7 +97,9 @@ def last_scored(store: Store, *, limit: int, exclude: Collection[int] = ()) -> l
 def scored_by_others(
     store: Store, scorer: str | None, *, limit: int, exclude: Collection[int] = ()
 ) -> list[Image]:
-    """Fine images that somebody has scored and `scorer` has not, at random; skipped ones last."""
+    """Return fine images that somebody has scored and `scorer` has not, at random; skipped ones
+    last.
+    """
     its_own = HandScoreRow.scorer.is_not_distinct_from(scorer)
     given = select(HandScoreRow.image_id, its_own).where(HandScoreRow.undone_at.is_(None))
     passed_over = select(SkipRow.image_id).where(_SKIPPED_WHILE_SCORING)
@@ -110,7 +113,9 @@ def scored_by_others(
 
 
 def _first_fine(session: Session, ids: np.ndarray, limit: int) -> list[int]:
-    """The first of `ids` whose pictures are there; looked up in pieces, as most mostly are."""
+    """Return the first of `ids` whose pictures are there; looked up in pieces, as most mostly
+    are.
+    """
     fine_ids: list[int] = []
     start, size = 0, limit + _MORE
     while len(fine_ids) < limit and start < len(ids):
@@ -123,8 +128,9 @@ def _first_fine(session: Session, ids: np.ndarray, limit: int) -> list[int]:
 
 
 def _shuffled(ids: np.ndarray) -> np.ndarray:
-    """A number for each id (n,) to sort by: a random order, the same every time, without a look
-    into the store for each image."""
+    """Return a number for each id (n,) to sort by: a random order, the same every time, without a
+    look into the store for each image.
+    """
     once = hashed_ids(ids)  # alone it would leave regular strides
     return hashed_ids(once ^ (once >> np.uint64(32)))
 
@@ -153,7 +159,7 @@ def _was_scored_by(scorer: str | None) -> ColumnElement[bool]:
 
 
 def was_skipped() -> ColumnElement[bool]:
-    """Whether the image was passed over while scoring."""
+    """Return whether the image was passed over while scoring."""
     return (
         exists().where(SkipRow.image_id == ImageRow.id, _SKIPPED_WHILE_SCORING).correlate(ImageRow)
     )

@@ -32,7 +32,8 @@ _BEFORE_ALL, _BEHIND_ALL = -1, 1 << 62
 
 
 def random_sample(store: Store) -> RandomSample:
-    """The images before the place where the next draw will be made, as far as they have a score.
+    """Return the images before the place where the next draw will be made, as far as they have a
+    score.
 
     That place is the first waiting image behind the furthest one that was drawn and scored. It is
     left out itself: a sample that ends with an image nobody had scored before would hold too few of
@@ -56,7 +57,7 @@ def random_sample(store: Store) -> RandomSample:
 
 
 def passing_counts(store: Store, version_id: int, threshold: float) -> tuple[int, int]:
-    """How many fine images the version predicts to pass at `threshold` (0–1), and to fail.
+    """Return how many fine images the version predicts to pass at `threshold` (0–1), and to fail.
 
     Those that it was trained on count with the prediction that was made without having seen them.
     """
@@ -76,7 +77,7 @@ def passing_counts(store: Store, version_id: int, threshold: float) -> tuple[int
 def _counts(
     session: Session, table: Any, version_id: int, threshold: float, *among: Any
 ) -> tuple[int, int]:
-    """How many predictions there are, and how many of them pass."""
+    """Return how many predictions there are, and how many of them pass."""
     # Counted apart, not asked for: asking would draw SQLite to the index by score.
     passing = func.count().filter(table.score >= threshold)
     query = select(func.count(), passing).where(table.version_id == version_id, *among)
@@ -85,7 +86,7 @@ def _counts(
 
 
 def _next_draw(session: Session) -> int:
-    """The key of the image that the next draw will show, beyond all keys if none is left."""
+    """Return the key of the image that the next draw will show, beyond all keys if none is left."""
     furthest = (
         select(func.max(ImageRow.shuffle))
         .join(HandScoreRow, HandScoreRow.image_id == ImageRow.id)
@@ -101,7 +102,7 @@ def _next_draw(session: Session) -> int:
 
 
 def _first_chosen(session: Session) -> int:
-    """The least key of an image whose scores were all brought along in files.
+    """Return the least key of an image whose scores were all brought along in files.
 
     Where no draw is noted only what was scored here may be the random order gone through: stores
     from before draws were noted hold such. What was brought along was chosen, and as much of it as

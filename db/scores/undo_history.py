@@ -35,7 +35,7 @@ class UndoableEvent:
 def recent_events(
     store: Store, queues: Collection[str], limit: int, scorer: str | None = None
 ) -> list[UndoableEvent]:
-    """The last `limit` acts in these queues, oldest first.
+    """Return the last `limit` acts in these queues, oldest first.
 
     With `scorer` only that person's and nameless ones: nobody takes back what somebody else did.
     Who skipped is not kept, so while others are at work skips are left out then.

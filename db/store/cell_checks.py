@@ -30,13 +30,15 @@ class UnreadableCells:
 
 
 def unreadable_cells(connection: sqlite3.Connection) -> Iterator[UnreadableCells]:
-    """Every row of the store that has any, table by table."""
+    """Yield every row of the store that has any, table by table."""
     for table in Base.metadata.sorted_tables:
         yield from _odd_in(connection, table)
 
 
 def first_unreadable_row(connection: sqlite3.Connection, place: str) -> str | None:
-    """Which row has a value in "table.column" that can't be read; `None` if none can be told."""
+    """Return which row has an unreadable value in "table.column"; None where none can be
+    told.
+    """
     name, _, column = place.partition(".")
     if name not in Base.metadata.tables:
         return None
@@ -46,12 +48,12 @@ def first_unreadable_row(connection: sqlite3.Connection, place: str) -> str | No
 
 
 def is_sound(table: Table, row: Row) -> bool:
-    """Whether a row that is read somewhere else can be put into a store as it is."""
+    """Return whether a row that is read somewhere else can be put into a store as it is."""
     return not unreadable_columns(table, row) and (table.name != "sources" or is_band(row))
 
 
 def unreadable_columns(table: Table, row: Row) -> list[str]:
-    """The columns of the row whose values can't be read."""
+    """Return the columns of the row whose values can't be read."""
     return [name for name, check in _checks(table) if name in row and not check(row[name])]
 
 
@@ -79,7 +81,7 @@ def _checks(table: Table) -> list[tuple[str, Callable[[Any], bool]]]:
 
 
 def _is_elsewhere(column: Column[Any]) -> bool:
-    """What db/repair/invalid_values.py looks at."""
+    """Return what db/repair/invalid_values.py looks at."""
     return isinstance(column.type, Blob) or column.name == "score"
 
 
@@ -89,7 +91,7 @@ def _check(column: Column[Any], kind: Checked) -> Callable[[Any], bool]:
 
 
 def _suspicious(table: Table) -> str:
-    """SQL that passes over the sound rows of tables of numbers, which are the long ones."""
+    """Return SQL that passes over the sound rows of tables of numbers, which are the long ones."""
     conditions = []
     for name, _ in _checks(table):
         kind = table.columns[name].type

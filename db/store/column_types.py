@@ -53,7 +53,7 @@ class Checked(TypeDecorator[Any]):
         raise NotImplementedError
 
     def is_sound(self, value: Any) -> bool:
-        """Whether this is kept as we would keep it."""
+        """Return whether this is kept as we would keep it."""
         try:
             self.read(value)
         except (ValueError, RecursionError):

@@ -33,12 +33,14 @@ _O_LOG = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0
 
 
 def new_lineage() -> int:
-    """The number that a new store begins with, or a copy that is to be told from its original."""
+    """Return the number that a new store begins with, or a copy that is to be told from its
+    original.
+    """
     return (1 + secrets.randbelow((1 << _LINEAGE_BITS) - 1)) << _SEQUENCE_BITS
 
 
 def following(number: int) -> int:
-    """The number of the next commit; a store of an older program gets its first one."""
+    """Return the number of the next commit; a store of an older program gets its first one."""
     if number <= 0:
         return new_lineage() + 1
     lineage, sequence = divmod(number, _SEQUENCES)
@@ -63,7 +65,7 @@ def ahead(number: int, than: int) -> int | None:
 
 
 def belong(in_file: int, first: int | None, last: int) -> bool:
-    """Whether a file with this number belongs to a log that begins and ends with these.
+    """Return whether a file with this number belongs to a log that begins and ends with these.
 
     `first` is None where the log holds no header; then `last` is the number that the store shows.
     """
@@ -79,7 +81,7 @@ def belong(in_file: int, first: int | None, last: int) -> bool:
 
 
 def number_in(path: Path) -> int | None:
-    """The number in the file itself, whatever its log holds; None where it is no store."""
+    """Return the number in the file itself, whatever its log holds; None where it is no store."""
     address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     try:
         with closing(connect(path, address)) as connection:
@@ -118,7 +120,7 @@ class Log:
 
 
 def read_log(path: Path, old: Log | None = None) -> tuple[Log, bool] | None:
-    """The log of the store at `path`, and whether the tail of `old` is still in it.
+    """Return the log of the store at `path`, and whether the tail of `old` is still in it.
 
     None where there is no log. Raises `OSError` where it can't be read.
     """
@@ -141,7 +143,9 @@ def read_log(path: Path, old: Log | None = None) -> tuple[Log, bool] | None:
 
 
 def _salts(header: bytes) -> tuple[bytes, int]:
-    """Those of the log with this header and the size of its pages; none and 0 for an empty one."""
+    """Return those of the log with this header and the size of its pages; none and 0 for an empty
+    one.
+    """
     if len(header) < _HEADER or struct.unpack_from(">I", header)[0] not in _MAGIC:
         return b"", 0
     (page_size,) = struct.unpack_from(">I", header, 8)
@@ -159,12 +163,12 @@ def _tail(descriptor: int, size: int, salts: bytes, page_size: int) -> tuple[int
 
 
 def first_number(path: Path) -> int | None:
-    """The number in the log's first copy of the header; None where it holds none."""
+    """Return the number in the log's first copy of the header; None where it holds none."""
     return next((number for number, _ in _numbers(path)), None)
 
 
 def last_number(path: Path) -> int | None:
-    """The number in the last committed copy of the header; None where the log holds none."""
+    """Return the number in the last committed copy of the header; None where the log holds none."""
     last = waiting = None
     for number, ends_commit in _numbers(path, commits=True):
         waiting = waiting if number is None else number
@@ -174,7 +178,7 @@ def last_number(path: Path) -> int | None:
 
 
 def _numbers(path: Path, *, commits: bool = False) -> Iterator[tuple[int | None, bool]]:
-    """The numbers in the log in their order, and whether a commit ends there.
+    """Yield the numbers in the log in their order, and whether a commit ends there.
 
     With `commits` every frame is given, those of other pages with None.
     """
@@ -200,7 +204,7 @@ def _numbers(path: Path, *, commits: bool = False) -> Iterator[tuple[int | None,
 
 
 def file_and_log_belong(path: Path) -> bool:
-    """Whether the store at `path` and what lies beside it as its log are of the same moment.
+    """Return whether the store at `path` and what lies beside it as its log are of the same moment.
 
     Nothing is opened by SQLite for writing, so a log of another file does no harm. True for files
     that are no stores, which others tell better.

@@ -33,7 +33,7 @@ class _StepLimit:
         self.left = _STEPS + _STEPS_A_BYTE * _bytes_of(self.path)
 
     def take(self, look: Callable[[], bool]) -> bool:
-        """Whether SQLite is to stop."""
+        """Return whether SQLite is to stop."""
         self.left -= _LOOKS
         return self.left < 0 or look()
 
@@ -75,7 +75,7 @@ def connect(
     timeout: float = 30.0,
     **how: Any,
 ) -> Guarded:
-    """A connection to the file at `path` (by `address`, a URI, where that is given).
+    """Return a connection to the file at `path` (by `address`, a URI, where that is given).
 
     `how` goes to `sqlite3.connect`.
     """

@@ -28,7 +28,7 @@ _LITTLE_ROOM = 128 * 1024
 def open_engine(
     path: Path, patience: float, *, foreign_keys: bool = True, watch: FileWatch | None = None
 ) -> Engine:
-    """An engine whose transactions are SQLite's own: DEFERRED ones to read.
+    """Return an engine whose transactions are SQLite's own: DEFERRED ones to read.
 
     For writers, `engine.execution_options(begin="IMMEDIATE")` takes the write lock at the start,
     waiting for it up to `patience` seconds: a lock wanted later can't always be waited for. A store
@@ -91,12 +91,14 @@ class _WatchedConnection(Guarded):
 
 
 def is_watched(connection: object) -> bool:
-    """Whether a driver's connection is one to a store that can be written."""
+    """Return whether a driver's connection is one to a store that can be written."""
     return isinstance(connection, _WatchedConnection)
 
 
 def _connection(path: Path, patience: float, watch: FileWatch | None) -> sqlite3.Connection:
-    """A connection that has seen the store; raises what SQLite does where there can be none."""
+    """Return a connection that has seen the store; raises what SQLite does where there can be
+    none.
+    """
     check_store_files(path)
     if watch is not None:
         watch.refuse_stopped()
@@ -117,7 +119,7 @@ def _connection(path: Path, patience: float, watch: FileWatch | None) -> sqlite3
 
 
 def immutable_uri(path: Path) -> str:
-    """The address of a file that nobody writes: nothing is locked, or put beside it."""
+    """Return the address of a file that nobody writes: nothing is locked, or put beside it."""
     return _address(path, "mode=ro&immutable=1")
 
 
@@ -143,7 +145,8 @@ def _opened(path: Path, address: str, patience: float, kind: type[_Kind]) -> _Ki
 
 
 def _rests(path: Path) -> bool:
-    """Whether all that was ever written is in the file itself, and nothing can be written now.
+    """Return whether all that was ever written is in the file itself, and nothing can be written
+    now.
 
     Whoever has it open for writing has a log beside it; the last one to close it takes that along.
     """
@@ -212,7 +215,7 @@ def store_errors_explained(path: Path) -> Iterator[None]:
 
 
 def is_write_error(error: BaseException | None) -> bool:
-    """Whether SQLite could not write, or not make the files that it needs beside a store."""
+    """Return whether SQLite could not write, or not make the files that it needs beside a store."""
     cause = error.orig if isinstance(error, DatabaseError) else error
     return primary_code(cause) in _UNWRITTEN
 

@@ -134,7 +134,7 @@ class FileWatch:
     def _trouble(
         self, number: int, since: int, read_again: Callable[[], int] | None = None
     ) -> str | None:
-        """Why the store is not the one that was opened; None where it is.
+        """Return why the store is not the one that was opened; None where it is.
 
         `number` is that of the commit seen, or what `read_again` reads. The log is looked at before
         the file: what is moved from one to the other meanwhile makes the file newer.
@@ -175,7 +175,7 @@ class FileWatch:
         *,
         read_again: Callable[[], int] | None,
     ) -> str | None:
-        """What was written by somebody else into the files that are open."""
+        """Return what was written by somebody else into the files that are open."""
         assert self._log is not None
         if since and (ahead(number, since) or 0) < 0:
             return f"{self._path} was overwritten by an older copy while it was open."
@@ -188,7 +188,7 @@ class FileWatch:
         return f"{log_of(self._path)} was overwritten while it was in use."
 
     def _is_in_log(self, number: int) -> bool:
-        """Whether the log holds this commit, or a later one."""
+        """Return whether the log holds this commit, or a later one."""
         last = last_number(self._path)
         beyond = None if last is None else ahead(last, number)
         return beyond is not None and beyond >= 0
@@ -197,7 +197,7 @@ class FileWatch:
         return self._log is not None and bool(self._log.salts) and log.salts != self._log.salts
 
     def _overwritten(self, number: int, log: Log) -> str | None:
-        """What was written by somebody else, where the file or the log has changed."""
+        """Return what was written by somebody else, where the file or the log has changed."""
         assert self._log is not None
         first = first_number(self._path)  # before the file, as above
         in_file = number_in(self._path)

@@ -25,7 +25,7 @@ SCRIPTS = Path(__file__).parent / "migrations"
 
 
 def known_revisions() -> set[str]:
-    """The schema revisions that this program can bring up to date, and the newest."""
+    """Return the schema revisions that this program can bring up to date, and the newest."""
     return {name.stem[1:].partition("_")[0] for name in (SCRIPTS / "versions").glob("r[0-9]*_*.py")}
 
 

@@ -49,17 +49,23 @@ _CURE = (
 
 
 def check_folder(folder: Path) -> bool:
-    """Whether the folder is there; raises `NotPlain` for a link and all that is no folder."""
+    """Return whether the folder is there; raises `NotPlain` for a link and all that is no
+    folder.
+    """
     return _checked(folder, stat.S_ISDIR, "a folder")
 
 
 def check_file(path: Path) -> bool:
-    """Whether the file is there; raises `NotPlain` for a link and all that is no plain file."""
+    """Return whether the file is there; raises `NotPlain` for a link and all that is no plain
+    file.
+    """
     return _checked(path, stat.S_ISREG, "a file")
 
 
 def is_plain(path: Path, root: Path) -> bool:
-    """Whether a plain file lies at `path`, with nothing but folders between it and `root`."""
+    """Return whether a plain file lies at `path`, with nothing but folders between it and
+    `root`.
+    """
     try:
         return all(map(check_folder, _between(path.parent, root))) and check_file(path)
     except OSError:
@@ -77,18 +83,18 @@ def make_folders(folder: Path, root: Path, mode: int = 0o700) -> None:
 
 
 def created(path: Path, mode: int = PRIVATE) -> int:
-    """The handle of a new file, which no other may have made; raises `FileExistsError`."""
+    """Return the handle of a new file, which no other may have made; raises `FileExistsError`."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK, mode)
 
 
 def created_anew(path: Path, mode: int = PRIVATE) -> int:
-    """The handle of a new file in the place of what has its name, a link itself for one."""
+    """Return the handle of a new file in the place of what has its name, a link itself for one."""
     path.unlink(missing_ok=True)
     return created(path, mode)
 
 
 def opened_or_created(path: Path, mode: int = PRIVATE, *, append: bool = False) -> int:
-    """The handle of a plain file, made if needed; raises `NotPlain`, also for one that has a
+    """Return the handle of a plain file, made if needed; raises `NotPlain`, also for one that has a
     second name: what is written here could be read, or missed, under that.
     """
     flags = os.O_RDWR | os.O_CREAT | (os.O_APPEND if append else 0)
@@ -101,7 +107,9 @@ def opened_or_created(path: Path, mode: int = PRIVATE, *, append: bool = False) 
 
 
 def open_to_read(path: Path) -> BinaryIO:
-    """The plain file; raises `NotPlain` for a link, and for pipes and devices without waiting."""
+    """Return the plain file; raises `NotPlain` for a link, and for pipes and devices without
+    waiting.
+    """
     return os.fdopen(_opened(path, os.O_RDONLY, 0), "rb")
 
 
@@ -116,7 +124,7 @@ def _opened(path: Path, flags: int, mode: int) -> int:
 
 
 def read_up_to(path: Path, most: int) -> bytes:
-    """The first `most` bytes of a plain file; raises as `open_to_read` does."""
+    """Return the first `most` bytes of a plain file; raises as `open_to_read` does."""
     with open_to_read(path) as file:
         return file.read(most)
 
@@ -156,6 +164,6 @@ def _checked(path: Path, is_wanted: object, wanted: str) -> bool:
 
 
 def _between(folder: Path, root: Path) -> list[Path]:
-    """The folders on the way from `root` (not included) to `folder`, the outermost first."""
+    """Return the folders on the way from `root` (not included) to `folder`, the outermost first."""
     inner = folder.relative_to(root).parts
     return [root.joinpath(*inner[: count + 1]) for count in range(len(inner))]

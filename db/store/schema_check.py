@@ -36,7 +36,7 @@ Described = dict[str, str]
 
 
 def revision_of(connection: sqlite3.Connection, found: Described | None = None) -> str | None:
-    """The schema revision that the store was last brought to; `None` for an empty file.
+    """Return the schema revision that the store was last brought to; `None` for an empty file.
 
     `found` is what it holds, where that is known. Raises `StoreError` where it can't be told.
     """
@@ -72,7 +72,9 @@ def check(connection: sqlite3.Connection, path: object) -> None:
 
 
 def unexpected_objects(connection: sqlite3.Connection) -> list[str]:
-    """What no store of its schema has, each in some words; nothing of a newer program's store."""
+    """Return what no store of its schema has, each in some words; nothing of a newer program's
+    store.
+    """
     objects = described(connection)
     try:
         revision = revision_of(connection, objects)
@@ -111,7 +113,7 @@ def _normal(sql: object) -> str:
 
 @cache
 def schema_of(revision: str) -> Described:
-    """What a store of that revision holds."""
+    """Return what a store of that revision holds."""
     objects: Described = {}
     for each, changes in KNOWN.items():
         objects |= changes
@@ -121,12 +123,12 @@ def schema_of(revision: str) -> Described:
 
 
 def _likeliest(found: Described) -> str:
-    """The revision that most of it is of."""
+    """Return the revision that most of it is of."""
     return max(KNOWN, key=lambda each: len(schema_of(each).items() & found.items()))
 
 
 def strange(found: Described, revision: str) -> list[str]:
-    """What is in the one and not in the other, or made otherwise, each in some words."""
+    """Return what is in the one and not in the other, or made otherwise, each in some words."""
     ours = schema_of(revision)
     odd = [
         _shown(name)

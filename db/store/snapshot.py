@@ -64,7 +64,7 @@ def copy_store(path: Path, to: Path, watch: Watch = _unwatched) -> None:
 def _spread(
     watch: Watch, descriptor: int, source: sqlite3.Connection
 ) -> Callable[[int, int, int], None]:
-    """Tells how far the copy is, and has the disk take what was written bit by bit.
+    """Tell how far the copy is, and have the disk take what was written bit by bit.
 
     Else the first score that is kept afterwards would wait for gigabytes to be written.
     """
@@ -83,7 +83,8 @@ def _spread(
 
 
 def problems_of(path: Path, watch: Watch = _unwatched, *, resting: bool = False) -> list[str]:
-    """What SQLite finds wrong in the file at `path`, at most `MOST_PROBLEMS` lines; none is good.
+    """Return what SQLite finds wrong in the file at `path`, at most `MOST_PROBLEMS` lines; none is
+    good.
 
     `resting` files are used by nobody, and are looked at without anything being put beside them.
     `watch` is told nothing but that the work goes on (0 of 0). Raises `StoreError` for a file that
@@ -103,7 +104,7 @@ def problems_of(path: Path, watch: Watch = _unwatched, *, resting: bool = False)
 
 
 def unexpected_objects_of(path: Path) -> list[str]:
-    """What lies in the file's schema that this program never makes, each in some words.
+    """Return what lies in the file's schema that this program never makes, each in some words.
 
     None of it is run. Raises `StoreError` for a file that can't be read at all; one that is damaged
     so that its schema can't be told has none.

@@ -226,7 +226,7 @@ class Store:
             yield session
 
     def setting(self, name: str) -> str | None:
-        """The setting's value, `None` where it was never set."""
+        """Return the setting's value, `None` where it was never set."""
         with self.reading() as session:
             return session.scalar(select(SettingRow.value).where(SettingRow.name == name))
 

@@ -44,7 +44,7 @@ class _UnexpectedTables(Exception):
 
 
 def file_key(path: str, mtime_ns: int, size_bytes: int) -> bytes:
-    """A name of 16 bytes for a file as it is now: a changed one has another."""
+    """Return a name of 16 bytes for a file as it is now: a changed one has another."""
     text = f"{mtime_ns} {size_bytes} {path}".encode("utf-8", "surrogateescape")
     return hashlib.blake2b(text, digest_size=16).digest()
 
@@ -56,7 +56,7 @@ class FilePredictions:
         self._connection, self._path, self._version = connection, path, version
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, float]:
-        """Those of `keys` that it predicted."""
+        """Return those of `keys` that it predicted."""
         predictions: dict[bytes, float] = {}
         for start in range(0, len(keys), _AT_ONCE):
             part = keys[start : start + _AT_ONCE]
@@ -84,7 +84,7 @@ class FilePredictions:
 
 
 def is_predicted(path: Path, key: bytes) -> bool:
-    """Whether any version that is kept in `path` predicted the file of this key."""
+    """Return whether any version that is kept in `path` predicted the file of this key."""
     query = "SELECT 1 FROM predicted WHERE version IN (SELECT id FROM version) AND file = ?"
     with suppress(StoreError, sqlite3.DatabaseError):
         check_store_files(path)
@@ -157,7 +157,7 @@ def _connected(path: Path) -> sqlite3.Connection:
 
 
 def _tables(connection: sqlite3.Connection) -> list[str]:
-    """What made each object of the file, in the order of `_SCHEMA`."""
+    """Return what made each object of the file, in the order of `_SCHEMA`."""
     rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")
     return [" ".join(sql.split()).replace("TABLE ", "TABLE IF NOT EXISTS ", 1) for (sql,) in rows]
 

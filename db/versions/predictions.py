@@ -85,7 +85,7 @@ def keep_out_of_fold(session: Session, version_id: int, new: Predictions) -> Non
 
 
 def predictions(store: Store, version_id: int, ids: Ids | None = None) -> Predictions:
-    """What the version predicts: for all images by rising id, or for `ids` in their order.
+    """Return what the version predicts: for all images by rising id, or for `ids` in their order.
 
     Images without a prediction are left out.
     """
@@ -102,7 +102,7 @@ def predictions(store: Store, version_id: int, ids: Ids | None = None) -> Predic
 
 
 def scores(store: Store, version_id: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ids (n,) int64, rising, and predictions (n,) float32, 0–1, of all images."""
+    """Return ids (n,) int64, rising, and predictions (n,) float32, 0–1, of all images."""
     query = select(PredictionRow.image_id, PredictionRow.score)
     with store.reading() as session:
         columns = concatenated_columns(session, _of_version(query, version_id))
@@ -127,7 +127,7 @@ def _of_version(query: Query, version_id: int) -> Query:
 
 
 def out_of_fold(store: Store, version_id: int, ids: Ids | None = None) -> Predictions:
-    """The version's predictions, with folds, for the images it was trained on, by rising id.
+    """Return the version's predictions, with folds, for the images it was trained on, by rising id.
 
     For those of `ids` only, if given.
     """
@@ -146,7 +146,9 @@ def out_of_fold(store: Store, version_id: int, ids: Ids | None = None) -> Predic
 
 
 def without_prediction(store: Store, version_id: int, encoder_id: int) -> np.ndarray:
-    """Ids (n,) int64, rising, of images with an embedding but no prediction by this version."""
+    """Return ids (n,) int64, rising, of images with an embedding but no prediction by this
+    version.
+    """
     predicted = exists().where(
         PredictionRow.version_id == version_id, PredictionRow.image_id == EmbeddingRow.image_id
     )
@@ -162,7 +164,7 @@ def without_prediction(store: Store, version_id: int, encoder_id: int) -> np.nda
 
 
 def has_predicted_all(store: Store, version_id: int, encoder_id: int) -> bool:
-    """Whether every image with an embedding has a prediction by this version."""
+    """Return whether every image with an embedding has a prediction by this version."""
     with store.reading() as session:
         return _has_predicted_all(session, version_id, encoder_id)
 
@@ -176,7 +178,7 @@ def _has_predicted_all(session: Session, version_id: int, encoder_id: int) -> bo
 
 
 def trained_on(store: Store, version_id: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ids (n,) int64, rising, and hand scores (n,) float64, 0–10, of the training set."""
+    """Return ids (n,) int64, rising, and hand scores (n,) float64, 0–10, of the training set."""
     query = (
         select(VersionScoreRow.image_id, VersionScoreRow.value)
         .where(VersionScoreRow.version_id == version_id)
@@ -215,7 +217,7 @@ def _arrays(rows: Sequence[tuple[Any, ...]]) -> Predictions:
 
 
 def prediction_batches(store: Store, version_id: int) -> int:
-    """How often predictions of the version were kept: it grows whenever there are others."""
+    """Return how often predictions of the version were kept: it grows whenever there are others."""
     query = select(VersionRow.batches).where(VersionRow.id == version_id)
     with store.reading() as session:
         return session.scalar(query) or 0

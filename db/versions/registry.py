@@ -55,19 +55,19 @@ def add(store: Store, new: NewVersion, activate: bool = True) -> Version:
 
 
 def history(store: Store) -> list[Version]:
-    """All versions, oldest first."""
+    """Return all versions, oldest first."""
     with store.reading() as session:
         return _all(session)
 
 
 def active(store: Store) -> Version | None:
-    """The version whose predictions are shown, `None` before the first training."""
+    """Return the version whose predictions are shown, `None` before the first training."""
     with store.reading() as session:
         return next(iter(_all(session, VersionRow.active)), None)
 
 
 def by_name(store: Store, name: str) -> Version | None:
-    """The version called `name`, `None` if there is none."""
+    """Return the version called `name`, `None` if there is none."""
     with store.reading() as session:
         return next(iter(_all(session, VersionRow.name == name)), None)
 

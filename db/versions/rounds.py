@@ -33,7 +33,7 @@ def update_outcomes(connection: Connection) -> None:
 
 
 def open_round(store: Store, version_id: int, threshold: float) -> Round:
-    """The version's open round; a new one, at this threshold, if there is none."""
+    """Return the version's open round; a new one, at this threshold, if there is none."""
     # Looked for without the write lock: a page of cards waits for nobody who writes.
     if (existing := find_open_round(store, version_id)) is not None:
         return existing
@@ -53,7 +53,7 @@ def open_round(store: Store, version_id: int, threshold: float) -> Round:
 
 
 def find_open_round(store: Store, version_id: int) -> Round | None:
-    """The version's open round, `None` if there is none."""
+    """Return the version's open round, `None` if there is none."""
     with store.reading() as session:
         return next(iter(_all(session, *_is_open(version_id))), None)
 
@@ -94,13 +94,13 @@ def mark_shown(
 
 
 def history(store: Store) -> list[Round]:
-    """All rounds, oldest first."""
+    """Return all rounds, oldest first."""
     with store.reading() as session:
         return _all(session)
 
 
 def by_queue(store: Store) -> list[QueueOutcome]:
-    """What became of the cards of every round, queue by queue, oldest round first."""
+    """Return what became of the cards of every round, queue by queue, oldest round first."""
     query = (
         select(RoundImageRow.round_id, RoundImageRow.queue, func.count(), *_outcomes())
         .group_by(RoundImageRow.round_id, RoundImageRow.queue)
@@ -111,7 +111,7 @@ def by_queue(store: Store) -> list[QueueOutcome]:
 
 
 def handled(store: Store, round_id: int, *queues: str) -> set[int]:
-    """Ids of the cards in any of these queues that were corrected, confirmed or skipped."""
+    """Return ids of the cards in any of these queues that were corrected, confirmed or skipped."""
     query = select(RoundImageRow.image_id).where(
         RoundImageRow.round_id == round_id,
         RoundImageRow.queue.in_(queues),
@@ -122,7 +122,9 @@ def handled(store: Store, round_id: int, *queues: str) -> set[int]:
 
 
 def answered(store: Store, round_id: int) -> np.ndarray:
-    """Ids (n,) int64 of the images that got a hand score in the round, as they were answered."""
+    """Return ids (n,) int64 of the images that got a hand score in the round, as they were
+    answered.
+    """
     query = (
         select(RoundImageRow.image_id)
         .join(HandScoreRow, _its_score())
@@ -138,7 +140,7 @@ def answered(store: Store, round_id: int) -> np.ndarray:
 
 
 def answers(store: Store) -> list[tuple[str, bool]]:
-    """What dealt each card of all rounds, and was it a mistake, as they were answered."""
+    """Return what dealt each card of all rounds, and was it a mistake, as they were answered."""
     query = (
         select(RoundImageRow.evidence, RoundImageRow.outcome == "corrected")
         .join(HandScoreRow, _its_score())
@@ -154,7 +156,7 @@ def answers(store: Store) -> list[tuple[str, bool]]:
 
 
 def _its_score() -> Any:
-    """The hand scores, not undone, that a card of a round got."""
+    """Return the hand scores, not undone, that a card of a round got."""
     return and_(
         HandScoreRow.image_id == RoundImageRow.image_id,
         HandScoreRow.round_id == RoundImageRow.round_id,
