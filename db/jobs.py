@@ -10,15 +10,13 @@ from sqlalchemy import exists, insert, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from db.errors import StoreError
-from db.query_parts import is_in
+from db.query_parts import NO_SYNC, is_in
 from db.records import Run
 from db.store.schema import RunRow, VersionRow
 from db.store.store import Store
 
 STALE_AFTER_SECONDS = 20.0
 DIED = "The process ended without a word; its log in the project's runs folder may say why."
-
-_PLAIN = {"synchronize_session": False}
 
 
 def start(
@@ -197,7 +195,7 @@ def mark_died(store: Store, run_id: int) -> None:
     with store.transaction() as session:
         session.execute(
             died.values(state="failed", finished_at=datetime.now(UTC), message=DIED),
-            execution_options=_PLAIN,
+            execution_options=NO_SYNC,
         )
 
 
@@ -222,13 +220,13 @@ def _revive(session: Session, run_id: int) -> None:
             ~replaced.correlate(RunRow),
         )
         .values(state="active", finished_at=None, message=None),
-        execution_options=_PLAIN,
+        execution_options=NO_SYNC,
     )
 
 
 def _update(session: Session, run_id: int, values: dict[str, Any]) -> None:
     session.execute(
-        update(RunRow).where(RunRow.id == run_id).values(values), execution_options=_PLAIN
+        update(RunRow).where(RunRow.id == run_id).values(values), execution_options=NO_SYNC
     )
 
 

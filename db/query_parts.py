@@ -36,6 +36,8 @@ Value = TypeVar("Value")
 Query: TypeAlias = "Select[*tuple[Any, ...]]"
 
 
+# Of statements whose session holds no objects that would have to follow.
+NO_SYNC = {"synchronize_session": False}
 _DIGITS = b"0123456789.,-+e"
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 

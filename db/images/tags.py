@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from sqlalchemy import delete, func, insert, select
 
-from db.query_parts import Ids, driver_rows, id_array, is_in, python_ids
+from db.query_parts import NO_SYNC, Ids, driver_rows, id_array, is_in, python_ids
 from db.store.schema import ImageRow, ImageTagRow
 from db.store.store import Store
 
 BESIDE = "beside"  # a text file beside the image
 TABLE = "table"  # a table of tags
-_PLAIN = {"synchronize_session": False}
 
 
 def put(store: Store, origin: str, tags_of: Mapping[int, Iterable[str]]) -> None:
@@ -34,7 +33,7 @@ def put(store: Store, origin: str, tags_of: Mapping[int, Iterable[str]]) -> None
             delete(ImageTagRow).where(
                 is_in(ImageTagRow.image_id, changed), ImageTagRow.origin == origin
             ),
-            execution_options=_PLAIN,
+            execution_options=NO_SYNC,
         )
         rows = [
             {"image_id": image_id, "origin": origin, "tag": tag}

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, LargeBinary, case, cast, delete, func, sel
 from sqlalchemy.orm import Session
 
 from db.images.embeddings import VECTOR, rows_at_once
-from db.query_parts import concatenated_columns, id_array, is_in, numbers, unchecked_rows
+from db.query_parts import NO_SYNC, concatenated_columns, id_array, is_in, numbers, unchecked_rows
 from db.store.schema import EmbeddingRow, EncoderRow, OutOfFoldRow, PredictionRow, VersionRow
 from db.store.store import Store
 from db.versions.predictions import BRACKETS, EXCEED
@@ -178,4 +178,4 @@ def _among(table: type[EmbeddingRow | PredictionRow], ids: Sequence[int]) -> Col
 
 
 def _run(session: Session, statement: object) -> None:
-    session.execute(statement, execution_options={"synchronize_session": False})  # type: ignore[call-overload]
+    session.execute(statement, execution_options=NO_SYNC)  # type: ignore[call-overload]

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.images.pixel_hashes import images_of_contents
 from db.images.redirects import redirect_events
-from db.query_parts import is_in
+from db.query_parts import NO_SYNC, is_in
 from db.records import REVIEW_QUEUES, Event, Receipt
 from db.scores.aggregation import apply_rule, rule_in
 from db.scores.event_checks import SCORES, problem_of, queue_of, reason_of, refused, value_of
@@ -29,7 +29,6 @@ from db.store.schema import (
 )
 from db.store.store import Store
 
-_PLAIN = {"synchronize_session": False}
 _ANOTHER = "That picture is another one now; reload the page"
 
 
@@ -212,7 +211,7 @@ class _EventBatch:
             update(entry.table)
             .where(entry.table.event_id == event.undoes)
             .values(undone_at=event.at),
-            execution_options=_PLAIN,
+            execution_options=NO_SYNC,
         )
         if entry.table is HandScoreRow:
             self.touched.add(entry.image_id)

@@ -11,13 +11,12 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session, aliased
 
 from db.errors import StoreError
-from db.query_parts import python_ids, version_id_of
+from db.query_parts import NO_SYNC, python_ids, version_id_of
 from db.records import FOREIGN, NewVersion, Version
 from db.store.schema import EncoderRow, RoundRow, VersionRow, VersionScoreRow
 from db.store.store import Store
 from db.versions.predictions import keep_out_of_fold
 
-_PLAIN = {"synchronize_session": False}
 _NAME = re.compile(r"v(\d+)\.(\d+)")
 
 
@@ -86,7 +85,7 @@ def set_note(store: Store, name: str, note: str) -> None:
         version_id = _existing(session, name)
         session.execute(
             update(VersionRow).where(VersionRow.id == version_id).values(note=note),
-            execution_options=_PLAIN,
+            execution_options=NO_SYNC,
         )
 
 
@@ -95,7 +94,7 @@ def _close_rounds(session: Session, version_id: int) -> None:
         update(RoundRow)
         .where(RoundRow.finished_at.is_(None))
         .values(finished_at=datetime.now(UTC), to_version_id=version_id),
-        execution_options=_PLAIN,
+        execution_options=NO_SYNC,
     )
 
 
@@ -137,7 +136,7 @@ def _activate(session: Session, version_id: int) -> None:
         update(VersionRow).where(VersionRow.active).values(active=False),
         update(VersionRow).where(VersionRow.id == version_id).values(active=True),
     ):
-        session.execute(statement, execution_options=_PLAIN)
+        session.execute(statement, execution_options=NO_SYNC)
 
 
 def _all(session: Session, *conditions: object) -> list[Version]:
