@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 import db.images.counts
-import db.images.lookup
 import db.scores.events
 import db.scores.hand_scores
 import db.scores.queues

@@ -446,7 +446,7 @@ def test_the_first_pictures_are_there_while_the_rest_is_imported(
     fine: dict[int, int] = {}
 
     def look(done: int, total: int, what: str) -> None:
-        fine[done] = db.images.lookup.count_by_state(project.store)["fine"]
+        fine[done] = db.images.counts.by_state(project.store)["fine"]
 
     import_paths(project, [tmp_path / "p"], progress=look)
     assert fine[0] == 0
