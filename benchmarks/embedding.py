@@ -30,8 +30,8 @@ from labeler.core.project import Project
 from labeler.embedding.embed import BATCH_SIZE, embed, prepare_file
 from model.encoders.encoder import Encoder
 from model.encoders.load import load_encoder
-from model.encoders.precision import agreement
-from model.threads import shared_out
+from model.encoders.precision import lowest_cosine
+from model.threads import parallel_map
 
 READY = 4 * BATCH_SIZE
 PLAIN = 25
@@ -86,7 +86,7 @@ def decode_on_one_core(encoder: Encoder, paths: Sequence[Path]) -> None:
 
 
 def one_core_each(encoder: Encoder, ready: np.ndarray) -> None:
-    list(shared_out(encoder.encode, np.array_split(ready, len(ready) // BATCH_SIZE)))
+    list(parallel_map(encoder.encode, np.array_split(ready, len(ready) // BATCH_SIZE)))
 
 
 def embedded(folder: Path, encoder: Encoder, paths: Sequence[Path]) -> tuple[float, np.ndarray]:
@@ -119,7 +119,7 @@ def measure(
     loop = len(few) / best(partial(plain_loop, exact, few), repeats)
     runs = [embedded(folder / f"{name} {run}", encoder, paths) for run in range(repeats)]
     rate = max(rate for rate, _ in runs)
-    cosine = agreement(runs[0][1][: len(few)], plain_loop(exact, few))
+    cosine = lowest_cosine(runs[0][1][: len(few)], plain_loop(exact, few))
     kind = str(getattr(encoder, "dtype", "")).removeprefix("torch.")
     return [
         f"{name}, {kind}",

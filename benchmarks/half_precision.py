@@ -17,7 +17,7 @@ from measuring import table
 from paired import Floats, arguments, collection
 
 from model.heads.head import Head
-from model.training.recipe import Lesson
+from model.training.recipe import TrainingData
 from model.training.recipes import recipe_named
 
 FORMATS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -55,8 +55,10 @@ def main() -> None:
         found = []
         for seed in range(given.seeds):
             chosen = np.random.default_rng(seed).permutation(len(data.scores))[:scored]
-            lesson = Lesson(data.embeddings[chosen], data.scores[chosen], data.groups[chosen])
-            head = recipe_named("quick").train(lesson, seed=seed).head
+            training_data = TrainingData(
+                data.embeddings[chosen], data.scores[chosen], data.groups[chosen]
+            )
+            head = recipe_named("quick").train(training_data, seed=seed).head
             found.append(errors(head, embeddings))
         for name in FORMATS:
             worst = np.max([each[name] for each in found], axis=0)

@@ -39,7 +39,7 @@ from model.estimators.kernels import median_distance, normalize
 from model.evaluation.metrics import passes
 from model.heads.head import predict
 from model.review import suspicion
-from model.training.recipe import Lesson
+from model.training.recipe import TrainingData
 from model.training.recipes import recipe_named
 
 THRESHOLDS = (0.5, 0.3, 0.7)
@@ -72,28 +72,30 @@ def passing(chances: dict[float, Floats], truth: Floats) -> Figures:
     }
 
 
-def regressions(lesson: Lesson, others: NDArray[np.float32]) -> dict[str, Floats]:
+def regressions(training_data: TrainingData, others: NDArray[np.float32]) -> dict[str, Floats]:
     """What the tuned simple models predict, 0–1, for `others` (m, width)."""
-    known, asked = (normalize(each).astype(np.float64) for each in (lesson.embeddings, others))
-    truth, near = lesson.scores / 10, 1 / median_distance(known) ** 2
+    known, asked = (
+        normalize(each).astype(np.float64) for each in (training_data.embeddings, others)
+    )
+    truth, near = training_data.scores / 10, 1 / median_distance(known) ** 2
     widths, middle = [near / 2, near, 2 * near], truth.mean()
-    ridge = tuned(Ridge(), {"alpha": np.logspace(-2, 1, 7)}, known, truth, lesson.groups)
+    ridge = tuned(Ridge(), {"alpha": np.logspace(-2, 1, 7)}, known, truth, training_data.groups)
     kernel = tuned(
         KernelRidge(kernel="rbf"),
         {"alpha": [0.03, 0.1, 0.3], "gamma": widths},
         known,
         truth - middle,  # it has no intercept
-        lesson.groups,
+        training_data.groups,
     )
     machine = tuned(
-        SVR(epsilon=0.05), {"C": [0.3, 1, 3], "gamma": widths}, known, truth, lesson.groups
+        SVR(epsilon=0.05), {"C": [0.3, 1, 3], "gamma": widths}, known, truth, training_data.groups
     )
     neighbours = tuned(
         KNeighborsRegressor(weights="distance"),
         {"n_neighbors": [3, 5, 10, 20]},
         known,
         truth,
-        lesson.groups,
+        training_data.groups,
     )
     return {
         "ridge": ridge.predict(asked),
@@ -126,32 +128,42 @@ def gaussian_process(known: Floats, truth: Floats, near: float) -> GaussianProce
     )
 
 
-def logistic(lesson: Lesson, others: NDArray[np.float32]) -> dict[float, Floats]:
+def logistic(training_data: TrainingData, others: NDArray[np.float32]) -> dict[float, Floats]:
     """Chances to pass each threshold, by a logistic regression tuned for log loss."""
-    known, asked = (normalize(each).astype(np.float64) for each in (lesson.embeddings, others))
+    known, asked = (
+        normalize(each).astype(np.float64) for each in (training_data.embeddings, others)
+    )
     found = {}
     for threshold in THRESHOLDS:
-        passed = passes(lesson.scores / 10, threshold)
+        passed = passes(training_data.scores / 10, threshold)
         model = LogisticRegression(max_iter=2000)
         choices = {"C": [1.0, 3.0, 10.0, 30.0, 100.0]}
-        best = tuned(model, choices, known, passed, lesson.groups, scoring="neg_log_loss")
+        best = tuned(model, choices, known, passed, training_data.groups, scoring="neg_log_loss")
         found[threshold] = best.predict_proba(asked)[:, 1]
     return found
 
 
-def head(lesson: Lesson, others: NDArray[np.float32], seed: int) -> dict[float, Floats]:
+def head(
+    training_data: TrainingData, others: NDArray[np.float32], seed: int
+) -> dict[float, Floats]:
     """What the product's head says, trained for each threshold."""
     recipe, found = recipe_named("quick"), {}
     for threshold in THRESHOLDS:
-        mine = Lesson(lesson.embeddings, lesson.scores, lesson.groups, threshold)
+        mine = TrainingData(
+            training_data.embeddings, training_data.scores, training_data.groups, threshold
+        )
         made = recipe.train(mine, seed=seed)
         found[threshold] = predict(made.head, others).astype(np.float64)
     return found
 
 
-def second_opinion(lesson: Lesson, others: NDArray[np.float32], seed: int) -> Floats:
+def second_opinion(training_data: TrainingData, others: NDArray[np.float32], seed: int) -> Floats:
     """The second opinion's P(score >= k), (m, 10), calibrated out of fold as in a training."""
-    embeddings, scores, groups = lesson.embeddings, lesson.scores, lesson.groups
+    embeddings, scores, groups = (
+        training_data.embeddings,
+        training_data.scores,
+        training_data.groups,
+    )
     strength = kernel_ordinal.choose_strength(embeddings, scores, groups, seed)
     folds, logits = group_folds(scores, groups, seed=seed), np.zeros((len(scores), ordinal.LEVELS))
     for fold in range(int(folds.max()) + 1):
@@ -168,13 +180,13 @@ def figures(data: Labelled, scored: int | None, seed: int) -> dict[str, float]:
     opened, withheld = parted(data.groups, seed)
     rows, others = opened[:scored], data.embeddings[withheld]
     truth = data.scores[withheld] / 10
-    lesson = Lesson(data.embeddings[rows], data.scores[rows], data.groups[rows])
-    found = {name: judged(said, truth) for name, said in regressions(lesson, others).items()}
-    found["logistic"] = passing(logistic(lesson, others), truth)
-    exceed = second_opinion(lesson, others, seed)
+    training_data = TrainingData(data.embeddings[rows], data.scores[rows], data.groups[rows])
+    found = {name: judged(said, truth) for name, said in regressions(training_data, others).items()}
+    found["logistic"] = passing(logistic(training_data, others), truth)
+    exceed = second_opinion(training_data, others, seed)
     chances = {each: suspicion.chance_by_opinion(exceed, each) for each in THRESHOLDS}
     found["second opinion"] = judged(suspicion.expected_score(exceed), truth, chances)
-    said = head(lesson, others, seed)
+    said = head(training_data, others, seed)
     found["**head**"] = judged(said[0.5], truth, said)
     return {f"{model}: {name}": v for model, each in found.items() for name, v in each.items()}
 

@@ -36,10 +36,10 @@ from labeler.prediction.selection import COLUMNS, rows_of, select_blocks
 from labeler.versions import inference
 from labeler.versions.activate import predict_stored
 from model.heads.head import Head
-from model.heads.inference import AGREEMENT, Scorer
-from model.training.original import plain
+from model.heads.inference import AGREEMENT, BatchPredictor
+from model.training.original import plain_recipe
 from model.training.quick import Quick
-from model.training.recipe import Lesson
+from model.training.recipe import TrainingData
 
 BATCHES = (1024, 4096, 8192)
 
@@ -47,10 +47,10 @@ BATCHES = (1024, 4096, 8192)
 def heads(width: int, scored: int) -> dict[str, Head]:
     """A head full of weights of its own, as the recipes plain and original make it, and a quick."""
     embeddings, scores = collection(scored, width, 0)
-    lesson = Lesson(embeddings, scores, np.arange(scored))
+    data = TrainingData(embeddings, scores, np.arange(scored))
     return {
-        "plain": plain().train(lesson).head,
-        "quick": Quick().train(lesson).head,
+        "plain": plain_recipe().train(data).head,
+        "quick": Quick().train(data).head,
     }
 
 
@@ -178,8 +178,8 @@ def score_rows(folder: Path, asked: argparse.Namespace) -> None:
             add_version(one, head, name, asked.scored if one is project else 0)
         bare = Bare(head, sample)
         rate = bare.rate(asked.memory)
-        tuned = Scorer(head).tuned(sample[:512])
-        memory = asked.memory / best(lambda: Scorer(head).all(sample), 3)  # noqa: B023
+        tuned = BatchPredictor(head).tuned(sample[:512])
+        memory = asked.memory / best(lambda: BatchPredictor(head).predict_all(sample), 3)  # noqa: B023
         rate = max(rate, bare.rate(asked.memory))
         out = in_process(__file__, "store", str(project.folder), name, "head")
         opinion = in_process(__file__, "store", str(project.folder), name, "opinion")

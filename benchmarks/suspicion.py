@@ -29,8 +29,8 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from labeler.review.simulation.simulate import Labelled
 from model.estimators.kernels import median_distance, normalize
 from model.review import suspicion
-from model.training.cross_fitting import cross_train
-from model.training.recipe import Lesson
+from model.training.cross_fitting import cross_fit
+from model.training.recipe import TrainingData
 from model.training.recipes import recipe_named
 
 STRENGTHS = np.logspace(-2, 1, 7)  # of ridge, on embeddings of unit length
@@ -92,7 +92,7 @@ def drawn(data: Labelled, setting: Setting, draw: np.random.Generator) -> Labell
 
 def by_product(data: Labelled, scores: Floats) -> dict[str, Floats]:
     """The product's ranking and those that its parts would give, by out-of-fold predictions."""
-    made = cross_train(recipe_named("quick"), Lesson(data.embeddings, scores, data.groups))
+    made = cross_fit(recipe_named("quick"), TrainingData(data.embeddings, scores, data.groups))
     said, exceed = made.out_of_fold.astype(np.float64), made.exceed.astype(np.float64)
     expected = suspicion.expected_score(exceed)
     return {

@@ -21,12 +21,12 @@ from measuring import machine, table, timed
 from scipy.stats import spearmanr
 
 from model.heads.head import Head, predict
-from model.training.cross_fitting import cross_train
-from model.training.original import Original, plain
+from model.training.cross_fitting import cross_fit
+from model.training.original import Original, plain_recipe
 from model.training.quick import Quick
-from model.training.recipe import Lesson
+from model.training.recipe import TrainingData
 
-Said = Callable[[Lesson, np.ndarray, int], np.ndarray]
+Said = Callable[[TrainingData, np.ndarray, int], np.ndarray]
 
 
 def collection(images: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -46,14 +46,14 @@ def agreement(said: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     return float(np.abs(said - truth / 10).mean()), float(alike)
 
 
-def plain_loop(lesson: Lesson, steps: int, seed: int = 0) -> Head:
+def plain_loop(training_data: TrainingData, steps: int, seed: int = 0) -> Head:
     """The original recipe as one writes it down first: L1 loss, one image a step, AdamW, cosine."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        head = Head(lesson.embeddings.shape[1])
+        head = Head(training_data.embeddings.shape[1])
     head.train()
-    inputs = torch.from_numpy(lesson.embeddings)
-    scores = torch.from_numpy((lesson.scores / 10).astype(np.float32))
+    inputs = torch.from_numpy(training_data.embeddings)
+    scores = torch.from_numpy((training_data.scores / 10).astype(np.float32))
     optimiser = torch.optim.AdamW(head.parameters(), lr=Original().rate, foreach=False)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, Original().steps)
     order = np.random.default_rng(seed).permutation(len(scores))
@@ -67,17 +67,19 @@ def plain_loop(lesson: Lesson, steps: int, seed: int = 0) -> Head:
     return head
 
 
-def seconds_a_step(lesson: Lesson, steps: int) -> tuple[float, float]:
+def seconds_a_step(training_data: TrainingData, steps: int) -> tuple[float, float]:
     """Of the plain loop and of `original`, the better of two runs each, after a warm-up."""
-    plain_loop(lesson, 20)
-    first = min(timed(lambda: plain_loop(lesson, steps))[0] for _ in range(2))
+    plain_loop(training_data, 20)
+    first = min(timed(lambda: plain_loop(training_data, steps))[0] for _ in range(2))
     short, long = (replace(Original(), steps=each) for each in (20, steps))
-    short.train(lesson)
-    return first / steps, min(timed(lambda: long.train(lesson))[0] for _ in range(2)) / steps
+    short.train(training_data)
+    return first / steps, min(timed(lambda: long.train(training_data))[0] for _ in range(2)) / steps
 
 
 def learnt(recipe: Original | Quick) -> Said:
-    return lambda lesson, new, seed: predict(recipe.train(lesson, seed=seed).head, new)
+    return lambda training_data, new, seed: predict(
+        recipe.train(training_data, seed=seed).head, new
+    )
 
 
 def main() -> None:
@@ -91,10 +93,10 @@ def main() -> None:
     print(f"{asked.images} x {asked.width}, {asked.seeds} seeds; {machine()}\n")
     print_times(asked.images, asked.width, asked.steps)
     recipes: dict[str, Said] = {
-        "always the median score": lambda lesson, new, _: np.full(
-            len(new), np.median(lesson.scores) / 10
+        "always the median score": lambda training_data, new, _: np.full(
+            len(new), np.median(training_data.scores) / 10
         ),
-        "`plain`, the original in batches": learnt(plain()),
+        "`plain`, the original in batches": learnt(plain_recipe()),
         "**`quick`**": learnt(Quick()),
     }
     if asked.original_in_full:
@@ -103,11 +105,11 @@ def main() -> None:
 
 
 def print_times(images: int, width: int, steps: int) -> None:
-    lesson = Lesson(*collection(images, width, 0), np.arange(images))
-    loop, original = (each * Original().steps for each in seconds_a_step(lesson, steps))
-    Quick().train(lesson)
-    one = min(timed(lambda: Quick().train(lesson))[0] for _ in range(3))
-    proven = min(timed(lambda: cross_train(Quick(), lesson))[0] for _ in range(2))
+    training_data = TrainingData(*collection(images, width, 0), np.arange(images))
+    loop, original = (each * Original().steps for each in seconds_a_step(training_data, steps))
+    Quick().train(training_data)
+    one = min(timed(lambda: Quick().train(training_data))[0] for _ in range(3))
+    proven = min(timed(lambda: cross_fit(Quick(), training_data))[0] for _ in range(2))
     rows = [
         ("plain loop of the original recipe", loop, ""),
         ("`original`", original, "1/3"),
@@ -126,9 +128,9 @@ def print_figures(recipes: dict[str, Said], images: int, width: int, seeds: int)
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in recipes}
     for seed in range(seeds):
         embeddings, scores = collection(2 * images, width, seed)
-        lesson = Lesson(embeddings[:images], scores[:images], np.arange(images))
+        training_data = TrainingData(embeddings[:images], scores[:images], np.arange(images))
         for name, said in recipes.items():
-            figures = agreement(said(lesson, embeddings[images:], seed), scores[images:])
+            figures = agreement(said(training_data, embeddings[images:], seed), scores[images:])
             found[name].append(figures)
     rows = []
     for name, figures in found.items():

@@ -231,7 +231,7 @@ class Predictor:
         """
         from model.encoders.names import canonical
         from model.heads.head_files import load_head
-        from model.heads.inference import Scorer
+        from model.heads.inference import BatchPredictor
 
         path = Path(file).expanduser()
         loaded = load_head(path)
@@ -244,7 +244,7 @@ class Predictor:
         threshold = loaded.metadata.get("threshold")
         if type(threshold) is not float or not 0 < threshold < 1:
             threshold = folders.DEFAULT_THRESHOLD
-        return cls(Scorer(loaded.head), canonical(str(named)), path.stem, threshold)
+        return cls(BatchPredictor(loaded.head), canonical(str(named)), path.stem, threshold)
 
     def predict(self, paths: Paths) -> pd.DataFrame:
         """Every image under `paths` (files, and folders to the bottom), highest first.
@@ -308,7 +308,7 @@ class Predictor:
                 f"{self.name} reads embeddings (n, {width}) by {self.encoder}, and these have the "
                 f"shape {embeddings.shape}; use that encoder's."
             )
-        return np.asarray(self._head.all(embeddings))
+        return np.asarray(self._head.predict_all(embeddings))
 
     def _loaded(self) -> Encoder:
         if self._encoder is None:

@@ -38,7 +38,7 @@ from labeler.embedding.files.checks import ExpectedEmbeddings, lengths, sample_o
 from labeler.embedding.files.find import find_embeddings
 from labeler.embedding.files.match_images import NamedImages, absolute
 from labeler.embedding.files.npy import ArrayFile
-from model.encoders.names import NORMALISED, canonical, told_width
+from model.encoders.names import NORMALISED, canonical, known_width
 
 
 @dataclass
@@ -138,7 +138,7 @@ def _wanted(
     if record is not None:
         width, normalised = record.width, record.normalised
     else:
-        width = told_width(identity) or (files[0].width if files else 0)
+        width = known_width(identity) or (files[0].width if files else 0)
         normalised = identity != raw
     return ExpectedEmbeddings(
         reader="this project",

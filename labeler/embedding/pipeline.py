@@ -53,7 +53,7 @@ def encoded(
     """
     import torch
 
-    from model.threads import shared_out
+    from model.threads import parallel_map
 
     on_gpu = getattr(encoder, "device", torch.device("cpu")).type != "cpu"
     # Every core computes for itself; a GPU is one, quick with many pictures at once.
@@ -65,7 +65,7 @@ def encoded(
         return _encode(encoder, part, prepare, turns)
 
     parts = _parts(items, batch_size, LEFT * torch.get_num_threads())
-    with closing(shared_out(work, parts)) as batches:
+    with closing(parallel_map(work, parts)) as batches:
         yield from batches
 
 

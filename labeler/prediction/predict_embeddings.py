@@ -29,7 +29,7 @@ from model.encoders.names import canonical
 if TYPE_CHECKING:
     import pyarrow
 
-    from model.heads.inference import Scorer
+    from model.heads.inference import BatchPredictor
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +126,19 @@ def _reading(project: Project, encoder: str, name: str | None) -> tuple[Version,
 
 
 def _predicted(
-    scorer: Scorer,
+    scorer: BatchPredictor,
     files: Sequence[EmbeddingFile],
     result: PredictedEmbeddings,
     progress: Progress,
 ) -> Generator[PredictedBlock, None, None]:
     """In the order of the files; rows that are not finite are left out and noted."""
-    from model.threads import shared_out
+    from model.threads import parallel_map
 
     total, done = sum(file.rows for file in files), 0
     broken: dict[str, int] = {}
     blocks = (block for file in files for block in file.blocks())
     progress(0, total, "predicting")
-    with closing(shared_out(lambda block: _score(scorer, block), blocks)) as parts:
+    with closing(parallel_map(lambda block: _score(scorer, block), blocks)) as parts:
         for shown, part, left_out in parts:
             broken[shown] = broken.get(shown, 0) + left_out
             result.predicted += len(part)
@@ -148,12 +148,12 @@ def _predicted(
     result.unusable += [(shown, _not_finite(rows)) for shown, rows in broken.items() if rows]
 
 
-def _score(scorer: Scorer, block: Block) -> tuple[str, PredictedBlock, int]:
+def _score(scorer: BatchPredictor, block: Block) -> tuple[str, PredictedBlock, int]:
     """The block's file, what is said of its finite rows, and how many others there are."""
-    from model.heads.inference import lengths
+    from model.heads.inference import row_lengths
 
     part = PredictedBlock(block.names, scorer(block.vectors))
-    finite = np.isfinite(lengths(block.vectors))
+    finite = np.isfinite(row_lengths(block.vectors))
     if finite.all():
         return block.file, part, 0
     return block.file, part.take(finite), int((~finite).sum())

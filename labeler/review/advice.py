@@ -13,7 +13,7 @@ from labeler.review.pages import review_cards, without_embedding
 from labeler.versions.evaluation.audit import AuditReport
 from labeler.versions.evaluation.rounds import RoundReport, change_between
 from model.evaluation import stopping
-from model.evaluation.proportions import Share
+from model.evaluation.proportions import Proportion
 from model.evaluation.stopping import Advice, Evidence
 
 
@@ -43,7 +43,7 @@ def expected_mistakes(project: Project) -> tuple[float, int]:
     return sum(suspicions), len(suspicions)
 
 
-def _found(rounds: Sequence[RoundReport]) -> Share | None:
+def _found(rounds: Sequence[RoundReport]) -> Proportion | None:
     """The last round with enough cards to prove something, else the last one."""
     rates = [each.hit_rate for each in rounds if each.hit_rate is not None]
     enough = [rate for rate in rates if rate.trials >= stopping.FEWEST_REVIEWED]

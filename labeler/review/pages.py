@@ -36,7 +36,7 @@ from labeler.versions.calibration import proved, published_head_spread
 from labeler.versions.second_opinion import load_second_opinion
 from labeler.versions.snapshot import Standing, standing
 from model.errors import ModelError
-from model.estimators.kernel_ordinal import Opinion
+from model.estimators.kernel_ordinal import KernelOrdinal
 from model.evaluation.metrics import passes
 
 __all__ = [
@@ -194,7 +194,7 @@ _kept_arrays = lru_cache(maxsize=2)(ReviewArrays)
 _NO_EMBEDDINGS = NoEmbeddings()
 
 
-def _opinion_of(now: Standing) -> Opinion | None:
+def _opinion_of(now: Standing) -> KernelOrdinal | None:
     try:
         return load_second_opinion(now.project, now.version)
     except ModelError:

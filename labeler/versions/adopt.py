@@ -24,7 +24,7 @@ from labeler.versions.activate import predict_stored
 from model.encoders.names import NORMALISED, canonical
 
 if TYPE_CHECKING:
-    from model.heads.published_files import PublishedHead
+    from model.heads.published_files import PublishedHeadFile
     from model.heads.published_heads import AnyHead
 
 LONGEST_NAME = 50  # characters: a file's name must hold it
@@ -97,7 +97,7 @@ def _free_name(project: Project, path: Path, given: str | None) -> str:
     return name
 
 
-def _encoder(project: Project, found: PublishedHead, given: str | None) -> EncoderRecord:
+def _encoder(project: Project, found: PublishedHeadFile, given: str | None) -> EncoderRecord:
     """The project's encoder, of which the head must be; raises `BadInput` if it is not."""
     own, named = project.encoder, given or found.encoder
     file, width = readable_name(Path(found.file)), found.features
@@ -136,16 +136,16 @@ def _same(named: str, own: str, *, any_length: bool) -> bool:
 def _described(
     project: Project,
     name: str,
-    found: PublishedHead,
+    found: PublishedHeadFile,
     head: AnyHead,
     *,
     record: EncoderRecord,
     label: str | None,
     note: str,
 ) -> NewVersion:
-    from model.heads.published_heads import ForeignHead
+    from model.heads.published_heads import PublishedHead
 
-    low, high = head.scale if isinstance(head, ForeignHead) else (0.0, 1.0)
+    low, high = head.scale if isinstance(head, PublishedHead) else (0.0, 1.0)
     return NewVersion(
         name=name,
         parent=None,

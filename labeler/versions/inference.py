@@ -18,10 +18,10 @@ from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 from labeler.versions.second_opinion import head_path, load_second_opinion
 from model.errors import ModelError
-from model.estimators.kernel_ordinal import Opinion
+from model.estimators.kernel_ordinal import KernelOrdinal
 from model.heads.head_files import load_head
-from model.heads.inference import SAMPLE, Scorer
-from model.threads import shared_out
+from model.heads.inference import SAMPLE, BatchPredictor
+from model.threads import parallel_map
 
 _BATCH = 2048  # what a thread reads and predicts at once: more of it leaves the caches
 _KEPT_AT_ONCE = 16 * _BATCH  # few enough to lose, enough to be quick to write
@@ -34,8 +34,8 @@ class LoadedVersion:
     Without a second opinion (its file is lost, or of an earlier kind) the head predicts alone.
     """
 
-    head: Scorer
-    opinion: Opinion | None
+    head: BatchPredictor
+    opinion: KernelOrdinal | None
 
     def predict(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> Predictions:
         """For images `ids` (n,) with raw embeddings (n, width)."""
@@ -79,7 +79,7 @@ def predicted(
 
     size = db.images.embeddings.rows_at_once(record.width, _BATCH)
     batches = (waiting[start : start + size] for start in range(0, len(waiting), size))
-    with closing(shared_out(work, batches)) as parts:
+    with closing(parallel_map(work, batches)) as parts:
         yield from parts
 
 
@@ -109,7 +109,7 @@ def score_embeddings(
     project: Project, version: Version, vectors: NDArray[np.floating]
 ) -> NDArray[np.float32]:
     """Predictions (n,) 0–1 of a version for raw embeddings (n, width)."""
-    return load_version(project, version).head.all(vectors)
+    return load_version(project, version).head.predict_all(vectors)
 
 
 def load_version(project: Project, version: Version) -> LoadedVersion:
@@ -127,5 +127,5 @@ def load_version(project: Project, version: Version) -> LoadedVersion:
 
 
 @lru_cache(maxsize=2)
-def _head(path: Path, width: int | None, _stamp: int) -> Scorer:
-    return Scorer(load_head(path, width).head)
+def _head(path: Path, width: int | None, _stamp: int) -> BatchPredictor:
+    return BatchPredictor(load_head(path, width).head)

@@ -10,7 +10,7 @@ from db.records import Version
 from db.store.regular_files import NotPlain, check_file
 from labeler.core.project import Project
 from model.errors import ModelError
-from model.estimators.kernel_ordinal import Opinion
+from model.estimators.kernel_ordinal import KernelOrdinal
 
 WEIGHTS, CONFIG, ENDING = ".safetensors", ".config.json", ".opinion.npz"
 
@@ -40,7 +40,7 @@ def head_path(project: Project, version: Version) -> Path:
     return path
 
 
-def load_second_opinion(project: Project, version: Version) -> Opinion:
+def load_second_opinion(project: Project, version: Version) -> KernelOrdinal:
     """Raises `ModelError` if the file is not there, broken, of an earlier kind, or about embeddings
     of another width than those that are kept.
     """
@@ -59,5 +59,5 @@ def load_second_opinion(project: Project, version: Version) -> Opinion:
 
 
 @lru_cache(maxsize=2)
-def _load(path: Path, _stamp: int) -> Opinion:
-    return Opinion.load(path)
+def _load(path: Path, _stamp: int) -> KernelOrdinal:
+    return KernelOrdinal.load(path)

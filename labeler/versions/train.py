@@ -29,7 +29,7 @@ from model.estimators.group_folds import connected_groups
 from model.evaluation import metrics
 from model.heads.head_files import save_head, weights_path
 from model.training import cross_fitting
-from model.training.recipe import Lesson, Point, Recipe, Watch
+from model.training.recipe import Callback, Point, Recipe, TrainingData
 from model.training.recipes import recipe_named
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def train(
             f"All {len(ids)} scored images are one group or near-duplicates of each other; "
             "score at least 1 different image."
         )
-    scored = Lesson(vectors, values, groups, project.threshold)
-    outcome = cross_fitting.cross_train(recipe, scored, seed, _watcher(progress, on_curve))
+    scored = TrainingData(vectors, values, groups, project.threshold)
+    result = cross_fitting.cross_fit(recipe, scored, seed, _step_callback(progress, on_curve))
     new = _described(
         project,
         record,
@@ -80,9 +80,9 @@ def train(
         seed=seed,
         scored=scored,
         ids=ids,
-        outcome=outcome,
+        result=result,
     )
-    version = _keep(project, record, new, outcome)
+    version = _keep(project, record, new, result)
     return activate(project, version.name, progress=progress)
 
 
@@ -124,9 +124,9 @@ def _scored_vectors(
             f"score {FEWEST_TO_TRAIN} images that can be read."
         )
     ids, values = db.scores.hand_scores.effective(project.store)
-    found, vectors = db.images.embeddings.get(project.store, record.id, ids)
+    embedded, vectors = db.images.embeddings.get(project.store, record.id, ids)
     value_of = dict(zip(ids.tolist(), values.tolist(), strict=True))
-    return record, found, np.array([value_of[i] for i in found.tolist()]), vectors
+    return record, embedded, np.array([value_of[i] for i in embedded.tolist()]), vectors
 
 
 def _groups(
@@ -140,18 +140,18 @@ def _groups(
     return connected_groups(len(ids), [names.get(i) for i in ids.tolist()], looks, vectors)
 
 
-def _watcher(progress: Progress, on_curve: OnCurve | None) -> Watch:
+def _step_callback(progress: Progress, on_curve: OnCurve | None) -> Callback:
     """Hands on the steps, and the curve whenever it has grown."""
     shown = 0
 
-    def watch(done: int, total: int, curve: list[Point]) -> None:
+    def on_step(done: int, total: int, curve: list[Point]) -> None:
         nonlocal shown
         if on_curve is not None and curve and len(curve) != shown:
             on_curve(list(curve))
             shown = len(curve)
         progress(done, total, "training")
 
-    return watch
+    return on_step
 
 
 def _described(
@@ -161,9 +161,9 @@ def _described(
     recipe: Recipe,
     note: str,
     seed: int,
-    scored: Lesson,
+    scored: TrainingData,
     ids: NDArray[np.int64],
-    outcome: cross_fitting.Outcome,
+    result: cross_fitting.CrossFitResult,
 ) -> NewVersion:
     """The version as it will be kept."""
     active = db.versions.registry.active(project.store)
@@ -177,33 +177,33 @@ def _described(
         file=weights_path(Path(name)).name,
         scored_ids=ids,
         scored_values=scored.scores,
-        out_of_fold=Predictions(ids, outcome.out_of_fold, outcome.exceed, outcome.folds),
+        out_of_fold=Predictions(ids, result.out_of_fold, result.exceed, result.folds),
         settings=recipe.settings() | {"seed": seed},
         note=note,
-        metrics=_measured(scored, outcome),
-        curve=[dict(point) for point in outcome.curve],
+        metrics=_measured(scored, result),
+        curve=[dict(point) for point in result.curve],
     )
 
 
-def _measured(scored: Lesson, outcome: cross_fitting.Outcome) -> dict[str, Any]:
+def _measured(scored: TrainingData, result: cross_fitting.CrossFitResult) -> dict[str, Any]:
     """Out-of-fold figures of the head, beside those of saying the mean score of every image."""
     truth = scored.scores / 10
-    found: dict[str, Any] = dict(
-        metrics.measure(outcome.out_of_fold, truth, scored.threshold, scored.groups)
+    figures: dict[str, Any] = dict(
+        metrics.measure(result.out_of_fold, truth, scored.threshold, scored.groups)
     )
-    found["baseline"] = metrics.baseline(truth, scored.threshold, scored.groups)
-    found["groups"] = len(np.unique(scored.groups))
-    return found
+    figures["baseline"] = metrics.baseline(truth, scored.threshold, scored.groups)
+    figures["groups"] = len(np.unique(scored.groups))
+    return figures
 
 
 def _keep(
-    project: Project, record: EncoderRecord, new: NewVersion, outcome: cross_fitting.Outcome
+    project: Project, record: EncoderRecord, new: NewVersion, result: cross_fitting.CrossFitResult
 ) -> Version:
     with create_files(project, new) as path:
         metadata = head_metadata(record, new)
         name = project.folder.name
         save_head(
-            path, outcome.head, name=name, rev=new.name, metadata=metadata, write=atomic_write_bytes
+            path, result.head, name=name, rev=new.name, metadata=metadata, write=atomic_write_bytes
         )
-        outcome.opinion.save(second_opinion_path(path), atomic_write_bytes)
+        result.second_opinion.save(second_opinion_path(path), atomic_write_bytes)
         return db.versions.registry.add(project.store, new, activate=new.parent is None)

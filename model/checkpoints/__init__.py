@@ -1,1 +1,4 @@
-"""Weights in files of other programs, read without running code."""
+"""Weights in files of other programs, read without running anything in them.
+
+Imports model.files.
+"""

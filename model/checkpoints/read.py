@@ -1,8 +1,8 @@
-"""Reading a checkpoint's tensors without running anything that is in the file.
+"""Read a checkpoint's tensors without running anything that is in the file.
 
 Three kinds of file are read: safetensors, what torch saves (a zip archive or, from before 2020, a
-row of pickles) and TorchScript archives. Of each, what it says of its tensors is read first and
-checked against what it holds; only then, and only where it is wanted, are numbers read.
+row of pickles) and TorchScript archives. Of each, the description of its tensors is read first and
+checked against the file's length; only then, and only on request, are numbers read.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from model.files.zip_members import BadZip, Member, data_offset, is_zip, read_me
 OPENAI_MARKS = {"input_resolution", "context_length", "vocab_size"}
 
 SAFETENSORS = "safetensors"
-_MOST_PACKED = 64 << 20  # bytes: torch packs no weights, only what little text is beside them
-_MOST_MEMBERS = 100_000
-_LONGEST_HEADER = 16 << 20  # bytes, of safetensors
-_LONGEST_PICKLE = 64 << 20
-_DEEPEST = 4  # state dicts within another
-_DEEPEST_MODULE = 100  # modules within another
+_MAX_COMPRESSED = 64 << 20  # bytes: torch packs no weights, only what little text is beside them
+_MAX_MEMBERS = 100_000
+_MAX_HEADER = 16 << 20  # bytes, of safetensors
+_MAX_PICKLE = 64 << 20
+_MAX_NESTING = 4  # state dicts within another
+_MAX_MODULE_DEPTH = 100  # modules within another
 _MARK, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # how torch began its files until 2020
 _SAFE_DTYPES = {
     "F64": torch.float64,
@@ -61,7 +61,7 @@ _SAFE_DTYPES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state dict, and whether the file shows by itself that the weights are OpenAI's."""
+    """A state dict, whether the file itself shows OpenAI's weights, and if it is TorchScript."""
 
     tensors: dict[str, torch.Tensor]
     from_openai: bool
@@ -69,68 +69,73 @@ class Checkpoint:
 
 
 class StoredWeights:
-    """What an open checkpoint holds: `described` are its tensors by name, none of them read yet."""
+    """The tensors of an open checkpoint, `described` by name; each is read on request."""
 
     def __init__(
-        self, path: Path, descriptor: int, described: Mapping[str, StoredTensor], places: _Places
+        self,
+        path: Path,
+        descriptor: int,
+        described: Mapping[str, StoredTensor],
+        locations: _StorageLocations,
     ) -> None:
         self._path, self._descriptor = path, descriptor
         self.described = {name: each for name, each in described.items() if each.storage}
-        self._places = places
-        self._held: dict[str, bytearray] = {}
+        self._locations = locations
+        self._loaded: dict[str, bytearray] = {}
         for each in described.values():
-            if not self._is_there(each):
+            if not self._is_complete(each):
                 raise ModelError(f"{path} tells of more weights than it holds; get it again.")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each tensor by name."""
         return {name: each.shape for name, each in self.described.items()}
 
     def tensor(self, name: str) -> torch.Tensor:
-        """Read one; those that share their numbers in the file share them here.
+        """Read one tensor; tensors that share a storage in the file share it here.
 
         Raises `ModelError`, `OSError`.
         """
-        told = self.described[name]
-        storage = told.storage
+        described = self.described[name]
+        storage = described.storage
         assert storage is not None
-        if not told.numel:
-            return torch.empty(told.shape, dtype=told.dtype)
-        if storage.key not in self._held:
+        if not described.numel:
+            return torch.empty(described.shape, dtype=described.dtype)
+        if storage.key not in self._loaded:
             try:
-                self._held[storage.key] = self._places.read(self._descriptor, storage.key)
+                self._loaded[storage.key] = self._locations.read(self._descriptor, storage.key)
             except BadZip as error:
-                raise _not_whole(self._path) from error
+                raise _incomplete(self._path) from error
             except MemoryError as error:
                 raise ModelError(
                     f"{self._path} needs more memory than there is; close other programs, or name "
                     "a smaller checkpoint."
                 ) from error
-        held = self._held[storage.key]
-        count = len(held) // told.dtype.itemsize
-        flat = torch.frombuffer(held, dtype=told.dtype, count=count)
-        return flat.as_strided(told.shape, told.stride, told.offset)
+        data = self._loaded[storage.key]
+        count = len(data) // described.dtype.itemsize
+        flat = torch.frombuffer(data, dtype=described.dtype, count=count)
+        return flat.as_strided(described.shape, described.stride, described.offset)
 
-    def _is_there(self, told: StoredTensor) -> bool:
-        """Whether the file has all its values, none of them told again and again by a stride."""
-        if told.storage is None:
+    def _is_complete(self, described: StoredTensor) -> bool:
+        """Return whether the file has all its values, with no stride repeating them."""
+        if described.storage is None:
             return False
-        size = self._places.size(told.storage.key)
-        stored = told.storage.count * told.storage.dtype.itemsize
-        if told.numel == 0:
+        size = self._locations.size(described.storage.key)
+        stored = described.storage.count * described.storage.dtype.itemsize
+        if described.numel == 0:
             return True
-        last = told.offset + sum(
-            (n - 1) * step for n, step in zip(told.shape, told.stride, strict=True)
+        last = described.offset + sum(
+            (n - 1) * step for n, step in zip(described.shape, described.stride, strict=True)
         )
         return (
             size is not None
             and stored <= size
-            and (last + 1) * told.dtype.itemsize <= stored
-            and told.numel * told.dtype.itemsize <= stored
+            and (last + 1) * described.dtype.itemsize <= stored
+            and described.numel * described.dtype.itemsize <= stored
         )
 
 
-class _Places:
-    """Where the numbers of each storage lie: (offset, bytes), or packed in an archive."""
+class _StorageLocations:
+    """Where each storage lies in the file: (offset, bytes), or compressed in an archive."""
 
     def __init__(self, plain: Mapping[str, tuple[int, int]], packed: Mapping[str, Member]) -> None:
         self._plain, self._packed = plain, packed
@@ -156,7 +161,7 @@ class _Places:
 
 @contextmanager
 def open_weights(path: Path, only: str | None = None) -> Iterator[StoredWeights]:
-    """A checkpoint of any of the three kinds (or SAFETENSORS `only`), described and checked.
+    """Open a checkpoint of any of the three kinds (or SAFETENSORS `only`) and validate it.
 
     Raises `ModelError` when the file is missing, cut short, not a checkpoint, or holds objects
     that only code could rebuild.
@@ -167,7 +172,7 @@ def open_weights(path: Path, only: str | None = None) -> Iterator[StoredWeights]
 
 @contextmanager
 def _opened(path: Path, only: str | None = None) -> Iterator[tuple[StoredWeights, bool]]:
-    """The weights, and whether the file is a TorchScript archive."""
+    """Yield the weights, and whether the file is a TorchScript archive."""
     if path.is_dir():
         raise ModelError(
             f"{path} is a folder; name the checkpoint in it: open_clip:MODEL/{path}/FILE"
@@ -183,7 +188,7 @@ def _opened(path: Path, only: str | None = None) -> Iterator[tuple[StoredWeights
     with file:
         descriptor = file.fileno()
         try:
-            described, places, is_script = _described(descriptor, only)
+            described, locations, is_script = _described(descriptor, only)
         except NotWeights as error:
             raise ModelError(
                 f"{path} holds more than weights and was not opened, since that could run code; "
@@ -194,11 +199,11 @@ def _opened(path: Path, only: str | None = None) -> Iterator[tuple[StoredWeights
                 raise ModelError(
                     f"{path} can't be read as {only} ({error}); get the file again."
                 ) from error
-            raise _not_whole(path) from error
-        yield StoredWeights(path, descriptor, described, places), is_script
+            raise _incomplete(path) from error
+        yield StoredWeights(path, descriptor, described, locations), is_script
 
 
-def _not_whole(path: Path) -> ModelError:
+def _incomplete(path: Path) -> ModelError:
     return ModelError(
         f"{path} is not a whole checkpoint (cut short, or another kind of file); "
         "get it again and compare its size."
@@ -206,7 +211,7 @@ def _not_whole(path: Path) -> ModelError:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The tensors in a .safetensors file, a saved state dict or a TorchScript archive.
+    """Read the tensors of a .safetensors file, a saved state dict or a TorchScript archive.
 
     Raises `ModelError` as `open_weights` does.
     """
@@ -214,14 +219,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         try:
             tensors = {name: weights.tensor(name) for name in weights.described}
         except OSError as error:
-            raise _not_whole(path) from error
+            raise _incomplete(path) from error
     marked = tensors.keys() >= OPENAI_MARKS
     found = {name: tensor for name, tensor in tensors.items() if name not in OPENAI_MARKS}
     return Checkpoint(found, marked or is_script, is_script)
 
 
 def content_digest(path: Path) -> str:
-    """The first 16 hex digits of the file's SHA-256."""
+    """Return the first 16 hex digits of the file's SHA-256."""
     digest = hashlib.sha256()
     with open_plain(path) as file:
         while block := file.read(1 << 20):
@@ -229,11 +234,11 @@ def content_digest(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-_Described = tuple[dict[str, StoredTensor], _Places, bool]
+_Described = tuple[dict[str, StoredTensor], _StorageLocations, bool]
 
 
 def _described(descriptor: int, only: str | None) -> _Described:
-    """The tensors that a file tells of, where their numbers lie, and whether it is TorchScript."""
+    """Return descriptions of the tensors, where their storages lie, and if it is TorchScript."""
     size = os.fstat(descriptor).st_size
     start = os.pread(descriptor, 9, 0)
     # By content, since files in a download cache have no suffix: a length, then a JSON header.
@@ -244,11 +249,11 @@ def _described(descriptor: int, only: str | None) -> _Described:
         raise Damaged("it begins with no header of that format, or breaks off")
     if is_zip(descriptor):
         return _archive(descriptor)
-    return _row_of_pickles(descriptor, size)
+    return _legacy_file(descriptor, size)
 
 
 def _safetensors(descriptor: int, length: int, size: int) -> _Described:
-    if length > min(_LONGEST_HEADER, size - 8):
+    if length > min(_MAX_HEADER, size - 8):
         raise Damaged("its header is too long")
     try:
         header = parse_json(os.pread(descriptor, length, 8))
@@ -260,14 +265,14 @@ def _safetensors(descriptor: int, length: int, size: int) -> _Described:
             raise Damaged("its tensors share their bytes")
         if bounds and (bounds[0] != 0 or bounds[-1] != size - 8 - length):
             raise Damaged("it has another length than its header says")
-        described = {name: _of_header(name, told) for name, told in header.items()}
+        described = {name: _tensor_of_header(name, entry) for name, entry in header.items()}
         plain = {
-            name: (8 + length + int(told["data_offsets"][0]), _length(told["data_offsets"]))
-            for name, told in header.items()
+            name: (8 + length + int(entry["data_offsets"][0]), _length(entry["data_offsets"]))
+            for name, entry in header.items()
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Damaged("its header is not one of safetensors") from error
-    return described, _Places(plain, {}), False
+    return described, _StorageLocations(plain, {}), False
 
 
 def _length(offsets: Any) -> int:
@@ -277,47 +282,53 @@ def _length(offsets: Any) -> int:
     return end - begin
 
 
-def _of_header(name: str, told: Mapping[str, Any]) -> StoredTensor:
-    dtype, shape = _SAFE_DTYPES[told["dtype"]], tuple(told["shape"])
+def _tensor_of_header(name: str, entry: Mapping[str, Any]) -> StoredTensor:
+    dtype, shape = _SAFE_DTYPES[entry["dtype"]], tuple(entry["shape"])
     if len(shape) > 16 or not all(type(n) is int and 0 <= n < 1 << 62 for n in shape):
         raise ValueError(f"{name} has an odd shape")
     count = math.prod(shape)
-    if count * dtype.itemsize != _length(told["data_offsets"]):
+    if count * dtype.itemsize != _length(entry["data_offsets"]):
         raise ValueError(f"{name} has another size than its shape")
-    steps = [math.prod(shape[place + 1 :]) for place in range(len(shape))]
-    return StoredTensor(Storage(name, dtype, count), dtype, 0, shape, tuple(steps))
+    strides = [math.prod(shape[place + 1 :]) for place in range(len(shape))]
+    return StoredTensor(Storage(name, dtype, count), dtype, 0, shape, tuple(strides))
 
 
 def _archive(descriptor: int) -> _Described:
-    members = read_members(descriptor, _MOST_MEMBERS)
-    packed = sum(each.size for each in members if each.size != each.packed)
-    pickled = next((each for each in members if each.name.endswith("/data.pkl")), None)
-    if packed > _MOST_PACKED or pickled is None or pickled.size > _LONGEST_PICKLE:
+    members = read_members(descriptor, _MAX_MEMBERS)
+    compressed = sum(member.size for member in members if member.size != member.packed)
+    pickled = next((member for member in members if member.name.endswith("/data.pkl")), None)
+    if compressed > _MAX_COMPRESSED or pickled is None or pickled.size > _MAX_PICKLE:
         raise BadZip("its parts are packed, or not those of weights")
     folder = pickled.name.removesuffix("data.pkl")
-    is_script = any(each.name == f"{folder}constants.pkl" for each in members)
-    order = next((each for each in members if each.name == f"{folder}byteorder"), None)
+    is_script = any(member.name == f"{folder}constants.pkl" for member in members)
+    order = next((member for member in members if member.name == f"{folder}byteorder"), None)
     if order is not None and read_member(descriptor, order, 16) != b"little":
         raise Damaged("its numbers are stored in an order that no processor has any more")
     root, _ = read_pickle(read_member(descriptor, pickled))
     inside = f"{folder}data/"
-    held = {
-        each.name.removeprefix(inside): each for each in members if each.name.startswith(inside)
+    storages = {
+        member.name.removeprefix(inside): member
+        for member in members
+        if member.name.startswith(inside)
     }
     plain = {
-        key: (data_offset(descriptor, each), each.size)
-        for key, each in held.items()
-        if each.size == each.packed and each.method == 0
+        key: (data_offset(descriptor, member), member.size)
+        for key, member in storages.items()
+        if member.size == member.packed and member.method == 0
     }
-    places = _Places(plain, {key: each for key, each in held.items() if key not in plain})
-    return (_scripted(root) if is_script else _state_dict(root)), places, is_script
+    locations = _StorageLocations(
+        plain, {key: member for key, member in storages.items() if key not in plain}
+    )
+    return (_script_tensors(root) if is_script else _state_dict(root)), locations, is_script
 
 
-def _row_of_pickles(descriptor: int, size: int) -> _Described:
-    """As torch saved until 2020: its mark, its protocol, what machine it was, the tensors, the keys
-    of their storages, and then these, each after the count of its numbers.
+def _legacy_file(descriptor: int, size: int) -> _Described:
+    """Read what torch saved until 2020.
+
+    That is its mark, its protocol, the kind of machine, the tensors, the keys of their storages,
+    and then these, each after the count of its numbers.
     """
-    data = os.pread(descriptor, min(size, _LONGEST_PICKLE), 0)
+    data = os.pread(descriptor, min(size, _MAX_PICKLE), 0)
     mark, at = read_pickle(data)
     if mark != _MARK:
         raise Damaged("it is no file of torch")
@@ -328,7 +339,7 @@ def _row_of_pickles(descriptor: int, size: int) -> _Described:
     root, at = read_pickle(data, at)
     keys, at = read_pickle(data, at)
     described = _state_dict(root)
-    dtypes = {each.storage.key: each.storage.dtype for each in _all_in(root) if each.storage}
+    dtypes = {each.storage.key: each.storage.dtype for each in _tensors_in(root) if each.storage}
     if type(keys) is not list or not all(key in dtypes for key in keys):
         raise Damaged("it names storages that no tensor has")
     plain: dict[str, tuple[int, int]] = {}
@@ -342,48 +353,48 @@ def _row_of_pickles(descriptor: int, size: int) -> _Described:
             raise Damaged("it breaks off")
         plain[key] = (at + 8, length)
         at += 8 + length
-    return described, _Places(plain, {}), False
+    return described, _StorageLocations(plain, {}), False
 
 
-def _state_dict(held: Any) -> dict[str, StoredTensor]:
-    """The tensors by name, out of a training checkpoint and off a data-parallel wrapper."""
-    for _ in range(_DEEPEST):  # one may hold itself
-        if isinstance(held, dict) and isinstance(held.get("state_dict"), dict):
-            held = held["state_dict"]
-    if not isinstance(held, dict):
+def _state_dict(root: Any) -> dict[str, StoredTensor]:
+    """Return the tensors by name, without the names of a training or data-parallel wrapper."""
+    for _ in range(_MAX_NESTING):  # one may hold itself
+        if isinstance(root, dict) and isinstance(root.get("state_dict"), dict):
+            root = root["state_dict"]
+    if not isinstance(root, dict):
         return {}
-    tensors = {str(name): value for name, value in held.items() if isinstance(value, StoredTensor)}
+    tensors = {str(name): value for name, value in root.items() if isinstance(value, StoredTensor)}
     if all(name.startswith("module.") for name in tensors):
         return {name.removeprefix("module."): value for name, value in tensors.items()}
     return tensors
 
 
-def _scripted(root: Any) -> dict[str, StoredTensor]:
-    """Every tensor under its dotted path in a tree of modules, as `state_dict()` names it.
+def _script_tensors(root: Any) -> dict[str, StoredTensor]:
+    """Return every tensor of a tree of modules by dotted path, as `state_dict()` names it.
 
     A module is gone through once, however many hold it.
     """
-    found: dict[str, StoredTensor] = {}
+    tensors: dict[str, StoredTensor] = {}
     seen: set[int] = set()
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), root)]
-    while waiting:
-        path, value = waiting.pop()
+    pending: list[tuple[tuple[str, ...], Any]] = [((), root)]
+    while pending:
+        path, value = pending.pop()
         if isinstance(value, StoredTensor):
-            found[".".join(path)] = value
-        elif isinstance(value, Fields) and id(value) not in seen and len(path) < _DEEPEST_MODULE:
+            tensors[".".join(path)] = value
+        elif isinstance(value, Fields) and id(value) not in seen and len(path) < _MAX_MODULE_DEPTH:
             seen.add(id(value))
-            waiting += reversed([((*path, name), each) for name, each in value.fields.items()])
-    return found
+            pending += reversed([((*path, name), each) for name, each in value.fields.items()])
+    return tensors
 
 
-def _all_in(root: Any) -> Iterator[StoredTensor]:
-    """Every tensor in plain containers, each container gone through once."""
+def _tensors_in(root: Any) -> Iterator[StoredTensor]:
+    """Yield every tensor in plain containers, each container visited once."""
     seen: set[int] = set()
-    waiting = [root]
-    while waiting:
-        value = waiting.pop()
+    pending = [root]
+    while pending:
+        value = pending.pop()
         if isinstance(value, StoredTensor):
             yield value
         elif isinstance(value, dict | list | tuple) and id(value) not in seen:
             seen.add(id(value))
-            waiting += value.values() if isinstance(value, dict) else value
+            pending += value.values() if isinstance(value, dict) else value

@@ -1,10 +1,13 @@
-"""Pickles of weights, understood without Python's own unpickler: nothing in them is ever called.
+"""Read pickles of weights without Python's own unpickler: nothing in them is ever called.
 
 A pickle is a program for a small machine with a stack. This one knows the instructions that saved
 state dicts and TorchScript archives are made of, and of what they name only how tensors and plain
 containers are put together. A name is a pair of texts here and never looked up, so nothing can be
 run, changed or allocated by it: tensors stay descriptions, whose numbers are read by
 `model.checkpoints.read` once they are known to be there.
+
+`torch.load(weights_only=True)` would not do: it refuses TorchScript archives, which OpenAI's own
+CLIP weights are, and it opens a file of a kilobyte whose tensor is a view of 8 billion values.
 
 The protocol is that of Python's pickletools; what tensors are made of, that of torch._utils.
 """
@@ -18,9 +21,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import torch
 
-MOST_STEPS = 2_000_000
-_MOST_DIMENSIONS = 16
-_LARGEST_INTEGER = 16  # bytes; torch's own mark at the beginning of a file has ten
+MAX_STEPS = 2_000_000
+_MAX_DIMENSIONS = 16
+_MAX_INTEGER = 16  # bytes; torch's own mark at the beginning of a file has ten
 _SCRIPTED = "__torch__"
 
 DTYPES = {
@@ -44,11 +47,11 @@ _NAMED_DTYPES = {
 
 
 class NotWeights(Exception):
-    """It asks for what is neither a tensor nor a plain container."""
+    """Raised for a pickle with anything that is neither a tensor nor a plain container."""
 
 
 class Damaged(Exception):
-    """It is no whole pickle of a kind that is understood here."""
+    """Raised for a file that is incomplete or of an unknown kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +75,10 @@ class StoredTensor:
 
     @property
     def numel(self) -> int:
-        found = 1
+        count = 1
         for size in self.shape:
-            found *= size
-        return found
+            count *= size
+        return count
 
 
 @dataclass(slots=True, eq=False)
@@ -94,7 +97,7 @@ Call: TypeAlias = "Callable[[tuple[Any, ...]], Any]"
 
 
 def read_pickle(data: bytes, at: int = 0) -> tuple[Any, int]:
-    """What is pickled at `at`, and where that ends.
+    """Return what is pickled at offset `at`, and the offset of its end.
 
     Raises `NotWeights`, `Damaged`.
     """
@@ -113,7 +116,7 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        for _ in range(MOST_STEPS):
+        for _ in range(MAX_STEPS):
             code = self.data[self.at]
             self.at += 1
             if code == _STOP:
@@ -157,7 +160,7 @@ class _Machine:
 
     def integer(self, form: str) -> None:
         size = self.number(form)
-        if size > _LARGEST_INTEGER:
+        if size > _MAX_INTEGER:
             raise Damaged("it holds a number of far too many digits")
         self.push(int.from_bytes(self.take(size), "little", signed=True))
 
@@ -232,7 +235,7 @@ class _Machine:
         dtype = DTYPES.get(kind.name) if isinstance(kind, _Name) else None
         if dtype is None or type(key) is not str or (part and part[0] is not None):
             raise NotWeights("it names a storage of a kind that is not known here")
-        self.push(Storage(key, dtype, _whole(count)))
+        self.push(Storage(key, dtype, _validated_int(count)))
 
 
 def _is_scripted(module: Any) -> bool:
@@ -250,27 +253,27 @@ def _fill(target: dict[Any, Any], pairs: Any) -> None:
         target[key] = value
 
 
-def _called(what: Any, given: Any) -> Any:
-    if not isinstance(what, _Name) or type(given) is not tuple:
+def _called(function: Any, arguments: Any) -> Any:
+    if not isinstance(function, _Name) or type(arguments) is not tuple:
         raise NotWeights("it calls what is no function")
-    if _is_scripted(what.module):
+    if _is_scripted(function.module):
         return Fields()
-    make = _KNOWN[what]
+    make = _KNOWN[function]
     if make is None:
-        raise NotWeights(f"it calls {what.module}.{what.name}")
-    return make(given)
+        raise NotWeights(f"it calls {function.module}.{function.name}")
+    return make(arguments)
 
 
-def _whole(value: Any) -> int:
+def _validated_int(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 1 << 62:
         raise Damaged("it has sizes that are no whole numbers")
     return value
 
 
 def _sizes(values: Any) -> tuple[int, ...]:
-    if type(values) not in (tuple, list) or len(values) > _MOST_DIMENSIONS:
+    if type(values) not in (tuple, list) or len(values) > _MAX_DIMENSIONS:
         raise Damaged("it has tensors of too many dimensions")
-    return tuple(map(_whole, values))
+    return tuple(map(_validated_int, values))
 
 
 def _tensor(given: tuple[Any, ...], dtype: torch.dtype | None = None) -> StoredTensor:
@@ -280,7 +283,7 @@ def _tensor(given: tuple[Any, ...], dtype: torch.dtype | None = None) -> StoredT
     shape, stride = _sizes(shape), _sizes(stride)
     if len(shape) != len(stride):
         raise Damaged("it has a tensor of an odd shape")
-    return StoredTensor(storage, dtype or storage.dtype, _whole(offset), shape, stride)
+    return StoredTensor(storage, dtype or storage.dtype, _validated_int(offset), shape, stride)
 
 
 def _tensor_of_kind(given: tuple[Any, ...]) -> StoredTensor:
@@ -292,11 +295,11 @@ def _shape_alone(given: tuple[Any, ...]) -> StoredTensor:
     return StoredTensor(None, _dtype(dtype), 0, _sizes(shape), _sizes(stride))
 
 
-def _dtype(named: Any) -> torch.dtype:
-    found = _NAMED_DTYPES.get(named.name) if isinstance(named, _Name) else None
-    if found is None:
+def _dtype(name: Any) -> torch.dtype:
+    dtype = _NAMED_DTYPES.get(name.name) if isinstance(name, _Name) else None
+    if dtype is None:
         raise NotWeights("it has numbers of a kind that is not known here")
-    return found
+    return dtype
 
 
 def _first(given: tuple[Any, ...]) -> Any:
@@ -326,7 +329,7 @@ def _size(given: tuple[Any, ...]) -> tuple[int, ...]:
     return _sizes(given[0] if given else ())
 
 
-def _nothing(given: tuple[Any, ...]) -> None:
+def _ignored(given: tuple[Any, ...]) -> None:
     """A device, say, which decides nothing here."""
 
 
@@ -343,7 +346,7 @@ _KNOWN: dict[tuple[str, str], Call | None] = {
     (_UTILS, "_rebuild_meta_tensor_no_storage"): _shape_alone,
     ("torch._tensor", "_rebuild_from_type_v2"): _of_type,
     ("torch", "Size"): _size,
-    ("torch", "device"): _nothing,
+    ("torch", "device"): _ignored,
     ("torch", "Tensor"): None,
     ("torch.nn.parameter", "Parameter"): None,
     ("torch.jit._pickle", "restore_type_tag"): _first,

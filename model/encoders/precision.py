@@ -1,4 +1,4 @@
-"""In what an encoder computes: bfloat16 where it is quick and tells the same, else float32."""
+"""Parts of an encoder in bfloat16, and how to tell whether its embeddings still agree."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-AGREEMENT = 0.999  # lowest cosine with float32 that still counts as the same embedding
+MIN_COSINE = 0.999  # lowest cosine with float32 that still counts as the same embedding
 
 
-def agreement(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    """The lowest cosine between rows of two (n, width) arrays; −1 where one isn't finite."""
+def lowest_cosine(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    """Return the lowest cosine, -1 to 1, of rows of two (n, width) arrays; -1 if not finite."""
     first, second = first.astype(np.float64), second.astype(np.float64)
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     cosines = (first * second).sum(axis=1) / np.maximum(lengths, 1e-30)
     return float(np.nan_to_num(cosines, nan=-1.0).min())
 
 
-class Robust(torch.nn.Module):
-    """A part of a network that may be computed in bfloat16; what goes in and out is float32.
+class LowPrecision(torch.nn.Module):
+    """A part of a network that may be computed in bfloat16; its input and output are float32.
 
-    With `skip` it adds what goes in to what its `part` makes of it, in float32.
+    With `skip` it is a residual block: the input is added to the output, in float32.
     """
 
     def __init__(self, part: torch.nn.Module, *, skip: bool = False) -> None:
@@ -31,30 +31,30 @@ class Robust(torch.nn.Module):
         self.part, self.skip, self.dtype = part, skip, torch.float32
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        found = self.part(x.to(self.dtype)).float()
-        return found.add_(x) if self.skip else found
+        y = self.part(x.to(self.dtype)).float()
+        return y.add_(x) if self.skip else y
 
 
-def lowered(module: torch.nn.Module) -> torch.nn.Module:
-    """A copy of `module` whose robust parts are in bfloat16; the original stays as it is."""
+def in_bfloat16(module: torch.nn.Module) -> torch.nn.Module:
+    """Return a copy of `module` whose `LowPrecision` parts are in bfloat16."""
     copied = copy.deepcopy(module)
     for part in copied.modules():
-        if isinstance(part, Robust):
+        if isinstance(part, LowPrecision):
             part.to(torch.bfloat16)
             part.dtype = torch.bfloat16
     return copied
 
 
-def probe_pictures() -> list[Image.Image]:
-    """Two drawn pictures with flat areas, slopes, edges and fine texture, as photos have them."""
+def probe_images() -> list[Image.Image]:
+    """Return two drawn images with flat areas, slopes, edges and fine texture, as photos have."""
     rows, columns = np.mgrid[0:320, 0:400]
     slope = np.stack([rows * 0.8, columns * 0.6, 255 - rows * 0.5], axis=2)
-    scene = Image.fromarray(slope.clip(0, 255).astype(np.uint8))
-    pen = ImageDraw.Draw(scene)
-    pen.ellipse((60, 50, 250, 260), fill=(214, 160, 128), outline=(30, 20, 20), width=5)
-    pen.polygon([(230, 300), (390, 300), (310, 110)], fill=(40, 96, 52))
-    pen.line((0, 290, 400, 200), fill=(250, 250, 240), width=4)
+    drawing = Image.fromarray(slope.clip(0, 255).astype(np.uint8))
+    draw = ImageDraw.Draw(drawing)
+    draw.ellipse((60, 50, 250, 260), fill=(214, 160, 128), outline=(30, 20, 20), width=5)
+    draw.polygon([(230, 300), (390, 300), (310, 110)], fill=(40, 96, 52))
+    draw.line((0, 290, 400, 200), fill=(250, 250, 240), width=4)
     waves = np.sin(rows / 3.0) * np.cos(columns / 5.0) * 60 + np.sin(columns / 40.0) * 50 + 128
     noise = np.random.default_rng(0).normal(0, 25, (320, 400, 3))
     texture = Image.fromarray((waves[:, :, None] + noise).clip(0, 255).astype(np.uint8))
-    return [scene, texture]
+    return [drawing, texture]

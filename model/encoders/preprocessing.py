@@ -1,4 +1,4 @@
-"""How a picture becomes an encoder's square input: resized, cropped, as bytes."""
+"""Resize and crop an image to an encoder's square input, as uint8."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BIL
 # torch resizes bytes with the numbers of Pillow (its code comes from there) and in a quarter of the
 # time, but only where it has instructions for it, and only a picture as a whole: one that is longer
 # than this many times its width would be resized mostly to be cut off.
-QUICK_ON = ("AVX2", "AVX512")
-LONGEST = 2
+TORCH_RESIZE_ON = ("AVX2", "AVX512")
+MAX_ASPECT = 2
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Framing:
-    """Resize to `size` × `size`, then subtract `mean` and divide by `std` (of RGB in 0–1).
+class ResizeCrop:
+    """Resize to `size` × `size` pixels; the encoder subtracts `mean`, divides by `std` (RGB 0–1).
 
     'shortest' scales the shorter side to `size` and takes the centre; 'squash' ignores the shape.
     """
@@ -33,40 +33,40 @@ class Framing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
-    def frame(self, image: Image.Image) -> NDArray[np.uint8]:
-        """RGB picture → uint8 (3, size, size), as torchvision's Resize and CenterCrop give it.
+    def apply(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Return uint8 (3, size, size) of an RGB image, as torchvision's Resize and CenterCrop do.
 
-        The three colours of a pixel lie side by side in memory, as encoders compute them.
+        The three colours of a pixel are adjacent in memory, the layout that encoders compute in.
         """
-        quick = torch.backends.cpu.get_cpu_capability() in QUICK_ON
-        if quick and max(image.size) <= LONGEST * min(image.size):
-            return self._whole(image)
-        return self._box(image)
+        in_torch = torch.backends.cpu.get_cpu_capability() in TORCH_RESIZE_ON
+        if in_torch and max(image.size) <= MAX_ASPECT * min(image.size):
+            return self._resize_by_torch(image)
+        return self._resize_by_pillow(image)
 
-    def _whole(self, image: Image.Image) -> NDArray[np.uint8]:
-        """Resized by torch, then cropped."""
+    def _resize_by_torch(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Resize all of the image, then crop."""
         width, height = image.size
         if self.resize == "shortest":
-            width, height = scaled((width, height), self.size)
+            width, height = scaled_size((width, height), self.size)
         else:
             width, height = self.size, self.size
         pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1)[None]
         resized = interpolate(pixels, (height, width), mode=self.interpolation, antialias=True)
-        left, top = corner((width, height), self.size)
+        left, top = crop_corner((width, height), self.size)
         return resized[0, :, top : top + self.size, left : left + self.size].numpy()
 
-    def _box(self, image: Image.Image) -> NDArray[np.uint8]:
-        """Resized by Pillow, and only what the crop keeps.
+    def _resize_by_pillow(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Resize only what the crop keeps.
 
-        These are the pixels of cropping afterwards (up to rounding between the two passes), and a
-        strip of 1 × 60,000 pixels stays as cheap as any other picture.
+        The pixels are those of cropping afterwards, up to rounding between the two passes, and a
+        strip of 1 × 60,000 pixels costs no more than any other image.
         """
-        box = centre_box(image.size, self.size) if self.resize == "shortest" else None
+        box = crop_box(image.size, self.size) if self.resize == "shortest" else None
         square = image.resize((self.size, self.size), FILTERS[self.interpolation], box)
         return np.asarray(square, dtype=np.uint8).transpose(2, 0, 1)
 
-    def described(self) -> dict[str, Any]:
-        """In plain JSON values, for the store."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as JSON values, for the store."""
         return {
             "size": self.size,
             "resize": self.resize,
@@ -76,23 +76,28 @@ class Framing:
         }
 
 
-def scaled(shape: tuple[int, int], size: int) -> tuple[int, int]:
-    """A (width, height) whose shorter side is `size`; the longer is cut off to whole pixels."""
+def scaled_size(shape: tuple[int, int], size: int) -> tuple[int, int]:
+    """Return (width, height) with the shorter side `size`; the longer is rounded down."""
     shorter = min(shape)
     wide, high = (size if side == shorter else int(size * side / shorter) for side in shape)
     return wide, high
 
 
-def corner(shape: tuple[int, int], size: int) -> tuple[int, int]:
-    """Left and top of the square in the middle, rounded half to even as torchvision does."""
+def crop_corner(shape: tuple[int, int], size: int) -> tuple[int, int]:
+    """Return left and top of the centre square, rounded half to even as torchvision does."""
     left, top = (round((side - size) / 2) for side in shape)
     return left, top
 
 
-def centre_box(shape: tuple[int, int], size: int) -> Box:
-    """The part of a (width, height) picture that fills the square, in its own pixels."""
-    whole = scaled(shape, size)
-    at = corner(whole, size)
-    left, top = (place * side / to for place, side, to in zip(at, shape, whole, strict=True))
-    wide, high = (size * side / to for side, to in zip(shape, whole, strict=True))
+def crop_box(shape: tuple[int, int], size: int) -> Box:
+    """Return the box of a (width, height) image that fills the square, in its own pixels."""
+    scaled = scaled_size(shape, size)
+    corner = crop_corner(scaled, size)
+    left, top = (
+        offset * side / scaled_side
+        for offset, side, scaled_side in zip(corner, shape, scaled, strict=True)
+    )
+    wide, high = (
+        size * side / scaled_side for side, scaled_side in zip(shape, scaled, strict=True)
+    )
     return left, top, min(left + wide, shape[0]), min(top + high, shape[1])

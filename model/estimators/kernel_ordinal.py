@@ -1,11 +1,11 @@
-"""The second opinion: how likely is a hand score of k or more, by images that look alike?
+"""The second opinion: P(hand score >= k), k = 1..10, judged by similar scored images.
 
 An ordinal logistic regression (model/estimators/ordinal.py) in the space of a Gaussian kernel on
-embeddings of unit length, with an honest uncertainty: an image unlike all that was scored gets
-chances near one half, as Laplace's approximation has it (Gaussian process classification, Rasmussen
-& Williams 2006, section 3.4). It sees what the head sees but errs differently, since it knows
-neighbourhoods where the head knows directions: where they contradict each other, one of them is
-wrong. numpy and scipy only.
+embeddings of unit length, with its own uncertainty: an image unlike all that was scored gets
+probabilities near one half, by Laplace's approximation (Gaussian process classification,
+Rasmussen & Williams 2006, section 3.4). It reads the same embeddings as the head but errs
+differently, since it compares neighbours where the head follows directions: where they disagree,
+one of them is wrong. numpy and scipy only, so that the pages can use it without torch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scipy.special import expit
 from model.errors import ModelError
 from model.estimators import ordinal
 from model.estimators.kernels import median_distance, normalize, rbf_kernel
-from model.estimators.ordinal import LEVELS, Floats, chances
+from model.estimators.ordinal import LEVELS, Floats, probabilities
 from model.files.arrays import read_arrays
 
 # The kernel's width as a share of the median distance between scored images: half to twice of it
@@ -32,33 +32,37 @@ WIDTH_SHARE = 0.6
 # The kernel looks at so many scored images at most (Nyström's approximation, Williams & Seeger
 # 2001); up to that number it is exact.
 LANDMARKS = 1024
-_SMALLEST = 1e-6  # of the largest eigenvalue: directions below it are noise
-_ROUNDS = 40  # of Newton's method, for a few hundred answers; it converges in under ten
+_MIN_EIGENVALUE = 1e-6  # of the largest eigenvalue: directions below it are noise
+_MAX_NEWTON_STEPS = 40  # of Newton's method, for a few hundred answers; it converges in under ten
 _ROWS = 8192
-_LARGEST = 1 << 29  # bytes; landmarks of 4,096 values take 17 million
+_MAX_BYTES = 1 << 29  # bytes; landmarks of 4,096 values take 17 million
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Glimpse:
-    """What an opinion sees of n images: unit embeddings (n, width), their features (n, k), and how
-    much of each lies beyond all scored images (n,), 0–1.
+class KernelFeatures:
+    """Kernel features of n images: what a `KernelOrdinal` computes of them once, to predict often.
+
+    `residual_variance` is the part of k(x, x) = 1 that no scored image explains, 0–1.
     """
 
-    units: NDArray[np.float32]
-    features: NDArray[np.float32]
-    beyond: NDArray[np.float32]
+    units: NDArray[np.float32]  # (n, width), unit length
+    features: NDArray[np.float32]  # (n, k)
+    residual_variance: NDArray[np.float32]  # (n,)
 
     def __len__(self) -> int:
         return len(self.units)
 
-    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Glimpse:
-        return Glimpse(self.units[rows], self.features[rows], self.beyond[rows])
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> KernelFeatures:
+        """Return the features of `rows`, row numbers or a mask."""
+        return KernelFeatures(self.units[rows], self.features[rows], self.residual_variance[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Opinion:
-    """`strength` is the prior variance of the weights, `temperature` divides the log odds: above 1,
-    the fit was surer than its held-out hits allow.
+class KernelOrdinal:
+    """An ordinal logistic regression on kernel features.
+
+    `strength` is the prior variance of the weights. `temperature` divides the log odds: above 1 the
+    fit was surer than its held-out predictions allow.
     """
 
     landmarks: NDArray[np.float32]  # (m, width), unit length
@@ -69,81 +73,93 @@ class Opinion:
     spread: Floats  # (k,) sum of squares of each feature over the scored images
     weights: Floats  # (k, 10)
     bias: Floats  # (10,)
-    doubt: Floats  # (10,) mean p (1 - p) of each level over the scored images
+    mean_variance: Floats  # (10,) mean p (1 - p) of each level over the scored images
     strength: float
     temperature: float = 1.0
 
-    def see(self, embeddings: NDArray[np.floating]) -> Glimpse:
-        """Raw embeddings (n, width) as this opinion sees them."""
+    def transform(self, embeddings: NDArray[np.floating]) -> KernelFeatures:
+        """Return the kernel features of raw embeddings (n, width)."""
         units = _unit(embeddings)
         alike = rbf_kernel(units, self.landmarks, self.width)  # (n, m)
         features = alike @ self.projection + self.offset
         # Of k(x, x) = 1, what the landmarks' span leaves over.
         spanned = ((features - self.offset) ** 2).sum(axis=1) * self.size**2
-        return Glimpse(units, features, np.maximum(1 - spanned, 0).astype(np.float32))
+        return KernelFeatures(units, features, np.maximum(1 - spanned, 0).astype(np.float32))
 
     def logits(self, embeddings: NDArray[np.floating]) -> Floats:
-        """Raw embeddings (n, width) → log odds of each level (n, 10), uncertainty included."""
-        found = np.zeros((len(embeddings), LEVELS))
+        """Return log odds of each level, (n, 10), for raw embeddings (n, width).
+
+        They include the uncertainty: the less is known, the nearer to 0.
+        """
+        logits = np.zeros((len(embeddings), LEVELS))
         for start in range(0, len(embeddings), _ROWS):
-            seen = self.see(embeddings[start : start + _ROWS])
-            sure, variance = self._mean(seen), self._variance(seen)
-            found[start : start + _ROWS] = moderated(sure, variance)
-        return found / self.temperature
+            features = self.transform(embeddings[start : start + _ROWS])
+            mean, variance = self._mean(features), self._variance(features)
+            logits[start : start + _ROWS] = moderate(mean, variance)
+        return logits / self.temperature
 
     def exceed(self, embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Raw embeddings (n, width) → P(hand score >= k) for k = 1..10, (n, 10), non-increasing."""
-        return chances(self.logits(embeddings))
+        """Return P(hand score >= k), k = 1..10, (n, 10), for raw embeddings (n, width).
 
-    def after(
-        self, seen: Glimpse, answered: Glimpse, passed: NDArray[np.bool_], level: int
+        It never increases with k.
+        """
+        return probabilities(self.logits(embeddings))
+
+    def condition_on(
+        self,
+        features: KernelFeatures,
+        answered: KernelFeatures,
+        passed: NDArray[np.bool_],
+        level: int,
     ) -> Floats:
-        """Log odds (n,) that images reach `level` (1–10), given which of `answered` (m,) do.
+        """Return log odds (n,) that images reach `level` (1–10), given which of `answered` do.
 
-        The answers update the fit as new data update a Gaussian process whose prior is what was
-        learnt before (Rasmussen & Williams 2006, algorithms 3.1 and 3.2): a local matter of
-        milliseconds, before any training.
+        `passed` (m,) says whether each of the m answered images does. The answers update the fit
+        as new data update a Gaussian process whose prior is the fit before (Rasmussen & Williams
+        2006, algorithms 3.1 and 3.2): milliseconds, and no training.
         """
         k = level - 1
-        mean, variance = self._mean(seen)[:, k], self._variance(seen)[:, k]
+        mean, variance = self._mean(features)[:, k], self._variance(features)[:, k]
         if len(answered):
-            among, between = (self._covariance(one, answered, k) for one in (answered, seen))
-            pull, shrink = _laplace(self._mean(answered)[:, k], among, passed)
-            mean = mean + between @ pull
-            variance = np.maximum(variance - ((between @ shrink) * between).sum(axis=1), 0)
-        return moderated(mean, variance) / self.temperature
+            among, between = (self._covariance(each, answered, k) for each in (answered, features))
+            gain, precision = _laplace(self._mean(answered)[:, k], among, passed)
+            mean = mean + between @ gain
+            variance = np.maximum(variance - ((between @ precision) * between).sum(axis=1), 0)
+        return moderate(mean, variance) / self.temperature
 
-    def _mean(self, seen: Glimpse) -> Floats:
-        return np.asarray(seen.features @ self.weights + self.bias)
+    def _mean(self, kernel: KernelFeatures) -> Floats:
+        return np.asarray(kernel.features @ self.weights + self.bias)
 
-    def _variance(self, seen: Glimpse) -> Floats:
-        """Of the log odds (n, 10): little where many alike were scored, `strength` far from all."""
-        known = seen.features.astype(np.float64) ** 2 @ self._remaining()
-        return np.asarray(known + self.strength * seen.beyond[:, None] / self.size**2)
+    def _variance(self, kernel: KernelFeatures) -> Floats:
+        """Return that of the log odds, (n, 10): small near scored images, `strength` far away."""
+        spanned = kernel.features.astype(np.float64) ** 2 @ self._remaining()
+        return np.asarray(
+            spanned + self.strength * kernel.residual_variance[:, None] / self.size**2
+        )
 
-    def _covariance(self, one: Glimpse, other: Glimpse, k: int) -> Floats:
-        """Of the log odds of level k + 1 between images (n, m), given what was learnt."""
-        alike = rbf_kernel(one.units, other.units, self.width)
-        spanned = (one.features - self.offset) @ (other.features - self.offset).T * self.size**2
-        known = (one.features * self._remaining()[:, k]) @ other.features.T
-        beyond = self.strength * (alike - spanned) / self.size**2
-        return np.asarray(known + beyond, dtype=np.float64)
+    def _covariance(self, rows: KernelFeatures, columns: KernelFeatures, k: int) -> Floats:
+        """Return that of the log odds of level k + 1 between images, (n, m), after the fit."""
+        similar = rbf_kernel(rows.units, columns.units, self.width)
+        spanned = (rows.features - self.offset) @ (columns.features - self.offset).T * self.size**2
+        learnt = (rows.features * self._remaining()[:, k]) @ columns.features.T
+        residual = self.strength * (similar - spanned) / self.size**2
+        return np.asarray(learnt + residual, dtype=np.float64)
 
     def _remaining(self) -> Floats:
-        """Variance of the weights (k, 10) that the scored images have left."""
-        return 1 / (self.spread[:, None] * self.doubt + 1 / self.strength)
+        """Return the posterior variance of the weights, (k, 10)."""
+        return 1 / (self.spread[:, None] * self.mean_variance + 1 / self.strength)
 
     def save(self, path: Path, write: Callable[[Path, bytes], object] = Path.write_bytes) -> None:
         """Write one .npz file; `write` puts bytes into a file."""
-        packed = io.BytesIO()
-        np.savez(packed, **{name: getattr(self, name) for name in self.__slots__})
-        write(path, packed.getvalue())
+        buffer = io.BytesIO()
+        np.savez(buffer, **{key: getattr(self, name) for name, key in _NPZ_KEYS.items()})
+        write(path, buffer.getvalue())
 
     @classmethod
-    def load(cls, path: Path) -> Opinion:
-        """Read what `save` wrote; raises `ModelError` for anything else."""
+    def load(cls, path: Path) -> KernelOrdinal:
+        """Read what `save` wrote, or a release before; raises `ModelError` for anything else."""
         try:
-            arrays = read_arrays(path, cls.__slots__, _LARGEST)
+            arrays = read_arrays(path, _NPZ_KEYS.values(), _MAX_BYTES)
             kinds: dict[str, str] = {name: array.dtype.kind for name, array in arrays.items()}
             _check(arrays, kinds)
         except FileNotFoundError:
@@ -154,21 +170,26 @@ class Opinion:
                 "train a version again."
             ) from error
         values: dict[str, Any] = {
-            name: array if array.ndim else float(array) for name, array in arrays.items()
+            name: arrays[key] if arrays[key].ndim else float(arrays[key])
+            for name, key in _NPZ_KEYS.items()
         }
         return cls(**values)
+
+
+# Fields and their names in the .npz file, which stay: files of every release open.
+_NPZ_KEYS = {name: {"mean_variance": "doubt"}.get(name, name) for name in KernelOrdinal.__slots__}
 
 
 def fit(
     embeddings: NDArray[np.floating],
     scores: NDArray[np.floating],
-    strength: float = ordinal.USUAL_STRENGTH,
+    strength: float = ordinal.DEFAULT_STRENGTH,
     temperature: float = 1.0,
     seed: int = 0,
-) -> Opinion:
-    """Fit to raw embeddings (n, width) and hand scores (n,) 0–10, fractions included."""
-    space = _Space(_unit(embeddings), seed)
-    return replace(space.opinion(scores, strength), temperature=temperature)
+) -> KernelOrdinal:
+    """Fit a second opinion to raw embeddings (n, width) and hand scores (n,) 0–10, whole or not."""
+    space = _FeatureMap(_unit(embeddings), seed)
+    return replace(space.regression(scores, strength), temperature=temperature)
 
 
 def choose_strength(
@@ -177,19 +198,19 @@ def choose_strength(
     """See `ordinal.choose_strength`."""
 
     def fit_many(
-        known: NDArray[np.float32], given: Floats, others: NDArray[np.float32]
+        train: NDArray[np.float32], train_scores: Floats, others: NDArray[np.float32]
     ) -> NDArray[np.float64]:
-        space = _Space(_unit(known), seed)
-        fits = [space.opinion(given, each) for each in ordinal.STRENGTHS]
-        return np.stack([each.logits(others) for each in fits])
+        space = _FeatureMap(_unit(train), seed)
+        models = [space.regression(train_scores, each) for each in ordinal.STRENGTHS]
+        return np.stack([each.logits(others) for each in models])
 
     return ordinal.choose_strength(embeddings, scores, groups, fit_many, seed)
 
 
-def moderated(mean: Floats, variance: Floats) -> Floats:
-    """Log odds whose mean is `mean` and whose variance is `variance`, as certain as they can be.
+def moderate(mean: Floats, variance: Floats) -> Floats:
+    """Return the log odds of the expected probability, for log odds of that mean and variance.
 
-    σ(mean / √(1 + π variance / 8)) approximates the expected chance (MacKay 1992).
+    σ(mean / √(1 + π variance / 8)) approximates the expected probability (MacKay 1992).
     """
     return np.asarray(mean / np.sqrt(1 + np.pi / 8 * variance))
 
@@ -198,7 +219,7 @@ def _unit(embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
     return normalize(embeddings.astype(np.float64)).astype(np.float32)
 
 
-class _Space:
+class _FeatureMap:
     """The kernel's features of scored images: centred, uncorrelated, of mean square length 1."""
 
     def __init__(self, units: NDArray[np.float32], seed: int) -> None:
@@ -208,41 +229,43 @@ class _Space:
         values, vectors = np.linalg.eigh(
             rbf_kernel(self.landmarks, self.landmarks, self.width).astype(np.float64)
         )
-        kept = values > _SMALLEST * values[-1]
+        kept = values > _MIN_EIGENVALUE * values[-1]
         whitening = vectors[:, kept] / np.sqrt(values[kept])  # (m, j)
-        found = rbf_kernel(units, self.landmarks, self.width) @ whitening  # (n, j)
-        mean = found.mean(axis=0)
-        found -= mean
+        features = rbf_kernel(units, self.landmarks, self.width) @ whitening  # (n, j)
+        mean = features.mean(axis=0)
+        features -= mean
         # Of the (j, j) products, not of all n rows: a third of the time.
-        squares, axes = np.linalg.eigh(found.T @ found)
+        squares, axes = np.linalg.eigh(features.T @ features)
         squares = np.maximum(squares, 0)
         self.size = float(np.sqrt(squares.sum() / len(units))) or 1.0
-        self.features = found @ axes / self.size  # (n, k)
+        self.features = features @ axes / self.size  # (n, k)
         self.spread = squares / self.size**2
         self.projection = whitening @ axes / self.size
         self.offset = -mean @ axes / self.size
 
-    def opinion(self, scores: NDArray[np.floating], strength: float) -> Opinion:
-        found = ordinal.fit(self.features, scores, strength)
-        chance = expit(self.features @ found[:-1] + found[-1])
-        return Opinion(
+    def regression(self, scores: NDArray[np.floating], strength: float) -> KernelOrdinal:
+        parameters = ordinal.fit(self.features, scores, strength)
+        probability = expit(self.features @ parameters[:-1] + parameters[-1])
+        return KernelOrdinal(
             landmarks=self.landmarks,
             width=self.width,
             size=self.size,
             projection=self.projection.astype(np.float32),
             offset=self.offset.astype(np.float32),
             spread=self.spread,
-            weights=found[:-1],
-            bias=found[-1],
-            doubt=(chance * (1 - chance)).mean(axis=0),
+            weights=parameters[:-1],
+            bias=parameters[-1],
+            mean_variance=(probability * (1 - probability)).mean(axis=0),
             strength=strength,
         )
 
 
 def _laplace(mean: Floats, covariance: Floats, passed: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """How answers (m,) pull log odds, (m,), and shrink their variance, (m, m), by covariance."""
+    """Return what a covariance with m answered images is multiplied by: (m,) moves the mean of log
+    odds, (m, m) on both sides reduces their variance.
+    """
     truth, gain, log_odds = passed.astype(np.float64), np.zeros(len(mean)), mean.copy()
-    for _ in range(_ROUNDS):
+    for _ in range(_MAX_NEWTON_STEPS):
         slope = truth - expit(log_odds)
         weight = np.maximum(expit(log_odds) * expit(-log_odds), 1e-9)
         root = np.sqrt(weight)
@@ -260,10 +283,10 @@ def _laplace(mean: Floats, covariance: Floats, passed: NDArray[np.bool_]) -> tup
 
 
 def _check(arrays: dict[str, NDArray[np.generic]], kinds: Mapping[str, str]) -> None:
-    """Raises `ValueError` where the arrays don't fit together or are no numbers."""
+    """Raise `ValueError` where the arrays don't fit together or are no numbers."""
     m, _ = arrays["landmarks"].shape
     k = arrays["offset"].size
-    wanted = {
+    expected = {
         "projection": (m, k),
         "offset": (k,),
         "spread": (k,),
@@ -271,8 +294,8 @@ def _check(arrays: dict[str, NDArray[np.generic]], kinds: Mapping[str, str]) -> 
         "bias": (LEVELS,),
         "doubt": (LEVELS,),
     }
-    wanted |= dict.fromkeys(("width", "size", "strength", "temperature"), ())
-    wrong = [name for name, shape in wanted.items() if arrays[name].shape != shape]
+    expected |= dict.fromkeys(("width", "size", "strength", "temperature"), ())
+    wrong = [name for name, shape in expected.items() if arrays[name].shape != shape]
     wrong += [name for name, kind in kinds.items() if kind != "f"]
     if wrong:
         raise ValueError(f"arrays of other shapes or types: {', '.join(wrong)}")

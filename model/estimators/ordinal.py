@@ -23,43 +23,43 @@ Floats = NDArray[np.float64]
 LEVELS = 10
 # A strength is the variance of the weights' normal prior, for inputs of mean square length 1.
 STRENGTHS = (3.0, 10.0, 30.0, 100.0, 300.0)
-USUAL_STRENGTH = 30.0
+DEFAULT_STRENGTH = 30.0
 # It is chosen on so many images; the best prior hardly depends on their number.
-CHOSEN_ON = 600
-MOST_STEPS = 150  # of the optimiser; by then nothing changes that can be seen
+STRENGTH_SAMPLE = 600
+MAX_STEPS = 150  # of the optimiser; by then nothing changes that can be seen
 LEAK = 0.1  # slope of a feature below 0, as between the layers of the published residual
-SHARPEST, DULLEST = 0.02, 5.0  # limits of the temperature
-# `sharpened` and `as_scores`: levels are sharpened (1 gives the mean score, towards 0 the median,
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.02, 5.0  # limits of the temperature
+# `level_term` and `to_scores`: levels are sharpened (1 gives the mean score, towards 0 the median,
 # which errs less); the one at the threshold a little less, and it counts for many. Both trade the
 # error in points against the order around the threshold; figures change little at half or twice.
-SHARPENING = 0.45
-THRESHOLD_SHARPENING = 0.6
+TERM_SCALE = 0.45
+THRESHOLD_TERM_SCALE = 0.6
 THRESHOLD_WEIGHT = 20.0
-# So much of a level's weight is doubt, which only log odds of this size dispel, and so much a faint
-# one, which hardly any do. Without it all clear cases would get one and the same score.
-DOUBT, DOUBT_SCALE = 0.02, 2.0
-FAINT, FARTHEST = 0.008, 100.0
+# Parts of a level's weight that rise more slowly, over log odds of this size: without them all
+# clear cases would get one and the same score.
+BROAD_WEIGHT, BROAD_SCALE = 0.02, 2.0
+FAR_WEIGHT, LARGEST_LOG_ODDS = 0.008, 100.0
 # A score that just reaches the threshold stands so far above it, of 10: on its side for sure.
 CLEARANCE = 0.2
-# What doubt leaves of a clear 0 or 10 is taken back within so much of the ends (`_to_the_ends`).
+# Scores this near to 0 and 1 are moved further out (`_extend_to_ends`).
 END_REACH = 0.05
-NEAREST_END = 5e-4  # a score of exactly 0 or 1 would be an infinite logit
-NEAREST_ONE = 1e-8  # float32 rounds what is that close to 1
+SMALLEST_GAP_TO_END = 5e-4  # a score of exactly 0 or 1 would be an infinite logit
+SMALLEST_GAP_TO_ONE = 1e-8  # float32 rounds what is that close to 1
 
-# seen(step, weights and, last, bias (k + 1, 10)): called after every step of the optimiser.
-Seen = Callable[[int, Floats], None]
+# callback(step, weights and, last, bias (k + 1, 10)): called after every step of the optimiser.
+StepCallback = Callable[[int, Floats], None]
 # Fits to embeddings (n, width) and scores (n,) one model per strength and returns, for other
 # embeddings, their log odds (strengths, m, 10).
 FitMany = Callable[[NDArray[np.float32], Floats, NDArray[np.float32]], Floats]
 
 
-def unseen(step: int, weights: Floats) -> None:
-    """For callers who don't watch."""
+def no_callback(step: int, weights: Floats) -> None:
+    """Do nothing after a step."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """Bent directions of raw embeddings, and what each adds to the log odds of every level.
+    """Hidden features of raw embeddings, and what each adds to the log odds of every level.
 
     A feature is leaky(embedding @ direction + offset), where leaky(t) is t above 0, `LEAK` t below.
     """
@@ -69,9 +69,9 @@ class Features:
     effects: Floats  # (f, 10)
 
     def logits(self, embeddings: Floats) -> Floats:
-        """Raw embeddings (n, width) → what is added to the log odds (n, 10)."""
-        found = embeddings @ self.directions + self.offsets
-        return np.where(found > 0, found, LEAK * found) @ self.effects
+        """Return what raw embeddings (n, width) add to the log odds, (n, 10)."""
+        projected = embeddings @ self.directions + self.offsets
+        return np.where(projected > 0, projected, LEAK * projected) @ self.effects
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,29 +83,30 @@ class Ordinal:
     features: Features | None = None
 
     def logits(self, embeddings: NDArray[np.floating]) -> Floats:
-        """Raw embeddings (n, width) → log odds of each level (n, 10)."""
+        """Return the log odds of each level, (n, 10), for raw embeddings (n, width)."""
         exact = embeddings.astype(np.float64)
         linear = exact @ self.weights + self.bias
         return linear + self.features.logits(exact) if self.features else linear
 
 
 class Inputs:
-    """Raw embeddings (n, width) as a regression reads them: centred, of mean square length 1, in a
-    basis of what they span where there are fewer images than values. That rotation changes nothing
-    for a regression but the number of its unknowns.
+    """Raw embeddings (n, width) scaled for a regression: centred, of mean square length 1.
+
+    Where there are fewer images than values, in a basis of what they span: that rotation changes
+    nothing for a regression but the number of its unknowns.
     """
 
     def __init__(self, embeddings: NDArray[np.floating]) -> None:
         self.mean = embeddings.mean(axis=0, dtype=np.float64)
         centred = embeddings - self.mean
-        size = float(np.sqrt((centred**2).sum(axis=1).mean())) or 1.0
-        self.values, basis = _fewest_values(centred / size)  # (n, k)
-        self._to_raw = (lambda w: w / size) if basis is None else (lambda w: basis @ w / size)
+        scale = float(np.sqrt((centred**2).sum(axis=1).mean())) or 1.0
+        self.values, basis = _reduced_basis(centred / scale)  # (n, k)
+        self._to_raw = (lambda w: w / scale) if basis is None else (lambda w: basis @ w / scale)
 
-    def ordinal(self, unknown: Floats) -> Ordinal:
-        """What weights and, last, bias (k + 1, 10) of `values` mean for raw embeddings."""
-        weights = self._to_raw(unknown[:-1])
-        return Ordinal(weights, unknown[-1] - self.mean @ weights)
+    def ordinal(self, parameters: Floats) -> Ordinal:
+        """Return weights and, last, bias (k + 1, 10) of `values` as those of raw embeddings."""
+        weights = self._to_raw(parameters[:-1])
+        return Ordinal(weights, parameters[-1] - self.mean @ weights)
 
 
 def fit(
@@ -113,28 +114,28 @@ def fit(
     scores: NDArray[np.floating],
     strength: float,
     *,
-    steps: int = MOST_STEPS,
-    seen: Seen = unseen,
+    steps: int = MAX_STEPS,
+    callback: StepCallback = no_callback,
 ) -> Floats:
-    """Weights and, last, bias (k + 1, 10) for inputs (n, k) and hand scores (n,) 0–10.
+    """Return weights and, last, bias (k + 1, 10) for inputs (n, k) and hand scores (n,) 0–10.
 
-    A level that every image reaches, or none, keeps the same small doubt for all: half an image.
+    A level that every image reaches, or none, gets a bias alone, as if half an image differed.
     """
-    reached = reaches(scores)  # (n, 10)
-    both = reached.any(axis=0) & ~reached.all(axis=0)
-    share = (reached.sum(axis=0) + 0.5) / (len(scores) + 1)
-    unknown = np.concatenate([np.zeros((values.shape[1], LEVELS)), logit(share)[None]])
+    targets = reached_levels(scores)  # (n, 10)
+    both = targets.any(axis=0) & ~targets.all(axis=0)
+    base_rate = (targets.sum(axis=0) + 0.5) / (len(scores) + 1)
+    parameters = np.concatenate([np.zeros((values.shape[1], LEVELS)), logit(base_rate)[None]])
 
-    def noted(step: int, found: Floats) -> None:
-        unknown[:, both] = found
-        seen(step, unknown)
+    def on_step(step: int, weights: Floats) -> None:
+        parameters[:, both] = weights
+        callback(step, parameters)
 
     if both.any():
-        start = unknown[:, both]
-        unknown[:, both] = _logistic(
-            values, reached[:, both], start, strength, most=steps, seen=noted
+        start = parameters[:, both]
+        parameters[:, both] = _logistic(
+            values, targets[:, both], start, strength, max_steps=steps, callback=on_step
         )
-    return unknown
+    return parameters
 
 
 def choose_strength(
@@ -144,71 +145,78 @@ def choose_strength(
     fit_many: FitMany,
     seed: int = 0,
 ) -> float:
-    """The one of `STRENGTHS` whose held-out log loss is least, over three folds of whole groups.
+    """Return the one of `STRENGTHS` with the least held-out log loss, over three group folds.
 
-    The usual one where there are fewer than three groups.
+    `DEFAULT_STRENGTH` where there are fewer than three groups.
     """
-    rows = _some_groups(groups, CHOSEN_ON, seed)
+    rows = _sample_groups(groups, STRENGTH_SAMPLE, seed)
     embeddings, scores, groups = embeddings[rows], scores[rows], groups[rows]
     if len(np.unique(groups)) < 3:
-        return USUAL_STRENGTH
+        return DEFAULT_STRENGTH
     folds = group_folds(scores, groups, 3, seed)
-    held_out = np.zeros((len(STRENGTHS), len(scores), LEVELS))
+    held_out_logits = np.zeros((len(STRENGTHS), len(scores), LEVELS))
     for fold in range(3):
-        out = folds == fold
-        held_out[:, out] = fit_many(embeddings[~out], scores[~out], embeddings[out])
-    reached = reaches(scores)
-    losses = [log_loss(each / best_temperature(each, scores), reached) for each in held_out]
+        held_out = folds == fold
+        held_out_logits[:, held_out] = fit_many(
+            embeddings[~held_out], scores[~held_out], embeddings[held_out]
+        )
+    targets = reached_levels(scores)
+    losses = [log_loss(each / best_temperature(each, scores), targets) for each in held_out_logits]
     return STRENGTHS[int(np.argmin(losses))]
 
 
 def best_temperature(logits: Floats, scores: NDArray[np.floating]) -> float:
-    """What held-out `logits` (n, 10) must be divided by to be honest (Guo et al. 2017)."""
-    reached = reaches(scores)
-    found = minimize_scalar(
-        lambda log_t: log_loss(logits / np.exp(log_t), reached),
-        bounds=(np.log(SHARPEST), np.log(DULLEST)),
+    """Return the number that calibrates held-out `logits` (n, 10) when they are divided by it.
+
+    Temperature scaling (Guo et al. 2017): the least log loss, within 0.02–5.
+    """
+    targets = reached_levels(scores)
+    result = minimize_scalar(
+        lambda log_t: log_loss(logits / np.exp(log_t), targets),
+        bounds=(np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)),
         method="bounded",
     )
-    return float(np.exp(found.x))
+    return float(np.exp(result.x))
 
 
-def chances(logits: Floats, temperature: float = 1.0) -> NDArray[np.float32]:
-    """Log odds (n, 10) → chances (n, 10), made non-increasing: the mean of the two envelopes."""
-    chance = expit(logits / temperature)
-    lowest = np.minimum.accumulate(chance, axis=1)
-    highest = np.maximum.accumulate(chance[:, ::-1], axis=1)[:, ::-1]
+def probabilities(logits: Floats, temperature: float = 1.0) -> NDArray[np.float32]:
+    """Return P(hand score >= k), (n, 10), made non-increasing: the mean of the two envelopes."""
+    probability = expit(logits / temperature)
+    lowest = np.minimum.accumulate(probability, axis=1)
+    highest = np.maximum.accumulate(probability[:, ::-1], axis=1)[:, ::-1]
     return ((lowest + highest) / 2).astype(np.float32)
 
 
-def as_scores(logits: Floats, threshold: float) -> Floats:
-    """Log odds of the levels (n, 10) → one score each (n,), 0–1, that orders well everywhere.
+def to_scores(logits: Floats, threshold: float) -> Floats:
+    """Return scores (n,), 0–1, for the log odds of the levels (n, 10).
 
-    A sum of chances that a score of k is reached, in which the level at `threshold` (0–1) weighs
-    more, so that around it images are in the order of their chance to pass; then stretched back.
+    The sum of the levels' probabilities, in which the level at `threshold` (0–1) weighs more, so
+    that images around it are in the order of their probability to pass; then mapped back to 0–1.
     """
-    total = sum(sharpened(logits[:, k - 1], k, threshold) for k in range(1, LEVELS + 1))
-    return stretched(np.asarray(total), threshold)
+    total = sum(level_term(logits[:, k - 1], k, threshold) for k in range(1, LEVELS + 1))
+    return total_to_scores(np.asarray(total), threshold)
 
 
-def sharpened(logits: Floats, level: int, threshold: float) -> Floats:
-    """What one level (1–10) adds to the sum, from its log odds (n,): between 0 and its weight.
+def level_term(logits: Floats, level: int, threshold: float) -> Floats:
+    """Return what one level (1–10) adds to the sum, for its log odds (n,): from 0 to its weight.
 
-    It rises up to `FARTHEST`, so that of two clear cases the clearer one is further up.
+    It rises up to `LARGEST_LOG_ODDS`, so that of two clear cases the clearer one is further up.
     """
-    weight, scale = 1.0, SHARPENING
+    weight, scale = 1.0, TERM_SCALE
     if level == threshold_level(threshold):
-        weight, scale = THRESHOLD_WEIGHT, THRESHOLD_SHARPENING
-    far = np.clip(np.arcsinh(logits) / np.arcsinh(FARTHEST), -1, 1)
-    sure = (weight - DOUBT - FAINT) * expit(logits / scale)
-    return np.asarray(sure + DOUBT * expit(logits / DOUBT_SCALE) + FAINT * (far + 1) / 2)
+        weight, scale = THRESHOLD_WEIGHT, THRESHOLD_TERM_SCALE
+    distance = np.clip(np.arcsinh(logits) / np.arcsinh(LARGEST_LOG_ODDS), -1, 1)
+    main = (weight - BROAD_WEIGHT - FAR_WEIGHT) * expit(logits / scale)
+    return np.asarray(
+        main + BROAD_WEIGHT * expit(logits / BROAD_SCALE) + FAR_WEIGHT * (distance + 1) / 2
+    )
 
 
-def stretched(total: Floats, threshold: float) -> Floats:
-    """The sum of all levels (n,), 0 to `THRESHOLD_WEIGHT` + 9 → scores (n,), 0–1, monotonically.
+def total_to_scores(total: Floats, threshold: float) -> Floats:
+    """Return scores (n,), 0–1, for the sum of all levels (n,), 0 to `THRESHOLD_WEIGHT` + 9.
 
-    A certain score of k gets k / 10, but the lowest that passes at least `CLEARANCE` more than the
-    threshold; a chance of one half to pass gets exactly `threshold`.
+    Monotonic. A certain score of k gets k / 10, but the lowest that passes at least `CLEARANCE`
+    more than the threshold; a probability of one half to pass gets exactly `threshold`.
     """
     level, cut = threshold_level(threshold), threshold * 10
     full = level - 1 + THRESHOLD_WEIGHT
@@ -216,43 +224,45 @@ def stretched(total: Floats, threshold: float) -> Floats:
     knots |= {full: max(level, min(10.0, cut + CLEARANCE)), 9 + THRESHOLD_WEIGHT: 10.0}
     knots |= {full + 1: level + 1.0} if level < LEVELS else {}
     places = sorted(knots)
-    plain = np.interp(total, places, [knots[place] for place in places]) / 10
-    return _to_the_ends(plain, threshold)
+    scores = np.interp(total, places, [knots[place] for place in places]) / 10
+    return _extend_to_ends(scores, threshold)
 
 
-def _to_the_ends(scores: Floats, threshold: float) -> Floats:
-    """Scores (n,) 0–1 → the same but for those nearest to 0 and 1, whose logits go on evenly to
-    those of the nearest score to 0 or 1 that there is. The threshold and what just passes stay.
+def _extend_to_ends(scores: Floats, threshold: float) -> Floats:
+    """Return scores (n,) 0–1 with those nearest to 0 and 1 moved further out.
+
+    Their logits rise linearly to those of the score nearest to 0 or 1 that is allowed. The
+    threshold and what just passes stay.
     """
     low = min(END_REACH, threshold)
     high = min(END_REACH, max(0.0, 1 - threshold - CLEARANCE / 10))
-    least = min(NEAREST_END, max(threshold / 2, NEAREST_ONE))
-    most = 1 - NEAREST_END if threshold <= 1 - NEAREST_END else 1.0
-    found = scores.clip(least, most)
+    least = min(SMALLEST_GAP_TO_END, max(threshold / 2, SMALLEST_GAP_TO_ONE))
+    most = 1 - SMALLEST_GAP_TO_END if threshold <= 1 - SMALLEST_GAP_TO_END else 1.0
+    result = scores.clip(least, most)
     for reach, end in ((low, least), (high, 1 - most)):
         if reach > end:
             share = (1 - scores.clip(0, reach) / reach) * (logit(end) - logit(reach))
-            found = np.where(scores < reach, expit(logit(reach) + share), found)
-        scores, found = 1 - scores, 1 - found
-    return np.asarray(found)
+            result = np.where(scores < reach, expit(logit(reach) + share), result)
+        scores, result = 1 - scores, 1 - result
+    return np.asarray(result)
 
 
 def threshold_level(threshold: float) -> int:
-    """The lowest whole hand score, 1–10, that reaches `threshold` (0–1)."""
+    """Return the lowest whole hand score, 1–10, that reaches `threshold` (0–1)."""
     return int(np.clip(np.ceil(threshold * 10 - 1e-9), 1, LEVELS))
 
 
-def reaches(scores: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Whether each hand score (n,) 0–10 is k or more, for k = 1..10: (n, 10)."""
+def reached_levels(scores: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return whether each hand score (n,) 0–10 is k or more, for k = 1..10: (n, 10)."""
     return np.asarray(scores[:, None] >= np.arange(1, LEVELS + 1) - 1e-9)
 
 
-def log_loss(logits: Floats, reached: NDArray[np.bool_]) -> float:
-    """Mean of -log of the chance given to what is true."""
-    return float(np.logaddexp(0, np.where(reached, -logits, logits)).mean())
+def log_loss(logits: Floats, targets: NDArray[np.bool_]) -> float:
+    """Return the mean of -log of the probability given to what is true; both (n, 10)."""
+    return float(np.logaddexp(0, np.where(targets, -logits, logits)).mean())
 
 
-def _fewest_values(inputs: Floats) -> tuple[Floats, Floats | None]:
+def _reduced_basis(inputs: Floats) -> tuple[Floats, Floats | None]:
     if len(inputs) >= inputs.shape[1]:
         return inputs, None
     values, vectors = np.linalg.eigh(inputs @ inputs.T)
@@ -263,49 +273,51 @@ def _fewest_values(inputs: Floats) -> tuple[Floats, Floats | None]:
 
 def _logistic(
     inputs: Floats,
-    reached: NDArray[np.bool_],
+    targets: NDArray[np.bool_],
     start: Floats,
     strength: float,
     *,
-    most: int,
-    seen: Seen,
+    max_steps: int,
+    callback: StepCallback,
 ) -> Floats:
-    """Weights and, last, bias (width + 1, k) of k L2-regularised logistic regressions."""
+    """Return weights and, last, bias (width + 1, k) of k L2-regularised logistic regressions."""
     # In float32, half the time; only sums are taken in float64.
-    sign = np.where(reached, np.float32(1), np.float32(-1))
+    sign = np.where(targets, np.float32(1), np.float32(-1))
     single = inputs.astype(np.float32)
     steps = 0
 
     def loss(flat: Floats) -> tuple[float, Floats]:
-        unknown = flat.reshape(start.shape)
-        halved = unknown.astype(np.float32)
-        margin = sign * (single @ halved[:-1] + halved[-1])
-        missed = expit(-margin)
-        pull = -sign * missed
-        slope = np.concatenate([single.T @ pull, pull.sum(axis=0, keepdims=True)], dtype=np.float64)
-        slope[:-1] += unknown[:-1] / strength
-        penalty = float((unknown[:-1] ** 2).sum()) / (2 * strength)
+        parameters = flat.reshape(start.shape)
+        single_parameters = parameters.astype(np.float32)
+        margin = sign * (single @ single_parameters[:-1] + single_parameters[-1])
+        error = expit(-margin)
+        residual = -sign * error
+        slope = np.concatenate(
+            [single.T @ residual, residual.sum(axis=0, keepdims=True)], dtype=np.float64
+        )
+        slope[:-1] += parameters[:-1] / strength
+        penalty = float((parameters[:-1] ** 2).sum()) / (2 * strength)
         loss = -log_expit(margin).sum(dtype=np.float64)
         return float(loss) + penalty, slope.ravel()
 
-    def stepped(flat: Floats) -> None:
+    def on_step(flat: Floats) -> None:
         nonlocal steps
         steps += 1
-        seen(steps, flat.reshape(start.shape))
+        callback(steps, flat.reshape(start.shape))
 
-    limits = {"maxiter": most, "ftol": 1e-5}
-    found = minimize(
-        loss, start.ravel(), jac=True, method="L-BFGS-B", options=limits, callback=stepped
+    options = {"maxiter": max_steps, "ftol": 1e-5}
+    result = minimize(
+        loss, start.ravel(), jac=True, method="L-BFGS-B", options=options, callback=on_step
     )
-    return np.asarray(found.x).reshape(start.shape)
+    return np.asarray(result.x).reshape(start.shape)
 
 
-def _some_groups(groups: NDArray[np.int64], wanted: int, seed: int) -> NDArray[np.int64]:
-    """Rows of whole groups drawn at random until there are `wanted`, all if there are fewer."""
-    if len(groups) <= wanted:
+def _sample_groups(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """Return rows of whole groups drawn at random until there are `count`, all if fewer."""
+    if len(groups) <= count:
         return np.arange(len(groups))
     _, group = np.unique(groups, return_inverse=True)
     order = np.random.default_rng(seed).permutation(int(group.max()) + 1)
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    return np.sort(np.argsort(place[group], kind="stable")[:wanted])
+    return np.sort(np.argsort(place[group], kind="stable")[:count])

@@ -1,8 +1,8 @@
-"""What a few corrections would move, told at once: no training, no head, only the embeddings.
+"""Predict how a few corrections would move other predictions, without training, in milliseconds.
 
-The head's errors are taken for a smooth function over the embeddings, a Gaussian process with mean
-zero (Rasmussen & Williams 2006, equation 2.23). Each correction shows one value of it; the errors
-of the neighbours follow. The next training decides for itself: this is its shadow, in milliseconds.
+The head's errors are modelled as a smooth function over the embeddings, a Gaussian process with
+mean zero (Rasmussen & Williams 2006, equation 2.23). Each correction is one observation of it; the
+errors of neighbours follow. The next training is the decision: this is an estimate of it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def shifts(
     corrected: NDArray[np.floating],
     residuals: Floats,
 ) -> Floats:
-    """How far the predictions (n,) of `others` (n, dim) would move, in the units of `residuals`.
+    """Return how far the predictions of `others` (n, dim) would move, (n,), as `residuals` do.
 
     `residuals` (m,) are score minus prediction of the `corrected` (m, dim); all embeddings are of
     unit length. k(others, corrected) (K + noise I)⁻¹ residuals: two corrections of the same picture
@@ -57,7 +57,7 @@ def shifts(
 
 
 def choose_kernel(units: NDArray[np.floating], residuals: Floats) -> Kernel:
-    """The kernel under which out-of-fold `residuals` (n,) at `units` (n, dim) are likeliest.
+    """Return the kernel under which out-of-fold `residuals` (n,) at `units` (n, dim) are likeliest.
 
     By marginal likelihood (Rasmussen & Williams 2006, section 5.4.1), the errors' variance being
     the best one for each width; of widths that are hardly less likely (a factor of e) the largest.
@@ -79,7 +79,7 @@ def usual_kernel(units: NDArray[np.floating]) -> Kernel:
 
 
 def _likelihood(kernel: Kernel, units: NDArray[np.floating], residuals: Floats) -> float:
-    """Log marginal likelihood up to a constant, the variance profiled out."""
+    """Return the log marginal likelihood up to a constant, the variance profiled out."""
     covariance = kernel(units, units) + kernel.noise * np.eye(len(units))
     root = np.linalg.cholesky(covariance)
     whitened = np.linalg.solve(root, residuals)

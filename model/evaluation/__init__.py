@@ -1,1 +1,4 @@
-"""Figures and their intervals: metrics, bootstrap, proportions, audits, slices, agreement."""
+"""Figures of predictions against hand scores, with intervals; advice on another round.
+
+Imports no other folder of model/.
+"""

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluation.bootstrap import RESAMPLES, Ranking, draws, resampled, whole
+from model.evaluation.bootstrap import (
+    RESAMPLES,
+    Ranking,
+    point_estimates,
+    resample,
+    resample_counts,
+)
 from model.evaluation.metrics import Figure, figure_of
 
 Floats = NDArray[np.float64]
@@ -24,17 +30,20 @@ class Agreement:
 
 
 def agreement(first: Floats, second: Floats, groups: NDArray[np.int64], seed: int = 0) -> Agreement:
-    """Of scores (n,), n > 0, of the same images; `groups` (n,) are what the bootstrap draws."""
+    """Return the agreement of scores (n,), n > 0, of the same images.
+
+    `groups` (n,) are what the bootstrap draws.
+    """
     ranking = Ranking.of(first, second, 0.5, second >= 0)
     _, places, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     difference = first - second
     sums = np.bincount(places, weights=difference, minlength=len(sizes))
     correlated = differed = np.full(RESAMPLES, np.nan)
     if len(sizes) >= FEWEST:
-        correlated = resampled([ranking], [_RANK], groups, seed)[0][_RANK]
-        drawn = (draws(len(sizes), seed, [number])[0] for number in range(RESAMPLES))
+        correlated = resample([ranking], [_RANK], groups, seed)[0][_RANK]
+        drawn = (resample_counts(len(sizes), seed, [number])[0] for number in range(RESAMPLES))
         differed = np.array([(each @ sums) / (each @ sizes) for each in drawn])
     return Agreement(
-        figure_of(whole(ranking, [_RANK])[_RANK], correlated),
+        figure_of(point_estimates(ranking, [_RANK])[_RANK], correlated),
         figure_of(float(difference.mean()), differed),
     )

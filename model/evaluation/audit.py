@@ -1,4 +1,4 @@
-"""What a random sample says about a version: how many of its predictions are mistakes.
+"""Estimate a version's mistakes from a random sample of scored images.
 
 The sample must be random whatever the model predicted, and its predictions made without having
 seen the images. Then nothing else is assumed: each image is one draw, near-duplicates or not.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.evaluation.metrics import passes
-from model.evaluation.proportions import LEVEL, Share, exact_count, share_of
+from model.evaluation.proportions import LEVEL, Proportion, exact_count, proportion
 
 # Sampled images on a side of the threshold, below which no share is told: with 20 a share of a
 # tenth is known as 1 % to 32 %.
@@ -58,7 +58,7 @@ class Audit:
     judged: int
     false_positives: Estimate
     false_negatives: Estimate
-    good: Share | None
+    good: Proportion | None
     left: Bounds | None
 
 
@@ -70,48 +70,49 @@ def audit(
     sides: tuple[int, int],
     known: tuple[int, int],
 ) -> Audit:
-    """The audit of a version whose predictions (n,) for the sampled images have scores (n,).
+    """Return the audit of a version whose predictions (n,) for the sampled images have scores (n,).
 
     `sides` are how many images of the whole collection pass by prediction, and fail; `known` how
     many false positives and false negatives its hand scores show already.
     """
     passing, good = predictions >= threshold, passes(scores, threshold)
     counts = [
-        (int((rows & (good != wanted)).sum()), int(rows.sum()))
-        for rows, wanted in ((passing, True), (~passing, False))
+        (int((rows & (good != should_pass)).sum()), int(rows.sum()))
+        for rows, should_pass in ((passing, True), (~passing, False))
     ]
     positives, negatives = (
-        estimate(*count, side, seen) for count, side, seen in zip(counts, sides, known, strict=True)
+        estimate(*count, side, known_mistakes)
+        for count, side, known_mistakes in zip(counts, sides, known, strict=True)
     )
     return Audit(
         judged=len(scores),
         false_positives=positives,
         false_negatives=negatives,
-        good=share_of(int(good.sum()), len(good)),
-        left=_together(positives, negatives),
+        good=proportion(int(good.sum()), len(good)),
+        left=_sum(positives, negatives),
     )
 
 
 def estimate(mistakes: int, judged: int, side: int, known: int) -> Estimate:
-    """What `mistakes` of `judged` sampled images say about all `side` images, with 95 % bounds."""
+    """Estimate the mistakes among all `side` images from `mistakes` of `judged` sampled ones."""
     if judged < FEWEST:
         return Estimate(mistakes, judged, side, known, None, None)
     side = max(side, judged)
     low, high = exact_count(mistakes, judged, side)
     share = Bounds(mistakes / judged, low / side, high / side)
-    return Estimate(mistakes, judged, side, known, share, _left(mistakes, judged, side, known))
+    return Estimate(mistakes, judged, side, known, share, _remaining(mistakes, judged, side, known))
 
 
-def _left(mistakes: int, judged: int, side: int, known: int, level: float = LEVEL) -> Bounds:
-    """Mistakes that are not known yet: all that there are by the sample, less the known ones."""
+def _remaining(mistakes: int, judged: int, side: int, known: int, level: float = LEVEL) -> Bounds:
+    """Return the mistakes not known yet: all that there are by the sample, less the known."""
     totals = (mistakes / judged * side, *exact_count(mistakes, judged, side, level))
     return Bounds(*(max(0.0, total - known) for total in totals))
 
 
-def _together(*kinds: Estimate) -> Bounds | None:
-    """The sum; each is bounded at half the doubt, so that together they keep 95 % (Bonferroni)."""
+def _sum(*kinds: Estimate) -> Bounds | None:
+    """Return the sum, each part at half the error rate so that the sum keeps 95 % (Bonferroni)."""
     if any(kind.share is None for kind in kinds):
         return None
     level = 1 - (1 - LEVEL) / len(kinds)
-    parts = [_left(kind.mistakes, kind.judged, kind.side, kind.known, level) for kind in kinds]
+    parts = [_remaining(kind.mistakes, kind.judged, kind.side, kind.known, level) for kind in kinds]
     return Bounds(*(sum(getattr(part, end) for part in parts) for end in Bounds.__slots__))

@@ -1,7 +1,7 @@
-"""Figures of predictions under many weightings at once: what their intervals are bootstrapped from.
+"""Figures of predictions under many weightings at once, for bootstrap intervals.
 
-A resample draws whole groups with repetition, so each image stands in it for so many. All resamples
-share one order of the predictions, and are worked on in parts that fit the processor's cache.
+A resample draws whole groups with repetition, which weights each image. All resamples share one
+order of the predictions, and are computed in blocks that fit the processor's cache.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 RESAMPLES = 1000
-_PART = 1 << 17  # weights at a time, a megabyte of them
+_BLOCK = 1 << 17  # weights at a time: a megabyte
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
-    """Predictions beside scores by rising prediction, with what every resample needs; (n,) each."""
+    """Predictions and scores sorted by prediction, with what every resample needs; (n,) each."""
 
     order: Numbers  # the images' places before they were ranked
     ties: Numbers  # number of the distinct prediction, rising
@@ -35,36 +35,36 @@ class Ranking:
     good: Mask  # that do by their score
 
     @classmethod
-    def of(cls, said: Floats, truth: Floats, threshold: float, good: Mask) -> Ranking:
-        """Of predictions and scores (n,), 0–1, n > 0; `good` (n,) are those that should pass."""
-        order = np.argsort(said, kind="stable")
-        _, ties, counts = np.unique(said[order], return_inverse=True, return_counts=True)
+    def of(cls, predictions: Floats, scores: Floats, threshold: float, good: Mask) -> Ranking:
+        """Return that of predictions and scores (n,), 0–1, n > 0; `good` (n,) should pass."""
+        order = np.argsort(predictions, kind="stable")
+        _, ties, counts = np.unique(predictions[order], return_inverse=True, return_counts=True)
         return cls(
             order=order,
             ties=ties,
             ends=np.cumsum(counts),
-            levels=np.unique(truth[order], return_inverse=True)[1],
-            errors=np.abs(said - truth)[order],
-            passing=said[order] >= threshold,
+            levels=np.unique(scores[order], return_inverse=True)[1],
+            errors=np.abs(predictions - scores)[order],
+            passing=predictions[order] >= threshold,
             good=good[order],
         )
 
 
 class Weighted:
-    """A ranking under r weightings, whole numbers: the figures are (r,), NaN without a meaning."""
+    """A ranking under r weightings by whole numbers: figures are (r,), NaN where undefined."""
 
     def __init__(self, ranking: Ranking, weights: Floats) -> None:
         """`weights` (r, n) of the images in the ranking's order."""
         self._ranking, self._weights = ranking, weights
 
     def mae(self) -> Floats:
-        return _share(self._sums[:, 0], self._sums[:, 1])
+        return ratio(self._sums[:, 0], self._sums[:, 1])
 
     def precision(self) -> Floats:
-        return _share(self._hits, self._sums[:, 2])
+        return ratio(self._hits, self._sums[:, 2])
 
     def recall(self) -> Floats:
-        return _share(self._hits, self._sums[:, 3])
+        return ratio(self._hits, self._sums[:, 3])
 
     def false_positives(self) -> Floats:
         return self._sums[:, 2] - self._hits
@@ -73,22 +73,24 @@ class Weighted:
         """Sum of precision times gained recall down the ranking, ties taken together."""
         rows = np.flatnonzero(self._ranking.good)
         ties, gained = self._ranking.ties[rows], self._weights[:, rows]  # (r, m)
-        below = _up_to(gained)[:, np.searchsorted(ties, ties)]
+        below = _cumulative(gained)[:, np.searchsorted(ties, ties)]
         hits = self._sums[:, 3:4] - below
         taken = self._sums[:, 1:2] - self._below[:, ties]
         precision = hits / np.maximum(taken, 1)  # nothing is gained where nothing is taken
-        return _share(_products(gained, precision), self._sums[:, 3])
+        return ratio(_row_products(gained, precision), self._sums[:, 3])
 
     def rank_correlation(self) -> Floats:
         """Spearman's, ranked anew in each resample."""
         below, levels = self._below, self._by_level
-        said = _middle(below)  # (r, distinct predictions)
-        truth = _middle(_up_to(levels))  # (r, distinct scores)
-        spread = _products(np.diff(below), said, said) * _products(levels, truth, truth)
-        if said.shape[1] < self._weights.shape[1]:
-            said = said[:, self._ranking.ties]
-        together = _products(self._weights, said, truth[:, self._ranking.levels])
-        return _share(together, np.sqrt(spread))
+        ranks = _mid_ranks(below)  # (r, distinct predictions)
+        score_ranks = _mid_ranks(_cumulative(levels))  # (r, distinct scores)
+        norms = _row_products(np.diff(below), ranks, ranks) * _row_products(
+            levels, score_ranks, score_ranks
+        )
+        if ranks.shape[1] < self._weights.shape[1]:
+            ranks = ranks[:, self._ranking.ties]
+        products = _row_products(self._weights, ranks, score_ranks[:, self._ranking.levels])
+        return ratio(products, np.sqrt(norms))
 
     @cached_property
     def _sums(self) -> Floats:
@@ -104,7 +106,7 @@ class Weighted:
     @cached_property
     def _below(self) -> Floats:
         """Weight below each distinct prediction, and of everything, (r, distinct + 1)."""
-        return _up_to(self._weights)[:, np.append(0, self._ranking.ends)]
+        return _cumulative(self._weights)[:, np.append(0, self._ranking.ends)]
 
     @property
     def _by_level(self) -> Floats:
@@ -124,69 +126,71 @@ FIGURES: dict[str, Callable[[Weighted], Floats]] = {
 }
 
 
-def whole(ranking: Ranking, names: Collection[str]) -> dict[str, float]:
-    """The figures `names` with every image once."""
+def point_estimates(ranking: Ranking, names: Collection[str]) -> dict[str, float]:
+    """Return the figures `names` with every image once, NaN where undefined."""
     weighted = Weighted(ranking, np.ones((1, len(ranking.order))))
     return {name: float(FIGURES[name](weighted)[0]) for name in names}
 
 
-def resampled(
+def resample(
     rankings: Sequence[Ranking], names: Collection[str], groups: Numbers, seed: int
 ) -> list[dict[str, Floats]]:
-    """The figures `names` of each ranking in every resample, (RESAMPLES,): the same for all.
+    """Return the figures `names` of each ranking in every resample, (RESAMPLES,) each.
 
-    `groups` (n,) tell which images are drawn together.
+    All rankings are resampled alike. `groups` (n,) says which images are drawn together.
     """
-    _, place = np.unique(groups, return_inverse=True)
-    count = min(RESAMPLES, max(1, _PART // len(place)))
-    places = [place[ranking.order] for ranking in rankings]
+    _, group = np.unique(groups, return_inverse=True)
+    count = min(RESAMPLES, max(1, _BLOCK // len(group)))
+    places = [group[ranking.order] for ranking in rankings]
 
-    def part(start: int) -> list[list[Floats]]:
+    def evaluate(start: int) -> list[list[Floats]]:
         numbers = range(start, min(start + count, RESAMPLES))
-        drawn = draws(int(place.max()) + 1, seed, numbers)
-        parts = zip(rankings, places, strict=True)
-        weighted = [Weighted(ranking, drawn[:, rows]) for ranking, rows in parts]
+        counts = resample_counts(int(group.max()) + 1, seed, numbers)
+        blocks = zip(rankings, places, strict=True)
+        weighted = [Weighted(ranking, counts[:, rows]) for ranking, rows in blocks]
         return [[FIGURES[name](each) for name in names] for each in weighted]
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-        parts = list(threads.map(part, range(0, RESAMPLES, count)))
+        blocks = list(threads.map(evaluate, range(0, RESAMPLES, count)))
     return [
         {
-            name: np.concatenate([found[number][place] for found in parts])
-            for place, name in enumerate(names)
+            name: np.concatenate([block[number][k] for block in blocks])
+            for k, name in enumerate(names)
         }
         for number in range(len(rankings))
     ]
 
 
-def draws(total: int, seed: int, numbers: Sequence[int]) -> Floats:
-    """How often each of `total` groups is drawn in the resamples `numbers` (r,), (r, total).
+def resample_counts(total: int, seed: int, numbers: Sequence[int]) -> Floats:
+    """Return how often each of `total` groups is drawn in the resamples `numbers`, (r, total).
 
-    Each is a draw of its own: it is the same however the work is parted.
+    Each resample has its own seed, so that it is the same however the work is split.
     """
     generators = (np.random.default_rng((seed, number)) for number in numbers)
-    drawn = (generator.integers(0, total, total) for generator in generators)
-    return np.stack([np.bincount(each, minlength=total) for each in drawn]).astype(np.float64)
+    rows = (generator.integers(0, total, total) for generator in generators)
+    return np.stack([np.bincount(row, minlength=total) for row in rows]).astype(np.float64)
 
 
-def _up_to(weights: Floats) -> Floats:
-    """Sums of the first 0, 1, … of each row, (r, n + 1)."""
+def _cumulative(weights: Floats) -> Floats:
+    """Return sums of the first 0, 1, … of each row, (r, n + 1)."""
     sums = np.zeros((len(weights), weights.shape[1] + 1))
     np.cumsum(weights, axis=1, out=sums[:, 1:])
     return sums
 
 
-def _middle(below: Floats) -> Floats:
-    """Middle ranks (r, k) of k values by the weight below each (r, k + 1), from their mean."""
+def _mid_ranks(below: Floats) -> Floats:
+    """Return centred middle ranks (r, k) of k values by the weight below each, (r, k + 1)."""
     return (below[:, :-1] + below[:, 1:] - below[:, -1:]) / 2
 
 
-def _products(*factors: Floats) -> Floats:
-    """Sums of products along the rows, (r,)."""
+def _row_products(*factors: Floats) -> Floats:
+    """Return sums of products along the rows, (r,)."""
     *others, last = factors
     product = reduce(np.multiply, others)
     return np.asarray(np.einsum("rn,rn->r", product, last))
 
 
-def _share(part: Floats, of: Floats) -> Floats:
-    return np.divide(part, of, out=np.full(len(of), np.nan), where=of > 1e-12)
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Return quotients (r,), NaN where the denominator is 0."""
+    undefined = np.full(len(denominator), np.nan)
+    return np.divide(numerator, denominator, out=undefined, where=denominator > 1e-12)

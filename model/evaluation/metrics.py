@@ -1,4 +1,4 @@
-"""How well predictions agree with hand scores, each figure with its 95 % interval.
+"""Figures of predictions against hand scores, each with its 95 % interval.
 
 Predictions and scores are 0–1 here; an image passes from `threshold` on, its score likewise. A
 figure that has no meaning (precision where nothing passes, a rank correlation of constants) is
@@ -14,12 +14,12 @@ from typing import TypedDict, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluation.bootstrap import FIGURES, RESAMPLES, Ranking, resampled, whole
+from model.evaluation.bootstrap import FIGURES, RESAMPLES, Ranking, point_estimates, ratio, resample
 
 Floats = NDArray[np.float64]
 T = TypeVar("T", float, Floats)
 # An interval is given where at least this share of the resamples has the figure at all.
-ENOUGH = 0.5
+MIN_DEFINED_SHARE = 0.5
 
 
 class Figure(TypedDict):
@@ -31,7 +31,7 @@ class Figure(TypedDict):
 
 
 def passes(scores: NDArray[np.floating], threshold: float) -> NDArray[np.bool_]:
-    """Which scores (0–1) reach `threshold`; 0.3 counts as 3 / 10, whatever their last bits."""
+    """Return which scores (0–1) reach `threshold`, rounding errors of 1e-9 forgiven."""
     return np.asarray(scores >= threshold - 1e-9)
 
 
@@ -42,16 +42,15 @@ def measure(
     groups: NDArray[np.int64] | None = None,
     seed: int = 0,
 ) -> dict[str, Figure]:
-    """Every figure of `predictions` (n,) against `scores` (n,): mae, rank_correlation, precision,
-    recall, false_positives and average_precision.
+    """Return every figure of `predictions` (n,) against `scores` (n,), by its name in `FIGURES`.
 
     `groups` (n,) are what the bootstrap draws, each image by itself without them.
     """
     groups = np.arange(len(scores)) if groups is None else groups
-    found = _figures([predictions], scores, threshold, list(FIGURES), (groups, seed))
+    figures = _figures([predictions], scores, threshold, list(FIGURES), (groups, seed))
     passing, good = predictions.astype(np.float64) >= threshold, passes(scores, threshold)
-    _leave_doubt(found, passing, good, groups)
-    return found
+    _widen_certain_intervals(figures, passing, good, groups)
+    return figures
 
 
 def values(
@@ -60,12 +59,12 @@ def values(
     threshold: float,
     only: Collection[str],
 ) -> dict[str, float | None]:
-    """The figures named in `only`, without their intervals: those take nearly all the time."""
+    """Return the figures named in `only` without intervals, which take nearly all the time."""
     names = [name for name in FIGURES if name in only]
     if not len(scores):
         return dict.fromkeys(names)
-    found = whole(_ranking(predictions, scores, threshold), names)
-    return {name: value if np.isfinite(value) else None for name, value in found.items()}
+    estimates = point_estimates(_ranking(predictions, scores, threshold), names)
+    return {name: value if np.isfinite(value) else None for name, value in estimates.items()}
 
 
 def baseline(
@@ -74,12 +73,12 @@ def baseline(
     groups: NDArray[np.int64] | None = None,
     seed: int = 0,
 ) -> dict[str, Figure]:
-    """What saying the mean score of every image would reach: mae and average_precision.
+    """Return mae and average_precision of predicting the mean score for every image.
 
     The latter is the share of images that should pass.
     """
-    said = np.full(len(scores), scores.mean() if len(scores) else 0.0)
-    return _figures([said], scores, threshold, ["mae", "average_precision"], (groups, seed))
+    constant = np.full(len(scores), scores.mean() if len(scores) else 0.0)
+    return _figures([constant], scores, threshold, ["mae", "average_precision"], (groups, seed))
 
 
 def difference(
@@ -92,7 +91,7 @@ def difference(
     only: Collection[str] | None = None,
     seed: int = 0,
 ) -> dict[str, Figure]:
-    """How each figure of the predictions `new` (n,) differs from that of `old` (n,): new - old.
+    """Return how each figure of predictions `new` (n,) differs from that of `old`: new - old.
 
     Paired: both are resampled together, so that an interval without 0 means a difference. `only`
     names the figures wanted, where not all of them are.
@@ -107,53 +106,55 @@ def precision_recall(
     threshold: float,
     cuts: Floats,
 ) -> tuple[Floats, Floats]:
-    """Precision and recall (k,) when images pass from each of `cuts` (k,) on; NaN where undefined.
+    """Return precision and recall (k,) when images pass from each of `cuts` (k,) on, or NaN.
 
     What should pass is decided by the hand score at `threshold` alone.
     """
     good = passes(scores, threshold)
-    taken = predictions[None, :] >= cuts[:, None]  # (k, n)
-    hits = (taken & good).sum(axis=1).astype(np.float64)
-    whole = np.full(len(cuts), float(good.sum()))
-    return _share(hits, taken.sum(axis=1).astype(np.float64)), _share(hits, whole)
+    selected = predictions[None, :] >= cuts[:, None]  # (k, n)
+    hits = (selected & good).sum(axis=1).astype(np.float64)
+    total = np.full(len(cuts), float(good.sum()))
+    return ratio(hits, selected.sum(axis=1).astype(np.float64)), ratio(hits, total)
 
 
 def _figures(
-    said: Sequence[NDArray[np.floating]],
+    predictions: Sequence[NDArray[np.floating]],
     scores: NDArray[np.floating],
     threshold: float,
     names: Sequence[str],
-    drawn: tuple[NDArray[np.int64] | None, int],
+    bootstrap: tuple[NDArray[np.int64] | None, int],
 ) -> dict[str, Figure]:
-    """The figures of one prediction, or how those of the first differ from those of the second.
+    """Return the figures of one prediction, or how those of the first differ from the second's.
 
-    `drawn` are the groups (n,) that the bootstrap draws, if there are any, and its seed.
+    `bootstrap` holds the groups (n,) that the bootstrap draws, if there are any, and its seed.
     """
-    groups, seed = drawn
+    groups, seed = bootstrap
     if not len(scores):
         return {name: Figure(value=None, low=None, high=None) for name in names}
     groups = np.arange(len(scores)) if groups is None else groups
-    rankings = [_ranking(each, scores, threshold) for each in said]
-    values = [whole(ranking, names) for ranking in rankings]
-    spreads = resampled(rankings, names, groups, seed)
+    rankings = [_ranking(each, scores, threshold) for each in predictions]
+    values = [point_estimates(ranking, names) for ranking in rankings]
+    resamples = resample(rankings, names, groups, seed)
     return {
-        name: figure_of(_first_less_second(values, name), _first_less_second(spreads, name))
+        name: figure_of(_first_less_second(values, name), _first_less_second(resamples, name))
         for name in names
     }
 
 
-def _ranking(said: NDArray[np.floating], scores: NDArray[np.floating], threshold: float) -> Ranking:
+def _ranking(
+    predictions: NDArray[np.floating], scores: NDArray[np.floating], threshold: float
+) -> Ranking:
     good = passes(scores, threshold)
-    return Ranking.of(said.astype(np.float64), scores.astype(np.float64), threshold, good)
+    return Ranking.of(predictions.astype(np.float64), scores.astype(np.float64), threshold, good)
 
 
-def _first_less_second(found: Sequence[dict[str, T]], name: str) -> T:
-    """Of one alone its own."""
-    return found[0][name] if len(found) == 1 else found[0][name] - found[1][name]
+def _first_less_second(estimates: Sequence[dict[str, T]], name: str) -> T:
+    """Return the difference of two, or the value of one alone."""
+    return estimates[0][name] if len(estimates) == 1 else estimates[0][name] - estimates[1][name]
 
 
-def _leave_doubt(
-    found: dict[str, Figure],
+def _widen_certain_intervals(
+    figures: dict[str, Figure],
     passing: NDArray[np.bool_],
     good: NDArray[np.bool_],
     groups: NDArray[np.int64],
@@ -164,26 +165,22 @@ def _leave_doubt(
     Pearson 1934, groups counted as one trial each).
     """
     for name, rows in (("precision", passing), ("recall", good)):
-        figure, trials = found[name], len(np.unique(groups[rows]))
+        figure, trials = figures[name], len(np.unique(groups[rows]))
         if trials and figure["value"] == 1:
             figure["low"] = 0.025 ** (1 / trials)
         elif trials and figure["value"] == 0:
             figure["high"] = 1 - 0.025 ** (1 / trials)
-    if found["false_positives"]["value"] == 0 and found["precision"]["low"] is not None:
-        most = passing.sum() * (1 - found["precision"]["low"])
-        found["false_positives"]["high"] = float(most)
+    if figures["false_positives"]["value"] == 0 and figures["precision"]["low"] is not None:
+        most = passing.sum() * (1 - figures["precision"]["low"])
+        figures["false_positives"]["high"] = float(most)
 
 
-def figure_of(value: float, spread: Floats) -> Figure:
-    """`value` with the interval that holds 95 % of its `spread` over the resamples, (r,)."""
+def figure_of(value: float, resampled: Floats) -> Figure:
+    """Return `value` with the interval that holds 95 % of its `resampled` values (r,)."""
     if not np.isfinite(value):
         return Figure(value=None, low=None, high=None)
-    spread = spread[np.isfinite(spread)]
-    if len(spread) < ENOUGH * RESAMPLES:
+    resampled = resampled[np.isfinite(resampled)]
+    if len(resampled) < MIN_DEFINED_SHARE * RESAMPLES:
         return Figure(value=value, low=None, high=None)
-    low, high = np.quantile(spread, (0.025, 0.975))
+    low, high = np.quantile(resampled, (0.025, 0.975))
     return Figure(value=value, low=float(low), high=float(high))
-
-
-def _share(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 1e-12)

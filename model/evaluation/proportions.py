@@ -1,4 +1,4 @@
-"""Shares of a few: how far a count of hits may be trusted."""
+"""Intervals of proportions: a share of hits, and a count of hits in a finite population."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Proportion:
     """`hits` of `trials`, and the bounds (0–1) between which the true share lies."""
 
     hits: int
@@ -25,19 +25,19 @@ class Share:
         return self.hits / self.trials
 
 
-def share_of(hits: int, trials: int, independent: int | None = None) -> Share | None:
-    """The share with its 95 % interval; `None` without trials.
+def proportion(hits: int, trials: int, independent: int | None = None) -> Proportion | None:
+    """Return the proportion with its 95 % interval; `None` without trials.
 
-    `independent` says how many of the trials count as evidence, where some repeat others.
+    `independent` is how many of the trials count as evidence, where some repeat others.
     """
     if not trials:
         return None
     low, high = wilson(hits / trials, independent or trials)
-    return Share(hits, trials, low, high)
+    return Proportion(hits, trials, low, high)
 
 
 def wilson(share: float, trials: float, level: float = LEVEL) -> tuple[float, float]:
-    """Bounds of the true share when `share` (0–1) was seen in `trials` (Wilson 1927)."""
+    """Return bounds of the true share when `share` (0–1) was seen in `trials` (Wilson 1927)."""
     z = NormalDist().inv_cdf(0.5 + level / 2)
     middle = share + z**2 / (2 * trials)
     reach = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
@@ -46,7 +46,7 @@ def wilson(share: float, trials: float, level: float = LEVEL) -> tuple[float, fl
 
 
 def exact_count(hits: int, drawn: int, population: int, level: float = LEVEL) -> tuple[int, int]:
-    """How many of `population` may be hits when a random sample of `drawn` held `hits`.
+    """Return bounds of the hits in `population`, of which a random sample of `drawn` held `hits`.
 
     The numbers that a two-sided exact test would not reject: drawn without replacement, so that the
     bounds meet when all have been drawn (hypergeometric; Buonaccorsi 1987).
@@ -55,10 +55,10 @@ def exact_count(hits: int, drawn: int, population: int, level: float = LEVEL) ->
     fewest, most = hits, population - (drawn - hits)
 
     def is_too_few(total: int) -> bool:  # to explain so many hits
-        return 1 - _chance_of_at_most(hits - 1, drawn, total, population) <= tail
+        return 1 - _cumulative_probability(hits - 1, drawn, total, population) <= tail
 
     def is_too_many(total: int) -> bool:  # to explain so few
-        return _chance_of_at_most(hits, drawn, total, population) <= tail
+        return _cumulative_probability(hits, drawn, total, population) <= tail
 
     low, high = fewest, most
     while low < high:  # the smallest total that is not too few
@@ -71,13 +71,17 @@ def exact_count(hits: int, drawn: int, population: int, level: float = LEVEL) ->
     return smallest, low
 
 
-def _chance_of_at_most(hits: int, drawn: int, total: int, population: int) -> float:
-    """That `drawn` of a population with `total` hits hold at most `hits` (hypergeometric)."""
-    seen = np.arange(max(0, drawn - (population - total)), min(hits, total, drawn) + 1)
-    logs = _ways(total, seen) + _ways(population - total, drawn - seen) - _ways(population, drawn)
+def _cumulative_probability(hits: int, drawn: int, total: int, population: int) -> float:
+    """Return the probability of at most `hits` in a sample of `drawn` (hypergeometric)."""
+    counts = np.arange(max(0, drawn - (population - total)), min(hits, total, drawn) + 1)
+    logs = (
+        _log_binomial(total, counts)
+        + _log_binomial(population - total, drawn - counts)
+        - _log_binomial(population, drawn)
+    )
     return float(np.exp(logs).sum())
 
 
-def _ways(of: int, taken: np.ndarray | int) -> np.ndarray:
-    """Logarithm of the number of ways to take `taken` things out of `of`."""
-    return np.asarray(gammaln(of + 1) - gammaln(taken + 1) - gammaln(of - taken + 1))
+def _log_binomial(total: int, drawn: np.ndarray | int) -> np.ndarray:
+    """Return the logarithm of the binomial coefficient: ways to draw `drawn` of `total`."""
+    return np.asarray(gammaln(total + 1) - gammaln(drawn + 1) - gammaln(total - drawn + 1))

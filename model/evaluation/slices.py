@@ -1,4 +1,4 @@
-"""Figures of parts of a collection: where predictions run too high or too low.
+"""Figures of parts of a collection: where predictions are too high or too low.
 
 Predictions and scores are 0–1, errors are told in points of 10 and signed: above 0 the prediction
 runs too high. Intervals count a group of near-duplicates as one piece of evidence.
@@ -15,7 +15,7 @@ from scipy.special import stdtrit
 
 from model.evaluation.audit import Bounds
 from model.evaluation.metrics import passes
-from model.evaluation.proportions import LEVEL, Share, share_of
+from model.evaluation.proportions import LEVEL, Proportion, proportion
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -38,8 +38,8 @@ class Slice:
     images: int
     bias: Bounds
     mae: Bounds
-    false_positives: Share | None
-    false_negatives: Share | None
+    false_positives: Proportion | None
+    false_negatives: Proportion | None
     stands_out: bool
 
     @property
@@ -56,20 +56,20 @@ def slices(
     threshold: float,
     groups: Ints,
 ) -> list[Slice]:
-    """The slices with at least `FEWEST` groups, worst first; arrays (n,), rows index into them.
+    """Return the slices with at least `FEWEST` groups, worst first.
 
-    As many slices are looked at, one by chance seems biased sooner: the level at which one stands
-    out is divided by their number (Bonferroni).
+    Arrays are (n,); the rows of a slice index into them. The error rate at which a slice stands out
+    is divided by the number of slices (Bonferroni).
     """
-    enough = {
+    large_enough = {
         name: rows for name, rows in rows_of.items() if len(np.unique(groups[rows])) >= FEWEST
     }
-    strict = 1 - (1 - LEVEL) / max(1, len(enough))
+    corrected_level = 1 - (1 - LEVEL) / max(1, len(large_enough))
     errors = 10 * (predictions - scores)
     passing, good = predictions >= threshold, passes(scores, threshold)
-    found = []
-    for name, rows in enough.items():
-        bias = grouped_mean(errors[rows], groups[rows], strict)
+    result = []
+    for name, rows in large_enough.items():
+        bias = grouped_mean(errors[rows], groups[rows], corrected_level)
         one = Slice(
             name=name,
             images=len(rows),
@@ -79,12 +79,12 @@ def slices(
             false_negatives=_wrong(~passing[rows], good[rows], groups[rows]),
             stands_out=abs(bias.value) >= NOTICEABLE and (bias.low > 0 or bias.high < 0),
         )
-        found.append(one)
-    return sorted(found, key=lambda one: (-one.surely, one.name))
+        result.append(one)
+    return sorted(result, key=lambda one: (-one.surely, one.name))
 
 
 def grouped_mean(values: Floats, groups: Ints, level: float = LEVEL) -> Bounds:
-    """The mean of `values` (n,), which come in `groups` (n,): at least two.
+    """Return the mean of `values` (n,) in at least two `groups` (n,), with its interval.
 
     Groups, not values, are independent: their summed deviations give the variance, Student's t with
     as many degrees of freedom as groups less one the bounds (Liang & Zeger 1986).
@@ -98,5 +98,5 @@ def grouped_mean(values: Floats, groups: Ints, level: float = LEVEL) -> Bounds:
     return Bounds(mean, mean - reach, mean + reach)
 
 
-def _wrong(rows: NDArray[np.bool_], wrong: NDArray[np.bool_], groups: Ints) -> Share | None:
-    return share_of(int((rows & wrong).sum()), int(rows.sum()), len(np.unique(groups[rows])))
+def _wrong(rows: NDArray[np.bool_], is_wrong: NDArray[np.bool_], groups: Ints) -> Proportion | None:
+    return proportion(int((rows & is_wrong).sum()), int(rows.sum()), len(np.unique(groups[rows])))

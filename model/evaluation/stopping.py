@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from model.evaluation.audit import Bounds
-from model.evaluation.proportions import Share
+from model.evaluation.proportions import Proportion
 
 WORTH = 0.1
 PAGE = 40  # cards
@@ -31,7 +31,7 @@ Answer = Literal["yes", "no", "unclear"]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known; `None` is what is not.
+    """What is known about another round; `None` where it isn't.
 
     `found`: mistakes among the cards of the last round with enough of them. `expected`: mistakes
     that the model expects among the next `cards` (at most a page). `left`: mistakes that nobody has
@@ -39,7 +39,7 @@ class Evidence:
     figures, `same` if nothing clear. `without_embedding` images can't be shown yet.
     """
 
-    found: Share | None
+    found: Proportion | None
     expected: float | None
     cards: int
     left: Bounds | None
@@ -54,20 +54,25 @@ class Advice:
 
 
 def advise(evidence: Evidence) -> Advice:
+    """Return the answer by the rule above, with its reasons as one sentence."""
     answer, hint = _answer(evidence)
     opening = {
         "yes": "Another round is worth it",
         "no": "Another round is hardly worth it",
         "unclear": "Whether another round is worth it can't be told yet",
     }[answer]
-    reasons = [*_found(evidence.found), *_expected(evidence), *_left(evidence.left)]
-    reasons += _changed(evidence.change)
+    reasons = [
+        *_hit_rate_reason(evidence.found),
+        *_expected_reason(evidence),
+        *_remaining_reason(evidence.left),
+    ]
+    reasons += _change_reason(evidence.change)
     why = f": {'; '.join(reasons)}" if reasons else ""
     return Advice(answer, f"{opening}{why}. {hint}".strip())
 
 
 def _answer(evidence: Evidence) -> tuple[Answer, str]:
-    """The rule, and what to do where it doesn't say yes."""
+    """Return the rule's answer, and what to do where it isn't yes."""
     if evidence.left is not None and evidence.left.high < WORTH * PAGE:
         return "no", "Use the model; a few random checks keep telling whether that stays so."
     if evidence.expected is not None and not evidence.cards:
@@ -79,7 +84,7 @@ def _answer(evidence: Evidence) -> tuple[Answer, str]:
     hits = evidence.found.value >= WORTH
     if hits != (evidence.expected >= WORTH * evidence.cards):
         return "unclear", "Another page would settle it."
-    return _agreed(evidence, hits=hits)
+    return _answer_where_agreed(evidence, hits=hits)
 
 
 def _nothing_left(evidence: Evidence) -> tuple[Answer, str]:
@@ -88,8 +93,8 @@ def _nothing_left(evidence: Evidence) -> tuple[Answer, str]:
     return "no", "Import more images, or use the model."
 
 
-def _agreed(evidence: Evidence, *, hits: bool) -> tuple[Answer, str]:
-    """What follows where the last round and the model's expectation agree."""
+def _answer_where_agreed(evidence: Evidence, *, hits: bool) -> tuple[Answer, str]:
+    """Return the answer where the last round and the model's expectation agree."""
     if hits and evidence.change == "worse":
         return "unclear", "Look through the hand scores that look wrong, then retrain."
     if hits:
@@ -105,7 +110,7 @@ def _first_step(evidence: Evidence) -> str:
     return "Review a page of cards: that will show it."
 
 
-def _found(found: Share | None) -> list[str]:
+def _hit_rate_reason(found: Proportion | None) -> list[str]:
     if found is None:
         return ["no card of a version has been reviewed"]
     return [
@@ -114,7 +119,7 @@ def _found(found: Share | None) -> list[str]:
     ]
 
 
-def _expected(evidence: Evidence) -> list[str]:
+def _expected_reason(evidence: Evidence) -> list[str]:
     if evidence.expected is None:
         return []
     if not evidence.cards:
@@ -126,21 +131,21 @@ def _expected(evidence: Evidence) -> list[str]:
     return [f"the model expects about {evidence.expected:.0f} among the next {cards}"]
 
 
-def _left(left: Bounds | None) -> list[str]:
+def _remaining_reason(left: Bounds | None) -> list[str]:
     if left is None:
         return ["the random sample is too small to say how many are left"]
-    return [f"by the random sample about {_between(left)} are left"]
+    return [f"by the random sample about {_with_interval(left)} are left"]
 
 
-def _between(left: Bounds) -> str:
+def _with_interval(left: Bounds) -> str:
     return f"{left.value:,.0f} ({left.low:,.0f} to {left.high:,.0f})"
 
 
-def _changed(change: str | None) -> list[str]:
-    said = {
+def _change_reason(change: str | None) -> list[str]:
+    sentences = {
         "better": "the last retraining made the held-out figures clearly better",
         "worse": "the last retraining made the held-out figures clearly worse",
         "mixed": "the last retraining made some held-out figures better and some worse",
         "same": "the last retraining changed the held-out figures by nothing clear",
     }
-    return [said[change]] if change else []
+    return [sentences[change]] if change else []

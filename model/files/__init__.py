@@ -1,1 +1,4 @@
-"""Files that somebody else may have made, read within bounds: JSON, arrays, zip members."""
+"""Files that somebody else may have made, read within bounds: JSON, arrays, zip members.
+
+Imports no other folder of model/.
+"""

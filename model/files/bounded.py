@@ -1,9 +1,9 @@
-"""Files that somebody else may have put there: opened and read without waiting and without end.
+"""Open and read files that somebody else may have put there, without waiting and within limits.
 
 A pipe or a device under a file's name is never waited for, and nothing is read beyond a limit. A
 file that is almost all holes takes no room on the disk and would be read for hours: it is not
-opened. All refusals are `OSError`s whose `strerror` says which, so that whoever tells why a file
-can't be opened tells these too.
+opened. All refusals are `OSError`s whose `strerror` says which, so that a message about a file that
+can't be opened covers them too.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import os
 import stat
 from typing import TextIO
 
-MOST_TEXT = 16 << 20  # bytes of a document that describes something, such as a config
-# A disk may pack what it keeps, and some count it late.
-_PACKED, _LITTLE = 16, 64 << 20
-_OPENED = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+MOST_TEXT = 16 << 20  # bytes of a document, such as a config
+# A file system may compress what it keeps, and some count it late.
+_MAX_COMPRESSION, _SMALL = 16, 64 << 20
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class TooLarge(OSError):
-    """A file that says it has more than is ever read of its kind."""
+    """A file larger than is ever read of its kind."""
 
 
 def open_plain(
@@ -33,13 +33,13 @@ def open_plain(
     for without end; `TooLarge` for what is larger than `limit` bytes, or almost all holes.
     """
     path = os.fspath(path)
-    found = os.stat(path, follow_symlinks=follow)  # noqa: PTH116 (a tenth of the time)
-    _check(found.st_mode, path)  # opening is felt by some devices
-    handle = os.open(path, _OPENED | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
+    status = os.stat(path, follow_symlinks=follow)  # noqa: PTH116 (a tenth of the time)
+    _check(status.st_mode, path)  # opening is felt by some devices
+    handle = os.open(path, _OPEN_FLAGS | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
     try:
-        found = os.fstat(handle)
-        _check(found.st_mode, path)
-        _check_size(handle, found, path, limit)
+        status = os.fstat(handle)
+        _check(status.st_mode, path)
+        _check_size(handle, status, path, limit)
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
@@ -55,25 +55,27 @@ def _check(mode: int, path: str) -> None:
         raise OSError(errno.EINVAL, "it is a pipe, socket or device, not a file", path)
 
 
-def _check_size(handle: int, found: os.stat_result, path: str, limit: int | None) -> None:
-    if _is_mostly_holes(handle, found):
-        taken = found.st_blocks * 512
-        problem = f"it is almost all holes: of {found.st_size:,} bytes the disk holds {taken:,}"
+def _check_size(handle: int, status: os.stat_result, path: str, limit: int | None) -> None:
+    if _is_mostly_holes(handle, status):
+        allocated = status.st_blocks * 512
+        problem = (
+            f"it is almost all holes: of {status.st_size:,} bytes the disk holds {allocated:,}"
+        )
         raise TooLarge(errno.EFBIG, problem, path)
-    if limit is not None and found.st_size > limit:
+    if limit is not None and status.st_size > limit:
         raise TooLarge(errno.EFBIG, f"it is larger than {limit:,} bytes", path)
 
 
-def _is_mostly_holes(handle: int, found: os.stat_result) -> bool:
-    """Whether far more is said to be in a file than the disk holds of it.
+def _is_mostly_holes(handle: int, status: os.stat_result) -> bool:
+    """Return whether a file's size is far more than what the disk holds of it.
 
-    What a disk counts is not believed alone: some pack, some count nothing.
+    The disk's count is not trusted alone: some compress, some count nothing.
     """
-    taken = getattr(found, "st_blocks", None)
-    if taken is None or found.st_size <= _PACKED * 512 * taken + _LITTLE:
+    allocated = getattr(status, "st_blocks", None)
+    if allocated is None or status.st_size <= _MAX_COMPRESSION * 512 * allocated + _SMALL:
         return False
     try:
-        return os.lseek(handle, 0, os.SEEK_HOLE) < found.st_size
+        return os.lseek(handle, 0, os.SEEK_HOLE) < status.st_size
     except (AttributeError, OSError):  # not on every system
         return False
     finally:
@@ -83,7 +85,7 @@ def _is_mostly_holes(handle: int, found: os.stat_result) -> bool:
 def open_plain_text(
     path: str | os.PathLike[str], encoding: str = "utf-8-sig", newline: str | None = None
 ) -> TextIO:
-    """As `open_plain`, for text."""
+    """Open a regular file as text; see `open_plain`."""
     return io.TextIOWrapper(open_plain(path), encoding=encoding, newline=newline)
 
 
@@ -103,5 +105,5 @@ def read_bounded(
 def read_bounded_text(
     path: str | os.PathLike[str], limit: int = MOST_TEXT, encoding: str = "utf-8"
 ) -> str:
-    """As `read_bounded`, decoded; raises `UnicodeDecodeError` too."""
+    """Read a regular file as text; see `read_bounded`. Raises `UnicodeDecodeError` too."""
     return read_bounded(path, limit).decode(encoding)

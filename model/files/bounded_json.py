@@ -14,9 +14,9 @@ _PARTS = ",", "[", "{"
 
 
 def parse_json(text: str | bytes, longest: int = LONGEST) -> Any:
-    """What the document says; raises `ValueError` for what is none, too large or nested too deep.
+    """Parse a document; raises `ValueError` for one that is invalid, too large or nested too deep.
 
-    Looked at before anything is made of it.
+    The size is checked before parsing.
     """
     check_size(text, longest)
     try:

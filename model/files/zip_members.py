@@ -1,6 +1,6 @@
-"""Zip archives read in place: what is in them and where, checked before anything is unpacked.
+"""Read zip archives in place: their directory is validated before anything is unpacked.
 
-An archive is somebody else's word: how many files it holds, where each lies and what it unpacks to.
+An archive may claim anything: how many files it holds, where each lies and what it unpacks to.
 The directory is read within bounds, files that share their bytes (bombs are made so) make the whole
 archive refused, and a file is unpacked to what the directory said and no further.
 """
@@ -36,7 +36,7 @@ _MAC = 19
 
 
 class BadZip(ValueError):
-    """Why an archive, or a file in it, can't be read; a sentence."""
+    """Raised for an archive, or a file in it, that can't be read; the message is a sentence."""
 
 
 class Member(NamedTuple):
@@ -76,13 +76,13 @@ def read_members(descriptor: int, most: int = MOST_MEMBERS) -> list[Member]:
     if directory.count > most:
         raise BadZip(f"It holds more than {most:,} files; split it up.")
     data = os.pread(descriptor, directory.size, directory.offset)
-    found = list(_entries(data, directory, most))
-    _check_places(found, directory.offset)
-    return [each for each in found if not each.name.endswith("/")]
+    members = list(_entries(data, directory, most))
+    _check_places(members, directory.offset)
+    return [member for member in members if not member.name.endswith("/")]
 
 
 def is_zip(descriptor: int) -> bool:
-    """Whether the file ends as a zip archive does; it may still be damaged."""
+    """Return whether the file ends as a zip archive does; it may still be damaged."""
     try:
         _directory(descriptor, os.fstat(descriptor).st_size)
     except BadZip:
@@ -99,20 +99,20 @@ def read_member(descriptor: int, member: Member, most: int | None = None) -> byt
         raise BadZip("It is encrypted; unpack the archive with its password.")
     if member.method not in (STORED, DEFLATED):
         raise BadZip("It is packed in a way that is not read here; unpack the archive.")
-    wanted = member.size if most is None else min(most, member.size)
-    begin = _data_begins(descriptor, member)
+    size = member.size if most is None else min(most, member.size)
+    start = _data_begins(descriptor, member)
     if member.method == STORED:
-        data = os.pread(descriptor, wanted, begin)
+        data = os.pread(descriptor, size, start)
     else:
-        data = _inflated(descriptor, begin, member, wanted)
-    whole = wanted == member.size
-    if len(data) < wanted or (whole and zlib.crc32(data) != member.crc):
+        data = _inflated(descriptor, start, member, size)
+    complete = size == member.size
+    if len(data) < size or (complete and zlib.crc32(data) != member.crc):
         raise BadZip("It is damaged within its archive; get the archive again.")
     return data
 
 
 def data_offset(descriptor: int, member: Member) -> int:
-    """Where the bytes of a member that is stored as it is begin; raises `BadZip`."""
+    """Return where the bytes of an uncompressed member begin; raises `BadZip`."""
     if member.method != STORED or member.is_encrypted or member.packed != member.size:
         raise BadZip("It is packed; it can't be read in its place.")
     return _data_begins(descriptor, member)
@@ -126,21 +126,21 @@ def _data_begins(descriptor: int, member: Member) -> int:
     return int(member.header + _LOCAL.size + name + extra)
 
 
-def _inflated(descriptor: int, begin: int, member: Member, wanted: int) -> bytes:
-    unpacker, parts, left = zlib.decompressobj(-zlib.MAX_WBITS), [], wanted
-    at, end = begin, begin + member.packed
-    waiting = b""
+def _inflated(descriptor: int, start: int, member: Member, size: int) -> bytes:
+    decompressor, parts, remaining = zlib.decompressobj(-zlib.MAX_WBITS), [], size
+    at, end = start, start + member.packed
+    pending = b""
     try:
-        while left and not unpacker.eof:
-            waiting = unpacker.unconsumed_tail
-            if not waiting and at < end:
-                waiting = os.pread(descriptor, min(_AT_ONCE, end - at), at)
-                at += len(waiting)
-            part = unpacker.decompress(waiting, min(left, _AT_ONCE))
-            if not part and not waiting:
+        while remaining and not decompressor.eof:
+            pending = decompressor.unconsumed_tail
+            if not pending and at < end:
+                pending = os.pread(descriptor, min(_AT_ONCE, end - at), at)
+                at += len(pending)
+            part = decompressor.decompress(pending, min(remaining, _AT_ONCE))
+            if not part and not pending:
                 break
             parts.append(part)
-            left -= len(part)
+            remaining -= len(part)
     except zlib.error as error:
         raise BadZip("It is damaged within its archive; get the archive again.") from error
     return b"".join(parts)
@@ -175,9 +175,9 @@ def _end64(descriptor: int, end: int) -> tuple[int, int, int, int] | None:
     return count, length, offset, at
 
 
-def _entries(data: bytes, directory: _Directory, most: int) -> Iterator[Member]:
+def _entries(data: bytes, directory: _Directory, limit: int) -> Iterator[Member]:
     at = 0
-    for _ in range(min(directory.count, most)):
+    for _ in range(min(directory.count, limit)):
         if len(data) - at < _ENTRY.size or data[at : at + 4] != _ENTRY_MARK:
             raise BadZip("Its list of files is damaged; get it again.")
         fields = _ENTRY.unpack_from(data, at)
@@ -202,22 +202,26 @@ def _entries(data: bytes, directory: _Directory, most: int) -> Iterator[Member]:
 
 
 def _wide(extra: bytes, *numbers: int) -> tuple[int, ...]:
-    """The numbers, those that are too large for four bytes from the extra field for them."""
+    """Return the numbers, those too large for four bytes taken from the ZIP64 extra field."""
     if _ALL32 not in numbers:
         return numbers
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, at)
         if kind == _ZIP64:
-            told = extra[at + 4 : at + 4 + length]
-            wide = iter(struct.unpack(f"<{len(told) // 8}Q", told[: len(told) // 8 * 8]))
-            return tuple(next(wide, one) if one == _ALL32 else one for one in numbers)
+            values = extra[at + 4 : at + 4 + length]
+            wide_values = iter(
+                struct.unpack(f"<{len(values) // 8}Q", values[: len(values) // 8 * 8])
+            )
+            return tuple(
+                next(wide_values, number) if number == _ALL32 else number for number in numbers
+            )
         at += 4 + length
     return numbers
 
 
 def _text(name: bytes, is_utf8: bool) -> str:
-    """A name; many programs write UTF-8 without saying so. Windows' separators become slashes."""
+    """Decode a name; many programs write UTF-8 without the flag. Backslashes become slashes."""
     try:
         text = name.decode()
     except UnicodeDecodeError:
@@ -229,11 +233,11 @@ def _check_places(members: list[Member], directory: int) -> None:
     """Raise `BadZip` for files that share bytes, lie beyond the archive, or unpack to more than any
     packing reaches: deflate makes 1,032 bytes of one.
     """
-    free = 0
-    for each in sorted(members, key=attrgetter("header")):
-        if each.header < free:
+    end_of_last = 0
+    for member in sorted(members, key=attrgetter("header")):
+        if member.header < end_of_last:
             raise BadZip("Its files share the same bytes, which only bombs do; it is not read.")
-        free = each.header + _LOCAL.size + each.packed
-        most = each.packed if each.method == STORED else 1040 * each.packed + 64
-        if free > directory or (each.method in (STORED, DEFLATED) and each.size > most):
+        end_of_last = member.header + _LOCAL.size + member.packed
+        most = member.packed if member.method == STORED else 1040 * member.packed + 64
+        if end_of_last > directory or (member.method in (STORED, DEFLATED) and member.size > most):
             raise BadZip("Its list of files tells of more than it holds; get it again.")

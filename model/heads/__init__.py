@@ -1,1 +1,4 @@
-"""Heads: from an embedding to a prediction. Our own, published ones, their files, ONNX."""
+"""Heads: from an embedding to a score. Our own, published ones, their files, ONNX.
+
+Imports model.checkpoints, devices, files and threads.
+"""

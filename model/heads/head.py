@@ -13,7 +13,7 @@ BATCH = 8192
 
 
 class Residual(nn.Module):
-    """Three layers beside the identity."""
+    """Three layers with a skip connection: (B, hidden) → (B, hidden)."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -47,13 +47,13 @@ class Head(nn.Module):
 
     @property
     def first(self) -> nn.Linear:
-        """The layer that reads embeddings; its keys are those of up.0."""
+        """The layer that reads embeddings; its keys begin with up.0."""
         layer = self.up[0]
         assert isinstance(layer, nn.Linear)
         return layer
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Before the squashing: a score is (tanh(logit) + 1) / 2, classes are softmax(logits)."""
+        """Return logits (B, outputs): a score is (tanh(logit) + 1) / 2, classes softmax(logits)."""
         x = self.up(x)  # (B, hidden)
         return self.down(x)  # (B, outputs)
 
@@ -63,15 +63,15 @@ class Head(nn.Module):
 
 
 def predict(head: Head, embeddings: np.ndarray) -> np.ndarray:
-    """Raw embeddings (n, features) → what `head` makes of them, float32 (n,) or (n, outputs)."""
+    """Return float32 predictions, (n,) or (n, outputs > 1), for raw embeddings (n, features)."""
     head.eval()
     device = next(head.parameters()).device
-    parts = []
+    blocks = []
     with torch.inference_mode():
         for start in range(0, len(embeddings), BATCH):
-            part = np.ascontiguousarray(embeddings[start : start + BATCH], dtype=np.float32)
-            parts.append(head(torch.from_numpy(part).to(device)).float().cpu().numpy())
-    if not parts:
-        parts = [np.zeros((0, head.outputs), dtype=np.float32)]
-    found = np.concatenate(parts)
-    return found[:, 0] if head.outputs == 1 else found
+            block = np.ascontiguousarray(embeddings[start : start + BATCH], dtype=np.float32)
+            blocks.append(head(torch.from_numpy(block).to(device)).float().cpu().numpy())
+    if not blocks:
+        blocks = [np.zeros((0, head.outputs), dtype=np.float32)]
+    outputs = np.concatenate(blocks)
+    return outputs[:, 0] if head.outputs == 1 else outputs

@@ -1,9 +1,9 @@
 """Heads as files: NAME.safetensors with the weights and nothing else, NAME.config.json beside it.
 
-The pair is that of CityAesthetics, both ways; other people's heads of another shape are kept as
-pairs of an "arch" of their own, "foreign". What else is worth knowing (encoder, recipe, metrics …)
-is under the key "labeler" of the config and, as text, in the header of the safetensors file;
-neither disturbs other readers. Only safetensors is read: a file of weights never runs code.
+The pair is that of CityAesthetics, both ways; published heads of another shape are kept as pairs
+of an "arch" of their own, "foreign". Further metadata (encoder, recipe, metrics …) is under the key
+"labeler" of the config and, as text, in the header of the safetensors file; neither disturbs other
+readers. Only safetensors is read: a file of weights never runs code.
 """
 
 from __future__ import annotations
@@ -23,22 +23,24 @@ from model.errors import ModelError
 from model.files.bounded import read_bounded_text
 from model.files.bounded_json import parse_json
 from model.heads.head import Head
-from model.heads.published_heads import WIDEST, AnyHead, ForeignHead, built
+from model.heads.published_heads import MAX_WIDTH, AnyHead, PublishedHead, empty_published_head
 
 SUFFIX = ".safetensors"
 CONFIG_SUFFIX = ".config.json"
-FOREIGN = "foreign"
-ARCHITECTURES = ("score", "class", FOREIGN)
+PUBLISHED = "foreign"
+ARCHITECTURES = ("score", "class", PUBLISHED)
 _SIZES = ("features", "hidden", "outputs")
-_LONGEST_NUMBER = 10  # digits
-_LONGEST_NAME = 200  # characters
+_MAX_DIGITS = 10  # digits
+_MAX_NAME = 200  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedHead:
-    """`config` is the config document, of which "name", "rev" (texts), "arch", "labels" (a list of
-    texts) and "model_params" (numbers that fit the weights) are checked and the rest is as it
-    stands; `metadata` is our own part of it, empty for others'.
+    """A head ready to predict, with its config document.
+
+    Of `config`, "name", "rev" (texts), "arch", "labels" (a list of texts) and "model_params"
+    (numbers that fit the weights) are validated and the rest is as it stands; `metadata` is the
+    part under "labeler", empty in other tools' files.
     """
 
     head: AnyHead
@@ -55,32 +57,33 @@ class LoadedHead:
         return list(self.config["labels"])
 
 
-def _labels(told: Any) -> list[str]:
-    """A list or, as CityClassifiers writes it, a dictionary by number."""
-    if isinstance(told, dict):
-        told = [told[key] for key in sorted(told, key=_number)]
-    listed = told if isinstance(told, list) and len(told) <= WIDEST else []
-    return [_text(name) for name in listed]
+def _labels(value: Any) -> list[str]:
+    """Return label names from a list or, as CityClassifiers writes it, a dictionary by number."""
+    if isinstance(value, dict):
+        value = [value[key] for key in sorted(value, key=_number)]
+    names = value if isinstance(value, list) and len(value) <= MAX_WIDTH else []
+    return [_text(name) for name in names]
 
 
 def _number(key: str) -> tuple[int, str]:
     """Orders "0", "1" … "10" as numbers."""
-    return int(key) if key.isdecimal() and len(key) < _LONGEST_NUMBER else 0, key
+    return int(key) if key.isdecimal() and len(key) < _MAX_DIGITS else 0, key
 
 
-def _text(told: Any) -> str:
-    """A name of some length, whatever stands there; nothing for what is no text or number."""
-    is_name = isinstance(told, str | int | float) and not isinstance(told, bool)
-    shown = str(told)[:_LONGEST_NAME] if is_name else ""
+def _text(value: Any) -> str:
+    """Return a printable name of bounded length; empty for what is no text or number."""
+    is_text = isinstance(value, str | int | float) and not isinstance(value, bool)
+    shown = str(value)[:_MAX_NAME] if is_text else ""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 
 
 def config_path(path: Path) -> Path:
-    """The config beside a head's file (or stem)."""
+    """Return the path of the config beside a head's file (or stem)."""
     return weights_path(path).with_name(f"{_stem(path)}{CONFIG_SUFFIX}")
 
 
 def weights_path(path: Path) -> Path:
+    """Return the path of the weights beside a head's config (or stem)."""
     return path.with_name(f"{_stem(path)}{SUFFIX}")
 
 
@@ -98,11 +101,11 @@ def save_head(
     The config comes first, so that weights that are there can be read. `metadata` must be JSON;
     `write` puts bytes into a file.
     """
-    made = head_bytes(head, name=name, rev=rev, metadata=metadata, strict=False)
-    written = [config_path(path), weights_path(path)]
-    for file, data in zip(written, made, strict=True):
+    contents = head_bytes(head, name=name, rev=rev, metadata=metadata, strict=False)
+    paths = [config_path(path), weights_path(path)]
+    for file, data in zip(paths, contents, strict=True):
         write(file, data)
-    return written
+    return paths
 
 
 def head_bytes(
@@ -113,29 +116,29 @@ def head_bytes(
     metadata: dict[str, Any] | None = None,
     strict: bool = True,
 ) -> tuple[bytes, bytes]:
-    """What the pair's files hold: the config, and the weights as safetensors.
+    """Return the contents of the pair's files: the config, and the weights as safetensors.
 
-    Raises `ValueError` where `metadata` holds what JSON has no place for (NaN), if `strict`.
+    Raises `ValueError` where `metadata` holds what JSON can't (NaN), if `strict`.
     """
     metadata = metadata or {}
-    config: dict[str, Any] = {"name": name, "rev": rev, **_shape(head)}
+    config: dict[str, Any] = {"name": name, "rev": rev, **_described_shape(head)}
     if metadata:
         config["labeler"] = metadata
     weights = {key: value.detach().cpu().contiguous() for key, value in head.state_dict().items()}
     header = {key: _json(value, strict=strict) for key, value in metadata.items()}
-    # Not by save_file: what is wrong with the disk would be no OSError any more.
+    # Not save_file, which raises other errors than OSError for a full disk.
     return _json(config, indent=2, strict=strict).encode(), save(weights, header or None)
 
 
 def _json(value: Any, *, indent: int | None = None, strict: bool) -> str:
-    """JSON that every reader takes; the bytes of a name that is no UTF-8 stay as escapes."""
+    """Return JSON that every reader takes; bytes of a name that are not UTF-8 become escapes."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=not strict)
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _shape(head: AnyHead) -> dict[str, Any]:
-    if isinstance(head, ForeignHead):
-        return {"arch": FOREIGN, "labels": [], "model_params": head.params}
+def _described_shape(head: AnyHead) -> dict[str, Any]:
+    if isinstance(head, PublishedHead):
+        return {"arch": PUBLISHED, "labels": [], "model_params": head.params}
     return {
         "arch": "score" if head.outputs == 1 else "class",
         "labels": [] if head.outputs == 1 else [str(k) for k in range(head.outputs)],
@@ -146,12 +149,12 @@ def _shape(head: AnyHead) -> dict[str, Any]:
 def load_head(path: Path, features: int | None = None) -> LoadedHead:
     """Read the pair at `path` (either file, or their stem), ready to predict.
 
-    `features` is the width of the embeddings it is meant for. Raises `ModelError` where a file is
+    `features` is the width of the embeddings it shall read. Raises `ModelError` where a file is
     missing or broken, or its keys, shapes or width are not those of a head.
     """
     file = weights_path(path)
     config = _read_config(config_path(path))
-    head = _unfilled(config, config_path(path))
+    head = _empty_head(config, config_path(path))
     if features is not None and head.features != features:
         raise ModelError(
             f"{file.name} reads embeddings of {head.features} values, but these have "
@@ -159,14 +162,14 @@ def load_head(path: Path, features: int | None = None) -> LoadedHead:
         )
     weights = _read_weights(file, {k: tuple(v.shape) for k, v in head.state_dict().items()})
     head.load_state_dict(weights, assign=True)
-    ours = config.get("labeler")
-    metadata = ours if isinstance(ours, dict) else {}
-    checked = _shape(head) | {
+    metadata_document = config.get("labeler")
+    metadata = metadata_document if isinstance(metadata_document, dict) else {}
+    validated = _described_shape(head) | {
         "name": _text(config.get("name")),
         "rev": _text(config.get("rev")),
         "labels": _labels(config.get("labels")),
     }
-    return LoadedHead(head.eval().requires_grad_(False), config | checked, metadata)
+    return LoadedHead(head.eval().requires_grad_(False), config | validated, metadata)
 
 
 def _stem(path: Path) -> str:
@@ -192,13 +195,13 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _unfilled(config: dict[str, Any], path: Path) -> AnyHead:
-    """A head of the shape that `config` tells, without weights."""
+def _empty_head(config: dict[str, Any], path: Path) -> AnyHead:
+    """Return a head of the shape that `config` describes, its weights not set."""
     with torch.device("meta"):
-        if config["arch"] != FOREIGN:
+        if config["arch"] != PUBLISHED:
             return Head(**_sizes(config, path))
         try:
-            return built(config.get("model_params"))
+            return empty_published_head(config.get("model_params"))
         except ValueError as error:
             raise ModelError(
                 f'{path} is not the config of a head: under "model_params" {error}; get the '
@@ -208,30 +211,30 @@ def _unfilled(config: dict[str, Any], path: Path) -> AnyHead:
 
 def _sizes(config: dict[str, Any], path: Path) -> dict[str, int]:
     params = config.get("model_params")
-    found: dict[str, Any] = {}
+    sizes: dict[str, Any] = {}
     if isinstance(params, dict):
-        found = {key: params.get(key) for key in _SIZES}
-    fine = [type(size) is int and 0 < size <= WIDEST for size in found.values()]
-    if not fine or not all(fine):
+        sizes = {key: params.get(key) for key in _SIZES}
+    valid = [type(size) is int and 0 < size <= MAX_WIDTH for size in sizes.values()]
+    if not valid or not all(valid):
         raise ModelError(
             f'{path} needs whole numbers for "features", "hidden" and "outputs" under '
             '"model_params"; get the file again.'
         )
-    if (found["outputs"] == 1) != (config["arch"] == "score"):
+    if (sizes["outputs"] == 1) != (config["arch"] == "score"):
         raise ModelError(
-            f"{path} says {config['arch']} with {found['outputs']} outputs; "
+            f"{path} says {config['arch']} with {sizes['outputs']} outputs; "
             "a score has one, classes more."
         )
-    return found
+    return sizes
 
 
-def _read_weights(path: Path, wanted: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+def _read_weights(path: Path, expected: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
     if not path.exists():
         raise ModelError(f"{path} is missing; train a version or name another file.")
     try:
         with open_weights(path, SAFETENSORS) as file:
-            _check_shapes(path, file.shapes(), wanted)
-            weights = {key: file.tensor(key).float() for key in wanted}
+            _check_shapes(path, file.shapes(), expected)
+            weights = {key: file.tensor(key).float() for key in expected}
     except OSError as error:
         raise ModelError(f"{path} can't be read ({error.strerror}); get the file again.") from error
     broken = [key for key, value in weights.items() if not np.isfinite(value.numpy()).all()]
@@ -241,13 +244,15 @@ def _read_weights(path: Path, wanted: dict[str, tuple[int, ...]]) -> dict[str, t
 
 
 def _check_shapes(
-    path: Path, shapes: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]
+    path: Path, shapes: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]
 ) -> None:
-    if shapes.keys() != wanted.keys():
-        odd = sorted(shapes.keys() ^ wanted.keys())
-        kind = "lacks" if odd[0] in wanted else "has an unknown"
-        raise ModelError(f"{path} is not a head: it {kind} {odd[0]}; choose another file.")
-    for key, shape in wanted.items():
+    if shapes.keys() != expected.keys():
+        unexpected = sorted(shapes.keys() ^ expected.keys())
+        problem = "lacks" if unexpected[0] in expected else "has an unknown"
+        raise ModelError(
+            f"{path} is not a head: it {problem} {unexpected[0]}; choose another file."
+        )
+    for key, shape in expected.items():
         if shapes[key] != shape:
             raise ModelError(
                 f"{path} does not fit its config: {key} is {shapes[key]}, not {shape}; "

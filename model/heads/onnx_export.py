@@ -1,7 +1,7 @@
-"""A head as ONNX: made by torch's exporter, and held against the head before anybody gets it.
+"""Export a head as ONNX with torch's exporter, and compare its scores with the head's.
 
 All of it computes in float32. Only a head that cancels large numbers in its last layers, as `quick`
-once wrote them, has those in float64: any runtime would round them to other scores.
+once wrote them, has those in float64: otherwise runtimes would round them to other scores.
 """
 
 from __future__ import annotations
@@ -23,65 +23,68 @@ from model.heads.published_heads import AnyHead
 INPUT, OUTPUT = "embedding", "score"
 AGREEMENT = 1e-4  # the most by which a score may differ
 # What tells of the machine that it was made on: paths in stack traces, our own module names.
-_TRACES = ("metadata_props", "doc_string")
+_TRACE_FIELDS = ("metadata_props", "doc_string")
 
 
-def onnx_bytes(head: AnyHead, embeddings: NDArray[np.floating], facts: Mapping[str, str]) -> bytes:
-    """An ONNX model: raw embeddings float32 (B, width) → scores (B, 1), 0–1, for any B.
+def head_to_onnx(
+    head: AnyHead, embeddings: NDArray[np.floating], facts: Mapping[str, str]
+) -> bytes:
+    """Return an ONNX model: raw embeddings float32 (B, width) → scores (B, 1), 0–1, for any B.
 
-    `embeddings` (n, width) are what it is tried on; `facts` become its metadata. Raises
+    `embeddings` (n, width) are what it is checked on; `facts` become its metadata. Raises
     `ModelError` where a package is missing, or the scores differ by more than `AGREEMENT`.
     """
-    onnx = _packages()
+    onnx = _import_onnx()
     try:
-        return _made(onnx, head, head, embeddings, facts)
+        return _exported_bytes(onnx, head, head, embeddings, facts)
     except ModelError:
-        if not (steady := _steady(head)):
+        if not (rewritten := _with_float64_end(head)):
             raise
-        return _made(onnx, steady, head, embeddings, facts)
+        return _exported_bytes(onnx, rewritten, head, embeddings, facts)
 
 
-def _made(
+def _exported_bytes(
     onnx: Any,
     module: nn.Module,
     head: AnyHead,
     embeddings: NDArray[np.floating],
     facts: Mapping[str, str],
 ) -> bytes:
-    """`module` as ONNX, held against `head`."""
-    model = _exported(module, head.features)
+    """Return `module` as ONNX, its scores compared with those of `head`."""
+    model = _onnx_program(module, head.features)
     for kind in (model.graph.node, model.graph.value_info, model.graph.input, model.graph.output):
         for part in kind:
-            for trace in _TRACES:
+            for trace in _TRACE_FIELDS:
                 part.ClearField(trace)
     onnx.helper.set_model_props(model, dict(facts))
-    made: bytes = model.SerializeToString()
-    check(made, head, embeddings)
-    return made
+    data: bytes = model.SerializeToString()
+    check_onnx(data, head, embeddings)
+    return data
 
 
-def check(made: bytes, head: AnyHead, embeddings: NDArray[np.floating]) -> None:
-    """Raises `ModelError` where `made` and `head`, computed in float64, disagree about `embeddings`
-    (n, width).
+def check_onnx(model: bytes, head: AnyHead, embeddings: NDArray[np.floating]) -> None:
+    """Raise `ModelError` where scores of `model` and `head` differ on `embeddings` (n, width).
+
+    The head is computed in float64.
     """
     import onnxruntime
 
     vectors = np.ascontiguousarray(embeddings, dtype=np.float32)
-    session = onnxruntime.InferenceSession(made, providers=["CPUExecutionProvider"])
-    (said,) = session.run([OUTPUT], {INPUT: vectors})
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    (outputs,) = session.run([OUTPUT], {INPUT: vectors})
     with torch.inference_mode():
-        meant = copy.deepcopy(head).double()(torch.from_numpy(vectors).double())
-    wrong = np.abs(said - meant.numpy())  # (n, 1)
-    if not (wrong <= AGREEMENT).all():  # NaN, too
+        expected = copy.deepcopy(head).double()(torch.from_numpy(vectors).double())
+    difference = np.abs(outputs - expected.numpy())  # (n, 1)
+    if not (difference <= AGREEMENT).all():  # NaN, too
         raise ModelError(
-            f"The ONNX model differs from the head by up to {wrong.max():.2g}, more than "
+            f"The ONNX model differs from the head by up to {difference.max():.2g}, more than "
             f"{AGREEMENT:g}, so it was not written; update onnxscript and onnxruntime, or export "
             "the pair of files: labeler export model OUT"
         )
 
 
-def _packages() -> Any:
-    """The module onnx; raises `ModelError` unless all that is needed is installed."""
+def _import_onnx() -> Any:
+    """Return the module onnx; raises `ModelError` unless all packages are installed."""
     try:
         import onnx
         import onnxruntime  # noqa: F401
@@ -93,8 +96,8 @@ def _packages() -> Any:
     return onnx
 
 
-def _exported(module: nn.Module, width: int) -> Any:
-    """The model as onnx holds it, its weights inside."""
+def _onnx_program(module: nn.Module, width: int) -> Any:
+    """Return the ONNX model with its weights inside."""
     example = torch.zeros(2, width)  # of 1 the exporter would take the batch for fixed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's exporter about torch's own innards
@@ -122,8 +125,8 @@ class _Float64(nn.Module):
         return self.layers(x.double()).float()
 
 
-def _steady(head: AnyHead) -> nn.Module | None:
-    """A copy of `head` whose last layers are in float64; `None` for one of another kind."""
+def _with_float64_end(head: AnyHead) -> nn.Module | None:
+    """Return a copy of `head` whose last layers are in float64; `None` for another kind."""
     copied = copy.deepcopy(head)
     body = copied if isinstance(copied, Head) else copied.body
     if not isinstance(body, Head):

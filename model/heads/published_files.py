@@ -18,37 +18,37 @@ from model.heads.head import Head
 from model.heads.head_files import LoadedHead, config_path, load_head, weights_path
 from model.heads.published_heads import (
     AnyHead,
-    Chain,
-    ForeignHead,
-    Layout,
+    ChainLayout,
+    LinearChain,
+    PublishedHead,
     Scale,
     Tensors,
-    checked_scale,
-    city_head,
-    filled,
-    layouts,
-    oddity,
+    cityaesthetics_head,
+    explain_unknown,
+    find_chains,
+    validated_scale,
+    with_weights,
 )
 
 CITY = "CityAesthetics"
 # Without a config of ours the newer encoder: all but the first versions were trained with it.
 _CITY_ENCODERS = {768: "clip-l14-336"}
-_WHOLE = (0.0, 1.0)
-_MOST = 1 << 25  # values; a published head has some million
+_UNIT_SCALE = (0.0, 1.0)
+_MAX_VALUES = 1 << 25  # values; a published head has some million
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PublishedHead:
-    """A head as its file has it, and how it is meant.
+class PublishedHeadFile:
+    """A head as its file holds it, and what its outputs mean.
 
     `encoder` is the name of the encoder whose embeddings it reads, None where the file doesn't
-    imply any; `scale` what it says from worst to best, None where that must be said; `labels` are
-    the names of its outputs where there are several, of which one must be chosen as the score.
+    imply any; `scale` its worst and best output, None where the user must say so; `labels` are the
+    names of its outputs where there are several, of which one must be chosen as the score.
     """
 
     file: str
     kind: str
-    body: Head | Chain
+    body: Head | LinearChain
     normalise: bool
     scale: Scale | None
     encoder: str | None
@@ -60,9 +60,9 @@ class PublishedHead:
         return self.body.features
 
     def head(self, scale: Scale | None = None, label: str | None = None) -> AnyHead:
-        """The head with its score on 0–1; a score of CityAesthetics stays what it is.
+        """Return the head with its score on 0–1; a score of CityAesthetics stays what it is.
 
-        Raises `ModelError` for a scale that is none or must be said, and unless `label` is one of
+        Raises `ModelError` for an invalid or missing scale, and unless `label` is one of
         `labels` where there are any.
         """
         column = self._column(label)
@@ -73,61 +73,61 @@ class PublishedHead:
                 "LOW:HIGH, such as 0:10 or 0:1."
             )
         try:
-            scale = checked_scale(scale)
+            scale = validated_scale(scale)
         except ValueError as error:
             raise ModelError(f"{scale} is no scale: {error}; such as 1:10.") from error
-        if isinstance(self.body, Head) and self.body.outputs == 1 and scale == _WHOLE:
+        if isinstance(self.body, Head) and self.body.outputs == 1 and scale == _UNIT_SCALE:
             return self.body
-        return ForeignHead(self.body, normalise=self.normalise, scale=scale, column=column)
+        return PublishedHead(self.body, normalise=self.normalise, scale=scale, column=column)
 
     def _column(self, label: str | None) -> int:
         if label is None and not self.labels:
             return self.column
-        known = ", ".join(self.labels)
+        names = ", ".join(self.labels)
         if label is None:
             raise ModelError(
                 f"{self.file} tells {len(self.labels)} classes apart instead of giving a score; "
-                f"choose whose share is the score, with --label: {known}."
+                f"choose whose share is the score, with --label: {names}."
             )
         if label not in self.labels:
-            told = f"its classes are {known}" if known else "it gives one score: leave --label out"
-            raise ModelError(f"{self.file} has no class {label}; {told}.")
+            hint = f"its classes are {names}" if names else "it gives one score: leave --label out"
+            raise ModelError(f"{self.file} has no class {label}; {hint}.")
         return self.labels.index(label)
 
 
-def read_published(path: Path) -> PublishedHead:
-    """The head in a file (or of a pair, named by either); raises `ModelError` if it holds none."""
+def read_published(path: Path) -> PublishedHeadFile:
+    """Read the head in a file (or a pair, named by either); raises `ModelError` if it has none."""
     weights = weights_path(path)
     if weights.is_file() and config_path(path).is_file():
         return _of_pair(weights, load_head(path))
     if path.is_dir() or not path.exists():
-        what = "is a folder; name the file in it" if path.is_dir() else "is not there; check it"
-        raise ModelError(f"{path} {what}.")
+        problem = "is a folder; name the file in it" if path.is_dir() else "is not there; check it"
+        raise ModelError(f"{path} {problem}.")
     with open_weights(path) as stored:
         shapes = stored.shapes()
-        found = layouts(shapes)
-        if len(found) == 1:
-            return _of_layout(path, stored, found[0])
-        if found:
-            places = ", ".join(layout.layers[0].removesuffix(".") for layout in found[:5])
+        chains = find_chains(shapes)
+        if len(chains) == 1:
+            return _of_layout(path, stored, chains[0])
+        if chains:
+            names = ", ".join(layout.layers[0].removesuffix(".") for layout in chains[:5])
             raise ModelError(
-                f"{path} holds several heads ({places}); save the one that is meant by itself."
+                f"{path} holds several heads ({names}); save the one that is meant by itself."
             )
-        head = city_head(shapes)
+        head = cityaesthetics_head(shapes)
         if head is None:
-            odd = oddity(shapes)
+            reason = explain_unknown(shapes)
             raise ModelError(
-                f"{path} is no head that is known here{': ' if odd else ''}{odd}; those of "
+                f"{path} is no head that is known here{': ' if reason else ''}{reason}; those of "
                 "CityAesthetics, LAION, aesthetic-predictor-v2.5 and waifu-scorer are. Choose "
                 "another file."
             )
-        filled(head, _tensors(path, stored, list(shapes)))
+        with_weights(head, _tensors(path, stored, list(shapes)))
     return _of_city(path.name, head, [str(place) for place in range(head.outputs)])
 
 
-def _of_layout(path: Path, stored: StoredWeights, layout: Layout) -> PublishedHead:
-    """The chain, which may be a part of a whole checkpoint: all else in it is left alone."""
-    shapes, kind = stored.shapes(), layout.kind
+def _of_layout(path: Path, stored: StoredWeights, layout: ChainLayout) -> PublishedHeadFile:
+    """Return the chain, which may be a part of a whole checkpoint: the rest of it is not read."""
+    shapes, family = stored.shapes(), layout.family
     names = layout.names(shapes)
     chain = layout.chain(_tensors(path, stored, names))
     if chain is None:
@@ -135,24 +135,24 @@ def _of_layout(path: Path, stored: StoredWeights, layout: Layout) -> PublishedHe
     others = [
         name for name in shapes if name not in names and not name.endswith("num_batches_tracked")
     ]
-    return PublishedHead(
+    return PublishedHeadFile(
         path.name,
-        f"{kind.name}, cut out of a checkpoint" if others else kind.name,
+        f"{family.name}, cut out of a checkpoint" if others else family.name,
         chain,
         True,
-        kind.scale,
-        kind.encoders.get(chain.features),
+        family.scale,
+        family.encoders.get(chain.features),
     )
 
 
-def _of_pair(path: Path, loaded: LoadedHead) -> PublishedHead:
-    made_with = loaded.metadata.get("encoder")
-    encoder = made_with if isinstance(made_with, str) else None
+def _of_pair(path: Path, loaded: LoadedHead) -> PublishedHeadFile:
+    named = loaded.metadata.get("encoder")
+    encoder = named if isinstance(named, str) else None
     head = loaded.head
     if isinstance(head, Head):
         return _of_city(path.name, head, loaded.labels, encoder)
-    assert isinstance(head.body, (Head, Chain))
-    return PublishedHead(
+    assert isinstance(head.body, (Head, LinearChain))
+    return PublishedHeadFile(
         path.name,
         str(loaded.config.get("name") or CITY),
         head.body,
@@ -163,32 +163,34 @@ def _of_pair(path: Path, loaded: LoadedHead) -> PublishedHead:
     )
 
 
-def _of_city(file: str, head: Head, labels: list[str], encoder: str | None = None) -> PublishedHead:
-    several = head.outputs > 1
-    if several and len(labels) != head.outputs:
+def _of_city(
+    file: str, head: Head, labels: list[str], encoder: str | None = None
+) -> PublishedHeadFile:
+    is_classifier = head.outputs > 1
+    if is_classifier and len(labels) != head.outputs:
         labels = [str(place) for place in range(head.outputs)]
-    return PublishedHead(
+    return PublishedHeadFile(
         file,
         CITY,
         head,
         False,
-        _WHOLE,
+        _UNIT_SCALE,
         encoder or _CITY_ENCODERS.get(head.features),
-        labels if several else [],
+        labels if is_classifier else [],
     )
 
 
 def _tensors(path: Path, stored: StoredWeights, names: list[str]) -> Tensors:
-    """Raises `ModelError`; nothing that a head can't be is read, converted or kept."""
+    """Read tensors in float32; raises `ModelError`, before reading, for what can't be a head's."""
     described = {name: stored.described[name] for name in names}
     # A small view may be of a storage without end, all of which would be read.
     storages = {each.storage for each in described.values() if each.storage}
-    behind = sum(each.count for each in storages)
-    if max(behind, sum(each.numel for each in described.values())) > _MOST:
+    stored_values = sum(each.count for each in storages)
+    if max(stored_values, sum(each.numel for each in described.values())) > _MAX_VALUES:
         raise ModelError(f"{path} has far too many weights for a head; choose another file.")
     tensors = {}
-    for name, told in described.items():
-        value = stored.tensor(name).float() if told.dtype.is_floating_point else None
+    for name, stored_tensor in described.items():
+        value = stored.tensor(name).float() if stored_tensor.dtype.is_floating_point else None
         if value is None or not bool(torch.isfinite(value).all()):
             raise ModelError(
                 f"{path} has no weights of a head in {name} (they must be finite numbers); "

@@ -1,1 +1,4 @@
-"""Pictures from bytes to pixels: formats, limits, decoding, hashes, metadata."""
+"""Images from bytes to pixels: formats, limits, decoding, hashes, metadata.
+
+Imports no other folder of model/.
+"""

@@ -1,1 +1,4 @@
-"""What to review first: suspicion of a hand score or prediction, and which queue comes next."""
+"""What a person should look at first: suspicion of a score or prediction, choice of a queue.
+
+Imports model.estimators.
+"""

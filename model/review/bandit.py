@@ -1,4 +1,4 @@
-"""Which evidence deals the next cards: what has proved itself here, with room for the others.
+"""Choose which evidence the next cards come from: Thompson sampling on the hits of each.
 
 No single evidence is best everywhere. The second opinion finds most mistakes at first; what lies
 next to the threshold is often left for later rounds; and where neither finds any more, images drawn
@@ -28,9 +28,9 @@ Ids = NDArray[np.int64]
 
 
 def proved(answers: Iterable[tuple[str, bool]]) -> dict[str, tuple[float, float]]:
-    """Hits and misses of each evidence, from (evidence, was it a mistake) in the order answered.
+    """Return hits and misses of each evidence, from (evidence, was it a mistake) in order.
 
-    Answers to unknown evidence are left out, but time goes on for the others.
+    Answers to unknown evidence are left out, but age the others.
     """
     counts = {name: list(FIRST[name]) for name in PRIORS}
     for name, hit in answers:

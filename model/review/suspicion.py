@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit, ndtr
 
 from model.estimators.kernels import normalize
-from model.estimators.ordinal import LEVELS, reaches, threshold_level
+from model.estimators.ordinal import LEVELS, reached_levels, threshold_level
 
 Floats = NDArray[np.float64]
 # Of a normal distribution, the median of |x| is this share of its standard deviation.
@@ -137,7 +137,7 @@ def hand_score_suspicion(
     spread, levels = residual_spread(out_of_fold, scores), np.arange(1, LEVELS + 1)
     by_head = ndtr((out_of_fold[:, None] - (levels - 0.5) / 10) / spread)  # (n, 10)
     chances = np.where(np.isnan(exceed).any(axis=1)[:, None], by_head, exceed)
-    missed = ((chances - reaches(10 * scores)) ** 2).mean(axis=1)
+    missed = ((chances - reached_levels(10 * scores)) ** 2).mean(axis=1)
     return np.asarray((1 - _chance_within_a_point(chances, scores)) * missed)
 
 

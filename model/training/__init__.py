@@ -1,1 +1,4 @@
-"""Training of heads by recipe, and cross-fitting: predictions by heads without that image."""
+"""Recipes that train heads on scored embeddings, and cross-fitting.
+
+Imports model.estimators, heads, devices and threads.
+"""

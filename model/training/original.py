@@ -1,7 +1,7 @@
 """The recipe of CityAesthetics: L1 loss, one image a step, a tiny learning rate.
 
-How several such steps go through the weights at once is told in model/training/rank1_adamw.py.
-`plain()` is the same in batches and at a higher rate: what the recipe comes to in seconds.
+How several such steps update the weights at once is told in model/training/rank1_adamw.py.
+`plain_recipe()` is the same in batches and at a higher rate: what the recipe reaches in seconds.
 """
 
 from __future__ import annotations
@@ -18,19 +18,27 @@ from numpy.typing import NDArray
 
 from model.devices import best_device, has_bfloat16
 from model.heads.head import Head, predict
-from model.training.rank1_adamw import STRETCH, SingleSteps
-from model.training.recipe import Attempt, HeldOut, Lesson, Point, Watch, attempt, unwatched
+from model.training.rank1_adamw import STEPS_AT_ONCE, Rank1AdamW
+from model.training.recipe import (
+    Callback,
+    Point,
+    TrainingData,
+    TrainResult,
+    ValidationData,
+    no_callback,
+    train_result,
+)
 
-# Takes steps for raw embeddings (k, width) with scores (k,) 0–1, and tells their mean loss.
-Follow = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-LOOKS = 40  # points of the loss curve
-DROPPING = 2  # the place of the dropout in a head's `down`
-_making = threading.Lock()
+# Updates the weights for raw embeddings (k, width) with scores (k,) 0–1; returns their mean loss.
+Update = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+CURVE_POINTS = 40
+DROPOUT_LAYER = 2  # the index of the dropout in a head's `down`
+_initializing = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """`steps` of `batch` images each, AdamW from `rate` by half a cosine to 0; no early end.
+    """`steps` of `batch` images each; AdamW, `rate` falling by half a cosine to 0; no early stop.
 
     Fewer `folds` than elsewhere, since each costs as much as the head itself.
     """
@@ -43,44 +51,48 @@ class Original:
     name: str = "original"
 
     def settings(self) -> dict[str, Any]:
+        """See `Recipe`."""
         return asdict(self)
 
     def train(
         self,
-        lesson: Lesson,
-        held_out: HeldOut | None = None,
+        data: TrainingData,
+        validation: ValidationData | None = None,
         *,
         seed: int = 0,
-        watch: Watch = unwatched,
-    ) -> Attempt:
-        """See `Recipe`. Raw embeddings and hand scores only: nobody else is asked."""
-        head = _made(lesson.embeddings.shape[1], self.hidden, seed).to(best_device())
-        usual = head.down[DROPPING]
-        head.down[DROPPING] = _Dropout(usual, next(head.parameters()).device, seed)
-        curve = _learn(head, self, lesson, held_out=held_out, seed=seed, watch=watch)
-        head.down[DROPPING] = usual
-        return attempt(head.cpu().eval().requires_grad_(False), curve, held_out)
+        callback: Callback = no_callback,
+    ) -> TrainResult:
+        """See `Recipe`. Reads raw embeddings and hand scores only, no groups and no threshold."""
+        head = _initialized_head(data.embeddings.shape[1], self.hidden, seed).to(best_device())
+        shared_dropout = head.down[DROPOUT_LAYER]
+        device = next(head.parameters()).device
+        head.down[DROPOUT_LAYER] = _SeededDropout(shared_dropout, device, seed)
+        curve = _train_head(head, self, data, validation=validation, seed=seed, callback=callback)
+        head.down[DROPOUT_LAYER] = shared_dropout
+        return train_result(head.cpu().eval().requires_grad_(False), curve, validation)
 
 
-def plain() -> Original:
+def plain_recipe() -> Original:
+    """Return the recipe `plain`: that of CityAesthetics in batches of 128 at a higher rate."""
     return Original(steps=200, batch=128, rate=3e-4, name="plain")
 
 
-def _made(width: int, hidden: int, seed: int) -> Head:
-    """A head with random weights. torch draws them from one generator for the whole process, and
-    others are made side by side.
+def _initialized_head(width: int, hidden: int, seed: int) -> Head:
+    """Return a head with random weights.
+
+    torch draws them from one generator for the whole process, and heads are made in parallel.
     """
-    with _making, torch.random.fork_rng(devices=[]):
+    with _initializing, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return Head(width, hidden)
 
 
-class _Dropout(torch.nn.Dropout):
-    """Draws from a generator of its own, so that what others draw meanwhile changes nothing."""
+class _SeededDropout(torch.nn.Dropout):
+    """Draws from a generator of its own, so that what other threads draw changes nothing."""
 
-    def __init__(self, usual: torch.nn.Module, device: torch.device, seed: int) -> None:
-        assert isinstance(usual, torch.nn.Dropout)
-        super().__init__(usual.p)
+    def __init__(self, replaced: torch.nn.Module, device: torch.device, seed: int) -> None:
+        assert isinstance(replaced, torch.nn.Dropout)
+        super().__init__(replaced.p)
         self.generator = torch.Generator(device).manual_seed(seed)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -90,79 +102,80 @@ class _Dropout(torch.nn.Dropout):
         return x * ((drawn >= self.p).to(x.dtype) / (1 - self.p))
 
 
-def _learn(
+def _train_head(
     head: Head,
     recipe: Original,
-    lesson: Lesson,
+    data: TrainingData,
     *,
-    held_out: HeldOut | None,
+    validation: ValidationData | None,
     seed: int,
-    watch: Watch,
+    callback: Callback,
 ) -> list[Point]:
     device, steps = next(head.parameters()).device, recipe.steps
-    inputs = torch.from_numpy(lesson.embeddings).to(device)  # (n, width)
-    scores = torch.from_numpy((lesson.scores / 10).astype(np.float32)).to(device)  # (n,)
-    learn, at_once = (_singly, STRETCH) if recipe.batch == 1 else (_in_batches, 1)
-    follow = learn(head, recipe)
+    inputs = torch.from_numpy(data.embeddings).to(device)  # (n, width)
+    scores = torch.from_numpy((data.scores / 10).astype(np.float32)).to(device)  # (n,)
+    one_by_one = recipe.batch == 1
+    update = (_single_image_update if one_by_one else _batch_update)(head, recipe)
+    steps_at_once = STEPS_AT_ONCE if one_by_one else 1
     curve: list[Point] = []
-    errors, every = [], max(1, steps // LOOKS)
-    rows = _rows(len(scores), seed)
-    for start in range(0, steps, at_once):
-        step = min(start + at_once, steps)
-        chosen = torch.from_numpy(rows((step - start) * recipe.batch)).to(device)
+    losses, interval = [], max(1, steps // CURVE_POINTS)
+    next_rows = _row_sampler(len(scores), seed)
+    for start in range(0, steps, steps_at_once):
+        step = min(start + steps_at_once, steps)
+        rows = torch.from_numpy(next_rows((step - start) * recipe.batch)).to(device)
         head.train()
-        errors.append(follow(inputs[chosen], scores[chosen]))
-        if start // every < step // every or step == steps:
-            train = float(torch.stack(errors).mean())
-            error = held_out.error(predict(head, held_out.embeddings)) if held_out else None
+        losses.append(update(inputs[rows], scores[rows]))
+        if start // interval < step // interval or step == steps:
+            train = float(torch.stack(losses).mean())
+            error = validation.error(predict(head, validation.embeddings)) if validation else None
             curve.append({"step": step, "train": train, "held_out": error})
-            errors.clear()
-        watch(step, steps, curve)
+            losses.clear()
+        callback(step, steps, curve)
     return curve
 
 
-def _singly(head: Head, recipe: Original) -> Follow:
-    """A step for each of the images."""
-    steps = SingleSteps(
+def _single_image_update(head: Head, recipe: Original) -> Update:
+    """Return an update that takes a step for each of the images."""
+    optimizer = Rank1AdamW(
         head, lambda k: recipe.rate * (1 + math.cos(math.pi * k / recipe.steps)) / 2
     )
 
-    def follow(x: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    def update(x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         x.requires_grad_()
-        return steps.follow(lambda: torch.abs(head(x)[:, 0] - truth)).mean()
+        return optimizer.step(lambda: torch.abs(head(x)[:, 0] - targets)).mean()
 
-    return follow
+    return update
 
 
-def _in_batches(head: Head, recipe: Original) -> Follow:
-    """One step for all of the images."""
-    optimiser = torch.optim.AdamW(head.parameters(), lr=recipe.rate, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps)
+def _batch_update(head: Head, recipe: Original) -> Update:
+    """Return an update that takes one step for all of the images."""
+    optimizer = torch.optim.AdamW(head.parameters(), lr=recipe.rate, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.steps)
     device = next(head.parameters()).device
-    quickly = has_bfloat16(device)
+    in_bfloat16 = has_bfloat16(device)
 
-    def follow(x: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=quickly):
-            said = head(x)[:, 0].float()
-        loss = (said - truth).abs().mean()
-        optimiser.zero_grad(set_to_none=True)
+    def update(x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16):
+            predictions = head(x)[:, 0].float()  # (B,)
+        loss = (predictions - targets).abs().mean()
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
         return loss.detach()
 
-    return follow
+    return update
 
 
-def _rows(count: int, seed: int) -> Callable[[int], NDArray[np.int64]]:
-    """Hands out row numbers without end, as many as are asked for, every row once an epoch."""
-    draw, left = np.random.default_rng(seed), np.zeros(0, dtype=np.int64)
+def _row_sampler(count: int, seed: int) -> Callable[[int], NDArray[np.int64]]:
+    """Return a function that yields as many row numbers as asked for, every row once an epoch."""
+    generator, remaining = np.random.default_rng(seed), np.zeros(0, dtype=np.int64)
 
-    def following(size: int) -> NDArray[np.int64]:
-        nonlocal left
-        while len(left) < size:
-            left = np.concatenate([left, draw.permutation(count)])
-        taken, left = left[:size], left[size:]
-        return taken
+    def next_rows(size: int) -> NDArray[np.int64]:
+        nonlocal remaining
+        while len(remaining) < size:
+            remaining = np.concatenate([remaining, generator.permutation(count)])
+        rows, remaining = remaining[:size], remaining[size:]
+        return rows
 
-    return following
+    return next_rows

@@ -1,11 +1,11 @@
-"""The default recipe: a second or two, and at least as good as the simple models and the original.
+"""The default recipe: a second or two, and at least as good as the simple models and `original`.
 
-A network trained by the L1 loss pulls towards the common scores and blurs the threshold, the place
-that matters most: a plain logistic regression on the same embeddings orders images better there.
-Where things interact it is the regression that is blind. So what is learnt is an ordinal logistic
-regression, whose level at the threshold counts most (model/estimators/ordinal.py), then a few bent
-directions for what it misses (model/training/hidden_features.py), and both are written into the
-published head as they are (model/training/ordinal_to_head.py).
+A network trained with the L1 loss pulls towards the common scores and blurs the threshold, the
+place that matters most: a plain logistic regression on the same embeddings orders images better
+there, but misses interactions. So `quick` fits an ordinal logistic regression, whose level at the
+threshold counts most (model/estimators/ordinal.py), learns a few hidden features for what it misses
+(model/training/hidden_features.py), and writes both into the published head without any further
+training (model/training/ordinal_to_head.py).
 """
 
 from __future__ import annotations
@@ -18,8 +18,16 @@ from numpy.typing import NDArray
 
 from model.estimators import ordinal
 from model.training.hidden_features import learn_features
-from model.training.ordinal_to_head import ordinal_head
-from model.training.recipe import Attempt, HeldOut, Lesson, Point, Watch, attempt, unwatched
+from model.training.ordinal_to_head import ordinal_to_head
+from model.training.recipe import (
+    Callback,
+    Point,
+    TrainingData,
+    TrainResult,
+    ValidationData,
+    no_callback,
+    train_result,
+)
 
 # Of the regression's weights. From 3 to 30 the held-out log loss, features included, hardly
 # changes: they make up for a prior that is too tight.
@@ -30,8 +38,8 @@ STRENGTH = 15.0
 class Quick:
     """One of three `steps` is the regression's, the others are epochs in which `features` learn.
 
-    The regression's loss is convex and is followed to its end (stopping early cost a hundredth of
-    average precision).
+    The regression's loss is convex and is minimized to its end (stopping early cost a hundredth of
+    average precision). `strength` is the variance of its weights' prior.
     """
 
     steps: int = 30
@@ -43,62 +51,73 @@ class Quick:
     name: ClassVar[str] = "quick"
 
     def settings(self) -> dict[str, Any]:
+        """See `Recipe`."""
         return asdict(self)
 
     def train(
         self,
-        lesson: Lesson,
-        held_out: HeldOut | None = None,
+        data: TrainingData,
+        validation: ValidationData | None = None,
         *,
         seed: int = 0,
-        watch: Watch = unwatched,
-    ) -> Attempt:
+        callback: Callback = no_callback,
+    ) -> TrainResult:
         """See `Recipe`."""
-        fitted, curve = _Learning(self, lesson, held_out, watch).run(seed)
-        return attempt(ordinal_head(fitted, lesson.threshold, self.hidden), curve, held_out)
+        fitted, curve = _QuickTraining(self, data, validation, callback).run(seed)
+        head = ordinal_to_head(fitted, data.threshold, self.hidden)
+        return train_result(head, curve, validation)
 
 
-class _Learning:
-    """One run of the recipe, and the curve that it draws: a point for each epoch."""
+class _QuickTraining:
+    """One run of the recipe with its loss curve: a point for each epoch."""
 
     def __init__(
-        self, recipe: Quick, lesson: Lesson, held_out: HeldOut | None, watch: Watch
+        self,
+        recipe: Quick,
+        data: TrainingData,
+        validation: ValidationData | None,
+        callback: Callback,
     ) -> None:
-        self.recipe, self.lesson, self.held_out, self.watch = recipe, lesson, held_out, watch
-        self.first = recipe.steps // 3
+        self.recipe, self.data, self.validation = recipe, data, validation
+        self.callback = callback
+        self.regression_steps = recipe.steps // 3
         self.curve: list[Point] = []
 
     def run(self, seed: int) -> tuple[ordinal.Ordinal, list[Point]]:
-        lesson, inputs = self.lesson, ordinal.Inputs(self.lesson.embeddings)
-        found = ordinal.fit(inputs.values, lesson.scores, self.recipe.strength, seen=self.fitting)
-        self.watch(self.first, self.recipe.steps, self.curve)
+        data, inputs = self.data, ordinal.Inputs(self.data.embeddings)
+        weights = ordinal.fit(
+            inputs.values, data.scores, self.recipe.strength, callback=self._on_regression_step
+        )
+        self.callback(self.regression_steps, self.recipe.steps, self.curve)
         fitted = learn_features(
-            inputs.ordinal(found),
-            lesson.embeddings,
-            lesson.scores,
+            inputs.ordinal(weights),
+            data.embeddings,
+            data.scores,
             count=self.recipe.features,
-            epochs=self.recipe.steps - self.first,
+            epochs=self.recipe.steps - self.regression_steps,
             seed=seed,
-            seen=self.learning,
+            callback=self._on_epoch,
         )
         return fitted, self.curve
 
-    def fitting(self, step: int, _unknown: NDArray[np.float64]) -> None:
-        done = self.first * step // ordinal.MOST_STEPS
-        self.watch(min(done, self.first - 1), self.recipe.steps, self.curve)
+    def _on_regression_step(self, step: int, _weights: NDArray[np.float64]) -> None:
+        done = self.regression_steps * step // ordinal.MAX_STEPS
+        self.callback(min(done, self.regression_steps - 1), self.recipe.steps, self.curve)
 
-    def learning(self, epoch: int, fitted: ordinal.Ordinal) -> None:
-        lesson, unseen, step = self.lesson, self.held_out, self.first + epoch
-        train = self.error(fitted, lesson.embeddings, lesson.scores)
-        error = self.error(fitted, unseen.embeddings, unseen.scores) if unseen else None
+    def _on_epoch(self, epoch: int, fitted: ordinal.Ordinal) -> None:
+        data, validation, step = self.data, self.validation, self.regression_steps + epoch
+        train = self._error(fitted, data.embeddings, data.scores)
+        error = (
+            self._error(fitted, validation.embeddings, validation.scores) if validation else None
+        )
         self.curve.append({"step": step, "train": train, "held_out": error})
-        self.watch(step, self.recipe.steps, self.curve)
+        self.callback(step, self.recipe.steps, self.curve)
 
-    def error(
+    def _error(
         self,
         fitted: ordinal.Ordinal,
         embeddings: NDArray[np.float32],
         scores: NDArray[np.float64],
     ) -> float:
-        said = ordinal.as_scores(fitted.logits(embeddings), self.lesson.threshold)
-        return float(np.abs(said - scores / 10).mean())
+        predictions = ordinal.to_scores(fitted.logits(embeddings), self.data.threshold)
+        return float(np.abs(predictions - scores / 10).mean())

@@ -1,8 +1,7 @@
 """What a recipe is: settings that make a head out of scored embeddings.
 
 `quick` (model/training/quick.py) is the default, `original` (model/training/original.py) that of
-CityAesthetics, and `plain` the latter in batches, seconds instead of minutes: what others are
-measured against.
+CityAesthetics, and `plain` the latter in batches, seconds instead of minutes: the baseline.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ from model.heads.head import Head, predict
 class Point(TypedDict):
     """A point of the loss curve: mean absolute errors, 0–1, after `step` steps.
 
-    `train` on the scored images since the point before; `held_out` `None` without such images.
+    `train` is over the training images since the point before; `held_out` is over the validation
+    images, `None` without any. The store keeps these keys.
     """
 
     step: int
@@ -28,60 +28,65 @@ class Point(TypedDict):
     held_out: float | None
 
 
-# watch(step, steps, curve so far): called after every step; may raise to stop the training.
-Watch = Callable[[int, int, list[Point]], None]
+# callback(step, steps, curve so far): called after every step; may raise to stop the training.
+Callback = Callable[[int, int, list[Point]], None]
 
 
-def unwatched(step: int, steps: int, curve: list[Point]) -> None:
-    """For callers who don't watch."""
+def no_callback(step: int, steps: int, curve: list[Point]) -> None:
+    """Do nothing after a step."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
-    """What is learnt from: raw embeddings (n, width), hand scores (n,) 0–10, group numbers (n,) of
-    what must not be parted, and the threshold 0–1.
+class TrainingData:
+    """Scored images: raw embeddings, hand scores 0–10, group numbers, and the threshold 0–1.
+
+    Images of one group are near-duplicates or belong together: they never cross a fold.
     """
 
-    embeddings: NDArray[np.float32]
-    scores: NDArray[np.float64]
-    groups: NDArray[np.int64]
+    embeddings: NDArray[np.float32]  # (n, width)
+    scores: NDArray[np.float64]  # (n,)
+    groups: NDArray[np.int64]  # (n,)
     threshold: float = 0.5
 
-    def only(self, rows: NDArray[np.bool_]) -> Lesson:
-        """What is to be learnt from `rows` (n,) alone."""
-        return Lesson(self.embeddings[rows], self.scores[rows], self.groups[rows], self.threshold)
+    def subset(self, rows: NDArray[np.bool_]) -> TrainingData:
+        """Return the images of the mask `rows` (n,) alone."""
+        return TrainingData(
+            self.embeddings[rows], self.scores[rows], self.groups[rows], self.threshold
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeldOut:
-    """Images that are only judged: raw embeddings (n, width), hand scores (n,) 0–10."""
+class ValidationData:
+    """Images that are only predicted: raw embeddings (n, width), hand scores (n,) 0–10."""
 
     embeddings: NDArray[np.float32]
     scores: NDArray[np.float64]
 
     def error(self, predictions: NDArray[np.float32]) -> float:
+        """Return the mean absolute error, 0–1, of predictions (n,) 0–1."""
         return float(np.abs(predictions - self.scores / 10).mean())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Attempt:
-    """A trained head, which reads raw embeddings, how its errors fell, and what it says (n,) of the
-    held-out images, none where there are none.
+class TrainResult:
+    """A trained head, its loss curve, and its predictions (n,) 0–1 of the validation images.
+
+    Without validation images `predictions` is empty.
     """
 
     head: Head
     curve: list[Point]
-    said: NDArray[np.float32]
+    predictions: NDArray[np.float32]
 
 
-def attempt(head: Head, curve: list[Point], held_out: HeldOut | None) -> Attempt:
-    """What a recipe returns; the head's own word on the held-out images is asked here."""
-    unseen = np.zeros((0, head.features)) if held_out is None else held_out.embeddings
-    return Attempt(head, curve, predict(head, unseen))
+def train_result(head: Head, curve: list[Point], validation: ValidationData | None) -> TrainResult:
+    """Return what a recipe returns, the validation images predicted here."""
+    embeddings = np.zeros((0, head.features)) if validation is None else validation.embeddings
+    return TrainResult(head, curve, predict(head, embeddings))
 
 
 class Recipe(Protocol):
-    """Settings as fields of a frozen dataclass; `folds` are for the out-of-fold part."""
+    """Settings as fields of a frozen dataclass; `folds` is the number of folds to cross-fit."""
 
     @property
     def name(self) -> str: ...
@@ -94,15 +99,15 @@ class Recipe(Protocol):
 
     def train(
         self,
-        lesson: Lesson,
-        held_out: HeldOut | None = None,
+        data: TrainingData,
+        validation: ValidationData | None = None,
         *,
         seed: int = 0,
-        watch: Watch = unwatched,
-    ) -> Attempt:
-        """A new head. The `held_out` images are only judged: the head is the same without them."""
+        callback: Callback = no_callback,
+    ) -> TrainResult:
+        """Train a new head on `data`; `validation` is only predicted and changes nothing in it."""
         ...
 
     def settings(self) -> dict[str, Any]:
-        """All settings as JSON values."""
+        """Return all settings as JSON values."""
         ...

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from model.errors import ModelError
-from model.training.original import Original, plain
+from model.training.original import Original, plain_recipe
 from model.training.quick import Quick
 from model.training.recipe import Recipe
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (Quick(), Original(), plain())}
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (Quick(), Original(), plain_recipe())
+}
 
 
 def recipe_named(name: str) -> Recipe:

@@ -16,7 +16,7 @@ from safetensors.torch import save
 
 from model.checkpoints.read import read_checkpoint
 from model.errors import ModelError
-from model.estimators.kernel_ordinal import Opinion, fit
+from model.estimators.kernel_ordinal import KernelOrdinal, fit
 from model.files.arrays import array_in
 from model.heads.head import Head
 from model.heads.head_files import load_head
@@ -199,7 +199,7 @@ def test_a_second_opinion_unpacks_nothing(tmp_path: Path) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(ModelError, match="is not a second opinion"):
-            Opinion.load(path)
+            KernelOrdinal.load(path)
         assert tracemalloc.get_traced_memory()[1] < MOST
     finally:
         tracemalloc.stop()
@@ -238,11 +238,11 @@ def test_pipes_and_links_are_no_weights(tmp_path: Path, what: str) -> None:
         fit(rng.normal(size=(20, 4)), rng.integers(0, 11, 20)).save(tmp_path / "real.npz")
         path.symlink_to(tmp_path / "real.npz")  # one of ours is never a link
         with pytest.raises(ModelError, match="is not a second opinion"):
-            Opinion.load(path)
+            KernelOrdinal.load(path)
         path.unlink()
     os.mkfifo(path)
     with pytest.raises(ModelError, match=r"can't be opened|is not a second opinion"):
-        Opinion.load(path) if what == "opinion" else read_checkpoint(path)
+        KernelOrdinal.load(path) if what == "opinion" else read_checkpoint(path)
 
 
 def test_a_config_is_made_of_what_its_values_must_be(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def _weights(file: Path) -> dict[str, Any]:
 
 def _check_heads(folder: Path, _whole: Results) -> None:
     """Every version in the store has its files, and whatever has a head's name can be read."""
-    from model.estimators.kernel_ordinal import Opinion
+    from model.estimators.kernel_ordinal import KernelOrdinal
     from model.heads.head_files import load_head
 
     models = folder / "project" / "models"
@@ -172,7 +172,7 @@ def _check_heads(folder: Path, _whole: Results) -> None:
     for weights in models.glob("*.safetensors"):
         load_head(weights)
     for opinion in models.glob("*.opinion.npz"):
-        Opinion.load(opinion)
+        KernelOrdinal.load(opinion)
 
 
 # --- predict

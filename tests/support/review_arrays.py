@@ -9,7 +9,7 @@ import numpy as np
 from labeler.collection.arrays import Collection
 from labeler.embedding.unit_cache import UnitRows
 from labeler.review.queues.arrays import ReviewArrays
-from model.estimators.kernel_ordinal import Opinion
+from model.estimators.kernel_ordinal import KernelOrdinal
 from model.review.suspicion import Weighing
 
 
@@ -25,7 +25,7 @@ def make_arrays(
     *,
     bands: dict[int, tuple[float, float]] | None = None,
     looks: dict[int, int] | None = None,
-    opinion: Opinion | None = None,
+    opinion: KernelOrdinal | None = None,
     threshold: float = 0.5,
 ) -> ReviewArrays:
     """Images whose ids are their rows; the predictions are off by 0.1.

@@ -9,7 +9,7 @@ from labeler.versions.evaluation.audit import VersionAudit
 from labeler.versions.evaluation.compare import Change
 from labeler.versions.evaluation.rounds import JUDGED_BY, RoundReport
 from model.evaluation.audit import Bounds, Estimate
-from model.evaluation.proportions import Share
+from model.evaluation.proportions import Proportion
 from model.evaluation.slices import Slice
 
 QUEUES = {
@@ -67,7 +67,7 @@ def _signed(bounds: Bounds) -> str:
     return f"{bounds.value:+z.1f}  ({bounds.low:+z.1f} to {bounds.high:+z.1f})"
 
 
-def _rate(share: Share | None, *, counted: bool = True) -> str:
+def _rate(share: Proportion | None, *, counted: bool = True) -> str:
     """`7 %  (2–23 %; 2 of 28)`; a dash without trials."""
     if share is None:
         return "–"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from labeler.versions.evaluation.rounds import RoundReport
     from labeler.versions.evaluation.slices import SliceReport
     from model.evaluation.audit import Bounds, Estimate
-    from model.evaluation.proportions import Share
+    from model.evaluation.proportions import Proportion
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 NAMES = {"mae": "error", "average_precision": "average precision"}
@@ -133,7 +133,7 @@ def _round_lines(number: int, found: RoundReport) -> Iterator[str]:
         yield f"    {_changed(change)}, on {count_of(found.judged, 'image')}"
 
 
-def _hits(corrected: int, reviewed: int, rate: Share | None) -> str:
+def _hits(corrected: int, reviewed: int, rate: Proportion | None) -> str:
     told = f"{corrected} mistakes in {count_of(reviewed, 'card')}"
     return told if rate is None else f"{told}, {_share(rate)}"
 
@@ -211,7 +211,7 @@ def take_tags(project: Project, file: Path) -> None:
         raise Failure(f"Nothing in {file} could be taken; put right what is named above.")
 
 
-def _share(share: Share) -> str:
+def _share(share: Proportion) -> str:
     return f"{share.value:.0%} ({share.low:.0%} to {share.high:.0%})"
 
 

@@ -32,7 +32,7 @@ from labeler.exports.datasets.splits import SPLITS, read_shares
 from labeler.exports.licences import ALL, licences
 from labeler.scoring.agreement import rule_words
 from labeler.versions.evaluation.measures import BY_KEY, bounds
-from model.evaluation.proportions import share_of
+from model.evaluation.proportions import proportion
 
 _WHAT = (
     "",
@@ -269,7 +269,7 @@ def _points(points: float | None) -> str:
 
 
 def _hit_rate(hits: int, trials: int) -> str:
-    share = share_of(hits, trials)
+    share = proportion(hits, trials)
     return (
         "–"
         if share is None

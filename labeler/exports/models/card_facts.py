@@ -26,7 +26,7 @@ from labeler.versions.evaluation.audit import VersionAudit, audit_report
 from labeler.versions.evaluation.figures import figures
 from labeler.versions.evaluation.measures import MEASURES, figures_named, number, written
 from labeler.versions.evaluation.slices import KINDS, slice_report
-from model.encoders.stored_preprocessing import checked_preprocessing
+from model.encoders.stored_preprocessing import validated_preprocessing
 from model.evaluation.audit import Estimate
 
 LOSSES = ("train", "held_out")
@@ -52,7 +52,7 @@ def description(version: Version) -> list[str]:
 def usage(project: Project, version: Version) -> list[str]:
     """What goes in, what comes out, and how to filter with it."""
     record = encoder_record(project, version)
-    seen = checked_preprocessing(record.preprocessing, shown_encoder(record.identity))
+    seen = validated_preprocessing(record.preprocessing, shown_encoder(record.identity))
     pictures = f"{seen['size']} × {seen['size']} pixels" if "size" in seen else "as the encoder's"
     if seen.get("resize"):
         whole = "the whole picture, resized to that"

@@ -17,7 +17,7 @@ from labeler.core.project import Project
 from labeler.exports.models.safetensors_pair import checked_threshold
 from labeler.exports.models.target import active_version, encoder_record, shown_encoder, target
 from labeler.versions.second_opinion import head_path
-from model.encoders.stored_preprocessing import checked_preprocessing
+from model.encoders.stored_preprocessing import validated_preprocessing
 
 SUFFIX = ".onnx"
 TRIED_ON = 256  # embeddings
@@ -30,7 +30,7 @@ def export_onnx(project: Project, out: Path, writer: ExportWriter) -> list[Path]
     scores of stored embeddings differ from the head's: then nothing is written.
     """
     from model.heads.head_files import load_head
-    from model.heads.onnx_export import onnx_bytes
+    from model.heads.onnx_export import head_to_onnx
 
     version = active_version(project)
     record = encoder_record(project, version)
@@ -38,7 +38,7 @@ def export_onnx(project: Project, out: Path, writer: ExportWriter) -> list[Path]
     writer.check(file)
     about = _facts(project, version, record)
     head = load_head(head_path(project, version), record.width).head
-    writer.write(file, onnx_bytes(head, _sample(project, version, record), about))
+    writer.write(file, head_to_onnx(head, _sample(project, version, record), about))
     return [file]
 
 
@@ -61,7 +61,7 @@ def _facts(project: Project, version: Version, record: EncoderRecord) -> dict[st
         "encoder": shown_encoder(record.identity),
         "width": str(record.width),
         "normalised": json.dumps(record.normalised),  # of the embeddings that it takes
-        "preprocessing": json.dumps(checked_preprocessing(record.preprocessing, record.identity)),
+        "preprocessing": json.dumps(validated_preprocessing(record.preprocessing, record.identity)),
         "threshold": f"{checked_threshold(project):g}",
         "recipe": version.recipe,
     }

@@ -12,7 +12,7 @@ from labeler.core.files.export_writer import ExportWriter
 from labeler.core.project import Project
 from labeler.exports.models.target import active_version, encoder_record, target
 from labeler.versions.second_opinion import head_path
-from model.encoders.stored_preprocessing import FRAMING, checked_preprocessing
+from model.encoders.stored_preprocessing import RESIZE_CROP_KEYS, validated_preprocessing
 
 WEIGHTS_SUFFIX, CONFIG_SUFFIX = ".safetensors", ".config.json"
 
@@ -74,7 +74,9 @@ def safetensors_pair(project: Project, version: Version) -> SafetensorsPair:
             f"What the project keeps of {version.name} holds a figure that is no number; train "
             "again with: labeler train"
         ) from error
-    return SafetensorsPair(config, data, all(key in about["preprocessing"] for key in FRAMING))
+    return SafetensorsPair(
+        config, data, all(key in about["preprocessing"] for key in RESIZE_CROP_KEYS)
+    )
 
 
 def config_facts(project: Project, version: Version, record: EncoderRecord) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def config_facts(project: Project, version: Version, record: EncoderRecord) -> d
         "encoder": record.identity,
         "width": record.width,
         "normalised": record.normalised,
-        "preprocessing": checked_preprocessing(record.preprocessing, record.identity),
+        "preprocessing": validated_preprocessing(record.preprocessing, record.identity),
         "recipe": version.recipe,
         "settings": version.settings,
         "threshold": checked_threshold(project),

@@ -9,7 +9,7 @@ import db.versions.registry
 from db.records import EncoderRecord, Version
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
-from model.encoders.names import OPEN_CLIP, is_local, split
+from model.encoders.names import OPEN_CLIP, is_local, split_name
 
 
 def active_version(project: Project) -> Version:
@@ -48,7 +48,7 @@ def shown_encoder(identity: str) -> str:
     """The encoder's name for other people: of a checkpoint on this machine only the file's name."""
     if not identity.startswith(OPEN_CLIP):
         return identity
-    architecture, pretrained = split(identity)
+    architecture, pretrained = split_name(identity)
     return (
         f"{OPEN_CLIP}{architecture}/{Path(pretrained).name if is_local(pretrained) else pretrained}"
     )

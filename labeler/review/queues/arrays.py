@@ -11,7 +11,7 @@ from labeler.collection.arrays import Collection, Ids
 from labeler.embedding.unit_cache import UnitEmbeddings
 from labeler.review.near_duplicates import nearness_in
 from labeler.review.queues.suspects import Ranked, suspects
-from model.estimators.kernel_ordinal import Glimpse, Opinion
+from model.estimators.kernel_ordinal import KernelFeatures, KernelOrdinal
 from model.estimators.near_duplicates import Nearness
 from model.review.suspicion import Weighing
 
@@ -31,7 +31,7 @@ class ReviewArrays:
     spread: float  # standard deviation of the predictions' errors, 0–1
     weighing: Weighing
     units: UnitEmbeddings
-    opinion: Opinion | None  # None where its file is gone
+    opinion: KernelOrdinal | None  # None where its file is gone
 
     @cached_property
     def ranked(self) -> Ranked:
@@ -39,7 +39,7 @@ class ReviewArrays:
         return suspects(self.images, self.threshold, self.spread, self.weighing)
 
     @cached_property
-    def shortlist(self) -> tuple[Ids, Glimpse]:
+    def shortlist(self) -> tuple[Ids, KernelFeatures]:
         """Ids of the likeliest mistakes, rising, and how the second opinion sees them.
 
         Scored images stay in it, so that it holds while the person answers. Needs an opinion.
@@ -47,7 +47,7 @@ class ReviewArrays:
         assert self.opinion is not None
         uncertain = np.flatnonzero(~self.ranked.certain)[:SHORTLIST]
         ids = np.sort(self.ranked.take(uncertain).ids)
-        return ids, self.opinion.see(self.units.of(ids))
+        return ids, self.opinion.transform(self.units.of(ids))
 
     @cached_property
     def nearness(self) -> Nearness:

@@ -78,10 +78,10 @@ def _second_opinion(arrays: ReviewArrays, guesses: Ranked, answers: Answers) -> 
         return guesses, np.arange(len(guesses))
     ids, seen = arrays.shortlist
     rows = np.flatnonzero(arrays.images.marked(ids)[guesses.places])
-    answered = arrays.opinion.see(arrays.units.of(answers.ids[-MOST_ANSWERS:]))
+    answered = arrays.opinion.transform(arrays.units.of(answers.ids[-MOST_ANSWERS:]))
     level, where = threshold_level(arrays.threshold), np.searchsorted(ids, guesses.ids[rows])
     passed = answers.passed[-MOST_ANSWERS:]
-    odds = arrays.opinion.after(seen.take(where), answered, passed, level)
+    odds = arrays.opinion.condition_on(seen.take(where), answered, passed, level)
     chance, predictions = np.asarray(expit(odds)), guesses.predictions[rows]
     alone = suspicion.chance_wrong(predictions, chance, arrays.threshold)
     order = rows[np.argsort(-alone, kind="stable")]

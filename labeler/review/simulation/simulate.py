@@ -210,20 +210,22 @@ def _split(groups: Ids, withhold: float, seed: int) -> tuple[Ids, Ids]:
 def _train(data: Labelled, plan: Plan, scored: Sequence[int], seed: int) -> Trained:
     """What `labeler train` makes of these scores, without a project."""
     from model.heads.head import predict
-    from model.training.cross_fitting import cross_train
-    from model.training.recipe import Lesson
+    from model.training.cross_fitting import cross_fit
+    from model.training.recipe import TrainingData
     from model.training.recipes import recipe_named
 
     rows = np.array(scored, dtype=np.int64)
     truth = data.scores[rows]
-    lesson = Lesson(data.embeddings[rows], truth, data.groups[rows], plan.threshold)
-    made = cross_train(recipe_named(plan.recipe), lesson, seed)
+    training_data = TrainingData(data.embeddings[rows], truth, data.groups[rows], plan.threshold)
+    made = cross_fit(recipe_named(plan.recipe), training_data, seed)
     unseen = made.out_of_fold.astype(np.float64)
     exceed = made.exceed.astype(np.float64)
     spread = suspicion.residual_spread(unseen, truth / 10)
     units = normalize(data.embeddings)
     images = _predicted(
-        predict(made.head, data.embeddings), made.opinion.exceed(data.embeddings), data.hashes
+        predict(made.head, data.embeddings),
+        made.second_opinion.exceed(data.embeddings),
+        data.hashes,
     )
     arrays = ReviewArrays(
         images,
@@ -231,7 +233,7 @@ def _train(data: Labelled, plan: Plan, scored: Sequence[int], seed: int) -> Trai
         spread,
         weighing=suspicion.weigh(unseen, exceed, truth / 10, plan.threshold, spread),
         units=UnitRows(units),
-        opinion=made.opinion,
+        opinion=made.second_opinion,
     )
     return Trained(arrays, units)
 

@@ -15,7 +15,7 @@ from labeler.versions.evaluation.compare import (
     judged_by_both,
     kept_differences,
 )
-from model.evaluation.proportions import Share, share_of
+from model.evaluation.proportions import Proportion, proportion
 
 JUDGED_BY = ("mae", "average_precision")
 
@@ -29,7 +29,7 @@ class QueueReport:
     reviewed: int
     corrected: int
     skipped: int
-    hit_rate: Share | None
+    hit_rate: Proportion | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class RoundReport:
     reviewed: int
     corrected: int
     skipped: int
-    hit_rate: Share | None
+    hit_rate: Proportion | None
     queues: list[QueueReport]
     judged: int
     changes: list[Change]
@@ -81,7 +81,7 @@ def _report(
         reviewed=done.corrected + done.confirmed,
         corrected=done.corrected,
         skipped=done.skipped,
-        hit_rate=share_of(done.corrected, done.corrected + done.confirmed),
+        hit_rate=proportion(done.corrected, done.corrected + done.confirmed),
         queues=[_queue_report(each) for each in outcomes],
         judged=judged,
         changes=found,
@@ -96,7 +96,7 @@ def _queue_report(outcome: QueueOutcome) -> QueueReport:
         reviewed=reviewed,
         corrected=outcome.corrected,
         skipped=outcome.skipped,
-        hit_rate=share_of(outcome.corrected, reviewed),
+        hit_rate=proportion(outcome.corrected, reviewed),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from labeler.embedding.embed import prepare_file
-from model.encoders.preprocessing import Framing
+from model.encoders.preprocessing import ResizeCrop
 
 
 def plain_pixels(path: Path, size: int) -> np.ndarray:
@@ -38,7 +38,7 @@ def detailed_photo(path: Path, seed: int, shape: tuple[int, int], quality: int =
 def test_the_quickest_way_to_an_embedding_agrees_with_the_plain_one(tmp_path):
     """Decoded smaller, resized by torch and computed in bfloat16, against the whole in float32."""
     from model.encoders.load import load_encoder
-    from model.encoders.precision import agreement
+    from model.encoders.precision import lowest_cosine
 
     kinds = (((1800, 1792), 90), ((1792, 2000), 75))
     paths = [
@@ -49,7 +49,7 @@ def test_the_quickest_way_to_an_embedding_agrees_with_the_plain_one(tmp_path):
     plain = np.stack([plain_pixels(path, 224) for path in paths])
     assert not np.array_equal(pixels[0], plain[0])
     expected = load_encoder("lite", precision="float32").encode(plain)
-    assert agreement(quick.encode(pixels), expected) >= 0.999
+    assert lowest_cosine(quick.encode(pixels), expected) >= 0.999
 
 
 class Square:
@@ -58,13 +58,13 @@ class Square:
     identity, width, normalised = "square", 1, False
 
     def __init__(self) -> None:
-        self.framing = Framing(32, "shortest", "bicubic", (0.5,) * 3, (0.5,) * 3)
-        self.preprocessing = self.framing.described()
+        self.framing = ResizeCrop(32, "shortest", "bicubic", (0.5,) * 3, (0.5,) * 3)
+        self.preprocessing = self.framing.to_json()
         self.seen: tuple[int, int] = (0, 0)
 
     def prepare(self, image):
         self.seen = image.size
-        return self.framing.frame(image)
+        return self.framing.apply(image)
 
     def encode(self, batch):
         raise NotImplementedError

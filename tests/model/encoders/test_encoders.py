@@ -18,10 +18,10 @@ from PIL import Image
 
 from model.encoders import torchvision_import  # noqa: F401  (before timm)
 from model.encoders.load import load_encoder
-from model.encoders.names import LITE_WIDTH, SHORT_NAMES, canonical, told_width
-from model.encoders.precision import Robust, agreement
-from model.encoders.preprocessing import Framing
-from model.encoders.torch_encoder import build
+from model.encoders.names import LITE_WIDTH, SHORT_NAMES, canonical, known_width
+from model.encoders.precision import LowPrecision, lowest_cosine
+from model.encoders.preprocessing import ResizeCrop
+from model.encoders.torch_encoder import build_encoder
 from model.errors import ModelError
 from tests.support.scenes import pictures, prepared
 
@@ -65,7 +65,7 @@ class TestNames:
             canonical("clip-l15/normalised")
 
     def test_the_width_is_known_without_weights(self):
-        widths = {name: told_width(canonical(name)) for name in [*SHORT_NAMES, "lite/normalised"]}
+        widths = {name: known_width(canonical(name)) for name in [*SHORT_NAMES, "lite/normalised"]}
         assert widths == {
             "clip-l14-336": 768,
             "clip-l14": 768,
@@ -126,12 +126,15 @@ class TestLite:
             expected = network.forward_head(features, pre_logits=True).numpy()
         found = exact_lite.encode(prepared(exact_lite))
         np.testing.assert_allclose(found, expected, atol=2e-4)
-        assert agreement(lite.encode(prepared(lite)), expected) >= 0.999
+        assert lowest_cosine(lite.encode(prepared(lite)), expected) >= 0.999
 
     def test_bfloat16_agrees_with_float32(self, exact_lite):
         rough = load_encoder("lite", precision="bfloat16")
         assert (rough.dtype, exact_lite.dtype) == (torch.bfloat16, torch.float32)
-        assert agreement(rough.encode(prepared(rough)), exact_lite.encode(prepared(rough))) >= 0.999
+        assert (
+            lowest_cosine(rough.encode(prepared(rough)), exact_lite.encode(prepared(rough)))
+            >= 0.999
+        )
 
     def test_says_what_its_numbers_are(self, lite):
         assert (lite.identity, lite.width, lite.normalised) == ("lite", 1280, False)
@@ -147,7 +150,7 @@ class TestLite:
         alone = np.concatenate([lite.encode(batch[n : n + 1]) for n in range(len(batch))])
         many = lite.encode(np.concatenate([batch, batch[::-1], batch]))
         assert lite.encode(batch[:0]).shape == (0, 1280)
-        assert agreement(many, np.concatenate([alone, alone[::-1], alone])) >= 0.9995
+        assert lowest_cosine(many, np.concatenate([alone, alone[::-1], alone])) >= 0.9995
         assert many.dtype == np.float32
         assert many.flags["C_CONTIGUOUS"]
 
@@ -179,17 +182,17 @@ class TestLite:
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 def test_torch_resizes_as_pillow_does(resize, interpolation, monkeypatch):
     """The first on processors that are quick at it, the other elsewhere: the same embeddings."""
-    framing = Framing(96, resize, interpolation, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    quick = [framing.frame(picture) for picture in pictures()]
+    resize_crop = ResizeCrop(96, resize, interpolation, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    quick = [resize_crop.apply(picture) for picture in pictures()]
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
     for picture, found in zip(pictures(), quick, strict=True):
-        plain = framing.frame(picture)
+        plain = resize_crop.apply(picture)
         assert found.shape == plain.shape == (3, 96, 96)
         assert np.abs(found.astype(int) - plain).max() <= 2
 
 
 class TestPrecision:
-    FRAMING = Framing(8, "squash", "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    RESIZE_CROP = ResizeCrop(8, "squash", "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
     def test_bfloat16_that_disagrees_is_not_used(self):
         """A layer that cancels large numbers loses everything in bfloat16."""
@@ -198,13 +201,13 @@ class TestPrecision:
             def forward(self, pixels):
                 return ((pixels + 3000) - 3000).flatten(1)
 
-        encoder = build(
+        encoder = build_encoder(
             "cancelling",
-            Robust(Cancelling()),
-            self.FRAMING,
+            LowPrecision(Cancelling()),
+            self.RESIZE_CROP,
             device="cpu",
             precision="auto",
-            at_once=2,
+            batch_size=2,
             fingerprint={},
         )
         assert encoder.dtype == torch.float32

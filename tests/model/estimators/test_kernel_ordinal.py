@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 
 from model.errors import ModelError
 from model.estimators import kernel_ordinal, ordinal
-from model.estimators.kernel_ordinal import LANDMARKS, Opinion
+from model.estimators.kernel_ordinal import LANDMARKS, KernelOrdinal
 from model.estimators.kernels import normalize
 from tests.support.kernel_regression import LEVEL, KernelRegression, unit
 
@@ -33,9 +33,9 @@ def collection(count: int, seed: int = 0, noise: float = 0.6) -> tuple[np.ndarra
     return raw.astype(np.float32), np.clip(np.round(scores), 0, 10)
 
 
-def after(fitted: Opinion, new: np.ndarray, answered: np.ndarray, passed: list) -> np.ndarray:
-    return fitted.after(
-        fitted.see(new), fitted.see(answered), np.array(passed, dtype=np.bool_), LEVEL
+def after(fitted: KernelOrdinal, new: np.ndarray, answered: np.ndarray, passed: list) -> np.ndarray:
+    return fitted.condition_on(
+        fitted.transform(new), fitted.transform(answered), np.array(passed, dtype=np.bool_), LEVEL
     )
 
 
@@ -113,7 +113,7 @@ def test_odd_collections(odd: str) -> None:
     fitted = kernel_ordinal.fit(embeddings, scores)
     new = np.concatenate([embeddings, np.zeros((1, WIDTH)), collection(5)[0]])
     assert np.isfinite(fitted.logits(new)).all()
-    shares = ordinal.reaches(scores).mean(axis=0)
+    shares = ordinal.reached_levels(scores).mean(axis=0)
     np.testing.assert_allclose(fitted.exceed(embeddings)[0], shares, atol=0.3)
 
 
@@ -126,7 +126,7 @@ def test_calibrated_chances_come_true() -> None:
     honest = ordinal.best_temperature(logits, scores)
     fitted = kernel_ordinal.fit(embeddings, scores, temperature=honest)
     new, truth = collection(2000, seed=9)
-    said, came = fitted.exceed(new).ravel(), ordinal.reaches(truth).ravel()
+    said, came = fitted.exceed(new).ravel(), ordinal.reached_levels(truth).ravel()
     for low in (0.1, 0.3, 0.5, 0.7):
         among = (said >= low) & (said < low + 0.2)
         assert came[among].mean() == pytest.approx(said[among].mean(), abs=0.06)
@@ -235,10 +235,10 @@ def test_contradicting_answers_leave_it_in_between() -> None:
 def test_what_it_sees_can_be_taken_apart() -> None:
     known, scores = collection(50)
     fitted = kernel_ordinal.fit(known, scores)
-    whole, rows = fitted.see(known), np.array([7, 3])
-    part = fitted.see(known[rows])
+    whole, rows = fitted.transform(known), np.array([7, 3])
+    part = fitted.transform(known[rows])
     assert (len(whole), len(whole.take(rows))) == (50, 2)
-    for name in ("units", "features", "beyond"):
+    for name in ("units", "features", "residual_variance"):
         np.testing.assert_allclose(
             getattr(whole.take(rows), name), getattr(part, name), rtol=1e-3, atol=1e-4
         )
@@ -249,7 +249,7 @@ def test_saved_opinion_comes_back(tmp_path: Path) -> None:
     fitted = kernel_ordinal.fit(embeddings, scores, 3.0, 1.4)
     fitted.save(tmp_path / "v1.0.opinion.npz")
     assert [file.name for file in tmp_path.iterdir()] == ["v1.0.opinion.npz"]
-    loaded = Opinion.load(tmp_path / "v1.0.opinion.npz")
+    loaded = KernelOrdinal.load(tmp_path / "v1.0.opinion.npz")
     assert (loaded.strength, loaded.temperature) == (3.0, 1.4)
     np.testing.assert_array_equal(loaded.exceed(embeddings), fitted.exceed(embeddings))
     passed = [True, False, True]
@@ -272,7 +272,7 @@ class Trap:
 def test_files_that_are_not_opinions_are_refused(tmp_path: Path) -> None:
     path, trace = tmp_path / "v1.0.opinion.npz", tmp_path / "trace"
     with pytest.raises(ModelError, match="is missing"):
-        Opinion.load(path)
+        KernelOrdinal.load(path)
     fitted = kernel_ordinal.fit(*collection(20))
     fitted.save(path)
     good = path.read_bytes()
@@ -281,7 +281,7 @@ def test_files_that_are_not_opinions_are_refused(tmp_path: Path) -> None:
 
     def refused() -> None:
         with pytest.raises(ModelError, match=r"v1\.0\.opinion\.npz is not a second opinion"):
-            Opinion.load(path)
+            KernelOrdinal.load(path)
 
     middle = len(good) // 2
     for damaged in (b"nothing of the kind", b"", good[:middle], b"PK" + good[:100]):

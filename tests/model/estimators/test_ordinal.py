@@ -27,7 +27,7 @@ def fit_many(known: np.ndarray, scores: np.ndarray, others: np.ndarray) -> np.nd
 
 
 def test_fractions_reach_the_whole_scores_below_them() -> None:
-    reached = ordinal.reaches(np.array([6.5, 0.0, 10.0, 0.99]))
+    reached = ordinal.reached_levels(np.array([6.5, 0.0, 10.0, 0.99]))
     assert reached.sum(axis=1).tolist() == [6, 0, 10, 0]
 
 
@@ -80,7 +80,7 @@ def test_every_step_is_told_and_can_be_the_last() -> None:
         steps.append(step)
         assert unknown.shape == (5, 10)
 
-    ordinal.fit(values, scores, 30.0, steps=6, seen=seen)
+    ordinal.fit(values, scores, 30.0, steps=6, callback=seen)
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
@@ -112,7 +112,7 @@ def test_equal_embeddings_are_no_reason_to_fail() -> None:
     raw, scores = np.full((30, 8), 3.0), np.arange(30) % 11.0
     inputs = Inputs(raw)
     said = inputs.ordinal(ordinal.fit(inputs.values, scores, 30.0)).logits(raw)
-    shares = ordinal.reaches(scores).mean(axis=0)
+    shares = ordinal.reached_levels(scores).mean(axis=0)
     np.testing.assert_allclose(expit(said[0]), shares, atol=0.04)
 
 
@@ -123,13 +123,13 @@ def test_log_odds_by_hand() -> None:
 
 def test_chances_never_rise_with_the_level() -> None:
     crossing = np.array([[3.0, -2.0, 1.0, 0.5, 0.5, -1.0, -0.5, -4.0, -3.0, -9.0]])
-    found = ordinal.chances(crossing)
+    found = ordinal.probabilities(crossing)
     assert (np.diff(found, axis=1) <= 0).all()
     assert found[0, 0] == pytest.approx(expit(3))
     # The second and third disagree: both become the mean of what each claims.
     middle = (expit(-2) + expit(1)) / 2
     assert found[0, 1:3] == pytest.approx([middle, middle])
-    assert ordinal.chances(crossing, 3.0)[0, 0] == pytest.approx(expit(1))
+    assert ordinal.probabilities(crossing, 3.0)[0, 0] == pytest.approx(expit(1))
 
 
 def test_log_loss_by_hand() -> None:
@@ -147,7 +147,7 @@ def test_temperature_undoes_overconfidence() -> None:
 
 @pytest.mark.parametrize("threshold", THRESHOLDS)
 def test_a_certain_score_is_that_score_and_on_its_side(threshold: float) -> None:
-    found = np.array([ordinal.as_scores(certain(k), threshold)[0] for k in range(11)])
+    found = np.array([ordinal.to_scores(certain(k), threshold)[0] for k in range(11)])
     expected = np.arange(11) / 10
     # Only the score that just passes is lifted off the threshold.
     level = ordinal.threshold_level(threshold)
@@ -161,22 +161,22 @@ def test_even_odds_are_exactly_the_threshold(threshold: float) -> None:
     level = ordinal.threshold_level(threshold)
     logits = certain(level)
     logits[0, level - 1] = 0.0
-    assert ordinal.as_scores(logits, threshold)[0] == pytest.approx(threshold, abs=2e-4)
+    assert ordinal.to_scores(logits, threshold)[0] == pytest.approx(threshold, abs=2e-4)
     logits[0, level - 1] = -0.1
-    assert ordinal.as_scores(logits, threshold)[0] < threshold
+    assert ordinal.to_scores(logits, threshold)[0] < threshold
     logits[0, level - 1] = 0.1
-    assert ordinal.as_scores(logits, threshold)[0] >= threshold
+    assert ordinal.to_scores(logits, threshold)[0] >= threshold
 
 
 @pytest.mark.parametrize("threshold", [0.05, 0.5, 0.55, 0.95])
 def test_no_level_that_is_likelier_lowers_a_score(threshold: float) -> None:
     logits = np.random.default_rng(6).normal(0, 2, (200, 10))
-    before = ordinal.as_scores(logits, threshold)
+    before = ordinal.to_scores(logits, threshold)
     assert (before > 0).all() and (before < 1).all()
     for level in range(10):
         raised = logits.copy()
         raised[:, level] += 0.3
-        assert (ordinal.as_scores(raised, threshold) > before).all()
+        assert (ordinal.to_scores(raised, threshold) > before).all()
 
 
 @pytest.mark.parametrize("spread", [3.0, 8.0, 15.0])
@@ -185,7 +185,7 @@ def test_clear_cases_are_not_heaped_on_whole_tenths(spread: float) -> None:
     draw = np.random.default_rng(9)
     scores = draw.integers(0, 11, 4000)
     sides = np.where(np.arange(1, 11) <= scores[:, None], 1.0, -1.0)
-    found = ordinal.as_scores(sides * (spread + np.abs(draw.normal(0, spread, (4000, 10)))), 0.5)
+    found = ordinal.to_scores(sides * (spread + np.abs(draw.normal(0, spread, (4000, 10)))), 0.5)
     assert (np.abs(found - np.round(found, 1)) < 1e-5).mean() < 0.02
     assert len(np.unique(found.round(6))) > 1500
     # The clearer is further up, and all are where their score is.
@@ -197,7 +197,7 @@ def test_around_the_threshold_the_chance_to_pass_decides() -> None:
     # The first has the higher mean score, the second the higher chance of 5 or more.
     logits = np.concatenate([certain(4), certain(4)])
     logits[0, 4:7], logits[1, 4:7] = [-0.3, 0.0, 0.0], [0.3, -3.0, -3.0]
-    found = ordinal.as_scores(logits, 0.5)
+    found = ordinal.to_scores(logits, 0.5)
     assert expit(logits[0]).sum() > expit(logits[1]).sum()
     assert found[0] < 0.5 < found[1]
 
@@ -233,10 +233,10 @@ def test_folds_are_of_whole_groups_and_only_some_images_are_asked() -> None:
         return np.zeros((len(ordinal.STRENGTHS), len(others), 10))
 
     ordinal.choose_strength(embeddings, rows % 11.0, groups, record)
-    assert len(asked) == len(set(asked)) == ordinal.CHOSEN_ON
+    assert len(asked) == len(set(asked)) == ordinal.STRENGTH_SAMPLE
 
 
 def test_fewer_than_three_groups_choose_nothing() -> None:
     embeddings, scores = np.eye(10, dtype=np.float32), np.arange(10.0)
     found = ordinal.choose_strength(embeddings, scores, np.arange(10) % 2, fit_many)
-    assert found == ordinal.USUAL_STRENGTH
+    assert found == ordinal.DEFAULT_STRENGTH

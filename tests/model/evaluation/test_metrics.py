@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from model.evaluation.bootstrap import FIGURES, Ranking, Weighted, draws
+from model.evaluation.bootstrap import FIGURES, Ranking, Weighted, resample_counts
 from model.evaluation.metrics import baseline, measure, precision_recall
 
 SAID = np.array([0.9, 0.8, 0.6, 0.4, 0.2])
@@ -97,7 +97,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
 
 
 def test_each_resample_draws_as_many_groups_as_there_are() -> None:
-    drawn = draws(9, 0, range(50))
+    drawn = resample_counts(9, 0, range(50))
     assert drawn.shape == (50, 9)
     assert (drawn.sum(axis=1) == 9).all()
     assert len(np.unique(drawn, axis=0)) == 50
@@ -107,7 +107,7 @@ def test_each_resample_draws_as_many_groups_as_there_are() -> None:
 def test_an_image_drawn_twice_counts_as_two(step: float) -> None:
     draw = np.random.default_rng(5)
     said, truth = np.round(draw.random(40) / step) * step, draw.integers(0, 11, 40) / 10
-    counts = draws(40, 1, range(3))
+    counts = resample_counts(40, 1, range(3))
     ranking = Ranking.of(said, truth, 0.5, truth >= 0.5)
     weighted = Weighted(ranking, counts[:, ranking.order])
     for place, times in enumerate(counts.astype(int)):

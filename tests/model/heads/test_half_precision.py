@@ -17,7 +17,7 @@ from model.estimators import ordinal
 from model.estimators.ordinal import Inputs, Ordinal
 from model.heads.head import Head
 from model.training.hidden_features import learn_features
-from model.training.ordinal_to_head import ordinal_head
+from model.training.ordinal_to_head import ordinal_to_head
 from tests.support.published import City
 
 WIDTH, TAUGHT, OTHERS = 192, 400, 1200
@@ -48,13 +48,13 @@ def regression(kind: str) -> Ordinal:
     inputs = Inputs(embeddings)
     found = inputs.ordinal(ordinal.fit(inputs.values, scores, 15.0))
     return learn_features(
-        found, embeddings, scores, count=64, epochs=10, seed=0, seen=lambda *_: None
+        found, embeddings, scores, count=64, epochs=10, seed=0, callback=lambda *_: None
     )
 
 
 @cache
 def head(kind: str, threshold: float = 0.5) -> Head:
-    return ordinal_head(regression(kind), threshold, 1024)
+    return ordinal_to_head(regression(kind), threshold, 1024)
 
 
 @cache

@@ -15,9 +15,9 @@ import torch
 from model.errors import ModelError
 from model.estimators.ordinal import Ordinal
 from model.heads.head import Head
-from model.heads.onnx_export import AGREEMENT, INPUT, OUTPUT, check, onnx_bytes
-from model.heads.published_heads import AnyHead, Chain, ForeignHead
-from model.training.ordinal_to_head import ordinal_head
+from model.heads.onnx_export import AGREEMENT, INPUT, OUTPUT, check_onnx, head_to_onnx
+from model.heads.published_heads import AnyHead, LinearChain, PublishedHead
+from model.training.ordinal_to_head import ordinal_to_head
 
 pytest.importorskip("onnxscript")
 WIDTH = 12
@@ -35,17 +35,17 @@ def own_head(seed: int = 0) -> Head:
     return head
 
 
-def published_head() -> ForeignHead:
+def published_head() -> PublishedHead:
     torch.manual_seed(1)
-    chain = Chain([WIDTH, 6, 1], bends=True)
-    return ForeignHead(chain, normalise=True, scale=(-0.2, 0.3)).eval()
+    chain = LinearChain([WIDTH, 6, 1], has_relu=True)
+    return PublishedHead(chain, normalise=True, scale=(-0.2, 0.3)).eval()
 
 
 @pytest.fixture(scope="module")
 def made() -> dict[str, tuple[AnyHead, bytes]]:
     heads: dict[str, AnyHead] = {"own": own_head(), "foreign": published_head()}
     return {
-        name: (head, onnx_bytes(head, some_embeddings(), FACTS)) for name, head in heads.items()
+        name: (head, head_to_onnx(head, some_embeddings(), FACTS)) for name, head in heads.items()
     }
 
 
@@ -76,8 +76,8 @@ def test_a_regression_written_into_a_head_computes_in_float32_alone() -> None:
     draw = np.random.default_rng(1)
     x = draw.normal(5, 1, (400, 48)).astype(np.float32)
     weights = draw.normal(0, 6 / np.sqrt(48), (48, 10))
-    head = ordinal_head(Ordinal(weights, np.linspace(3, -3, 10) - 5 * weights.sum(axis=0)), 0.5)
-    assert not double_layers(onnx_bytes(head, x, {}))
+    head = ordinal_to_head(Ordinal(weights, np.linspace(3, -3, 10) - 5 * weights.sum(axis=0)), 0.5)
+    assert not double_layers(head_to_onnx(head, x, {}))
 
 
 def test_a_head_that_cancels_large_numbers_has_its_last_layers_in_float64() -> None:
@@ -92,7 +92,7 @@ def test_a_head_that_cancels_large_numbers_has_its_last_layers_in_float64() -> N
     head.down[5].weight.data[0, 0] = 1.0
     exact = copy.deepcopy(head).double()(torch.from_numpy(x).double()).detach().numpy()
     assert np.abs(head(torch.from_numpy(x)).detach().numpy() - exact).max() > AGREEMENT
-    assert double_layers(onnx_bytes(head, x, {}))
+    assert double_layers(head_to_onnx(head, x, {}))
 
 
 def test_it_tells_what_it_is(made) -> None:
@@ -111,15 +111,15 @@ def test_nothing_in_it_tells_of_this_machine(made) -> None:
 def test_a_file_that_says_something_else_is_refused(made) -> None:
     _, data = made["own"]
     with pytest.raises(ModelError, match="was not written"):
-        check(data, own_head(seed=7), some_embeddings())
+        check_onnx(data, own_head(seed=7), some_embeddings())
     broken = own_head()
     broken.down[5].bias.data += torch.nan
     with pytest.raises(ModelError, match="was not written"):
-        check(data, broken, some_embeddings())
+        check_onnx(data, broken, some_embeddings())
 
 
 def test_making_it_prints_nothing(capfd) -> None:
-    onnx_bytes(published_head(), some_embeddings(), {})
+    head_to_onnx(published_head(), some_embeddings(), {})
     told = capfd.readouterr()
     assert told.out == told.err == ""
 
@@ -128,4 +128,4 @@ def test_making_it_prints_nothing(capfd) -> None:
 def test_a_missing_package_is_named_with_its_extra(monkeypatch, package: str) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ModelError, match=r"taste-labeler\[onnx\]"):
-        onnx_bytes(own_head(), some_embeddings(), {})
+        head_to_onnx(own_head(), some_embeddings(), {})

@@ -16,10 +16,10 @@ from torch import nn
 from model.errors import ModelError
 from model.heads.head import Head
 from model.heads.head_files import config_path, load_head, save_head
-from model.heads.inference import AGREEMENT, Scorer
+from model.heads.inference import AGREEMENT, BatchPredictor
 from model.heads.published_files import read_published
-from model.heads.published_heads import Chain, ForeignHead, built
-from model.heads.simplify import compacted, work
+from model.heads.published_heads import LinearChain, PublishedHead, empty_published_head
+from model.heads.simplify import multiplications, simplified
 from tests.support import published
 
 CPU = torch.device("cpu")
@@ -55,13 +55,13 @@ def test_a_published_head_says_what_it_says_in_its_own_program(
     assert 0 < (expected > 0.5).sum() < len(x)
     save_head(tmp_path / "kept", found.head(), name="x", rev="1")
     for head in (found.head(), load_head(tmp_path / "kept", width).head):
-        np.testing.assert_allclose(Scorer(head, CPU)(x), expected, atol=1e-5)
-        np.testing.assert_allclose(Scorer(head, CPU).tuned(x)(x), expected, atol=AGREEMENT)
+        np.testing.assert_allclose(BatchPredictor(head, CPU)(x), expected, atol=1e-5)
+        np.testing.assert_allclose(BatchPredictor(head, CPU).tuned(x)(x), expected, atol=AGREEMENT)
 
 
 def test_the_length_of_an_embedding_changes_nothing(tmp_path: Path) -> None:
     path = published.save(published.drawn(published.laion()), tmp_path / "head.pth")
-    scorer, x = Scorer(read_published(path).head(), CPU), published.embeddings()
+    scorer, x = BatchPredictor(read_published(path).head(), CPU), published.embeddings()
     assert scorer.normalises
     np.testing.assert_allclose(scorer(3 * x), scorer(x), atol=1e-6)
     assert np.isfinite(scorer(np.zeros((1, 768), dtype=np.float32))).all()
@@ -77,7 +77,7 @@ def test_its_own_scale_becomes_0_to_1_and_what_is_outside_is_cut_off(tmp_path: P
     for scale in ((1.0, 10.0), (0.0, 10.0), (4.0, 7.0)):
         low, high = scale
         expected = np.clip((truth - low) / (high - low), 0, 1)
-        np.testing.assert_allclose(Scorer(found.head(scale), CPU)(x), expected, atol=1e-5)
+        np.testing.assert_allclose(BatchPredictor(found.head(scale), CPU)(x), expected, atol=1e-5)
     assert found.scale == (1, 10)
     for wrong in ((10.0, 1.0), (5.0, 5.0), (0.0, float("inf")), (float("nan"), 1.0)):
         with pytest.raises(ModelError, match="is no scale"):
@@ -96,11 +96,11 @@ def test_a_score_of_cityaesthetics_reads_raw_embeddings_and_stays_what_it_is(
     assert isinstance(head, Head)
     with torch.inference_mode():
         truth = module(torch.from_numpy(x)).numpy()[:, 0]
-    np.testing.assert_allclose(Scorer(head, CPU)(x), truth, atol=1e-5)
-    stretched = Scorer(found.head((0.25, 0.75)), CPU)
+    np.testing.assert_allclose(BatchPredictor(head, CPU)(x), truth, atol=1e-5)
+    stretched = BatchPredictor(found.head((0.25, 0.75)), CPU)
     np.testing.assert_allclose(stretched(x), np.clip(2 * truth - 0.5, 0, 1), atol=1e-5)
     save_head(tmp_path / "kept", found.head((0.25, 0.75)), name="x", rev="1")
-    again = Scorer(load_head(tmp_path / "kept").head, CPU)
+    again = BatchPredictor(load_head(tmp_path / "kept").head, CPU)
     np.testing.assert_allclose(again(x), stretched(x), atol=1e-6)
 
 
@@ -112,14 +112,14 @@ def test_of_classes_one_is_chosen_as_the_score(tmp_path: Path) -> None:
     with torch.inference_mode():
         shares = module(torch.from_numpy(x)).numpy()
     head = found.head(label="kind 10")
-    np.testing.assert_allclose(Scorer(head, CPU)(x), shares[:, 10], atol=1e-5)
+    np.testing.assert_allclose(BatchPredictor(head, CPU)(x), shares[:, 10], atol=1e-5)
     with pytest.raises(ModelError, match="--label: kind 0, kind 1"):
         found.head()
     with pytest.raises(ModelError, match="no class photo; its classes are kind 0"):
         found.head(label="photo")
     unnamed = published.save_city(module, tmp_path / "unnamed", config=False)
     np.testing.assert_allclose(
-        Scorer(read_published(unnamed).head(label="10"), CPU)(x), shares[:, 10], atol=1e-5
+        BatchPredictor(read_published(unnamed).head(label="10"), CPU)(x), shares[:, 10], atol=1e-5
     )
 
 
@@ -136,7 +136,9 @@ def test_what_was_kept_here_can_be_read_as_published_again(tmp_path: Path) -> No
     save_head(tmp_path / "kept", head, name="ReLU", rev="1", metadata=told)
     again = read_published(tmp_path / "kept.safetensors")
     assert (again.kind, again.encoder, again.scale) == ("ReLU", "clip-l14", (2, 8))
-    np.testing.assert_array_equal(Scorer(again.head(), CPU)(x), Scorer(head, CPU)(x))
+    np.testing.assert_array_equal(
+        BatchPredictor(again.head(), CPU)(x), BatchPredictor(head, CPU)(x)
+    )
 
 
 def test_an_encoder_that_the_file_does_not_imply_is_not_guessed(tmp_path: Path) -> None:
@@ -145,11 +147,13 @@ def test_an_encoder_that_the_file_does_not_imply_is_not_guessed(tmp_path: Path) 
 
 
 def test_layers_with_nothing_between_them_become_one() -> None:
-    module = Chain((768, 1024, 128, 1), bends=False)
-    head = ForeignHead(module, normalise=True, scale=(1, 10))
-    assert work(compacted(head)) == 768
-    bent = ForeignHead(Chain((768, 1024, 128, 1), bends=True), normalise=True, scale=(1, 10))
-    assert work(compacted(bent)) == work(bent)
+    module = LinearChain((768, 1024, 128, 1), has_relu=False)
+    head = PublishedHead(module, normalise=True, scale=(1, 10))
+    assert multiplications(simplified(head)) == 768
+    bent = PublishedHead(
+        LinearChain((768, 1024, 128, 1), has_relu=True), normalise=True, scale=(1, 10)
+    )
+    assert multiplications(simplified(bent)) == multiplications(bent)
 
 
 class Trap:
@@ -233,8 +237,8 @@ def test_weights_that_no_head_has_are_refused(tmp_path: Path, weight: torch.Tens
 def test_a_config_that_is_wrong_is_refused_with_a_sentence(
     tmp_path: Path, change: dict[str, object]
 ) -> None:
-    head = ForeignHead(Chain((768, 4, 1), bends=True), normalise=True, scale=(1, 10))
-    assert isinstance(built(head.params).body, Chain)
+    head = PublishedHead(LinearChain((768, 4, 1), has_relu=True), normalise=True, scale=(1, 10))
+    assert isinstance(empty_published_head(head.params).body, LinearChain)
     save_head(tmp_path / "kept", head, name="x", rev="1")
     path = config_path(tmp_path / "kept")
     config = json.loads(path.read_text())
@@ -245,7 +249,7 @@ def test_a_config_that_is_wrong_is_refused_with_a_sentence(
 
 
 def test_weights_that_do_not_fit_their_config_are_refused(tmp_path: Path) -> None:
-    head = ForeignHead(Chain((768, 4, 1), bends=True), normalise=True, scale=(1, 10))
+    head = PublishedHead(LinearChain((768, 4, 1), has_relu=True), normalise=True, scale=(1, 10))
     save_head(tmp_path / "kept", head, name="x", rev="1")
     save_file(dict(nn.Linear(768, 1).state_dict()), tmp_path / "kept.safetensors")
     with pytest.raises(ModelError, match="not a head"):
@@ -266,7 +270,7 @@ def test_batch_norms_are_folded_into_the_layers_beside_them(tmp_path: Path, behi
     save_head(tmp_path / "kept", found.head((low, high)), name="x", rev="1")
     expected = (truth - low) / (high - low)
     for head in (found.head((low, high)), load_head(tmp_path / "kept", 768).head):
-        np.testing.assert_allclose(Scorer(head, CPU)(x), expected, atol=1e-5)
+        np.testing.assert_allclose(BatchPredictor(head, CPU)(x), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -294,7 +298,7 @@ def test_a_head_is_cut_out_of_a_whole_checkpoint(tmp_path: Path, prefix: str, ki
     assert found.kind.endswith(", cut out of a checkpoint")
     x = published.embeddings(width=found.features)
     expected = np.clip((published.said_of_unit(module, x) - 1) / 9, 0, 1)
-    np.testing.assert_allclose(Scorer(found.head((1, 10)), CPU)(x), expected, atol=1e-5)
+    np.testing.assert_allclose(BatchPredictor(found.head((1, 10)), CPU)(x), expected, atol=1e-5)
 
 
 def test_what_is_no_plain_head_is_told_as_what_it_is(tmp_path: Path) -> None:

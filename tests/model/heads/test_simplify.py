@@ -13,8 +13,8 @@ from torch import nn
 
 from model.estimators.ordinal import Features, Ordinal
 from model.heads.head import Head
-from model.heads.simplify import Compact, coarse
-from model.training.ordinal_to_head import ordinal_head
+from model.heads.simplify import SimplifiedHead, in_format
+from model.training.ordinal_to_head import ordinal_to_head
 
 WIDTH, HIDDEN = 24, 96
 
@@ -34,7 +34,7 @@ def written(features: int, hidden: int = HIDDEN) -> Head:
     )
     weights = draw.normal(0, 3 / np.sqrt(WIDTH), (WIDTH, 10))
     fitted = Ordinal(weights, np.linspace(3, -3, 10), bent if features else None)
-    return ordinal_head(fitted, 0.5, hidden)
+    return ordinal_to_head(fitted, 0.5, hidden)
 
 
 def thinned(seed: int) -> Head:
@@ -74,26 +74,28 @@ HEADS = {
 def test_a_compact_head_says_what_the_head_says(head: Head) -> None:
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(64, WIDTH)))
     with torch.inference_mode():
-        whole, compact = copy.deepcopy(head).double()(x), Compact(head)(x)
+        whole, compact = copy.deepcopy(head).double()(x), SimplifiedHead(head)(x)
         np.testing.assert_allclose(compact, whole, rtol=0, atol=1e-9)
-        in_float32 = Compact(head).float()(x.float())
+        in_float32 = SimplifiedHead(head).float()(x.float())
     np.testing.assert_allclose(in_float32, whole, rtol=0, atol=5e-4)
 
 
 def test_a_dense_head_in_float32_differs_by_rounding_alone() -> None:
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(64, WIDTH))).float()
     with torch.inference_mode():
-        np.testing.assert_allclose(Compact(dense()).float()(x), dense()(x), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(
+            SimplifiedHead(dense()).float()(x), dense()(x), rtol=0, atol=1e-6
+        )
 
 
 def test_a_coarse_head_errs_less_than_one_that_is_bfloat16_to_its_end() -> None:
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(512, WIDTH))).float()
     steep = dense()
     steep.down[5].weight *= 30
-    compact = Compact(steep)
+    compact = SimplifiedHead(steep)
     with torch.inference_mode():
         exact = steep(x)
-        coarsened = coarse(compact, torch.bfloat16)(x.bfloat16())
+        coarsened = in_format(compact, torch.bfloat16)(x.bfloat16())
         through = copy.deepcopy(steep).bfloat16()(x.bfloat16()).float()
     assert coarsened.dtype == torch.float32
     assert exact.std() > 0.02
@@ -103,7 +105,7 @@ def test_a_coarse_head_errs_less_than_one_that_is_bfloat16_to_its_end() -> None:
 
 def test_one_embedding_and_none() -> None:
     for head in HEADS.values():
-        compact = Compact(head)
+        compact = SimplifiedHead(head)
         with torch.inference_mode():
             assert compact(torch.zeros(1, WIDTH).double()).shape == (1, head.outputs)
             assert compact(torch.zeros(0, WIDTH).double()).shape == (0, head.outputs)
@@ -111,8 +113,8 @@ def test_one_embedding_and_none() -> None:
 
 def test_work_is_what_is_left_to_do() -> None:
     full = sum(layer.weight.numel() for layer in dense().modules() if isinstance(layer, nn.Linear))
-    assert 0.6 * full < Compact(dense()).work <= full
+    assert 0.6 * full < SimplifiedHead(dense()).multiplications <= full
     # 10 levels and 8 features of the embedding, up and down again through all corners.
-    assert Compact(written(8)).work < full / 2
-    assert Compact(written(0)).work < full / 2
-    assert Compact(empty()).work == 0
+    assert SimplifiedHead(written(8)).multiplications < full / 2
+    assert SimplifiedHead(written(0)).multiplications < full / 2
+    assert SimplifiedHead(empty()).multiplications == 0

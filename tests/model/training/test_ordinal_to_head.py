@@ -15,7 +15,7 @@ from model.estimators import ordinal
 from model.estimators.ordinal import Inputs, Ordinal
 from model.heads.head import predict
 from model.heads.head_files import load_head, save_head
-from model.training.ordinal_to_head import ordinal_head
+from model.training.ordinal_to_head import ordinal_to_head
 
 THRESHOLDS = [0.05, 0.3, 0.5, 0.55, 0.9, 0.9999, 1.0]
 # By hidden size: how far a prediction may be from what the regression stands for.
@@ -34,8 +34,8 @@ def images(width: int, count: int = 400, seed: int = 1) -> np.ndarray:
 
 def both(fitted: Ordinal, x: np.ndarray, threshold: float, hidden: int = 1024) -> tuple:
     """What the head predicts and what the regression stands for."""
-    said = predict(ordinal_head(fitted, threshold, hidden), x)
-    return said, ordinal.as_scores(fitted.logits(x), threshold)
+    said = predict(ordinal_to_head(fitted, threshold, hidden), x)
+    return said, ordinal.to_scores(fitted.logits(x), threshold)
 
 
 @pytest.mark.parametrize("threshold", THRESHOLDS)
@@ -63,7 +63,7 @@ def test_order_and_side_of_the_threshold_are_kept(threshold: float) -> None:
 def test_around_the_threshold_images_are_in_the_order_of_their_chance_to_pass() -> None:
     fitted = regression(24, seed=6)
     x = images(24, 4000)
-    said = predict(ordinal_head(fitted, 0.5), x)
+    said = predict(ordinal_to_head(fitted, 0.5), x)
     near = np.abs(said - 0.5) < 0.1
     assert near.sum() > 300
     assert spearmanr(said[near], fitted.logits(x)[near, 4]).statistic > 0.9
@@ -100,7 +100,7 @@ def test_degenerate_collections(kind: str, scores: np.ndarray) -> None:
 
 
 def test_the_file_is_the_published_one_and_reads_back_the_same(tmp_path: Path) -> None:
-    head, x = ordinal_head(regression(768), 0.5), images(768, 50)
+    head, x = ordinal_to_head(regression(768), 0.5), images(768, 50)
     save_head(tmp_path / "v1.0", head, name="mine", rev="v1.0")
     with safe_open(tmp_path / "v1.0.safetensors", framework="np") as file:
         shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118

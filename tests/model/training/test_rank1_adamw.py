@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from model.heads.head import Head
-from model.training.rank1_adamw import STRETCH, SingleSteps
+from model.training.rank1_adamw import STEPS_AT_ONCE, Rank1AdamW
 
 STEPS, RATE = 160, 1e-5
 
@@ -38,14 +38,14 @@ def trained_by_adamw() -> Head:
 
 def trained(at_once: int) -> Head:
     head, inputs, truth = made()
-    steps = SingleSteps(head, rate)
+    optimizer = Rank1AdamW(head, rate)
 
-    def see() -> torch.Tensor:
-        rows = slice(steps.step, steps.step + at_once)
+    def losses() -> torch.Tensor:
+        rows = slice(optimizer.steps_done, optimizer.steps_done + at_once)
         return torch.abs(head(inputs[rows].requires_grad_())[:, 0] - truth[rows])
 
-    while steps.step < STEPS:
-        steps.follow(see)
+    while optimizer.steps_done < STEPS:
+        optimizer.step(losses)
     return head
 
 
@@ -62,7 +62,7 @@ def test_one_step_after_the_other_is_adamw() -> None:
 
 
 def test_several_steps_at_once_go_nearly_the_same_way() -> None:
-    expected, found = moved(trained_by_adamw()), moved(trained(STRETCH))
+    expected, found = moved(trained_by_adamw()), moved(trained(STEPS_AT_ONCE))
     alike = found @ expected / np.linalg.norm(found) / np.linalg.norm(expected)
     assert alike > 0.95
     assert 0.9 < np.linalg.norm(found) / np.linalg.norm(expected) < 1.1
@@ -71,8 +71,8 @@ def test_several_steps_at_once_go_nearly_the_same_way() -> None:
 def test_weights_decay_as_with_adamw_where_nothing_pulls() -> None:
     head, _, _ = made()
     before = copy.deepcopy(head.state_dict())
-    steps = SingleSteps(head, lambda step: 0.1)
+    optimizer = Rank1AdamW(head, lambda step: 0.1)
     nothing = torch.zeros(5, 24, requires_grad=True)
-    steps.follow(lambda: head(nothing)[:, 0] * 0)
+    optimizer.step(lambda: head(nothing)[:, 0] * 0)
     for name, weights in head.state_dict().items():
         torch.testing.assert_close(weights, before[name] * (1 - 0.01 * 0.1) ** 5)

@@ -26,10 +26,10 @@ from labeler.exports.models import score
 from labeler.exports.models.export import export_as
 from labeler.prediction.predict_files import predict_paths
 from model.encoders.load import load_encoder
-from model.encoders.preprocessing import QUICK_ON, Framing
+from model.encoders.preprocessing import TORCH_RESIZE_ON, ResizeCrop
 from model.heads.head import Head, predict
 from model.heads.head_files import save_head
-from model.heads.published_heads import Chain, ForeignHead
+from model.heads.published_heads import LinearChain, PublishedHead
 from tests.support.heads import add_version_of, spread_head
 from tests.support.pictures import make_halves, make_jpeg, noise_image, with_orientation
 
@@ -165,9 +165,13 @@ def heads() -> dict[str, Any]:
     wide.down[5].weight.data *= 30
     return {
         "own": Head(12, 16),
-        "classes": ForeignHead(wide, normalise=False, scale=(0.0, 1.0), column=2),
-        "bent": ForeignHead(Chain([12, 6, 1], bends=True), normalise=True, scale=(-0.3, 0.3)),
-        "straight": ForeignHead(Chain([12, 5, 1], bends=False), normalise=False, scale=(-2, 2)),
+        "classes": PublishedHead(wide, normalise=False, scale=(0.0, 1.0), column=2),
+        "bent": PublishedHead(
+            LinearChain([12, 6, 1], has_relu=True), normalise=True, scale=(-0.3, 0.3)
+        ),
+        "straight": PublishedHead(
+            LinearChain([12, 5, 1], has_relu=False), normalise=False, scale=(-2, 2)
+        ),
     }
 
 
@@ -184,15 +188,15 @@ def test_its_head_says_what_ours_says(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("resize", ["shortest", "squash"])
 def test_its_pixels_are_those_that_our_encoders_see(tmp_path: Path, resize: str) -> None:
     # Where torch can't resize bytes quickly our encoders leave it to Pillow: rounded otherwise.
-    quick = torch.backends.cpu.get_cpu_capability() in QUICK_ON
+    quick = torch.backends.cpu.get_cpu_capability() in TORCH_RESIZE_ON
     seen = FRAMING | {"resize": resize}
-    framing = Framing(**(seen | {"mean": tuple(seen["mean"]), "std": tuple(seen["std"])}))
+    framing = ResizeCrop(**(seen | {"mean": tuple(seen["mean"]), "std": tuple(seen["std"])}))
     for file in make_pictures(tmp_path / "pictures"):
         if resize == "squash" and file.name == "long.png":
             continue  # ours leaves strips to Pillow; this one squeezes them like all others
         picture = score.open_picture(file, seen["size"])
         mean, std = (np.array(seen[key]).reshape(3, 1, 1) for key in ("mean", "std"))
-        expected = (framing.frame(picture) / 255 - mean) / std
+        expected = (framing.apply(picture) / 255 - mean) / std
         np.testing.assert_allclose(
             score.pixels(file, seen)[0].numpy(), expected, atol=1e-5 if quick else 0.04
         )

@@ -32,7 +32,7 @@ from labeler.scoring.events import next_images, record_events
 from labeler.scoring.random_checks import is_followed_by_check
 from labeler.versions.evaluation.audit import audit_report
 from model.evaluation.audit import FEWEST, audit, estimate
-from model.evaluation.proportions import exact_count, share_of, wilson
+from model.evaluation.proportions import exact_count, proportion, wilson
 from tests.support.collection import add_version, draw_pictures, make_collection
 from tests.support.store_rows import add_images, event, new_store, score
 
@@ -46,8 +46,8 @@ def test_wilsons_interval_of_known_shares() -> None:
     assert wilson(0.0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
     assert wilson(15 / 40, 40) == pytest.approx((0.2422, 0.5297), abs=1e-4)
     assert wilson(1.0, 10)[1] == 1
-    assert share_of(0, 0) is None
-    repeated = share_of(5, 20, independent=4)
+    assert proportion(0, 0) is None
+    repeated = proportion(5, 20, independent=4)
     assert repeated is not None
     assert (repeated.low, repeated.high) == wilson(0.25, 4)
 

@@ -24,17 +24,17 @@ from labeler.review.advice import advice
 from labeler.versions.evaluation.audit import audit_report
 from labeler.versions.evaluation.rounds import round_reports
 from model.evaluation.audit import Bounds
-from model.evaluation.proportions import share_of
+from model.evaluation.proportions import proportion
 from model.evaluation.stopping import Evidence, advise
 from tests.support.collection import add_version, make_collection
 from tests.support.pictures import make_jpeg
 from tests.support.store_rows import event
 
 BUSY = Evidence(
-    found=share_of(16, 40), expected=9.0, cards=40, left=Bounds(90, 40, 160), change="better"
+    found=proportion(16, 40), expected=9.0, cards=40, left=Bounds(90, 40, 160), change="better"
 )
 QUIET = Evidence(
-    found=share_of(1, 40), expected=1.2, cards=40, left=Bounds(6, 1, 30), change="same"
+    found=proportion(1, 40), expected=1.2, cards=40, left=Bounds(6, 1, 30), change="same"
 )
 
 
@@ -47,7 +47,7 @@ QUIET = Evidence(
         (replace(BUSY, left=Bounds(1, 0, 3)), "no", "about 1 (0 to 3) are left"),
         (replace(BUSY, change="worse"), "unclear", "clearly worse"),
         (replace(BUSY, expected=1.0), "unclear", "Another page would settle it"),
-        (replace(BUSY, found=share_of(8, 12)), "unclear", "Review a page of cards"),
+        (replace(BUSY, found=proportion(8, 12)), "unclear", "Review a page of cards"),
         (replace(BUSY, found=None), "unclear", "no card of a version has been reviewed"),
         (replace(BUSY, cards=0), "no", "no unscored image is left"),
         (replace(BUSY, cards=0, without_embedding=20), "unclear", "20 images have none yet"),
