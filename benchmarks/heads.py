@@ -184,7 +184,7 @@ def figures(data: Labelled, scored: int | None, seed: int) -> dict[str, float]:
     found = {name: judged(said, truth) for name, said in regressions(training_data, others).items()}
     found["logistic"] = passing(logistic(training_data, others), truth)
     exceed = second_opinion(training_data, others, seed)
-    chances = {each: suspicion.chance_by_opinion(exceed, each) for each in THRESHOLDS}
+    chances = {each: suspicion.chance_by_second_opinion(exceed, each) for each in THRESHOLDS}
     found["second opinion"] = judged(suspicion.expected_score(exceed), truth, chances)
     said = head(training_data, others, seed)
     found["**head**"] = judged(said[0.5], truth, said)

@@ -82,7 +82,9 @@ def _spread_on(store: Store, everything: Collection, _doublings: int) -> float:
 
 
 @lru_cache(maxsize=8)
-def proved(store: Store, version_id: int, threshold: float) -> tuple[float, suspicion.Weighing]:
+def proved(
+    store: Store, version_id: int, threshold: float
+) -> tuple[float, suspicion.StackingWeights]:
     """The out-of-fold residuals' spread, and how much head and second opinion count."""
     made = _unseen(store, version_id)
     ids, values = db.versions.predictions.trained_on(store, version_id)
@@ -90,4 +92,6 @@ def proved(store: Store, version_id: int, threshold: float) -> tuple[float, susp
     predicted, scores = made.scores[rows].astype(np.float64), values[where] / 10
     exceed = np.full((len(rows), 10), np.nan) if made.exceed is None else made.exceed[rows]
     spread = suspicion.residual_spread(predicted, scores)
-    return spread, suspicion.weigh(predicted, exceed.astype(np.float64), scores, threshold, spread)
+    return spread, suspicion.fit_stacking_weights(
+        predicted, exceed.astype(np.float64), scores, threshold, spread
+    )

@@ -27,7 +27,7 @@ MEMORY = 0.5 ** (1 / 40)
 Ids = NDArray[np.int64]
 
 
-def proved(answers: Iterable[tuple[str, bool]]) -> dict[str, tuple[float, float]]:
+def hit_counts(answers: Iterable[tuple[str, bool]]) -> dict[str, tuple[float, float]]:
     """Return hits and misses of each evidence, from (evidence, was it a mistake) in order.
 
     Answers to unknown evidence are left out, but age the others.
@@ -45,29 +45,29 @@ def proved(answers: Iterable[tuple[str, bool]]) -> dict[str, tuple[float, float]
     }
 
 
-def deal(
+def thompson_sample(
     orders: Mapping[str, Ids],
     counts: Mapping[str, tuple[float, float]],
-    wanted: int,
-    draw: np.random.Generator,
+    count: int,
+    generator: np.random.Generator,
 ) -> list[tuple[int, str]]:
-    """Up to `wanted` different rows, each with the evidence that dealt it.
+    """Return up to `count` different rows, each with the evidence that chose it.
 
-    `orders` holds for each evidence rows, the surest first; `counts` its hits and misses. For every
-    card a hit rate is drawn from each evidence's posterior, Beta(hits, misses), and the highest
-    deals its next row.
+    `orders` holds rows by evidence, the most certain mistake first; `counts` its hits and misses.
+    For every card a hit rate is drawn from each evidence's posterior, Beta(hits, misses), and the evidence
+    with the highest gives its next row.
     """
     names = list(orders)
     hits, misses = np.array([counts[name] for name in names]).T
-    ahead = {name: iter(orders[name].tolist()) for name in names}
-    dealt: dict[int, str] = {}
-    while names and len(dealt) < wanted:
-        rates = draw.beta(hits, misses)
+    remaining = {name: iter(orders[name].tolist()) for name in names}
+    chosen: dict[int, str] = {}
+    while names and len(chosen) < count:
+        rates = generator.beta(hits, misses)
         name = max(zip(names, rates, strict=True), key=lambda pair: pair[1])[0]
-        row = next((row for row in ahead[name] if row not in dealt), None)
+        row = next((row for row in remaining[name] if row not in chosen), None)
         if row is None:
             kept = [place for place, other in enumerate(names) if other != name]
             names, hits, misses = [names[k] for k in kept], hits[kept], misses[kept]
             continue
-        dealt[row] = name
-    return list(dealt.items())
+        chosen[row] = name
+    return list(chosen.items())

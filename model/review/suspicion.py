@@ -1,4 +1,4 @@
-"""Which images a person should look at: small rules, each a pure function of arrays.
+"""Which images a person should look at: rules as pure functions of arrays.
 
 Predictions, scores and the threshold are 0–1 (hand score / 10). Unless said otherwise, higher is
 more suspicious and rows keep the order of the inputs.
@@ -25,19 +25,19 @@ _ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Weighing:
-    """How much head and second opinion count: log odds = bias + head * a + opinion * b.
+class StackingWeights:
+    """Weights of head and second opinion: log odds = bias + head * a + second_opinion * b.
 
     a and b are the log odds that each of them alone gives to passing.
     """
 
     bias: float = 0.0
     head: float = 0.5
-    opinion: float = 0.5
+    second_opinion: float = 0.5
 
 
 def residual_spread(out_of_fold: Floats, scores: Floats) -> float:
-    """Robust standard deviation of out-of-fold residuals, 0–1, never quite 0; 0.2 without any.
+    """Return a robust standard deviation of out-of-fold residuals, above 0; 0.2 without any.
 
     The larger of 1.4826 times the median absolute residual (Hampel 1974) and half their root mean
     square: a few wild misses should neither rule nor vanish.
@@ -50,15 +50,15 @@ def residual_spread(out_of_fold: Floats, scores: Floats) -> float:
 
 
 def chance_by_head(predictions: Floats, threshold: float, spread: float) -> Floats:
-    """Chance (n,) that the true score reaches `threshold`: the prediction with normal errors.
+    """Return the chance (n,) that the true score reaches `threshold`, with normal errors.
 
     Φ((μ - τ) / s), as in level-set estimation (Bryan et al. 2005); s is `spread`.
     """
     return np.asarray(ndtr((predictions - threshold) / spread))
 
 
-def chance_by_opinion(exceed: NDArray[np.floating], threshold: float) -> Floats:
-    """The second opinion's chance (n,) that the hand score reaches `threshold`; NaN without one.
+def chance_by_second_opinion(exceed: NDArray[np.floating], threshold: float) -> Floats:
+    """Return the second opinion's chance (n,) that the hand score reaches `threshold`, or NaN.
 
     `exceed` (n, 10) holds P(hand score >= k). Hand scores are nearly always whole, so a threshold
     between two of them asks for the higher.
@@ -66,15 +66,14 @@ def chance_by_opinion(exceed: NDArray[np.floating], threshold: float) -> Floats:
     return exceed[:, threshold_level(threshold) - 1].astype(np.float64)
 
 
-def weigh(
+def fit_stacking_weights(
     out_of_fold: Floats,
     exceed: NDArray[np.floating],
     scores: Floats,
     threshold: float,
     spread: float,
-) -> Weighing:
-    """Fit how much head and second opinion count, on out-of-fold predictions (n,), (n, 10) and
-    scores (n,).
+) -> StackingWeights:
+    """Fit the weights on out-of-fold predictions (n,), second opinions (n, 10) and scores (n,).
 
     Stacked logistic regression (Platt 1999, Wolpert 1992), pulled towards equal weights as if by a
     few dozen images, so that little evidence changes little; neither weight is ever negative.
@@ -84,14 +83,15 @@ def weigh(
     sign = np.where(scores >= threshold - 1e-9, 1.0, -1.0)
     prior, width = np.array([0.0, 0.5, 0.5]), np.array([1.0, 0.3, 0.3])
 
-    def loss(unknown: Floats) -> tuple[float, Floats]:
-        margin, pull = sign * (inputs @ unknown), (unknown - prior) / width**2
-        slope = inputs.T @ (-sign * expit(-margin)) + pull
-        return float(np.logaddexp(0, -margin).sum() + (pull * (unknown - prior)).sum() / 2), slope
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        margin, penalty_slope = sign * (inputs @ parameters), (parameters - prior) / width**2
+        slope = inputs.T @ (-sign * expit(-margin)) + penalty_slope
+        penalty = (penalty_slope * (parameters - prior)).sum() / 2
+        return float(np.logaddexp(0, -margin).sum() + penalty), slope
 
     bounds = [(None, None), (0, None), (0, None)]
-    found = minimize(loss, prior, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return Weighing(*(float(value) for value in found))
+    fitted = minimize(loss, prior, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return StackingWeights(*(float(value) for value in fitted))
 
 
 def chance_of_passing(
@@ -99,23 +99,23 @@ def chance_of_passing(
     exceed: NDArray[np.floating],
     threshold: float,
     spread: float,
-    weighing: Weighing | None = None,
+    weights: StackingWeights | None = None,
 ) -> Floats:
-    """Chance (n,) that the true score reaches `threshold`, from head and second opinion together.
+    """Return the chance (n,) that the true score reaches `threshold`, by head and second opinion.
 
-    Their log odds are added with the weights of `weighing` (a logarithmic pool, Genest & Zidek
+    Their log odds are added with `weights` (a logarithmic pool, Genest & Zidek
     1986). Without a second opinion the head decides alone.
     """
-    weighing = weighing or Weighing()
+    weights = weights or StackingWeights()
     inputs = _log_odds(predictions, exceed, threshold, spread)
-    alone = np.isnan(inputs[:, 2])
-    both = inputs @ np.array([weighing.bias, weighing.head, weighing.opinion])
-    return np.asarray(expit(np.where(alone, inputs[:, 1], both)))
+    head_only = np.isnan(inputs[:, 2])
+    both = inputs @ np.array([weights.bias, weights.head, weights.second_opinion])
+    return np.asarray(expit(np.where(head_only, inputs[:, 1], both)))
 
 
 def chance_wrong(predictions: Floats, passing_chance: Floats, threshold: float) -> Floats:
-    """Chance (n,) that the prediction is on the wrong side: of a false positive where it passes,
-    of a false negative where it doesn't.
+    """Return the chance (n,) of a wrong side: a false positive where the prediction passes, else a
+    false negative.
     """
     return np.where(predictions >= threshold, 1 - passing_chance, passing_chance)
 
@@ -123,7 +123,7 @@ def chance_wrong(predictions: Floats, passing_chance: Floats, threshold: float) 
 def hand_score_suspicion(
     out_of_fold: Floats, scores: Floats, exceed: NDArray[np.floating]
 ) -> Floats:
-    """How little each hand score (n,) agrees with what is said of its image without it, 0–1.
+    """Return how little each hand score (n,) agrees with out-of-fold predictions, 0–1.
 
     The second opinion's chance that the true score is more than a point away, times the ranked
     probability score (Epstein 1969; Gneiting & Raftery 2007): the mean over the levels k of
@@ -142,12 +142,12 @@ def hand_score_suspicion(
 
 
 def expected_score(exceed: NDArray[np.floating]) -> Floats:
-    """The second opinion's mean score (n,), 0–1: the chances of all levels, summed."""
+    """Return the second opinion's mean score (n,), 0–1: the chances of all levels, summed."""
     return exceed.astype(np.float64).sum(axis=1) / 10
 
 
 def band_violation(predictions: Floats, low: Floats, high: Floats) -> Floats:
-    """How far predictions (n,) lie outside what their source leads one to expect, 0 inside.
+    """Return how far predictions (n,) lie outside the expected band of their source, 0 inside.
 
     `low` and `high` (n,) are 0–1, NaN for a source without a band. Anything above 0 is a mistake
     by the person's own word, so it goes before every guess.
@@ -159,7 +159,7 @@ def band_violation(predictions: Floats, low: Floats, high: Floats) -> Floats:
 def nearest_scored(
     embeddings: NDArray[np.float32], scored: NDArray[np.float32], count: int
 ) -> tuple[NDArray[np.int64], Floats]:
-    """The `count` nearest rows of `scored` (m, width) for each of `embeddings` (n, width).
+    """Return the `count` nearest rows of `scored` (m, width) for each of `embeddings` (n, width).
 
     Rows of `scored` (n, k) and their cosines (n, k), nearest first; k is at most m.
     """
@@ -187,7 +187,7 @@ def diverse(
     share: float = 0.25,
     close: float = 0.85,
 ) -> NDArray[np.int64]:
-    """Rows (k,) of the most suspicious images, highest first, no page of which is one cluster.
+    """Return rows (k,) of the most suspicious images, highest first, no page of one cluster.
 
     Greedy: none with a cosine of `alike` or more to a chosen one, and at most `share` of `count`
     within `close` of any one chosen image. Where that leaves room, the cluster rule (never the
@@ -243,6 +243,6 @@ def _log_odds(
 ) -> Floats:
     """(n, 3): one, and the log odds of passing by head and by second opinion."""
     head = chance_by_head(predictions.astype(np.float64), threshold, spread)
-    opinion = chance_by_opinion(exceed, threshold)
-    clipped = [np.clip(chance, _DOUBT, 1 - _DOUBT) for chance in (head, opinion)]
+    second_opinion = chance_by_second_opinion(exceed, threshold)
+    clipped = [np.clip(chance, _DOUBT, 1 - _DOUBT) for chance in (head, second_opinion)]
     return np.stack([np.ones(len(head)), logit(clipped[0]), logit(clipped[1])], axis=1)

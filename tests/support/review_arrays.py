@@ -10,7 +10,7 @@ from labeler.collection.arrays import Collection
 from labeler.embedding.unit_cache import UnitRows
 from labeler.review.queues.arrays import ReviewArrays
 from model.estimators.kernel_ordinal import KernelOrdinal
-from model.review.suspicion import Weighing
+from model.review.suspicion import StackingWeights
 
 
 def at(degrees: Sequence[float]) -> np.ndarray:
@@ -50,4 +50,4 @@ def make_arrays(
         low=low,
         high=high,
     )
-    return ReviewArrays(images, threshold, 0.1, Weighing(), UnitRows(at(degrees)), opinion)
+    return ReviewArrays(images, threshold, 0.1, StackingWeights(), UnitRows(at(degrees)), opinion)

@@ -13,7 +13,7 @@ from labeler.review.near_duplicates import nearness_in
 from labeler.review.queues.suspects import Ranked, suspects
 from model.estimators.kernel_ordinal import KernelFeatures, KernelOrdinal
 from model.estimators.near_duplicates import Nearness
-from model.review.suspicion import Weighing
+from model.review.suspicion import StackingWeights
 
 # The second opinion is asked again about so many images, the likeliest mistakes by its first word.
 SHORTLIST = 2000
@@ -29,7 +29,7 @@ class ReviewArrays:
     images: Collection
     threshold: float  # 0–1, from where an image passes
     spread: float  # standard deviation of the predictions' errors, 0–1
-    weighing: Weighing
+    weighing: StackingWeights
     units: UnitEmbeddings
     opinion: KernelOrdinal | None  # None where its file is gone
 

@@ -59,7 +59,7 @@ def dealt(
         bandit.PREDICTION: _least(nearest, count),
         bandit.RANDOM: draw.choice(len(guesses), count, replace=False),
     }
-    chosen = bandit.deal(orders, bandit.proved(answers.evidence), count, draw)
+    chosen = bandit.thompson_sample(orders, bandit.hit_counts(answers.evidence), count, draw)
     rows = np.array([row for row, _ in chosen], dtype=np.int64)
     waits = np.ones(len(guesses), dtype=bool)
     waits[rows] = False

@@ -206,7 +206,7 @@ def too_high(predictions: Floats, outside: Floats, threshold: float) -> Mask:
 
 
 def suspects(
-    images: Collection, threshold: float, spread: float, weighing: ranking.Weighing
+    images: Collection, threshold: float, spread: float, weighing: ranking.StackingWeights
 ) -> Ranked:
     """Rank all that are fine and predicted, scored ones as well, the likeliest mistake first.
 

@@ -231,7 +231,7 @@ def _train(data: Labelled, plan: Plan, scored: Sequence[int], seed: int) -> Trai
         images,
         plan.threshold,
         spread,
-        weighing=suspicion.weigh(unseen, exceed, truth / 10, plan.threshold, spread),
+        weighing=suspicion.fit_stacking_weights(unseen, exceed, truth / 10, plan.threshold, spread),
         units=UnitRows(units),
         opinion=made.second_opinion,
     )

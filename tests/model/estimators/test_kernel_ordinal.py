@@ -251,6 +251,11 @@ def test_saved_opinion_comes_back(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["v1.0.opinion.npz"]
     loaded = KernelOrdinal.load(tmp_path / "v1.0.opinion.npz")
     assert (loaded.strength, loaded.temperature) == (3.0, 1.4)
+    with np.load(tmp_path / "v1.0.opinion.npz") as saved:  # names that every release reads
+        assert set(saved.files) == {
+            *("landmarks", "width", "size", "projection", "offset", "spread", "weights", "bias"),
+            *("doubt", "strength", "temperature"),
+        }
     np.testing.assert_array_equal(loaded.exceed(embeddings), fitted.exceed(embeddings))
     passed = [True, False, True]
     np.testing.assert_array_equal(

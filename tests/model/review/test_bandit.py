@@ -14,8 +14,8 @@ from model.review.bandit import (
     PRIORS,
     RANDOM,
     SECOND_OPINION,
-    deal,
-    proved,
+    hit_counts,
+    thompson_sample,
 )
 
 EVEN = {SECOND_OPINION: (1.0, 1.0), PREDICTION: (1.0, 1.0)}
@@ -23,7 +23,7 @@ EVEN = {SECOND_OPINION: (1.0, 1.0), PREDICTION: (1.0, 1.0)}
 
 def dealt(orders: dict[str, list[int]], counts: dict, wanted: int, seed: int = 0) -> list:
     rows = {name: np.array(order, dtype=np.int64) for name, order in orders.items()}
-    return deal(rows, counts, wanted, np.random.default_rng(seed))
+    return thompson_sample(rows, counts, wanted, np.random.default_rng(seed))
 
 
 def credit(name: str, answers: int) -> tuple[float, float]:
@@ -35,14 +35,14 @@ def credit(name: str, answers: int) -> tuple[float, float]:
 
 
 def test_without_answers_suspicion_deals_and_hardly_chance() -> None:
-    counts = proved([])
+    counts = hit_counts([])
     assert counts == {name: pytest.approx(credit(name, 0)) for name in PRIORS}
     rates = {name: hits / (hits + misses) for name, (hits, misses) in counts.items()}
     assert rates[SECOND_OPINION] > rates[PREDICTION] > rates[RANDOM]
 
 
 def test_hits_and_misses_by_hand() -> None:
-    found = proved([(PREDICTION, True), (PREDICTION, False), (RANDOM, False)])
+    found = hit_counts([(PREDICTION, True), (PREDICTION, False), (RANDOM, False)])
     hits, misses = credit(PREDICTION, 3)
     assert found[PREDICTION] == pytest.approx((hits + MEMORY**2, misses + MEMORY))
     hits, misses = credit(RANDOM, 3)
@@ -54,16 +54,18 @@ def test_a_hit_counts_half_after_some_dozens_of_other_answers() -> None:
     later = round(np.log(0.5) / np.log(MEMORY))
     assert 20 <= later <= 200
     hits, misses = credit(PREDICTION, later + 1)
-    found = proved([(PREDICTION, True)] + [(RANDOM, False)] * later)
+    found = hit_counts([(PREDICTION, True)] + [(RANDOM, False)] * later)
     assert found[PREDICTION] == pytest.approx((hits + 0.5, misses))
     # An evidence that is no longer among ours counts for nobody, but it has passed time.
-    assert proved([(PREDICTION, True)] + [("gone", True)] * later)[PREDICTION] == found[PREDICTION]
-    assert "gone" not in proved([("gone", True)])
+    assert (
+        hit_counts([(PREDICTION, True)] + [("gone", True)] * later)[PREDICTION] == found[PREDICTION]
+    )
+    assert "gone" not in hit_counts([("gone", True)])
 
 
 def test_what_was_good_long_ago_is_forgotten() -> None:
     answers = [(PREDICTION, True)] * 200 + [(PREDICTION, False)] * 400
-    hits, misses = proved(answers)[PREDICTION]
+    hits, misses = hit_counts(answers)[PREDICTION]
     assert misses > 5 * hits
     assert misses < PRIORS[PREDICTION][1] + 1 / (1 - MEMORY)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.review import suspicion as ranking
-from model.review.suspicion import Weighing
+from model.review.suspicion import StackingWeights
 
 
 def sure(*scores: float) -> np.ndarray:
@@ -22,9 +22,11 @@ def test_chance_by_head_is_normal_around_the_prediction() -> None:
 
 def test_chance_by_opinion_reads_the_lowest_score_that_passes() -> None:
     exceed = np.linspace(0.95, 0.05, 10)[None, :]
-    assert ranking.chance_by_opinion(exceed, 0.5)[0] == exceed[0, 4]
-    assert ranking.chance_by_opinion(exceed, 0.55)[0] == exceed[0, 5]
-    assert ranking.chance_by_opinion(exceed, 0.3)[0] == exceed[0, 2]  # 0.3 * 10 is 3, not above
+    assert ranking.chance_by_second_opinion(exceed, 0.5)[0] == exceed[0, 4]
+    assert ranking.chance_by_second_opinion(exceed, 0.55)[0] == exceed[0, 5]
+    assert (
+        ranking.chance_by_second_opinion(exceed, 0.3)[0] == exceed[0, 2]
+    )  # 0.3 * 10 is 3, not above
 
 
 def test_both_together_are_surer_than_either_and_cancel_out() -> None:
@@ -33,7 +35,7 @@ def test_both_together_are_surer_than_either_and_cancel_out() -> None:
     found = ranking.chance_of_passing(np.array([0.6, 0.6]), exceed, 0.5, 0.1)
     np.testing.assert_allclose(found, [0.8413, 0.5], atol=1e-4)
     surer = ranking.chance_of_passing(
-        np.array([0.6, 0.6]), exceed, 0.5, 0.1, Weighing(0.0, 1.0, 1.0)
+        np.array([0.6, 0.6]), exceed, 0.5, 0.1, StackingWeights(0.0, 1.0, 1.0)
     )
     assert surer[0] > 0.96
 
@@ -41,7 +43,7 @@ def test_both_together_are_surer_than_either_and_cancel_out() -> None:
 def test_without_a_second_opinion_the_head_decides() -> None:
     nothing = np.full((2, 10), np.nan)
     found = ranking.chance_of_passing(
-        np.array([0.6, 0.4]), nothing, 0.5, 0.1, Weighing(1.0, 0.2, 2.0)
+        np.array([0.6, 0.4]), nothing, 0.5, 0.1, StackingWeights(1.0, 0.2, 2.0)
     )
     np.testing.assert_allclose(found, [0.8413, 0.1587], atol=1e-4)
 
@@ -55,21 +57,21 @@ def test_weighing_trusts_whoever_was_right() -> None:
     draw = np.random.default_rng(0)
     truth = draw.integers(0, 2, 400) * 0.6 + 0.2
     clueless = draw.uniform(0, 1, 400)
-    weights = ranking.weigh(clueless, sure(*(truth * 10)), truth, 0.5, 0.2)
-    assert (weights.opinion, weights.head) == (
+    weights = ranking.fit_stacking_weights(clueless, sure(*(truth * 10)), truth, 0.5, 0.2)
+    assert (weights.second_opinion, weights.head) == (
         pytest.approx(1.5, abs=0.5),
         pytest.approx(0.15, abs=0.15),
     )
-    other = ranking.weigh(truth, sure(*(clueless * 10)), truth, 0.5, 0.2)
-    assert (other.head, other.opinion) == (
+    other = ranking.fit_stacking_weights(truth, sure(*(clueless * 10)), truth, 0.5, 0.2)
+    assert (other.head, other.second_opinion) == (
         pytest.approx(1.5, abs=0.5),
         pytest.approx(0.15, abs=0.15),
     )
 
 
 def test_weighing_without_evidence_is_even() -> None:
-    none = ranking.weigh(np.zeros(0), np.zeros((0, 10)), np.zeros(0), 0.5, 0.2)
-    assert none == Weighing()
+    none = ranking.fit_stacking_weights(np.zeros(0), np.zeros((0, 10)), np.zeros(0), 0.5, 0.2)
+    assert none == StackingWeights()
 
 
 def test_chances_of_being_wrong_come_true() -> None:
@@ -80,7 +82,7 @@ def test_chances_of_being_wrong_come_true() -> None:
     exceed = 1 / (1 + np.exp(-(second - np.arange(1, 11) / 10) / 0.15))
     known, new = slice(0, 1000), slice(1000, None)
     spread = ranking.residual_spread(said[known], truth[known])
-    weights = ranking.weigh(said[known], exceed[known], truth[known], 0.5, spread)
+    weights = ranking.fit_stacking_weights(said[known], exceed[known], truth[known], 0.5, spread)
     passing = ranking.chance_of_passing(said[new], exceed[new], 0.5, spread, weights)
     wrong = ranking.chance_wrong(said[new], passing, 0.5)
     really = (said[new] >= 0.5) != (truth[new] >= 0.5)
