@@ -220,9 +220,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
             tensors = {name: weights.tensor(name) for name in weights.described}
         except OSError as error:
             raise _incomplete(path) from error
-    marked = tensors.keys() >= OPENAI_MARKS
-    found = {name: tensor for name, tensor in tensors.items() if name not in OPENAI_MARKS}
-    return Checkpoint(found, marked or is_script, is_script)
+    has_marks = tensors.keys() >= OPENAI_MARKS
+    weights_only = {name: tensor for name, tensor in tensors.items() if name not in OPENAI_MARKS}
+    return Checkpoint(weights_only, has_marks or is_script, is_script)
 
 
 def content_digest(path: Path) -> str:

@@ -52,8 +52,8 @@ def shifts(
     """
     if not len(corrected):
         return np.zeros(len(others))
-    known = kernel(corrected, corrected) + kernel.noise * np.eye(len(corrected))
-    return kernel(others, corrected) @ np.linalg.solve(known, residuals)
+    covariance = kernel(corrected, corrected) + kernel.noise * np.eye(len(corrected))
+    return kernel(others, corrected) @ np.linalg.solve(covariance, residuals)
 
 
 def choose_kernel(units: NDArray[np.floating], residuals: Floats) -> Kernel:

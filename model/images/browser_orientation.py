@@ -1,5 +1,4 @@
-"""Which way up browsers show a file, held against how we do: `model.images.formats.orientation`
-decides.
+"""Compare the orientation in which browsers show a file with `model.images.formats.orientation`.
 
 Browsers follow an orientation where EXIF in a JPEG gives it as one short number; about all else
 (other formats, XMP, other types, several values) they differ among themselves.
@@ -22,7 +21,7 @@ _MOST_ENTRIES = 1000
 
 
 def stands_as_ours(header: ImageFile.ImageFile) -> bool:
-    """Whether every browser shows the file the way up that previews and embeddings have it."""
+    """Return whether every browser shows the file in the orientation of previews and embeddings."""
     ours = formats.orientation(header)
     written = _written(header.info.get("exif"))
     if written is None:
@@ -34,7 +33,7 @@ def stands_as_ours(header: ImageFile.ImageFile) -> bool:
 
 
 def made_to_stand(header: ImageFile.ImageFile, data: bytes) -> bytes | None:
-    """The JPEG `data` as a file that every browser shows our way up, nothing coded anew.
+    """Return the JPEG `data` so that every browser shows our orientation, not recompressed.
 
     `None` for other formats, and for what not every browser shows.
     """
@@ -49,7 +48,7 @@ def made_to_stand(header: ImageFile.ImageFile, data: bytes) -> bytes | None:
 
 
 def _written(exif: object) -> tuple[int, int, int] | None:
-    """Type, count and first value of the orientation in EXIF, zeros where it can't be read."""
+    """Return type, count and first value of the EXIF orientation, zeros where unreadable."""
     if not isinstance(exif, bytes) or not exif:
         return None
     data = exif.removeprefix(b"Exif\0\0")

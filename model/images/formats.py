@@ -1,4 +1,4 @@
-"""Which files are pictures: the formats that are read, and what is said about the others.
+"""Identify image files by their content: the formats that are read, and reasons for the others.
 
 The content decides, not the extension: a PNG named `.jpg` is read as the PNG it is. Left out of
 what Pillow can open: EPS (runs Ghostscript), WMF and EMF (drawn by the system), IPTC (opens
@@ -196,8 +196,12 @@ def _longest_list(file: BinaryIO) -> int:
     file.seek(struct.unpack_from(order + at, head, 8 if is_big else 4)[0])
     (entries,) = struct.unpack(order + count, file.read(struct.calcsize(count)))
     rows = file.read(entry.size * min(entries, 1 << 16))
-    told = entry.iter_unpack(rows[: len(rows) // entry.size * entry.size])
-    lists = (values for tag, kind, values in told if tag <= _LAST_OF_TIFF and kind not in _BYTES)
+    entries_of_tags = entry.iter_unpack(rows[: len(rows) // entry.size * entry.size])
+    lists = (
+        values
+        for tag, kind, values in entries_of_tags
+        if tag <= _LAST_OF_TIFF and kind not in _BYTES
+    )
     return max(lists, default=0)
 
 

@@ -1,4 +1,4 @@
-"""The bytes of a JPEG file: those that make the picture, without what was written about it."""
+"""Parse the segments of a JPEG file: count its scans, strip its metadata."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ MOST_SEGMENTS = 100_000
 
 
 class TooManySegments(Exception):
-    """A file whose segments nobody needs."""
+    """Raised for a file with more segments than any image needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scans:
-    """How a JPEG is stored: `count` 1 and not `are_several` for a file that is read in one pass.
+    """How a JPEG is stored: `count` 1 and not `are_several` for a file decoded in one pass.
 
-    Of several a decoder keeps the whole picture's coefficients, and goes over it once for each.
+    With several a decoder keeps the whole image's coefficients, and goes over it once for each.
     """
 
     are_several: bool
@@ -47,7 +47,7 @@ class Scans:
 
 
 def scans_of(file: BinaryIO, most: int) -> Scans:
-    """The scans of a JPEG, counted up to one more than `most`; the file's position stays.
+    """Return the scans of a JPEG, counted up to one more than `most`; the file's position stays.
 
     Raises `TooManySegments`. A progressive picture has several scans, and so has one whose first
     does not hold all its components, whatever its header calls it; behind a first one that does,
@@ -61,40 +61,41 @@ def scans_of(file: BinaryIO, most: int) -> Scans:
 
 
 def _counted(file: BinaryIO, most: int) -> Scans:
-    components, progressive, found = 0, False, 0
+    components, progressive, scans = 0, False, 0
     for number, (code, head) in enumerate(_segments(file)):
         if number >= MOST_SEGMENTS:
             raise TooManySegments
         if code == _SCAN:
-            found += 1
-            if found == 1 and not progressive and head[4] >= components > 0:
+            scans += 1
+            if scans == 1 and not progressive and head[4] >= components > 0:
                 return Scans(are_several=False)
-            if found > most:
+            if scans > most:
                 break
-        elif code in _FRAMES and code not in _NO_FRAMES and not found:
+        elif code in _FRAMES and code not in _NO_FRAMES and not scans:
             components, progressive = head[9], code in _PROGRESSIVE_FRAMES
-    return Scans(True, max(found, 1))
+    return Scans(True, max(scans, 1))
 
 
 def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The code and the first bytes of each segment up to the picture's end, as libjpeg sees them:
-    what lies within a segment is passed over, what lies between them looked through.
+    """Yield code and first bytes of each segment up to the image's end, as libjpeg reads them.
+
+    Bytes within a segment are skipped, those between segments searched.
     """
     at = len(_START)
     while True:
         file.seek(at)
         block = file.read(_READ_AT_ONCE)
         is_last, place = len(block) < _READ_AT_ONCE, 0
-        while found := _MARKER.search(block, place):
-            head = block[found.start() : found.start() + _LONGEST_HEAD]
+        while marker := _MARKER.search(block, place):
+            head = block[marker.start() : marker.start() + _LONGEST_HEAD]
             if len(head) < _LONGEST_HEAD and not is_last:
-                place = found.start()
+                place = marker.start()
                 break
             code = head[1]
             if code == _END:
                 return
             yield code, head.ljust(_LONGEST_HEAD, b"\0")
-            place = found.end() + max(2, int.from_bytes(head[2:4], "big"))
+            place = marker.end() + max(2, int.from_bytes(head[2:4], "big"))
         else:
             # The last byte may be the first of a marker.
             place = max(place, len(block) - 1)
@@ -104,7 +105,7 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def without_metadata(data: bytes) -> bytes | None:
-    """The same picture, nothing coded anew; `None` if not every browser might show it."""
+    """Return the JPEG without metadata, not recompressed; `None` if a browser might not show it."""
     if not data.startswith(_START):
         return None
     kept = [_START]

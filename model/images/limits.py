@@ -1,4 +1,4 @@
-"""What unpacking a picture takes, as its header tells: refused beforehand, or done in its turn.
+"""Estimate from its header what decoding an image costs; refuse it, or make it wait for memory.
 
 A few bytes of a file may unpack to gigabytes, or keep a decoder busy for minutes. Every format has
 its own price: some decoders hold the picture several times over, some are slow.
@@ -81,7 +81,7 @@ def check(image: ImageFile.ImageFile) -> None:
 
 
 def needed(image: ImageFile.ImageFile, stored: tuple[int, int] | None = None) -> int:
-    """Bytes at the most, from unpacking to what comes out.
+    """Return an upper bound, in bytes, of the memory that decoding takes, its result included.
 
     `stored` is the size that the file has, where only a part of that (`draft`) is wanted.
     """
@@ -97,7 +97,7 @@ def needed(image: ImageFile.ImageFile, stored: tuple[int, int] | None = None) ->
 
 
 def shrinking(size: tuple[int, int]) -> int:
-    """By how much a picture is made smaller: 1 for all but the largest."""
+    """Return the factor by which an image is reduced: 1 for all but the largest."""
     if size[0] * size[1] <= MOST_OUT:
         return 1
     factor = 2
@@ -107,7 +107,7 @@ def shrinking(size: tuple[int, int]) -> int:
 
 
 class Room:
-    """Memory that threads share: who wants more than is left waits, in the order of coming."""
+    """Memory that threads share: a request for more than is left waits, first come first served."""
 
     def __init__(self, size: int) -> None:
         self.size = self._left = size
@@ -140,7 +140,7 @@ ROOM_FOR_ALL = Room(ROOM)
 
 
 def _hand_back() -> None:
-    """What a thread has freed glibc keeps for that thread; the next picture may be another's."""
+    """Return freed memory to the system: glibc keeps it for the thread that freed it."""
     with contextlib.suppress(OSError, AttributeError):  # other systems' allocators do otherwise
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -154,7 +154,7 @@ def _too_large(image: ImageFile.ImageFile, most: int, why: str = "") -> Unreadab
 
 
 def _out(image: ImageFile.ImageFile) -> int:
-    """Bytes of what comes out: flattened, then turned upright, each only where it must be."""
+    """Return bytes of the result: flattened, then rotated, each only where necessary."""
     factor = shrinking(image.size)
     pixels = -(-image.width // factor) * -(-image.height // factor)
     is_flat = factor == 1 and is_plain(image)
@@ -168,7 +168,7 @@ def _own(image: ImageFile.ImageFile) -> int:
 
 
 def _beside(image: ImageFile.ImageFile) -> float:
-    """Bytes per pixel that the decoder holds beside the picture."""
+    """Return bytes per pixel that the decoder holds beside the image."""
     if image.format == "JPEG2000":  # four bytes for each value, and the picture once more
         scale = 4 ** int(getattr(image, "_reduce", 0))
         return (4 * len(image.getbands()) + 2 * _own(image)) / scale - _own(image)
@@ -181,7 +181,7 @@ def _beside(image: ImageFile.ImageFile) -> float:
 
 
 def _held_whole(image: ImageFile.ImageFile, stored: tuple[int, int]) -> int:
-    """Bytes that don't become fewer when less of the picture is wanted."""
+    """Return bytes that are taken even where a smaller image is requested."""
     if image.format in _DRAFTED and _scans(image).are_several:
         return _coefficients(image, stored)
     if image.format == "TIFF" and not _is_raw(image):
@@ -190,7 +190,7 @@ def _held_whole(image: ImageFile.ImageFile, stored: tuple[int, int]) -> int:
 
 
 def _coefficients(image: ImageFile.ImageFile, stored: tuple[int, int]) -> int:
-    """Of a JPEG in several scans: two bytes for each, kept to the end."""
+    """Return bytes of the coefficients of a JPEG in several scans, two for each."""
     layers = [(int(across), int(down)) for _, across, down, _ in getattr(image, "layer", ())]
     full = max((a for a, _ in layers), default=1) * max((d for _, d in layers), default=1)
     return int(2 * stored[0] * stored[1] * sum(a * d for a, d in layers) / max(full, 1))
@@ -201,7 +201,7 @@ def _is_raw(image: ImageFile.ImageFile) -> bool:
 
 
 def _strip(image: ImageFile.ImageFile) -> int:
-    """The largest piece of a TIFF that is unpacked at once."""
+    """Return bytes of the largest strip or tile of a TIFF, which is decoded at once."""
     tags = getattr(image, "tag_v2", {})
     try:
         across = int(tags.get(322) or image.width)
@@ -219,13 +219,13 @@ def _is_slow(image: ImageFile.ImageFile) -> bool:
 
 
 def _reduce(image: ImageFile.ImageFile) -> None:
-    """Of a large JPEG 2000 a half, a quarter … is unpacked, which such files offer."""
+    """Let a large JPEG 2000 be decoded at half, a quarter … of its size, as such files offer."""
     while needed(image) > ROOM and image._reduce < _DEEPEST_REDUCTION:  # type: ignore[attr-defined]
         image.reduce = image._reduce + 1  # type: ignore[attr-defined,method-assign]
 
 
 def _passed(image: ImageFile.ImageFile, pixels: int) -> int:
-    """Pixels that are gone through, in all passes of a JPEG, also of one within a texture."""
+    """Return pixels processed, in all passes of a JPEG, also of one within a texture."""
     if image.format in _DRAFTED:
         return _scans(image).count * pixels
     if image.format == "BLP":
@@ -234,21 +234,21 @@ def _passed(image: ImageFile.ImageFile, pixels: int) -> int:
 
 
 def _scans(image: ImageFile.ImageFile) -> Scans:
-    """Of a JPEG whose file is open; found out once."""
-    found: Scans | None = getattr(image, "_scans", None)
-    if found is None:
+    """Return the scans of a JPEG whose file is open; counted once."""
+    scans: Scans | None = getattr(image, "_scans", None)
+    if scans is None:
         most = MOST_PASSED // max(image.width * image.height, 1)
         file = image.fp
         try:
-            found = Scans(are_several=True) if file is None else scans_of(file, most)  # type: ignore[arg-type]
+            scans = Scans(are_several=True) if file is None else scans_of(file, most)  # type: ignore[arg-type]
         except TooManySegments:
             raise UnreadableImage(formats.DAMAGED) from None
-        image._scans = found  # type: ignore[attr-defined]
-    return found
+        image._scans = scans  # type: ignore[attr-defined]
+    return scans
 
 
 def _most_inside(image: ImageFile.ImageFile) -> int:
-    """The pixels of the largest picture within icons or a texture, which may say less itself."""
+    """Return the pixels of the largest image within icons or a texture, not by its header."""
     if image.format == "BLP":
         return _most_in_frames(image)
     file = image.icns.fobj  # type: ignore[attr-defined]
@@ -262,7 +262,7 @@ def _most_inside(image: ImageFile.ImageFile) -> int:
 
 
 def _pixels_of(head: bytes) -> int:
-    """Of a PNG or JPEG 2000; 0 for another."""
+    """Return the pixels of a PNG or JPEG 2000; 0 for another format."""
     try:
         width, height = formats.identify(io.BytesIO(head), Path("inside")).size
     except UnreadableImage:
@@ -271,13 +271,13 @@ def _pixels_of(head: bytes) -> int:
 
 
 def _most_in_frames(image: ImageFile.ImageFile) -> int:
-    found = _FRAME.findall(_whole(image))
-    sizes = [[int.from_bytes(one, "big") for one in each] for each in found]
+    frames = _FRAME.findall(_whole(image))
+    sizes = [[int.from_bytes(side, "big") for side in frame] for frame in frames]
     return max((height * width for height, width in sizes), default=0)
 
 
 def _whole(image: ImageFile.ImageFile) -> bytes:
-    """All bytes of a file of a kind that is never large."""
+    """Return all bytes of a file of a format that is never large."""
     file = image.fp
     if file is None:
         return b""

@@ -1,4 +1,4 @@
-"""From any mode that Pillow decodes to upright RGB on white."""
+"""Convert images of any mode that Pillow decodes to upright RGB on white."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ ON_ITS_SIDE = 5  # the first orientation that exchanges width and height
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Turned as the EXIF `orientation` (1–8) asks."""
+    """Return the image rotated and flipped as the EXIF `orientation` (1–8) says."""
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def flatten(image: Image.Image, factor: int = 1) -> Image.Image:
-    """RGB of a loaded picture of any mode; what is transparent becomes white, in proportion.
+    """Return a loaded image of any mode as RGB; transparency is blended with white.
 
-    Squares of `factor` pixels are averaged. Piece by piece: many modes are converted by way of
-    several times their own size.
+    Squares of `factor` pixels are averaged. In pieces: converting many modes takes several times
+    their own memory.
     """
     if factor == 1 and is_plain(image):
         return image
@@ -50,12 +50,12 @@ def flatten(image: Image.Image, factor: int = 1) -> Image.Image:
 
 
 def is_plain(image: Image.Image) -> bool:
-    """RGB already, and nothing of it transparent."""
+    """Return whether the image is RGB already, with nothing transparent."""
     return image.mode == "RGB" and "transparency" not in image.info
 
 
 def _pieces(size: tuple[int, int], factor: int) -> Iterator[tuple[int, int, int, int]]:
-    """Boxes of about PIECE pixels, their sides multiples of `factor` but for the last."""
+    """Yield boxes of about PIECE pixels, their sides multiples of `factor` but for the last."""
     across = max(min(size[0], PIECE) // factor, 1) * factor
     if across < size[0] <= PIECE:
         across += factor
@@ -66,7 +66,7 @@ def _pieces(size: tuple[int, int], factor: int) -> Iterator[tuple[int, int, int,
 
 
 def _conversion(image: Image.Image) -> Convert:
-    """To RGB on white, for pieces of the picture."""
+    """Return the conversion to RGB on white, for pieces of the image."""
     if is_plain(image):
         return lambda piece: piece
     if image.mode.startswith("I") or image.mode == "F":
@@ -87,7 +87,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image, black: float, scale: float) -> Image.Image:
-    """Grey (mode L) of 16-bit, 32-bit and floating-point grey; NaN becomes black."""
+    """Return grey (mode L) of 16-bit, 32-bit or floating-point grey; NaN becomes black."""
     values = _values(image)
     key = image.info.get("transparency")
     grey = np.nan_to_num((values - black) * scale, nan=0.0, posinf=255.0, neginf=0.0)
@@ -103,7 +103,7 @@ def _values(image: Image.Image) -> NDArray[np.float64]:
 
 
 def _black_and_scale(image: Image.Image) -> tuple[float, float]:
-    """What to take off the values, and to multiply the rest by: scaled and never clipped.
+    """Return what to subtract from the values and then multiply by: scaled, never clipped.
 
     16-bit values (0–65535) are divided by 257. Wider integers, and floats outside 0–1 and 0–255,
     have no known white, so their own range is stretched over black to white.
@@ -117,7 +117,7 @@ def _black_and_scale(image: Image.Image) -> tuple[float, float]:
 
 
 def _range(image: Image.Image) -> tuple[float, float]:
-    """The least and the greatest value that is finite; zeros where none is."""
+    """Return the least and the greatest finite value; zeros where there is none."""
     low, high = np.inf, -np.inf
     for box in _pieces(image.size, 1):
         values = _values(image.crop(box))

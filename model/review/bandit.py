@@ -54,8 +54,8 @@ def thompson_sample(
     """Return up to `count` different rows, each with the evidence that chose it.
 
     `orders` holds rows by evidence, the most certain mistake first; `counts` its hits and misses.
-    For every card a hit rate is drawn from each evidence's posterior, Beta(hits, misses), and the evidence
-    with the highest gives its next row.
+    For every card a hit rate is drawn from each evidence's posterior, Beta(hits, misses), and the
+    evidence with the highest gives its next row.
     """
     names = list(orders)
     hits, misses = np.array([counts[name] for name in names]).T
