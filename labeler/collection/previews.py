@@ -31,7 +31,7 @@ from model.images.resize import (
     PREVIEW_SIDE,
     THUMBNAIL_LEAST,
     fit,
-    made_small,
+    preview_and_thumbnail,
     smaller,
 )
 
@@ -110,7 +110,7 @@ def make_previews(
     `file` is what it was read from. Returns it as small as it was decoded or made: good for
     telling it from others only. Raises `UnreadableImage`.
     """
-    made = made_small(image, file)
+    made = preview_and_thumbnail(image, file)
     if made.thumbnail is not None:
         _write(thumbnail_path(project, content_hash), made.thumbnail)
     _write(preview_path(project, content_hash), made.preview)

@@ -25,8 +25,8 @@ from labeler.core.images.pixel_identity import pixels_of
 from labeler.core.project import Project
 from model.errors import UnreadableImage
 from model.images.decode import quiet_pillow, read_header
-from model.images.hashing import content_hash, look
-from model.images.resize import seen_small, wanted_at_once
+from model.images.hashing import content_hash, difference_hash
+from model.images.resize import is_large, small_image
 
 MOST_WORKERS = 8
 # Files are handed to the threads in groups, closed by either: a small picture takes little longer
@@ -110,16 +110,16 @@ class Intake:
             digest = content_hash(opened)
             if digest in self.fine_hashes:
                 return _record(file, source_id, content_hash=digest)
-            if wanted_at_once(header):
+            if is_large(header):
                 picture = make_previews(self.project, digest, header, opened)
             else:
-                picture = seen_small(header, opened)
+                picture = small_image(header, opened)
             pixels = pixels_of(header, picture)
         return _record(
             file,
             source_id,
             content_hash=digest,
-            fingerprint=look(picture.image),
+            fingerprint=difference_hash(picture.image),
             format=picture.format,
             width=picture.width,
             height=picture.height,

@@ -32,6 +32,7 @@ from model.errors import ModelError
 from model.files.bounded import read_bounded
 from model.files.bounded_json import parse_json
 
+# open_clip is imported inside functions, since torchvision_import must come before it.
 OPENAI_ENTRY = {
     "mean": (0.48145466, 0.4578275, 0.40821073),
     "std": (0.26862954, 0.26130258, 0.27577711),

@@ -16,8 +16,9 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Encoder(Protocol):
-    """Turns pictures into embeddings: projected where the model projects, and not normalised unless
-    the name ends so.
+    """Turns images into embeddings: projected where the model projects.
+
+    They are divided by their length only if the name ends with `/normalised`.
 
     `identity` is the canonical name; `preprocessing` holds, in plain JSON values, whatever else
     decides what the numbers mean (input size, scaling, the checkpoint's content).
@@ -33,11 +34,11 @@ class Encoder(Protocol):
     def preprocessing(self) -> dict[str, Any]: ...
 
     def prepare(self, image: Image.Image) -> NDArray[Any]:
-        """One RGB picture → this encoder's input, without a batch dimension. Thread-safe."""
+        """Return the input for one RGB image, without a batch dimension. Thread-safe."""
         ...
 
     def encode(self, batch: NDArray[Any]) -> NDArray[np.float32]:
-        """Stacked prepared pictures (n, …) → float32 (n, width); n may be 0."""
+        """Embed stacked inputs (n, …) as float32 (n, width); n may be 0."""
         ...
 
 
@@ -60,7 +61,9 @@ class Normalised:
         return self._encoder.preprocessing
 
     def prepare(self, image: Image.Image) -> NDArray[Any]:
+        """See `Encoder`."""
         return self._encoder.prepare(image)
 
     def encode(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """See `Encoder`; a row of zeros stays."""
         return normalize(self._encoder.encode(batch))

@@ -63,6 +63,7 @@ class PatchEmbedding(torch.nn.Module):
 
 def speed_up(tower: Any) -> None:
     """Speed up a tower with its weights in place; its embeddings differ by rounding only."""
+    # Not at the top: model.encoders.clip must first make torchvision importable.
     from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
 
     if type(tower) is not VisionTransformer or not getattr(tower.transformer, "batch_first", False):

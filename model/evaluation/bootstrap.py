@@ -58,19 +58,23 @@ class Weighted:
         self._ranking, self._weights = ranking, weights
 
     def mae(self) -> Floats:
+        """Return the mean absolute error, 0–1."""
         return ratio(self._sums[:, 0], self._sums[:, 1])
 
     def precision(self) -> Floats:
+        """Return the share of passing images that should pass."""
         return ratio(self._hits, self._sums[:, 2])
 
     def recall(self) -> Floats:
+        """Return the share of images that should pass that do."""
         return ratio(self._hits, self._sums[:, 3])
 
     def false_positives(self) -> Floats:
+        """Return the number of passing images that should not."""
         return self._sums[:, 2] - self._hits
 
     def average_precision(self) -> Floats:
-        """Sum of precision times gained recall down the ranking, ties taken together."""
+        """Return the sum of precision times gained recall down the ranking, ties taken together."""
         rows = np.flatnonzero(self._ranking.good)
         ties, gained = self._ranking.ties[rows], self._weights[:, rows]  # (r, m)
         below = _cumulative(gained)[:, np.searchsorted(ties, ties)]
@@ -80,7 +84,7 @@ class Weighted:
         return ratio(_row_products(gained, precision), self._sums[:, 3])
 
     def rank_correlation(self) -> Floats:
-        """Spearman's, ranked anew in each resample."""
+        """Return Spearman's rank correlation, ranked anew in each resample."""
         below, levels = self._below, self._by_level
         ranks = _mid_ranks(below)  # (r, distinct predictions)
         score_ranks = _mid_ranks(_cumulative(levels))  # (r, distinct scores)

@@ -67,7 +67,7 @@ def check_onnx(model: bytes, head: AnyHead, embeddings: NDArray[np.floating]) ->
 
     The head is computed in float64.
     """
-    import onnxruntime
+    import onnxruntime  # an optional package, see `_import_onnx`
 
     vectors = np.ascontiguousarray(embeddings, dtype=np.float32)
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])

@@ -20,7 +20,7 @@ _UPRIGHT = 1
 _MOST_ENTRIES = 1000
 
 
-def stands_as_ours(header: ImageFile.ImageFile) -> bool:
+def browsers_agree(header: ImageFile.ImageFile) -> bool:
     """Return whether every browser shows the file in the orientation of previews and embeddings."""
     ours = formats.orientation(header)
     written = _written(header.info.get("exif"))
@@ -32,7 +32,7 @@ def stands_as_ours(header: ImageFile.ImageFile) -> bool:
     return ours == _UPRIGHT == value
 
 
-def made_to_stand(header: ImageFile.ImageFile, data: bytes) -> bytes | None:
+def with_our_orientation(header: ImageFile.ImageFile, data: bytes) -> bytes | None:
     """Return the JPEG `data` so that every browser shows our orientation, not recompressed.
 
     `None` for other formats, and for what not every browser shows.

@@ -58,7 +58,7 @@ def decode(
         wanted = _enough(image.size, shorter, longer)
         if shorter or longer or wanted != image.size:  # does nothing but for JPEG
             image.draft(None, wanted)
-        with limits.ROOM_FOR_ALL.taken(limits.needed(image, (width, height))):
+        with limits.ROOM_FOR_ALL.taken(limits.decoding_memory(image, (width, height))):
             picture, turned = _decode(image)
     if turned:
         width, height = height, width
@@ -83,7 +83,7 @@ def read_header(file: BinaryIO, path: Path) -> ImageFile.ImageFile:
 
 def _enough(size: tuple[int, int], shorter: int | None, longer: int | None) -> tuple[int, int]:
     """The size to keep at least; of a picture too large to come out whole a part in any case."""
-    scale = 1 / limits.shrinking(size)
+    scale = 1 / limits.reduction_factor(size)
     if shorter or longer:
         scale = min(scale, shorter / min(size) if shorter else (longer or 1) / max(size))
     return math.ceil(size[0] * scale), math.ceil(size[1] * scale)
@@ -98,7 +98,7 @@ def _decode(image: ImageFile.ImageFile) -> tuple[Image.Image, bool]:
         image.load()
         # Asked only now: TIFF turns itself while loading and then no longer says how.
         orientation = formats.orientation(image)
-        flat = pixels.flatten(image, limits.shrinking(image.size))
+        flat = pixels.flatten(image, limits.reduction_factor(image.size))
         if flat is image:
             # The same pixels, of no format's own class: JPEG 2000 has another `reduce`.
             flat = image._new(image.im)

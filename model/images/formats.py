@@ -80,7 +80,7 @@ _AVIF_BRANDS = (b"avif", b"avis")
 
 
 def identify(file: BinaryIO, path: Path) -> ImageFile.ImageFile:
-    """The picture in `file`, its header read and nothing unpacked; raises `UnreadableImage`.
+    """Return the image in `file`, only its header read; raises `UnreadableImage`.
 
     Not `Image.open`: that refuses or warns by a size limit which belongs to the whole process,
     and would try the decoders left out above.
@@ -117,7 +117,7 @@ def identify(file: BinaryIO, path: Path) -> ImageFile.ImageFile:
 
 
 def looks_like_image(path: Path) -> bool:
-    """True if a folder's import should take this file: by its extension, else by its content.
+    """Return whether an import should take this file: by its extension, else by its content.
 
     Reads at most 32 bytes, and none of what isn't a plain file.
     """
@@ -134,7 +134,7 @@ def looks_like_image(path: Path) -> bool:
 
 
 def begins_like_image(head: bytes) -> bool:
-    """True if the first 32 bytes of a file can only be those of a picture."""
+    """Return whether the first 32 bytes of a file can only be those of an image."""
     return any(
         accept is not None and _accepts(accept, head)
         for name, (_, accept) in _decoders("").items()
@@ -144,7 +144,7 @@ def begins_like_image(head: bytes) -> bool:
 
 @functools.cache
 def image_extensions() -> frozenset[str]:
-    """Lower-case extensions, with the dot, that mean a picture, readable or not."""
+    """Return lower-case extensions, with the dot, that mean an image, readable or not."""
     _load_plugins()
     read = {
         extension
@@ -155,7 +155,7 @@ def image_extensions() -> frozenset[str]:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1–8; 1 (upright) where there is none or it can't be read."""
+    """Return the EXIF orientation, 1–8; 1 (upright) where there is none or it can't be read."""
     try:
         if len(image.info.get("exif", b"")) > _MOST_EXIF:  # its values may be as many
             return 1

@@ -1,4 +1,4 @@
-"""Two names for a picture: of its exact bytes, and of how it looks."""
+"""Two hashes of an image: of its exact bytes, and of how it looks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def content_hash(file: BinaryIO) -> str:
-    """SHA-256 of the whole file, 64 hexadecimal digits; its position stays what it was."""
+    """Return the SHA-256 of the whole file, 64 hex digits; its position stays what it was."""
     position = file.tell()
     file.seek(0)
     digest = hashlib.sha256()
@@ -19,8 +19,8 @@ def content_hash(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def look(image: Image.Image) -> int:
-    """The 64-bit difference hash of a picture, 0 to 2**64 - 1.
+def difference_hash(image: Image.Image) -> int:
+    """Return the 64-bit difference hash of an image, 0 to 2**64 - 1.
 
     After N. Krawetz, "Kind of like that" (2013): grey, 9 x 8 pixels, each bit tells whether a
     pixel is darker than its right neighbour. Near-duplicates differ in few bits.

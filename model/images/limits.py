@@ -67,8 +67,8 @@ def check(image: ImageFile.ImageFile) -> None:
         raise UnreadableImage(formats.DAMAGED)
     if image.format == "JPEG2000":
         _reduce(image)
-    each = needed(image) / max(pixels, 1)
-    if needed(image) > ROOM:
+    each = decoding_memory(image) / max(pixels, 1)
+    if decoding_memory(image) > ROOM:
         most = int(ROOM / each) // 1_000_000 * 1_000_000
         if not most:  # its tiles, not its pixels
             raise UnreadableImage(formats.DAMAGED)
@@ -80,7 +80,7 @@ def check(image: ImageFile.ImageFile) -> None:
         )
 
 
-def needed(image: ImageFile.ImageFile, stored: tuple[int, int] | None = None) -> int:
+def decoding_memory(image: ImageFile.ImageFile, stored: tuple[int, int] | None = None) -> int:
     """Return an upper bound, in bytes, of the memory that decoding takes, its result included.
 
     `stored` is the size that the file has, where only a part of that (`draft`) is wanted.
@@ -96,7 +96,7 @@ def needed(image: ImageFile.ImageFile, stored: tuple[int, int] | None = None) ->
     )
 
 
-def shrinking(size: tuple[int, int]) -> int:
+def reduction_factor(size: tuple[int, int]) -> int:
     """Return the factor by which an image is reduced: 1 for all but the largest."""
     if size[0] * size[1] <= MOST_OUT:
         return 1
@@ -155,7 +155,7 @@ def _too_large(image: ImageFile.ImageFile, most: int, why: str = "") -> Unreadab
 
 def _out(image: ImageFile.ImageFile) -> int:
     """Return bytes of the result: flattened, then rotated, each only where necessary."""
-    factor = shrinking(image.size)
+    factor = reduction_factor(image.size)
     pixels = -(-image.width // factor) * -(-image.height // factor)
     is_flat = factor == 1 and is_plain(image)
     # Asked of others it would unpack them; TIFF has its own price.
@@ -220,7 +220,7 @@ def _is_slow(image: ImageFile.ImageFile) -> bool:
 
 def _reduce(image: ImageFile.ImageFile) -> None:
     """Let a large JPEG 2000 be decoded at half, a quarter … of its size, as such files offer."""
-    while needed(image) > ROOM and image._reduce < _DEEPEST_REDUCTION:  # type: ignore[attr-defined]
+    while decoding_memory(image) > ROOM and image._reduce < _DEEPEST_REDUCTION:  # type: ignore[attr-defined]
         image.reduce = image._reduce + 1  # type: ignore[attr-defined,method-assign]
 
 

@@ -1,4 +1,4 @@
-"""Pictures made small as the pages show them, and as an import sees them; nothing is written."""
+"""Previews and thumbnails of images, and the small image that an import compares."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ SEEN_LEAST = 128
 MOST_BYTES = 1 << 20  # of a small JPEG that becomes its own preview
 
 
-def wanted_at_once(image: ImageFile.ImageFile) -> bool:
-    """Whether the picture whose header is `image` is too large to be made small while one waits."""
+def is_large(image: ImageFile.ImageFile) -> bool:
+    """Return whether the image of this header is larger than its own thumbnail may be."""
     return max(image.size) > OWN_THUMBNAIL_SIDE
 
 
-def seen_small(image: ImageFile.ImageFile, file: BinaryIO) -> Picture:
-    """The picture as an import sees it, to be told from others; nothing is written."""
-    if wanted_at_once(image):
-        return made_small(image, file).picture
+def small_image(image: ImageFile.ImageFile, file: BinaryIO) -> Picture:
+    """Return the small image by which an import tells images apart; nothing is written."""
+    if is_large(image):
+        return preview_and_thumbnail(image, file).picture
     return decode(image, longer=SEEN_LEAST)
 
 
 @dataclass(frozen=True, slots=True)
-class Small:
+class PreviewImages:
     """`picture` is what became of the pixels; the rest is what is to be kept."""
 
     picture: Picture
@@ -49,9 +49,10 @@ class Small:
     thumbnail: Image.Image | None
 
 
-def made_small(image: ImageFile.ImageFile, file: BinaryIO | None) -> Small:
+def preview_and_thumbnail(image: ImageFile.ImageFile, file: BinaryIO | None) -> PreviewImages:
+    """Decode the image of the header `image` at the sizes that are kept; `file` holds its bytes."""
     data = file.getvalue() if isinstance(file, io.BytesIO) else b""
-    own = own_preview(image, data)
+    own = jpeg_as_preview(image, data)
     if own is None:
         picture = decode(image, longer=PREVIEW_LEAST)
         shown = fit(picture.image, PREVIEW_LEAST, PREVIEW_SIDE)
@@ -62,11 +63,11 @@ def made_small(image: ImageFile.ImageFile, file: BinaryIO | None) -> Small:
         shown = picture.image
     small = smaller(shown) if large else shown
     whole = Picture(small, picture.format, picture.width, picture.height)
-    return Small(whole, own or shown, small if large else None)
+    return PreviewImages(whole, own or shown, small if large else None)
 
 
-def own_preview(image: ImageFile.ImageFile, data: bytes) -> bytes | None:
-    """The file itself as its preview, if it is a small JPEG that browsers show as we do.
+def jpeg_as_preview(image: ImageFile.ImageFile, data: bytes) -> bytes | None:
+    """Return the file itself as its preview, if it is a small JPEG that browsers show as we do.
 
     That is upright, in colour or grey; profile and metadata are left out. The rest gives `None`
     and has to be coded anew. `image` is the header of `data`.
@@ -79,7 +80,7 @@ def own_preview(image: ImageFile.ImageFile, data: bytes) -> bytes | None:
 
 
 def fit(image: Image.Image, least: int, most: int) -> Image.Image:
-    """The longer side at most `most` pixels, proportions kept; smaller pictures as they are.
+    """Return the image with its longer side at most `most` pixels; smaller ones as they are.
 
     Whole pixels are averaged, quickest by far, if that leaves `least`; else they are filtered.
     """
@@ -94,6 +95,6 @@ def fit(image: Image.Image, least: int, most: int) -> Image.Image:
 
 
 def smaller(image: Image.Image) -> Image.Image:
-    """About the size of a thumbnail."""
+    """Return the image reduced to about the size of a thumbnail."""
     factor = int(max(image.size) / THUMBNAIL_SIDE + 0.5)
     return image.reduce(factor) if factor > 1 else image

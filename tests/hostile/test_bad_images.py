@@ -227,7 +227,9 @@ def test_memory_is_shared_in_turn() -> None:
     for thread in threads:
         thread.join(60)
     assert log == ["beside", "first", "all of it"]
-    assert limits.needed(read_header(io.BytesIO(png(12_200, 12_200)), Path("a.png"))) < ROOM
+    assert (
+        limits.decoding_memory(read_header(io.BytesIO(png(12_200, 12_200)), Path("a.png"))) < ROOM
+    )
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.tif"])

@@ -15,7 +15,7 @@ from labeler.collection.previews import PreviewNotKept, preview_of, thumbnail_of
 from labeler.core.images.originals import open_known
 from labeler.core.project import Project
 from model.errors import UnreadableImage
-from model.images.browser_orientation import made_to_stand, stands_as_ours
+from model.images.browser_orientation import browsers_agree, with_our_orientation
 from model.images.decode import read_header, read_picture
 
 SMALL = {"thumbnail": thumbnail_of, "preview": preview_of}
@@ -77,7 +77,7 @@ def _full(image: Image) -> Response:
 def _standing(data: bytes, path: Path) -> bytes | None:
     """The file if browsers show it as the preview stands, made so if that costs nothing."""
     header = read_header(io.BytesIO(data), path)
-    return data if stands_as_ours(header) else made_to_stand(header, data)
+    return data if browsers_agree(header) else with_our_orientation(header, data)
 
 
 def _drawn(picture: Pixels) -> Response:

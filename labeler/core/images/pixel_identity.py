@@ -26,7 +26,7 @@ from model.errors import UnreadableImage
 from model.images import formats
 from model.images.decode import Picture, read_header, read_picture
 from model.images.hashing import content_hash
-from model.images.resize import seen_small
+from model.images.resize import small_image
 
 if TYPE_CHECKING:
     from PIL import ImageFile
@@ -82,7 +82,7 @@ def is_still(file: BinaryIO, path: Path, known_content: str | None, pixel_hash: 
     position = file.tell()
     try:
         header = read_header(file, path)
-        return pixels_of(header, seen_small(header, file)).pixel_hash == pixel_hash
+        return pixels_of(header, small_image(header, file)).pixel_hash == pixel_hash
     except UnreadableImage:
         return False
     finally:

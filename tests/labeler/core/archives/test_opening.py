@@ -20,8 +20,8 @@ from model.errors import UnreadableImage
 from model.images import limits
 from model.images.decode import read_header, read_picture
 from model.images.formats import image_extensions, looks_like_image
-from model.images.hashing import look
-from model.images.resize import made_small
+from model.images.hashing import difference_hash
+from model.images.resize import preview_and_thumbnail
 from tests.support.all_bombs import asides
 from tests.support.pictures import (
     BLUE,
@@ -339,9 +339,13 @@ def test_looks_like_image_by_extension_or_content(tmp_path: Path) -> None:
 def test_look_tells_pictures_apart_and_survives_saving(tmp_path: Path) -> None:
     first, second = noise_image(1, (300, 200)), noise_image(2, (300, 200))
     first.resize((150, 100)).save(tmp_path / "a.jpg", quality=60)
-    saved = look(open_picture(tmp_path / "a.jpg"))
-    assert 0 <= look(first) < 2**64
-    assert (saved ^ look(first)).bit_count() <= 6 < (look(second) ^ look(first)).bit_count()
+    saved = difference_hash(open_picture(tmp_path / "a.jpg"))
+    assert 0 <= difference_hash(first) < 2**64
+    assert (
+        (saved ^ difference_hash(first)).bit_count()
+        <= 6
+        < (difference_hash(second) ^ difference_hash(first)).bit_count()
+    )
 
 
 @pytest.mark.parametrize("name", sorted(asides()))
@@ -371,9 +375,9 @@ def test_a_large_jpeg_2000_is_made_small_like_any_other(
     """It is unpacked to a half or a quarter, and its own class has another `reduce` then."""
     noise_image(3, (1600, 1600)).save(tmp_path / "large.jp2")
     with Image.open(tmp_path / "large.jp2") as header:
-        monkeypatch.setattr(limits, "ROOM", limits.needed(header) // 2)
+        monkeypatch.setattr(limits, "ROOM", limits.decoding_memory(header) // 2)
     with open_in_memory(tmp_path / "large.jp2") as file:
-        small = made_small(read_header(file, tmp_path / "large.jp2"), file)
+        small = preview_and_thumbnail(read_header(file, tmp_path / "large.jp2"), file)
     assert type(small.picture.image) is Image.Image
     assert max(small.picture.image.size) <= 512
     assert (small.picture.width, small.picture.height) == (1600, 1600)

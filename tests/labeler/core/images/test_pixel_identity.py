@@ -40,8 +40,8 @@ from labeler.core.project import Project, preview_path
 from labeler.exports.datasets.image_files import place_image
 from labeler.scoring.label import label_one
 from model.images.decode import read_header
-from model.images.hashing import look
-from model.images.resize import seen_small
+from model.images.hashing import difference_hash
+from model.images.resize import small_image
 from tests.support.pictures import jpeg_bytes, make_jpeg, noise_image, with_orientation
 from tests.support.store_rows import add_encoder, score
 
@@ -112,19 +112,19 @@ def test_stores_keep_what_was_computed_of_old() -> None:
     file = io.BytesIO()
     image.save(file, "PNG")
     header = read_header(file, Path("drawn.png"))
-    seen = seen_small(header, file)
+    seen = small_image(header, file)
     pixels = pixels_of(header, seen)
     assert pixels.pixel_hash == "e947d7a04a904c53f8d7f24bcf4079bd"
     assert pixels.glimpse[:9].hex() == "01012dfbbd510f1dc2"
     assert hashlib.sha256(pixels.glimpse[11:]).hexdigest()[:16] == "e9036192b749c87a"
-    assert look(seen.image) == 13093571214972401077
+    assert difference_hash(seen.image) == 13093571214972401077
 
 
 def test_stores_keep_how_a_jpeg_was_said_to_be_coded() -> None:
     file = io.BytesIO()
     Image.new("RGB", (260, 300), "teal").save(file, "JPEG")
     header = read_header(file, Path("drawn.jpg"))
-    assert pixels_of(header, seen_small(header, file)).glimpse[2:9].hex() == "4aab2900722815"
+    assert pixels_of(header, small_image(header, file)).glimpse[2:9].hex() == "4aab2900722815"
 
 
 @pytest.mark.parametrize("segment", SEGMENTS.values(), ids=list(SEGMENTS))
