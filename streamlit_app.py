@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from labeler.app.server import middleware, streamlit_entry, tcp_nodelay
+from labeler.app.server import middleware, streamlit_entry
 
 app = st.App(
     middleware.PAGE,
     routes=middleware.all_routes(),
     middleware=streamlit_entry.streamlit_guards(),
-    lifespan=tcp_nodelay.answering_at_once,
+    lifespan=streamlit_entry.with_tcp_nodelay,
 )

@@ -12,7 +12,6 @@ from starlette.middleware import Middleware
 import labeler.app
 from labeler.app.routes.json_api import routes
 from labeler.app.security import logins
-from labeler.app.server.tcp_nodelay import answering_at_once
 from labeler.app.server.upload_limit import UploadLimit
 from labeler.core.text import printable
 
@@ -32,7 +31,7 @@ def make_app(before: Sequence[Middleware]) -> Any:
     """The app with `before` in front of it; a `streamlit.App`."""
     import streamlit as st
 
-    return st.App(PAGE, routes=all_routes(), middleware=list(before), lifespan=answering_at_once)
+    return st.App(PAGE, routes=all_routes(), middleware=list(before))
 
 
 def inner_middleware() -> list[Middleware]:

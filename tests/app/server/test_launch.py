@@ -6,6 +6,7 @@ another site can't reach it under a name of its own.
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import queue
@@ -22,7 +23,7 @@ import pytest
 import uvicorn
 from click.testing import CliRunner
 
-from labeler.app.server import launch
+from labeler.app.server import launch, streamlit_entry
 from labeler.cli.main import labeler
 from labeler.core.errors import LabelerError
 from labeler.core.project import Project
@@ -207,6 +208,34 @@ def test_a_store_that_cannot_be_opened_ends_the_app_with_its_sentence(tmp_path: 
     assert (told.returncode, told.stdout) == (1, "")
     assert "is damaged or not a store of this program" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_answers_leave_at_once_whoever_made_the_socket() -> None:
+    """Else each waits 40 ms for the browser to acknowledge its headers."""
+    assert asyncio.run(accepts_without_delay(launch._bound("127.0.0.1", 0), streamlit=False))
+    streamlits = socket.socket()
+    streamlits.bind(("127.0.0.1", 0))
+    assert asyncio.run(accepts_without_delay(streamlits, streamlit=True))
+
+
+async def accepts_without_delay(bound: socket.socket, *, streamlit: bool) -> bool:
+    """Whether a connection that asyncio takes from the socket has TCP_NODELAY."""
+    taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def connected(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = writer.get_extra_info("socket")
+        taken.set_result(bool(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+        writer.close()
+
+    async with await asyncio.start_server(connected, sock=bound):
+        if streamlit:
+            async with streamlit_entry.with_tcp_nodelay(None):
+                pass
+        _, writer = await asyncio.open_connection(*bound.getsockname())
+        try:
+            return await asyncio.wait_for(taken, 30)
+        finally:
+            writer.close()
 
 
 def status_of(port: int, host: str) -> int:
