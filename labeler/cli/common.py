@@ -138,14 +138,14 @@ def opened_project() -> Iterator[Project]:
 
 
 def give_way() -> None:
-    """This command's long work leaves the app quick: see `labeler.core.jobs.priority`.
+    """This command's long work leaves the app quick: see `labeler.core.jobs.child_process`.
 
     Done for good, so only where the process is the command's own.
     """
-    from labeler.core.jobs import priority
+    from labeler.core.jobs import child_process
 
     if click.get_current_context().meta.get(OWN_PROCESS):
-        priority.give_way()
+        child_process.give_way()
 
 
 class Fraction(click.ParamType):

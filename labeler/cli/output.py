@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.core.percentages import whole_percent
 from labeler.core.progress import Pace, Progress, silent
+from labeler.core.scale import whole_percent
 from labeler.core.text import printable
 
 if TYPE_CHECKING:

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 import db.images.arrays
 import db.images.counts
+import db.images.lookup
 import db.images.sources
 import db.versions.predictions
 from db.images.arrays import ImageColumns, SortedIds
 from db.records import Predictions
 from db.store.store import Store
+from labeler.core.project import Project
 from model.estimators.ordinal import LEVELS
 
 Floats = NDArray[np.float64]
@@ -129,3 +131,12 @@ def _joined(
 @lru_cache(maxsize=1)
 def _predictions(store: Store, version_id: int, _batches: int) -> Predictions:
     return db.versions.predictions.predictions(store, version_id)
+
+
+def group_numbers(project: Project, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number (n,) per image of `ids` (n,) that is the same for images of the same group."""
+    group_of = db.images.lookup.groups(project.store)
+    # An image without a group goes by its own number, a group by one below zero.
+    number_of = {name: -k for k, name in enumerate(sorted(set(group_of.values())), start=1)}
+    numbers = [number_of[group_of[i]] if i in group_of else i for i in ids.tolist()]
+    return np.unique(np.array(numbers, dtype=np.int64), return_inverse=True)[1].astype(np.int64)

@@ -1,12 +1,15 @@
-"""Brackets: what ranges of hand scores usually stand for, and which one a prediction falls into."""
+"""The scale of predictions, 0–1: in whole percent, and in brackets of hand scores, 0–10."""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,35 @@ def bracket_of(prediction: float) -> Bracket:
 
 def spans_of(predictions: NDArray[np.floating]) -> list[str]:
     """The span of each one's bracket, for predictions (n,) 0–1."""
+    import numpy as np  # `labeler --help` prints percents without it.
+
     places = np.searchsorted(_LOWEST, predictions * 10 + _SLACK, side="right")
     spans = [BRACKETS[0].span, *(each.span for each in BRACKETS)]
     return [spans[place] for place in places.tolist()]
+
+
+# Of a percent: 0.7 in float32, and 0.29 times 100, are a little less than they say.
+_PERCENT_SLACK = 1e-4
+
+
+def whole_percent(prediction: float) -> int:
+    """Return a prediction, 0–1, in whole percent: cut, so that what shows 50 passes 50 %."""
+    return math.floor(prediction * 100 + _PERCENT_SLACK)
+
+
+def band_ends(low: float, high: float) -> tuple[float, float]:
+    """The least and the largest prediction, 0–1, that a band takes, both ends included.
+
+    An end that is a whole percent goes by what is printed: up to 0.7 takes all that shows 70 %, as
+    the original's folder tool has it. A finer end is taken as it is.
+    """
+    return (
+        (round(low * 100) - _PERCENT_SLACK) / 100 if _is_whole(low) else low,
+        math.nextafter((round(high * 100) + 1 - _PERCENT_SLACK) / 100, 0)
+        if _is_whole(high)
+        else high,
+    )
+
+
+def _is_whole(end: float) -> bool:
+    return abs(end * 100 - round(end * 100)) < _PERCENT_SLACK

@@ -1,8 +1,12 @@
-"""What others have written, as people can read it: nothing is hidden, or turns the rest around."""
+"""Text that people read: legible on a terminal, escaped for Markdown, tables and bars of it.
+
+What others have written is shown letter for letter: nothing is hidden, or turns the rest around.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 
 MARK = "\N{REPLACEMENT CHARACTER}"
 # Control characters, ends of lines, the marks that make following text run the other way, and what
@@ -31,3 +35,69 @@ def printable(text: str) -> str:
     escapes (`\\x1b`, `\\n`, `\\u202e`); everything that has a glyph stays.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+# What any reader of Markdown may take for its own.
+_ANY = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^&=\"'/@])")
+# Only what a reader of Markdown would take for its own where it stands: whoever reads the file as
+# text sees every other backslash, too.
+_OWN = re.compile(
+    r"""
+    [\\`*\[\]<|~${] | !(?=\[) | (?<=[^\s-])>  # code, emphasis, links, HTML, cells, sums, templates
+    | (?<![^\W_])_ | _(?![^\W_])          # emphasis, which does not begin or end within a word
+    | ^[#>+=-]                            # headings, quotations, lists, rules
+    | (?<=\w)@(?=\w) | (?<!\S)@(?=\w)     # addresses and people
+    | &(?=\#?\w+;)                        # letters by their names
+    | :(?=//|[\w+/-]+:) | (?<!\S):(?=\w)  # addresses, small pictures and colours by their names
+    | (?<=\bwww)[.]                       # addresses without http
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
+
+
+def escape_markdown(text: str) -> str:
+    """`text` so that Markdown takes none of it for its own: no pictures, links or HTML.
+
+    It becomes one line, in which nothing is hidden.
+    """
+    return _NUMBERED.sub(r"\1\\\2", _OWN.sub(r"\\\g<0>", _one_line(text)))
+
+
+def escape_all_markdown(text: str) -> str:
+    """Escape every sign that any reader of Markdown, such as Streamlit, could take for its own.
+
+    `escape_markdown` leaves those that Markdown itself takes for nothing.
+    """
+    return _ANY.sub(r"\\\1", _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    return legible(" ".join(text.splitlines()).strip())
+
+
+def markdown_code(text: str) -> str:
+    """`text` in code marks, for a place in a line or a cell, whatever it holds."""
+    line = _one_line(text).replace("`", "'").replace("|", "\\|")  # of a cell also in code
+    return f"`{line}`" if line else ""
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table; its cells are Markdown already."""
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+BAR_WIDTH = 40
+
+
+def bar_chart(labels: Sequence[str], counts: Sequence[int], most: int) -> Iterator[str]:
+    """One line per label with a bar; `most` fills it, more than that is cut off with a mark.
+
+    What is not 0 always shows at least a thin one.
+    """
+    wide = max(len(label) for label in labels)
+    for label, count in zip(labels, counts, strict=True):
+        bar = "█" * min(BAR_WIDTH, round(count * BAR_WIDTH / max(most, 1)))
+        bar = f"{bar}…" if count > most else bar or ("▏" if count else "")
+        yield f"{label:>{wide}}  {count:>6} {bar}".rstrip()

@@ -9,8 +9,8 @@ import db.scores.hand_scores
 import db.versions.rounds
 from db.records import QUEUES, HandScore, Round
 from labeler.core.errors import BadInput
-from labeler.core.percentages import whole_percent
 from labeler.core.project import Project
+from labeler.core.scale import whole_percent
 from labeler.exports.contact_sheet import SheetImage
 from labeler.versions import browse
 

@@ -12,8 +12,7 @@ from itertools import repeat
 import numpy as np
 
 from labeler.core.files.tables import Table
-from labeler.core.percentages import band_ends
-from labeler.core.scale import spans_of
+from labeler.core.scale import band_ends, spans_of
 from labeler.prediction.predict_embeddings import PredictedBlock
 from labeler.prediction.predict_files import PredictedImage
 

@@ -10,7 +10,7 @@ import numpy as np
 
 import db.scores.hand_scores
 from db.scores.aggregation import Rule, effective_rule, read_rule, set_effective_rule
-from labeler.collection.groups import group_numbers
+from labeler.collection.arrays import group_numbers
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from labeler.core.scorers import shown_name

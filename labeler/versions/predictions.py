@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import db.versions.predictions
 from db.store.store import Store
 from labeler.collection.arrays import Ids
-from labeler.core.percentages import band_ends
+from labeler.core.scale import band_ends
 
 Scores = NDArray[np.float32]
 

@@ -23,8 +23,7 @@ from labeler.cli.common import Commands, Fraction
 from labeler.cli.main import labeler
 from labeler.cli.output import percent, progress_bar
 from labeler.core.errors import BadInput
-from labeler.core.text import printable
-from labeler.core.text_bars import bars
+from labeler.core.text import bar_chart, printable
 from tests.support.collection import make_collection
 
 CODE = Path(__file__).parents[2]
@@ -277,7 +276,7 @@ def test_bars_show_what_is_there_and_no_more() -> None:
 
 
 def lines_of(labels: Sequence[str], counts: Sequence[int], most: int) -> list[str]:
-    return list(bars(labels, counts, most))
+    return list(bar_chart(labels, counts, most))
 
 
 def test_the_version_can_be_asked_for_without_installing() -> None:

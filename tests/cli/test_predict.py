@@ -21,8 +21,8 @@ from db.records import Event
 from labeler.cli.commands import predict_output
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
-from labeler.core.percentages import whole_percent
 from labeler.core.project import Project
+from labeler.core.scale import whole_percent
 from labeler.versions.train import train
 from model.training.quick import Quick
 from tests.support.shades import Brightness, draw_shades

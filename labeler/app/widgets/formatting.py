@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from labeler.core.markdown import wholly_escaped
-from labeler.core.percentages import whole_percent
+from labeler.core.scale import whole_percent
+from labeler.core.text import escape_all_markdown
 
 if TYPE_CHECKING:
     from db.records import Image
@@ -24,7 +24,7 @@ def markdown_escaped(text: str) -> str:
     fetch: every character that markdown could take for its own is escaped. Addresses of the web and
     of mail become links without any such character, so something invisible stands in them.
     """
-    return _ADDRESS.sub(lambda found: f"{found[0]}{_NOTHING}", wholly_escaped(text))
+    return _ADDRESS.sub(lambda found: f"{found[0]}{_NOTHING}", escape_all_markdown(text))
 
 
 def percent(prediction: float | None) -> str:

@@ -17,7 +17,7 @@ from labeler.cli.output import (
     progress_bar,
     show_json,
 )
-from labeler.core.text_bars import bars
+from labeler.core.text import bar_chart
 
 if TYPE_CHECKING:
     from db.records import Run
@@ -197,7 +197,7 @@ def _show_status(now: Status) -> None:
     print_result()
     print_result("Hand scores:")
     labels = [*(str(score) for score in range(11)), "unscored"]
-    for line in bars(labels, [*now.distribution, now.unscored], max(now.distribution)):
+    for line in bar_chart(labels, [*now.distribution, now.unscored], max(now.distribution)):
         print_result(line)
     print_result()
     for version in now.versions:

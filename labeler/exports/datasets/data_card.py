@@ -22,10 +22,9 @@ import db.versions.rounds
 from db.records import HandScore, Version
 from db.scores.aggregation import effective_rule
 from labeler.collection.arrays import images_now
-from labeler.core.markdown import escaped, table
 from labeler.core.scale import BRACKETS, to_others
 from labeler.core.scorers import shown_name
-from labeler.core.text_bars import bars
+from labeler.core.text import bar_chart, escape_markdown, markdown_table
 from labeler.exports.datasets.plan import Exported
 from labeler.exports.datasets.rows import BATCH, Dataset
 from labeler.exports.datasets.splits import SPLITS, read_shares
@@ -46,7 +45,7 @@ def data_card(dataset: Dataset, exported: Exported | None = None) -> str:
     """The card of the dataset, as far as `exported` left nothing out."""
     facts = _Facts(dataset)
     parts = [
-        [f"# {escaped(dataset.project.folder.name)}: images scored by hand", *_WHAT],
+        [f"# {escape_markdown(dataset.project.folder.name)}: images scored by hand", *_WHAT],
         ["## Counts", *_counts(facts, exported)],
         ["## Hand scores", *_distribution(facts)],
         ["## Predictions", *_predictions(facts)],
@@ -113,7 +112,7 @@ def _counts(facts: _Facts, exported: Exported | None) -> list[str]:
         "",
         *told,
         "",
-        *table(
+        *markdown_table(
             ["split", "images", "scored"],
             [
                 [split, f"{count:,}", f"{known:,}"]
@@ -134,7 +133,7 @@ def _distribution(facts: _Facts) -> list[str]:
     labels = [*map(str, range(11)), "unscored"]
     unscored = int((~facts.scored).sum())
     told = "Fractions are counted with the nearest whole score, halves upwards."
-    return ["", told, "", "```text", *bars(labels, [*counts, unscored], max(counts)), "```"]
+    return ["", told, "", "```text", *bar_chart(labels, [*counts, unscored], max(counts)), "```"]
 
 
 def _predictions(facts: _Facts) -> list[str]:
@@ -168,7 +167,7 @@ def _brackets(facts: _Facts) -> list[str]:
         inside = int(((facts.levels >= bracket.low) & (facts.levels <= bracket.high)).sum())
         span = f"{bracket.low}–{bracket.high}" if bracket.high > bracket.low else str(bracket.low)
         rows.append([span, to_others(bracket.meaning), f"{inside:,}"])
-    return ["", *table(["score", "what it usually means", "images"], rows)]
+    return ["", *markdown_table(["score", "what it usually means", "images"], rows)]
 
 
 def _sources(facts: _Facts) -> list[str]:
@@ -185,18 +184,18 @@ def _sources(facts: _Facts) -> list[str]:
         mean = f"{scores.mean():.1f}" if len(scores) else "–"
         rows.append(
             [
-                escaped(source.name),
+                escape_markdown(source.name),
                 f"{int(mine.sum()):,}",
                 f"{len(scores):,}",
                 mean,
                 band,
-                escaped(said.get(source.name, said.get(ALL, "not stated"))),
+                escape_markdown(said.get(source.name, said.get(ALL, "not stated"))),
             ]
         )
     head = ["source", "images", "scored", "mean score", "expected scores", "licence"]
     return [
         "",
-        *table(head, rows),
+        *markdown_table(head, rows),
         "",
         "The expected scores of a source were set by hand for all of its images; reviewing shows "
         "predictions far outside them first, so they are an intended bias.",
@@ -205,7 +204,7 @@ def _sources(facts: _Facts) -> list[str]:
 
 def _licence(facts: _Facts) -> list[str]:
     said = licences(facts.dataset.project).get(ALL)
-    return ["", escaped(said) if said else "None is stated: ask whoever made the images."]
+    return ["", escape_markdown(said) if said else "None is stated: ask whoever made the images."]
 
 
 def _refined(facts: _Facts) -> list[str]:
@@ -228,7 +227,7 @@ def _refined(facts: _Facts) -> list[str]:
         "images that the model had not seen, with its 95 % interval; beside it what guessing the "
         "mean would reach.",
         "",
-        *table(
+        *markdown_table(
             ["version", "made", "after", "scores", "error", "guessing the mean", "note"],
             [_version(each) for each in facts.versions],
         ),
@@ -239,7 +238,7 @@ def _refined(facts: _Facts) -> list[str]:
             "Rounds of review: predictions that looked wrong were shown and scored; a correction "
             "is one that was wrong.",
             "",
-            *table(["round", "reviewed", "corrected", "hit rate", "skipped"], rounds),
+            *markdown_table(["round", "reviewed", "corrected", "hit rate", "skipped"], rounds),
         ]
     return told
 
@@ -255,13 +254,13 @@ def _version(version: Version) -> list[str]:
         _points(error)
         + ("" if low is None or high is None else f" ({_points(low)} to {_points(high)})"),
         _points(guess),
-        escaped(version.note) or "–",
+        escape_markdown(version.note) or "–",
     ]
 
 
 def _named(version: str) -> str:
     """Ours as they are; those that came from elsewhere are named by others."""
-    return version if re.fullmatch(r"v\d+\.\d+|open|–", version) else escaped(version)
+    return version if re.fullmatch(r"v\d+\.\d+|open|–", version) else escape_markdown(version)
 
 
 def _points(points: float | None) -> str:
@@ -297,7 +296,7 @@ def _scorers(facts: _Facts) -> list[str]:
         return ["", "Nobody has scored these images yet."]
     rows = [
         [
-            escaped(who),
+            escape_markdown(who),
             f"{len(images[who]):,}",
             f"{count:,}",
             f"{undone[who]:,}",
@@ -305,11 +304,13 @@ def _scorers(facts: _Facts) -> list[str]:
         ]
         for who, count in given.most_common()
     ]
-    reasons = ", ".join(f"{count:,} {escaped(reason)}" for reason, count in why.most_common())
+    reasons = ", ".join(
+        f"{count:,} {escape_markdown(reason)}" for reason, count in why.most_common()
+    )
     return [
         "",
-        *table(["scorer", "images", "scores given", "undone", "when"], rows),
+        *markdown_table(["scorer", "images", "scores given", "undone", "when"], rows),
         "",
         f"Why the scores were given: {reasons}. What counts for an image is "
-        f"{escaped(rule_words(effective_rule(facts.store)))}.",
+        f"{escape_markdown(rule_words(effective_rule(facts.store)))}.",
     ]

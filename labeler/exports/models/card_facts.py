@@ -13,10 +13,9 @@ import db.versions.predictions
 import db.versions.registry
 from db.records import Version
 from labeler.collection.arrays import images_now
-from labeler.core.markdown import code, escaped, table
 from labeler.core.project import Project
 from labeler.core.scale import BRACKETS, to_others
-from labeler.core.text_bars import bars
+from labeler.core.text import bar_chart, escape_markdown, markdown_code, markdown_table
 from labeler.exports.licences import ALL, licences
 from labeler.exports.models.card_history import version_in_markdown
 from labeler.exports.models.safetensors_pair import checked_threshold
@@ -37,7 +36,7 @@ def description(version: Version) -> list[str]:
     made = f"{version.created_at:%Y-%m-%d}"
     origin = f"learnt from {version.scored_count:,} images that were scored by hand from 0 to 10"
     if version.is_foreign:
-        kind = escaped(str(version.settings.get("kind") or "unknown"))
+        kind = escape_markdown(str(version.settings.get("kind") or "unknown"))
         origin = (
             f"made elsewhere (kind: {kind}) and taken in as it was: it has seen none of the hand "
             "scores of this collection"
@@ -61,10 +60,10 @@ def usage(project: Project, version: Version) -> list[str]:
         pictures += f": {way} ({seen.get('interpolation', 'bicubic')})"
     rows = [
         ["encoder", _encoder(version)],
-        ["pictures", escaped(pictures)],
+        ["pictures", escape_markdown(pictures)],
         [
             "embeddings",
-            f"{escaped(str(record.width))} values, "
+            f"{escape_markdown(str(record.width))} values, "
             + ("length 1" if record.normalised else "not normalised"),
         ],
         ["gives", "a score from 0 to 1, higher is better"],
@@ -76,7 +75,7 @@ def usage(project: Project, version: Version) -> list[str]:
         rows.append(["its own scale", f"{ends[0]:g} to {ends[1]:g}, told as 0 to 1"])
     return [
         "",
-        *table(["", ""], rows),
+        *markdown_table(["", ""], rows),
         "",
         "Filter with a high-pass (the threshold or more), with a band-pass (between two scores), "
         "or sort by the score and take the top N.",
@@ -84,7 +83,7 @@ def usage(project: Project, version: Version) -> list[str]:
 
 
 def _encoder(version: Version) -> str:
-    return code(shown_encoder(version.encoder))
+    return markdown_code(shown_encoder(version.encoder))
 
 
 def biases(project: Project, version: Version) -> list[str]:
@@ -94,18 +93,18 @@ def biases(project: Project, version: Version) -> list[str]:
     has none but its own.
     """
     asked = [
-        f"- Images from {escaped(source.name)} are meant to score {source.expect_low:g} to "
+        f"- Images from {escape_markdown(source.name)} are meant to score {source.expect_low:g} to "
         f"{source.expect_high:g} of 10."
         for source in db.images.sources.sources(project.store)
         if source.expect_low is not None and source.expect_high is not None
     ]
     noted = [
-        f"- {version_in_markdown(each)}: {escaped(each.note)}"
+        f"- {version_in_markdown(each)}: {escape_markdown(each.note)}"
         for each in db.versions.registry.history(project.store)
         if each.note and (each.id == version.id if version.is_foreign else each.id <= version.id)
     ]
     measured = [
-        f"- {escaped(sentence)}"
+        f"- {escape_markdown(sentence)}"
         for kind in KINDS
         for sentence in slice_report(project, kind).sentences()
     ]
@@ -132,7 +131,7 @@ def brackets(project: Project, version: Version) -> list[str]:
             [span, scores, to_others(bracket.meaning), f"{int(inside.sum()):,}", f"{scored:,}"]
         )
     head = ["prediction", "hand score", "what it usually means", "predicted", "scored by hand"]
-    return ["", *table(head, rows)]
+    return ["", *markdown_table(head, rows)]
 
 
 def distribution(project: Project, version: Version) -> list[str]:
@@ -145,11 +144,11 @@ def distribution(project: Project, version: Version) -> list[str]:
         "",
         f"Predictions of {len(made):,} images:",
         "",
-        *_fenced(bars(spans, tenths, max(tenths))),
+        *_fenced(bar_chart(spans, tenths, max(tenths))),
         "",
         f"Hand scores of {sum(scored):,} images, fractions counted with the nearest whole score:",
         "",
-        *_fenced(bars([str(k) for k in range(11)], scored, max(scored))),
+        *_fenced(bar_chart([str(k) for k in range(11)], scored, max(scored))),
     ]
 
 
@@ -184,7 +183,7 @@ def figures_of(project: Project, version: Version) -> list[str]:
             f"On {found.judged:,} images ({how}), with 95 % intervals; an image passes from "
             f"{version.threshold:g} on.",
             "",
-            *table(["measure", "value", "guessing the mean", "meaning"], rows),
+            *markdown_table(["measure", "value", "guessing the mean", "meaning"], rows),
         ]
     return [*told, "", "### By a random sample", *_audited(project)]
 
@@ -207,8 +206,8 @@ def _audited(project: Project) -> list[str]:
         f"{active.audit.judged:,} images that were scored whatever the model said of them, at the "
         f"threshold {report.threshold:g}, speak for the whole collection.{_good(active)}",
         "",
-        *table(["mistakes", "share", "seen"], rows),
-        *(["", *(escaped(note) for note in report.notes())] if report.notes() else []),
+        *markdown_table(["mistakes", "share", "seen"], rows),
+        *(["", *(escape_markdown(note) for note in report.notes())] if report.notes() else []),
     ]
 
 
@@ -241,14 +240,16 @@ def training(project: Project, version: Version) -> list[str]:
     for source in db.images.sources.sources(project.store):
         mine = values[sources == source.id]
         if len(mine):
-            licence = escaped(said.get(source.name, said.get(ALL, "not stated")))
-            rows.append([escaped(source.name), f"{len(mine):,}", f"{mine.mean():.1f}", licence])
+            licence = escape_markdown(said.get(source.name, said.get(ALL, "not stated")))
+            rows.append(
+                [escape_markdown(source.name), f"{len(mine):,}", f"{mine.mean():.1f}", licence]
+            )
     return [
         "",
         f"{len(ids):,} images with a hand score, of {len(images):,} in the collection. The images "
         "themselves are not in the model.",
         "",
-        *table(["source", "images", "mean score", "licence of the images"], rows),
+        *markdown_table(["source", "images", "mean score", "licence of the images"], rows),
     ]
 
 

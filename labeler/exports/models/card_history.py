@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import db.versions.registry
 from db.records import Version
-from labeler.core.markdown import escaped, table
 from labeler.core.project import Project
+from labeler.core.text import escape_markdown, markdown_table
 from labeler.versions.evaluation.compare import Change
 from labeler.versions.evaluation.figures import with_figures
 from labeler.versions.evaluation.measures import BY_KEY, bounds
@@ -20,7 +20,7 @@ _OWN = re.compile(r"v\d+\.\d+")
 def version_in_markdown(version: Version | str) -> str:
     """A version's name in Markdown; those that came from elsewhere are named by others."""
     name = version if isinstance(version, str) else version.name
-    return name if _OWN.fullmatch(name) else escaped(name)
+    return name if _OWN.fullmatch(name) else escape_markdown(name)
 
 
 def versions(project: Project) -> list[str]:
@@ -33,7 +33,7 @@ def versions(project: Project) -> list[str]:
         "Figures with their 95 % intervals, each on images that the version had not seen; the "
         "error is in points of 10.",
         "",
-        *table(head, rows),
+        *markdown_table(head, rows),
     ]
     rounds = round_reports(project)
     if not rounds:
@@ -46,7 +46,7 @@ def versions(project: Project) -> list[str]:
         "images that neither had seen; better and worse are said only where the 95 % interval of "
         "the difference leaves no change out.",
         "",
-        *table(
+        *markdown_table(
             ["round", "reviewed", "corrected", "hit rate", *map(_name, JUDGED_BY)],
             map(_round, rounds),
         ),
@@ -62,11 +62,11 @@ def _version(version: Version) -> list[str]:
         version_in_markdown(version) + (" (active)" if version.active else ""),
         f"{version.created_at:%Y-%m-%d}",
         version_in_markdown(version.parent) if version.parent else "–",
-        escaped(version.recipe),
+        escape_markdown(version.recipe),
         f"{version.scored_count:,}" if version.scored_count else "none",
         _figure(version, "mae"),
         _figure(version, "average_precision"),
-        escaped(version.note) or "–",
+        escape_markdown(version.note) or "–",
     ]
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from db.records import Version
 from labeler.collection.arrays import images_now
-from labeler.core.percentages import whole_percent
 from labeler.core.project import Project
+from labeler.core.scale import whole_percent
 from labeler.exports.models.card_facts import curve_points, has_curve
 from labeler.versions.predictions import by_score
 

@@ -16,8 +16,8 @@ from urllib.parse import quote
 from db.records import Version
 from labeler.core.errors import BadInput
 from labeler.core.files.export_writer import ExportWriter
-from labeler.core.markdown import escaped
 from labeler.core.project import Project
+from labeler.core.text import escape_markdown
 from labeler.exports.models import card_facts as facts
 from labeler.exports.models import card_history as story
 from labeler.exports.models.card_prose import SECTIONS, prose
@@ -44,7 +44,7 @@ def model_card(project: Project, pictures: CardImages | None = None) -> str:
     written = prose(project)
     parts = [
         [
-            f"# {escaped(project.folder.name)} {story.version_in_markdown(version)}",
+            f"# {escape_markdown(project.folder.name)} {story.version_in_markdown(version)}",
             *facts.description(version),
         ],
         _said(written, "goals"),

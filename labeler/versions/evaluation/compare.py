@@ -20,7 +20,7 @@ import db.images.lookup
 import db.scores.hand_scores
 import db.versions.predictions
 from db.records import Image, Version
-from labeler.collection.groups import group_numbers
+from labeler.collection.arrays import group_numbers
 from labeler.core.project import Project
 from labeler.versions import predictions
 from model.evaluation import metrics

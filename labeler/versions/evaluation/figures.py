@@ -11,7 +11,7 @@ import numpy as np
 import db.scores.hand_scores
 import db.versions.predictions
 from db.records import Version
-from labeler.collection.groups import group_numbers
+from labeler.collection.arrays import group_numbers
 from labeler.core.project import Project
 from model.evaluation import metrics
 

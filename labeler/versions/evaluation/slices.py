@@ -17,8 +17,7 @@ import db.images.tags
 import db.scores.random_sample
 import db.versions.registry
 from db.records import Version
-from labeler.collection.arrays import images_now
-from labeler.collection.groups import group_numbers
+from labeler.collection.arrays import group_numbers, images_now
 from labeler.core.errors import BadInput, LabelerError
 from labeler.core.project import Project
 from labeler.versions.evaluation.held_out import held_out_predictions

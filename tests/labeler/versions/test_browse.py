@@ -14,8 +14,8 @@ import db.scores.events
 from db.records import Event
 from labeler.app.widgets import formatting
 from labeler.core.errors import BadInput
-from labeler.core.percentages import whole_percent
 from labeler.core.project import Project
+from labeler.core.scale import whole_percent
 from labeler.embedding.nearest import cosine
 from labeler.versions import browse
 from labeler.versions.browse import Band

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from labeler.cli.main import labeler
-from labeler.core.jobs.priority import NICENESS
+from labeler.core.jobs.child_process import NICENESS
 from labeler.core.project import Project
 
 CODE = Path(__file__).parents[4]

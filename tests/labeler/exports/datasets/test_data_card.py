@@ -12,8 +12,8 @@ import db.versions.rounds
 from db.scores.aggregation import read_rule, set_effective_rule
 from labeler.collection.importing import import_paths
 from labeler.core.errors import BadInput
-from labeler.core.markdown import escaped
 from labeler.core.project import Project
+from labeler.core.text import escape_markdown
 from labeler.exports.datasets.data_card import data_card
 from labeler.exports.datasets.export import write_card
 from labeler.exports.datasets.plan import Plan
@@ -108,8 +108,8 @@ def test_no_name_from_outside_becomes_markdown(project: Project, tmp_path: Path)
     text = card(project)
     assert "![x]" not in text
     assert "<b>" not in text
-    assert escaped(HOSTILE) in text
-    assert "\n" not in escaped("a\nb\u2028c\rd")
+    assert escape_markdown(HOSTILE) in text
+    assert "\n" not in escape_markdown("a\nb\u2028c\rd")
 
 
 def test_a_licence_is_kept_until_it_is_taken_back(project: Project) -> None:

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from labeler.core.markdown import code, escaped, table, wholly_escaped
+from labeler.core.text import escape_all_markdown, escape_markdown, markdown_code, markdown_table
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from labeler.core.markdown import code, escaped, table, wholly_escaped
     ],
 )
 def test_plain_words_stay_as_they_are(text: str) -> None:
-    assert escaped(text) == text
+    assert escape_markdown(text) == text
 
 
 @pytest.mark.parametrize(
@@ -45,13 +45,13 @@ def test_plain_words_stay_as_they_are(text: str) -> None:
     ],
 )
 def test_what_markdown_takes_for_its_own_is_text(text: str, shown: str) -> None:
-    assert escaped(text) == shown
+    assert escape_markdown(text) == shown
     assert re.sub(r"\\(.)", r"\1", shown) == " ".join(text.splitlines())  # nothing is lost
-    assert "\n" not in wholly_escaped(text)
+    assert "\n" not in escape_all_markdown(text)
 
 
 def test_code_holds_whatever_it_is_given() -> None:
-    assert code("lite") == "`lite`"
-    assert code("a`\n\n# b|c") == "`a'  # b\\|c`"
-    assert code(" ") == ""
-    assert table(["a"], [[code("x|y")]])[2] == "| `x\\|y` |"
+    assert markdown_code("lite") == "`lite`"
+    assert markdown_code("a`\n\n# b|c") == "`a'  # b\\|c`"
+    assert markdown_code(" ") == ""
+    assert markdown_table(["a"], [[markdown_code("x|y")]])[2] == "| `x\\|y` |"

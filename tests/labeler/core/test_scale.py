@@ -7,7 +7,7 @@ import pytest
 
 from labeler.app.widgets import formatting
 from labeler.cli.output import percent
-from labeler.core.percentages import whole_percent
+from labeler.core.scale import whole_percent
 
 
 @pytest.mark.parametrize(
