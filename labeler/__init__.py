@@ -22,9 +22,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def __getattr__(name: str) -> Any:
-    # Only when asked for: the commands answer at once because nothing heavy is imported here.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Imported where it is asked for: commands answer at once, for nothing heavy is imported here.
     from labeler import api
 
     return getattr(api, name)

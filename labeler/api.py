@@ -22,11 +22,22 @@ from numpy.typing import NDArray
 import db.scores.events
 import db.versions.registry
 from db.records import Event
+from labeler.collection.discovery import find_images
+from labeler.collection.importing import import_paths
 from labeler.core import project as folders
 from labeler.core.errors import BadInput, LabelerError
 from labeler.core.images.lookup import find_image
 from labeler.core.scorers import account_name, clean_name
+from labeler.embedding.embed import BATCH_SIZE, embed, prepare_file
+from labeler.embedding.pipeline import encoded
+from labeler.exports.datasets.plan import Plan
+from labeler.exports.datasets.rows import COLUMNS, HISTORY, dataset_of, event_cells
 from labeler.scoring.label import read_score
+from labeler.versions.activate import predict_active, version_named
+from model.encoders.load import load_encoder
+from model.encoders.names import canonical
+from model.images.formats import orientation
+from model.images.pixels import flatten, upright
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -78,8 +89,6 @@ class Project:
         version was trained on), out_of_fold_prediction (of scored images, by a head that has not
         seen their scores: the one to judge by), version, source, group, tags and split.
         """
-        from labeler.exports.datasets.rows import COLUMNS
-
         rows = self._rows()
         index = pd.Index([row.image.id for row in rows], name=ID, dtype="int64")
         frame = pd.DataFrame([row.cells() for row in rows], index=index, columns=list(COLUMNS))
@@ -88,8 +97,6 @@ class Project:
 
     def history(self) -> pd.DataFrame:
         """Every hand score ever given, undone ones too, oldest first: id, path, score …"""
-        from labeler.exports.datasets.rows import HISTORY, event_cells
-
         rows = [
             [row.image.id, row.image.path, *event_cells(one)]
             for row in self._rows()
@@ -120,8 +127,6 @@ class Project:
 
     def add_images(self, paths: Paths, source: str | None = None) -> pd.Series:
         """Take in folders or single files, as `labeler import`. Returns what became of them."""
-        from labeler.collection.importing import import_paths
-
         found = import_paths(self._project, _listed(paths), source=source)
         counted = (
             *("found", "new", "known", "rewritten", "turned", "duplicates", "moved", "changed"),
@@ -163,15 +168,13 @@ class Project:
 
     def embed(self) -> int:
         """Compute the embeddings that are missing; as `labeler embed`. Returns how many."""
-        from labeler.embedding.embed import embed
-        from labeler.versions.activate import predict_active
-
         embedded = embed(self._project).embedded
         predict_active(self._project)
         return embedded
 
     def train(self, note: str = "", recipe: str = "quick") -> pd.Series:
         """Train a version, active from then on, as `labeler train`. Its row of `versions`."""
+        # Imported where they are used: opening a project does without torch.
         from labeler.versions.train import train
 
         version = train(self._project, recipe=recipe, note=note)
@@ -179,7 +182,6 @@ class Project:
 
     def predictor(self, version: str | None = None) -> Predictor:
         """A version (the active one unless named), ready to predict anything."""
-        from labeler.versions.activate import version_named
         from labeler.versions.inference import load_version
 
         found = version_named(self._project, version)
@@ -187,9 +189,6 @@ class Project:
         return Predictor(head, found.encoder, found.name, found.threshold)
 
     def _rows(self) -> list[Row]:
-        from labeler.exports.datasets.plan import Plan
-        from labeler.exports.datasets.rows import dataset_of
-
         return list(dataset_of(self._project, Plan(scored_only=False)).rows())
 
     def close(self) -> None:
@@ -229,7 +228,6 @@ class Predictor:
         `encoder` names the encoder where the files don't (those of others don't). Raises `BadInput`
         without any, `ModelError` for a file that is no head.
         """
-        from model.encoders.names import canonical
         from model.heads.head_files import load_head
         from model.heads.inference import BatchPredictor
 
@@ -252,10 +250,6 @@ class Predictor:
         Columns path, prediction, passes and problem: what can't be read has no prediction, and says
         why.
         """
-        from labeler.collection.discovery import find_images
-        from labeler.embedding.embed import BATCH_SIZE, prepare_file
-        from labeler.embedding.pipeline import encoded
-
         found = [find_images(path) for path in _listed(paths)]
         files = {file.path: file.problem for each in found for file in each.files}
         told: dict[str, tuple[float, str | None]] = {
@@ -283,9 +277,6 @@ class Predictor:
 
     def predict_images(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
         """Pillow images → predictions (n,), in their order; raises `BadInput` for a broken one."""
-        from model.images.formats import orientation
-        from model.images.pixels import flatten, upright
-
         encoder = self._loaded()
         said = [np.zeros(0, dtype=np.float32)]
         for start in range(0, len(images), BATCH):
@@ -312,8 +303,6 @@ class Predictor:
 
     def _loaded(self) -> Encoder:
         if self._encoder is None:
-            from model.encoders.load import load_encoder
-
             self._encoder = load_encoder(self.encoder)
         return self._encoder
 

@@ -143,6 +143,50 @@ def names_in(path: Path) -> set[str]:
     return names
 
 
+def test_imports_inside_functions_say_why(modules: dict[str, Path]) -> None:
+    """On the line, on the line above, or once in the module: "# Imported where …"."""
+    silent = {
+        name: lines
+        for name, path in modules.items()
+        if name.startswith("labeler.")
+        and not name.startswith("labeler.review.")
+        and (lines := unexplained_imports(path))
+    }
+    assert silent == {}
+
+
+def unexplained_imports(path: Path) -> list[int]:
+    """The lines of a module's imports inside functions that no comment explains."""
+    source = path.read_text(encoding="utf-8")
+    lines = source.splitlines()
+    if any(line.strip().startswith("# Imported where") for line in lines):
+        return []
+    found = {
+        node.lineno
+        for function in ast.walk(ast.parse(source))
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for node in ast.walk(function)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    }
+    return sorted(
+        number
+        for number in found
+        if "#" not in lines[number - 1] and not lines[number - 2].strip().startswith("#")
+    )
+
+
+def test_that_test_sees_an_import_without_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "late.py"
+    path.write_text(
+        "def late():\n    import torch\n    import json  # small\n    # Slow.\n    import b\n"
+    )
+    assert unexplained_imports(path) == [2]
+    path.write_text(
+        "def late():\n    # Imported where they are used: slow.\n    import b\n\n    import c\n"
+    )
+    assert unexplained_imports(path) == []
+
+
 def test_these_tests_see_circles_and_arrows_upward(tmp_path: Path) -> None:
     for name, text in {
         "model/a.py": "def late():\n    from model.b import B\n",

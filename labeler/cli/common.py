@@ -25,6 +25,7 @@ class TypedPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, str):
+            # Imported where they are used: `labeler --help` imports click alone.
             from labeler.core.errors import BadInput
             from labeler.core.files.typed_paths import typed_path
 

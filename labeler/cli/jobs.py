@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def _import(project: Project, params: dict[str, Any], heart: Heart, encoder: Any) -> Outcome:
     """Imports, then embeds what is new; the images are kept also where embedding fails."""
+    # Imported where they are used: `labeler --help` imports click alone.
     from labeler.collection.importing import import_paths
 
     expect = params.get("expect")

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:  # noqa: ARG001
     if not wanted:
         return
+    # Imported where they are used: `labeler --help` imports click alone.
     from importlib.metadata import PackageNotFoundError, version
 
     try:

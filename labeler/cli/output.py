@@ -110,6 +110,8 @@ class _Bar:
 
 
 def _new_bar(pace: Pace, done: int, total: int, what: str) -> tqdm:
+    # Imported where they are used: it is needed for a bar alone; `labeler --help` imports click
+    # alone.
     from tqdm import tqdm
 
     class Paced(tqdm):

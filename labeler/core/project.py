@@ -19,6 +19,7 @@ from db.store.regular_files import NotPlain, check_folder, make_folders
 from labeler.core.errors import BadInput, LabelerError, NoProject
 from labeler.core.files.typed_paths import typed_path
 from labeler.core.settings import AUDIT_EVERY, DEFAULT_THRESHOLD, MOST_AUDIT_EVERY, THRESHOLD
+from model.encoders.names import canonical
 
 if TYPE_CHECKING:
     from db.store.store import Store
@@ -57,8 +58,8 @@ class Project:
         Raises `LabelerError` if there is one already or the folder can't be written, `ModelError`
         for an encoder name that nobody knows.
         """
+        # Imported where they are used: finding a project does without SQLAlchemy.
         from db.store.store import Store
-        from model.encoders.names import canonical
 
         folder = folder.expanduser().resolve()
         identity = canonical(encoder)
@@ -94,8 +95,6 @@ class Project:
     @property
     def encoder(self) -> str:
         """Canonical identity of the encoder that this project's head reads."""
-        from model.encoders.names import canonical
-
         return self.store.setting("encoder") or canonical(DEFAULT_ENCODER)
 
     @property

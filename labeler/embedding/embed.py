@@ -26,6 +26,7 @@ from labeler.core.images.pixel_identity import is_still
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 from labeler.embedding.pipeline import encoded
+from model.encoders.load import load_encoder
 from model.errors import UnreadableImage
 from model.images.decode import decode, read_header
 
@@ -120,8 +121,6 @@ def _smallest(shape: tuple[int, int], least: int) -> int | None:
 
 
 def _load(project: Project) -> Encoder:
-    from model.encoders.load import load_encoder
-
     return load_encoder(project.encoder)
 
 

@@ -51,6 +51,7 @@ def encoded(
     are called from several threads at once. Whatever else they raise passes on, after the batches
     before it. Close the generator to stop early.
     """
+    # Imported where they are used: torch takes seconds to load; pages import this module.
     import torch
 
     from model.threads import parallel_map

@@ -41,6 +41,7 @@ def diagnosed(project: Project) -> Iterator[None]:
 
 def first_finding(project: Project) -> str | None:
     """The first thing that the doctor would find in the store's rows; `None` if there is none."""
+    # Imported where they are used: `labeler --help` imports click alone.
     import db.repair.consistency
     import db.repair.invalid_values
     from labeler.maintenance.invalid_settings import invalid_settings

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import db.images.embeddings
 from labeler.core.project import DEFAULT_ENCODER, Project
 from labeler.core.settings import TYPED
 from model.encoders.names import canonical
@@ -41,8 +42,6 @@ def invalid_settings(project: Project) -> list[InvalidSetting]:
 
 def _encoder_at_work(project: Project) -> str:
     """The encoder that most images are embedded with, else the usual one."""
-    import db.images.embeddings
-
     known = db.images.embeddings.encoders(project.store)
     most = max(
         known, key=lambda each: db.images.embeddings.count(project.store, each.id), default=None

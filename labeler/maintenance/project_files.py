@@ -144,6 +144,7 @@ def leftovers(project: Project) -> Iterator[Path]:
 
 def broken_version(project: Project, version: Version, width: int) -> str | None:
     """Why the version's head or second opinion can't be used; `None` if both can."""
+    # Imported where they are used: torch takes seconds to load; restoring does without.
     from model.heads.head_files import load_head
 
     try:

@@ -53,6 +53,7 @@ class PredictedBlock:
         return PredictedBlock(self.names.take(chosen), self.predictions[chosen])
 
     def followed_by(self, other: PredictedBlock) -> PredictedBlock:
+        # Imported where they are used: torch and pyarrow take seconds to load.
         import pyarrow
 
         names = pyarrow.concat_arrays([self.names, other.names])

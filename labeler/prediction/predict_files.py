@@ -30,6 +30,7 @@ from labeler.embedding.embed import BATCH_SIZE, prepare_file, register
 from labeler.embedding.pipeline import encoded
 from labeler.prediction.inputs import InputFile, input_files
 from labeler.versions.activate import _STORED_BATCH, version_named
+from model.encoders.load import load_encoder
 from model.errors import UnreadableImage
 from model.images.hashing import content_hash
 
@@ -138,6 +139,7 @@ class _Run:
         ids = _known_images(self.project, self.files, waiting) if record and waiting else {}
         if record is None or not ids:
             return
+        # Imported where they are used: torch takes seconds to load; pages import this module.
         from labeler.versions.inference import score_embeddings
 
         known = list(ids)
@@ -225,8 +227,6 @@ def _hash(file: FoundFile) -> str:
 def _fitting(project: Project, version: Version, encoder: Encoder | None) -> Encoder:
     """The encoder that the version reads; raises `StoreError` if it has changed since."""
     if encoder is None:
-        from model.encoders.load import load_encoder
-
         encoder = load_encoder(version.encoder)
     register(project, encoder)
     return encoder

@@ -46,6 +46,7 @@ def predict_stored(project: Project, version: Version, progress: Progress = sile
     waiting = db.versions.predictions.without_prediction(project.store, version.id, record.id)
     if not len(waiting):
         return 0
+    # Imported where they are used: torch takes seconds to load; pages import this module.
     from labeler.versions.inference import predict_waiting
 
     return predict_waiting(project, version, record, waiting, progress)

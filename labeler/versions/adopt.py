@@ -16,6 +16,7 @@ import db.images.embeddings
 import db.versions.registry
 from db.records import FOREIGN, EncoderRecord, NewVersion, Version
 from labeler.core.errors import BadInput
+from labeler.core.files.atomic import atomic_write_bytes
 from labeler.core.files.names import readable_name
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
@@ -53,6 +54,7 @@ def adopt(
     Raises `ModelError` for a file that is no head, `BadInput` if the rest doesn't fit; what passes
     through from `progress` leaves a version that goes on predicting when it is made active.
     """
+    # Imported where they are used: torch takes seconds to load; pages import this module.
     from model.heads.published_files import read_published
 
     name = _free_name(project, path, name)
@@ -169,7 +171,6 @@ def _described(
 def _keep(
     project: Project, record: EncoderRecord, new: NewVersion, head: AnyHead, activate: bool
 ) -> Version:
-    from labeler.core.files.atomic import atomic_write_bytes
     from labeler.versions.files import create_files, head_metadata
     from model.heads.head_files import save_head
 

@@ -22,6 +22,7 @@ from labeler.core.errors import NotEnoughScores
 from labeler.core.files.atomic import atomic_write_bytes
 from labeler.core.progress import Progress, silent
 from labeler.core.project import FEWEST_TO_TRAIN, Project
+from labeler.embedding.embed import embed
 from labeler.versions.activate import activate
 from labeler.versions.files import create_files, head_metadata
 from labeler.versions.second_opinion import second_opinion_path
@@ -108,8 +109,6 @@ def _embed_scored(
     ids, _ = db.scores.hand_scores.effective(project.store)
     if record is not None and not db.images.embeddings.missing(project.store, record.id, only=ids):
         return
-    from labeler.embedding.embed import embed
-
     embed(project, encoder=encoder, progress=progress, only=ids.tolist())
 
 

@@ -169,6 +169,7 @@ def cards(project: Project, request: Request) -> Response:
     `shown` are on the screen, `exclude` are others that are not wanted. With `ahead` the answer is
     not for the screen yet. What this person can undo in the queue comes with it.
     """
+    # Imported where they are used: scipy comes with it, which the Score page does without.
     from labeler.review import pages
 
     queue, shown = request.query_params.get("queue", MISTAKES), _ids(request, "shown")

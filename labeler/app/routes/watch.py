@@ -30,6 +30,7 @@ TRYING = {
 def run(project: Project, request: Request) -> Response:
     """GET /api/watch/run?kind&run: how far that run is; it has ended where it is no longer the
     active one of its kind."""
+    # Imported where they are used: scipy comes with it, which the Score page does without.
     from labeler.versions.evaluation import measures
 
     kind = request.query_params.get("kind", "")

@@ -11,6 +11,7 @@ from labeler.app.widgets.formatting import markdown_escaped
 from labeler.core.project import Project
 from labeler.exports.datasets.export import Kind
 from labeler.exports.datasets.plan import Plan
+from labeler.exports.datasets.rows import dataset_of
 from labeler.exports.datasets.splits import USUAL
 from labeler.exports.licences import ALL, LONGEST, licences, set_licence
 
@@ -110,7 +111,7 @@ def card_form(project: Project, plan: Plan) -> None:
             set_licence(project, text or "", source)
         st.success("Kept; every data card from now on says them.")
     if st.button("Show the card", key="show-card"):
+        # Imported where they are used: scipy comes with it, which opening the page does without.
         from labeler.exports.datasets.data_card import data_card
-        from labeler.exports.datasets.rows import dataset_of
 
         st.code(data_card(dataset_of(project, plan)), language="markdown", wrap_lines=True)

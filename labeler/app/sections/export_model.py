@@ -17,6 +17,7 @@ from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from labeler.exports.models.card_prose import LONGEST, SECTIONS, prose, set_prose
 from labeler.exports.models.export import MODEL_KINDS, export_aside, model_kind
+from labeler.exports.models.model_card import model_card
 from labeler.exports.models.safetensors_pair import own_files
 from labeler.versions.evaluation import measures
 from labeler.versions.evaluation.figures import with_figures
@@ -97,8 +98,6 @@ def _legible(value: Any) -> Any:
 
 def card(project: Project) -> None:
     """The parts in the person's own words, and how the card reads now."""
-    from labeler.exports.models.model_card import model_card
-
     write, read = st.tabs(["Your own words", "Preview"])
     with write:
         prose_form(project)

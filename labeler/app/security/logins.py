@@ -44,6 +44,7 @@ def may_enter(scope: Scope) -> bool:
 
 def login_links() -> list[tuple[str, str]]:
     """Label and address of each way to log in; none where login is not used."""
+    # Imported where they are used: the guards answer while Streamlit is still loading.
     from streamlit.auth_util import encode_provider_token
 
     auth, people = _settings()

@@ -212,6 +212,8 @@ def serve(folder: Path | None, wanted: LaunchOptions, announce: Callable[[str], 
     The browser, where it is wanted and there is a desktop to open it on, is opened at once;
     `announce` is called with the address when the app has started. Raises what keeps it from that.
     """
+    # Imported where they are used: `labeler app --help` does without them, and Streamlit
+    # loads while its page is sent.
     import uvicorn
 
     from labeler.app.security.request_guards import guarded

@@ -22,6 +22,7 @@ PAGE = Path(labeler.app.__file__).parent / "frame" / "main.py"
 
 def all_routes() -> list[Any]:
     """The first match answers, and the last of the others takes whatever is left of /api/."""
+    # Imported where they are used: they bring Streamlit, which `labeler app` loads late.
     from labeler.app.routes import contact_sheets, downloads
 
     return [*downloads.routes(), *contact_sheets.routes(), *routes()]

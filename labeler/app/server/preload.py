@@ -25,6 +25,8 @@ def keep_ready(project: Project, version_id: int) -> None:
 def _read(project: Project) -> None:
     # Imported here: it brings scipy, which the Score page does without.
     from labeler.review import pages, what_if
+
+    # Imported where they are used: it brings scipy, which the Score page does without.
     from labeler.versions import browse
 
     # Whatever is wrong is told when the page is opened.

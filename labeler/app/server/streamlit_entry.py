@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import click
+import streamlit as st
 from starlette.middleware import Middleware
 
 from labeler.app.security.hosts import is_private
@@ -28,8 +29,6 @@ def streamlit_guards() -> list[Middleware]:
 
     The address that lets in is told here. What speaks against starting ends the program.
     """
-    import streamlit as st
-
     try:
         streamlit_settings.refuse_others(launch.script())
         options = ("server.address", "server.port", "server.allowedHosts")

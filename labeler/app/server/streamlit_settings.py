@@ -39,6 +39,7 @@ def load(told: Mapping[str, Any], secrets: Path | None) -> None:
         raise LabelerError(f"{chosen} is not called .toml; Streamlit reads no others as secrets.")
     read(chosen)
     with _in_our_own_folder():
+        # Imported where they are used: Streamlit loads while its page is sent.
         from streamlit.web import bootstrap
 
         try:

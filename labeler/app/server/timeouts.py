@@ -80,6 +80,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 @lru_cache(maxsize=4)
 def patient_protocol(most: int = MOST, seconds: float = SECONDS) -> type[asyncio.Protocol]:
     """Uvicorn's protocol for HTTP with these limits, over all connections of the process."""
+    # Imported where they are used: it brings uvicorn, which only a server needs.
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
     # Only strangers give way: else they could end the downloads of those who are in.

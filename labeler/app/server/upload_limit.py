@@ -51,6 +51,7 @@ def _uploads(scope: Scope) -> bool:
 
 def kept_bytes() -> int:
     """What Streamlit holds of all sessions; 0 where none is running."""
+    # Imported where they are used: Streamlit loads while its page is sent.
     from streamlit import runtime
     from streamlit.runtime.stats import CacheStat
 

@@ -82,6 +82,7 @@ def app(**options: Any) -> None:
     without being asked. From other machines nothing is encrypted on the way: use --host in a
     network that you trust, or leave it out and come through a tunnel (ssh -L).
     """
+    # Imported where they are used: `labeler --help` imports click alone.
     from labeler.core.errors import NoProject
     from labeler.core.project import find_folder, is_project, open_to_others
 

@@ -28,6 +28,7 @@ def carry_over(paths: tuple[Path, ...], *, only_list: bool, as_json: bool) -> No
     a score. Without FILE all those are taken that look like what they replaced; a file that holds
     quite another picture now has to be named.
     """
+    # Imported where they are used: `labeler --help` imports click alone.
     from labeler.collection.carry_over import carry_overs
 
     with opened_project() as project:

@@ -61,6 +61,7 @@ def contact_sheet(
     if number is not None and (top or band or version):
         raise click.UsageError("--round shows a round's corrections; leave out the other choices.")
     give_way()
+    # Imported where they are used: `labeler --help` imports click alone.
     from labeler.core.files.export_writer import ExportWriter
     from labeler.exports.contact_sheet_files import write_sheets
     from labeler.exports.contact_sheet_images import MOST

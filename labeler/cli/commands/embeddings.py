@@ -50,6 +50,7 @@ def import_embeddings(
     """
     if listed is not None and (len(paths) > 1 or paths[0].is_dir()):
         raise click.UsageError("--paths names the rows of one .npy file; give that alone.")
+    # Imported where they are used: `labeler --help` imports click alone.
     from labeler.embedding.files.block import Columns
     from labeler.embedding.importing import ImportOptions
     from labeler.embedding.importing import import_embeddings as take

@@ -40,6 +40,7 @@ def audit(every: int | None, as_json: bool) -> None:
     Judged by images that were scored at random, never chosen by a model: those of the random order
     and the random checks that are mixed into the others.
     """
+    # Imported where they are used: `labeler --help` imports click alone.
     from labeler.versions.evaluation.audit import audit_report
 
     with opened_project() as project:

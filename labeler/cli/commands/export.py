@@ -194,6 +194,7 @@ def export_data_card(out: Path, said: tuple[str, ...], force: bool, **chosen: An
     Counts, distribution, sources with what was expected of them, licences, versions and rounds,
     scorers. OUT is the file if it ends with .md, else a folder that gets data-card.md.
     """
+    # Imported where they are used: `labeler --help` imports click alone.
     from labeler.exports.datasets.export import write_card
     from labeler.exports.datasets.plan import Plan
     from labeler.exports.licences import parse_licence

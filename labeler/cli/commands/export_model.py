@@ -64,6 +64,7 @@ def export_model_card(out: Path, force: bool) -> None:
 
 
 def _write(kind: str, out: Path, *, force: bool) -> None:
+    # Imported where they are used: `labeler --help` imports click alone.
     from labeler.exports.models.export import export_as
 
     with opened_project() as project:

@@ -119,6 +119,7 @@ def predict(
         raise click.UsageError(f"{named} says how to copy; say where to with --copy-to DIR.")
     written = _table_format(out)
     embedded = _are_embeddings(paths, encoder, copy_to)
+    # Imported where they are used: `labeler --help` imports click alone.
     from labeler.embedding.files.block import Columns
     from labeler.prediction.copy_images import Destination
     from labeler.prediction.filter import Filter

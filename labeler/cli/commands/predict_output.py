@@ -31,6 +31,7 @@ def print_image(name: str, prediction: float) -> None:
     """A line that other programs read as well; the bracket is for people, who look on."""
     line = f"{percent(prediction):>4} [{name}]"
     if is_terminal():
+        # Imported where they are used: `labeler --help` imports click alone.
         from labeler.core.scale import bracket_of
 
         line += f"  {bracket_of(prediction).span}"

@@ -24,6 +24,7 @@ def backup(place: Path, force: bool) -> None:
 
     Restore one with labeler restore. A store in use is never replaced, with or without --force.
     """
+    # Imported where they are used: `labeler --help` imports click alone.
     from labeler.maintenance.backup import write_backup
 
     give_way()

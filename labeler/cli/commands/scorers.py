@@ -30,6 +30,7 @@ def scorers(rule: str | None, as_json: bool) -> None:
     images that both scored: rank correlation, and the mean difference in points of 10, each with
     its 95 % interval.
     """
+    # Imported where they are used: `labeler --help` imports click alone.
     from labeler.scoring.agreement import choose_rule, scorers_report
 
     with opened_project() as project:

@@ -91,6 +91,7 @@ def label(
 
 
 def _label_one(project: Project, image: str, score: str, scorer: str | None) -> None:
+    # Imported where they are used: `labeler --help` imports click alone.
     from labeler.core.errors import BadInput
     from labeler.scoring.label import label_one, read_score
 

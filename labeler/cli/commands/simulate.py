@@ -99,6 +99,7 @@ def simulate(
     Which images to score next matters: this shows how much, on your own scores. LABELS.csv has the
     columns path and score (0 to 10), and split_group if some pictures belong together.
     """
+    # Imported where they are used: `labeler --help` imports click alone.
     from labeler.review.simulation.labelled_data import read_labelled
     from labeler.review.simulation.report import summary, table
     from labeler.review.simulation.simulate import Plan, simulate

@@ -44,6 +44,7 @@ def train(recipe: str, note: str, as_json: bool) -> None:
     It becomes the active one. Missing embeddings are computed first. If a training runs already,
     that one is followed.
     """
+    # Imported where they are used: `labeler --help` imports click alone.
     import db.versions.registry
 
     give_way()

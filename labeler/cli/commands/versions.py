@@ -33,6 +33,7 @@ def versions(ctx: click.Context, as_json: bool) -> None:
 
 
 def _list(project: Project, as_json: bool) -> None:
+    # Imported where they are used: `labeler --help` imports click alone.
     from db.versions.registry import history
     from labeler.versions.evaluation.figures import with_figures
 

@@ -121,6 +121,7 @@ def draw_collection(
 
 
 def _plan(folder: Path, count: int) -> Iterator[tuple[Path, str, int]]:
+    # Imported where they are used: `labeler --help` imports click alone.
     from labeler.cli.demo.drawings.kinds import SHARES
 
     for kind, share in SHARES.items():

@@ -12,6 +12,8 @@ def failed_keys(table: Path) -> frozenset[str]:
 
     None where it is another kind of table, or can't be read: the pictures themselves then tell.
     """
+    # Imported where they are used: pyarrow takes long to load, and most imports read
+    # no table.
     import pyarrow
     from pyarrow import compute
 

@@ -94,6 +94,7 @@ def _csv_cell(cell: Any) -> Any:
 
 @contextmanager
 def _parquet(path: Path, kinds: Kinds) -> Iterator[Write]:
+    # Imported where they are used: pyarrow takes long to load, and CSV does without it.
     import pyarrow
     from pyarrow import parquet
 

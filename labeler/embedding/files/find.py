@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from labeler.core.errors import BadInput
 from labeler.core.files.names import LEADS_OUT, leads_inside, readable_name
 from labeler.embedding.files.block import NPY, TABLE, Columns, EmbeddingFile, Unusable
+from labeler.embedding.files.npy import array_file, is_trial, read_header, vector_folder
+from labeler.embedding.files.row_names import check_names
 from model.images.formats import image_extensions
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def holds_embeddings(path: Path) -> bool:
     if path.is_dir():
         return bool(_arrays(path)) or _is_folder_of_vectors(path)
     if path.suffix.lower() == TABLE:
+        # Imported where they are used: pyarrow takes long to load, and .npy files do without it.
         from labeler.embedding.files.parquet import has_vectors
 
         return has_vectors(path)
@@ -83,8 +86,6 @@ def _checked(path: Path, columns: Columns) -> EmbeddingFile:
         from labeler.embedding.files.parquet import vector_table
 
         return vector_table(path, columns)
-    from labeler.embedding.files.npy import array_file, read_header, vector_folder
-
     header = read_header(path)
     if header.is_single and columns.paths is None and not _ARRAY.fullmatch(path.name):
         return vector_folder(path.parent, {path: header})[0]
@@ -93,8 +94,6 @@ def _checked(path: Path, columns: Columns) -> EmbeddingFile:
 
 def _names(path: Path, header: Header, columns: Columns) -> tuple[Path, str | None] | None:
     """The table that names an array's rows, and its column; None where there is none."""
-    from labeler.embedding.files.row_names import check_names
-
     number = _ARRAY.fullmatch(path.name)
     table = columns.paths
     if table is None and number is not None:
@@ -105,8 +104,6 @@ def _names(path: Path, header: Header, columns: Columns) -> tuple[Path, str | No
 
 def _add_loose(found: EmbeddingFiles, folder: Path, columns: Columns) -> None:
     """Arrays, single vectors and tables anywhere under a folder."""
-    from labeler.embedding.files.npy import is_trial, read_header, vector_folder
-
     singles: dict[Path, Header] = {}
     for path in _under(folder):
         if path.suffix.lower() in (NPY, TABLE) and _leads_out(found, path, folder):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from labeler.core.files.names import readable_name
 from labeler.embedding.files.block import BLOCK, Block, Unusable
+from labeler.embedding.files.row_names import names_in, numbered
 from model.files.arrays import read_array_header
 from model.files.bounded import open_plain
 
@@ -115,8 +116,6 @@ class ArrayFile:
             start = stop
 
     def _names(self) -> Iterator[pyarrow.Array]:
-        from labeler.embedding.files.row_names import names_in, numbered
-
         if self.named is None:
             for start in range(0, self.rows, BLOCK):
                 yield numbered(self.shown, start, min(BLOCK, self.rows - start))
@@ -147,6 +146,7 @@ class VectorFolder:
         return self._read([paths[row] for row in rows])
 
     def blocks(self) -> Iterator[Block]:
+        # Imported where they are used: pyarrow takes long to load, and is for names in a table.
         import pyarrow
 
         paths = list(self.headers)

@@ -44,6 +44,7 @@ def names_in(table: Path, column: str | None, shown: str) -> Iterator[pyarrow.Ar
 
     Raises `BadInput` where the list turns out broken.
     """
+    # Imported where they are used: pyarrow takes long to load, and is for tables alone.
     import pyarrow
     from pyarrow import compute
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 
 from labeler.core.errors import BadInput
@@ -133,6 +134,7 @@ def write_card(
     project: Project, out: Path, plan: Plan, progress: Progress = silent, *, force: bool = False
 ) -> Path:
     """The data card alone: into the file OUT if it ends with .md, else into the folder OUT."""
+    # Imported where they are used: each kind of export loads what it needs: scipy, Pillow.
     from labeler.exports.datasets.data_card import data_card
 
     file = out if out.suffix.lower() == ".md" and not out.is_dir() else out / CARD
@@ -179,8 +181,6 @@ def _folder(
 
 def _writer(name: str) -> Callable[..., None]:
     """Each is imported where it is used: the list of formats is read without any of them."""
-    from importlib import import_module
-
     module = name.replace("-", "_")
     found: Callable[..., None] = getattr(
         import_module(f"labeler.exports.datasets.formats.{module}"), f"write_{module}"

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
+from PIL import Image as Pillow
+
 from db.records import Image
 from labeler.core.archives.opening import open_regular
 from labeler.core.errors import BadInput
@@ -38,8 +40,6 @@ def file_name(image: Image, suffix: str | None = None) -> str:
 
 def _suffix(image: Image) -> str:
     """The original's, where it fits what the file holds."""
-    from PIL import Image as Pillow
-
     written = Path(image.path).suffix.lower()
     held = image.format or ""
     if Pillow.registered_extensions().get(written) == ("JPEG" if held == "MPO" else held):

@@ -183,6 +183,7 @@ def dataset_of(project: Project, plan: Plan, progress: Progress = silent) -> Dat
 
 def ids_of(project: Project, *, scored_only: bool) -> Ids:
     """The ids (n,), rising, of what can be exported: all that was ever readable."""
+    # Imported where they are used: it brings scipy, which the columns' names do without.
     from labeler.collection.arrays import images_now
 
     images = images_now(project.store)

@@ -20,6 +20,7 @@ def loss_picture(version: Version) -> bytes | None:
     """The curve that was drawn while the version was trained; None without one."""
     if not has_curve(version):
         return None
+    # Imported where they are used: a card without pictures does without both.
     import vl_convert
 
     made: bytes = vl_convert.vegalite_to_png(_chart(curve_points(version)), scale=2)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from labeler.core.errors import BadInput
 from labeler.core.files.export_writer import ExportWriter
+from labeler.core.jobs import child_process
 from labeler.core.project import Project
 
 
@@ -87,6 +88,6 @@ def export_aside(project: Project, name: str, out: Path, *, force: bool = False)
     if not model_kind(name).is_heavy:
         export_as(project, name, out, force=force)
         return
-    from labeler.core.jobs.child_process import run_command
-
-    run_command(project, "export", name, *(["--force"] if force else []), "--", str(out))
+    child_process.run_command(
+        project, "export", name, *(["--force"] if force else []), "--", str(out)
+    )

@@ -20,6 +20,7 @@ from labeler.core.project import Project
 from labeler.core.text import escape_markdown
 from labeler.exports.models import card_facts as facts
 from labeler.exports.models import card_history as story
+from labeler.exports.models.card_images import loss_picture, top_picture
 from labeler.exports.models.card_prose import SECTIONS, prose
 from labeler.exports.models.target import active_version
 
@@ -68,8 +69,6 @@ def export_model_card(project: Project, out: Path, writer: ExportWriter) -> list
     """Write the card to OUT if that ends with .md, else into the folder OUT, and its pictures
     beside it; returns what was written, the card first. Raises `BadInput` without a version.
     """
-    from labeler.exports.models.card_images import loss_picture, top_picture
-
     version = active_version(project)
     file = out if out.suffix.lower() == ".md" and not out.is_dir() else out / CARD
     if file.is_dir():

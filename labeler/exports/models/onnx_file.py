@@ -29,6 +29,7 @@ def export_onnx(project: Project, out: Path, writer: ExportWriter) -> list[Path]
     Raises `BadInput` without a version; `ModelError` where a package is missing, or where the
     scores of stored embeddings differ from the head's: then nothing is written.
     """
+    # Imported where they are used: torch takes seconds to load; the Export page does without.
     from model.heads.head_files import load_head
     from model.heads.onnx_export import head_to_onnx
 

@@ -61,6 +61,8 @@ def safetensors_pair(project: Project, version: Version) -> SafetensorsPair:
 
     Raises `BadInput` where they are gone, `ModelError` where they are no head of this encoder.
     """
+    # Imported where they are used: torch takes seconds to load; the Export page does
+    # without.
     from model.heads.head_files import head_bytes, load_head
 
     weights, _ = own_files(project)

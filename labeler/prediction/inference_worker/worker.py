@@ -71,6 +71,8 @@ class _Worker:
         send(self._answers, said | {"id": asked["id"]})
 
     def _found(self, asked: dict[str, Any], data: bytes) -> dict[str, Any]:
+        # Imported where they are used: torch takes seconds to load, and what goes wrong
+        # then is told to who asked.
         from labeler.prediction.inference_worker.predict_one import fitting_encoder, predict_one
 
         version = version_named(self._project, asked["version"])

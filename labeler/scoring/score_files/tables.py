@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
+from labeler.core.archives.archives import names_of_rows
 from labeler.core.errors import BadInput
 from labeler.core.files.csv_reader import read_lines, told_columns
 from labeler.core.files.typed_paths import path_within
@@ -148,9 +149,9 @@ def _csv_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
 
 
 def _parquet_rows(file: Path, needed: list[tuple[str, ...]], also: Sequence[str]) -> Iterator[Row]:
+    # Imported where they are used: pyarrow takes long to load, and CSV does without it.
     import pyarrow
 
-    from labeler.core.archives.archives import names_of_rows
     from labeler.core.files.parquet import check_columns, open_texts, plain_batch
 
     number = 0
