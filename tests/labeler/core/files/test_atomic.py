@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[4]
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from labeler.core.files.atomic import whole_file
-with whole_file(Path(sys.argv[1])) as scratch:
+from labeler.core.files.atomic import atomic_write
+with atomic_write(Path(sys.argv[1])) as scratch:
     scratch.write_text("half of i")
     os.kill(os.getpid(), signal.SIGKILL)
 """
