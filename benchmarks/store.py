@@ -37,7 +37,9 @@ from labeler.core.status import read_status  # noqa: E402
 from labeler.embedding.nearest import cosine  # noqa: E402
 from labeler.review.pages import review_page  # noqa: E402
 from labeler.review.what_if import moving  # noqa: E402
-from labeler.scoring.events import ORDERS, next_images, record_events, score_stats  # noqa: E402
+from labeler.scoring.events import record_events  # noqa: E402
+from labeler.scoring.queue import ORDERS, next_images  # noqa: E402
+from labeler.scoring.stats import score_stats  # noqa: E402
 from labeler.versions import browse  # noqa: E402
 from labeler.versions.browse import Band  # noqa: E402
 from labeler.versions.evaluation import compare  # noqa: E402

@@ -1,4 +1,4 @@
-"""Hand scores given one at a time, and how an image is named: by a path or an id."""
+"""Hand scores given one at a time on the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from labeler.scoring.score_files import statements
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """One hand score as taken; `before` is the image's score until then (0–10, None: unscored)."""
+    """A hand score (0–10) that was recorded; `before` is the one until then, None if unscored."""
 
     image: Image
     score: float
@@ -25,7 +25,7 @@ class LabelledImage:
 
 
 def read_score(text: str) -> float:
-    """A hand score 0–10 from what was written; raises `BadInput`."""
+    """Return the hand score, 0–10, in `text`; raises `BadInput` if it holds none."""
     score = statements.read_score(text)
     if score is None:
         raise BadInput(f"{text!r} is not a score; give a number from 0 to 10.")
@@ -35,7 +35,11 @@ def read_score(text: str) -> float:
 def label_one(
     project: Project, named: str, score: float, scorer: str | None = None
 ) -> LabelledImage:
-    """Give the image `named` (a path or an id) the hand score `score`; raises `BadInput`."""
+    """Record `score` (0–10) for the image that `named` means: a path or an id.
+
+    Raises `BadInput` where there is no such image, it can't be read, or the store refuses the
+    score.
+    """
     image = find_image(project, named)
     if image.state == "unreadable":
         raise BadInput(f"{named} can't be scored: {image.reason}")

@@ -1,6 +1,6 @@
-"""Random checks: images that are mixed into other orders because they are next in the random one.
+"""Random checks: the next images of the random order, mixed into another order.
 
-They keep the random sample growing while a person scores what is newest or what the model picks.
+With them the random sample grows while a person scores in another order.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from labeler.core.project import Project
 
 @dataclass(frozen=True, slots=True)
 class ImagesWithChecks:
-    """Images to show, and the ids of those among them that are random checks."""
+    """Images to show; `draws` are the ids of the random checks among them."""
 
     images: list[Image]
     draws: frozenset[int]
@@ -24,9 +24,10 @@ class ImagesWithChecks:
 def with_checks(
     project: Project, images: Sequence[Image], limit: int, draw: Callable[[], list[Image]]
 ) -> ImagesWithChecks:
-    """`images` with a check behind some of them, as often as the project says; at most `limit`.
+    """Return `images` with a random check behind some of them, at most `limit` in all.
 
-    `draw` gives those that are next in the random order; it is asked if checks are wanted.
+    One of the project's `audit_every` images shown is a check; 0 means none, 1 checks alone. `draw`
+    returns the next images of the random order; it is called only if there are checks.
     """
     every = project.audit_every
     if not every or not images:
@@ -49,8 +50,8 @@ def with_checks(
 
 
 def is_followed_by_check(image_id: int, every: int) -> bool:
-    """Whether a check comes behind this image, so that one of `every` images is one.
+    """Return whether a check follows this image, so that one of `every` images is a check.
 
-    By chance, but always the same for the same image: a reload moves nothing.
+    The choice is random, but fixed for each image: reloading the page doesn't change it.
     """
     return every == 2 or random.Random(f"check behind {image_id}").randrange(every - 1) == 0

@@ -1,4 +1,4 @@
-"""Who has which images before them: two people are not handed the same one while it waits."""
+"""Reservations of images: two people are not given the same image to score at the same time."""
 
 from __future__ import annotations
 
@@ -9,69 +9,70 @@ from itertools import islice
 from pathlib import Path
 
 from labeler.core.project import Project
-from labeler.scoring import events
-from labeler.scoring.events import NextImages
+from labeler.scoring import queue
+from labeler.scoring.queue import NextImages
 
-HELD = 600.0  # seconds: who has not asked for more by then is thought to have left
-MOST_HELD = 1000  # by one person: whoever has been handed more has scored the first of them
-# What is scored already is there for everybody to look at.
-FOR_ALL = ("revise", events.OTHERS)
+HELD = 600.0  # seconds that a reservation lasts after a person's last request
+MOST_HELD = 1000  # images by one person; the oldest reservations go first
+# Orders of images that are scored already: everybody may look at these.
+FOR_ALL = ("revise", queue.OTHERS)
 
 
 class Reservations:
-    """The images that were handed out lately, by person; kept in memory, forgotten at a restart.
+    """The images that each person was given lately, in memory alone.
 
-    Nothing depends on it but how much work is done twice: what two people score all the same is
-    kept under both names. One person's browsers and tabs share what they hold.
+    They only save work: where two people score one image anyhow, both scores are kept. All browsers
+    and tabs of one person share their reservations. `clock` returns seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._handed: dict[str, dict[int, float]] = {}  # by person: when, by image
+        self._held: dict[str, dict[int, float]] = {}  # time by image id, by person
         self._lock = threading.Lock()
 
     def offer(
         self, project: Project, order: str, *, limit: int, exclude: Collection[int], scorer: str
     ) -> NextImages:
-        """`labeler.scoring.events.next_images` without what others hold, unless only such are
-        left.
+        """Return `labeler.scoring.queue.next_images` without the images that others hold.
+
+        Where only such images are left, they are returned.
         """
 
-        def ask(left_out: Collection[int]) -> NextImages:
-            return events.next_images(project, order, limit=limit, exclude=left_out, scorer=scorer)
+        def next_without(excluded: Collection[int]) -> NextImages:
+            return queue.next_images(project, order, limit=limit, exclude=excluded, scorer=scorer)
 
         if order in FOR_ALL:
-            return ask(exclude)
-        # Two who ask at once are answered one after the other, else both would get the same.
+            return next_without(exclude)
+        # The lock covers the query: else two requests at once would get the same images.
         with self._lock:
-            self._let_go()
-            others = {i for who, held in self._handed.items() if who != scorer for i in held}
-            offer = ask({*exclude, *others})
-            if others and not offer.images:
-                offer = ask(exclude)
-            if not offer.images:
-                return offer  # a page that only waits for more holds nothing on
-            # What is on the screen still is asked to be left out, and so it is held on.
-            latest = dict.fromkeys((*exclude, *(i.id for i in offer.images)), self._clock())
-            before = self._handed.get(scorer, {}).items()
+            self._drop_expired()
+            others = {i for who, held in self._held.items() if who != scorer for i in held}
+            result = next_without({*exclude, *others})
+            if others and not result.images:
+                result = next_without(exclude)
+            if not result.images:
+                return result  # a page that polls for more prolongs no reservation
+            # `exclude` names the images that are still on the screen: they are held again.
+            latest = dict.fromkeys((*exclude, *(i.id for i in result.images)), self._clock())
+            before = self._held.get(scorer, {}).items()
             held = {image_id: at for image_id, at in before if image_id not in latest} | latest
-            self._handed[scorer] = dict(islice(held.items(), max(0, len(held) - MOST_HELD), None))
-        return offer
+            self._held[scorer] = dict(islice(held.items(), max(0, len(held) - MOST_HELD), None))
+        return result
 
-    def _let_go(self) -> None:
+    def _drop_expired(self) -> None:
         since = self._clock() - HELD
         fresh = {
             who: {image_id: at for image_id, at in held.items() if at > since}
-            for who, held in self._handed.items()
+            for who, held in self._held.items()
         }
-        self._handed = {who: held for who, held in fresh.items() if held}
+        self._held = {who: held for who, held in fresh.items() if held}
 
 
-_all: dict[Path, Reservations] = {}
-_making = threading.Lock()
+_by_folder: dict[Path, Reservations] = {}
+_by_folder_lock = threading.Lock()
 
 
 def reservations_of(project: Project) -> Reservations:
-    """The one record of a project that is being served."""
-    with _making:
-        return _all.setdefault(project.folder, Reservations())
+    """Return the reservations of a project, the same ones for every request of this process."""
+    with _by_folder_lock:
+        return _by_folder.setdefault(project.folder, Reservations())

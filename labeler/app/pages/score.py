@@ -16,7 +16,7 @@ from labeler.app.widgets.page_errors import friendly, opened_project
 from labeler.core.project import Project
 from labeler.core.scale import BRACKETS
 from labeler.core.scorers import account_name
-from labeler.scoring.events import ORDERS
+from labeler.scoring.queue import ORDERS
 
 CHECKS = (0, 5, 10, 20)
 HELP_CHECKS = (

@@ -32,8 +32,10 @@ from labeler.core.errors import BadInput, LabelerError, NoProject
 from labeler.core.project import Project
 from labeler.core.scorers import account_name, clean_name
 from labeler.maintenance.diagnosis import diagnosed
-from labeler.scoring import events as scoring
+from labeler.scoring.events import record_events
+from labeler.scoring.queue import OTHERS
 from labeler.scoring.reservations import reservations_of
+from labeler.scoring.stats import score_stats
 from model.errors import ModelError
 from model.files.bounded_json import parse_json
 
@@ -124,7 +126,7 @@ def queue(project: Project, request: Request) -> Response:
         scorer=_scorer(request),
     )
     # A second opinion that has seen the first is none.
-    hidden = {"score": None} if order == scoring.OTHERS else {}
+    hidden = {"score": None} if order == OTHERS else {}
     return JSONResponse(
         {
             "items": [
@@ -132,7 +134,7 @@ def queue(project: Project, request: Request) -> Response:
                 for item in image_items(project, offer.images)
             ],
             "explanation": offer.explanation,
-            "stats": asdict(scoring.score_stats(project)),
+            "stats": asdict(score_stats(project)),
         }
     )
 
@@ -148,7 +150,7 @@ def recent(project: Project, request: Request) -> Response:
         {
             "events": [_act(act) for act in acts],
             "items": image_items(project, images),
-            "stats": asdict(scoring.score_stats(project)),
+            "stats": asdict(score_stats(project)),
         }
     )
 
@@ -207,7 +209,7 @@ def moved(project: Project, request: Request) -> Response:
 
 
 def stats(project: Project, _request: Request) -> Response:
-    return JSONResponse(asdict(scoring.score_stats(project)))
+    return JSONResponse(asdict(score_stats(project)))
 
 
 def one_image(project: Project, request: Request) -> Response:
@@ -234,11 +236,11 @@ def _take(project: Project, meant: str | None, raw: list[Any]) -> Response:
     if meant is not None and meant != project_id(project):
         # A page of another project, still open from before: its image ids mean other images here.
         return _problem(409, "Another project is served here now; these belong to the former one.")
-    receipts = scoring.record_events(project, raw, account_name())
+    receipts = record_events(project, raw, account_name())
     return JSONResponse(
         {
             "receipts": [_receipt(receipt) for receipt in receipts],
-            "stats": asdict(scoring.score_stats(project)),
+            "stats": asdict(score_stats(project)),
         }
     )
 

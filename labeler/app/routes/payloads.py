@@ -10,7 +10,7 @@ import db.versions.registry
 from db.records import Image
 from labeler.core.project import Project
 from labeler.core.text import legible
-from labeler.scoring.events import predictions_of
+from labeler.scoring.queue import predictions_of
 
 if TYPE_CHECKING:
     from labeler.review.cards.card import Card, Twin

@@ -25,7 +25,8 @@ from labeler.cli.main import labeler
 from labeler.core.project import Project
 from labeler.core.scorers import clean_name
 from labeler.scoring.agreement import choose_rule, scorers_report
-from labeler.scoring.events import next_images, record_events
+from labeler.scoring.events import record_events
+from labeler.scoring.queue import next_images
 from labeler.versions.train import train
 from model.evaluation.agreement import FEWEST, agreement
 from tests.support.collection import START, make_collection

@@ -25,7 +25,7 @@ from labeler.prediction.predict_embeddings import predict_embeddings
 from labeler.review import what_if
 from labeler.review.advice import advice
 from labeler.review.pages import note_shown, review_cards, review_page
-from labeler.scoring import events
+from labeler.scoring import events, queue
 from labeler.versions import browse
 from labeler.versions.adopt import adopt
 from labeler.versions.evaluation import compare
@@ -64,10 +64,10 @@ def laion(project: Project, made: Path) -> Version:
 
 def test_the_first_session_can_be_ordered_by_it(project: Project, laion: Version) -> None:
     said = dict(zip(all_ids(project), expected(), strict=True))
-    offer = events.next_images(project, "thin", limit=12, exclude=())
+    offer = queue.next_images(project, "thin", limit=12, exclude=())
     of_12 = [said[image.id] for image in offer.images if image.id not in offer.draws]
     assert max(of_12) - min(of_12) > 0.3, "from all over the scale"
-    best = events.next_images(project, "best", limit=12, exclude=())
+    best = queue.next_images(project, "best", limit=12, exclude=())
     shown = [image.id for image in best.images if image.id not in best.draws]
     ranked = sorted(said, key=lambda i: (-said[i], -i))
     assert shown == [image_id for image_id in ranked if image_id not in best.draws][: len(shown)]
@@ -196,7 +196,7 @@ def test_every_report_works_with_it_alone(project: Project, laion: Version) -> N
 
 
 def test_it_audits_the_random_sample(project: Project, laion: Version) -> None:
-    offer = events.next_images(project, "random", limit=IMAGES, exclude=())
+    offer = queue.next_images(project, "random", limit=IMAGES, exclude=())
     raw = [
         {"event": f"e{image.id}", "kind": "score", "image": image.id, "score": 7, "draw": True}
         for image in offer.images

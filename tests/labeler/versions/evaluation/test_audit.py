@@ -28,7 +28,8 @@ from db.store.schema import ImageRow
 from db.store.store import Store
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
-from labeler.scoring.events import next_images, record_events
+from labeler.scoring.events import record_events
+from labeler.scoring.queue import next_images
 from labeler.scoring.random_checks import is_followed_by_check
 from labeler.versions.evaluation.audit import audit_report
 from model.evaluation.audit import FEWEST, audit, estimate
