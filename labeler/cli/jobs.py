@@ -12,7 +12,7 @@ from labeler.core.project import Project
 from model.errors import ModelError
 
 if TYPE_CHECKING:
-    from labeler.collection.importing import ImportSummary
+    from labeler.collection.import_summary import ImportSummary
 
 
 def _import(project: Project, params: dict[str, Any], heart: Heart, encoder: Any) -> Outcome:

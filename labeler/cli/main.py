@@ -53,7 +53,7 @@ from labeler.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from labeler.collection.importing import ImportSummary
+    from labeler.collection.import_summary import ImportSummary
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:  # noqa: ARG001

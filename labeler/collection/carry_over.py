@@ -1,8 +1,7 @@
-"""Hand scores of pictures whose file holds another picture now: offered to the new one.
+"""Carry-over of hand scores from a picture to the one that replaced it in its file.
 
-A picture that was compressed anew, resized or touched up in its place is another image: its pixels
-are others. What was scored stays with the old one, which is missing, until a person says that the
-scores hold for the new one too.
+A picture that was recompressed, resized or retouched has other pixels, so it is another image. The
+scores stay with the old image, whose file is missing, until a person carries them over.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import db.images.pixel_hashes
 import db.importing.replaced_images
 from db.importing.removal import remove_unneeded
 from db.records import Image, ImportedFile, Pixels
-from labeler.collection.previews import forget_small_copies
+from labeler.collection.previews import delete_previews
 from labeler.core.images.pixel_identity import likeness
 from labeler.core.project import Project
 
@@ -23,9 +22,9 @@ COMMAND = "labeler carry-over"
 
 @dataclass(frozen=True, slots=True)
 class CarryOver:
-    """The scored `old` image of a file that holds the unscored `new` one now.
+    """A scored `old` image whose file holds the unscored `new` one now.
 
-    `near`: a person would take the one for the other.
+    `near`: the two look alike.
     """
 
     old: Image
@@ -34,20 +33,20 @@ class CarryOver:
 
 
 def carry_overs(project: Project) -> list[CarryOver]:
-    """Every score that could be carried over, near ones first, by path."""
+    """Return all scores that can be carried over: near ones first, then by path."""
     pairs = db.importing.replaced_images.replaced(project.store)
     ids = {image.id for pair in pairs for image in (pair.old, pair.new)}
     shown = db.images.pixel_hashes.pixels_of(project.store, ids)
-    found = [CarryOver(pair.old, pair.new, _is_near(pair.old, pair.new, shown)) for pair in pairs]
-    return sorted(found, key=lambda offer: (not offer.near, offer.new.path))
+    offers = [CarryOver(pair.old, pair.new, _is_near(pair.old, pair.new, shown)) for pair in pairs]
+    return sorted(offers, key=lambda offer: (not offer.near, offer.new.path))
 
 
-def carry_over(project: Project, taken: Sequence[CarryOver]) -> int:
-    """Have the hand scores of the old images count for the new ones; returns for how many."""
-    pairs = [(offer.old.id, offer.new.id) for offer in taken]
+def carry_over(project: Project, accepted: Sequence[CarryOver]) -> int:
+    """Give the hand scores of the old images to the new ones; returns how many images got some."""
+    pairs = [(offer.old.id, offer.new.id) for offer in accepted]
     carried = db.importing.replaced_images.carry_over(project.store, pairs)
     for content in [*carried, *remove_unneeded(project.store)]:
-        forget_small_copies(project, content)
+        delete_previews(project, content)
     return len(carried)
 
 
@@ -64,5 +63,5 @@ def _is_near(old: Image, new: Image, shown: dict[int, Pixels]) -> bool:
         height=new.height,
         pixels=shown.get(new.id),
     )
-    now = likeness(old, shown.get(old.id), file)
-    return now.same or now.turned or now.near
+    result = likeness(old, shown.get(old.id), file)
+    return result.same or result.turned or result.near

@@ -1,8 +1,8 @@
-"""Which files were being read when the program died: a process of their own reads them first.
+"""Protection against files whose decoding crashes the program.
 
-A decoder that crashes takes the whole program with it, and would do so at every import. What each
-thread has in hand is noted beside the runs; after a death these few files are under suspicion, and
-one that kills another process, too, is left out with a reason.
+Each thread writes the name of the file that it reads to a note in the folder of runs. After a crash
+the files in the notes are suspects: the next import reads each in a process of its own first, and
+leaves out the ones that crash it.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ CRASHED = (
 )
 PATIENCE = 60.0  # seconds
 _NOTE = "reading-"
-_NOTES = re.compile(rf"{_NOTE}\d+-\d+")
+_NOTE_NAME = re.compile(rf"{_NOTE}\d+-\d+")
 _SUSPECTS = "suspects"
 _LARGEST = 1 << 20  # bytes
-_LOOK = (
+_OPEN_PICTURE = (
     "import sys; from labeler.core.archives.opening import open_picture; open_picture(sys.argv[1])"
 )
 
 
-class InHand:
-    """What the threads of this process have in hand; use as a context.
+class CrashGuard:
+    """Notes in `folder` of the files that this process's threads are reading; a context manager.
 
-    A folder that can't be written costs the notes and nothing else.
+    Where the folder can't be written, there are no notes, and reading goes on.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._own = threading.local()
-        self._files: list[tuple[Path, int]] = []
+        self._thread = threading.local()  # `descriptor` of its note, `longest` name in it
+        self._notes: list[tuple[Path, int]] = []
         self._suspects: set[bytes] = set()
-        self._cleared: set[bytes] = set()
+        self._cleared: set[bytes] = set()  # suspects that could be read
 
-    def __enter__(self) -> InHand:
+    def __enter__(self) -> CrashGuard:
         with contextlib.suppress(OSError):
-            self._suspects = _names(self._folder / _SUSPECTS)
+            self._suspects = _read_names(self._folder / _SUSPECTS)
             for note in self._folder.iterdir():
-                if _NOTES.fullmatch(note.name) and not _is_alive(note):
-                    self._suspects |= _names(note)
-                    self._keep()
+                if _NOTE_NAME.fullmatch(note.name) and not _is_alive(note):
+                    self._suspects |= _read_names(note)
+                    self._save_suspects()
                     note.unlink()
         return self
 
@@ -63,49 +63,49 @@ class InHand:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for path, descriptor in self._files:
+        for path, descriptor in self._notes:
             os.close(descriptor)
             with contextlib.suppress(OSError):
                 path.unlink()
         if self._cleared:
             self._suspects -= self._cleared
             with contextlib.suppress(OSError):
-                self._keep()
+                self._save_suspects()
 
-    def take(self, path: str) -> None:
-        """Note that this thread reads the file now; raises `UnreadableImage` for one that kills."""
+    def start_reading(self, path: str) -> None:
+        """Note that this thread reads the file; raises `UnreadableImage` for one that crashes."""
         name = os.fsencode(path)
         if name in self._suspects - self._cleared:
-            if kills(path):
+            if crashes(path):
                 raise UnreadableImage(CRASHED)
             self._cleared.add(name)
         with contextlib.suppress(OSError):
             descriptor = self._descriptor()
-            # One call: NULs, which end a name, take the place of what was longer.
-            self._own.longest = max(len(name), self._own.longest)
-            os.pwrite(descriptor, name.ljust(self._own.longest, b"\0"), 0)
+            # One call, so that no name is half written; NULs overwrite the rest of a longer name.
+            self._thread.longest = max(len(name), self._thread.longest)
+            os.pwrite(descriptor, name.ljust(self._thread.longest, b"\0"), 0)
 
     def _descriptor(self) -> int:
-        if not hasattr(self._own, "descriptor"):
+        if not hasattr(self._thread, "descriptor"):
             path = self._folder / f"{_NOTE}{os.getpid()}-{threading.get_ident()}"
             make_parent(path)
-            self._own.descriptor, self._own.longest = created_anew(path), 0
-            self._files.append((path, self._own.descriptor))
-        return int(self._own.descriptor)
+            self._thread.descriptor, self._thread.longest = created_anew(path), 0
+            self._notes.append((path, self._thread.descriptor))
+        return int(self._thread.descriptor)
 
-    def _keep(self) -> None:
-        kept = self._folder / _SUSPECTS
+    def _save_suspects(self) -> None:
+        file = self._folder / _SUSPECTS
         if self._suspects:
-            atomic_write_bytes(kept, b"\0".join(sorted(self._suspects)))
+            atomic_write_bytes(file, b"\0".join(sorted(self._suspects)))
         else:
-            kept.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
 
 
-def kills(path: str) -> bool:
-    """Whether reading the file ends a process, or doesn't end at all."""
+def crashes(path: str) -> bool:
+    """Return whether reading the file crashes a process, or takes longer than PATIENCE."""
     try:
-        ended = run(
-            python("-c", _LOOK, path),
+        result = run(
+            python("-c", _OPEN_PICTURE, path),
             timeout=PATIENCE,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -113,10 +113,10 @@ def kills(path: str) -> bool:
         )
     except subprocess.TimeoutExpired:
         return True
-    return ended.returncode < 0
+    return result.returncode < 0
 
 
-def _names(file: Path) -> set[bytes]:
+def _read_names(file: Path) -> set[bytes]:
     try:
         return set(filter(None, read_up_to(file, _LARGEST).split(b"\0")))
     except OSError:
@@ -124,7 +124,7 @@ def _names(file: Path) -> set[bytes]:
 
 
 def _is_alive(note: Path) -> bool:
-    """Whether the process that wrote the note still runs."""
+    """Return whether the process that wrote the note still runs, and is not this one."""
     process = note.name.removeprefix(_NOTE).partition("-")[0]
     try:
         os.kill(int(process), 0)

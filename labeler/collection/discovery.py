@@ -1,10 +1,9 @@
-"""Which files under a folder are pictures: walks it once and opens next to nothing.
+"""Discovery of pictures in a folder or an archive, for the import and for predictions over folders.
 
-Used by the import and by predicting over folders. Hidden folders and the thumbnails that systems
-keep beside the pictures are not entered, and a project's own small copies are no pictures. A link
-to a file is followed while it stays inside the folder, one that leads out and links to folders only
-as labeler/collection/outside_links.py says; a folder is entered once, so there are no cycles. Tar,
-zip and Parquet files with pictures are looked through like folders.
+A walk opens few files. Hidden folders, the folders in which systems keep thumbnails, and a
+project's own previews are left out. A link to a file inside the folder is followed; for other links
+labeler/collection/outside_links.py decides. Each folder is entered once, so cycles end. Tar, zip
+and Parquet files with pictures are read like folders.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from labeler.core.project import OF_SMALL_COPIES, STORE_FILE, STORE_FILES, is_sm
 from model.images.formats import image_extensions, looks_like_image
 
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN"})
-_ASK = "or follow links: --follow-links"
+_OR_FOLLOW = "or follow links: --follow-links"
 _LINKED_FOLDER = (
-    f"A link to a folder is not followed; import that folder itself if you want it, {_ASK}"
+    f"A link to a folder is not followed; import that folder itself if you want it, {_OR_FOLLOW}"
 )
 _LINKED_AGAIN = "A link to a folder that is looked through anyway, or can't be; it is not followed."
 _BAD_NAME = "Its name is not valid UTF-8 and can't be stored; rename it."
@@ -39,9 +38,11 @@ _SYSTEMS = (
     "A system keeps thumbnails or deleted files in it, so it is not entered; import that folder "
     "itself if you want what is in it."
 )
-_BESIDE = "What macOS notes beside a file; it holds no picture."
-_UNREAD = "An archive of a kind that is not read; unpack it, or pack it anew as a zip or tar."
-_UNREAD_ARCHIVES = (".7z", ".rar", ".cbr", ".cb7", ".cba", ".lzh", ".lha", ".arj", ".ace")
+_APPLE_DOUBLE = "What macOS notes beside a file; it holds no picture."
+_UNREAD_ARCHIVE = (
+    "An archive of a kind that is not read; unpack it, or pack it anew as a zip or tar."
+)
+_UNREAD_SUFFIXES = (".7z", ".rar", ".cbr", ".cb7", ".cba", ".lzh", ".lha", ".arj", ".ace")
 _FAILED = "img2dataset notes that its download failed; download it again."
 _TABLES = (".parquet", ".npy", ".csv", ".jsonl")  # which people name by mistake
 _PACKED_SUFFIXES = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -49,9 +50,10 @@ _PACKED_SUFFIXES = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A picture to be, by its extension or content; `problem` says why it must not be opened.
+    """A file that is a picture by its extension or content.
 
-    Inside an archive `mtime_ns` is the archive's, and `size_bytes` may be UNKNOWN_SIZE.
+    `problem` is the reason why it must not be opened. For a member of an archive `mtime_ns` is the
+    archive's, and `size_bytes` may be UNKNOWN_SIZE.
     """
 
     path: str
@@ -60,23 +62,24 @@ class FoundFile:
     problem: str | None = None
 
     def is_as_it_was(self, mtime_ns: int, size_bytes: int) -> bool:
-        """True if it has this time and size, as far as they can be told."""
+        """Return whether it has this time and size; an unknown size matches every size."""
         return self.mtime_ns == mtime_ns and self.size_bytes in (size_bytes, UNKNOWN_SIZE)
 
     @property
     def storable(self) -> bool:
-        """False for a name that no database can hold (bytes that are not UTF-8)."""
+        """Whether the store can hold its path: False for bytes that are not UTF-8."""
         return self.problem != _BAD_NAME
 
 
 @dataclass(slots=True)
-class Found:
-    """What a walk saw. `closed` are the folders and archives that could not be listed to their end
-    or were not followed, `noted` the archives of which something was left out, `passed_over` what
-    is never looked at unless it is named itself: (path, reason).
+class ScanResult:
+    """Files that a walk found, and (path, reason) of what it left out.
 
-    `texts` has, by the path of an image, those of the text files beside it: NAME.txt,
-    NAME.caption, NAME.json or NAME.png.txt.
+    `texts` has the paths of the text files beside an image, by the image's path: NAME.txt,
+    NAME.caption, NAME.json or NAME.png.txt. `other_files` counts what is neither. `closed` are
+    folders and archives that could not be listed completely, and links that were not followed;
+    `noted` archives with members that were left out; `passed_over` what is read only if it is named
+    itself.
     """
 
     files: list[FoundFile] = field(default_factory=list)
@@ -88,51 +91,51 @@ class Found:
     passed_over: list[tuple[str, str]] = field(default_factory=list)
 
 
-def find_images(root: Path, links: OutsideLinks | None = None) -> Found:
-    """Everything under the folder `root` (in the order of names), or the one file that it is.
+def find_images(root: Path, links: OutsideLinks | None = None) -> ScanResult:
+    """Find the pictures in `root`: a folder, searched in the order of names, an archive or a file.
 
-    A single file is always taken: whoever names it means it. An archive is taken as a folder.
-    `links` says which links that lead out are followed; without it none is.
+    A single file is always a result, whatever its name. `links` decides about links that lead out
+    of the folder; by default none is followed.
     """
     root, links = Path(os.path.realpath(root)), links or OutsideLinks()
-    found = Found()
+    result = ScanResult()
     if not root.is_dir():
-        _take_one(found, root, links)
-        return found
+        _add_file(result, root, links)
+        return result
     texts: list[Path] = []
     tables: list[Path] = []
-    for path in _files(root, found, links):
+    for path in _walk(root, result, links):
         if path.name.startswith("._"):
-            found.other_files += 1
+            result.other_files += 1
             if path.suffix.lower() in image_extensions():
-                found.passed_over.append((readable_name(path), _BESIDE))
+                result.passed_over.append((readable_name(path), _APPLE_DOUBLE))
         elif path.name not in STORE_FILES and looks_like_image(path):
-            found.files.append(_found(path, root, links))
+            result.files.append(_found_file(path, root, links))
         elif path.suffix.lower() in TEXTS:
             texts.append(path)
-        elif not _take_archive(found, path, root, links):
-            found.other_files += 1
-            if path.suffix.lower() in _UNREAD_ARCHIVES:
-                found.passed_over.append((readable_name(path), _UNREAD))
+        elif not _add_archive(result, path, root, links):
+            result.other_files += 1
+            if path.suffix.lower() in _UNREAD_SUFFIXES:
+                result.passed_over.append((readable_name(path), _UNREAD_ARCHIVE))
             if path.suffix.lower() == ".parquet":
                 tables.append(path)
-    found.other_files += _pair(found, texts, root, links)
-    _leave_failed(found, tables)
-    return found
+    result.other_files += _pair_texts(result, texts, root, links)
+    _mark_failed_downloads(result, tables)
+    return result
 
 
-def _take_one(found: Found, file: Path, links: OutsideLinks) -> None:
-    if _take_archive(found, file, file.parent, links):
+def _add_file(result: ScanResult, file: Path, links: OutsideLinks) -> None:
+    if _add_archive(result, file, file.parent, links):
         return
     if file.suffix.lower() in _TABLES:
-        found.closed.append((readable_name(file), _NO_PICTURES))
+        result.closed.append((readable_name(file), _NO_PICTURES))
         return
-    found.files.append(_found(file, file.parent, links))
-    _pair(found, _texts_beside(file), file.parent, links)
+    result.files.append(_found_file(file, file.parent, links))
+    _pair_texts(result, _texts_beside(file), file.parent, links)
 
 
 def texts_beside(image: str, root: Path) -> list[str]:
-    """The paths of the texts beside one image, which may lie in an archive.
+    """Return the paths of the text files beside an image, which may be a member of an archive.
 
     Links that lead out of the folder `root` are left out.
     """
@@ -145,83 +148,84 @@ def texts_beside(image: str, root: Path) -> list[str]:
 
 
 def _texts_beside(file: Path) -> list[Path]:
-    named = (
+    candidates = (
         file.with_name(f"{name}{suffix}") for name in (file.stem, file.name) for suffix in TEXTS
     )
-    # Also answers for names that are too long.
-    return [path for path in named if path != file and os.path.isfile(path)]  # noqa: PTH113
+    # os.path.isfile, since Path.is_file raises for names that are too long.
+    return [path for path in candidates if path != file and os.path.isfile(path)]  # noqa: PTH113
 
 
-def _take_archive(found: Found, path: Path, root: Path, links: OutsideLinks) -> bool:
-    """Take what is in the archive; False where `path` is none."""
+def _add_archive(result: ScanResult, path: Path, root: Path, links: OutsideLinks) -> bool:
+    """Add the members of an archive; returns False if `path` is not one."""
     if path.name.lower().endswith(_PACKED_SUFFIXES):
-        found.closed.append((readable_name(path), _PACKED))
+        result.closed.append((readable_name(path), _PACKED))
         return True
     problem = _problem(path, root, links) if may_be_archive(path) else None
     listing = Listing(problem=problem) if problem else look_into(path)
     if listing is None:
         return False
     if listing.problem:
-        found.closed.append((readable_name(path), listing.problem))
+        result.closed.append((readable_name(path), listing.problem))
     if listing.note:
-        found.noted.append((readable_name(path), listing.note))
-    found.other_files += listing.others
+        result.noted.append((readable_name(path), listing.note))
+    result.other_files += listing.others
     if listing.pictures:
-        _take_pictures(found, path, listing)
+        _add_members(result, path, listing)
     return True
 
 
-def _take_pictures(found: Found, archive: Path, listing: Listing) -> None:
+def _add_members(result: ScanResult, archive: Path, listing: Listing) -> None:
     mtime_ns = archive.stat().st_mtime_ns
-    found.in_archives += len(listing.pictures)
+    result.in_archives += len(listing.pictures)
 
     def inside(name: str) -> str:
         return f"{archive}{os.sep}{name}"
 
     for name, size in listing.pictures.items():
         problem = None if _is_text(name) else _BAD_NAME
-        found.files.append(FoundFile(inside(name), mtime_ns, size, problem))
+        result.files.append(FoundFile(inside(name), mtime_ns, size, problem))
     for name, texts in listing.texts.items():
-        found.texts[inside(name)] = [inside(text) for text in texts]
+        result.texts[inside(name)] = [inside(text) for text in texts]
 
 
-def _leave_failed(found: Found, tables: list[Path]) -> None:
-    """Pictures whose download img2dataset notes as failed are none to take: FOLDER.parquet tells
-    of the files in FOLDER.
+def _mark_failed_downloads(result: ScanResult, tables: list[Path]) -> None:
+    """Set the `problem` of files whose download failed, as img2dataset's FOLDER.parquet says.
+
+    Such a table describes the files in FOLDER.
     """
     failed: dict[str, frozenset[str]] = {}
     for table in tables:
         if table.with_suffix("").is_dir():
             failed[f"{table.with_suffix('')}"] = failed_keys(table)
-    for place, file in enumerate(found.files if any(failed.values()) else ()):
+    for position, file in enumerate(result.files if any(failed.values()) else ()):
         folder, name = os.path.split(file.path)
         if os.path.splitext(name)[0] in failed.get(folder, ()):  # noqa: PTH122
-            found.files[place] = replace(file, problem=_FAILED)
+            result.files[position] = replace(file, problem=_FAILED)
 
 
-def _pair(found: Found, texts: list[Path], root: Path, links: OutsideLinks) -> int:
-    """Note which texts lie beside which image; returns how many lie beside none."""
+def _pair_texts(result: ScanResult, texts: list[Path], root: Path, links: OutsideLinks) -> int:
+    """Set the texts beside each image; returns how many are beside none."""
     beside: dict[str, list[str]] = {}
     for path in texts:
         beside.setdefault(os.path.splitext(path)[0], []).append(str(path))  # noqa: PTH122
-    pairs = paired([file.path for file in found.files], beside)
-    for image, named in pairs.items():
-        if allowed := [text for text in named if _problem(Path(text), root, links) is None]:
-            found.texts[image] = allowed
-    return len(texts) - len({text for named in pairs.values() for text in named})
+    pairs = paired([file.path for file in result.files], beside)
+    for image, paths in pairs.items():
+        if allowed := [text for text in paths if _problem(Path(text), root, links) is None]:
+            result.texts[image] = allowed
+    return len(texts) - len({text for paths in pairs.values() for text in paths})
 
 
-def _files(root: Path, found: Found, links: OutsideLinks) -> Iterator[Path]:
-    waiting = [root]
-    own: set[Path] = set()  # folders in which a project keeps its small copies
-    while waiting:
-        folder = waiting.pop()
+def _walk(root: Path, result: ScanResult, links: OutsideLinks) -> Iterator[Path]:
+    queue = [root]
+    own: set[Path] = set()  # folders of a project's previews and thumbnails
+    while queue:
+        folder = queue.pop()
         try:
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             reason = f"The folder can't be listed ({error.strerror}); check its permissions."
-            found.closed.append((readable_name(folder), reason))
+            result.closed.append((readable_name(folder), reason))
             continue
         if any(entry.name == STORE_FILE for entry in entries):
             own |= {folder / name for name in OF_SMALL_COPIES}
@@ -231,13 +235,13 @@ def _files(root: Path, found: Found, links: OutsideLinks) -> Iterator[Path]:
                 if folder.parent not in own or not is_small_copy(folder.name, entry.name):
                     yield Path(entry.path)
             elif entry.is_symlink() and not _is_entered(Path(entry.path), root, links):
-                why = _LINKED_AGAIN if links.follow else _LINKED_FOLDER
-                found.closed.append((readable_name(entry.path), why))
-            elif passed := _why_passed_over(entry.name):
-                found.passed_over.append((readable_name(entry.path), passed))
+                reason = _LINKED_AGAIN if links.follow else _LINKED_FOLDER
+                result.closed.append((readable_name(entry.path), reason))
+            elif skip_reason := _why_passed_over(entry.name):
+                result.passed_over.append((readable_name(entry.path), skip_reason))
             else:
                 folders.append(Path(entry.path))
-        waiting.extend(reversed(folders))
+        queue.extend(reversed(folders))
 
 
 def _is_entered(link: Path, root: Path, links: OutsideLinks) -> bool:
@@ -250,7 +254,7 @@ def _is_entered(link: Path, root: Path, links: OutsideLinks) -> bool:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link in a circle, or into a place that may not be entered
+    except OSError:  # a cycle of links, or a target without permission
         return False
 
 
@@ -260,10 +264,10 @@ def _why_passed_over(name: str) -> str | None:
     return _HIDDEN if name.startswith(".") else None
 
 
-def _found(path: Path, root: Path, links: OutsideLinks) -> FoundFile:
+def _found_file(path: Path, root: Path, links: OutsideLinks) -> FoundFile:
     try:
         status = path.stat()
-    except OSError:  # a broken link, or no permission: the reason is found when it is opened
+    except OSError:  # a broken link, or no permission: opening it gives the reason
         return FoundFile(str(path), 0, 0, _problem(path, root, links))
     return FoundFile(str(path), status.st_mtime_ns, status.st_size, _problem(path, root, links))
 
@@ -273,7 +277,7 @@ def _problem(path: Path, root: Path, links: OutsideLinks) -> str | None:
         return _BAD_NAME
     is_link = os.path.islink(path)  # noqa: PTH114 (never raises)
     if is_link and not leads_inside(path, root) and not links.may_read(path):
-        return f"{LEADS_OUT.removesuffix('.')}, {_ASK}"
+        return f"{LEADS_OUT.removesuffix('.')}, {_OR_FOLLOW}"
     return None
 
 

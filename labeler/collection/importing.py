@@ -1,9 +1,8 @@
-"""Take pictures into the project: find, hash, decode once, preview, record.
+"""Import of pictures: finds the files, hashes and decodes each once, and records them.
 
-Importing again is cheap and safe: a file whose time and size have not changed is not opened
-(unreadable ones are tried again), and whatever stopped the last import, this one goes on from the
-files that were recorded. Files are recorded a batch at a time, each batch in one transaction; the
-first one is small, so that scoring can start at once.
+A file whose time and size have not changed is not opened again, except an unreadable one. Files are
+recorded in batches of one transaction each: an import after an interrupted one continues behind the
+last batch. The first batch is small, so that scoring can start at once.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import db.images.locations
@@ -23,14 +21,14 @@ from db.images.sources import with_pictures
 from db.images.states import missing_ids
 from db.importing.removal import remove_unneeded
 from db.records import FileOutcome, ImportedFile
-from labeler.collection.carry_over import COMMAND as CARRY_OVER
 from labeler.collection.carry_over import carry_overs
 from labeler.collection.discovery import FoundFile, find_images
-from labeler.collection.missing_files import NO_DISK, Absence, is_absent
+from labeler.collection.import_summary import ImportSummary, count_of
+from labeler.collection.missing_files import NO_DISK, MissingFiles, is_absent
 from labeler.collection.outside_links import links_for
 from labeler.collection.phantoms import match_phantoms
-from labeler.collection.previews import forget_small_copies
-from labeler.collection.reader import Intake, Known
+from labeler.collection.previews import delete_previews
+from labeler.collection.reader import FileReader, StoredFile
 from labeler.collection.recognition import recognise
 from labeler.collection.tags import tag_from_texts
 from labeler.core.archives.archives import may_be_archive
@@ -42,107 +40,6 @@ from labeler.core.project import Project
 
 FIRST_BATCH, BATCH = 16, 500  # files that are recorded together
 BATCH_SECONDS = 2.0  # on a slow machine a batch is recorded after this time, however small it is
-MOST_TOLD = 5
-
-
-@dataclass(slots=True)
-class ImportSummary:
-    """What became of every file: `found` is the sum of the counts up to `unreadable`.
-
-    `unreadable` holds (path, reason), `closed` the same for folders that were not entered and
-    archives of which something was left out, `passed_over` for what is taken only if named itself.
-    `in_archives` are those of the found that lie in archives.
-    `rewritten` files show what they showed in other bytes, `turned` ones that another way up; both
-    keep hand scores. Of the `changed` ones `replaced` had a hand score and hold another picture
-    now, which is `near` the old one for some: labeler.collection.carry_over. `met` are embeddings
-    whose pictures came, `missing` images whose last file is gone, `tagged` those with tags in a
-    text file beside them; `other_files` were neither pictures nor such texts. `no_more_expected`
-    are sentences about pictures that went to a source of which something else is expected, or
-    nothing.
-    """
-
-    found: int = 0
-    new: int = 0
-    known: int = 0
-    rewritten: int = 0
-    turned: int = 0
-    duplicates: int = 0
-    moved: int = 0
-    changed: int = 0
-    unreadable: list[tuple[str, str]] = field(default_factory=list)
-    replaced: int = 0
-    near: int = 0
-    met: int = 0
-    missing: int = 0
-    tagged: int = 0
-    other_files: int = 0
-    closed: list[tuple[str, str]] = field(default_factory=list)
-    in_archives: int = 0
-    passed_over: list[tuple[str, str]] = field(default_factory=list)
-    no_more_expected: list[str] = field(default_factory=list)
-
-    def parts(self) -> dict[str, int]:
-        """What the found files came to, in the words that people read; together they are `found`.
-
-        Parts without a file are left out.
-        """
-        counts = {
-            "new": self.new,
-            "known": self.known,
-            "rewritten, showing what they showed": self.rewritten,
-            "turned": self.turned,
-            "here already under another name": self.duplicates,
-            "moved": self.moved,
-            "changed": self.changed,
-            "unreadable": len(self.unreadable),
-        }
-        return {name: count for name, count in counts.items() if count}
-
-    def sentences(self) -> list[str]:
-        """What became of the files: the parts in the first sentence add up to what was found."""
-        parts = ", ".join(f"{count} {name}" for name, count in self.parts().items())
-        inside = f" ({self.in_archives:,} in archives)" if self.in_archives else ""
-        told = [
-            f"Found {_counted(self.found, 'image file')}{inside}: {parts or 'nothing to take'}."
-        ]
-        if self.missing:
-            told.append(f"Missing now: {_counted(self.missing, 'image')} whose last file is gone.")
-        if self.replaced:
-            told.append(
-                f"{_counted(self.replaced, 'scored picture')} replaced in place, {self.near} by "
-                "what looks the same (compressed anew, resized, touched up). Their scores are kept "
-                f"with the old ones; to carry them over: {CARRY_OVER}"
-            )
-        told += self.no_more_expected
-        if self.met:
-            told.append(f"{_counted(self.met, 'embedding')} met their pictures.")
-        if self.tagged:
-            told.append(f"Tagged {_counted(self.tagged, 'image')} from the text beside.")
-        if self.other_files:
-            told.append(f"Passed over {_counted(self.other_files, 'file')} of other kinds.")
-        return told
-
-    def left_out(self) -> list[str]:
-        """Every file and folder that was not taken, with its reason; alike ones at once."""
-        alone = [f"{path}: {reason}" for path, reason in [*self.unreadable, *self.closed]]
-        by_reason: dict[str, list[str]] = {}
-        for path, reason in self.passed_over:
-            by_reason.setdefault(reason, []).append(path)
-        return alone + [
-            f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}: {reason}"
-            for reason, paths in by_reason.items()
-        ]
-
-    def left_out_briefly(self) -> Iterator[str]:
-        """Which folders were passed over, in a sentence; files that can't be read have a list."""
-        yield from self.left_out()[len(self.unreadable) :][:MOST_TOLD]
-
-    def as_document(self) -> dict[str, object]:
-        """All of it, for programs."""
-        plain = {name: getattr(self, name) for name in self.__slots__}
-        for name in ("unreadable", "closed", "passed_over"):
-            plain[name] = [{"path": path, "reason": reason} for path, reason in plain[name]]
-        return plain
 
 
 def import_paths(
@@ -157,135 +54,131 @@ def import_paths(
 ) -> ImportSummary:
     """Import folders (recursively) and single files.
 
-    `source` names where they come from; without it each folder is a source of its own, named
-    after the folder. `expect` is the band (low, high), 0–10, that the source's hand scores are
-    expected in. With `follow_links` what links in the folders lead to elsewhere is taken, too;
-    without, only what this program linked there. Raises `BadInput` for a path that is not there or
-    a band that is none; no file, whatever is wrong with it, stops the import. `progress` may raise
-    `Stopped`, like Ctrl-C: the files taken so far are recorded and the exception passes on.
-    `workers` is the number of threads, by default one per core.
+    `source` is the name of their source; by default each folder is a source with the folder's name.
+    `expect` is the band (low, high), 0–10, in which the source's hand scores are expected. With
+    `follow_links`, links to files outside a folder are followed; without, only links that this
+    program made. `workers` is the number of threads, by default one per core, at most 8. Raises
+    `BadInput` for a missing path or an invalid band; an unreadable file does not stop the import.
+    If `progress` raises `Stopped`, or on Ctrl-C, the files read so far are recorded and the
+    exception is raised.
     """
-    resolved = [_existing(project, Path(path)) for path in paths]
+    resolved = [_resolve(project, Path(path)) for path in paths]
     _check_band(expect)
     were_missing = missing_ids(project.store)
-    run = _Import(project, _known(project), follow_links=follow_links)
+    run = _ImportRun(project, _stored_files(project), follow_links=follow_links)
     for path in resolved:
         owner, moves = source_for(project.store, path, resolved, source, expect)
-        run.look_through(path, owner.id, forced=moves)
+        run.scan(path, owner.id, forced=moves)
     run.summary.closed += [(readable_name(root), NO_DISK) for root in sorted(run.absence.away)]
-    run.take(progress, workers)
-    run.notice_replaced()
+    run.read_queued(progress, workers)
+    run.count_replaced()
     if run.summary.new:
         run.summary.met = match_phantoms(project)
-    run.forget_unreadable()
+    run.drop_vanished_unreadable()
     for content in remove_unneeded(project.store):
-        forget_small_copies(project, content)
+        delete_previews(project, content)
     run.summary.missing = len(missing_ids(project.store) - were_missing)
-    run.tell_of_expectations()
+    run.report_expectations()
     db.images.sources.remove_empty_sources(project.store)
     run.tag(progress)
     return run.summary
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-class _Import:
-    """One run: first all folders are looked through, then the files that need it are taken in."""
+class _ImportRun:
+    """One import: `scan` queues the files of each folder that need it, `read_queued` reads them."""
 
     def __init__(
-        self, project: Project, known: dict[str, Known], *, follow_links: bool = False
+        self, project: Project, stored: dict[str, StoredFile], *, follow_links: bool = False
     ) -> None:
         self.project = project
-        self.known = known
-        self.links = links_for(project, follow=follow_links, known=self._knows)
+        self.stored = stored
+        self.links = links_for(project, follow=follow_links, is_stored=self._is_stored)
         self.summary = ImportSummary()
         self.seen: set[str] = set()
         self.sources = {source.id: source for source in db.images.sources.sources(project.store)}
-        self.absence = Absence(source.root for source in self.sources.values() if source.root)
-        self.went: Counter[tuple[int, int]] = Counter()  # from one source to another
-        self.waiting: list[tuple[FoundFile, int]] = []
-        self.unseen: list[tuple[FoundFile, int]] = []  # of which it isn't known what they show
-        self.changed: set[int] = set()
+        self.absence = MissingFiles(source.root for source in self.sources.values() if source.root)
+        self.moves: Counter[tuple[int, int]] = Counter()  # files by (old, new source id)
+        self.queue: list[tuple[FoundFile, int]] = []  # with the source id
+        self.without_pixels: list[tuple[FoundFile, int]] = []  # recorded without a hash of pixels
+        self.changed: set[int] = set()  # ids of images that took a replaced picture's file
         self.texts: dict[str, list[str]] = {}  # text files beside images, by the image's path
         self.paths_by_hash: dict[str | None, list[str]] = defaultdict(list)
         self.paths_by_image: dict[int, list[str]] = defaultdict(list)
-        for path, place in known.items():
+        for path, place in stored.items():
             self.paths_by_hash[place.content_hash].append(path)
             self.paths_by_image[place.image_id].append(path)
 
-    def look_through(self, path: Path, source_id: int, *, forced: bool) -> None:
-        """Queue what is under `path`, and mark missing what is not there any more.
+    def scan(self, path: Path, source_id: int, *, forced: bool) -> None:
+        """Queue the files under `path`, and mark the stored files that are gone as missing.
 
-        A file keeps the source that it was first imported with unless another is `forced`.
+        A file keeps the source that it was first imported with, unless `forced`.
         """
-        found = find_images(path, self.links)
-        self.summary.other_files += found.other_files
-        self.summary.in_archives += found.in_archives
-        self.summary.closed += [*found.closed, *found.noted]
-        self.summary.passed_over += found.passed_over
-        self.texts |= found.texts
-        for file in found.files:
+        result = find_images(path, self.links)
+        self.summary.other_files += result.other_files
+        self.summary.in_archives += result.in_archives
+        self.summary.closed += [*result.closed, *result.noted]
+        self.summary.passed_over += result.passed_over
+        self.texts |= result.texts
+        for file in result.files:
             if file.path in self.seen:
                 continue
             self.seen.add(file.path)
             self.summary.found += 1
-            place = self.known.get(file.path)
+            place = self.stored.get(file.path)
             kept = source_id if forced or place is None else place.source_id
             if place is not None and kept != place.source_id:
-                self.went[place.source_id, kept] += 1
+                self.moves[place.source_id, kept] += 1
             if not file.storable:
                 self.summary.unreadable.append((readable_name(file.path), file.problem or ""))
             elif place is not None and place.source_id == kept and place.is_still(file):
                 if place.pixel_hash is None:
-                    self.unseen.append((file, kept))
+                    self.without_pixels.append((file, kept))
                 else:
                     self.summary.known += 1
             else:
-                self.waiting.append((file, kept))
+                self.queue.append((file, kept))
         if path.is_dir() or may_be_archive(path):
             self._mark_vanished(path)
 
-    def _knows(self, path: str, mtime_ns: int, size: int) -> bool:
-        """Whether this very file was imported, or tried to, before."""
-        place = self.known.get(path)
+    def _is_stored(self, path: str, mtime_ns: int, size: int) -> bool:
+        """Return whether the store has a record of this file with this time and size."""
+        place = self.stored.get(path)
         return place is not None and (place.mtime_ns, place.size_bytes) == (mtime_ns, size)
 
     def _mark_vanished(self, folder: Path) -> None:
-        inside = f"{folder}{os.sep}".replace(os.sep * 2, os.sep)
-        unseen = [path for path in self.known if path.startswith(inside) and path not in self.seen]
+        prefix = f"{folder}{os.sep}".replace(os.sep * 2, os.sep)
+        unseen = [path for path in self.stored if path.startswith(prefix) and path not in self.seen]
         self._mark_missing([path for path in unseen if self.absence.is_gone(path, self.seen)])
 
     def _mark_missing(self, gone: list[str]) -> None:
         if gone:
             db.importing.files.mark_missing(self.project.store, None, gone)
 
-    def take(self, progress: Progress, workers: int | None) -> None:
+    def read_queued(self, progress: Progress, workers: int | None) -> None:
         """Read the queued files in parallel and record them in batches, in the order found."""
         fine = {
             place.content_hash
-            for place in self.known.values()
+            for place in self.stored.values()
             if place.state == "fine" and place.pixel_hash is not None
         }
-        intake = Intake(self.project, fine)
-        # Once, after an upgrade, what every picture shows; whoever is in a hurry may stop it.
-        waiting = [*self.waiting, *self.unseen]
-        total = len(waiting)
+        reader = FileReader(self.project, fine)
+        # Last, for they need it only once, after an upgrade, and an import may be stopped.
+        queue = [*self.queue, *self.without_pixels]
+        total = len(queue)
         progress(0, total, "importing")
         batches = Batches()
         try:
-            for done, file in enumerate(intake.files(waiting, workers), start=1):
+            for done, file in enumerate(reader.files(queue, workers), start=1):
                 if full := batches.add(file):
                     self._record(full)
                 progress(done, total, "importing")
         finally:
             self._record(batches.rest())
 
-    def forget_unreadable(self) -> None:
-        """What could not be read is nowhere to be found again: its place alone tells it.
+    def drop_vanished_unreadable(self) -> None:
+        """Mark the unreadable files that are gone as missing; they have no hash to be found by.
 
-        On a disk that may come back it stays, unless all the pictures of its folder have moved.
+        A file on a disk that is not connected is kept, unless its source has no pictures left.
         """
         alive = with_pictures(self.project.store)
         gone = [
@@ -296,36 +189,38 @@ class _Import:
         ]
         self._mark_missing(gone)
 
-    def notice_replaced(self) -> None:
-        """Count the hand scores whose files hold another picture since this import."""
+    def count_replaced(self) -> None:
+        """Count the scored images whose file holds another picture since this import."""
         if self.changed:
-            lost = [each for each in carry_overs(self.project) if each.new.id in self.changed]
-            self.summary.replaced = len(lost)
-            self.summary.near = sum(each.near for each in lost)
+            replaced = [each for each in carry_overs(self.project) if each.new.id in self.changed]
+            self.summary.replaced = len(replaced)
+            self.summary.near = sum(each.near for each in replaced)
 
-    def tell_of_expectations(self) -> None:
-        """Say which pictures left what was expected of them."""
-        now = {source.id: source for source in db.images.sources.sources(self.project.store)}
-        for (before, after), count in sorted(self.went.items()):
-            then = self.sources.get(before)
-            band, other = band_of(then) if then else None, band_of(now[after])
-            if then is None or band is None or band == other:
+    def report_expectations(self) -> None:
+        """Note which images moved to a source with another expected band of scores."""
+        sources = {source.id: source for source in db.images.sources.sources(self.project.store)}
+        for (before, after), count in sorted(self.moves.items()):
+            old, new = self.sources.get(before), sources[after]
+            old_band, new_band = band_of(old) if old else None, band_of(new)
+            if old is None or old_band is None or old_band == new_band:
                 continue
-            is_now = (
-                f"expected {other[0]:g} to {other[1]:g}" if other else "nothing is expected there"
+            expected = (
+                f"expected {new_band[0]:g} to {new_band[1]:g}"
+                if new_band
+                else "nothing is expected there"
             )
             self.summary.no_more_expected.append(
-                f"{_counted(count, 'image')} went from {then.name} (expected {band[0]:g} to "
-                f"{band[1]:g}) to {now[after].name} ({is_now}); change it with --expect LOW:HIGH."
+                f"{count_of(count, 'image')} went from {old.name} (expected {old_band[0]:g} to "
+                f"{old_band[1]:g}) to {new.name} ({expected}); change it with --expect LOW:HIGH."
             )
 
     def tag(self, progress: Progress) -> None:
-        """Take the tags from the text files beside the images."""
+        """Record the tags in the text files beside the images."""
         if self.texts:
             self.summary.tagged = tag_from_texts(self.project, self.texts, progress)
 
     def _record(self, batch: list[ImportedFile]) -> None:
-        for part in _apart(batch):
+        for part in _split_by_picture(batch):
             files = self._recognised(part)
             self._notice_moves(files)
             for file, outcome in zip(
@@ -335,7 +230,7 @@ class _Import:
                 if outcome.outcome == "changed":
                     self.changed.add(outcome.image_id)
                 if outcome.former is not None:
-                    forget_small_copies(self.project, outcome.former)
+                    delete_previews(self.project, outcome.former)
 
     def _recognised(self, batch: list[ImportedFile]) -> list[ImportedFile]:
         return recognise(
@@ -344,12 +239,15 @@ class _Import:
             {
                 file.path: place.image_id
                 for file in batch
-                if (place := self.known.get(file.path)) is not None
+                if (place := self.stored.get(file.path)) is not None
             },
         )
 
     def _notice_moves(self, batch: list[ImportedFile]) -> None:
-        """A picture known elsewhere may have been moved out of a folder not looked through now."""
+        """Mark files as missing whose picture the batch has at another path.
+
+        These may lie in folders that this import does not scan.
+        """
         elsewhere = {
             path
             for file in batch
@@ -361,16 +259,16 @@ class _Import:
         }
         self._mark_missing(sorted(filter(is_absent, elsewhere)))
 
-    def _count(self, file: ImportedFile, told: FileOutcome) -> None:
-        if told.outcome == "unreadable":
+    def _count(self, file: ImportedFile, outcome: FileOutcome) -> None:
+        if outcome.outcome == "unreadable":
             self.summary.unreadable.append((file.path, file.reason or ""))
-        elif told.outcome == "duplicate":
+        elif outcome.outcome == "duplicate":
             self.summary.duplicates += 1
         else:
-            if told.outcome == "moved":
-                for path in self.paths_by_image[told.image_id][:1]:
-                    self.went[self.known[path].source_id, file.source_id] += 1
-            setattr(self.summary, told.outcome, getattr(self.summary, told.outcome) + 1)
+            if outcome.outcome == "moved":
+                for path in self.paths_by_image[outcome.image_id][:1]:
+                    self.moves[self.stored[path].source_id, file.source_id] += 1
+            setattr(self.summary, outcome.outcome, getattr(self.summary, outcome.outcome) + 1)
 
 
 class Batches:
@@ -399,8 +297,11 @@ class Batches:
         return batch
 
 
-def _apart(batch: list[ImportedFile]) -> Iterator[list[ImportedFile]]:
-    """The batch in parts, in each of which what shows the same picture has the same bytes too."""
+def _split_by_picture(batch: list[ImportedFile]) -> Iterator[list[ImportedFile]]:
+    """Yield the batch in parts such that files of a part with equal pixels have equal bytes, too.
+
+    Then each file is compared with all that were recorded before it.
+    """
     part: list[ImportedFile] = []
     shown: dict[str, str | None] = {}
     for file in batch:
@@ -413,10 +314,10 @@ def _apart(batch: list[ImportedFile]) -> Iterator[list[ImportedFile]]:
         yield part
 
 
-def _known(project: Project) -> dict[str, Known]:
-    """What the store knows of every file, by path."""
+def _stored_files(project: Project) -> dict[str, StoredFile]:
+    """Return what the store has of every file, by path."""
     return {
-        path: Known(
+        path: StoredFile(
             source.id,
             place.image_id,
             place.mtime_ns,
@@ -430,7 +331,7 @@ def _known(project: Project) -> dict[str, Known]:
     }
 
 
-def _existing(project: Project, path: Path) -> Path:
+def _resolve(project: Project, path: Path) -> Path:
     resolved = Path(os.path.realpath(path.expanduser()))
     if not resolved.exists():
         raise BadInput(f"{readable_name(path)} is not there; check the path.")

@@ -1,8 +1,8 @@
-"""Which files are really gone: looked for at their place, and not where nothing can be seen.
+"""Decides which stored files are gone.
 
-A file that a walk has not come by is not gone for that: the walk may have passed over its folder,
-it may have been named alone, its folder may be closed to us, or the disk that it is on not
-connected.
+That a walk did not find a file is not enough: its folder may have been passed over or not be
+readable, another file may have been named alone, or the disk may not be connected. So each is
+looked up at its path.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ NO_DISK = (
 
 
 def is_absent(path: str) -> bool:
-    """Whether nothing is at `path`, be it that its disk is away.
+    """Return whether there is no file at `path`, also if its whole disk is not connected.
 
-    What may not be looked at may be there.
+    False where permissions hide whether there is one.
     """
     inside = through(path)
     if inside is not None:
@@ -37,20 +37,20 @@ def is_absent(path: str) -> bool:
     return False
 
 
-class Absence:
-    """What one look tells; `roots` are the folders that sources were imported from."""
+class MissingFiles:
+    """Look-ups of one import; `roots` are the folders that sources were imported from."""
 
     def __init__(self, roots: Iterable[str]) -> None:
         self._away = sorted(root for root in roots if not os.path.lexists(root))
         self._listable: dict[str, bool] = {}
         self._names: dict[str, frozenset[str]] = {}
-        self.away: set[str] = set()  # roots that are not there, of which files were asked for
+        self.away: set[str] = set()  # missing roots of the files that were looked up
 
     def is_gone(self, path: str, seen: Collection[str] = ()) -> bool:
-        """Whether no file is at `path` any more, as far as that can be known.
+        """Return whether the file at `path` is gone; False if its disk or folder is inaccessible.
 
-        `seen` are the paths that a walk came by: where a file system makes no difference between
-        capital and small letters, a file may be seen there under its new name.
+        `seen` are the paths that a walk found: on a file system that ignores case, a file that was
+        renamed is found at its old path, too.
         """
         if through(path) is not None:
             return is_absent(path)
@@ -73,7 +73,7 @@ class Absence:
         return self._listable[folder]
 
     def _renamed(self, path: str, seen: Collection[str]) -> bool:
-        """Whether the folder lists it under another spelling, which the walk has seen."""
+        """Return whether the folder has it under another case only, which is in `seen`."""
         folder, name = os.path.split(path)
         if folder not in self._names:
             try:
@@ -83,8 +83,10 @@ class Absence:
         names = self._names[folder]
         if name in names:
             return False
-        spelled = (f"{folder}{os.sep}{one}" for one in names if one.casefold() == name.casefold())
-        return any(one in seen for one in spelled)
+        spelled = (
+            f"{folder}{os.sep}{other}" for other in names if other.casefold() == name.casefold()
+        )
+        return any(other in seen for other in spelled)
 
 
 def _can_list(folder: str) -> bool:

@@ -1,9 +1,9 @@
-"""Links that lead out of a folder that is looked through: which of them are followed.
+"""Decides which links that lead out of a scanned folder are followed.
 
-A folder may be somebody else's, and its links lead to a person's own files: none is followed unless
-that was asked for, or this program made the link itself. The latter is told by the file that it
-leads to: the project has looked at that very file before, or the link lies in an export and has the
-beginning of the file's hash in its name. Whoever forges that knows the file already.
+A folder may come from somebody else, with links to private files of this person. So a link is
+followed only with `follow`, or if this program made it: the project has read the target before, or
+the link is in an export and its name holds the beginning of the target's hash. Only somebody who
+has the file can forge that.
 """
 
 from __future__ import annotations
@@ -23,69 +23,73 @@ from model.errors import UnreadableImage
 from model.images.hashing import content_hash
 
 EXPORT_LIST = ".labeler-export"
-KEPT_IN = "predicted.sqlite"
+PREDICTIONS_FILE = "predicted.sqlite"
 _HASHED = re.compile(r".+-([0-9a-f]{16})\.\w+")
-# Whether a file of this path, time (ns) and size has been looked at before.
-LookedAt = Callable[[str, int, int], bool]
+# Whether the project has read a file of this path, time (ns) and size (bytes) before.
+IsKnownFile = Callable[[str, int, int], bool]
 
 
 class OutsideLinks:
-    """`follow` is the person's wish; a folder behind a link is entered once."""
+    """Rule for the links of one scan; `follow` means all of them."""
 
-    def __init__(self, looked_at: LookedAt = lambda *_: False, *, follow: bool = False) -> None:
+    def __init__(self, is_known: IsKnownFile = lambda *_: False, *, follow: bool = False) -> None:
         self.follow = follow
-        self._looked_at = looked_at
-        self._entered: set[tuple[int, int]] = set()
+        self._is_known = is_known
+        self._entered: set[tuple[int, int]] = set()  # (device, inode) of folders behind links
 
     def may_read(self, link: Path) -> bool:
-        """Whether the file behind the link, which lies outside, is to be read."""
+        """Return whether to read the file that `link` leads to, outside the scanned folder."""
         if self.follow:
             return True
         target = os.path.realpath(link)
         try:
-            told = os.lstat(target)
+            status = os.lstat(target)
         except OSError:
             return False
-        if not stat.S_ISREG(told.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             return False
-        return self._looked_at(target, told.st_mtime_ns, told.st_size) or _is_exported(
+        return self._is_known(target, status.st_mtime_ns, status.st_size) or _is_exported(
             link, Path(target)
         )
 
     def may_enter(self, link: Path, root: Path) -> bool:
-        """Whether the folder behind the link is to be looked through, and not yet is: one around
-        or within `root` is, and so is one that was entered by another link.
+        """Return whether to scan the folder that `link` leads to.
+
+        False for one around or within `root`, which is scanned anyway, and for one that was entered
+        before. Raises `OSError` if the folder can't be read.
         """
         target = Path(os.path.realpath(link))
-        around = target.is_relative_to(root) or root.is_relative_to(target)
-        if not self.follow or around:
+        overlaps = target.is_relative_to(root) or root.is_relative_to(target)
+        if not self.follow or overlaps:
             return False
-        told = target.stat()
-        if (told.st_dev, told.st_ino) in self._entered:
+        status = target.stat()
+        if (status.st_dev, status.st_ino) in self._entered:
             return False
-        self._entered.add((told.st_dev, told.st_ino))
+        self._entered.add((status.st_dev, status.st_ino))
         return True
 
 
 def links_for(
-    project: Project, *, follow: bool = False, known: LookedAt = lambda *_: False
+    project: Project, *, follow: bool = False, is_stored: IsKnownFile = lambda *_: False
 ) -> OutsideLinks:
-    """As the project has it; `known` tells of the files that its store knows."""
-    kept = project.runs_folder / KEPT_IN
+    """Return the project's rule: it knows the files that `is_stored` or that it predicted."""
+    predictions = project.runs_folder / PREDICTIONS_FILE
 
-    def looked_at(path: str, mtime_ns: int, size: int) -> bool:
-        return known(path, mtime_ns, size) or is_predicted(kept, file_key(path, mtime_ns, size))
+    def is_known(path: str, mtime_ns: int, size: int) -> bool:
+        return is_stored(path, mtime_ns, size) or is_predicted(
+            predictions, file_key(path, mtime_ns, size)
+        )
 
-    return OutsideLinks(looked_at, follow=follow)
+    return OutsideLinks(is_known, follow=follow)
 
 
 def _is_exported(link: Path, target: Path) -> bool:
-    named = _HASHED.fullmatch(link.name)
-    if named is None or not _is_export(link.parent):
+    match = _HASHED.fullmatch(link.name)
+    if match is None or not _is_export(link.parent):
         return False
     try:
         with open_regular(target) as file:
-            return content_hash(file).startswith(named[1])
+            return content_hash(file).startswith(match[1])
     except (OSError, UnreadableImage):
         return False
 

@@ -1,10 +1,10 @@
-"""The small copies that the pages show: a preview per content, and a thumbnail if that is large.
+"""Previews and thumbnails of pictures, the JPEG files that the pages show.
 
-They are JPEG files named after the content's hash, so they are made once however often the picture
-occurs, and a browser may keep them for ever. They can be made again while a file of the picture is
-there, thumbnails from the preview alone. Large pictures get theirs when they are imported. A small
-one gets its single copy when somebody first looks at it, which takes a few milliseconds: of a
-million small pictures most are never looked at.
+Their names are the content's hash, so copies of a picture share them, and a browser may cache them
+for ever. A small preview serves as thumbnail, too. Lost ones are made again, a preview from the
+picture and a thumbnail from the preview. Large pictures get theirs at the import. A small picture
+gets its preview when it is first shown, which takes a few milliseconds: most of a million small
+pictures are never shown.
 """
 
 from __future__ import annotations
@@ -44,20 +44,21 @@ QUALITY = 88
 
 
 class PreviewNotKept(LabelerError):
-    """A small copy can't be written; the picture itself may be as good as ever."""
+    """A preview or thumbnail can't be written; the picture itself may be fine."""
 
 
 def has_preview(project: Project, content_hash: str) -> bool:
+    """Return whether the preview's file exists."""
     return _is_there(preview_path(project, content_hash))
 
 
 def preview_of(
     project: Project, content_hash: str, original: Path, pixel_hash: str | None = None
 ) -> Path:
-    """The preview's file, made again from `original` if it is gone.
+    """Return the preview's file, made again from `original` if it is missing.
 
-    Raises `UnreadableImage` if the picture itself can't be read any more, or is another one now:
-    of another content, and not what `pixel_hash` tells either.
+    Raises `UnreadableImage` if `original` can't be read, or has neither this content nor pixels of
+    this `pixel_hash`, and `PreviewNotKept` if the file can't be written.
     """
     if not has_preview(project, content_hash):
         with open_in_memory(original) as file:
@@ -70,9 +71,9 @@ def preview_of(
 def thumbnail_of(
     project: Project, content_hash: str, original: Path, pixel_hash: str | None = None
 ) -> Path:
-    """The file that serves as thumbnail, made again from the preview if it is gone.
+    """Return the file that serves as thumbnail, made again from the preview if it is missing.
 
-    Raises `UnreadableImage` if that is gone, too, and the picture can't be read any more.
+    Raises as `preview_of` does.
     """
     thumbnail = thumbnail_path(project, content_hash)
     if _is_there(thumbnail):
@@ -90,7 +91,7 @@ def thumbnail_of(
 def unkept_preview(
     content_hash: str, original: Path, pixel_hash: str | None = None, *, small: bool = False
 ) -> Image.Image:
-    """The preview, or the thumbnail if `small`, for where none can be kept.
+    """Return the preview, or the thumbnail if `small`, without writing a file.
 
     Raises `UnreadableImage` as `preview_of` does.
     """
@@ -105,10 +106,10 @@ def unkept_preview(
 def make_previews(
     project: Project, content_hash: str, image: ImageFile.ImageFile, file: BinaryIO | None = None
 ) -> Picture:
-    """Decode the picture whose header is `image` and write what is to be kept of it.
+    """Decode the picture whose header is `image`, and write its preview and thumbnail.
 
-    `file` is what it was read from. Returns it as small as it was decoded or made: good for
-    telling it from others only. Raises `UnreadableImage`.
+    `file` is what the header was read from. Returns the picture, maybe at a smaller size: enough to
+    compare it with others. Raises `UnreadableImage` and `PreviewNotKept`.
     """
     made = preview_and_thumbnail(image, file)
     if made.thumbnail is not None:
@@ -117,20 +118,20 @@ def make_previews(
     return made.picture
 
 
-def forget_small_copies(project: Project, content_hash: str) -> None:
-    """Remove those of a content that no image has any more."""
+def delete_previews(project: Project, content_hash: str) -> None:
+    """Delete the preview and the thumbnail of a content; errors are ignored."""
     for path in (preview_path(project, content_hash), thumbnail_path(project, content_hash)):
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
 
 
 def _is_there(path: Path) -> bool:
-    """False also for the empty file that a crash may leave, and for a link to anything else."""
+    """Return whether it is a file with bytes; no link, nor an empty file that a crash left."""
     return is_plain(path, path.parents[2]) and path.stat().st_size > 0
 
 
 def _write(path: Path, content: Image.Image | bytes) -> None:
-    """All or nothing: whoever looks sees no file or the whole one."""
+    """Write the file atomically; raises `PreviewNotKept`."""
     try:
         with atomic_write(path, lasting=False, within=path.parents[2]) as scratch:
             _fill(scratch, content)
@@ -146,9 +147,9 @@ def _fill(path: Path, content: Image.Image | bytes) -> None:
         if isinstance(content, bytes):
             file.write(content)
             return
-        # Into a file at once, not by way of memory: only so does Pillow let other threads run
-        # meanwhile. Full colour resolution: red lines on white are what halved colour spoils first.
+        # Into a file, not into memory: then Pillow releases Python's lock. Full colour resolution,
+        # since with chroma subsampling red lines on white blur.
         content.save(file, "JPEG", quality=QUALITY, subsampling=0)
         file.seek(-len(END), os.SEEK_END)
-        if file.read() != END:  # Pillow doesn't notice what the last write left out
+        if file.read() != END:  # Pillow doesn't notice that the last write was cut short
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

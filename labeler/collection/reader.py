@@ -1,8 +1,8 @@
-"""Reading many files at once: each is opened once, hashed and decoded; large ones are previewed.
+"""Parallel reading of files: each is opened once, hashed and decoded; large ones get previews.
 
-Threads, not processes: hashing, decoding and resizing all run outside Python's lock, so two
-threads are as fast as two processes, and Ctrl-C has nothing to clean up. A decoder that crashes
-ends them all; the next import knows which files were in hand (labeler.collection.crash_guard).
+Hashing, decoding and resizing release Python's lock, so threads are as fast as processes, and
+Ctrl-C leaves no process behind. A decoder that crashes ends the program; the next import knows
+which files were being read (labeler.collection.crash_guard).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from db.records import ImportedFile, Pixels
-from labeler.collection.crash_guard import InHand
+from labeler.collection.crash_guard import CrashGuard
 from labeler.collection.discovery import FoundFile
 from labeler.collection.previews import make_previews
 from labeler.core.archives.opening import open_in_memory
@@ -29,19 +29,20 @@ from model.images.hashing import content_hash, difference_hash
 from model.images.resize import is_large, small_image
 
 MOST_WORKERS = 8
-# Files are handed to the threads in groups, closed by either: a small picture takes little longer
-# than handing it over, and who stops an import should not wait for a group of large ones. The first
-# group is one file and each next one up to twice as large: the first pictures are there at once.
+# Most files, and most bytes, of the groups that threads read: one small file at a time would cost
+# more for the hand-over than for the reading, and a stop waits for the groups that are being read.
+# The first group is one file, and each next one up to twice as large, so that the first pictures
+# are there at once.
 GROUP_FILES = 16
 GROUP_BYTES = 1 << 20
-# Groups. What was taken waits to be recorded as a few numbers, so this costs no memory; it has to
-# last while a batch is recorded, else the threads stand idle.
+# Groups that are queued or finished. A finished file is a small record, so this costs little
+# memory; it must suffice while a batch is recorded, else the threads are idle.
 AHEAD_PER_WORKER = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What the store knows of a file: as it was when last imported."""
+class StoredFile:
+    """A file as the store has it since its last import."""
 
     source_id: int
     image_id: int
@@ -52,13 +53,13 @@ class Known:
     pixel_hash: str | None
 
     def is_still(self, file: FoundFile) -> bool:
-        """True if it was fine and seems to be what it was."""
+        """Return whether it was readable and its time and size are unchanged."""
         return self.state == "fine" and file.is_as_it_was(self.mtime_ns, self.size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
-    """Turns found files into what is recorded; `fine_hashes` are of pictures already taken."""
+class FileReader:
+    """Reader of found files; pictures whose content is in `fine_hashes` are not decoded again."""
 
     project: Project
     fine_hashes: Collection[str | None]
@@ -66,34 +67,38 @@ class Intake:
     def files(
         self, waiting: Iterable[tuple[FoundFile, int]], workers: int | None = None
     ) -> Iterator[ImportedFile]:
-        """One record per (file, source id), in order; stops cleanly wherever it is left."""
+        """Yield a record for each (file, source id), in order; close the generator to stop."""
         count = workers or min(os.cpu_count() or 1, MOST_WORKERS)
         groups = _groups(waiting)
         pool = ThreadPoolExecutor(count, thread_name_prefix="import")
-        # Pillow is quieted once for the run: changing the warnings' filters is dear.
-        with quiet_pillow(), InHand(self.project.runs_folder) as hand:
+        # Once for all files: changing the filters of warnings is slow.
+        with quiet_pillow(), CrashGuard(self.project.runs_folder) as guard:
             try:
                 ahead: deque[Future[list[ImportedFile]]] = deque()
                 for group in islice(groups, count * AHEAD_PER_WORKER):
-                    ahead.append(pool.submit(self._take_all, group, hand))
+                    ahead.append(pool.submit(self._read_group, group, guard))
                 while ahead:
-                    taken = ahead.popleft().result()
+                    records = ahead.popleft().result()
                     for group in islice(groups, 1):
-                        ahead.append(pool.submit(self._take_all, group, hand))
-                    yield from taken
+                        ahead.append(pool.submit(self._read_group, group, guard))
+                    yield from records
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _take_all(self, group: list[tuple[FoundFile, int]], hand: InHand) -> list[ImportedFile]:
-        return [self.take(file, source_id, hand) for file, source_id in group]
+    def _read_group(
+        self, group: list[tuple[FoundFile, int]], guard: CrashGuard
+    ) -> list[ImportedFile]:
+        return [self.read(file, source_id, guard) for file, source_id in group]
 
-    def take(self, file: FoundFile, source_id: int, hand: InHand | None = None) -> ImportedFile:
-        """Read one file; whatever is wrong with it becomes the record's reason."""
+    def read(
+        self, file: FoundFile, source_id: int, guard: CrashGuard | None = None
+    ) -> ImportedFile:
+        """Read one file; where that fails, the record has the reason."""
         try:
             if file.problem is not None:
                 raise UnreadableImage(file.problem)
-            if hand is not None:
-                hand.take(file.path)
+            if guard is not None:
+                guard.start_reading(file.path)
             return self._read(file, source_id)
         except UnreadableImage as error:
             return _record(file, source_id, reason=str(error))
@@ -106,7 +111,8 @@ class Intake:
         with open_in_memory(path) as opened:
             if isinstance(opened, io.BytesIO):
                 file = replace(file, size_bytes=len(opened.getbuffer()))
-            header = read_header(opened, path)  # before hashing: films and raw files are large
+            # Before hashing: it refuses videos and raw files, which are large.
+            header = read_header(opened, path)
             digest = content_hash(opened)
             if digest in self.fine_hashes:
                 return _record(file, source_id, content_hash=digest)

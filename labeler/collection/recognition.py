@@ -1,7 +1,7 @@
-"""Which known picture a file shows whose bytes are new: at its own place, or at any other.
+"""Recognition of known pictures in files with new bytes.
 
-A file that was written anew at its place is held against what it showed before. Elsewhere equal
-hashes of pixels have to be confirmed by all pixels, as long as there is a file to compare with.
+A file that was rewritten is compared with the picture that it held before. For other files equal
+hashes of pixels are confirmed by comparing all pixels, if the known picture's file still exists.
 """
 
 from __future__ import annotations
@@ -23,57 +23,59 @@ from model.images.hashing import content_hash
 def recognise(
     store: Store, files: Sequence[ImportedFile], held: Mapping[str, int]
 ) -> list[ImportedFile]:
-    """The files, each with the image that it is the `same_as`, or comes `instead_of`, if any.
+    """Return the files with `same_as` or `instead_of` set to an image's id where there is one.
 
-    `held` has the image that each path was known to hold.
+    `held` has the image id that each path held before.
     """
-    looked = [file for file in files if file.pixels is not None]
-    if not looked:
+    decoded = [file for file in files if file.pixels is not None]
+    if not decoded:
         return list(files)
-    before = {held[file.path] for file in looked if file.path in held}
-    showing = db.images.pixel_hashes.ids_by_pixel_hash(
-        store, {file.pixels.pixel_hash for file in looked if file.pixels}
+    held_ids = {held[file.path] for file in decoded if file.path in held}
+    by_pixel_hash = db.images.pixel_hashes.ids_by_pixel_hash(
+        store, {file.pixels.pixel_hash for file in decoded if file.pixels}
     )
-    wanted = before | {image_id for ids in showing.values() for image_id in ids}
-    known = {image.id: image for image in db.images.lookup.by_ids(store, sorted(wanted))}
-    shown = db.images.pixel_hashes.pixels_of(store, before)
-    return [_recognised(file, known, shown, showing, held.get(file.path)) for file in files]
+    candidate_ids = held_ids | {image_id for ids in by_pixel_hash.values() for image_id in ids}
+    images = {image.id: image for image in db.images.lookup.by_ids(store, sorted(candidate_ids))}
+    pixels = db.images.pixel_hashes.pixels_of(store, held_ids)
+    return [
+        _recognise_file(file, images, pixels, by_pixel_hash, held.get(file.path)) for file in files
+    ]
 
 
-def _recognised(
+def _recognise_file(
     file: ImportedFile,
-    known: Mapping[int, Image],
-    shown: Mapping[int, Pixels],
-    showing: Mapping[str, Sequence[int]],
-    held: int | None,
+    images: Mapping[int, Image],
+    pixels: Mapping[int, Pixels],
+    by_pixel_hash: Mapping[str, Sequence[int]],
+    held_id: int | None,
 ) -> ImportedFile:
     if file.pixels is None:
         return file
-    was = known.get(held) if held is not None else None
-    is_what_it_was = was is not None and was.content_hash == file.content_hash
+    held = images.get(held_id) if held_id is not None else None
+    is_unchanged = held is not None and held.content_hash == file.content_hash
     turned = False
-    if was is not None and was.content_hash is not None and not is_what_it_was:
-        now = likeness(was, shown.get(was.id), file)
-        if now.same:
-            return replace(file, same_as=was.id)
-        turned = now.turned
-    for image_id in showing.get(file.pixels.pixel_hash, ()):
-        other = known[image_id]
+    if held is not None and held.content_hash is not None and not is_unchanged:
+        result = likeness(held, pixels.get(held.id), file)
+        if result.same:
+            return replace(file, same_as=held.id)
+        turned = result.turned
+    for image_id in by_pixel_hash.get(file.pixels.pixel_hash, ()):
+        other = images[image_id]
         if other.content_hash == file.content_hash:
             return file
         if _is_same(file, other):
             return replace(file, same_as=image_id)
-    return replace(file, instead_of=held) if turned else file
+    return replace(file, instead_of=held_id) if turned else file
 
 
 def _is_same(file: ImportedFile, other: Image) -> bool:
-    """Whether the file shows that image, whose hash of pixels it has."""
+    """Return whether the file shows the image `other`, whose hash of pixels it has."""
     if (file.width, file.height) != (other.width, other.height):
         return False
-    place = Path(other.path)
+    path = Path(other.path)
     try:
-        with open_in_memory(place) as opened:
-            is_as_it_was = content_hash(opened) == other.content_hash
-        return not is_as_it_was or shows_the_same(Path(file.path), place)
-    except (UnreadableImage, OSError):  # gone, so that there is nothing to compare with
+        with open_in_memory(path) as opened:
+            is_unchanged = content_hash(opened) == other.content_hash
+        return not is_unchanged or shows_the_same(Path(file.path), path)
+    except (UnreadableImage, OSError):  # gone: the hash alone decides
         return True

@@ -1,8 +1,8 @@
-"""Tags of images: from text and JSON files beside them, and from CSV files.
+"""Tags of images, from text and JSON files beside them and from CSV files.
 
-Tags are words to slice by (see `labeler.versions.evaluation.slices`), nothing learns from them. A
-text that is no list of tags does no harm: its sentences are too long for tags, or never shared by
-enough images. The settings that a generator of images notes in such a text are none.
+Evaluations are sliced by tags (`labeler.versions.evaluation.slices`); no model learns from them. A
+text that is no list of tags is harmless: its sentences are too long for tags, or too few images
+share them. Texts with the settings of an image generator are ignored.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ from labeler.core.project import Project
 from model.errors import UnreadableImage
 from model.files.bounded_json import parse_json
 
-LONGEST_TAG = 100  # characters; what is longer is a sentence, and left out
+LONGEST_TAG = 100  # characters; longer ones are sentences and left out
 MOST_TAGS = 300  # of one image
+SIDECAR_MARK = "labeler predict"  # beginning of the texts that `labeler predict` writes: no tags
 _LARGEST_TEXT = 64 * 1024  # bytes that are read of a text file
 _LARGEST_JSON = 1024 * 1024
-_IN_JSON = ("caption", "tags", "keywords")
-_SPACED = "tag_string"  # Danbooru's, and those of its parts: tag_string_general, …
+_JSON_KEYS = ("caption", "tags", "keywords")
+_SPACED_KEYS = "tag_string"  # Danbooru's, and those of its parts: tag_string_general, …
 _BATCH = 2000
-_IN_TEXTS = re.compile(r"[,\n\r]")
-_IN_CELLS = re.compile(r"[,;\n\r]")
-_NOWHERE = re.compile(r"(?!)")
+_TEXT_SEPARATORS = re.compile(r"[,\n\r]")
+_CELL_SEPARATORS = re.compile(r"[,;\n\r]")
+_NO_SEPARATOR = re.compile(r"(?!)")
 # As a1111, its forks and ComfyUI's savers of the same form write what an image was made with.
 _GENERATION = re.compile(
     r"^(?:negative prompt:|steps: *\d+ *,|.*\bsteps: *\d+, *(?:sampler|size|seed|cfg scale)\b)",
@@ -48,18 +49,19 @@ _BOORU_WORD = re.compile(r"\w+_\S+|\d\+?(?:girl|boy|other)s?")
 
 @dataclass
 class TagSummary:
-    """What a CSV file of tags brought; `images` is how many images got theirs from it."""
+    """Result of reading a CSV file of tags: how many images it tags, and the lines left out."""
 
     images: int = 0
     bad: list[BadLine] = field(default_factory=list)
 
     @property
     def is_useless(self) -> bool:
+        """Whether there are lines and none could be used."""
         return bool(self.bad) and not self.images
 
 
-def split_tags(text: str, between: re.Pattern[str] = _IN_TEXTS) -> list[str]:
-    """The tags in `text`, each once: without what can't be printed, and with single spaces."""
+def split_tags(text: str, between: re.Pattern[str] = _TEXT_SEPARATORS) -> list[str]:
+    """Return the tags in `text`, each once, with single spaces and printable characters only."""
     shown = "".join(c if c.isprintable() or c in "\n\r" else " " for c in text)
     tags = (" ".join(part.split()) for part in between.split(shown))
     return [tag for tag in dict.fromkeys(tags) if 0 < len(tag) <= LONGEST_TAG][:MOST_TAGS]
@@ -68,46 +70,46 @@ def split_tags(text: str, between: re.Pattern[str] = _IN_TEXTS) -> list[str]:
 def tag_from_texts(
     project: Project, texts: Mapping[str, Sequence[str]], progress: Progress = silent
 ) -> int:
-    """Give images the tags in the files beside them; returns how many images have some.
+    """Record the tags in the text files beside images; returns how many images have some.
 
-    `texts` has the paths of the texts by the image's: plain text, or JSON as img2dataset writes it,
-    with caption, tags or keywords. They replace what such texts said before; a file that can't be
-    read changes nothing, and an empty one takes the tags away. Of several files of one image the
-    tags come together.
+    `texts` has the paths of an image's files by the image's path: plain text, or JSON as
+    img2dataset writes it, with caption, tags or keywords. The tags of all its files replace the
+    image's earlier tags from such files; an empty file means no tags. A file that can't be read
+    is ignored.
     """
     ids = db.images.locations.ids_by_path(project.store)
     texts_of: dict[int, list[str]] = defaultdict(list)
-    for image, named in texts.items():
+    for image, files_of_image in texts.items():
         if image in ids:
-            texts_of[ids[image]] += named
-    waiting, tagged = list(texts_of.items()), 0
-    for start in range(0, len(waiting), _BATCH):
-        progress(start, len(waiting), "reading tags")
+            texts_of[ids[image]] += files_of_image
+    pending, tagged = list(texts_of.items()), 0
+    for start in range(0, len(pending), _BATCH):
+        progress(start, len(pending), "reading tags")
         tags_of = {
             image_id: [tag for one in read for tag in one]
-            for image_id, files in waiting[start : start + _BATCH]
-            if (read := [one for one in map(_tags_in, files) if one is not None])
+            for image_id, files in pending[start : start + _BATCH]
+            if (read := [one for one in map(_read_tags, files) if one is not None])
         }
         db.images.tags.put(project.store, db.images.tags.BESIDE, tags_of)
         tagged += sum(bool(tags) for tags in tags_of.values())
     return tagged
 
 
-def _tags_in(name: str) -> list[str] | None:
-    """The tags in a file, whatever its bytes; `None` if it can't be read."""
+def _read_tags(name: str) -> list[str] | None:
+    """Return the tags in a text or JSON file; `None` if it can't be read."""
     try:
-        data = _bytes_of(name)
+        data = _read_start(name)
         if name.lower().endswith(".json"):
             return _tags_in_json(parse_json(data)) if data else []
-        text = _decoded(data[:_LARGEST_TEXT])
-        is_none = text.startswith(MADE_BY) or _GENERATION.search(text)
-        return [] if is_none else _tags_in_text(text)
+        text = _decode(data[:_LARGEST_TEXT])
+        has_no_tags = text.startswith(SIDECAR_MARK) or _GENERATION.search(text)
+        return [] if has_no_tags else _tags_in_text(text)
     except (OSError, UnreadableImage, ValueError):
         return None
 
 
-def _decoded(data: bytes) -> str:
-    """UTF-16 where a mark or a NUL in every second place says so, else UTF-8."""
+def _decode(data: bytes) -> str:
+    """Decode UTF-16 if there is its mark or nearly every second byte is 0, else UTF-8."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", "replace")
     for coding, start in (("utf-16-le", 1), ("utf-16-be", 0)):
@@ -118,7 +120,7 @@ def _decoded(data: bytes) -> str:
 
 
 def _tags_in_text(text: str) -> list[str]:
-    """With commas or lines between them, or, where words of image boards tell, with spaces."""
+    """Split `text` at commas and line ends, and a line with words of image boards at spaces."""
     if "," in text:
         return split_tags(text)
     lines = [
@@ -130,8 +132,8 @@ def _tags_in_text(text: str) -> list[str]:
     return split_tags("\n".join(lines))
 
 
-def _bytes_of(name: str) -> bytes:
-    """The beginning of a file, which may lie in an archive."""
+def _read_start(name: str) -> bytes:
+    """Return the first bytes of a file, which may be a member of an archive."""
     if inside := through(name):
         return read_member(*inside, _LARGEST_JSON)
     file = Path(name)
@@ -142,36 +144,38 @@ def _bytes_of(name: str) -> bytes:
 
 
 def _tags_in_json(document: Any) -> list[str]:
-    """Of the caption, of lists of tags or keywords, also by kind (e621), and of Danbooru's
-    `tag_string`; other documents hold none.
+    """Return the tags in `caption`, `tags` and `keywords`, and in Danbooru's `tag_string…`.
+
+    `tags` may be lists by kind, as of e621. Other documents have none.
     """
     if not isinstance(document, dict):
         return []
-    texts = [text for name in _IN_JSON for text in _texts_in(document.get(name))]
+    texts = [text for name in _JSON_KEYS for text in _texts_in(document.get(name))]
     spaced = [
         word
-        for name, said in document.items()
-        if name.startswith(_SPACED) and isinstance(said, str)
-        for word in said.split()
+        for name, value in document.items()
+        if name.startswith(_SPACED_KEYS) and isinstance(value, str)
+        for word in value.split()
     ]
-    found = [tag for text in texts for tag in _tags_in_text(text)]
-    return [*found, *(tag for word in spaced for tag in split_tags(word, _NOWHERE))]
+    tags = [tag for text in texts for tag in _tags_in_text(text)]
+    return [*tags, *(tag for word in spaced for tag in split_tags(word, _NO_SEPARATOR))]
 
 
-def _texts_in(said: Any) -> list[str]:
-    """The texts that stand there, alone, in a list, or in lists by their kind."""
-    if isinstance(said, dict):
-        said = [text for each in said.values() if isinstance(each, list) for text in each]
-    return [text for text in (said if isinstance(said, list) else [said]) if isinstance(text, str)]
+def _texts_in(value: Any) -> list[str]:
+    """Return the texts in a text, a list of them, or lists by kind."""
+    if isinstance(value, dict):
+        value = [text for each in value.values() if isinstance(each, list) for text in each]
+    values = value if isinstance(value, list) else [value]
+    return [text for text in values if isinstance(text, str)]
 
 
 def tag_from_table(project: Project, file: Path) -> TagSummary:
-    """Take tags from a CSV file with the columns path and tags, or path and tag.
+    """Record the tags in a CSV file with the columns path and tags, or path and tag.
 
-    `tags` holds any number with commas or semicolons between them, `tag` one, on as many lines as
-    an image has tags. They replace what tables said before of the images named; an image whose
-    cells are empty loses its own. A line that can't be taken is in the summary's `bad`, the others
-    are taken. Raises `BadInput` if the file as a whole can't be read as such a table.
+    A cell of `tags` holds any number of tags, separated by commas or semicolons; one of `tag` holds
+    one, on as many lines as the image has tags. They replace the tags that the named images have
+    from tables; empty cells mean no tags. Invalid lines are listed in the summary's `bad`, and the
+    others count. Raises `BadInput` if the file is not such a table.
     """
     summary = TagSummary()
     ids = db.images.locations.ids_by_path(project.store)
@@ -192,10 +196,7 @@ def _tags_on(line: Line) -> list[str]:
     if line.is_overfull:
         raise BadInput("there are more cells than columns; quote what holds a comma.")
     whole = " ".join(line.cell("tag").split())
-    tags = [*split_tags(line.cell("tags"), _IN_CELLS), *split_tags(whole, _NOWHERE)]
+    tags = [*split_tags(line.cell("tags"), _CELL_SEPARATORS), *split_tags(whole, _NO_SEPARATOR)]
     if len(whole) > LONGEST_TAG:
         raise BadInput(f"a tag has at most {LONGEST_TAG} characters; this one has {len(whole)}.")
     return tags
-
-
-MADE_BY = "labeler predict"  # how a text begins that holds no tags

@@ -1,4 +1,4 @@
-"""Pictures that come as bytes and not as files: kept in the project's folder, then imported."""
+"""Uploaded pictures: written to a folder of the project, then imported."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ FOLDER = SOURCE = "added"  # in the project's folder, and what the source is cal
 
 
 def add_pictures(project: Project, pictures: Sequence[tuple[str, str, bytes]]) -> Run:
-    """Keep pictures (name, format as recognised, bytes) in the project and start importing them.
+    """Write `pictures` (name, format, bytes) to the project's folder and start their import.
 
-    What is there already is not written again. Raises `BadInput` while another import runs, and
-    `OSError` where they can't be written.
+    A file with the same name and bytes is not written again. Raises `BadInput` while another import
+    runs, and `OSError` where a file can't be written.
     """
-    paths = [str(keep(project, *picture)) for picture in pictures]
+    paths = [str(keep_picture(project, *picture)) for picture in pictures]
     return runner.start_run(project, "import", {"paths": paths, "source": SOURCE})
 
 
-def keep(project: Project, name: str, form: str, data: bytes) -> Path:
-    """The file that holds the picture; one of that name with other content stays as it is."""
+def keep_picture(project: Project, name: str, form: str, data: bytes) -> Path:
+    """Write the picture to a file and return its path.
+
+    An existing file with the same name and other bytes is kept; the new one gets a number.
+    """
     name = file_name(name, form)
     number, place = 1, project.folder / FOLDER / name
     while os.path.lexists(place):
@@ -41,9 +44,9 @@ def keep(project: Project, name: str, form: str, data: bytes) -> Path:
 
 
 def file_name(name: str, form: str) -> str:
-    """A name for a file that nothing could take for anything else, with the content's own ending.
+    """Return a safe file name with the usual extension of the format `form`.
 
-    Letters of any language stay; `name` comes from a browser and may be anything.
+    `name` comes from a browser and may be any text; letters of every language are kept.
     """
     stem = PurePosixPath(name.replace("\\", "/")).stem
     return f"{plain_stem(stem, 'picture')}{usual_ending(form)}"

@@ -20,7 +20,7 @@ import db.versions.predictions
 from db.records import Version
 from db.versions.file_predictions import file_key, open_file_predictions
 from labeler.collection.discovery import FoundFile
-from labeler.collection.outside_links import KEPT_IN, links_for
+from labeler.collection.outside_links import PREDICTIONS_FILE, links_for
 from labeler.core.archives.archive import UNKNOWN_SIZE
 from labeler.core.archives.opening import open_regular
 from labeler.core.progress import Progress, silent
@@ -113,7 +113,7 @@ class _Run:
             file_key(one.file.path, one.file.mtime_ns, one.file.size_bytes) for one in self.files
         ]
         made_by = f"{self.version.name} {self.version.created_at.isoformat()}"
-        with open_file_predictions(self.project.runs_folder / KEPT_IN, made_by) as kept:
+        with open_file_predictions(self.project.runs_folder / PREDICTIONS_FILE, made_by) as kept:
             known = kept.get(keys)
             made = [known.get(key) for key in keys]
             with closing(self._missing(tuple(made), encoder)) as parts:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from db.store.regular_files import read_up_to
-from labeler.collection.tags import MADE_BY
+from labeler.collection.tags import SIDECAR_MARK
 from labeler.core.files.atomic import atomic_write
 from labeler.core.files.tables import plain_text
 from labeler.core.scale import Bracket
@@ -32,7 +32,7 @@ def write_sidecar(
     `path` is where the image was copied from, `prediction` 0–1. Raises `OSError`.
     """
     told = {
-        "made_by": MADE_BY,
+        "made_by": SIDECAR_MARK,
         "file": copy.name,
         "path": path,
         "prediction": prediction,
@@ -77,8 +77,11 @@ def _may_have(place: Path, kind: str, file: str) -> bool:
             return True
         text = read_up_to(place, _LARGEST).decode("utf-8")
         if kind == "txt":
-            return text.startswith(f"{MADE_BY}\nfile: {_on_a_line(file)}\n")
+            return text.startswith(f"{SIDECAR_MARK}\nfile: {_on_a_line(file)}\n")
         said = parse_json(text)
-        return isinstance(said, dict) and (said.get("made_by"), said.get("file")) == (MADE_BY, file)
+        return isinstance(said, dict) and (said.get("made_by"), said.get("file")) == (
+            SIDECAR_MARK,
+            file,
+        )
     except (OSError, ValueError):
         return False

@@ -21,7 +21,8 @@ import db.scores.events
 import db.scores.hand_scores
 from db.records import Event, HandScore
 from db.scores.seen_scores import FirstScores
-from labeler.collection.importing import ImportSummary, import_paths
+from labeler.collection.import_summary import ImportSummary
+from labeler.collection.importing import import_paths
 from labeler.core.errors import BadInput
 from labeler.core.images.lookup import Lookup
 from labeler.core.progress import Progress, silent

@@ -253,7 +253,7 @@ def test_a_picture_replaced_by_a_link_is_not_shown(
 def test_files_that_change_while_they_are_read_are_told(project: Project, tmp_path: Path) -> None:
     """Grown or cut after the walk saw them: taken as they are now, or said why not."""
     from labeler.collection.discovery import find_images
-    from labeler.collection.reader import Intake
+    from labeler.collection.reader import FileReader
 
     write_all(tmp_path / "in", [(f"{k}.jpg", jpeg_bytes(k)) for k in range(4)])
     found = find_images(tmp_path / "in").files
@@ -261,7 +261,7 @@ def test_files_that_change_while_they_are_read_are_told(project: Project, tmp_pa
     (tmp_path / "in" / "1.jpg").write_bytes(jpeg_bytes(1)[:300])
     (tmp_path / "in" / "2.jpg").write_bytes(b"")
     (tmp_path / "in" / "3.jpg").unlink()
-    read = list(Intake(project, set()).files((file, 1) for file in found))
+    read = list(FileReader(project, set()).files((file, 1) for file in found))
     assert [bool(each.reason) for each in read] == [False, True, True, True]
 
 

@@ -30,9 +30,9 @@ from db.versions.file_predictions import open_file_predictions
 from labeler.app.server import launch
 from labeler.cli.demo.demo import draw_collection
 from labeler.cli.main import labeler
-from labeler.collection.crash_guard import InHand
+from labeler.collection.crash_guard import CrashGuard
 from labeler.collection.previews import has_preview, preview_of
-from labeler.collection.uploads import keep
+from labeler.collection.uploads import keep_picture
 from labeler.core.errors import LabelerError
 from labeler.core.files.atomic import atomic_write, opened_log
 from labeler.core.jobs import liveness, runner
@@ -173,8 +173,8 @@ def test_logs_and_signs_of_runs(box: Sandbox, kind: str) -> None:
         liveness.mark_dead(project)
         with liveness.alive(project, 7):
             liveness.alive_now(project)
-        with InHand(project.runs_folder) as hand:
-            hand.take(str(box.pictures / "picture 001.png"))
+        with CrashGuard(project.runs_folder) as guard:
+            guard.start_reading(str(box.pictures / "picture 001.png"))
 
     with closing(project.store):
         in_time(work)
@@ -189,10 +189,10 @@ def test_what_is_in_hand_is_noted_in_no_file_of_a_person(box: Sandbox) -> None:
     name = f"reading-{os.getpid()}-{threading.get_ident()}"
     link(box, f"runs/{name}", "thesis.txt")
     (folder / "reading-list").write_text("mine")
-    with InHand(folder) as hand:
-        hand.take(str(box.pictures / "picture 001.png"))
+    with CrashGuard(folder) as guard:
+        guard.start_reading(str(box.pictures / "picture 001.png"))
         assert (folder / name).read_bytes().endswith(b"picture 001.png")
-        hand.take("2.png")  # nothing is left of the longer name
+        guard.start_reading("2.png")  # nothing is left of the longer name
         assert (folder / name).read_bytes().rstrip(b"\0") == b"2.png"
     assert (folder / "reading-list").read_text() == "mine"
 
@@ -300,7 +300,7 @@ def test_added_pictures_are_kept_beside_links_and_pipes(box: Sandbox) -> None:
     project = Project.open(box.project)
     data = (box.person / "own.jpg").read_bytes().replace(MARK, b"x" * len(MARK))
     with closing(project.store):
-        in_time(lambda: keep(project, "own.jpg", "JPEG", data))
+        in_time(lambda: keep_picture(project, "own.jpg", "JPEG", data))
     assert (project.folder / "added" / "own-3.jpg").read_bytes() == data
 
 
@@ -393,7 +393,7 @@ def test_a_new_project_is_its_owners_alone(
     with closing(project.store):
         for number in (1, 2):
             os.close(opened_log(project.runs_folder / f"{number}.log"))
-        keep(project, "a.png", "PNG", b"data")
+        keep_picture(project, "a.png", "PNG", b"data")
         with atomic_write(project.sketches / "1-0-9.npy") as written:
             written.write_bytes(b"x")
         with open_file_predictions(project.runs_folder / "predicted.sqlite", "v1.0") as files:
@@ -416,7 +416,7 @@ def test_a_project_keeps_what_its_owner_set(box: Sandbox, umask: Callable[[int],
     project = Project.open(box.project)
     with closing(project.store):
         os.close(opened_log(project.runs_folder / "1.log"))
-        keep(project, "a.png", "PNG", b"data")
+        keep_picture(project, "a.png", "PNG", b"data")
     found = modes(box.project)
     assert (found["runs/1.log"], found["added"], found["added/a.png"]) == ("664", "775", "664")
     notes = {finding.name: finding for finding in check_project(box.project).findings}

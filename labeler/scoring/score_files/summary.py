@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from labeler.collection.importing import ImportSummary
+from labeler.collection.import_summary import ImportSummary
 from labeler.scoring.score_files.statements import ReaderNotes, Refused
 
 EXAMPLES = 5  # of each reason, and of what is taken

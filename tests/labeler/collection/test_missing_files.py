@@ -20,7 +20,7 @@ import db.images.lookup
 import db.images.sources
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
-from labeler.collection.missing_files import Absence
+from labeler.collection.missing_files import MissingFiles
 from labeler.core.errors import BadInput
 from labeler.core.project import STORE_FILE, Project, preview_path
 from tests.labeler.core.archives.test_archives import shard
@@ -114,7 +114,7 @@ def test_a_new_spelling_is_a_new_name_where_letters_are_alike(tmp_path: Path) ->
     """As on file systems that find A.jpg under a.jpg; here a link stands for that."""
     old, new = tmp_path / "A.jpg", tmp_path / "a.jpg"
     make_jpeg(new)
-    real, absence = os.lstat, Absence([])
+    real, absence = os.lstat, MissingFiles([])
     try:
         os.lstat = lambda path: real(new if str(path) == str(old) else path)  # type: ignore[assignment]
         assert absence.is_gone(str(old), {str(new)})

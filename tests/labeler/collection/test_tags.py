@@ -16,8 +16,9 @@ import pytest
 import db.images.locations
 import db.images.tags
 from labeler.collection.discovery import find_images
-from labeler.collection.importing import ImportSummary, import_paths
-from labeler.collection.tags import LONGEST_TAG, MOST_TAGS, _tags_in, split_tags, tag_from_table
+from labeler.collection.import_summary import ImportSummary
+from labeler.collection.importing import import_paths
+from labeler.collection.tags import LONGEST_TAG, MOST_TAGS, _read_tags, split_tags, tag_from_table
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from tests.support.collection import draw_pictures
@@ -167,7 +168,7 @@ def test_texts_of_trainers_boards_and_generators(
     text.write_bytes(content.encode(coding))
     draw_pictures(tmp_path, 1)[0].rename(tmp_path / "a.png")
     assert find_images(tmp_path).texts == {str(tmp_path / "a.png"): [str(text)]}
-    assert _tags_in(str(text)) == found
+    assert _read_tags(str(text)) == found
 
 
 def test_splitting_keeps_the_order_and_drops_repeats() -> None:

@@ -46,7 +46,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     add_version(made, 0.1)
     (made.models / "v1.0.safetensors").write_bytes(b"weights")
     (made.models / "v1.1.safetensors.part").write_bytes(b"unfinished")
-    uploads.keep(made, "a picture.png", "PNG", b"bytes of a picture")
+    uploads.keep_picture(made, "a picture.png", "PNG", b"bytes of a picture")
     yield made
     made.close()
 

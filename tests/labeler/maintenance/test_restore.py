@@ -39,7 +39,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = make_collection(tmp_path_factory.mktemp("made"), images=12, scored=6)
     add_version(made, 0.1)
     (made.models / "v1.0.safetensors").write_bytes(b"weights")
-    uploads.keep(made, "a picture.png", "PNG", b"bytes of a picture")
+    uploads.keep_picture(made, "a picture.png", "PNG", b"bytes of a picture")
     made.close()
     return made.folder
 

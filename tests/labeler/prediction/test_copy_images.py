@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from labeler.collection.discovery import find_images
-from labeler.collection.tags import _tags_in
+from labeler.collection.tags import _read_tags
 from labeler.core.error_messages import message_for
 from labeler.core.errors import BadInput
 from labeler.core.scale import bracket_of, spans_of
@@ -357,7 +357,7 @@ def test_our_sidecars_are_no_tags_when_the_copies_are_imported(
 
 def test_sidecars_of_earlier_releases_are_no_tags_either(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("labeler predict\nfile: a.png\nprediction: 0.5\n")
-    assert _tags_in(str(tmp_path / "a.txt")) == []
+    assert _read_tags(str(tmp_path / "a.txt")) == []
 
 
 @pytest.mark.parametrize(

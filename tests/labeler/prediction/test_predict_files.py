@@ -28,7 +28,7 @@ from db.records import Event, Predictions
 from db.versions.file_predictions import file_key, open_file_predictions
 from labeler.cli.jobs import JOBS
 from labeler.collection.importing import import_paths
-from labeler.collection.outside_links import KEPT_IN
+from labeler.collection.outside_links import PREDICTIONS_FILE
 from labeler.core.errors import BadInput, Stopped
 from labeler.core.files.tables import write_table
 from labeler.core.jobs import runner
@@ -225,7 +225,7 @@ def test_a_file_that_has_changed_is_predicted_anew(project: Project, strangers: 
 
 def test_what_was_kept_may_be_damaged_or_removed(project: Project, strangers: Path) -> None:
     first = predict_paths(project, [strangers], encoder=Brightness())
-    kept = project.runs_folder / KEPT_IN
+    kept = project.runs_folder / PREDICTIONS_FILE
     for suffix in ("-wal", "-shm"):
         kept.with_name(kept.name + suffix).unlink(missing_ok=True)
     kept.write_bytes(b"no database" * 1000)

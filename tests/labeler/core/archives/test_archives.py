@@ -26,7 +26,8 @@ import db.images.lookup
 import db.images.tags
 from labeler.app.routes.images import _full
 from labeler.app.widgets.path_input import preview_path_input
-from labeler.collection.importing import ImportSummary, import_paths
+from labeler.collection.import_summary import ImportSummary
+from labeler.collection.importing import import_paths
 from labeler.collection.previews import preview_of
 from labeler.core.archives.archive import stays_inside
 from labeler.core.archives.archives import look_into, through

@@ -33,7 +33,8 @@ import db.scores.hand_scores
 from labeler.app.routes.images import _full
 from labeler.cli.main import labeler
 from labeler.collection.carry_over import carry_over, carry_overs
-from labeler.collection.importing import ImportSummary, import_paths
+from labeler.collection.import_summary import ImportSummary
+from labeler.collection.importing import import_paths
 from labeler.collection.previews import preview_of
 from labeler.core.images.pixel_identity import likeness, pixels_of
 from labeler.core.project import Project, preview_path

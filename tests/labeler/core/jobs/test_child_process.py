@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import labeler
-from labeler.collection.crash_guard import kills
+from labeler.collection.crash_guard import crashes
 from labeler.core.jobs import child_process
 
 CODE = Path(labeler.__file__).parent.parent
@@ -74,7 +74,7 @@ def test_the_persons_own_path_stays_where_it_means_the_same_everywhere(
 
 def test_a_file_that_may_crash_is_looked_at_by_our_own_code(strange: Path, tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "fine.png")
-    assert not kills(str(tmp_path / "fine.png"))
+    assert not crashes(str(tmp_path / "fine.png"))
 
 
 def test_shared_work_is_done_by_our_own_code_and_the_environment_is_put_back(

@@ -296,7 +296,9 @@ def test_a_name_from_a_browser_becomes_a_file_of_the_project(
 
 def test_an_added_picture_replaces_none_and_is_kept_once(project: Project) -> None:
     one, other = picture(10), picture(200)
-    places = [uploads.keep(project, "a.png", "PNG", data) for data in (one, other, one, other)]
+    places = [
+        uploads.keep_picture(project, "a.png", "PNG", data) for data in (one, other, one, other)
+    ]
     assert [place.name for place in places] == ["a.png", "a-2.png", "a.png", "a-2.png"]
     assert places[0].parent == project.folder / "added"
     assert (places[0].read_bytes(), places[1].read_bytes()) == (one, other)
