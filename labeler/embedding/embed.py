@@ -1,6 +1,6 @@
-"""Embeddings for the images that lack them: computed in batches on every core, kept at once.
+"""Computation of the images' embeddings, in batches on every core.
 
-What is stored after each batch stays, whatever happens next: the following run goes on from there.
+Each batch is stored at once, so a run after an interrupted one continues behind the last batch.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from model.encoders.encoder import Encoder
 
 BATCH_SIZE = 16
-# A JPEG may be decoded at a half, a quarter or an eighth of its size as long as this many times the
-# encoder's input remains: the embedding then agrees with the full decode (cosine ≥ 0.999; with
-# three times it is 0.998 for some, with once 0.976).
+# A JPEG is decoded at a half, a quarter or an eighth of its size if the shorter side stays this
+# many times the encoder's input: the embedding then agrees with that of the full size (cosine ≥
+# 0.999; at three times it is 0.998 for some pictures, at one time 0.976).
 SPARE = 4
 
 Wanted = tuple[int, str]  # image id, path
@@ -44,7 +44,7 @@ Wanted = tuple[int, str]  # image id, path
 
 @dataclass
 class EmbedSummary:
-    """What one run did; `failed` are (path, reason), `rate` is images a second, all included."""
+    """Result of one run: counts of images, `failed` (path, reason), `rate` in images per second."""
 
     embedded: int = 0
     already: int = 0
@@ -60,13 +60,13 @@ def embed(
     only: Collection[int] | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> EmbedSummary:
-    """Embed the images (of `only` these ids) that the project's encoder hasn't seen yet.
+    """Embed the images without an embedding of the project's encoder, if given `only` these ids.
 
-    `encoder` stands in for the project's. A file that can't be read, or has changed since it was
-    imported, is in the summary's `failed` and the rest goes on. No version predicts the new images:
-    that is `labeler.versions.activate.predict_active`. Raises `ModelError` when the encoder can't
-    be loaded, `StoreError` when it is not the one that made the stored embeddings; `Stopped` and
-    Ctrl-C pass through and what was computed until then is kept.
+    `encoder` replaces the project's encoder. A file that can't be read, or has changed since its
+    import, is listed in the summary's `failed`. No version predicts the new images: that is
+    `labeler.versions.activate.predict_active`. Raises `ModelError` if the encoder can't be loaded,
+    and `StoreError` if it is not the one that made the stored embeddings. On `Stopped` and Ctrl-C
+    the embeddings so far stay stored.
     """
     identity = encoder.identity if encoder else project.encoder
     record = db.images.embeddings.encoder(project.store, identity)
@@ -85,16 +85,19 @@ def embed(
 
 
 def register(project: Project, encoder: Encoder) -> EncoderRecord:
-    """The store's record of `encoder`; raises `StoreError` if it has changed under its name."""
+    """Return the store's record of `encoder`, made if missing.
+
+    Raises `StoreError` if there is a different encoder of that name.
+    """
     return db.images.embeddings.register_encoder(
         project.store, encoder.identity, encoder.width, encoder.normalised, encoder.preprocessing
     )
 
 
 def prepare_file(encoder: Encoder, path: Path | str) -> NDArray[Any]:
-    """The encoder's input from a file; raises `UnreadableImage`.
+    """Return the encoder's input for a file; raises `UnreadableImage`.
 
-    A large JPEG is decoded smaller, with pixels to spare for the encoder's own resizing.
+    A large JPEG is decoded at a smaller size, but at least SPARE times the encoder's input.
     """
     path = Path(path)
     with open_regular(path) as file:
@@ -102,7 +105,7 @@ def prepare_file(encoder: Encoder, path: Path | str) -> NDArray[Any]:
 
 
 def prepare_open(encoder: Encoder, file: BinaryIO, path: Path) -> NDArray[Any]:
-    """`prepare_file` for an open one; `path` serves for its extension only."""
+    """Return what `prepare_file` does for an open file; of `path` only the extension is used."""
     header = read_header(file, path)
     size = encoder.preprocessing.get("size")
     shorter = _smallest(header.size, SPARE * size) if size else None
@@ -110,9 +113,10 @@ def prepare_open(encoder: Encoder, file: BinaryIO, path: Path) -> NDArray[Any]:
 
 
 def _smallest(shape: tuple[int, int], least: int) -> int | None:
-    """The shorter side, at least `least`, that a JPEG of `shape` is to be decoded to, if any.
+    """Return the shorter side, at least `least`, to decode a JPEG of `shape` at; None: full size.
 
-    A part of a pixel at the edge would count as a whole one: the encoder would crop elsewhere.
+    Only divisors of both sides are used: a partial pixel at the edge would shift the encoder's
+    crop.
     """
     for part in (8, 4, 2):
         if min(shape) >= part * least and not any(side % part for side in shape):
@@ -129,7 +133,7 @@ def _ids(only: Collection[int] | None) -> list[int] | None:
 
 
 def _fine(project: Project, only: Collection[int] | None) -> int:
-    """How many readable images there are (among `only`)."""
+    """Return the number of readable images (among `only`)."""
     if only is None:
         return db.images.counts.by_state(project.store).get("fine", 0)
     chosen = db.images.lookup.by_ids(project.store, sorted(set(_ids(only) or [])))
@@ -160,14 +164,14 @@ def _embed_missing(
 
 
 def _prepare(encoder: Encoder, known: dict[str, KnownLocation], one: Wanted) -> NDArray[Any]:
-    """The encoder's input for the imported image; raises `UnreadableImage`."""
+    """Return the encoder's input for an imported image; raises `UnreadableImage`."""
     _, path = one
     _check_unchanged(path, known.get(path))
     return prepare_file(encoder, path)
 
 
 def _check_unchanged(path: str, imported: KnownLocation | None) -> None:
-    """Another picture under an old path must not pass for the image that was imported from it."""
+    """Raise `UnreadableImage` if the file holds another picture than when it was imported."""
     try:
         if imported is None or is_unchanged(path, imported.mtime_ns, imported.size_bytes):
             return

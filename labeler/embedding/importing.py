@@ -1,8 +1,8 @@
-"""Taking in embeddings that were made elsewhere, with or without the images that they are of.
+"""Import of embeddings that were made elsewhere, with or without their images.
 
-Each finds the image that it names, or brings one that is known by its embedding alone. Files are
-read and kept some thousand rows at a time, each time in one transaction: whatever stopped the last
-import, this one goes on from there.
+An embedding belongs to the image that its row names; without such an image it makes one that has no
+file. Rows are recorded in blocks of one transaction each: an import after an interrupted one
+continues behind the last block.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from model.encoders.names import NORMALISED, canonical, known_width
 
 @dataclass
 class EmbeddingImportSummary:
-    """What became of all rows: they are `embedded`, `kept` (their image has an embedding already)
-    or `unusable`; the list has (file, reason). `unnamed` are files that don't say whose rows they
-    have.
+    """Counts of rows and images.
 
-    `images` came with them, known by their embeddings alone; `matched` rows found theirs; `scored`
-    got a hand score. `rate` is rows a second, all included.
+    Of the `rows`, `embedded` were recorded, `kept` belong to an image that has an embedding
+    already, and `left_out` hold no usable embedding. `matched` rows named an image of the project;
+    `images` are new ones without a file; `scored` got a hand score. `unusable` has (file, reason),
+    `unnamed` the files that don't name the images of their rows. `rate` is rows per second.
     """
 
     rows: int = 0
@@ -65,10 +65,11 @@ class EmbeddingImportSummary:
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """`by_name`: a row whose path is unknown goes to the one image whose file has that name.
+    """Options of an import.
 
-    `replace` embeddings that are there; take hand scores `with_scores`; `source` names where images
-    come from that are not known yet, else it is called after the folder.
+    `by_name`: a row with an unknown path belongs to the only image whose file has that name.
+    `replace`: overwrite existing embeddings. `with_scores`: record the hand scores, too. `source`:
+    name of the source of new images, by default that of the folder.
     """
 
     by_name: bool = False
@@ -86,42 +87,42 @@ def import_embeddings(
     how: ImportOptions = ImportOptions(),
     progress: Progress = silent,
 ) -> EmbeddingImportSummary:
-    """Take the embeddings in `paths`, which `encoder` made, and let the active version predict.
+    """Record the embeddings in `paths`, which `encoder` made.
 
-    A file that can't be used is in the summary's `unusable`, and the others go on. Raises
-    `BadInput` where `encoder` is not the project's, and where vectors are normalised but its are
-    not, or the other way round; `ModelError` for a name that is no encoder's. What passes through
-    from `progress` leaves what was taken.
+    No version predicts the images: that is `labeler.versions.activate.predict_active`. A file that
+    can't be used is listed in the summary's `unusable`. Raises `BadInput` if `encoder` is not the
+    project's, or if the vectors are normalised and the encoder's are not, or the reverse;
+    `ModelError` for an unknown encoder. If `progress` raises, the rows so far stay recorded.
     """
     identity = _check_encoder(project, encoder)
     resolved = [_existing(path) for path in paths]
     summary = EmbeddingImportSummary()
     found: list[tuple[Path, EmbeddingFile]] = []
     for path in resolved:
-        one = find_embeddings(path, columns)
-        summary.unusable += one.unusable
-        found += [(path, file) for file in one.files]
+        contents = find_embeddings(path, columns)
+        summary.unusable += contents.unusable
+        found += [(path, file) for file in contents.files]
     record = db.images.embeddings.encoder(project.store, identity)
-    wanted = _wanted(identity, record, [file for _, file in found])
-    fitting = [(path, file) for path, file in found if wanted.misfit(file) is None]
-    summary.unusable += [(f.shown, why) for _, f in found if (why := wanted.misfit(f))]
-    sample_of([file for _, file in fitting], wanted)
+    expected = _wanted(identity, record, [file for _, file in found])
+    fitting = [(path, file) for path, file in found if expected.misfit(file) is None]
+    summary.unusable += [(f.shown, why) for _, f in found if (why := expected.misfit(f))]
+    sample_of([file for _, file in fitting], expected)
     if fitting:
         record = db.images.embeddings.register_encoder(
-            project.store, identity, wanted.width, bool(wanted.normalised), {}
+            project.store, identity, expected.width, bool(expected.normalised), {}
         )
         _Taking(project, record, how, summary).take(fitting, resolved, progress)
     return summary
 
 
 def _check_encoder(project: Project, encoder: str) -> str:
-    given = canonical(encoder)
-    if given != project.encoder:
+    requested = canonical(encoder)
+    if requested != project.encoder:
         raise BadInput(
-            f"This project's embeddings are by {project.encoder}, not by {given}; make a project "
-            f"for these with: labeler init DIR --encoder {encoder}"
+            f"This project's embeddings are by {project.encoder}, not by {requested}; make a "
+            f"project for these with: labeler init DIR --encoder {encoder}"
         )
-    return given
+    return requested
 
 
 def _existing(path: Path) -> Path:
@@ -133,7 +134,7 @@ def _existing(path: Path) -> Path:
 def _wanted(
     identity: str, record: EncoderRecord | None, files: Sequence[EmbeddingFile]
 ) -> ExpectedEmbeddings:
-    """What the encoder's embeddings are: as kept already, else as its name tells."""
+    """Return what to expect of the encoder's embeddings: by its record, else by its name."""
     raw = identity.removesuffix(NORMALISED)
     if record is not None:
         width, normalised = record.width, record.normalised
@@ -158,8 +159,10 @@ def _wanted(
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Those of some `rows` that hold an embedding: where their images are, vectors (n, width) and,
-    if they come with them, hand scores (n,). `names` are the paths as they are written.
+    """The n of some `rows` that hold an embedding.
+
+    `names` are the images' paths as written in the file, `paths` the absolute ones, `vectors`
+    (n, width) float32, `scores` (n,) hand scores 0–10, NaN for none, or None without a column.
     """
 
     rows: int
@@ -170,7 +173,7 @@ class _Part:
 
 
 def _ahead(file: EmbeddingFile) -> Generator[_Part, None, None]:
-    """The rows of a file, the next read in a thread while the caller keeps these."""
+    """Yield the rows of a file; a thread reads the next part while the caller records this one."""
     parts = (_part(block, file.base) for block in file.blocks())
     with ThreadPoolExecutor(1, thread_name_prefix="embeddings") as pool:
         coming = pool.submit(next, parts, None)
@@ -181,8 +184,8 @@ def _ahead(file: EmbeddingFile) -> Generator[_Part, None, None]:
 
 def _part(block: Block, base: Path) -> _Part:
     vectors = np.asarray(block.vectors, dtype=np.float32)
-    long = lengths(vectors)
-    fine = np.flatnonzero(np.isfinite(long) & (long > 0))
+    norms = lengths(vectors)
+    fine = np.flatnonzero(np.isfinite(norms) & (norms > 0))
     names, scored = block.names.to_pylist(), block.scores
     if len(fine) < len(names):
         vectors, names = vectors[fine], [names[place] for place in fine]
@@ -191,7 +194,7 @@ def _part(block: Block, base: Path) -> _Part:
 
 
 class _Taking:
-    """One run over all files."""
+    """One import of several files."""
 
     def __init__(
         self,
@@ -252,21 +255,21 @@ class _Taking:
             self._score(taken.ids, part.paths, part.scores)
 
     def _known(self, part: _Part) -> list[int | None]:
-        """The images of names that are not their paths as they stand."""
-        here = db.images.locations.ids_of_paths(self.project.store, part.paths)
-        found: list[int | None] = []
+        """Return the image id of each row whose name is not a stored path, None for the others."""
+        stored = db.images.locations.ids_of_paths(self.project.store, part.paths)
+        ids: list[int | None] = []
         for name, path in zip(part.names, part.paths, strict=True):
-            meant = self.named.image(path) if self.named is not None else None
-            if meant is None and path not in here:
-                meant = self.lookup.find(name, (path, normalised(path)))
-            found.append(meant)
-            self.summary.matched += meant is not None or path in here
-        return found
+            image_id = self.named.image(path) if self.named is not None else None
+            if image_id is None and path not in stored:
+                image_id = self.lookup.find(name, (path, normalised(path)))
+            ids.append(image_id)
+            self.summary.matched += image_id is not None or path in stored
+        return ids
 
     def _score(
         self, ids: NDArray[np.int64], paths: Sequence[str], values: NDArray[np.float64]
     ) -> None:
-        """Each file states its score once: said again it adds nothing, also if revised since."""
+        """Record hand scores; a score that this file gave before is skipped, also if revised."""
         now, scorer = datetime.now(UTC), account_name()
         events = [
             Event(_event_id(path, value), "score", i, now, value=value, why="import", scorer=scorer)
@@ -283,5 +286,5 @@ def _event_id(path: str, score: float) -> str:
 
 
 def _left_out(rows: int) -> str:
-    held = "1 row holds" if rows == 1 else f"{rows:,} rows hold"
-    return f"{held} no embedding, or values that are not finite, and are left out."
+    noun = "1 row holds" if rows == 1 else f"{rows:,} rows hold"
+    return f"{noun} no embedding, or values that are not finite, and are left out."

@@ -1,7 +1,7 @@
-"""The nearest embeddings among all of a collection, exactly: sketches first, then the store.
+"""Exact search of the nearest embeddings: first in the quantized ones, then in the store.
 
-A sketch tells the cosine up to a known error. Whatever might belong to the nearest by that is read
-from the store, the most promising first, until nothing that is left can be near enough.
+A quantized embedding gives the cosine up to a known error. The candidates within it are read from
+the store, those with the highest bound first, until no other candidate can be among the nearest.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from labeler.core.project import Project
 from labeler.embedding.quantized_index import Ids, QuantizedEmbeddings, Vectors, quantized_files
 from model.estimators.kernels import normalize
 
-_BLOCK = 512  # sketches turned into numbers at once: they stay in the processor's cache
-_ASKED = 256  # embeddings read from the store at once, at least
+_BLOCK = 512  # codes that are converted at once: they stay in the processor's cache
+_READ_AT_ONCE = 256  # embeddings read from the store at once, at least
 
 
 def nearest(
@@ -32,15 +32,15 @@ def nearest(
     limit: int,
     among: Sequence[int] | Ids | None = None,
 ) -> tuple[list[int], list[float]]:
-    """The `limit` image ids with the highest cosine to `own` (width,), and the cosines.
+    """Return the `limit` image ids with the highest cosine to `own` (width,), and the cosines.
 
-    The highest first, of equal ones the older image. `among` narrows the search to those ids.
-    Raises `OSError` where the sketches can't be kept.
+    The highest come first, of equal ones the lower id. `among` restricts the search to these ids.
+    Raises `OSError` where the quantized embeddings can't be written.
     """
     sketches = quantized_files(project, encoder).now()
     (unit,) = normalize(own[None])
-    wanted = sketches.fresh if among is None else sketches.fresh & _marked(sketches, among)
-    rows = np.flatnonzero(wanted)
+    included = sketches.fresh if among is None else sketches.fresh & _marked(sketches, among)
+    rows = np.flatnonzero(included)
     about = _products(sketches, rows, unit) * sketches.scales[rows]
     # Sums of so many products are rounded, too.
     errors = sketches.errors[rows] + np.float32(2 * len(unit) * np.finfo(np.float32).eps)
@@ -50,25 +50,25 @@ def nearest(
         rows, highest = rows[highest >= least], highest[highest >= least]
     order = np.argsort(-highest, kind="stable")
     read = partial(db.images.embeddings.get, project.store, encoder.id)
-    return _asked(read, own, limit, sketches.image_ids[rows[order]], highest[order])
+    return _rank_candidates(read, own, limit, sketches.image_ids[rows[order]], highest[order])
 
 
-def _asked(
+def _rank_candidates(
     read: Callable[[Ids], tuple[Ids, Vectors]],
     own: Vectors,
     limit: int,
     ids: Ids,
     highest: NDArray[np.float32],
 ) -> tuple[list[int], list[float]]:
-    """The nearest of `ids` (n,) by what `read` gives; `highest` (n,), falling, bounds each."""
+    """Return the nearest of `ids` (n,) by the vectors of `read`; `highest` (n,) falling bounds."""
     best_ids = np.empty(0, dtype=np.int64)
     best = np.empty(0, dtype=np.float64)
-    step = max(limit, _ASKED)
+    step = max(limit, _READ_AT_ONCE)
     for start in range(0, len(ids), step):
         if len(best) == limit and highest[start] < best[-1]:
             break
-        found, vectors = read(ids[start : start + step])
-        best_ids = np.concatenate([best_ids, found])
+        read_ids, vectors = read(ids[start : start + step])
+        best_ids = np.concatenate([best_ids, read_ids])
         best = np.concatenate([best, cosine(vectors, own)])
         order = np.lexsort((best_ids, -best))[:limit]
         best_ids, best = best_ids[order], best[order]
@@ -76,21 +76,26 @@ def _asked(
 
 
 def cosine(vectors: Vectors, own: Vectors) -> NDArray[np.float64]:
-    """Cosine of each row of `vectors` (n, width) with `own` (width,); 0 for one of length 0."""
-    known, mine = vectors.astype(np.float64), own.astype(np.float64)
-    lengths = np.linalg.norm(known, axis=1) * np.linalg.norm(mine)
-    products = known @ mine  # (n,)
+    """Return the cosine (n,) of `vectors` (n, width) with `own` (width,); 0 for length 0."""
+    others, mine = vectors.astype(np.float64), own.astype(np.float64)
+    lengths = np.linalg.norm(others, axis=1) * np.linalg.norm(mine)
+    products = others @ mine  # (n,)
     return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
 
 
 def _products(sketches: QuantizedEmbeddings, rows: Ids, unit: Vectors) -> NDArray[np.float32]:
-    """The products of the codes in `rows` (m,), rising, with `unit` (width,): one file a thread."""
+    """Return the products (m,) of the codes in `rows` (m,), rising, with `unit` (width,).
+
+    Each thread computes those of one file.
+    """
     starts = np.cumsum([0, *map(len, sketches.parts)])
     ends = np.searchsorted(rows, starts)
-    mine = [rows[a:b] - start for (a, b), start in zip(pairwise(ends), starts, strict=False)]
+    part_rows = [rows[a:b] - start for (a, b), start in zip(pairwise(ends), starts, strict=False)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-        found = threads.map(lambda part, some: _of_part(part, some, unit), sketches.parts, mine)
-        return np.concatenate([np.zeros(0, dtype=np.float32), *found])
+        products = threads.map(
+            lambda part, some: _of_part(part, some, unit), sketches.parts, part_rows
+        )
+        return np.concatenate([np.zeros(0, dtype=np.float32), *products])
 
 
 def _of_part(codes: NDArray[np.int8], rows: Ids, unit: Vectors) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
-"""From files to embeddings on every core: each decodes its share of the pictures and computes it.
+"""Decoding and encoding of pictures on every core.
 
-No thread waits for another: one that decodes for another that computes would need a core of its
-own, and a network spread over several cores waits in each of its layers for the slowest.
+Each thread decodes and encodes its own batches. A decoding thread beside an encoding one would need
+another core, and a network that runs on several cores waits in each layer for the slowest.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Item = TypeVar("Item")
 
 @dataclass
 class Encoded(Generic[Item]):
-    """A batch: what could be read, its embeddings (n, width) float32, and what couldn't and why."""
+    """A batch: its n readable items, their embeddings (n, width) float32, and (item, reason)."""
 
     items: list[Item] = field(default_factory=list)
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
@@ -45,11 +45,11 @@ def encoded(
     prepare: Callable[[Item], NDArray[Any]],
     batch_size: int,
 ) -> Generator[Encoded[Item], None, None]:
-    """All items in order, at most `batch_size` at a time, computed ahead of the caller.
+    """Yield all items in order, at most `batch_size` at a time, computed ahead of the caller.
 
-    `prepare` gives an item's pixels for the encoder or raises `UnreadableImage`; it and the encoder
-    are called from several threads at once. Whatever else they raise passes on, after the batches
-    before it. Close the generator to stop early.
+    `prepare` returns the encoder's input for an item or raises `UnreadableImage`; it and the
+    encoder are called by several threads at once. Another exception of theirs is raised after the
+    batches before it. Close the generator to stop early.
     """
     # Imported where they are used: torch takes seconds to load; pages import this module.
     import torch
@@ -102,7 +102,7 @@ def _encode(
 
 
 def _leave_out_broken(batch: Encoded[Item]) -> None:
-    """An embedding that isn't finite is that of nothing; the others of its batch are fine."""
+    """Move the items whose embeddings are not finite to `failed`."""
     finite = np.asarray(np.isfinite(batch.vectors).all(axis=1))
     if not finite.all():
         broken = [item for item, fine in zip(batch.items, finite, strict=True) if not fine]

@@ -1,4 +1,4 @@
-"""What embeddings are read as: blocks of rows, from files of any format."""
+"""The interface of files with embeddings: blocks of rows, whatever the format."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     import pyarrow
 
 
-BLOCK = 4096
+BLOCK = 4096  # rows
 NPY, TABLE = ".npy", ".parquet"
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some rows of a file in order: their names (n,) and embeddings (n, width), read when used.
+    """Consecutive rows of a file: their names (n,) and embeddings (n, width), read on access.
 
-    `scores` (n,) are hand scores 0–10 that come with them, NaN where there is none.
+    `scores` (n,) are the rows' hand scores, 0–10, NaN for none; None if the file has no scores.
     """
 
     file: str
@@ -35,10 +35,9 @@ class Block:
 
 
 class EmbeddingFile(Protocol):
-    """A file (or a folder of small ones) that can be read.
+    """A file, or a folder of files, with embeddings.
 
-    `shown` is its path as the person would write it, `base` the folder that relative names of its
-    rows are seen from.
+    `shown` is its path for messages, `base` the folder that the rows' relative names start from.
     """
 
     @property
@@ -51,18 +50,20 @@ class EmbeddingFile(Protocol):
     def width(self) -> int: ...
 
     def sample(self, count: int) -> NDArray[np.floating]:
-        """About `count` of its embeddings (n, width), from all over it."""
+        """Return about `count` embeddings (n, width), spread over the file."""
         ...
 
     def blocks(self) -> Iterator[Block]:
-        """All rows in order, at most 4096 at a time; raises `BadInput` if it turns out broken."""
+        """Yield all rows in order, at most BLOCK at a time; raises `BadInput` for a broken file."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What files don't tell by themselves: `paths` is a list of a .npy file's paths, the others are
-    names of columns, in it or in a Parquet file of vectors.
+    """Options for reading the files.
+
+    `paths` is the file that lists the paths of a .npy file's rows. `path` and `vector` name the
+    columns with the paths and the embeddings.
     """
 
     paths: Path | None = None
@@ -71,4 +72,4 @@ class Columns:
 
 
 class Unusable(Exception):
-    """Why a file can't be read."""
+    """A file can't be used; the message is a sentence about it."""

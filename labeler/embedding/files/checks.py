@@ -1,7 +1,7 @@
-"""Whether embeddings in files are what is wanted: of that encoder's width, and as long as its own.
+"""Checks that embeddings in files fit an encoder: their width and their lengths.
 
-Vectors that another encoder made, or that are normalised where raw ones are read, look fine and
-mean nothing: they are refused.
+Vectors of another encoder, or normalised ones where raw ones are expected, would give wrong
+predictions without any error, so they are refused.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ _UNIT, _NEARLY_ALL = 0.01, 0.9
 
 @dataclass(frozen=True, slots=True)
 class ExpectedEmbeddings:
-    """What embeddings must be. `reader` is who reads them, `normalised` None if of any length.
+    """Requirements on embeddings of the encoder `identity`.
 
-    `instead_of_unit` and `instead_of_raw` are what to do with vectors of the other kind,
-    the end of a sentence.
+    `reader` is the subject in messages; `normalised` is None if every length is allowed.
+    `instead_of_unit` and `instead_of_raw` end the message about vectors of the other kind: what to
+    do.
     """
 
     reader: str
@@ -37,7 +38,7 @@ class ExpectedEmbeddings:
     instead_of_raw: str
 
     def misfit(self, file: EmbeddingFile) -> str | None:
-        """Why the file's width rules it out; None if it doesn't."""
+        """Return why the file's width does not fit, as a sentence; None if it fits."""
         if file.width == self.width:
             return None
         return (
@@ -46,43 +47,44 @@ class ExpectedEmbeddings:
         )
 
 
-def sample_of(files: Sequence[EmbeddingFile], wanted: ExpectedEmbeddings) -> NDArray[np.float32]:
-    """Some embeddings (n, width) of all files, the finite ones; raises `BadInput` if their lengths
-    are wrong.
+def sample_of(files: Sequence[EmbeddingFile], expected: ExpectedEmbeddings) -> NDArray[np.float32]:
+    """Return some finite embeddings (n, width) of each file.
+
+    Raises `BadInput` if a file's vectors are normalised and must not be, or the reverse.
     """
     share = max(_FEWEST_OF_A_FILE, SAMPLE // max(len(files), 1))
-    parts = [np.zeros((0, wanted.width), dtype=np.float32)]
+    parts = [np.zeros((0, expected.width), dtype=np.float32)]
     for file in files:
         rows = file.sample(share).astype(np.float32)
-        long = lengths(rows)
-        finite = np.isfinite(long)
+        norms = lengths(rows)
+        finite = np.isfinite(norms)
         if finite.any():
-            _check_lengths(file, long[finite], wanted)
+            _check_lengths(file, norms[finite], expected)
             parts.append(rows[finite])
     return np.concatenate(parts)
 
 
 def lengths(rows: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Euclidean length (n,) of each of rows (n, width); infinite or NaN where a value is."""
+    """Return the Euclidean length (n,) of `rows` (n, width); not finite where a value is not."""
     values = rows.astype(np.float32, copy=False)
     with np.errstate(over="ignore", invalid="ignore"):
         return np.sqrt(np.einsum("ij,ij->i", values, values))
 
 
 def _check_lengths(
-    file: EmbeddingFile, long: NDArray[np.float32], wanted: ExpectedEmbeddings
+    file: EmbeddingFile, norms: NDArray[np.float32], expected: ExpectedEmbeddings
 ) -> None:
-    is_unit = bool((np.abs(long - 1) < _UNIT).mean() >= _NEARLY_ALL)
-    if wanted.normalised is None or is_unit == wanted.normalised:
+    is_unit = bool((np.abs(norms - 1) < _UNIT).mean() >= _NEARLY_ALL)
+    if expected.normalised is None or is_unit == expected.normalised:
         return
     if is_unit:
         raise BadInput(
             f"The embeddings in {file.shown} are normalised (all have length 1), but "
-            f"{wanted.reader} reads those of {wanted.identity} raw, so its predictions would be "
-            f"wrong; {wanted.instead_of_unit}"
+            f"{expected.reader} reads those of {expected.identity} raw, so its predictions would "
+            f"be wrong; {expected.instead_of_unit}"
         )
     raise BadInput(
-        f"The embeddings in {file.shown} are raw (lengths around {np.median(long):.3g}), but "
-        f"{wanted.reader} reads those of {wanted.identity} normalised, so its predictions would be "
-        f"wrong; {wanted.instead_of_raw}"
+        f"The embeddings in {file.shown} are raw (lengths around {np.median(norms):.3g}), but "
+        f"{expected.reader} reads those of {expected.identity} normalised, so its predictions "
+        f"would be wrong; {expected.instead_of_raw}"
     )

@@ -1,8 +1,8 @@
-"""Embeddings in files: found, checked before they are read, and read block by block.
+"""Discovery of files with embeddings.
 
-Known are folders as clip-retrieval writes them, .npy arrays with or without a list of paths,
-folders with a .npy for each image, and Parquet files with a column of vectors. Nothing in such a
-file is ever run, and it is read in parts, so that it may be larger than the memory.
+Supported are the folders of clip-retrieval, .npy arrays with or without a list of paths, folders
+with a .npy file for each image, and Parquet files with a column of vectors. No code in a file is
+executed, and files are read in blocks, so they may be larger than memory.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ _FOLDERS_LOOKED_AT = 20
 
 @dataclass
 class EmbeddingFiles:
-    """What a path holds; `unusable` are (file, reason)."""
+    """Files with embeddings at a path, and (file, reason) of the `unusable` ones."""
 
     files: list[EmbeddingFile] = field(default_factory=list)
     unusable: list[tuple[str, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
-        """Embeddings in all files."""
+        """Return the number of embeddings in all files."""
         return sum(file.rows for file in self.files)
 
 
 def holds_embeddings(path: Path) -> bool:
-    """Whether `path` is a .npy file, a Parquet file with vectors or a folder of such without
-    images; reads next to nothing.
+    """Return whether `path` is a .npy file, a Parquet file with vectors, or a folder of these.
+
+    A folder with images is none. Only names and the headers of Parquet files are read.
     """
     if path.is_dir():
         return bool(_arrays(path)) or _is_folder_of_vectors(path)
@@ -55,30 +56,30 @@ def holds_embeddings(path: Path) -> bool:
 
 
 def find_embeddings(path: Path, columns: Columns = Columns()) -> EmbeddingFiles:  # noqa: B008
-    """The files of a path for which `holds_embeddings`, by their numbers or names.
+    """Return the files at a path, in the order of their numbers or names.
 
-    Raises `BadInput` if `path` isn't there.
+    Raises `BadInput` if `path` does not exist.
     """
     if not path.exists():
         raise BadInput(f"{readable_name(path)} is not there; check the path.")
-    found = EmbeddingFiles()
+    result = EmbeddingFiles()
     if not path.is_dir():
-        _add(found, path, columns)
-        return found
+        _add(result, path, columns)
+        return result
     arrays = _arrays(path)
     for file in arrays:
-        if not _leads_out(found, file, path):
-            _add(found, file, columns)
+        if not _leads_out(result, file, path):
+            _add(result, file, columns)
     if not arrays:
-        _add_loose(found, path, columns)
-    return found
+        _add_loose(result, path, columns)
+    return result
 
 
-def _add(found: EmbeddingFiles, path: Path, columns: Columns) -> None:
+def _add(result: EmbeddingFiles, path: Path, columns: Columns) -> None:
     try:
-        found.files.append(_checked(path, columns))
+        result.files.append(_checked(path, columns))
     except Unusable as problem:
-        found.unusable.append((readable_name(path), str(problem)))
+        result.unusable.append((readable_name(path), str(problem)))
 
 
 def _checked(path: Path, columns: Columns) -> EmbeddingFile:
@@ -93,7 +94,7 @@ def _checked(path: Path, columns: Columns) -> EmbeddingFile:
 
 
 def _names(path: Path, header: Header, columns: Columns) -> tuple[Path, str | None] | None:
-    """The table that names an array's rows, and its column; None where there is none."""
+    """Return the table that names an array's rows, and its column; None if there is no table."""
     number = _ARRAY.fullmatch(path.name)
     table = columns.paths
     if table is None and number is not None:
@@ -102,34 +103,34 @@ def _names(path: Path, header: Header, columns: Columns) -> tuple[Path, str | No
     return None if table is None else check_names(table, header.rows, columns)
 
 
-def _add_loose(found: EmbeddingFiles, folder: Path, columns: Columns) -> None:
-    """Arrays, single vectors and tables anywhere under a folder."""
+def _add_loose(result: EmbeddingFiles, folder: Path, columns: Columns) -> None:
+    """Add the arrays, single vectors and tables anywhere under a folder."""
     singles: dict[Path, Header] = {}
     for path in _under(folder):
-        if path.suffix.lower() in (NPY, TABLE) and _leads_out(found, path, folder):
+        if path.suffix.lower() in (NPY, TABLE) and _leads_out(result, path, folder):
             continue
         suffix = path.suffix.lower()
         if suffix == TABLE and holds_embeddings(path):
-            _add(found, path, columns)
+            _add(result, path, columns)
         if suffix != NPY or is_trial(path):
             continue
         try:
             header = read_header(path)
         except Unusable as problem:
-            found.unusable.append((readable_name(path), str(problem)))
+            result.unusable.append((readable_name(path), str(problem)))
             continue
         if header.is_single:
             singles[path] = header
         else:
-            _add(found, path, columns)
-    found.files += vector_folder(folder, singles)
+            _add(result, path, columns)
+    result.files += vector_folder(folder, singles)
 
 
-def _leads_out(found: EmbeddingFiles, path: Path, folder: Path) -> bool:
-    """Whether it is a link to a file outside the folder, which is not followed, and is said so."""
+def _leads_out(result: EmbeddingFiles, path: Path, folder: Path) -> bool:
+    """Return whether it is a link to a file outside the folder; such a one becomes `unusable`."""
     if not path.is_symlink() or leads_inside(path, folder):
         return False
-    found.unusable.append((readable_name(path), LEADS_OUT))
+    result.unusable.append((readable_name(path), LEADS_OUT))
     return True
 
 
@@ -141,7 +142,7 @@ def _under(folder: Path) -> Iterator[Path]:
 
 
 def _is_folder_of_vectors(folder: Path) -> bool:
-    """Whether there are .npy files in the folder or right below it, and no images beside them."""
+    """Return whether the folder or one directly in it has .npy files and no images."""
     listed = _listed(folder)
     below = sorted(path for path in listed if path.is_dir())[:_FOLDERS_LOOKED_AT]
     for place in (listed, *map(_listed, below)):
@@ -152,7 +153,7 @@ def _is_folder_of_vectors(folder: Path) -> bool:
 
 
 def _arrays(folder: Path) -> list[Path]:
-    """The arrays in a folder of clip-retrieval, or in its img_emb itself."""
+    """Return the arrays in a folder of clip-retrieval, or in its folder img_emb."""
     for place in (folder / "img_emb", folder):
         named = {file: found for file in _listed(place) if (found := _ARRAY.fullmatch(file.name))}
         if named:
@@ -168,7 +169,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _is_pipe(path: Path) -> bool:
-    """Whether it is named as one of these files but may keep who reads it waiting for ever."""
+    """Return whether it is named as such a file but is none: reading a pipe would never end."""
     if path.suffix.lower() not in (NPY, TABLE) or path.is_file():
         return False
     return path.exists() and not path.is_dir()

@@ -1,4 +1,4 @@
-"""Which images the rows of a file mean: by path, and by the file's name where that is unique."""
+"""Matching of rows to images: by path, and by file name where that is unique."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from labeler.embedding.files.block import NPY
 
 
 class NamedImages:
-    """The images of a project by their files' names, as far as these tell them apart."""
+    """The images of a project by path, by unique file name, and by unique name without suffix."""
 
     def __init__(self, ids: Mapping[str, int]) -> None:
         self._by_path = ids
@@ -20,7 +20,7 @@ class NamedImages:
         self._stems = _unique((_stem(path), i) for path, i in ids.items())
 
     def image(self, path: str) -> int | None:
-        """The image meant by a path; also `cat.npy`, or a mere `cat`, is about cat.jpg."""
+        """Return the image id for a path, None if unknown; `cat.npy` and `cat` match cat.jpg."""
         if path in self._by_path:
             return self._by_path[path]
         suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
@@ -29,11 +29,11 @@ class NamedImages:
 
 
 def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int | None]:
-    """None where several images have one name."""
-    found: dict[str, int | None] = {}
+    """Return the image id by name; None for a name of several images."""
+    ids: dict[str, int | None] = {}
     for name, image_id in pairs:
-        found[name] = image_id if found.get(name, image_id) == image_id else None
-    return found
+        ids[name] = image_id if ids.get(name, image_id) == image_id else None
+    return ids
 
 
 def _stem(path: str) -> str:
@@ -41,26 +41,27 @@ def _stem(path: str) -> str:
 
 
 def absolute(base: Path, names: Sequence[str]) -> list[str]:
-    """The paths that `names` mean, as an import of their folder would call them; addresses in the
-    net stay as they are.
+    """Return the absolute paths of `names`, relative to `base`, as an import would store them.
+
+    URLs are returned unchanged.
     """
-    found, folders = [], {}
-    for given in names:
-        name = path_seen_from(base, given)
+    paths, folders = [], {}
+    for written in names:
+        name = path_seen_from(base, written)
         if "://" in name:
-            found.append(name)
+            paths.append(name)
             continue
         folder, _, last = name.replace("\0", "\\0").rpartition(os.sep)
         if name.startswith(os.sep):
             folder = folder or os.sep
-        if folder not in folders:  # nearly all are in the folder of the one before
+        if folder not in folders:  # resolved once: most names share their folder
             folders[folder] = _real(os.path.join(base, folder))  # noqa: PTH118
-        found.append(f"{folders[folder]}{os.sep}{last}")
-    return found
+        paths.append(f"{folders[folder]}{os.sep}{last}")
+    return paths
 
 
 def _real(folder: str) -> str:
-    """As text that a store can hold: its bytes may be no UTF-8."""
+    """Return the resolved folder as text that the store can hold, whatever its bytes."""
     try:
         return readable_name(os.path.realpath(folder).rstrip(os.sep))
     except OSError:  # links in a circle

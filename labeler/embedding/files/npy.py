@@ -1,7 +1,7 @@
-"""Embeddings as numpy saves them: an array with a row for each image, or a file for each image.
+"""Embeddings in .npy files: an array with a row for each image, or a file for each image.
 
-The second is how CityClassifiers keeps a dataset: `data/CLIP/7_name/cat.npy`, the folder's number
-being the hand score.
+CityClassifiers datasets have the latter: `data/CLIP/7_name/cat.npy`, where the number at the
+beginning of the folder's name is the hand score.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SCORED = re.compile(r"(\d+(?:\.\d+)?)(?:_.*)?")
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of itself; its numbers begin at byte `offset`."""
+    """Header of a .npy file; its numbers begin at byte `offset`."""
 
     rows: int
     width: int
@@ -40,7 +40,7 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Checked against the file's size; raises `Unusable`."""
+    """Return a .npy file's header; raises `Unusable`, also if the file is too short for it."""
     shape, number_format, offset = _said(path)
     if number_format.kind != "f":
         raise Unusable(f"It holds {number_format}, not numbers with a point; save it as float16.")
@@ -57,7 +57,7 @@ def read_header(path: Path) -> Header:
 
 
 def _said(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape, number format and where the numbers begin."""
+    """Return shape, number format and the byte at which the numbers begin."""
     try:
         with open_plain(path) as file:
             shape, by_columns, number_format = read_array_header(file)
@@ -97,7 +97,7 @@ class ArrayFile:
         return self.header.width
 
     def vectors(self, start: int, stop: int) -> NDArray[np.floating]:
-        """Rows `start` to `stop`, mapped; what is written into them doesn't reach the file."""
+        """Return rows `start` to `stop` (n, width), memory-mapped; writes don't reach the file."""
         header = self.header
         size = header.number_format.itemsize * header.width
         shape = (stop - start, header.width)
@@ -129,7 +129,7 @@ def array_file(path: Path, header: Header, named: tuple[Path, str | None] | None
 
 @dataclass(frozen=True, slots=True)
 class VectorFolder:
-    """Files with one embedding each, all of one width, named by their paths."""
+    """Files with one embedding each, all of one width; their paths are the rows' names."""
 
     shown: str
     base: Path
@@ -157,7 +157,7 @@ class VectorFolder:
             yield Block(self.shown, names, self._read(part), scores)
 
     def _read(self, paths: list[Path]) -> NDArray[np.float32]:
-        """One that can't be read any more is not finite, as those are left out and counted."""
+        """Return the embeddings (n, width); of a file that can't be read NaN, to be left out."""
         rows = np.full((len(paths), self.width), np.nan, dtype=np.float32)
         for row, path in zip(rows, paths, strict=True):
             header = self.headers[path]
@@ -169,7 +169,7 @@ class VectorFolder:
 
 
 def vector_folder(folder: Path, headers: Mapping[Path, Header]) -> list[VectorFolder]:
-    """The single vectors under a folder, those of each width together."""
+    """Return the single vectors under a folder, grouped by width."""
     of_width: dict[int, dict[Path, Header]] = defaultdict(dict)
     for path, header in headers.items():
         of_width[header.width][path] = header
@@ -178,16 +178,14 @@ def vector_folder(folder: Path, headers: Mapping[Path, Header]) -> list[VectorFo
 
 
 def is_trial(path: Path) -> bool:
-    """Whether it is the test.npy beside the folders of CityClassifiers: one of their embeddings
-    again, for trying a model on.
-    """
+    """Return whether it is CityClassifiers' test.npy: a copy of one of the embeddings beside it."""
     return path.name == "test.npy" and any(
         other.is_dir() and not np.isnan(score_of(other.name)) for other in path.parent.iterdir()
     )
 
 
 def score_of(folder: str) -> float:
-    """The hand score that a folder's name begins with, as in 7 or 7_name; NaN if that is none."""
+    """Return the hand score, 0–10, at the start of a folder's name (7, 7_name); NaN for none."""
     number = _SCORED.fullmatch(folder)
     score = float(number[1]) if number else np.nan
     return score if 0 <= score <= 10 else np.nan

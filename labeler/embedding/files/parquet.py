@@ -42,7 +42,7 @@ class VectorTable:
         return self.path.absolute().parent
 
     def sample(self, count: int) -> NDArray[np.floating]:
-        """From the beginnings of some row groups."""
+        """Return about `count` embeddings (n, width), the first ones of some row groups."""
         with _explained(self.shown), open_parquet(self.path) as file:
             total = file.metadata.num_row_groups
             groups = np.linspace(0, total - 1, min(_SAMPLED_GROUPS, total), dtype=np.int64)
@@ -76,7 +76,7 @@ def _explained(shown: str) -> Iterator[None]:
 
 
 def has_vectors(path: Path) -> bool:
-    """Whether it is a Parquet file with a column of vectors; reads its description only."""
+    """Return whether it is a Parquet file with a column of vectors; reads its schema only."""
     try:
         with open_parquet(path) as file:
             return bool(_vector_columns(file.schema_arrow))
@@ -85,7 +85,7 @@ def has_vectors(path: Path) -> bool:
 
 
 def vector_table(path: Path, columns: Columns) -> VectorTable:
-    """The file, checked as far as its first rows; raises `Unusable`."""
+    """Return the file, with its columns and first rows checked; raises `Unusable`."""
     try:
         with open_parquet(path) as file:
             column = _vector_column(file.schema_arrow, columns.vector)
@@ -105,18 +105,26 @@ def _is_vector(kind: pyarrow.DataType) -> bool:
     return listed and types.is_floating(kind.value_type)
 
 
-def _vector_column(schema: pyarrow.Schema, wanted: str | None) -> str:
-    found = _vector_columns(schema)
-    if wanted is not None:
-        if wanted in found:
-            return wanted
-        held = f"holds {schema.field(wanted).type}" if wanted in schema.names else "isn't there"
-        raise Unusable(f"Its column {wanted} {held}; choose one of lists of numbers with a point.")
-    usual = next((name for name in _USUAL if name in found), None)
-    if usual is None and len(found) != 1:
-        told = f"several columns of vectors ({', '.join(found)})" if found else "no column of them"
-        raise Unusable(f"It has {told}; choose one with --vector-column.")
-    return usual or found[0]
+def _vector_column(schema: pyarrow.Schema, requested: str | None) -> str:
+    candidates = _vector_columns(schema)
+    if requested is not None:
+        if requested in candidates:
+            return requested
+        held = (
+            f"holds {schema.field(requested).type}" if requested in schema.names else "isn't there"
+        )
+        raise Unusable(
+            f"Its column {requested} {held}; choose one of lists of numbers with a point."
+        )
+    usual = next((name for name in _USUAL if name in candidates), None)
+    if usual is None and len(candidates) != 1:
+        problem = (
+            f"several columns of vectors ({', '.join(candidates)})"
+            if candidates
+            else "no column of them"
+        )
+        raise Unusable(f"It has {problem}; choose one with --vector-column.")
+    return usual or candidates[0]
 
 
 def _width(file: parquet.ParquetFile, path: Path, column: str) -> int:
@@ -134,9 +142,7 @@ def _width(file: parquet.ParquetFile, path: Path, column: str) -> int:
 
 
 def _check_lengths(file: parquet.ParquetFile, path: Path, column: str) -> None:
-    """Raise `Unusable` for lists that are far too long, or of which some are: a few bytes may stand
-    for millions of equal numbers.
-    """
+    """Raise `Unusable` for lists that are too long: a few bytes may stand for millions of numbers."""
     check_columns(file, path, [column])
     for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
         held = [
@@ -152,12 +158,12 @@ def _check_lengths(file: parquet.ParquetFile, path: Path, column: str) -> None:
 
 
 def _at_once(width: int) -> int:
-    """Rows that are read at a time."""
+    """Return the number of rows that are read at a time."""
     return max(1, min(BLOCK, _VALUES_AT_ONCE // width))
 
 
 def _rows(column: Any, width: int) -> NDArray[np.floating]:
-    """(n, width); rows without a vector, or with one of another width, are not finite."""
+    """Return the embeddings (n, width); NaN for rows without a vector of that width."""
     if isinstance(column, pyarrow.ChunkedArray):
         column = column.combine_chunks()
     lengths = compute.fill_null(compute.list_value_length(column), -1).to_numpy()

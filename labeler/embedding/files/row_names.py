@@ -21,9 +21,9 @@ _LONGEST = 1 << 20  # bytes of a line
 
 
 def check_names(table: Path, rows: int, columns: Columns) -> tuple[Path, str | None] | None:
-    """The list and the column with names of `rows` images; None if it has no such column.
+    """Return the list and its column with the names of `rows` images; None without such a column.
 
-    Raises `Unusable` if it can't be read, or names another number of images.
+    Raises `Unusable` if it can't be read, or has another number of rows.
     """
     kind = table.suffix.lower()
     if kind == ".parquet":
@@ -40,9 +40,9 @@ def check_names(table: Path, rows: int, columns: Columns) -> tuple[Path, str | N
 
 
 def names_in(table: Path, column: str | None, shown: str) -> Iterator[pyarrow.Array]:
-    """The names in their order, some thousand at a time; rows without one are numbered.
+    """Yield the names in order, at most BLOCK at a time; rows without a name get a number.
 
-    Raises `BadInput` where the list turns out broken.
+    Raises `BadInput` where the list can't be read.
     """
     # Imported where they are used: pyarrow takes long to load, and is for tables alone.
     import pyarrow
@@ -70,20 +70,23 @@ def names_in(table: Path, column: str | None, shown: str) -> Iterator[pyarrow.Ar
 
 
 def numbered(shown: str, start: int, count: int) -> pyarrow.Array:
-    """Names of rows that have none of their own."""
+    """Return names for rows without one: `shown` and the row's number."""
     import pyarrow
 
     return pyarrow.array([f"{shown}:{row}" for row in range(start, start + count)])
 
 
-def name_column(names: list[str], wanted: str | None) -> str | None:
-    """The column with paths; raises `Unusable` if there is none called as `wanted`."""
-    if wanted is not None and wanted not in names:
+def name_column(names: list[str], requested: str | None) -> str | None:
+    """Return the column with paths, None if there is none.
+
+    Raises `Unusable` if the `requested` column does not exist.
+    """
+    if requested is not None and requested not in names:
         raise Unusable(
-            f"It has no column {wanted}; its columns are {', '.join(names[:20])}: choose one with "
-            "--path-column."
+            f"It has no column {requested}; its columns are {', '.join(names[:20])}: choose one "
+            "with --path-column."
         )
-    return wanted or next((name for name in NAMES if name in names), None)
+    return requested or next((name for name in NAMES if name in names), None)
 
 
 def _parquet(table: Path, columns: Columns) -> tuple[int, str | None]:
@@ -108,8 +111,8 @@ def _count(table: Path, column: str | None) -> int:
 
 def _listed(table: Path, column: str | None) -> Iterator[str]:
     if table.suffix.lower() == ".csv":
-        wanted = (column.lower(),) if column else NAMES
-        yield from (line.cell(*wanted) for line in read_lines(table, (wanted,)))
+        column_names = (column.lower(),) if column else NAMES
+        yield from (line.cell(*column_names) for line in read_lines(table, (column_names,)))
         return
     with open_plain(table) as lines:
         line = lines.readline(_LONGEST).removeprefix(b"\xef\xbb\xbf")

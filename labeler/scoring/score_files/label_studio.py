@@ -60,7 +60,7 @@ _STARS = (
 
 
 def read_label_studio(file: Path, reading: ReadOptions, told: ReaderNotes) -> Statements:
-    """A statement for each annotation, those of a task in the order in which they were made.
+    """Yield a statement for each annotation, those of a task by time.
 
     The file is read task by task. Raises `BadInput` if it is no list of tasks.
     """
@@ -95,12 +95,12 @@ def read_label_studio(file: Path, reading: ReadOptions, told: ReaderNotes) -> St
 
 
 def is_label_studio_table(file: Path) -> bool:
-    """Whether a CSV file is an export of Label Studio; raises `BadInput` if it can't be read."""
+    """Return whether a CSV file is from Label Studio; raises `BadInput` if it can't be read."""
     return set(_FLAT) <= set(header_of(file))
 
 
 def _tasks(file: Path, reading: ReadOptions, told: ReaderNotes) -> Iterator[tuple[Place, Any]]:
-    """Each task with its place; a line of CSV or JSON-MIN's element is one with one annotation."""
+    """Yield each task with its place; a row of CSV or JSON-MIN is a task with one annotation."""
     if file.suffix.lower() != ".json":
         for line in read_lines(file, [(name,) for name in _FLAT]):
             yield line.number, _unflattened(line.cells, reading, told)
@@ -112,7 +112,7 @@ def _tasks(file: Path, reading: ReadOptions, told: ReaderNotes) -> Iterator[tupl
 
 
 def _unflattened(row: Mapping[str, Any], reading: ReadOptions, told: ReaderNotes) -> dict[str, Any]:
-    """The task that a row of CSV or JSON-MIN was made of, as far as it is kept there.
+    """Return the task of a row of CSV or JSON-MIN, as far as the row has its parts.
 
     The names of a CSV file's columns come in lower case.
     """
@@ -140,7 +140,7 @@ def _unflattened(row: Mapping[str, Any], reading: ReadOptions, told: ReaderNotes
 
 
 def _flat_results(cell: Any) -> Iterator[tuple[str, Any]]:
-    """Kind and value of each result that a cell holds; none in a cell of the task's own data."""
+    """Yield kind and value of each result in a cell; none for a cell of the task's own data."""
     if isinstance(cell, str) and cell.lstrip().startswith(("[{", "{")):
         try:
             cell = parse_json(cell)
@@ -159,7 +159,7 @@ _REVISED = "Where a person annotated an image again, only the latest is taken."
 def _latest(
     annotations: list[dict[str, Any]], data: Mapping[str, Any], told: ReaderNotes
 ) -> list[dict[str, Any]]:
-    """By time, and of those that one person made the last; all where the times aren't told."""
+    """Return the annotations by time, of each person the last one, and all without a time."""
     untimed: list[dict[str, Any]] = []
     kept: dict[str, dict[str, Any]] = {}
     for each in sorted(annotations, key=_when):
@@ -183,7 +183,7 @@ def _place(task: Any, number: int) -> str:
 
 
 def _noted(annotation: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
-    """What our own export notes beside the score, and whether that is still the same."""
+    """Return our own export's `meta` of the score, and whether the score is unchanged since."""
     results = annotation.get("result")
     for each in results if isinstance(results, list) else []:
         noted, value = (each.get("meta"), each.get("value")) if isinstance(each, dict) else ("", "")
@@ -193,7 +193,7 @@ def _noted(annotation: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
 
 
 def _when(annotation: Mapping[str, Any]) -> datetime:
-    """When it was made; the beginning of time where it doesn't tell."""
+    """Return the time of an annotation; _NEVER where it has none."""
     noted, is_same = _noted(annotation)
     told = noted.get("at") if is_same else None
     at = _time(told or annotation.get("created_at") or annotation.get("updated_at"))
@@ -212,7 +212,7 @@ def _time(told: object) -> datetime:
 def _scorer(
     annotation: Mapping[str, Any], data: Mapping[str, Any], reading: ReadOptions | None = None
 ) -> str:
-    """Who made an annotation: an e-mail address or name, else the number; nobody is nameless."""
+    """Return who made an annotation: an e-mail address, a name or a number, else NAMELESS."""
     if reading is not None and (column := _key(data, reading.scorer_column)) is not None:
         return str(data[column] or NAMELESS)
     noted, is_same = _noted(annotation)
@@ -238,7 +238,10 @@ def _scorer(
 
 
 def _score(annotation: dict[str, Any], reading: ReadOptions, told: ReaderNotes) -> float | None:
-    """The one score of an annotation, from the control that is named or from any."""
+    """Return the score (0–10) of an annotation, of the named control or of any; None without.
+
+    Raises `StatementError` if it has several.
+    """
     found = list(_results(annotation, reading.score_column, told))
     if not found:
         return None
@@ -261,7 +264,7 @@ def _score(annotation: dict[str, Any], reading: ReadOptions, told: ReaderNotes) 
 def _results(
     annotation: dict[str, Any], control: str | None, told: ReaderNotes
 ) -> Iterator[tuple[str, Any]]:
-    """Kind and value of each score; what else there is of the control, or of any, is noted."""
+    """Yield kind and value of each score; other results are noted."""
     results = annotation.get("result")
     for each in results if isinstance(results, list) else []:
         if not isinstance(each, dict) or control not in (None, each.get("from_name")):
@@ -292,7 +295,10 @@ def _is_number(said: Any) -> bool:
 
 
 def _images(task: Any, reading: ReadOptions) -> tuple[tuple[str, ...], str | None]:
-    """The paths that a task's image may mean, and the name of its file."""
+    """Return the paths that a task's image may mean, and its file name.
+
+    Raises `StatementError` where the task names no image.
+    """
     data = task.get("data") if isinstance(task, dict) else None
     if not isinstance(data, dict):
         raise NotTaken(
@@ -310,12 +316,15 @@ def _images(task: Any, reading: ReadOptions) -> tuple[tuple[str, ...], str | Non
 
 
 def _key(data: Mapping[str, Any], name: str | None) -> str | None:
-    """A name as the data spells it, `None` where it has none; columns of CSV are in lower case."""
+    """Return `name` as a key of the data, also in lower case (CSV); None where it has none."""
     return next((each for each in (name, name.lower()) if each in data), None) if name else None
 
 
 def image_paths(told: str) -> tuple[tuple[str, ...], str | None]:
-    """The paths that an image's address may mean, the likeliest first, and its file's name."""
+    """Return the paths that an image's address may mean, the likeliest first, and its file name.
+
+    Raises `StatementError` for an invalid address.
+    """
     if "://" not in told and not told.startswith("/data/"):
         return (told,), PurePosixPath(told).name or None
     try:
