@@ -1,8 +1,8 @@
-"""Hand scores from files and folders of many kinds, each stated once.
+"""Import of hand scores from files and folders of many kinds.
 
-Stating the same file again adds nothing, also where the person has revised a score since; a changed
-or added line is a new statement. A line without a score leaves its image unscored. What can't be
-taken is named with its reason, and the rest is taken, a few thousand statements at a time.
+Importing a file again adds nothing, also where a person has revised a score since; a changed or
+added line is a new statement. A line without a score leaves its image unscored. Statements that
+can't be used are reported with a reason, and the others are recorded in batches.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ from labeler.scoring.score_files.statements import (
     NOT_IMPORTED,
     REFUSED,
     TWO_SCORES,
-    NotTaken,
     ReadOptions,
     Refused,
     Statement,
+    StatementError,
 )
 from labeler.scoring.score_files.summary import EXAMPLES, Example, LabelSummary
 
-BATCH = 2000
-AS_TOLD = ReadOptions()
+BATCH = 2000  # statements
+DEFAULTS = ReadOptions()
 
 
 def import_scores(
     project: Project,
     path: Path,
-    reading: ReadOptions = AS_TOLD,
+    reading: ReadOptions = DEFAULTS,
     *,
     dry_run: bool = False,
     add_images: bool = False,
     keep_all: bool = False,
     progress: Progress = silent,
 ) -> LabelSummary:
-    """Take the hand scores that the file or folder at `path` states.
+    """Record the hand scores in the file or folder at `path`.
 
-    A `dry_run` changes nothing and tells what would become of each. `add_images` imports the files
-    that are named, there, and not in the project yet. Raises `BadInput` if `path` as a whole can't
-    be read as what it is said to be.
+    A `dry_run` changes nothing and returns what would happen. `add_images` imports the named files
+    that exist and are not in the project. With `keep_all` the summary lists all refused statements,
+    else a few of each reason. Raises `BadInput` if `path` can't be read as its kind of file.
     """
     if not os.path.exists(path):  # noqa: PTH110 - also answers for names too long for the system
         raise BadInput(f"{path} does not exist; check the path.")
@@ -72,119 +72,130 @@ def import_scores(
         imported = _add_images(project, kind, path, reading, progress)
     else:
         imported = None
-    with FirstScores() as said:
-        taking = _Taking(project, kind, path, reading, said)
-        taking.summary.keeps_all = keep_all
-        taking.summary.imported = imported
-        taking.is_dry, taking.adds_images = dry_run, add_images
-        for done, batch in enumerate(taking.batches()):
+    with FirstScores() as first_scores:
+        run = _ScoreImport(project, kind, path, reading, first_scores)
+        run.summary.keeps_all = keep_all
+        run.summary.imported = imported
+        run.is_dry, run.adds_images = dry_run, add_images
+        for done, batch in enumerate(run.batches()):
             progress(done * BATCH, 0, "reading scores")
-            taking.take(batch)
-    return taking.summary
+            run.take(batch)
+    return run.summary
 
 
 def _add_images(
     project: Project, kind: Kind, path: Path, reading: ReadOptions, progress: Progress
 ) -> ImportSummary | None:
-    """Import what the statements name and the project lacks, from one source called as `path`."""
-    wanted: dict[str, None] = {}
-    with FirstScores() as said:
-        taking = _Taking(project, kind, path, reading, said)
-        for batch in taking.batches():
+    """Import the named files that the project lacks, as one source with the name of `path`."""
+    files: dict[str, None] = {}
+    with FirstScores() as first_scores:
+        run = _ScoreImport(project, kind, path, reading, first_scores)
+        for batch in run.batches():
             statements = [each for each in batch if isinstance(each, Statement)]
-            meant = ImageMatcher(project.store, taking.folder, statements, taking.lookup)
+            matcher = ImageMatcher(project.store, run.folder, statements, run.lookup)
             for statement in statements:
                 try:
-                    meant.image(statement)
-                except NotTaken as error:
-                    if error.reason == NOT_IMPORTED and (file := meant.file(statement)):
-                        wanted[file] = None
-    if not wanted:
+                    matcher.image(statement)
+                except StatementError as error:
+                    if error.reason == NOT_IMPORTED and (file := matcher.file(statement)):
+                        files[file] = None
+    if not files:
         return None
-    return import_paths(project, list(wanted), source=path.resolve().stem, progress=progress)
+    return import_paths(project, list(files), source=path.resolve().stem, progress=progress)
 
 
-class _Taking:
-    """One file on its way into the store, a batch after the other."""
+class _ScoreImport:
+    """The import of one file, batch by batch."""
 
     def __init__(
-        self, project: Project, kind: Kind, path: Path, reading: ReadOptions, said: FirstScores
+        self,
+        project: Project,
+        kind: Kind,
+        path: Path,
+        reading: ReadOptions,
+        first_scores: FirstScores,
     ) -> None:
         self.lookup = Lookup(lambda: db.images.locations.ids_by_path(project.store, seen_only=True))
         self.project, self.kind, self.path, self.reading = project, kind, path, reading
         self.summary = LabelSummary(kind.name)
         self.folder = (reading.folder or (path if path.is_dir() else path.parent)).absolute()
         self.is_dry = self.adds_images = False
-        self._said = said
+        self._first_scores = first_scores
         self._default = clean_name(reading.scorer) or account_name()
         identity = reading.identity or path.resolve()
         self._name = hashlib.sha256(os.fsencode(identity)).hexdigest()[:16]
         self._now = datetime.now(UTC)
 
     def batches(self) -> Iterator[list[Statement | Refused]]:
-        stated = self.kind.read(self.path, self.reading, self.summary.told)
-        while batch := list(islice(stated, BATCH)):
+        statements = self.kind.read(self.path, self.reading, self.summary.told)
+        while batch := list(islice(statements, BATCH)):
             yield batch
 
     def take(self, batch: Sequence[Statement | Refused]) -> None:
         statements = [each for each in batch if isinstance(each, Statement)]
-        meant = ImageMatcher(self.project.store, self.folder, statements, self.lookup)
-        understood: list[tuple[Statement, int]] = []
+        matcher = ImageMatcher(self.project.store, self.folder, statements, self.lookup)
+        matched: list[tuple[Statement, int]] = []
         for each in batch:
             try:
                 if isinstance(each, Refused):
                     self.summary.refuse(each)
-                elif (image_id := self._image(meant, each)) is not None:
-                    understood.append((each, image_id))
-            except NotTaken as error:
+                elif (image_id := self._image(matcher, each)) is not None:
+                    matched.append((each, image_id))
+            except StatementError as error:
                 self.summary.refuse(error.at(each.place))
-        self.summary.by_name += meant.by_name
-        self._group(understood)
-        self._score([(each, image_id) for each, image_id in understood if each.score is not None])
+        self.summary.by_name += matcher.by_name
+        self._group(matched)
+        self._score([(each, image_id) for each, image_id in matched if each.score is not None])
 
-    def _image(self, meant: ImageMatcher, statement: Statement) -> int | None:
-        """The image's id; `None` where nothing is left to do for it."""
+    def _image(self, matcher: ImageMatcher, statement: Statement) -> int | None:
+        """Return the image's id; None if the statement needs no further step.
+
+        Raises `StatementError` where no image of the project is meant.
+        """
         try:
-            image_id = meant.image(statement)
-        except NotTaken as error:
+            image_id = matcher.image(statement)
+        except StatementError as error:
             if not self.adds_images or not self.is_dry or error.reason != NOT_IMPORTED:
                 raise
-            self._count_new(str(meant.file(statement)), statement)
+            self._count_new(str(matcher.file(statement)), statement)
             return None
         if statement.score is None:
             self.summary.blank += 1
         elif statement.event is None and not self._agree(image_id, statement):
-            return None  # said again
+            return None  # a repetition
         return image_id
 
     def _count_new(self, file: str, statement: Statement) -> None:
-        self.summary.to_import += self._said.add(file, "", -1.0, "") is None
+        self.summary.to_import += self._first_scores.add(file, "", -1.0, "") is None
         if statement.score is None:
             self.summary.blank += 1
         elif self._agree(file, statement):
             self._count(statement, None)
 
     def _agree(self, image: int | str, statement: Statement) -> bool:
-        """Whether this is said for the first time; raises where it was said otherwise."""
+        """Return whether the file states this for the first time.
+
+        Raises `StatementError` if it stated another score by the same scorer before.
+        """
         assert statement.score is not None
         place = Refused(statement.place, "", "").where
         who = "=" + (self._scorer(statement) or "")
-        earlier = self._said.add(image, who, statement.score, place)
+        earlier = self._first_scores.add(image, who, statement.score, place)
         if earlier is not None and earlier[0] != statement.score:
-            raise NotTaken(
+            raise StatementError(
                 TWO_SCORES,
                 f"this image, or an exact copy of it, has the score {earlier[0]:g} in "
                 f"{earlier[1]}; keep one of them.",
             )
         return earlier is None
 
-    def _group(self, understood: Sequence[tuple[Statement, int]]) -> None:
-        groups = {image_id: each.group for each, image_id in understood if each.group}
+    def _group(self, matched: Sequence[tuple[Statement, int]]) -> None:
+        groups = {image_id: each.group for each, image_id in matched if each.group}
         if groups and not self.is_dry:
             db.images.lookup.set_groups(self.project.store, groups)
 
-    def _score(self, understood: Sequence[tuple[Statement, int]]) -> None:
-        ids = {image_id for _, image_id in understood}
+    def _score(self, matched: Sequence[tuple[Statement, int]]) -> None:
+        ids = {image_id for _, image_id in matched}
         counts = db.scores.hand_scores.effective_of(self.project.store, ids)
         unreadable = db.images.lookup.reasons_unreadable(self.project.store, ids)
         histories: dict[int, list[HandScore]] = defaultdict(list)
@@ -192,7 +203,7 @@ class _Taking:
             histories[row.image_id].append(row)
         events: list[tuple[Statement, Event]] = []
         numbers: Counter[int] = Counter()
-        for statement, image_id in understood:
+        for statement, image_id in matched:
             if image_id in unreadable and statement.event is None:
                 problem = f"{statement.images[0]} can't be scored: {unreadable[image_id]}"
                 self.summary.refuse(Refused(statement.place, BROKEN, problem))
@@ -211,22 +222,24 @@ class _Taking:
     def _is_known(
         self, statement: Statement, history: list[HandScore], effective: float | None
     ) -> bool:
-        """Whether the project has this, or had it of this file and somebody revised it since."""
+        """Return whether the project has this score, or had it from this file before a revision."""
         if statement.event is not None:
             return any(row.event_id == statement.event.event_id for row in history)
-        scorer, told = self._scorer(statement), self._is_told(statement)
-        standing = [row.value for row in history if row.scorer == scorer and row.undone_at is None]
-        # Somebody who isn't named says nothing new where that score counts already.
-        if standing[-1:] == [statement.score] or (not told and effective == statement.score):
+        scorer, is_named = self._scorer(statement), self._is_named(statement)
+        valid = [row.value for row in history if row.scorer == scorer and row.undone_at is None]
+        # Without a named scorer, a score that counts already adds nothing.
+        if valid[-1:] == [statement.score] or (not is_named and effective == statement.score):
             return True
-        said = [
-            row.value for row in history if self._is_own(row) and (row.scorer == scorer or not told)
+        stated = [
+            row.value
+            for row in history
+            if self._is_own(row) and (row.scorer == scorer or not is_named)
         ]
-        return said[-1:] == [statement.score]
+        return stated[-1:] == [statement.score]
 
     def _is_own(self, row: HandScore) -> bool:
-        """Whether the row came of this very file."""
-        # Not by its image's id: that was another one's, if two were merged.
+        """Return whether the row came from this file."""
+        # Not by the image's id in it: after a merge of two images that is another one.
         return row.event_id.startswith(f"csv-{self._name}-")
 
     def _event(self, statement: Statement, image_id: int, number: int) -> Event:
@@ -262,7 +275,7 @@ class _Taking:
                 Example(place, statement.images[0], statement.score, before, scorer)
             )
 
-    def _is_told(self, statement: Statement) -> bool:
+    def _is_named(self, statement: Statement) -> bool:
         return self.reading.scorer is not None or statement.scorer is not None
 
     def _scorer(self, statement: Statement) -> str | None:

@@ -57,7 +57,7 @@ def _reading_fields() -> tuple[ReadOptions, bool]:
     kind = left.selectbox(
         "What it is",
         [GUESSED, *KINDS],
-        format_func=lambda name: KINDS[name].told if name in KINDS else f"told {name}",
+        format_func=lambda name: KINDS[name].description if name in KINDS else f"told {name}",
     )
     path_column = middle.text_input("Column of paths", placeholder="path")
     score_column = right.text_input("Column of scores", placeholder="score")
@@ -102,7 +102,7 @@ def _look(project: Project, file: Path, reading: ReadOptions, add_images: bool) 
 
 
 def _show(summary: LabelSummary, verb: str) -> None:
-    kind = KINDS[summary.kind].told
+    kind = KINDS[summary.kind].description
     counts = (
         f"{verb} {formatting.count(summary.taken, 'image')}; unchanged {summary.unchanged:,}, "
         f"without a "

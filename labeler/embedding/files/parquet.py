@@ -142,7 +142,7 @@ def _width(file: parquet.ParquetFile, path: Path, column: str) -> int:
 
 
 def _check_lengths(file: parquet.ParquetFile, path: Path, column: str) -> None:
-    """Raise `Unusable` for lists that are too long: a few bytes may stand for millions of numbers."""
+    """Raise `Unusable` for lists that are too long: few bytes may stand for millions of numbers."""
     check_columns(file, path, [column])
     for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
         held = [

@@ -1,4 +1,4 @@
-"""The kinds of file and folder that hand scores come from, and telling them from one another."""
+"""The kinds of files and folders that hand scores are imported from, and their detection."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ TABLES = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
+    """A kind of file or folder; `description` is for people, `read` yields its statements."""
+
     name: str
-    told: str  # what it is, for people
+    description: str
     read: Callable[[Path, ReadOptions, ReaderNotes], Statements]
 
 
@@ -38,7 +40,7 @@ KINDS = {
 
 
 def kind_of(path: Path, reading: ReadOptions) -> Kind:
-    """The kind that is asked for, else the one that the path itself shows; raises `BadInput`."""
+    """Return the requested kind, else the one detected; raises `BadInput` where there is none."""
     if reading.kind is not None:
         if reading.kind not in KINDS:
             raise BadInput(f"There is no kind {reading.kind}; choose {', '.join(KINDS)}.")
@@ -68,17 +70,17 @@ def _name(path: Path, reading: ReadOptions) -> str:
         )
     if suffix in (".csv", ".tsv") and path.is_file() and is_label_studio_table(path):
         return "label-studio"
-    # Whoever names columns or a scorer means these, not the history beside them.
-    asked = (reading.score_column, reading.scorer_column, reading.scale, reading.scorer)
-    if any(each is not None for each in asked) or not path.is_file():
+    # Options for a table mean that the file is to be read as one, even if it is a history.
+    requested = (reading.score_column, reading.scorer_column, reading.scale, reading.scorer)
+    if any(each is not None for each in requested) or not path.is_file():
         return "table"
-    return "history" if is_history(path) or _nests(path, suffix) else "table"
+    return "history" if is_history(path) or _has_nested_history(path, suffix) else "table"
 
 
-def _nests(path: Path, suffix: str) -> bool:
+def _has_nested_history(path: Path, suffix: str) -> bool:
     if suffix not in (".parquet", ".jsonl"):
         return False
     try:
         return has_histories(path)
-    except BadInput:  # said again where it is read, by the columns that are meant
+    except BadInput:  # reading the table raises it again, with the columns that are needed
         return False

@@ -1,4 +1,4 @@
-"""Histories that this program exported: every hand score ever given, by whom, when and why."""
+"""Histories that this program exported: every hand score, with scorer, time and reason."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from labeler.scoring.score_files.statements import (
     NAMELESS,
     NO_NUMBER,
     NO_PATH,
-    NotTaken,
     ReaderNotes,
     ReadOptions,
     RecordedScore,
     Statement,
+    StatementError,
     Statements,
     read_score,
     short,
@@ -25,19 +25,19 @@ from labeler.scoring.score_files.statements import (
 )
 from labeler.scoring.score_files.tables import Row, table_rows
 
-# Of these the history of another program would hardly have all.
+# Columns that together identify a history of this program.
 MARKS = ("event", "scorer", "score", "at", "undone_at")
 NESTED = "history"
 HASH = "hash"  # of the image's content
 
 
 def is_history(file: Path) -> bool:
-    """Whether a CSV file is one; a file that can't be read is none."""
+    """Return whether it is a CSV file with the columns of a history."""
     return file.suffix.lower() == ".csv" and set(MARKS) <= set(header_of(file))
 
 
 def has_histories(file: Path) -> bool:
-    """Whether a Parquet or JSON lines file has a column with the history of each image."""
+    """Return whether a Parquet or JSON lines file has a column with each image's history."""
     first = next(table_rows(file, [("path", "file_name")], (NESTED,)), None)
     if file.suffix.lower() == ".csv" or first is None:
         return False
@@ -47,12 +47,12 @@ def has_histories(file: Path) -> bool:
     )
 
 
-def read_history(file: Path, reading: ReadOptions, told: ReaderNotes) -> Statements:  # noqa: ARG001
-    """A statement for each hand score, undone ones too, in the order in which they came."""
+def read_history(file: Path, reading: ReadOptions, notes: ReaderNotes) -> Statements:  # noqa: ARG001
+    """Yield a statement for each hand score, also for undone ones, in the file's order."""
     for row in table_rows(file, [("path", "file_name")], (NESTED, HASH)):
         try:
             yield from _statements(row, reading)
-        except NotTaken as error:
+        except StatementError as error:
             yield error.at(row.number)
 
 
@@ -60,13 +60,13 @@ def _statements(row: Row, reading: ReadOptions) -> Iterator[Statement]:
     name = (reading.path_column or "").lower()
     path = row.text((name, "path", "file_name"))
     if not path.strip():
-        raise NotTaken(NO_PATH, "there is no path in this line.")
+        raise StatementError(NO_PATH, "there is no path in this line.")
     if NESTED not in row.cells:
         yield _statement(row, path, row.cells)
         return
     nested = row.cells[NESTED] or []
     if not isinstance(nested, list):
-        raise NotTaken(BROKEN, "its history is no list; export the history again.")
+        raise StatementError(BROKEN, "its history is no list; export the history again.")
     for cells in nested:
         yield _statement(row, path, cells)
     if not nested:
@@ -75,13 +75,13 @@ def _statements(row: Row, reading: ReadOptions) -> Iterator[Statement]:
 
 def _statement(row: Row, path: str, cells: Mapping[str, Any]) -> Statement:
     if not isinstance(cells, Mapping) or not set(MARKS) <= set(cells):
-        raise NotTaken(BROKEN, f"a history has {', '.join(MARKS)}; export the history again.")
+        raise StatementError(BROKEN, f"a history has {', '.join(MARKS)}; export the history again.")
     score = read_score(cells["score"])
     if score is None:
-        raise NotTaken(NO_NUMBER, "a history has no line without a score.")
+        raise StatementError(NO_NUMBER, "a history has no line without a score.")
     at = _time(cells["at"])
     if at is None:
-        raise NotTaken(BROKEN, f"{short(cells['at'])} is no time; export the history again.")
+        raise StatementError(BROKEN, f"{short(cells['at'])} is no time; export the history again.")
     prediction = _prediction(cells.get("shown_prediction"))
     return Statement(
         place=row.number,
@@ -100,26 +100,28 @@ def _statement(row: Row, path: str, cells: Mapping[str, Any]) -> Statement:
     )
 
 
-def _text(told: Any) -> str | None:
-    if told is not None and not isinstance(told, str):
-        raise NotTaken(BROKEN, f"{short(told)} is no text; export the history again.")
-    return told or None
+def _text(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise StatementError(BROKEN, f"{short(value)} is no text; export the history again.")
+    return value or None
 
 
-def _prediction(told: Any) -> float | None:
+def _prediction(value: Any) -> float | None:
     try:
-        value = float(told) if told not in (None, "") else None
-        return value if value is not None and 0 <= value <= 1 else None
+        prediction = float(value) if value not in (None, "") else None
+        return prediction if prediction is not None and 0 <= prediction <= 1 else None
     except (TypeError, ValueError, OverflowError):
-        raise NotTaken(
-            BROKEN, f"{short(told)} is no prediction; export the history again."
+        raise StatementError(
+            BROKEN, f"{short(value)} is no prediction; export the history again."
         ) from None
 
 
-def _time(told: Any) -> datetime | None:
-    if told in (None, ""):
+def _time(value: Any) -> datetime | None:
+    if value in (None, ""):
         return None
     try:
-        return utc_time(told if isinstance(told, datetime) else str(told))
+        return utc_time(value if isinstance(value, datetime) else str(value))
     except ValueError:
-        raise NotTaken(BROKEN, f"{short(told)} is no time; export the history again.") from None
+        raise StatementError(
+            BROKEN, f"{short(value)} is no time; export the history again."
+        ) from None

@@ -1,4 +1,4 @@
-"""Scores in Hugging Face imagefolders: metadata beside the images, in each split or at the top."""
+"""Scores in Hugging Face imagefolders: metadata files in each split or at the top."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DEEPEST = 3  # folders below the one that is named: data/train/…
 
 
 def metadata_files(folder: Path) -> Iterator[Path]:
-    """The metadata files of an imagefolder; below a folder that has one none is looked for."""
+    """Yield the metadata files of an imagefolder, the topmost one on each path."""
     waiting = [(folder, 0)]
     while waiting:
         here, depth = waiting.pop()
@@ -33,7 +33,7 @@ def metadata_files(folder: Path) -> Iterator[Path]:
             names = {entry.name: entry.is_dir(follow_symlinks=False) for entry in os.scandir(here)}
         except OSError:
             continue
-        # No pipes, which may be waited for for ever.
+        # No pipes: reading one may never end.
         if found := [name for name in METADATA if name in names and (here / name).is_file()]:
             yield here / found[0]
         elif depth < _DEEPEST:
@@ -41,27 +41,29 @@ def metadata_files(folder: Path) -> Iterator[Path]:
             waiting += [(here / name, depth + 1) for name in reversed(inside)]
 
 
-def read_image_folder(folder: Path, reading: ReadOptions, told: ReaderNotes) -> Statements:
-    """The statements in all metadata of the folder; places name the file where there are several.
+def read_image_folder(folder: Path, reading: ReadOptions, notes: ReaderNotes) -> Statements:
+    """Yield the statements in all metadata files; with several, their places name the file.
 
-    `file_name` is relative to the metadata unless another column is named. Raises `BadInput`.
+    Paths are relative to the metadata file, in the column `file_name` unless another is named.
+    Raises `BadInput` where a metadata file can't be read.
     """
-    # One name for it, however it was given: names in the metadata are held against this one.
+    # Resolved, since paths in the metadata are compared with it.
     folder = Path(os.path.realpath(folder))
     files = list(metadata_files(folder))
     own = replace(reading, path_column=reading.path_column or FILE_NAME)
     for file in files:
         shown = file.relative_to(folder)
-        for each in read_table(file, own, told):
+        for each in read_table(file, own, notes):
             own_place = each.place if len(files) == 1 else f"{shown}, line {each.place}"
-            yield _placed(each, own_place, file.parent, folder)
+            yield _place(each, own_place, file.parent, folder)
 
 
-def _placed(
+def _place(
     each: Statement | Refused, place: Place, folder: Path, root: Path
 ) -> Statement | Refused:
-    """With this place, and its paths seen from the folder of the metadata; refused if one of them
-    leads out of the `root`.
+    """Return the statement with this place and its paths relative to the metadata's `folder`.
+
+    It is refused if a path leads out of `root`.
     """
     if isinstance(each, Refused):
         return replace(each, place=place)

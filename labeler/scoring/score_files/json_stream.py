@@ -1,4 +1,4 @@
-"""A JSON list read one element after the other, however long the file is."""
+"""Incremental reading of a JSON list of any length, element by element."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _DECODER = json.JSONDecoder()
 
 
 def read_list(file: Path) -> Generator[Any, None, None]:
-    """The elements of the list in a JSON file (a lone object counts as a list of one).
+    """Yield the elements of the list in a JSON file; a single object counts as a list of one.
 
-    Raises `BadInput` where the file is no such list, at the element where that shows.
+    Raises `BadInput` at the first element that can't be read.
     """
     try:
         with open_plain_text(file) as text:
@@ -36,7 +36,7 @@ def read_list(file: Path) -> Generator[Any, None, None]:
 
 
 class _Window:
-    """What has been read of a text; `at` is where what has not yet been understood begins."""
+    """A part of a text in memory; parsing continues at index `at` of `read`."""
 
     def __init__(self, text: TextIO) -> None:
         self._text = text
@@ -44,14 +44,17 @@ class _Window:
         self.more()
 
     def more(self) -> bool:
-        """Read on, dropping what was understood; raises `ValueError` where the rest is too much."""
+        """Read a chunk and drop the parsed part; returns False at the end of the text.
+
+        Raises `ValueError` if the unparsed part is too large.
+        """
         check_size(self.read[self.at :])
         more = self._text.read(_CHUNK)
         self.read, self.at = self.read[self.at :] + more, 0
         return bool(more)
 
     def next(self) -> str:
-        """The next character that is no space, empty at the end; it stays."""
+        """Return the next character that is no space, without passing it; empty at the end."""
         while True:
             found = _NO_SPACE.search(self.read, self.at)
             self.at = found.start() if found else len(self.read)
@@ -84,7 +87,7 @@ def _elements(text: TextIO) -> Iterator[Any]:
 
 
 def _value(window: _Window) -> Any:
-    """The value that the window begins with; more is read until it is whole."""
+    """Return the value at the window's position; reads on until it is complete."""
     while True:
         try:
             value, end = _DECODER.raw_decode(window.read, window.at)
@@ -94,7 +97,7 @@ def _value(window: _Window) -> Any:
             continue
         check_size(window.read[window.at : end])
         length = end - window.at
-        # A number may go on in what was not read yet.
+        # A number at the end of the window may continue in the next chunk.
         if end == len(window.read) and window.more():
             continue
         window.at += length

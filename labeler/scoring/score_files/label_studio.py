@@ -26,14 +26,14 @@ from labeler.scoring.score_files.statements import (
     BROKEN,
     NAMELESS,
     NO_PATH,
-    OURS,
+    OWN_SCALE,
     TWO_SCORES,
-    NotTaken,
     Place,
     ReaderNotes,
     ReadOptions,
     Refused,
     Statement,
+    StatementError,
     Statements,
     read_score,
     short,
@@ -46,10 +46,10 @@ _UPLOADED = re.compile(
     r"[0-9a-f]{8}-(?=.)"
 )  # what Label Studio puts before an uploaded file's name
 # What JSON-MIN and CSV say of an annotation beside its results and the data of its task.
-_FLAT = ("annotation_id", "annotator")
-_ABOUT = frozenset({"id", *_FLAT, "created_at", "updated_at", "lead_time"})
-_OURS = "hand_score"  # in the data of the tasks that we export
-_SAYS_NOT_WHOSE = (
+_FLAT_COLUMNS = ("annotation_id", "annotator")
+_ANNOTATION_COLUMNS = frozenset({"id", *_FLAT_COLUMNS, "created_at", "updated_at", "lead_time"})
+_OWN_SCORE = "hand_score"  # in the data of the tasks that we export
+_NO_SCORER_NOTE = (
     "JSON-MIN and CSV don't say who gave the scores that were in our tasks; an export as JSON does."
 )
 _SCORES = ("number", "rating", "choices")  # the controls that are read
@@ -59,67 +59,69 @@ _STARS = (
 )
 
 
-def read_label_studio(file: Path, reading: ReadOptions, told: ReaderNotes) -> Statements:
-    """Yield a statement for each annotation, those of a task by time.
+def read_label_studio(file: Path, reading: ReadOptions, notes: ReaderNotes) -> Statements:
+    """A statement for each annotation, those of a task in the order in which they were made.
 
     The file is read task by task. Raises `BadInput` if it is no list of tasks.
     """
-    for place, task in _tasks(file, reading, told):
+    for place, task in _tasks(file, reading, notes):
         try:
             images, file_name = _images(task, reading)
             unscored = Statement(place, images, None, file_name=file_name)
-        except NotTaken as error:
+        except StatementError as error:
             yield error.at(place)
             continue
-        done = task.get("annotations", task.get("completions")) or []
-        if not isinstance(done, list) or not all(isinstance(each, dict) for each in done):
+        annotations = task.get("annotations", task.get("completions")) or []
+        if not isinstance(annotations, list) or not all(
+            isinstance(each, dict) for each in annotations
+        ):
             yield Refused(place, BROKEN, "its annotations are no list of annotations.")
             continue
-        valid = [each for each in done if not each.get("was_cancelled")]
-        told.cancelled += len(done) - len(valid)
+        valid = [each for each in annotations if not each.get("was_cancelled")]
+        notes.cancelled += len(annotations) - len(valid)
         if not valid:
             yield unscored
-        for each in _latest(valid, task["data"], told):
+        for each in _latest(valid, task["data"], notes):
             try:
                 yield Statement(
                     place=place,
                     images=images,
-                    score=_score(each, reading, told),
+                    score=_score(each, reading, notes),
                     scorer=_scorer(each, task["data"], reading),
-                    at=None if (at := _when(each)) == _NEVER else at,
+                    at=None if (at := _annotated_at(each)) == _NEVER else at,
                     file_name=file_name,
                     is_uploaded=any("/data/upload/" in image for image in images),
                 )
-            except NotTaken as error:
+            except StatementError as error:
                 yield error.at(place)
 
 
 def is_label_studio_table(file: Path) -> bool:
-    """Return whether a CSV file is from Label Studio; raises `BadInput` if it can't be read."""
-    return set(_FLAT) <= set(header_of(file))
+    """Whether a CSV file is an export of Label Studio; raises `BadInput` if it can't be read."""
+    return set(_FLAT_COLUMNS) <= set(header_of(file))
 
 
-def _tasks(file: Path, reading: ReadOptions, told: ReaderNotes) -> Iterator[tuple[Place, Any]]:
-    """Yield each task with its place; a row of CSV or JSON-MIN is a task with one annotation."""
+def _tasks(file: Path, reading: ReadOptions, notes: ReaderNotes) -> Iterator[tuple[Place, Any]]:
+    """Each task with its place; a line of CSV or JSON-MIN's element is one with one annotation."""
     if file.suffix.lower() != ".json":
-        for line in read_lines(file, [(name,) for name in _FLAT]):
-            yield line.number, _unflattened(line.cells, reading, told)
+        for line in read_lines(file, [(name,) for name in _FLAT_COLUMNS]):
+            yield line.number, _unflatten(line.cells, reading, notes)
         return
     for number, task in enumerate(read_list(file), start=1):
         place = _place(task, number)
-        is_flat = isinstance(task, dict) and "data" not in task and set(_FLAT) <= set(task)
-        yield place, _unflattened(task, reading, told) if is_flat else task
+        is_flat = isinstance(task, dict) and "data" not in task and set(_FLAT_COLUMNS) <= set(task)
+        yield place, _unflatten(task, reading, notes) if is_flat else task
 
 
-def _unflattened(row: Mapping[str, Any], reading: ReadOptions, told: ReaderNotes) -> dict[str, Any]:
-    """Return the task of a row of CSV or JSON-MIN, as far as the row has its parts.
+def _unflatten(row: Mapping[str, Any], reading: ReadOptions, notes: ReaderNotes) -> dict[str, Any]:
+    """The task that a row of CSV or JSON-MIN was made of, as far as it is kept there.
 
     The names of a CSV file's columns come in lower case.
     """
     control = reading.score_column or "score"
     results: list[dict[str, Any]] = []
     for name, cell in row.items():
-        if name in _ABOUT:
+        if name in _ANNOTATION_COLUMNS:
             continue
         is_control = name.lower() == control.lower()
         from_name = control if is_control else name
@@ -133,9 +135,11 @@ def _unflattened(row: Mapping[str, Any], reading: ReadOptions, told: ReaderNotes
     annotation |= {"id": row["annotation_id"], "completed_by": row["annotator"], "result": results}
     is_annotated = row["annotation_id"] not in (None, "")
     if is_annotated and not results:
-        told.note("There are annotations without a number; name their column: --score-column NAME.")
-    if is_annotated and _OURS in row:
-        told.note(_SAYS_NOT_WHOSE)
+        notes.note(
+            "There are annotations without a number; name their column: --score-column NAME."
+        )
+    if is_annotated and _OWN_SCORE in row:
+        notes.note(_NO_SCORER_NOTE)
     return {"data": dict(row), "annotations": [annotation] if is_annotated else []}
 
 
@@ -157,18 +161,18 @@ _REVISED = "Where a person annotated an image again, only the latest is taken."
 
 
 def _latest(
-    annotations: list[dict[str, Any]], data: Mapping[str, Any], told: ReaderNotes
+    annotations: list[dict[str, Any]], data: Mapping[str, Any], notes: ReaderNotes
 ) -> list[dict[str, Any]]:
     """Return the annotations by time, of each person the last one, and all without a time."""
     untimed: list[dict[str, Any]] = []
     kept: dict[str, dict[str, Any]] = {}
-    for each in sorted(annotations, key=_when):
-        if _when(each) == _NEVER:
+    for each in sorted(annotations, key=_annotated_at):
+        if _annotated_at(each) == _NEVER:
             untimed.append(each)
             continue
         scorer = _scorer(each, data)
         if kept.pop(scorer, None) is not None:
-            told.note(_REVISED)
+            notes.note(_REVISED)
         kept[scorer] = each
     return [*untimed, *kept.values()]
 
@@ -182,8 +186,8 @@ def _place(task: Any, number: int) -> str:
     )
 
 
-def _noted(annotation: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
-    """Return our own export's `meta` of the score, and whether the score is unchanged since."""
+def _own_meta(annotation: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
+    """What our own export notes beside the score, and whether that is still the same."""
     results = annotation.get("result")
     for each in results if isinstance(results, list) else []:
         noted, value = (each.get("meta"), each.get("value")) if isinstance(each, dict) else ("", "")
@@ -192,9 +196,9 @@ def _noted(annotation: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
     return {}, False
 
 
-def _when(annotation: Mapping[str, Any]) -> datetime:
-    """Return the time of an annotation; _NEVER where it has none."""
-    noted, is_same = _noted(annotation)
+def _annotated_at(annotation: Mapping[str, Any]) -> datetime:
+    """When it was made; the beginning of time where it doesn't tell."""
+    noted, is_same = _own_meta(annotation)
     told = noted.get("at") if is_same else None
     at = _time(told or annotation.get("created_at") or annotation.get("updated_at"))
     # A score that was corrected on the server was given then.
@@ -202,9 +206,9 @@ def _when(annotation: Mapping[str, Any]) -> datetime:
     return max(at, changed)
 
 
-def _time(told: object) -> datetime:
+def _time(text: object) -> datetime:
     try:
-        return utc_time(str(told))
+        return utc_time(str(text))
     except ValueError:
         return _NEVER
 
@@ -215,7 +219,7 @@ def _scorer(
     """Return who made an annotation: an e-mail address, a name or a number, else NAMELESS."""
     if reading is not None and (column := _key(data, reading.scorer_column)) is not None:
         return str(data[column] or NAMELESS)
-    noted, is_same = _noted(annotation)
+    noted, is_same = _own_meta(annotation)
     if noted and is_same:
         return str(noted["scorer"] or NAMELESS)
     who = annotation.get("completed_by")
@@ -237,12 +241,9 @@ def _scorer(
     return str(who) if "@" in str(who) else f"annotator {who}"
 
 
-def _score(annotation: dict[str, Any], reading: ReadOptions, told: ReaderNotes) -> float | None:
-    """Return the score (0–10) of an annotation, of the named control or of any; None without.
-
-    Raises `StatementError` if it has several.
-    """
-    found = list(_results(annotation, reading.score_column, told))
+def _score(annotation: dict[str, Any], reading: ReadOptions, notes: ReaderNotes) -> float | None:
+    """The one score of an annotation, from the control that is named or from any."""
+    found = list(_results(annotation, reading.score_column, notes))
     if not found:
         return None
     scores: set[float | None] = set()
@@ -250,11 +251,11 @@ def _score(annotation: dict[str, Any], reading: ReadOptions, told: ReaderNotes) 
         if kind == "rating" and value == 0:
             scores.add(None)
             continue
-        if kind == "rating" and reading.bounds == OURS:
-            told.note(_STARS)
+        if kind == "rating" and reading.bounds == OWN_SCALE:
+            notes.note(_STARS)
         scores.add(read_score(value, reading.bounds))
     if len(scores) > 1:
-        raise NotTaken(
+        raise StatementError(
             TWO_SCORES,
             "this annotation has several scores; name the control with --score-column NAME.",
         )
@@ -262,7 +263,7 @@ def _score(annotation: dict[str, Any], reading: ReadOptions, told: ReaderNotes) 
 
 
 def _results(
-    annotation: dict[str, Any], control: str | None, told: ReaderNotes
+    annotation: dict[str, Any], control: str | None, notes: ReaderNotes
 ) -> Iterator[tuple[str, Any]]:
     """Yield kind and value of each score; other results are noted."""
     results = annotation.get("result")
@@ -270,28 +271,28 @@ def _results(
         if not isinstance(each, dict) or control not in (None, each.get("from_name")):
             continue
         kind, value = each.get("type"), each.get("value")
-        said = value.get(kind) if isinstance(value, dict) else None
+        score = value.get(kind) if isinstance(value, dict) else None
         if kind == "choices":
-            said = said[0] if isinstance(said, list) and len(said) == 1 else said
-            if not _is_number(said):
-                told.note(f"Choices of {each.get('from_name')} that are no numbers were not read.")
+            score = score[0] if isinstance(score, list) and len(score) == 1 else score
+            if not _is_number(score):
+                notes.note(f"Choices of {each.get('from_name')} that are no numbers were not read.")
                 continue
-            told.note("Choices that are numbers were read as scores.")
+            notes.note("Choices that are numbers were read as scores.")
         elif kind not in _SCORES or not isinstance(value, dict):
-            told.note(
+            notes.note(
                 f"The control {each.get('from_name')} ({kind}) was not read; scores are Number, "
                 "Rating, or Choices that are numbers."
             )
             continue
-        yield str(kind), said
+        yield str(kind), score
 
 
-def _is_number(said: Any) -> bool:
+def _is_number(value: Any) -> bool:
     try:
-        read_score(said, (-math.inf, math.inf))
-    except NotTaken:
+        read_score(value, (-math.inf, math.inf))
+    except StatementError:
         return False
-    return said is not None
+    return value is not None
 
 
 def _images(task: Any, reading: ReadOptions) -> tuple[tuple[str, ...], str | None]:
@@ -301,18 +302,20 @@ def _images(task: Any, reading: ReadOptions) -> tuple[tuple[str, ...], str | Non
     """
     data = task.get("data") if isinstance(task, dict) else None
     if not isinstance(data, dict):
-        raise NotTaken(
+        raise StatementError(
             NO_PATH,
             "it is no task of Label Studio, for it has no data; export as JSON, JSON-MIN or CSV, "
             "and save a table of another program as JSON lines (.jsonl).",
         )
     name = reading.path_column or "image"
-    told = data.get(_key(data, name))
-    if isinstance(told, list) and told:
-        told = told[0]
-    if not isinstance(told, str) or not told.strip():
-        raise NotTaken(NO_PATH, f"its data has no {name}; name what has it with --path-column.")
-    return image_paths(told.strip())
+    value = data.get(_key(data, name))
+    if isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, str) or not value.strip():
+        raise StatementError(
+            NO_PATH, f"its data has no {name}; name what has it with --path-column."
+        )
+    return image_paths(value.strip())
 
 
 def _key(data: Mapping[str, Any], name: str | None) -> str | None:
@@ -320,18 +323,15 @@ def _key(data: Mapping[str, Any], name: str | None) -> str | None:
     return next((each for each in (name, name.lower()) if each in data), None) if name else None
 
 
-def image_paths(told: str) -> tuple[tuple[str, ...], str | None]:
-    """Return the paths that an image's address may mean, the likeliest first, and its file name.
-
-    Raises `StatementError` for an invalid address.
-    """
-    if "://" not in told and not told.startswith("/data/"):
-        return (told,), PurePosixPath(told).name or None
+def image_paths(address: str) -> tuple[tuple[str, ...], str | None]:
+    """The paths that an image's address may mean, the likeliest first, and its file's name."""
+    if "://" not in address and not address.startswith("/data/"):
+        return (address,), PurePosixPath(address).name or None
     try:
-        parts = urlsplit(told)
+        parts = urlsplit(address)
     except ValueError:
-        raise NotTaken(
-            NO_PATH, f"its image has the address {short(told)}, which is none."
+        raise StatementError(
+            NO_PATH, f"its image has the address {short(address)}, which is none."
         ) from None
     path = unquote(parts.path, errors="surrogateescape")
     if path.rstrip("/").endswith(_LOCAL):
@@ -339,7 +339,7 @@ def image_paths(told: str) -> tuple[tuple[str, ...], str | None]:
         # Under the document root: / in our own export, else often the folder of the export.
         paths = ["/" + path.lstrip("/"), path.lstrip("/")]
     else:
-        paths = [path] if parts.scheme == "file" else [told, path]
+        paths = [path] if parts.scheme == "file" else [address, path]
     name = PurePosixPath(path).name
     if "/data/upload/" in path:
         name = _UPLOADED.sub("", name, count=1)

@@ -1,4 +1,4 @@
-"""Which images the statements of a file mean: by path, else by a unique file name."""
+"""Matching of statements to images: by path, by content, else by a unique file name."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from labeler.scoring.score_files.statements import (
     NO_FILE,
     NOT_IMPORTED,
     NOT_UNIQUE,
-    NotTaken,
     Statement,
+    StatementError,
     cut_name,
     uploaded_name,
 )
@@ -26,7 +26,10 @@ _SHOWN = 1000  # characters of a path
 
 
 class ImageMatcher:
-    """What the images of one batch of statements are; `folder` is what relative paths begin at."""
+    """The images of one batch of statements; relative paths start from `folder`.
+
+    `by_name` counts the statements that only a file name matched.
+    """
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class ImageMatcher:
             store, {path for each in plain.values() for path in each}
         )
         unknown = [each for each, found in plain.items() if self._first(found) is None]
-        # Asked of the disk only where it may matter: it takes a look at every folder on the way.
+        # Only for unknown paths: resolving links reads every folder of the path.
         real = {self._real(path) for each in unknown for path in plain[each]}
         self._ids |= db.images.locations.ids_of_paths(store, real)
         hashes = {each.content_hash for each in unknown if each.content_hash}
@@ -64,7 +67,7 @@ class ImageMatcher:
         self.by_name = 0  # how many statements found their image by its file's name alone
 
     def image(self, statement: Statement) -> int:
-        """The image's id; raises `NotTaken` where none is meant that the project has."""
+        """Return the image's id; raises `StatementError` where the project has no such image."""
         found = self._by_path(statement)
         if found is not None:
             return found
@@ -79,7 +82,7 @@ class ImageMatcher:
             self.by_name += 1
             return next(iter(named))
         if named:
-            raise NotTaken(
+            raise StatementError(
                 NOT_UNIQUE,
                 f"{len(named)} images in this project are called {statement.file_name}; give "
                 "their paths.",
@@ -87,7 +90,7 @@ class ImageMatcher:
         raise self._problem(statement)
 
     def file(self, statement: Statement) -> str | None:
-        """The file that is meant if it is there, or the archive that it is in."""
+        """Return the path of the file that is meant, or of its archive; None if there is none."""
         for path in self._candidates(statement):
             inside = through(path)
             if inside and lies_there(path):
@@ -99,19 +102,19 @@ class ImageMatcher:
                 return self._real(os.path.abspath(spelled))  # noqa: PTH100
         return None
 
-    def _problem(self, statement: Statement) -> NotTaken:
+    def _problem(self, statement: Statement) -> StatementError:
         given = statement.images[0]
         shown = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}…"
         if statement.doubt is not None:
-            return NotTaken(NO_FILE, statement.doubt)
+            return StatementError(NO_FILE, statement.doubt)
         if (there := self.file(statement)) is not None:
-            return NotTaken(NOT_IMPORTED, f"{there} is not in this project; import it first.")
-        return NotTaken(
+            return StatementError(NOT_IMPORTED, f"{there} is not in this project; import it first.")
+        return StatementError(
             NO_FILE, f"{shown} does not exist; paths are absolute or relative to the file."
         )
 
     def _called(self, statement: Statement) -> set[int]:
-        """The images whose files are called as the statement's is, or were before an upload."""
+        """Return the images with the statement's file name, also as a server changed it."""
         name = statement.file_name or ""
         if name not in self._by_name and statement.is_uploaded:
             spelled = uploaded_name(name)
@@ -138,7 +141,7 @@ class ImageMatcher:
 
 
 def _ids_of_cut_names(store: Store, names: Collection[str]) -> dict[str, set[int]]:
-    """The images whose names a server may have cut to these `names`."""
+    """Return the images, by name, whose file names a server may have cut to one of `names`."""
     wanted = {cut: name for name in names if (cut := cut_name(name))}
     lengths = {len(beginning) for beginning, _ in wanted}
 
@@ -155,7 +158,7 @@ def _distinct(statements: Sequence[Statement]) -> Sequence[Statement]:
 
 
 def _absolute(folder: Path, named: Sequence[str]) -> list[str]:
-    """The absolute paths that these names, seen from `folder`, may be kept under."""
+    """Return the absolute paths that the names, relative to `folder`, may be stored as."""
     names = dict.fromkeys(way for name in named for way in (name, path_within(name)))
     usable = [name for name in names if name and "\0" not in name and _is_text(name)]
     # Path.resolve() would follow links.
@@ -163,7 +166,7 @@ def _absolute(folder: Path, named: Sequence[str]) -> list[str]:
 
 
 def _is_text(name: str) -> bool:
-    """Names that no store can hold are nobody's."""
+    """Return whether the store can hold the name."""
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Scores as folders: 07_name/… and 7/… hold what has the score 7."""
+"""Scores in names of folders: the pictures in 07_name/ and 7/ have the score 7."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from labeler.core.files.names import readable_name
 from labeler.scoring.score_files.statements import (
     BROKEN,
     NO_NUMBER,
-    NotTaken,
     ReaderNotes,
     ReadOptions,
     Refused,
     Statement,
+    StatementError,
     Statements,
     read_score,
 )
@@ -26,22 +26,22 @@ _NUMBERED = re.compile(r"(\d+(?:[.,]\d+)?)(?![^\W_])")  # 07_name, 7, 7.5 name, 
 
 
 def folder_score(name: str) -> str | None:
-    """The number that a folder's name begins with, `None` if it begins with none."""
-    found = _NUMBERED.match(name)
-    return found[1] if found else None
+    """Return the number at the start of a folder's name, None if there is none."""
+    match = _NUMBERED.match(name)
+    return match[1] if match else None
 
 
 def scored_folders(root: Path) -> list[Path]:
-    """The folders in `root` whose names begin with a number, or `root` itself if its own does."""
+    """Return the folders in `root` with names that start with a number, else `root` if its does."""
     inside = [path for path in _folders(root) if folder_score(path.name)]
     return inside or ([root] if folder_score(root.name) else [])
 
 
-def read_score_folders(root: Path, reading: ReadOptions, told: ReaderNotes) -> Statements:
-    """A statement for each picture in each of the folders, at any depth below it.
+def read_score_folders(root: Path, reading: ReadOptions, notes: ReaderNotes) -> Statements:
+    """Yield a statement for each picture at any depth in each of the scored folders.
 
-    A folder whose name begins with no number on the scale is refused as one. Raises `BadInput` if
-    there is none that does.
+    A folder whose name starts with no number on the scale gives one `Refused`. Raises `BadInput` if
+    there is no scored folder.
     """
     root = Path(os.path.realpath(root))
     scored = scored_folders(root)
@@ -54,13 +54,13 @@ def read_score_folders(root: Path, reading: ReadOptions, told: ReaderNotes) -> S
     for folder in scored:
         try:
             score = read_score(folder_score(folder.name), reading.bounds)
-        except NotTaken as error:
+        except StatementError as error:
             yield error.at(folder.name)
             continue
-        found = find_images(folder)
-        for path, reason in found.closed:
-            told.note(f"{path} was passed over. {reason}")
-        for file in found.files:
+        result = find_images(folder)
+        for path, reason in result.closed:
+            notes.note(f"{path} was passed over. {reason}")
+        for file in result.files:
             place = readable_name(os.path.relpath(file.path, root))
             if file.problem:
                 yield Refused(place, BROKEN, file.problem)

@@ -1,4 +1,4 @@
-"""What became of a file's statements: counted, with the reasons why some were not taken."""
+"""Summary of an import of hand scores: counts of statements, and reasons of refusals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXAMPLES = 5  # of each reason, and of what is taken
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One score that is taken; the image as the file names it, `before` what counted until then."""
+    """A score (0–10) that is recorded; `image` as in the file, `before` the score until then."""
 
     place: str
     image: str
@@ -24,11 +24,11 @@ class Example:
 
 @dataclass
 class LabelSummary:
-    """What became of a file's statements; of a dry run, what would.
+    """Counts of a file's statements; of a dry run, what they would be.
 
-    `blank` ones have an image and no score: not scored, never 0. `bad` are all that were refused
-    if all are kept, else the first few of each reason; `reasons` counts them all. `by_name` of the
-    statements found their image by its file's name alone.
+    `taken` were recorded, `unchanged` known already. `blank` name an image without a score: it
+    stays unscored. `reasons` counts the refused ones; `bad` lists the first EXAMPLES of each
+    reason, all of them with `keeps_all`. `by_name` matched their image by its file name alone.
     """
 
     kind: str
@@ -47,20 +47,22 @@ class LabelSummary:
 
     @property
     def refused(self) -> int:
+        """The number of refused statements."""
         return self.reasons.total()
 
     @property
     def is_useless(self) -> bool:
-        """There are statements with scores, and none could be taken."""
+        """Whether statements were refused, and none was recorded or known."""
         return bool(self.refused) and not self.taken and not self.unchanged
 
     def refuse(self, refused: Refused) -> None:
+        """Count a refused statement, and list it if there is room."""
         self.reasons[refused.reason] += 1
         if self.keeps_all or self.reasons[refused.reason] <= EXAMPLES:
             self.bad.append(refused)
 
     def notes(self) -> list[str]:
-        """What a person should know beside the counts."""
+        """Return sentences about the statements besides the counts."""
         own = []
         if self.by_name:
             own.append(f"{self.by_name} found their image by its file's name alone.")

@@ -1,4 +1,4 @@
-"""Scores in tables: CSV, Parquet and JSON lines, with whatever names their columns have."""
+"""Scores in tables: CSV, Parquet and JSON, with any column names."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from labeler.scoring.score_files.statements import (
     BROKEN,
     NAMELESS,
     NO_PATH,
-    NotTaken,
     ReaderNotes,
     ReadOptions,
     Statement,
+    StatementError,
     Statements,
     read_score,
     short,
@@ -40,10 +40,10 @@ _MOST_COLUMNS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its number in the file, its cells by the column's name in lower case.
+    """A row: its number in the file, and its cells by the column's name in lower case.
 
-    `problem` says why the row can't be trusted, `doubt` what may be wrong if it means nothing.
-    `picture` is the path of the picture that the row itself holds.
+    `problem` is the reason why the row can't be used, `doubt` what may be wrong if its image is not
+    found. `picture` is the path of a picture that is embedded in the row.
     """
 
     number: int
@@ -53,9 +53,9 @@ class Row:
     picture: str | None = None
 
     def text(self, names: tuple[str, ...]) -> str:
-        """The cell of the first of these columns that the table has, empty without any.
+        """Return the text in the first of these columns that exists, empty without any.
 
-        Raises `NotTaken` for a cell that is no text, such as bytes or a list.
+        Raises `StatementError` for a cell that is no text, such as bytes or a list.
         """
         value = next((self.cells[name] for name in names if name in self.cells), None)
         if isinstance(value, dict) and "path" in value:
@@ -63,16 +63,19 @@ class Row:
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return ""
         if isinstance(value, bytes | list | dict):
-            raise NotTaken(BROKEN, f"{short(value)} is no text, where a path or name is expected.")
+            raise StatementError(
+                BROKEN, f"{short(value)} is no text, where a path or name is expected."
+            )
         return str(value)
 
     def score(self, names: tuple[str, ...]) -> Any:
+        """Return the cell in the first of these columns that exists, None without any."""
         return next((self.cells[name] for name in names if name in self.cells), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The names, in lower case, that each part of a statement may stand under."""
+    """The columns, in lower case, that may hold each part of a statement."""
 
     path: tuple[str, ...]
     score: tuple[str, ...]
@@ -81,6 +84,7 @@ class Columns:
 
     @classmethod
     def of(cls, reading: ReadOptions) -> Columns:
+        """Return the columns that the options name, else the usual ones."""
         return cls(
             _named(reading.path_column, PATH_COLUMNS),
             _named(reading.score_column, SCORE_COLUMNS),
@@ -89,26 +93,28 @@ class Columns:
         )
 
     def needed(self, reading: ReadOptions) -> list[tuple[str, ...]]:
+        """Return the columns that must exist, one of each tuple."""
         named = ((reading.scorer_column, self.scorer), (reading.group_column, self.group))
         return [self.path, self.score, *(names for given, names in named if given)]
 
 
-def read_table(file: Path, reading: ReadOptions, told: ReaderNotes) -> Statements:  # noqa: ARG001
-    """The statements in a table; raises `BadInput` if it can't be read as such as a whole."""
+def read_table(file: Path, reading: ReadOptions, notes: ReaderNotes) -> Statements:  # noqa: ARG001
+    """Yield the statements in a table; raises `BadInput` if the file can't be read as one."""
     columns = Columns.of(reading)
     for row in table_rows(file, columns.needed(reading)):
         try:
             yield _statement(row, columns, reading)
-        except NotTaken as error:
+        except StatementError as error:
             yield error.at(row.number)
 
 
 def table_rows(
     file: Path, needed: list[tuple[str, ...]], also: Sequence[str] = GROUP_COLUMNS
 ) -> Iterator[Row]:
-    """The rows of a table of any format, told by its name; of each of `needed` one must be there.
+    """Yield the rows of a table; its suffix is its format.
 
-    In JSON lines it is enough that each stands in some line. `also` are further columns to read.
+    Of each tuple in `needed` one column must exist, in JSON lines in some line. `also` are further
+    columns to read. Raises `BadInput`.
     """
     suffix = file.suffix.lower()
     if suffix == ".parquet":
@@ -122,12 +128,12 @@ def table_rows(
 
 def _statement(row: Row, columns: Columns, reading: ReadOptions) -> Statement:
     if row.problem is not None:
-        raise NotTaken(BROKEN, row.problem)
+        raise StatementError(BROKEN, row.problem)
     path = row.text(columns.path)
     named = (path, path.strip(), row.picture or "")
     images = tuple(dict.fromkeys(each for each in named if each.strip()))
     if not images:
-        raise NotTaken(NO_PATH, "there is no path in this line; fill in its path column.")
+        raise StatementError(NO_PATH, "there is no path in this line; fill in its path column.")
     return Statement(
         place=row.number,
         images=images,
@@ -185,7 +191,7 @@ def _parquet_rows(file: Path, needed: list[tuple[str, ...]], also: Sequence[str]
 
 
 def _without_bytes(schema: Any, names: list[str]) -> list[str]:
-    """The columns without those of bytes; of pictures with a path beside them the path alone."""
+    """Return the columns without bytes; of a struct with a path only `name.path`."""
     from pyarrow import types
 
     read = []
@@ -216,8 +222,9 @@ def _json_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
 
 
 def is_json_table(file: Path, reading: ReadOptions) -> bool:
-    """Whether a JSON file is a list of rows, or one object with a score for each path; of what
-    can't be read False, which is said where it is.
+    """Return whether a JSON file is a list of rows, or an object with a score for each path.
+
+    False also for a file that can't be read.
     """
     path, score, *_ = Columns.of(reading).needed(reading)
     elements = read_list(file)
@@ -235,7 +242,7 @@ def is_json_table(file: Path, reading: ReadOptions) -> bool:
 
 
 def _is_scores(element: dict[str, Any]) -> bool:
-    """Whether it is an object of scores by path: each name ends as a picture's does."""
+    """Return whether it is an object of scores by path: all keys have a picture's extension."""
     endings = image_extensions()
     return bool(element) and all(
         PurePath(path_within(name).strip()).suffix.lower() in endings
@@ -261,7 +268,7 @@ def _list_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
 
 
 def _check_lines(file: Path, lines: BinaryIO, needed: list[tuple[str, ...]]) -> None:
-    """Looks as far as the line that has the last of the columns, mostly the first."""
+    """Check the columns in JSON lines, up to the line that completes them, mostly the first."""
     present: dict[str, None] = {}
     wanted = {name for names in needed for name in names}
     for cells in filter(None, map(_object, _short_lines(lines))):
@@ -276,7 +283,7 @@ def _check_lines(file: Path, lines: BinaryIO, needed: list[tuple[str, ...]]) -> 
 
 
 def _short_lines(lines: BinaryIO) -> Iterator[bytes]:
-    """Its lines; of one that is too long to be of use a few bytes, which mean nothing."""
+    """Yield the lines; in place of one that is too long, text that is no JSON."""
     while line := lines.readline(_LONGEST_LINE):
         if len(line) < _LONGEST_LINE:
             yield line
@@ -295,7 +302,7 @@ def _object(line: bytes) -> dict[str, Any] | None:
 
 
 def _lower(cells: dict[str, Any]) -> dict[str, Any]:
-    """Of columns with the same name the first counts."""
+    """Return the cells by names in lower case; of equal names the first counts."""
     found: dict[str, Any] = {}
     for name, value in cells.items():
         found.setdefault(name.strip().lower(), value)

@@ -35,7 +35,7 @@ from labeler.exports.datasets.plan import Plan
 from labeler.scoring.import_scores import import_scores
 from labeler.scoring.label import label_one
 from labeler.scoring.score_files.json_stream import read_list
-from labeler.scoring.score_files.statements import NotTaken, ReadOptions, read_score
+from labeler.scoring.score_files.statements import ReadOptions, StatementError, read_score
 from labeler.scoring.score_files.summary import LabelSummary
 from tests.support.collection import copied, draw_pictures
 
@@ -108,7 +108,7 @@ def test_a_scale_is_spread_over_0_to_10(low: float, width: float, share: float) 
     assert 0 <= score <= 10
     assert (read_score(low, (low, high)), read_score(high, (low, high))) == (0, 10)
     for outside in (low - width, high + width):
-        with pytest.raises(NotTaken, match="outside the scale"):
+        with pytest.raises(StatementError, match="outside the scale"):
             read_score(outside, (low, high))
 
 
@@ -125,7 +125,7 @@ def test_scores_keep_their_digits() -> None:
     for blank in (None, "", " NaN ", float("nan"), "null"):
         assert read_score(blank) is None
     for nonsense in (True, "good", [], {}, "1e999"):
-        with pytest.raises(NotTaken):
+        with pytest.raises(StatementError):
             read_score(nonsense)
 
 
@@ -147,12 +147,12 @@ def test_decimal_commas_are_read(written: str, scale: tuple[float, float], score
 
 @pytest.mark.parametrize("written", ["7,5,1", "1.234,5", "7_5", "0,5e", ",", "7,"])
 def test_what_is_no_number_in_any_country_is_refused(written: str) -> None:
-    with pytest.raises(NotTaken, match="is not a score"):
+    with pytest.raises(StatementError, match="is not a score"):
         read_score(written)
 
 
 def test_a_comma_that_may_mean_two_numbers_is_refused() -> None:
-    with pytest.raises(NotTaken, match=r"may be 1\.234 or 1234"):
+    with pytest.raises(StatementError, match=r"may be 1\.234 or 1234"):
         read_score("1,234", (0, 5000))
 
 
@@ -783,8 +783,8 @@ def test_a_summary_without_statements_is_not_useless() -> None:
 
 def test_a_sentence_about_what_cannot_be_read_is_short() -> None:
     """Each of these is shown as four characters."""
-    told = NotTaken("no file", "\0" * 1000 + " does not exist; write another.").at(2).problem
+    told = StatementError("no file", "\0" * 1000 + " does not exist; write another.").at(2).problem
     assert len(told) < 400
     assert told.endswith(" does not exist; write another.")
     brief = "a.png does not exist; write another."
-    assert NotTaken("no file", brief).at(2).problem == brief
+    assert StatementError("no file", brief).at(2).problem == brief
