@@ -1,4 +1,4 @@
-"""How an exception becomes the one sentence that a person reads; used by every entry point."""
+"""Messages of exceptions: one sentence for people, the same at every entry point."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NEXT_STEP = {
 
 
 def message_for(error: BaseException) -> str | None:
-    """What to tell the person, or None for an error that only a programmer can read."""
+    """Return the message for people, None for an error that only a programmer can read."""
     if isinstance(error, (KeyboardInterrupt, Stopped)):
         return STOPPED
     if isinstance(error, (LabelerError, StoreError, ModelError)):

@@ -1,4 +1,4 @@
-"""What an archive of pictures is, of whatever kind: its list, its bounds, and how it is read."""
+"""The interface of archives of pictures, their limits, and the checks that all kinds share."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _OTHERS = "__MACOSX/"  # what macOS keeps beside the files themselves
 class Listing:
     """The pictures of an archive (name → bytes, or UNKNOWN_SIZE) in its order.
 
-    `texts` are the names of those that lie beside a picture, `others` is how many files are neither
-    one nor the other. `problem` says why it could not be read to its end, `note` what was left out.
+    `texts` are the names of the text files beside each picture, `others` counts the other files.
+    `problem` is the reason why it could not be read completely, `note` says what was left out.
     """
 
     pictures: dict[str, int] = field(default_factory=dict)
@@ -36,27 +36,28 @@ class Listing:
 
 
 class Archive(Protocol):
-    """An archive that was looked through; safe to share between threads."""
+    """An archive whose members are listed; safe to share between threads."""
 
     listing: Listing
 
     def __len__(self) -> int:
-        """How many names it keeps in memory."""
+        """Return the number of names that it keeps in memory."""
         ...
 
     def read(self, name: str, most: int = MOST_BYTES) -> bytes:
-        """A file's bytes, refused (`UnreadableImage`) if they are more than MOST_BYTES; of fewer
-        than that the first `most`. Raises `KeyError`, `OSError`.
+        """Return the first `most` bytes of a member.
+
+        Raises `UnreadableImage` for a member of more than MOST_BYTES, `KeyError` and `OSError`.
         """
         ...
 
     def rows(self) -> dict[int, str]:
-        """The names by row, where they are those of a table's rows."""
+        """Return the members' names by row of a table, empty for other archives."""
         ...
 
 
 def stays_inside(name: str) -> bool:
-    """False for a name that leads out of its archive, or that no file could have."""
+    """Return whether a member's name stays inside the archive and is one that a file can have."""
     parts = name.replace("\\", "/").split("/")
     return (
         0 < len(name) <= _LONGEST_NAME
@@ -67,7 +68,7 @@ def stays_inside(name: str) -> bool:
 
 
 def check_plain(path: str) -> os.stat_result:
-    """The status of a plain file; raises `UnreadableImage`, `OSError`."""
+    """Return the status of a plain file; raises `UnreadableImage` for others, and `OSError`."""
     status = os.stat(path)  # noqa: PTH116
     if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
         raise UnreadableImage("It is no plain file, so it can't be an archive.")
@@ -84,9 +85,9 @@ def check_size(size: int) -> None:
 
 
 def listed(members: Iterable[tuple[str, int]], head: Callable[[str], bytes]) -> Listing:
-    """The pictures among named files of such sizes, and the texts beside them.
+    """Return the pictures among files (name → bytes), and the texts beside them.
 
-    `head` gives a file's first HEAD bytes.
+    `head` returns a file's first HEAD bytes.
     """
     listing, texts = Listing(), 0
     beside: dict[str, list[str]] = {}
@@ -109,7 +110,7 @@ def listed(members: Iterable[tuple[str, int]], head: Callable[[str], bytes]) -> 
 
 
 def paired(pictures: Sequence[str] | dict[str, int], beside: dict[str, list[str]]) -> dict:
-    """The texts of each picture that has some; `beside` has them by their names without suffix.
+    """Return the texts of each picture that has some; `beside` has texts by name without suffix.
 
     NAME.txt, NAME.caption and NAME.json are about NAME.png, NAME.png.txt is about that picture
     alone.

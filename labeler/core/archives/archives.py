@@ -1,4 +1,4 @@
-"""Pictures inside archives: a path may lead through a tar, zip or Parquet file as through a folder.
+"""Pictures inside archives: a path may pass through a tar, zip or Parquet file as through a folder.
 
 `/data/00000.tar/000000001.jpg` is the file 000000001.jpg in that tar. Nothing is unpacked: an
 archive is looked through once per process, and its files are then read where they lie. Names that
@@ -39,12 +39,12 @@ _GONE = "It is not in its archive any more; import the archive again."
 
 
 def may_be_archive(path: Path) -> bool:
-    """True if the name is an archive's; a Parquet file may still hold no pictures."""
+    """Return whether the name is an archive's; a Parquet file may still hold no pictures."""
     return path.suffix.lower() in _KINDS
 
 
 def look_into(path: Path) -> Listing | None:
-    """What is in the archive; None for a Parquet file without pictures, and for what is none.
+    """Return the listing of an archive; None for a Parquet file without pictures and other files.
 
     One that can't be read at all has nothing but a `problem`.
     """
@@ -60,7 +60,7 @@ def look_into(path: Path) -> Listing | None:
 
 
 def names_of_rows(path: Path) -> dict[int, str]:
-    """What the picture of each row of a Parquet file is called; empty for one without pictures."""
+    """Return the name of each row's picture in a Parquet file; empty for one without pictures."""
     try:
         archive = _opened(str(path)) if path.suffix.lower() == ".parquet" else None
     except (UnreadableImage, OSError):
@@ -69,7 +69,7 @@ def names_of_rows(path: Path) -> dict[int, str]:
 
 
 def through(path: str | Path) -> tuple[str, str] | None:
-    """The archive that a path leads through, and the name in it; None for any other path."""
+    """Return the archive in a path, and the member's name in it; None for any other path."""
     path = str(path)
     for match in _THROUGH.finditer(path):
         archive = path[: match.end() - 1]
@@ -79,9 +79,9 @@ def through(path: str | Path) -> tuple[str, str] | None:
 
 
 def open_member(archive: str, name: str) -> BinaryIO:
-    """A file in an archive, open; raises `UnreadableImage` (also if it is empty) or `OSError`.
+    """Open a member of an archive; raises `UnreadableImage` (also if it is empty) or `OSError`.
 
-    A large one in a tar is read where it lies: many at once would fill the memory, also with holes.
+    A large one in a tar is read from the archive, not into memory: many at once would fill it.
     """
     held = _opened(archive)
     if isinstance(held, TarArchive) and (part := held.part(name)):
@@ -93,7 +93,7 @@ def open_member(archive: str, name: str) -> BinaryIO:
 
 
 def read_member(archive: str, name: str, most: int = MOST_BYTES) -> bytes:
-    """The first `most` bytes of a file in an archive; raises `UnreadableImage` or `OSError`."""
+    """Return a member's first `most` bytes; raises `UnreadableImage` or `OSError`."""
     held = _opened(archive)
     try:
         if held is None:
@@ -104,9 +104,9 @@ def read_member(archive: str, name: str, most: int = MOST_BYTES) -> bytes:
 
 
 def is_unchanged(path: str, mtime_ns: int, size_bytes: int) -> bool:
-    """False if the file has another size or time (or the archive that the path leads through).
+    """Return whether the file, or the archive around it, has the same size and time.
 
-    Raises `OSError` if it is not there.
+    Raises `OSError` if it does not exist.
     """
     inside = through(path)
     if inside is None:
@@ -118,7 +118,7 @@ def is_unchanged(path: str, mtime_ns: int, size_bytes: int) -> bool:
 
 
 def lies_there(path: str) -> bool:
-    """True if there is a file (or at least a link) at the path, or in the archive on its way."""
+    """Return whether there is a file or link at the path, or a member of the archive in it."""
     inside = through(path)
     if inside is None:
         return os.path.lexists(path)
@@ -164,7 +164,7 @@ class _Part(io.RawIOBase):
 
 
 class TarArchive:
-    """A tar file: its files are read by where they lie."""
+    """A tar file; its members are read at their offsets."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -181,7 +181,7 @@ class TarArchive:
         return len(self._members)
 
     def part(self, name: str) -> _Part | None:
-        """A large file as a part of the archive; None for the others."""
+        """Return a large member as a part of the open archive; None for the others."""
         place = self._members.get(name)
         if place is None or not _LARGE < place.size <= MOST_BYTES:
             return None

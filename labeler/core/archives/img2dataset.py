@@ -1,4 +1,4 @@
-"""What img2dataset notes about a folder of downloads: which of them came to nothing."""
+"""Failed downloads, as img2dataset's table beside a folder lists them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SUCCESS = "success"
 
 
 def failed_keys(table: Path) -> frozenset[str]:
-    """The keys of the downloads that failed, by the table beside their folder.
+    """Return the keys of the failed downloads in a table.
 
     None where it is another kind of table, or can't be read: the pictures themselves then tell.
     """

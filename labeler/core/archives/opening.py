@@ -33,7 +33,7 @@ CHANGED = "The file has changed since it was imported; import it again."
 
 
 def open_picture(path: Path | str, *, at_least: int | None = None) -> Image.Image:
-    """The pixels of the file: RGB, upright, flattened on white; fully loaded, the file closed.
+    """Return the pixels of the file: RGB, upright, on white; fully loaded, the file closed.
 
     `at_least` is the length in pixels that the shorter side must keep: a JPEG may then be decoded
     at 1/2, 1/4 or 1/8 of its size, never below it. What is larger than `limits.MOST_OUT` comes
@@ -75,7 +75,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def open_in_memory(path: Path) -> BinaryIO:
-    """The file open for reading, as a `BytesIO` unless it is large; the caller closes it.
+    """Open the file for reading, as a `BytesIO` unless it is large; the caller closes it.
 
     For what is hashed and then decoded: so it is read from the disk only once. Raises as
     `open_regular` does.

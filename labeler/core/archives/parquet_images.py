@@ -56,7 +56,7 @@ _STARTS = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"RIFF": ".
 
 
 def parquet_archive(path: str) -> ParquetArchive | None:
-    """The pictures in a Parquet file, None if it has none.
+    """Return the pictures in a Parquet file, None if it has none.
 
     Raises `UnreadableImage` where it can't be read as Parquet, `OSError`.
     """
@@ -69,7 +69,7 @@ def parquet_archive(path: str) -> ParquetArchive | None:
 
 
 class ParquetArchive:
-    """The pictures of one column; each is called after its row's key, path or number."""
+    """The pictures of one column; their names are the rows' keys, paths or numbers."""
 
     def __init__(self, path: str, file: parquet.ParquetFile, column: str, suffix: str) -> None:
         self._pictures = Cells(file, path, column)
@@ -144,7 +144,7 @@ class Cells:
         self._lock = threading.Lock()
 
     def __getitem__(self, row: int) -> Any:
-        """The value as pyarrow holds it."""
+        """Return a row's value as a pyarrow scalar."""
         with self._lock:
             for start, values in self._recent:
                 if start <= row < start + len(values):

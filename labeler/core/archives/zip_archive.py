@@ -25,7 +25,7 @@ _ARCHIVES = (".zip", ".cbz", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", "
 
 
 class ZipArchive:
-    """A zip file: each of its files is unpacked when it is wanted, by itself and in memory."""
+    """A zip file; each member is unpacked in memory when it is read."""
 
     def __init__(self, path: str) -> None:
         self._path = path

@@ -42,7 +42,7 @@ _FORGOTTEN_SECONDS = 24 * 3600.0  # where there are no locks to tell
 def atomic_write(
     path: Path, *, lasting: bool = True, within: Path | None = None, private: bool = False
 ) -> Iterator[Path]:
-    """Hands out a scratch file beside `path`; what was written there replaces `path` at the end.
+    """Yield a scratch file beside `path`, which replaces `path` at the end of the block.
 
     Nothing is left of it if the block raises, so a full disk or Ctrl-C keeps the old file. What is
     not `lasting` can be made again: a power cut may then leave an empty file. Folders on the way
@@ -101,7 +101,7 @@ def refuse_store(path: Path) -> None:
 
 @contextmanager
 def scratch_beside(path: Path, *, private: bool = False) -> Iterator[Path]:
-    """Hands out a scratch file beside `path` that is removed at the end, whatever happens."""
+    """Yield a scratch file beside `path`, which is removed at the end of the block."""
     handle, scratch = _beside(path, private=private)
     try:
         yield scratch
@@ -119,7 +119,7 @@ def opened_log(path: Path, *, anew: bool = False) -> int:
 
 
 def make_parent(path: Path) -> int:
-    """Have the folder of `path`, and return the permissions that a file in it is to have.
+    """Make the folder of `path`, and return the permissions for a file in it.
 
     Raises `NotPlain` where a link is on the way below a project's folder.
     """

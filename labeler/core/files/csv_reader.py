@@ -45,26 +45,26 @@ class Line:
     is_overfull: bool
 
     def cell(self, *names: str) -> str:
-        """The cell of the first of these columns that the file has; empty without any."""
+        """Return the cell in the first of these columns that exists; empty without any."""
         return next((self.cells[name] for name in names if name in self.cells), "")
 
     @property
     def problem(self) -> str | None:
-        """Why the cells can't be trusted, as one sentence."""
+        """The reason why the cells can't be used, as one sentence; None if they can."""
         if not self.is_overfull:
             return None
         return "there are more cells than columns; quote what holds a comma, and write 7.5 for 7,5."
 
     @property
     def doubt(self) -> str | None:
-        """What may be the reason if a cell means nothing."""
+        """A possible reason for a cell without a match; None if there is none."""
         if self.last == self.number:
             return None
         return f"a quotation mark opened here closes only in line {self.last}."
 
 
 def read_lines(file: Path, needed: Sequence[Sequence[str]]) -> Iterator[Line]:
-    """The lines of `file` below its header, empty ones left out.
+    """Yield the lines of `file` below its header, without empty ones.
 
     Each of `needed` is the name of a column, or several of which one will do. Raises `BadInput`,
     before the first line, if the file can't be read, is no text, or lacks a column.
@@ -75,7 +75,7 @@ def read_lines(file: Path, needed: Sequence[Sequence[str]]) -> Iterator[Line]:
 
 
 def header_of(file: Path) -> list[str]:
-    """The names of the columns in lower case; raises as `read_lines` does."""
+    """Return the names of the columns in lower case; raises as `read_lines` does."""
     with _opened(file) as text:
         try:
             return _header(_rows(text)[1])
@@ -86,7 +86,7 @@ def header_of(file: Path) -> list[str]:
 
 
 def spreadsheet_problem(file: Path) -> str:
-    """What to say of a spreadsheet in place of a text table."""
+    """Return the message for a spreadsheet in place of a text table."""
     return f"{file} is a spreadsheet, not a text table; save it as CSV (UTF-8), and give that file."
 
 
@@ -200,7 +200,7 @@ class _Cells(Mapping[str, str]):
 
 
 def told_columns(names: Sequence[str]) -> str:
-    """The names of columns for a message, which has room for some."""
+    """Return the first names of columns, for a message."""
     shown = [name[:_SHOWN_NAME] for name in names[:_SHOWN_COLUMNS]]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more:,} more" if more else "")

@@ -72,14 +72,14 @@ class ExportedFiles:
 
 
 class ExportWriter:
-    """Writes the files of an export; with `force` also over what it does not know."""
+    """Writer of an export's files; with `force` it also replaces files of others."""
 
     def __init__(self, record: Record, *, force: bool = False) -> None:
         self._record, self.force = record, force
 
     @classmethod
     def of(cls, project: Project, *, force: bool = False) -> ExportWriter:
-        """One that knows what was exported from the project."""
+        """Return a writer that may replace what was exported from the project before."""
         return cls(ExportedFiles(project), force=force)
 
     def check(self, *files: Path) -> None:
@@ -103,7 +103,7 @@ class ExportWriter:
             scratch.write_bytes(data)
 
     def write_all(self, files: Mapping[Path, bytes]) -> None:
-        """All of them or, where one must not be replaced, none."""
+        """Write all files; raises `BadInput` before the first if one must not be replaced."""
         self.check(*files)
         for file, data in files.items():
             self.write(file, data)
@@ -127,12 +127,12 @@ def fingerprint(file: Path) -> str:
 
 
 def file_fingerprint(size: int, digest: str) -> str:
-    """Of a plain file with so many bytes and this SHA-256 (hexadecimal)."""
+    """Return the fingerprint of a plain file of this size (bytes) and SHA-256 (hexadecimal)."""
     return f"{size} {digest[:32]}"
 
 
 def link_fingerprint(to: Path) -> str:
-    """Of a link that leads `to` a file."""
+    """Return the fingerprint of a link whose target is `to`."""
     text = os.fsencode(to)
     return f"{len(text)} link {hashlib.sha256(text).hexdigest()[:32]}"
 
@@ -152,7 +152,7 @@ def may_replace(file: Path, record: Record, *, force: bool = False) -> bool:
 
 
 def refusal(file: Path) -> str:
-    """Why a file stays as it is."""
+    """Return the message for a file that must not be replaced."""
     if not (file.is_file() or file.is_symlink()):
         return f"{file} is no plain file; choose another name."
     return (

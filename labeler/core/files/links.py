@@ -17,7 +17,7 @@ _BLOCK = 1 << 20
 
 
 def blocks(original: BinaryIO) -> Iterator[bytes]:
-    """The rest of an image's file; raises `UnreadableImage` where that can't be read."""
+    """Yield the rest of an image's file; raises `UnreadableImage` where it can't be read."""
     while True:
         try:
             block = original.read(_BLOCK)
@@ -43,6 +43,6 @@ def linked(original: Path, place: Path, link: str) -> bool:
 
 
 def keep_times(original: Path, copy: Path) -> None:
-    """A copy is as old as its original."""
+    """Give a copy the times of its original."""
     stamp = original.stat()
     os.utime(copy, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))

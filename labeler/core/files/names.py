@@ -24,12 +24,12 @@ def plain_stem(name: str, otherwise: str) -> str:
 
 
 def usual_ending(form: str) -> str:
-    """`.jpg` for JPEG: how files of this format, as Pillow names it, are called."""
+    """Return the usual extension of a format as Pillow names it, such as `.jpg` for JPEG."""
     return _USUAL.get(form, f".{form.lower()}" if form.isalnum() else ".bin")
 
 
 def dated(path: Path, what: str) -> Path:
-    """A name beside `path` that nothing has yet."""
+    """Return a name beside `path` that does not exist yet."""
     now = datetime.now().astimezone()
     stem = f"{path.name}.{what}-{now:%Y%m%d-%H%M%S}"
     names = chain([stem], (f"{stem}-{number}" for number in count(2)))
@@ -41,7 +41,7 @@ LEADS_OUT = "A link to a file outside the imported folder; import the folder tha
 
 
 def readable_name(path: str | Path) -> str:
-    """The path as text that can be printed and stored, whatever bytes its name is made of."""
+    """Return the path as text that can be printed and stored, whatever its bytes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

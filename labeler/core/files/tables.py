@@ -36,7 +36,7 @@ class Table:
 
 
 def format_of(path: Path, formats: Sequence[str] = FORMATS) -> str | None:
-    """The one of `formats` that the name of `path` ends with, or None."""
+    """Return the one of `formats` that the name of `path` ends with, or None."""
     suffix = path.suffix.lower().removeprefix(".")
     return suffix if suffix in formats else None
 

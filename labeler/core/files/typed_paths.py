@@ -28,7 +28,7 @@ _PERCENT = re.compile(r"%[0-9a-f]{2}", re.IGNORECASE)
 
 
 def typed_path(text: str) -> Path:
-    """The path that is meant by `text`; relative ones stay so, and nothing need be there.
+    """Return the path that `text` means; a relative one stays relative, and none has to exist.
 
     Raises `BadInput` for what is no path of this machine: an address in the network, a drive letter
     or a share of Windows, several paths at once.
@@ -47,7 +47,7 @@ def typed_path(text: str) -> Path:
 
 
 def path_within(text: str) -> str:
-    """The path in an address of a file or between quotes, of whatever machine it is; else `text`.
+    """Return the path in a file URL or between quotes, of any machine; else `text`.
 
     For what names a picture in a file, where nothing need be there. Never raises.
     """
@@ -59,7 +59,7 @@ def path_within(text: str) -> str:
 
 
 def path_seen_from(folder: Path, text: str) -> str:
-    """`path_within`, unless something lies in `folder` under exactly these letters."""
+    """Return `path_within`, or `text` itself if `folder` has a file of exactly that name."""
     plain = path_within(text)
     return text if plain == text or os.path.lexists(folder / text) else plain
 

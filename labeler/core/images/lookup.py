@@ -31,12 +31,12 @@ _LEAST_TAIL = 2  # parts of a path that must agree where its beginning does not
 
 
 def normalised(name: str) -> str:
-    """The same for every way to write a path: composed letters, and slashes between its parts."""
+    """Return a path with composed letters (NFC) and slashes, equal for all ways to write it."""
     return unicodedata.normalize("NFC", name).replace("\\", "/")
 
 
 def is_key(name: str) -> bool:
-    """Whether the ending is left out: it has none, or none that means a picture or a vector."""
+    """Return whether the name has no extension of a picture or a vector."""
     suffix = os.path.splitext(normalised(name))[1].lower()  # noqa: PTH122
     return bool(name) and suffix not in image_extensions() and suffix not in _ENDINGS
 
@@ -55,7 +55,7 @@ class Lookup:
         self._named: dict[str, list[str]] = {}  # paths by their last part, with and without ending
 
     def find(self, given: str, absolute: Iterable[str] = ()) -> int | None:
-        """The one image that `given` means; `absolute` are the paths that it may stand for.
+        """Return the only image that `given` means, else None; `absolute` are its possible paths.
 
         For names that are not a picture's path as they stand.
         """
@@ -103,7 +103,7 @@ class Lookup:
 
 
 def on_disk(folder: Path, given: str) -> Path | None:
-    """The file below `folder` that a name means, however it is written."""
+    """Return the file in `folder` that a name means, however it is written; None if absent."""
     for name in spellings(given):
         path = folder / name
         if os.path.isfile(path):  # noqa: PTH113 - also answers for names too long
@@ -123,7 +123,7 @@ def on_disk(folder: Path, given: str) -> Path | None:
 
 
 def spellings(given: str) -> list[str]:
-    """Every way in which the name may stand in a folder, as it is given first."""
+    """Return the ways to write the name in a folder, the given one first."""
     named = dict.fromkeys((given, path_within(given)))
     ways = [way for each in named for way in (each, each.replace("\\", "/"))]
     forms = [unicodedata.normalize(form, way) for way in ways for form in ("NFC", "NFD")]
@@ -153,7 +153,7 @@ class BadLine:
 
 
 def find_image(project: Project, named: str) -> Image:
-    """The image that `named` means: a whole number is an id, anything else a path.
+    """Return the image that `named` means: a whole number is an id, anything else a path.
 
     For a file whose name is a number, write ./12. Raises `BadInput` if it isn't in the project.
     """
@@ -193,7 +193,7 @@ def _spellings(folder: Path, named: str) -> list[str]:
 
 
 def image_on_line(ids: dict[str, int], folder: Path, line: Line, lookup: Lookup) -> int:
-    """The id of the image that the line's column `path` names, absolute or seen from `folder`.
+    """Return the id of the image in the line's column `path`, absolute or relative to `folder`.
 
     `ids` are of all known paths, `lookup` knows other ways to write them; raises `BadInput`.
     """
