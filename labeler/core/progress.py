@@ -1,4 +1,4 @@
-"""How long work tells how far it is, how it is asked to stop, and how long it will still take."""
+"""Progress of long work: reporting it, requests to stop, and the time left."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ REMEMBERED = 120  # marks: a minute of quick work, or so many batches of slow wo
 
 
 def silent(done: int, total: int, what: str) -> None:
-    """For callers who don't watch."""
+    """Ignore the progress."""
 
 
 class Pace:
-    """How fast the present phase of some work goes, from what was seen of it lately.
+    """Rate of the current phase of some work, from its recent progress.
 
     Only what is done while somebody looks counts: not what was there when the work went on from
     half-way, and not the time until the first units come, in which models are read and threads
@@ -35,7 +35,7 @@ class Pace:
         self._now = 0.0
 
     def seen(self, done: int, phase: str, now: float) -> None:
-        """`done` units of `phase` at the time `now`."""
+        """Note that `done` units of `phase` are done at the time `now`, in seconds."""
         last = self._marks[-1][1] if self._marks else self._at_first
         if phase != self._phase or done < last:
             self._phase, self._at_first = phase, done
@@ -48,7 +48,7 @@ class Pace:
 
     @property
     def rate(self) -> float | None:
-        """Units a second; None until there is enough to tell from."""
+        """Return units per second; None until there is enough progress."""
         if len(self._marks) < 2:
             return None
         (began, before), (_, done) = self._marks[0], self._marks[-1]
@@ -56,7 +56,7 @@ class Pace:
         return (done - before) / elapsed if elapsed >= ENOUGH else None
 
     def left(self, total: int) -> float | None:
-        """Seconds until `total` units are done at this rate; None where there is none."""
+        """Return the seconds until `total` units are done at this rate; None without a rate."""
         if (rate := self.rate) is None:
             return None
         at, done = self._marks[-1]

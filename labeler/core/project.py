@@ -46,7 +46,7 @@ def is_small_copy(folder: str, name: str) -> bool:
 
 @dataclass(frozen=True)
 class Project:
-    """An open project. Cheap to make, safe to share between threads."""
+    """An open project; safe to share between threads."""
 
     folder: Path
     store: Store
@@ -80,10 +80,9 @@ class Project:
 
     @classmethod
     def open(cls, folder: Path, patience: float | None = None) -> Project:
-        """The project in `folder`; raises `NoProject`, or `StoreError` for an unusable store.
+        """Open the project in `folder`; raises `NoProject`, or `StoreError` for an unusable store.
 
-        `patience` is how many seconds are waited for others who write, by default as the store has
-        it.
+        `patience` is how many seconds to wait for other writers, by default the store's.
         """
         from db.store.store import Store
 
@@ -103,7 +102,7 @@ class Project:
         return THRESHOLD.read(self.store)
 
     def set_threshold(self, threshold: float) -> None:
-        """Keep `threshold` for every page and command; raises `BadInput` outside 0–1."""
+        """Set the threshold for every page and command; raises `BadInput` outside 0–1."""
         if not 0 < threshold < 1:
             raise BadInput(f"A threshold of {threshold} is not between 0 and 1; 0.5 is usual.")
         self.store.set_setting("threshold", str(threshold))
@@ -114,7 +113,7 @@ class Project:
         return AUDIT_EVERY.read(self.store)
 
     def set_audit_every(self, number: int) -> None:
-        """Keep how often a random check is mixed in; raises `BadInput` outside 0–1000."""
+        """Set how often a random check is mixed in; raises `BadInput` outside 0–1000."""
         if not 0 <= number <= MOST_AUDIT_EVERY:
             raise BadInput(
                 f"One random check in {number} images can't be; give 2 to {MOST_AUDIT_EVERY}, 1 "
@@ -202,7 +201,7 @@ def is_project(folder: Path) -> bool:
 
 
 def find_folder(given: Path | None = None, *, lost: bool = False, may_be_new: bool = False) -> Path:
-    """The project's folder: `given` (--project), else LABELER_PROJECT, else the current one.
+    """Return the project's folder: `given` (--project), else LABELER_PROJECT, else the current one.
 
     Raises `NoProject` if there is none; the store is not opened. A folder that was named may have
     `lost` its store; with `may_be_new` it may hold no project yet, if one can be made there.
@@ -244,15 +243,15 @@ def _check_place(folder: Path) -> None:
 
 
 def find_project(given: Path | None = None) -> Project:
-    """The project in the folder that `find_folder` finds, opened; raises as `Project.open` does."""
+    """Open the project in the folder that `find_folder` finds; raises as `Project.open` does."""
     return Project.open(find_folder(given))
 
 
 def preview_path(project: Project, content_hash: str) -> Path:
-    """Where the preview (JPEG, at most 1024 px) of this content is kept, made or not."""
+    """Return the path of a content's preview (JPEG, at most 1024 px), whether it exists or not."""
     return project.previews / content_hash[:2] / f"{content_hash}.jpg"
 
 
 def thumbnail_path(project: Project, content_hash: str) -> Path:
-    """Where the thumbnail (JPEG, 192 to 384 px) is kept of content whose preview is larger."""
+    """Return the path of a content's thumbnail (JPEG, 192 to 384 px), if its preview is larger."""
     return project.thumbnails / content_hash[:2] / f"{content_hash}.jpg"

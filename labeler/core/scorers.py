@@ -1,4 +1,4 @@
-"""Who scores: names as they are kept."""
+"""Names of scorers, as they are stored and shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NAMELESS = "(nameless)"
 
 
 def account_name() -> str:
-    """Who scores unless told otherwise: the name of the account, as the history keeps it."""
+    """Return the default scorer: the name of the account, cleaned."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # an account without a name, as in some containers
@@ -18,7 +18,7 @@ def account_name() -> str:
 
 
 def clean_name(given: str | None) -> str | None:
-    """A scorer's name as it is kept; `None` where nothing is left of it.
+    """Return a scorer's name as it is stored; None where nothing is left of it.
 
     Single spaces, nothing that can't be printed, composed letters, and not too long: a name typed
     twice is one person, and no name can cost a score.
@@ -31,5 +31,5 @@ def clean_name(given: str | None) -> str | None:
 
 
 def shown_name(scorer: str | None) -> str:
-    """The name as people read it."""
+    """Return the name for people."""
     return NAMELESS if scorer is None else scorer

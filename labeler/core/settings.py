@@ -1,6 +1,6 @@
-"""The settings that are more than words: what each says, read in one place, or refused.
+"""Settings that are parsed: their values, defaults and checks.
 
-A setting may have been written by hand or come with a stranger's project.
+A setting may be edited by hand, or be part of somebody else's project.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Setting(Generic[Value]):
     default: str | None
 
     def read(self, store: Store) -> Value:
-        """What is set; raises `LabelerError` where that can't be read."""
+        """Return the value; raises `LabelerError` where its text can't be parsed."""
         text = store.setting(self.name)
         try:
             return self.parse(text) if text else self.usual

@@ -1,4 +1,4 @@
-"""Where a project stands: how many images, how many scored and how, and what is left to do."""
+"""Status of a project: counts of images and hand scores, and the next step."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Status:
         return trained_before(self.versions)
 
     def next_step(self) -> str | None:
-        """The command that brings the loop on, or None where it is the person's eyes that do."""
+        """Return the command to run next; None if the next step is to look at pictures."""
         if not self.fine:
             return "labeler import FOLDER"
         if self.embedded < self.fine:
@@ -83,7 +83,7 @@ class Status:
 
 
 def read_status(project: Project) -> Status:
-    """Also marks runs whose process has died as failed, so that none looks alive for ever."""
+    """Return the project's status; runs whose process has died are marked as failed first."""
     store = project.store
     with suppress(StoreError, OSError):  # A store that can't be written can still be looked at.
         mark_dead(project)
@@ -152,7 +152,7 @@ def _expect(low: float | None, high: float | None) -> tuple[float, float] | None
 
 
 def as_document(status: Status) -> dict[str, Any]:
-    """Plain values for JSON; the versions are summed up, `labeler versions --json` has the rest."""
+    """Return values for JSON; of versions a summary, `labeler versions --json` has the rest."""
     document = asdict(status)
     document["versions"] = [
         {

@@ -113,7 +113,7 @@ class ParquetArchive:
 
 
 class Cells:
-    """A column's values by row: quick forwards, and in any order at some cost.
+    """A column's values by row: fast forwards, slower in any other order.
 
     No more is unpacked at once than some megabytes, or one value; and of all rows together not
     vastly more than the file holds.
@@ -185,7 +185,7 @@ class Cells:
 
 
 def _picture_column(file: parquet.ParquetFile, path: str) -> tuple[str, str] | None:
-    """The column that holds pictures, and what such a file's name ends with."""
+    """Return the column that holds pictures, and the extension of their names."""
     schema = file.schema_arrow
     held = [(name, _held_in(schema.field(name).type, name)) for name in schema.names]
     candidates = [column for name, column in held if column is not None and "." not in name]

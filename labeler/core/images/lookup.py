@@ -1,4 +1,4 @@
-"""Which picture a name means that is written otherwise than its file is called.
+"""Matching of names to pictures whose files are spelled differently.
 
 One way to read names for everything that names pictures: letters composed or decomposed (é as one
 character or as two), backslashes between folders, drives and folders of another machine, addresses
@@ -45,8 +45,9 @@ _ENDINGS = (".npy", ".txt", ".json", ".csv")
 
 
 class Lookup:
-    """The pictures of a project by how their paths may be written; `paths` gives their ids and is
-    asked once, and only if a name needs it."""
+    """The pictures of a project by all spellings of their paths.
+
+    `paths` returns their ids by path; it is called once, when a name first needs it."""
 
     def __init__(self, paths: Callable[[], Mapping[str, int]]) -> None:
         self._paths = paths

@@ -1,7 +1,7 @@
-"""The files of images as they were imported: the one place that says whether one still is.
+"""Checks that the files of images are still as they were imported.
 
-Anything may lie at an image's path by now: another picture, or a link to what is none of the
-program's business. Whatever gives an image's bytes away asks here first.
+An image's path may hold another picture by now, or a link to a private file. So code that hands out
+an image's bytes checks the file here first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What makes files the same picture: what they show, whatever else is written in them.
+"""Identity of pictures by their pixels, whatever else their files hold.
 
 What a file shows is kept in two ways. `pixel_hash` is a hash of the upright pixels as an import
 sees them (whole up to 512 pixels, else reduced) and of their full size: equal ones mean the same
@@ -46,7 +46,7 @@ _NEAR_BITS = 10  # of the fingerprint, for images that were imported before pixe
 
 
 def pixels_of(header: ImageFile.ImageFile, seen: Picture) -> Pixels:
-    """What a file shows, by its header and as an import sees it."""
+    """Return the hash and the glimpse of a picture, by its header and its decoded pixels."""
     small = seen.image
     digest = hashlib.sha256(f"{seen.width}x{seen.height}:{small.width}x{small.height}:".encode())
     for piece in _packed(small):
@@ -71,9 +71,9 @@ def _packed(image: Pillow.Image) -> Iterator[bytes]:
 
 
 def is_still(file: BinaryIO, path: Path, known_content: str | None, pixel_hash: str | None) -> bool:
-    """Whether an open file has this content or shows these pixels; its position is what it was.
+    """Return whether an open file has this content or these pixels; its position is kept.
 
-    `labeler.core.images.originals` is the place to ask it of an image's file.
+    For files of images use `labeler.core.images.originals`.
     """
     if content_hash(file) == known_content:
         return True
@@ -90,7 +90,7 @@ def is_still(file: BinaryIO, path: Path, known_content: str | None, pixel_hash: 
 
 
 def shows_the_same(path: Path, other: Path) -> bool:
-    """Whether two files show the very same pixels, all of them decoded."""
+    """Return whether all decoded pixels of two files are equal."""
     with open_in_memory(path) as file, open_in_memory(other) as beside:
         one, two = read_picture(file, path), read_picture(beside, other)
     if one.image.size != two.image.size:
@@ -100,9 +100,9 @@ def shows_the_same(path: Path, other: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How far what a file shows now is what it showed before: in this order, at most one is true.
+    """Comparison of a file's picture with its earlier one; at most one field is true.
 
-    `turned` is the same picture another way up, `near` one that a person would take for it.
+    `same`: equal pixels; `turned`: rotated or mirrored; `near`: looks alike.
     """
 
     same: bool = False
@@ -111,9 +111,9 @@ class Likeness:
 
 
 def likeness(before: Image, shown: Pixels | None, now: ImportedFile) -> Likeness:
-    """What has become of the picture in a file that was written anew.
+    """Compare the picture in a rewritten file with the image `before`.
 
-    `shown` is what the image `before` shows; without it its fingerprint has to do.
+    `shown` are the pixels of `before`; without them its fingerprint is compared.
     """
     if now.pixels is None or None in (before.width, before.height, now.width, now.height):
         return Likeness()

@@ -1,4 +1,4 @@
-"""Which source an imported path belongs to."""
+"""The source that an imported path belongs to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Band = tuple[float, float]
 def source_for(
     store: Store, path: Path, together: Sequence[Path], name: str | None, expect: Band | None
 ) -> tuple[Source, bool]:
-    """The source of `path`, made if needed; a given `expect` is set on it.
+    """Return the source of `path`, made if needed; a given `expect` is set on it.
 
     Named, it is the source of that name, its root what the paths imported `together` share; a new
     one that a whole source becomes, and nothing else, is expected to be what that was. Not
@@ -58,7 +58,7 @@ def _kept_band(store: Store, known: list[Source], together: Sequence[Path]) -> B
 
 
 def band_of(source: Source) -> Band | None:
-    """What is expected of the source, if anything."""
+    """Return the band (low, high), 0–10, expected of a source's hand scores; None for none."""
     if source.expect_low is None or source.expect_high is None:
         return None
     return source.expect_low, source.expect_high

@@ -1,4 +1,4 @@
-"""This program as other processes: for work that would hold up the pages, or fill their memory.
+"""Child processes of this program, for work that would block the pages or fill their memory.
 
 All of them are started here. They get the environment of this program's own start, and they import
 nothing from the current folder, which may be somebody else's: Python looks there first, otherwise.
@@ -25,12 +25,12 @@ KEPT_BACK = ("LABELER_TOKEN",)
 
 
 def command(project: Project, *words: str) -> list[str]:
-    """The command line of `labeler WORDS` in this project."""
+    """Return the command line of `labeler WORDS` in this project."""
     return python("-m", "labeler.cli", "--project", str(project.folder), *words)
 
 
 def python(*words: str) -> list[str]:
-    """The command line of Python with WORDS, which looks for no module in the current folder."""
+    """Return the command line of Python with WORDS, without the current folder on its path."""
     return [sys.executable, "-P", *words]
 
 
@@ -50,17 +50,17 @@ def environment() -> dict[str, str]:
 
 
 def start(words: list[str], **streams: Any) -> subprocess.Popen[bytes]:
-    """The running process of a command line; `streams` and more as for `subprocess.Popen`."""
+    """Start a command line; `streams` and more as for `subprocess.Popen`."""
     return subprocess.Popen(words, env=environment(), **streams)
 
 
 def run(words: list[str], **streams: Any) -> subprocess.CompletedProcess[Any]:
-    """The ended process of a command line; `streams` and more as for `subprocess.run`."""
+    """Run a command line to its end; `streams` and more as for `subprocess.run`."""
     return subprocess.run(words, env=environment(), check=False, **streams)
 
 
 def run_command(project: Project, *words: str) -> None:
-    """Do `labeler WORDS` to its end; raises `LabelerError` with what it said if it fails."""
+    """Run `labeler WORDS` to its end; raises `LabelerError` with its output if it fails."""
     done = run(
         command(project, *words),
         stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""The sign of life of a run: its progress goes to its row, and a request to stop comes back."""
+"""The heartbeat of a run: it writes progress to the run's row and reads requests to stop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WRITE_SECONDS = 0.3
 
 
 class Heart:
-    """Keeps a run's row alive and up to date, and hears when somebody asks the run to stop.
+    """Writer of a run's heartbeat and progress; it also reads requests to stop.
 
     A context manager; `progress` is handed to the work and raises `Stopped` when asked to.
     """
@@ -48,7 +48,7 @@ class Heart:
             raise Stopped(f"Stopped while {what}; what was finished is kept.")
 
     def show_curve(self, curve: list[Any]) -> None:
-        """Keep the loss curve so far; it is written with the next progress."""
+        """Set the loss curve so far; it is written with the next progress."""
         self._curve = curve
 
     def tell(self) -> None:

@@ -80,7 +80,7 @@ def _is_same(params: dict[str, Any], kept: dict[str, Any]) -> bool:
 
 
 def begin(project: Project, kind: str, params: dict[str, Any]) -> tuple[Run, bool]:
-    """A run that this process is to `work` on itself; False: one is active, `follow` it instead."""
+    """Make a run for this process to `work` on; False: one is active, `follow` it instead."""
     mark_dead(project)
     return db.jobs.start(project.store, kind, params, os.getpid(), alive=alive_now(project))
 
@@ -102,7 +102,7 @@ def follow(
 
 
 def has_died(run: Run) -> bool:
-    """Whether its process ended without a word: killed, or the power went."""
+    """Return whether its process ended without writing so: killed, or by a power cut."""
     return run.state == "failed" and run.message == db.jobs.DIED
 
 
@@ -152,7 +152,7 @@ def work(
 ) -> Run:
     """Do the run's work here and now, and return its row as it ended: done, failed or stopped.
 
-    `jobs` says what a run of each kind does.
+    `jobs` has the function of each kind.
     `encoder` is for tests and callers that have one loaded; `on_start` gets the heart, to tie a
     signal to its `stop`; `again` is asked whether to try once more where how it ended can't be
     written, as on a full disk. Raises `BadInput` if there is no such active run, and lets
@@ -209,7 +209,7 @@ def _existing(project: Project, run_id: int) -> Run:
 
 
 def _failure(project: Project, run_id: int, error: Exception) -> str:
-    """The sentence for the row. The traceback goes to the run's log, for whoever must read it."""
+    """Return the sentence for the row; the traceback goes to the run's log."""
     log = log_file(project, run_id)
     with suppress(OSError):  # The same full disk must not take the sentence, too.
         opened = opened_log(log)
