@@ -11,11 +11,12 @@ import re
 import shlex
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from db.store.regular_files import NotPlain, check_folder, make_folders
+from labeler.core.cache import ProjectCache
 from labeler.core.errors import BadInput, LabelerError, NoProject
 from labeler.core.files.typed_paths import typed_path
 from labeler.core.settings import AUDIT_EVERY, DEFAULT_THRESHOLD, MOST_AUDIT_EVERY, THRESHOLD
@@ -50,6 +51,7 @@ class Project:
 
     folder: Path
     store: Store
+    cache: ProjectCache = field(default_factory=ProjectCache, compare=False, repr=False)
 
     @classmethod
     def create(cls, folder: Path, encoder: str = DEFAULT_ENCODER) -> Project:
@@ -145,6 +147,8 @@ class Project:
         return self.folder / "runs"
 
     def close(self) -> None:
+        """Drop what is kept in memory, and close the store."""
+        self.cache.clear()
         self.store.close()
 
 
