@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,8 +30,6 @@ Ids = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Bands = tuple[tuple[int, float, float], ...]
 
-_reading = threading.Lock()
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Collection(SortedIds):
@@ -49,25 +46,29 @@ class Collection(SortedIds):
     high: Floats
 
 
-def collection_now(store: Store, version_id: int) -> Collection:
+def collection_now(project: Project, version_id: int) -> Collection:
     """All images as they are now, with what the version of `version_id` predicts for them."""
+    store = project.store
     bands = tuple(
         (source.id, source.expect_low / 10, source.expect_high / 10)
         for source in db.images.sources.sources(store)
         if source.expect_low is not None and source.expect_high is not None
     )
     images, batches = (
-        images_now(store),
+        images_now(project),
         db.versions.predictions.prediction_batches(store, version_id),
     )
-    with _reading:
-        return _joined(store, version_id, batches, images=images, bands=bands)
+    return project.cache.get(
+        "collection",
+        version_id,
+        (batches, images, bands),
+        lambda: _joined(images, _predictions(project, version_id, batches), bands),
+    )
 
 
-def images_now(store: Store) -> ImageColumns:
+def images_now(project: Project) -> ImageColumns:
     """All images; the same object as long as none has come, gone or changed its source."""
-    with _reading:  # Two requests at once wait for one reading instead of reading twice.
-        return _kept_images(store).now()
+    return project.cache.get("images", None, None, lambda: _KeptImages(project.store)).now()
 
 
 class _KeptImages:
@@ -75,16 +76,18 @@ class _KeptImages:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._lock = threading.Lock()  # Two requests at once wait for one reading.
         self._stamp: tuple[tuple[Any, ...], ...] | None = None
         self._columns = db.images.arrays.image_columns(store)
 
     def now(self) -> ImageColumns:
-        stamp = db.images.counts.image_stamp(self._store)
-        if stamp != self._stamp:
-            more = self._with_new_ones()
-            self._columns = more or db.images.arrays.image_columns(self._store)
-            self._stamp = stamp
-        return self._columns
+        with self._lock:
+            stamp = db.images.counts.image_stamp(self._store)
+            if stamp != self._stamp:
+                more = self._with_new_ones()
+                self._columns = more or db.images.arrays.image_columns(self._store)
+                self._stamp = stamp
+            return self._columns
 
     def _with_new_ones(self) -> ImageColumns | None:
         """None where more has changed than that images have come."""
@@ -99,16 +102,7 @@ class _KeptImages:
         return found if found.stamp() == counted else None
 
 
-@lru_cache(maxsize=1)
-def _kept_images(store: Store) -> _KeptImages:
-    return _KeptImages(store)
-
-
-@lru_cache(maxsize=1)
-def _joined(
-    store: Store, version_id: int, batches: int, *, images: ImageColumns, bands: Bands
-) -> Collection:
-    made = _predictions(store, version_id, batches)
+def _joined(images: ImageColumns, made: Predictions, bands: Bands) -> Collection:
     rows, known = images.places(made.image_ids)
     exceed = np.full((len(images), LEVELS), np.nan, dtype=np.float16)  # as the store keeps them
     if made.exceed is not None:
@@ -128,9 +122,14 @@ def _joined(
     )
 
 
-@lru_cache(maxsize=1)
-def _predictions(store: Store, version_id: int, _batches: int) -> Predictions:
-    return db.versions.predictions.predictions(store, version_id)
+def _predictions(project: Project, version_id: int, batches: int) -> Predictions:
+    """Kept by itself: images come without any prediction of others being another."""
+    return project.cache.get(
+        "predictions",
+        version_id,
+        batches,
+        lambda: db.versions.predictions.predictions(project.store, version_id),
+    )
 
 
 def group_numbers(project: Project, ids: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -36,6 +36,7 @@ class OutsideLinks:
         self.follow = follow
         self._is_known = is_known
         self._entered: set[tuple[int, int]] = set()  # (device, inode) of folders behind links
+        self._is_export = lru_cache(maxsize=1024)(_is_export)  # by folder, for one scan
 
     def may_read(self, link: Path) -> bool:
         """Return whether to read the file that `link` leads to, outside the scanned folder."""
@@ -48,8 +49,8 @@ class OutsideLinks:
             return False
         if not stat.S_ISREG(status.st_mode):
             return False
-        return self._is_known(target, status.st_mtime_ns, status.st_size) or _is_exported(
-            link, Path(target)
+        return self._is_known(target, status.st_mtime_ns, status.st_size) or (
+            self._is_export(link.parent) and _has_hash_in_name(link, Path(target))
         )
 
     def may_enter(self, link: Path, root: Path) -> bool:
@@ -83,9 +84,9 @@ def links_for(
     return OutsideLinks(is_known, follow=follow)
 
 
-def _is_exported(link: Path, target: Path) -> bool:
+def _has_hash_in_name(link: Path, target: Path) -> bool:
     match = _HASHED.fullmatch(link.name)
-    if match is None or not _is_export(link.parent):
+    if match is None:
         return False
     try:
         with open_regular(target) as file:
@@ -94,6 +95,5 @@ def _is_exported(link: Path, target: Path) -> bool:
         return False
 
 
-@lru_cache(maxsize=1024)
 def _is_export(folder: Path) -> bool:
     return any(is_plain(each / EXPORT_LIST, each) for each in (folder, *folder.parents))

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -134,14 +133,13 @@ class QuantizedFiles:
 
 
 def quantized_files(project: Project, encoder: EncoderRecord) -> QuantizedFiles:
-    return _files(project.store, project.sketches, encoder.id, encoder.identity, encoder.width)
-
-
-@lru_cache(maxsize=1)
-def _files(
-    store: Store, folder: Path, encoder_id: int, identity: str, width: int
-) -> QuantizedFiles:
-    return QuantizedFiles(store, folder, EncoderRecord(encoder_id, identity, width, False, {}))
+    """Those of the project: one object for each encoder, so that files are read once."""
+    return project.cache.get(
+        "quantized files",
+        encoder.id,
+        (encoder.identity, encoder.width),
+        lambda: QuantizedFiles(project.store, project.sketches, encoder),
+    )
 
 
 def quantize(numbers: Ids, image_ids: Ids, vectors: Vectors) -> Records:

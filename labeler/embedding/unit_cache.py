@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 import db.images.embeddings
 from db.store.store import Store
+from labeler.core.project import Project
 from model.estimators.kernels import normalize
 
 Ids = NDArray[np.int64]
@@ -82,12 +82,12 @@ class UnitVectors:
         self._place |= {image_id: start + k for k, image_id in enumerate(found.tolist())}
 
 
-def unit_vectors(store: Store, encoder: str) -> UnitVectors | None:
+def unit_vectors(project: Project, encoder: str) -> UnitVectors | None:
     """Those by the encoder of that identity; None before anything was embedded with it."""
+    store = project.store
     known = db.images.embeddings.encoder(store, encoder)
-    return None if known is None else _of(store, known.id, known.width)
-
-
-@lru_cache(maxsize=1)
-def _of(store: Store, encoder_id: int, width: int) -> UnitVectors:
-    return UnitVectors(store, encoder_id, width)
+    if known is None:
+        return None
+    return project.cache.get(
+        "unit vectors", known.id, known.width, lambda: UnitVectors(store, known.id, known.width)
+    )

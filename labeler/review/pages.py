@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection as Some
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import groupby
 
 import numpy as np
@@ -21,7 +20,6 @@ import db.versions.predictions
 import db.versions.registry
 import db.versions.rounds
 from db.records import MISTAKES, REVIEW_QUEUES, Round, Version
-from db.store.store import Store
 from labeler.collection.arrays import Mask
 from labeler.core.errors import BadInput, LabelerError
 from labeler.core.project import Project
@@ -51,11 +49,6 @@ __all__ = [
 ]
 
 
-# Two pages made side by side would take each as long as both; what the first has read into memory
-# the second finds there.
-_one_at_a_time = threading.Lock()
-
-
 @dataclass(frozen=True, slots=True)
 class ReviewPage:
     """Cards of one queue; `waiting` counts all images that could still be shown, these included."""
@@ -82,7 +75,7 @@ def review_cards(
     """
     version = reviewed_version(project, queue)
     opened = db.versions.rounds.find_open_round(project.store, version.id)
-    with _one_at_a_time:
+    with _turn(project):
         now = standing(project, version, project.threshold if threshold is None else threshold)
         arrays = review_arrays(now)
         left = _left(now, arrays, queue, opened)
@@ -104,14 +97,14 @@ def review_page(
     """
     version = reviewed_version(project, queue)
     opened = db.versions.rounds.open_round(project.store, version.id, project.threshold)
-    with _one_at_a_time:
+    with _turn(project):
         now = standing(project, version, project.threshold)
         arrays = review_arrays(now)
         left = _left(now, arrays, queue, opened)
         ranked = left.without(now.everything.marked(exclude)) if exclude else left
         cards = _cards(now, arrays, queue, ranked, opened, limit=limit, beside=exclude, first=first)
     dealt_by = {card.image.id: card.evidence for card in cards if card.evidence}
-    _remembered(project.store, opened.id).update(dealt_by)
+    _dealt_by(project, opened.id).update(dealt_by)
     return ReviewPage(
         cards=cards,
         waiting=len(left),
@@ -128,19 +121,26 @@ def note_shown(project: Project, queue: str, ids: Some[int]) -> None:
     now = standing(project, version, project.threshold)
     opened = db.versions.rounds.open_round(project.store, version.id, now.threshold)
     twins = list(as_twins(now, db.images.lookup.by_ids(project.store, ids), queue))
-    evidence = _remembered(project.store, opened.id) if queue == MISTAKES else {}
+    evidence = _dealt_by(project, opened.id) if queue == MISTAKES else {}
     for its_queue, shown in groupby(sorted(twins, key=_queue_of), key=_queue_of):
         cards = [(twin.image.id, twin.prediction) for twin in shown]
         db.versions.rounds.mark_shown(project.store, opened.id, its_queue, cards, evidence)
 
 
-@lru_cache(maxsize=2)
-def _remembered(_store: Store, _round_id: int) -> dict[int, str]:
+def _turn(project: Project) -> threading.Lock:
+    """Two pages made side by side would take each as long as both; what the first has read into
+    memory the second finds there.
+    """
+    return project.cache.get("turn of a review page", None, None, threading.Lock)
+
+
+def _dealt_by(project: Project, round_id: int) -> dict[int, str]:
     """What dealt each image of a round, until the card is noted as shown.
 
     Lost with the process, a card counts for no evidence.
     """
-    return {}
+    none: dict[int, str] = {}
+    return project.cache.get("evidence of a round", round_id, None, lambda: none, newest=2)
 
 
 def reviewed_version(project: Project, queue: str = REVIEW_QUEUES[0]) -> Version:
@@ -177,21 +177,24 @@ def review_arrays(now: Standing) -> ReviewArrays:
     How far predictions are off is told by those made out of fold, or of a version made elsewhere,
     which has seen none of the scores, by all.
     """
-    spread, weighing = proved(now.project.store, now.version.id, now.threshold)
+    spread, weighing = proved(now.project, now.version.id, now.threshold)
     its_spread, units = published_head_spread(now), now.vectors
     opinion = None if units is None else _opinion_of(now)
-    return _kept_arrays(
-        now.everything,
-        now.threshold,
-        spread if its_spread is None else its_spread,
-        weighing,
-        units=units or _NO_EMBEDDINGS,
-        opinion=opinion,
+    spread = spread if its_spread is None else its_spread
+    return now.project.cache.get(
+        "review arrays",
+        (now.version.id, now.threshold),
+        (now.everything, spread, weighing, units, opinion),
+        lambda: ReviewArrays(
+            now.everything,
+            now.threshold,
+            spread,
+            weighing,
+            units=units or NoEmbeddings(),
+            opinion=opinion,
+        ),
+        newest=2,
     )
-
-
-_kept_arrays = lru_cache(maxsize=2)(ReviewArrays)
-_NO_EMBEDDINGS = NoEmbeddings()
 
 
 def _opinion_of(now: Standing) -> KernelOrdinal | None:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection as Some
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 import db.versions.predictions
 import db.versions.rounds
-from db.store.store import Store
-from labeler.collection.arrays import Collection, Floats, Ids
+from labeler.collection.arrays import Floats, Ids
 from labeler.core.project import Project
 from labeler.embedding.unit_cache import UnitVectors
 from labeler.review.pages import reviewed_version
@@ -68,7 +66,7 @@ def moving(project: Project, ids: Some[int]) -> Moving:
         return Moving([], 0, len(near), more, len(rows))
     shown, before = now.everything.rows(ids), _predictions(now)
     wanted = np.concatenate([shown, near])
-    kernel = _kernel(project.store, version.id, now.everything, vectors)
+    kernel = _kernel(now, vectors)
     others, corrected = (vectors.of(now.everything.ids[each]) for each in (wanted, rows))
     after = np.clip(before[wanted] + shifts(kernel, others, corrected, residuals), 0, 1)
     crossed = (before[wanted] >= now.threshold) != (after >= now.threshold)
@@ -91,7 +89,7 @@ def make_ready(project: Project) -> None:
     now = standing(project, version, project.threshold)
     if (vectors := now.vectors) is not None:
         vectors.of(now.everything.ids[_nearest(now)])
-        _kernel(project.store, version.id, now.everything, vectors)
+        _kernel(now, vectors)
 
 
 def _corrected(now: Standing, round_id: int) -> tuple[Ids, Floats]:
@@ -99,9 +97,9 @@ def _corrected(now: Standing, round_id: int) -> tuple[Ids, Floats]:
 
     A changed score moves it by the change, a new one by what the prediction missed.
     """
-    store, everything = now.project.store, now.everything
-    rows = everything.rows(db.versions.rounds.answered(store, round_id))
-    trained = _trained(store, now.version.id, everything)[rows] / 10
+    everything = now.everything
+    rows = everything.rows(db.versions.rounds.answered(now.project.store, round_id))
+    trained = _trained(now)[rows] / 10
     before = np.where(np.isnan(trained), everything.predictions[rows], trained)
     residuals = now.given[rows] / 10 - before
     known = np.flatnonzero(~np.isnan(residuals))[-MOST_CORRECTIONS:]
@@ -121,15 +119,24 @@ def _nearest(now: Standing) -> Ids:
 
 def _predictions(now: Standing) -> Floats:
     """What the cards show (n,): out of fold for what the version was trained on."""
-    unseen = out_of_fold(now.project.store, now.version.id, now.everything)
+    unseen = out_of_fold(now.project, now.version.id, now.everything)
     return np.where(np.isnan(unseen), now.everything.predictions, unseen)
 
 
-@lru_cache(maxsize=1)
-def _kernel(store: Store, version_id: int, everything: Collection, vectors: UnitVectors) -> Kernel:
+def _kernel(now: Standing, vectors: UnitVectors) -> Kernel:
     """Chosen on the version's out-of-fold residuals."""
-    unseen = out_of_fold(store, version_id, everything)
-    residuals = _trained(store, version_id, everything) / 10 - unseen
+    return now.project.cache.get(
+        "kernel",
+        now.version.id,
+        (now.everything, vectors),
+        lambda: _choose_kernel(now, vectors),
+    )
+
+
+def _choose_kernel(now: Standing, vectors: UnitVectors) -> Kernel:
+    everything = now.everything
+    unseen = out_of_fold(now.project, now.version.id, everything)
+    residuals = _trained(now) / 10 - unseen
     rows = np.flatnonzero(~np.isnan(residuals))
     if not len(rows):  # as of a version made elsewhere: only how far apart images usually are
         some = np.flatnonzero(~np.isnan(everything.predictions))
@@ -138,8 +145,11 @@ def _kernel(store: Store, version_id: int, everything: Collection, vectors: Unit
     return choose_kernel(vectors.of(everything.ids[rows]), residuals[rows])
 
 
-@lru_cache(maxsize=1)
-def _trained(store: Store, version_id: int, everything: Collection) -> Floats:
+def _trained(now: Standing) -> Floats:
     """The hand scores that the version was trained on, (n,) 0–10, NaN elsewhere."""
-    ids, values = db.versions.predictions.trained_on(store, version_id)
-    return everything.spread(ids, values)
+
+    def spread() -> Floats:
+        ids, values = db.versions.predictions.trained_on(now.project.store, now.version.id)
+        return now.everything.spread(ids, values)
+
+    return now.project.cache.get("trained on", now.version.id, now.everything, spread)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
 
 import db.scores.hand_scores
 from db.scores.aggregation import Rule, effective_rule, read_rule, set_effective_rule
-from labeler.collection.arrays import group_numbers
+from labeler.collection.arrays import Floats, Ids, group_numbers
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from labeler.core.scorers import shown_name
@@ -76,8 +75,8 @@ def scorers_report(project: Project) -> ScorersReport:
     pairs = []
     for first, second, both in common[:MOST_PAIRS]:
         a, b = (_values(by_scorer[name], both) for name in (first, second))
-        groups = group_numbers(project, both)
-        pairs.append(ScorerPair(first, second, len(both), _agreed(a, b, groups.tobytes())))
+        agreed = _agreed(project, (first, second), a, b, group_numbers(project, both))
+        pairs.append(ScorerPair(first, second, len(both), agreed))
     rule = effective_rule(project.store)
     return ScorersReport(rule, people, pairs, max(0, len(common) - MOST_PAIRS))
 
@@ -105,12 +104,15 @@ def rule_words(rule: Rule) -> str:
     return "the latest, whoever gave it"
 
 
-def _values(scored: tuple[np.ndarray, np.ndarray], ids: np.ndarray) -> bytes:
-    return np.asarray(scored[1][np.searchsorted(scored[0], ids)]).tobytes()
+def _values(given: tuple[Ids, Floats], ids: Ids) -> Floats:
+    return given[1][np.searchsorted(given[0], ids)]
 
 
-@lru_cache(maxsize=128)
-def _agreed(first: bytes, second: bytes, groups: bytes) -> Agreement:
-    """Return `agreement` of arrays in bytes, cached: each rerun of the page needs it anew."""
-    a, b = (np.frombuffer(each, np.float64) for each in (first, second))
-    return agreement(a, b, np.frombuffer(groups, np.int64))
+def _agreed(
+    project: Project, pair: tuple[str | None, str | None], a: Floats, b: Floats, groups: Ids
+) -> Agreement:
+    """Kept: resampling takes its time, and the page asks again and again."""
+    stamp = tuple(each.tobytes() for each in (a, b, groups))
+    return project.cache.get(
+        "agreement of scorers", pair, stamp, lambda: agreement(a, b, groups), newest=MOST_PAIRS
+    )

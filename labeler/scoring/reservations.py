@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from itertools import islice
-from pathlib import Path
 
 from labeler.core.project import Project
 from labeler.scoring import queue
@@ -68,11 +67,6 @@ class Reservations:
         self._held = {who: held for who, held in fresh.items() if held}
 
 
-_by_folder: dict[Path, Reservations] = {}
-_by_folder_lock = threading.Lock()
-
-
 def reservations_of(project: Project) -> Reservations:
     """Return the reservations of a project, the same ones for every request of this process."""
-    with _by_folder_lock:
-        return _by_folder.setdefault(project.folder, Reservations())
+    return project.cache.get("reservations", None, None, Reservations)

@@ -88,7 +88,7 @@ def browse(project: Project, band: Band, *, page: int = 1, per_page: int = 60) -
 
     Raises `BadInput` for an unknown version or source.
     """
-    ids, predictions = _taken(project.store, band)
+    ids, predictions = _taken(project, band)
     if band.descending:
         ids, predictions = ids[::-1], None if predictions is None else predictions[::-1]
     ids = ids[: band.top]
@@ -126,7 +126,7 @@ def make_ready(project: Project) -> None:
     """Read what `browse` and `similar` need: first answers come as quickly as the others then."""
     version = db.versions.registry.active(project.store)
     if version is not None:
-        by_score(project.store, version.id)
+        by_score(project, version.id)
     encoder = db.images.embeddings.encoder(project.store, project.encoder)
     if encoder is not None:
         with _writable(project):
@@ -148,16 +148,19 @@ def image_details(project: Project, image_id: int, *, neighbours: int = 8) -> Im
     )
 
 
-def _taken(store: Store, band: Band) -> tuple[Ids, Values | None]:
+def _taken(project: Project, band: Band) -> tuple[Ids, Values | None]:
     """All images that `band` takes, in rising order, and their predictions if it is by those."""
+    store = project.store
     version_id, source_id = _version_id(store, band.version), _source_id(store, band.source)
     if version_id is not None:
         return prediction_bands.by_prediction(
-            store, version_id, band.low, band.high, source_id=source_id, scored=band.scored
+            project, version_id, band.low, band.high, source_id=source_id, scored=band.scored
         )
     if band.scored is False:
-        return prediction_bands.without_hand_score(store, source_id=source_id), None
-    return prediction_bands.by_hand_score(store, band.low, band.high, source_id=source_id)[0], None
+        return prediction_bands.without_hand_score(project, source_id=source_id), None
+    return prediction_bands.by_hand_score(project, band.low, band.high, source_id=source_id)[
+        0
+    ], None
 
 
 def _version_id(store: Store, name: str | None) -> int | None:

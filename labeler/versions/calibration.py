@@ -6,23 +6,21 @@ elsewhere, which has seen none, all.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 import db.scores.hand_scores
 import db.versions.predictions
 from db.images.arrays import SortedIds
 from db.records import Predictions
-from db.store.store import Store
 from labeler.collection.arrays import Collection, Floats, Ids
+from labeler.core.project import Project
 from labeler.versions.snapshot import Standing
 from model.estimators.ordinal import LEVELS
 from model.review import suspicion
 
 
 def pass_probability(
-    store: Store,
+    project: Project,
     version_id: int,
     predictions: Floats,
     exceed: Floats,
@@ -34,7 +32,7 @@ def pass_probability(
 
     `its_spread` is how far the predictions of a version made elsewhere are off.
     """
-    spread, weighing = proved(store, version_id, threshold)
+    spread, weighing = proved(project, version_id, threshold)
     spread = spread if its_spread is None else its_spread
     return suspicion.chance_of_passing(predictions, exceed, threshold, spread, weighing)
 
@@ -46,48 +44,69 @@ def published_head_spread(now: Standing) -> float | None:
     if not now.version.is_foreign:
         return None
     known = int((~np.isnan(now.given) & ~np.isnan(now.everything.predictions)).sum())
-    return _spread_on(now.project.store, now.everything, known.bit_length())
+    # Measured anew when there are twice as many hand scores: each time a million images are put in
+    # order again.
+    stamp = now.everything, known.bit_length()
+    return now.project.cache.get(
+        "spread on all scores", now.version.id, stamp, lambda: _spread_on_all(now)
+    )
 
 
-@lru_cache(maxsize=1)
-def out_of_fold(store: Store, version_id: int, everything: Collection) -> Floats:
+def out_of_fold(project: Project, version_id: int, everything: Collection) -> Floats:
     """Out-of-fold predictions (n,), NaN where there are none."""
-    made = _unseen(store, version_id)
-    return everything.spread(made.image_ids, made.scores)
+
+    def spread() -> Floats:
+        made = _unseen(project, version_id)
+        return everything.spread(made.image_ids, made.scores)
+
+    return project.cache.get("out-of-fold column", version_id, everything, spread)
 
 
-def second_opinions(store: Store, version_id: int, ids: Ids) -> Floats:
+def second_opinions(project: Project, version_id: int, ids: Ids) -> Floats:
     """Out-of-fold second opinions (n, 10) of `ids` (n,), rows of NaN where there are none."""
-    made, found = _unseen(store, version_id), np.full((len(ids), LEVELS), np.nan)
+    made, found = _unseen(project, version_id), np.full((len(ids), LEVELS), np.nan)
     if made.exceed is not None:
         rows, known = SortedIds(made.image_ids).places(ids)
         found[known] = made.exceed[rows]
     return found
 
 
-@lru_cache(maxsize=2)
-def _unseen(store: Store, version_id: int) -> Predictions:
+def _unseen(project: Project, version_id: int) -> Predictions:
     """What the version predicted for images held out of its training; it never changes."""
-    return db.versions.predictions.out_of_fold(store, version_id)
+    return project.cache.get(
+        "out-of-fold predictions",
+        version_id,
+        None,
+        lambda: db.versions.predictions.out_of_fold(project.store, version_id),
+        newest=2,
+    )
 
 
-@lru_cache(maxsize=1)  # more would keep whole collections in memory that are no more
-def _spread_on(store: Store, everything: Collection, _doublings: int) -> float:
-    """Measured anew when there are twice as many hand scores: each time a million images are put
-    in order again.
-    """
-    given = everything.spread(*db.scores.hand_scores.effective(store)) / 10
+def _spread_on_all(now: Standing) -> float:
+    everything = now.everything
+    given = everything.spread(*db.scores.hand_scores.effective(now.project.store)) / 10
     known = ~np.isnan(given) & ~np.isnan(everything.predictions)
     return suspicion.residual_spread(everything.predictions[known], given[known])
 
 
-@lru_cache(maxsize=8)
 def proved(
-    store: Store, version_id: int, threshold: float
+    project: Project, version_id: int, threshold: float
 ) -> tuple[float, suspicion.StackingWeights]:
     """The out-of-fold residuals' spread, and how much head and second opinion count."""
-    made = _unseen(store, version_id)
-    ids, values = db.versions.predictions.trained_on(store, version_id)
+    return project.cache.get(
+        "proved",
+        (version_id, threshold),
+        None,
+        lambda: _prove(project, version_id, threshold),
+        newest=8,
+    )
+
+
+def _prove(
+    project: Project, version_id: int, threshold: float
+) -> tuple[float, suspicion.StackingWeights]:
+    made = _unseen(project, version_id)
+    ids, values = db.versions.predictions.trained_on(project.store, version_id)
     _, rows, where = np.intersect1d(made.image_ids, ids, assume_unique=True, return_indices=True)
     predicted, scores = made.scores[rows].astype(np.float64), values[where] / 10
     exceed = np.full((len(rows), 10), np.nan) if made.exceed is None else made.exceed[rows]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,14 +116,18 @@ def load_version(project: Project, version: Version) -> LoadedVersion:
     """
     record = db.images.embeddings.encoder(project.store, version.encoder)
     path = head_path(project, version)
-    stamp = path.stat().st_mtime_ns if path.is_file() else 0
-    head = _head(path, record.width if record else None, stamp)
+    width, changed = (
+        record.width if record else None,
+        path.stat().st_mtime_ns if path.is_file() else 0,
+    )
+    head = project.cache.get(
+        "head",
+        path,
+        (width, changed),
+        lambda: BatchPredictor(load_head(path, width).head),
+        newest=2,
+    )
     try:
         return LoadedVersion(head, load_second_opinion(project, version))
     except ModelError:
         return LoadedVersion(head, None)
-
-
-@lru_cache(maxsize=2)
-def _head(path: Path, width: int | None, _stamp: int) -> BatchPredictor:
-    return BatchPredictor(load_head(path, width).head)

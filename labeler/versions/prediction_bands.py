@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import db.scores.hand_scores
-from db.store.store import Store
 from labeler.collection.arrays import Ids, images_now
+from labeler.core.project import Project
 from labeler.versions.predictions import by_score
 
 Values = NDArray[np.floating]
 
 
 def by_prediction(
-    store: Store,
+    project: Project,
     version_id: int,
     low: float,
     high: float,
@@ -26,25 +26,25 @@ def by_prediction(
 
     Those of one source only, and only those (not) `scored` by hand, if that is said.
     """
-    found = by_score(store, version_id).within(low, high)
+    found = by_score(project, version_id).within(low, high)
     if source_id is None and scored is None:
         return found.ids, found.scores
-    images = images_now(store)
+    images = images_now(project)
     wanted = np.ones(len(images), dtype=bool)
     if source_id is not None:
         wanted &= images.sources == source_id
     if scored is not None:
-        by_hand, _ = db.scores.hand_scores.effective(store)
+        by_hand, _ = db.scores.hand_scores.effective(project.store)
         wanted &= images.marked(by_hand) == scored
     taken = wanted[images.rows(found.ids)]
     return found.ids[taken], found.scores[taken]
 
 
 def by_hand_score(
-    store: Store, low: float, high: float, *, source_id: int | None
+    project: Project, low: float, high: float, *, source_id: int | None
 ) -> tuple[Ids, Values]:
     """Readable images (n,) with a hand score within the band, 0–10, by rising score, and those."""
-    images, (ids, values) = images_now(store), db.scores.hand_scores.effective(store)
+    images, (ids, values) = images_now(project), db.scores.hand_scores.effective(project.store)
     rows = images.rows(ids)
     wanted = (values >= low) & (values <= high) & images.readable[rows]
     if source_id is not None:
@@ -54,9 +54,9 @@ def by_hand_score(
     return ids[order], values[order]
 
 
-def without_hand_score(store: Store, *, source_id: int | None) -> Ids:
+def without_hand_score(project: Project, *, source_id: int | None) -> Ids:
     """Readable images (n,) without a hand score, by rising id."""
-    images, (by_hand, _) = images_now(store), db.scores.hand_scores.effective(store)
+    images, (by_hand, _) = images_now(project), db.scores.hand_scores.effective(project.store)
     wanted = images.readable & ~images.marked(by_hand)
     if source_id is not None:
         wanted &= images.sources == source_id

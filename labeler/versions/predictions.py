@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 import db.versions.predictions
-from db.store.store import Store
 from labeler.collection.arrays import Ids
+from labeler.core.project import Project
 from labeler.core.scale import band_ends
 
 Scores = NDArray[np.float32]
@@ -33,21 +32,31 @@ class Predicted:
         return Predicted(self.ids[start:end], self.scores[start:end])
 
 
-def by_id(store: Store, version_id: int) -> Predicted:
+def by_id(project: Project, version_id: int) -> Predicted:
     """By rising image id."""
-    return _by_id(store, version_id, db.versions.predictions.prediction_batches(store, version_id))
+    store = project.store
+    return project.cache.get(
+        "predictions by image id",
+        version_id,
+        db.versions.predictions.prediction_batches(store, version_id),
+        lambda: Predicted(*db.versions.predictions.scores(store, version_id)),
+        newest=2,
+    )
 
 
-def by_score(store: Store, version_id: int) -> Predicted:
+def by_score(project: Project, version_id: int) -> Predicted:
     """By rising prediction; of equal ones the older image first."""
-    return _by_score(by_id(store, version_id))
+    predicted = by_id(project, version_id)
+    return project.cache.get(
+        "predictions by score", version_id, predicted, lambda: _by_score(predicted)
+    )
 
 
 def moved_most(
-    store: Store, version_id: int, parent_id: int, limit: int
+    project: Project, version_id: int, parent_id: int, limit: int
 ) -> list[tuple[int, float, float]]:
     """(image id, prediction by the parent, by the version), the largest change first."""
-    ids, before, after = _shared(by_id(store, parent_id), by_id(store, version_id))
+    ids, before, after = _shared(by_id(project, parent_id), by_id(project, version_id))
     moved = np.abs(after.astype(np.float64) - before)
     rows = np.arange(len(moved))
     if len(moved) > limit:
@@ -65,12 +74,6 @@ def _shared(one: Predicted, other: Predicted) -> tuple[Ids, Scores, Scores]:
     return ids, one.scores[mine], other.scores[its]
 
 
-@lru_cache(maxsize=2)
-def _by_id(store: Store, version_id: int, _batches: int) -> Predicted:
-    return Predicted(*db.versions.predictions.scores(store, version_id))
-
-
-@lru_cache(maxsize=1)
 def _by_score(predicted: Predicted) -> Predicted:
     order = np.argsort(predicted.scores, kind="stable")
     return Predicted(predicted.ids[order], predicted.scores[order])

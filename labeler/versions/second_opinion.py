@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import db.images.embeddings
@@ -45,7 +44,10 @@ def load_second_opinion(project: Project, version: Version) -> KernelOrdinal:
     of another width than those that are kept.
     """
     path = second_opinion_path(head_path(project, version))
-    opinion = _load(path, path.stat().st_mtime_ns if path.is_file() else 0)
+    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    opinion = project.cache.get(
+        "second opinion", path, changed, lambda: KernelOrdinal.load(path), newest=2
+    )
     known, width = (
         db.images.embeddings.encoder(project.store, version.encoder),
         opinion.landmarks.shape[1],
@@ -56,8 +58,3 @@ def load_second_opinion(project: Project, version: Version) -> KernelOrdinal:
             "a version again."
         )
     return opinion
-
-
-@lru_cache(maxsize=2)
-def _load(path: Path, _stamp: int) -> KernelOrdinal:
-    return KernelOrdinal.load(path)

@@ -27,11 +27,11 @@ class Standing:
     @property
     def vectors(self) -> UnitVectors | None:
         """The embeddings that the version reads; None before there are any."""
-        return unit_vectors(self.project.store, self.version.encoder)
+        return unit_vectors(self.project, self.version.encoder)
 
 
 def standing(project: Project, version: Version, threshold: float) -> Standing:
     """The project's images as they are now, with the predictions of `version`."""
-    everything = collection_now(project.store, version.id)
+    everything = collection_now(project, version.id)
     ids, values = db.scores.hand_scores.effective(project.store)
     return Standing(project, version, threshold, everything, everything.spread(ids, values))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from functools import lru_cache
 
 from db.errors import StoreError
 from db.records import MISTAKES
@@ -14,9 +13,14 @@ from labeler.core.project import Project
 FIRST_PICTURE = 2.0  # seconds: nothing is read ahead while the page that was asked for is made
 
 
-@lru_cache(maxsize=2)
 def keep_ready(project: Project, version_id: int) -> None:
     """Read, beside everything else and once for each version, what its pages are made from."""
+    project.cache.get(
+        "reading ahead", version_id, None, lambda: _start(project, version_id), newest=2
+    )
+
+
+def _start(project: Project, version_id: int) -> None:
     waiting = threading.Timer(FIRST_PICTURE, _read, args=(project,))
     waiting.name, waiting.daemon = f"review of version {version_id}", True
     waiting.start()

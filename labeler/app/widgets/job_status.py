@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 
 import streamlit as st
 
@@ -54,8 +52,6 @@ DOING = {
     "backup": "Backing up",
     "doctor": "Checking",
 }
-_paces: OrderedDict[tuple[Path, int], Pace] = OrderedDict()
-_looking = threading.Lock()
 
 
 def latest(project: Project, kind: str) -> Run | None:
@@ -91,13 +87,11 @@ def watch(project: Project, kind: str, offer: str | None = None) -> bool:
 
 def progress_now(project: Project, run: Run) -> str:
     """How far the run is, and how long its phase will take at the pace that was seen of it."""
-    done = run.done or 0
-    with _looking:
-        pace = _paces.setdefault((project.folder, run.id), Pace())
-        _paces.move_to_end((project.folder, run.id))
-        while len(_paces) > PACES:
-            _paces.popitem(last=False)
-        pace.seen(done, run.what or "", time.monotonic())
+    pace, looking = project.cache.get(
+        "pace of a run", run.id, None, lambda: (Pace(), threading.Lock()), newest=PACES
+    )
+    with looking:
+        pace.seen(run.done or 0, run.what or "", time.monotonic())
         left = pace.left(run.total) if run.total else None
     return progress_line(run, left)
 

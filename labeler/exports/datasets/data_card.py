@@ -64,7 +64,7 @@ class _Facts:
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
         self.store = dataset.project.store
-        images = images_now(self.store)
+        images = images_now(dataset.project)
         rows = images.rows(dataset.ids)
         self.sources: NDArray[np.int64] = images.sources[rows]  # (n,)
         self.fine: NDArray[np.bool_] = images.fine[rows]

@@ -39,7 +39,7 @@ class Preview:
 def preview(project: Project, kind: Kind, plan: Plan, rows: int = 5) -> Preview:
     """`rows` is how many images the sample holds. Raises `BadInput` as `labeler.exports` does."""
     ids = ids_of(project, scored_only=bool(with_defaults(kind, plan).scored_only))
-    images = images_now(project.store)
+    images = images_now(project)
     scored, values = db.scores.hand_scores.effective(project.store)
     taken = np.isin(scored, ids)
     version = db.versions.registry.active(project.store)

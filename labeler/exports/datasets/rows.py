@@ -186,7 +186,7 @@ def ids_of(project: Project, *, scored_only: bool) -> Ids:
     # Imported where they are used: it brings scipy, which the columns' names do without.
     from labeler.collection.arrays import images_now
 
-    images = images_now(project.store)
+    images = images_now(project)
     taken = images.readable
     if scored_only:
         scored, _ = db.scores.hand_scores.effective(project.store)
@@ -199,7 +199,7 @@ def _family_keys(project: Project, ids: Ids, progress: Progress) -> list[str]:
     from labeler.collection.arrays import images_now
     from labeler.exports.datasets.split_groups import split_groups
 
-    images = images_now(project.store)
+    images = images_now(project)
     oldest = images.ids[split_groups(project, images, progress)]
     keys = oldest[images.rows(ids)].tolist()
     hashes = db.images.lookup.content_hashes(project.store, np.unique(keys) if keys else [])

@@ -157,7 +157,7 @@ def _fenced(lines: Iterator[str]) -> list[str]:
 
 
 def _predictions(project: Project, version: Version) -> NDArray[np.float64]:
-    return predictions.by_id(project.store, version.id).scores.astype(np.float64)
+    return predictions.by_id(project, version.id).scores.astype(np.float64)
 
 
 def figures_of(project: Project, version: Version) -> list[str]:
@@ -232,7 +232,7 @@ def training(project: Project, version: Version) -> list[str]:
     if version.is_foreign:
         return ["", "Not known here: it was made elsewhere."]
     ids, values = db.versions.predictions.trained_on(project.store, version.id)
-    images = images_now(project.store)
+    images = images_now(project)
     places, known = images.places(ids)
     sources, values = images.sources[places], values[known]
     said = licences(project)

@@ -67,7 +67,7 @@ def top_picture(project: Project, version: Version) -> bytes | None:
     """The images that the version likes best, highest first; None where none can be shown."""
     from labeler.exports.contact_sheet import SheetImage, draw_sheet
 
-    found, images = by_score(project.store, version.id), images_now(project.store)
+    found, images = by_score(project, version.id), images_now(project)
     fine = images.fine[images.rows(found.ids)]
     best = [
         SheetImage(int(image_id), f"{whole_percent(prediction)} %")

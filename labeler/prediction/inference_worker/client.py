@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, BinaryIO, Protocol
 
 from labeler.core.files.atomic import opened_log
@@ -171,12 +170,9 @@ class InferenceClient:
 
 def inference_client(project: Project) -> InferenceClient:
     """The one of this project, in this process."""
-    return _tryer(project)
-
-
-@lru_cache(maxsize=2)
-def _tryer(project: Project) -> InferenceClient:
-    return InferenceClient(lambda: _spawn(project))
+    return project.cache.get(
+        "inference client", None, None, lambda: InferenceClient(lambda: _spawn(project))
+    )
 
 
 def _spawn(project: Project) -> WorkerProcess:

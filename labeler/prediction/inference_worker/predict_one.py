@@ -89,9 +89,7 @@ def _said(project: Project, version: Version, vector: NDArray[np.float32]) -> tu
         published_head_spread(standing(project, version, threshold)) if version.is_foreign else None
     )
     predicted = made.scores.astype(np.float64)
-    chance = pass_probability(
-        project.store, version.id, predicted, exceed, threshold, its_spread=spread
-    )
+    chance = pass_probability(project, version.id, predicted, exceed, threshold, its_spread=spread)
     return round(float(predicted[0]), 6), float(chance[0])
 
 

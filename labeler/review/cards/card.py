@@ -99,7 +99,7 @@ def as_twins(now: Standing, images: Iterable[Image], queue: str) -> Iterator[Twi
     predictions = everything.predictions[rows]
     queues = [queue] * len(rows)
     if queue == "hand-score":
-        unseen = out_of_fold(now.project.store, now.version.id, everything)[rows]
+        unseen = out_of_fold(now.project, now.version.id, everything)[rows]
         predictions = np.where(np.isnan(unseen), predictions, unseen)
     else:
         outside = outside_band(predictions, everything.low[rows], everything.high[rows])

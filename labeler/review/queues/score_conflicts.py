@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
 
 import numpy as np
 
@@ -42,7 +41,11 @@ def scored_pairs(now: Standing) -> tuple[Ids, Ids]:
     vectors, rows = now.vectors, np.flatnonzero(~np.isnan(now.given))[-MOST_COMPARED:]
     if vectors is None or len(rows) < 2:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    return _known(now.everything, vectors).among(rows)
+    images = now.everything
+    known = now.project.cache.get(
+        "scored pairs", None, (images, vectors), lambda: _KnownPairs(images, vectors)
+    )
+    return known.among(rows)
 
 
 class _KnownPairs:
@@ -78,8 +81,3 @@ class _KnownPairs:
         units = vectors.of(ids[first]), vectors.of(ids[second])
         same = confirmed(*units, self._nearness)
         return first[same], second[same]
-
-
-@lru_cache(maxsize=1)
-def _known(everything: Collection, vectors: UnitVectors) -> _KnownPairs:
-    return _KnownPairs(everything, vectors)

@@ -165,8 +165,8 @@ def by_hand(now: Standing) -> Ranked:
     conflict = conflict_gaps(scored_pairs(now), now.given, now.threshold, kept)[rows]
     made = everything.predictions[rows]
     if not now.version.is_foreign:
-        made = out_of_fold(now.project.store, now.version.id, everything)[rows]
-    opinion = second_opinions(now.project.store, now.version.id, everything.ids[rows])
+        made = out_of_fold(now.project, now.version.id, everything)[rows]
+    opinion = second_opinions(now.project, now.version.id, everything.ids[rows])
     suspicion, far = _disagreement(made, opinion, given / 10, now.threshold)
     shown = np.where(np.isnan(made), everything.predictions[rows], made)
     nothing = np.zeros(len(rows), dtype=bool)

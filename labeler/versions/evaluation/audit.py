@@ -7,7 +7,6 @@ other orders. Only they may speak for the whole collection: what a review shows 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -16,7 +15,6 @@ import db.scores.random_sample
 import db.versions.predictions
 import db.versions.registry
 from db.records import RandomSample, Version
-from db.store.store import Store
 from labeler.core.project import Project
 from labeler.versions.evaluation.held_out import held_out_predictions
 from model.evaluation import audit as auditing
@@ -110,23 +108,23 @@ def _version_audit(project: Project, version: Version, sample: RandomSample) -> 
             said[rows],
             scores[rows],
             threshold,
-            sides=_sides(project.store, version.id, threshold),
+            sides=_sides(project, version.id, threshold),
             known=(int((passing & ~good).sum()), int((told & ~passing & good).sum())),
         ),
         unpredicted=int((sample.sampled & ~told).sum()),
     )
 
 
-def _sides(store: Store, version_id: int, threshold: float) -> tuple[int, int]:
+def _sides(project: Project, version_id: int, threshold: float) -> tuple[int, int]:
     """How many fine images pass by prediction, and fail; kept until images come or go, or there are
     other predictions.
     """
+    store = project.store
     batches = db.versions.predictions.prediction_batches(store, version_id)
-    return _counted(store, version_id, threshold, batches, db.images.counts.image_stamp(store))
-
-
-@lru_cache(maxsize=256)
-def _counted(
-    store: Store, version_id: int, threshold: float, _batches: int, _stamp: tuple[object, ...]
-) -> tuple[int, int]:
-    return db.scores.random_sample.passing_counts(store, version_id, threshold)
+    return project.cache.get(
+        "passing counts",
+        (version_id, threshold),
+        (batches, db.images.counts.image_stamp(store)),
+        lambda: db.scores.random_sample.passing_counts(store, version_id, threshold),
+        newest=256,
+    )

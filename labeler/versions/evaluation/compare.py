@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -93,7 +92,7 @@ def compare(project: Project, version: Version, parent: Version) -> Comparison:
     judged = judged_by_both(project, version, parent)
     if len(judged.truth) < FEWEST_SHARED:
         return Comparison(len(judged.truth), [])
-    return Comparison(len(judged.truth), kept_differences(judged, version.threshold))
+    return Comparison(len(judged.truth), kept_differences(project, version, parent, judged))
 
 
 def judged_by_both(project: Project, version: Version, parent: Version) -> JudgedByBoth:
@@ -111,20 +110,26 @@ def judged_by_both(project: Project, version: Version, parent: Version) -> Judge
 
 
 def kept_differences(
-    judged: JudgedByBoth, threshold: float, only: Collection[str] = tuple(HIGHER_IS_BETTER)
+    project: Project,
+    version: Version,
+    parent: Version,
+    judged: JudgedByBoth,
+    only: Collection[str] = tuple(HIGHER_IS_BETTER),
 ) -> list[Change]:
-    """`differences`, kept: resampling takes its time, and pages ask again and again."""
-    arrays = (judged.truth, judged.new, judged.old, judged.groups)
-    return list(_differences(tuple(each.tobytes() for each in arrays), threshold, tuple(only)))
-
-
-@lru_cache(maxsize=256)
-def _differences(
-    arrays: tuple[bytes, ...], threshold: float, only: tuple[str, ...]
-) -> tuple[Change, ...]:
-    truth, new, old = (np.frombuffer(each, np.float64) for each in arrays[:3])
-    groups = np.frombuffer(arrays[3], np.int64)
-    return tuple(differences(truth, new, old, threshold=threshold, groups=groups, only=only))
+    """`differences` at the version's threshold, kept: resampling takes its time, and pages ask
+    again and again.
+    """
+    truth, new, old, groups = judged.truth, judged.new, judged.old, judged.groups
+    arrays = tuple(each.tobytes() for each in (truth, new, old, groups))
+    threshold = version.threshold
+    changes = project.cache.get(
+        "differences",
+        (version.id, parent.id, tuple(only)),
+        (threshold, *arrays),
+        lambda: differences(truth, new, old, threshold=threshold, groups=groups, only=only),
+        newest=256,
+    )
+    return list(changes)
 
 
 def differences(
@@ -173,7 +178,7 @@ def moved_most(
     project: Project, version: Version, parent: Version, limit: int
 ) -> list[MovedPrediction]:
     """The images whose prediction changed most from `parent` to `version`, most first."""
-    found = predictions.moved_most(project.store, version.id, parent.id, limit)
+    found = predictions.moved_most(project, version.id, parent.id, limit)
     images = {
         each.id: each for each in db.images.lookup.by_ids(project.store, [i for i, *_ in found])
     }

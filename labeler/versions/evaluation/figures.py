@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 import db.scores.hand_scores
 import db.versions.predictions
 from db.records import Version
-from labeler.collection.arrays import group_numbers
+from labeler.collection.arrays import Floats, Ids, group_numbers
 from labeler.core.project import Project
 from model.evaluation import metrics
 
@@ -35,7 +34,13 @@ def figures(project: Project, version: Version) -> Figures:
     rows = np.isin(ids, made.image_ids)
     truth, groups = values[rows] / 10, group_numbers(project, ids[rows])
     said = made.scores.astype(np.float64)
-    found = _measured(said.tobytes(), truth.tobytes(), groups.tobytes(), version.threshold)
+    found = project.cache.get(  # Resampling takes its time, and pages ask again and again.
+        "figures",
+        version.id,
+        (version.threshold, said.tobytes(), truth.tobytes(), groups.tobytes()),
+        lambda: _measured(said, truth, groups, version.threshold),
+        newest=16,
+    )
     return Figures(len(truth), found)
 
 
@@ -44,12 +49,8 @@ def with_figures(project: Project, version: Version) -> Version:
     return replace(version, metrics=figures(project, version).metrics)
 
 
-@lru_cache(maxsize=16)
-def _measured(said: bytes, truth: bytes, groups: bytes, threshold: float) -> dict[str, Any]:
-    """Resampling takes its time, and pages ask again and again."""
-    predictions, scores = (np.frombuffer(each, np.float64) for each in (said, truth))
-    together = np.frombuffer(groups, np.int64)
-    found: dict[str, Any] = dict(metrics.measure(predictions, scores, threshold, together))
-    found["baseline"] = metrics.baseline(scores, threshold, together)
+def _measured(predictions: Floats, scores: Floats, groups: Ids, threshold: float) -> dict[str, Any]:
+    found: dict[str, Any] = dict(metrics.measure(predictions, scores, threshold, groups))
+    found["baseline"] = metrics.baseline(scores, threshold, groups)
     found["judged"] = len(scores)
     return found

@@ -105,4 +105,4 @@ def change_between(project: Project, old: Version, new: Version) -> tuple[int, l
     judged = judged_by_both(project, new, old)
     if len(judged.truth) < FEWEST_SHARED:
         return len(judged.truth), []
-    return len(judged.truth), kept_differences(judged, new.threshold, JUDGED_BY)
+    return len(judged.truth), kept_differences(project, new, old, judged, JUDGED_BY)

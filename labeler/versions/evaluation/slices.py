@@ -95,7 +95,7 @@ def _judged(
 
 
 def _by_source(project: Project, ids: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-    images = images_now(project.store)
+    images = images_now(project)
     sources = images.sources[images.rows(ids)]
     return {
         source.name: np.flatnonzero(sources == source.id)

@@ -13,6 +13,7 @@ import db.importing.files
 import db.versions.predictions
 from db.records import Predictions
 from db.store.store import Store
+from labeler.core.project import Project
 from labeler.versions import prediction_bands, predictions
 from tests.support.store_rows import add_encoder, add_images, add_version, new_store, picture, score
 
@@ -20,10 +21,10 @@ ANY = {"source_id": None, "scored": None}
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with new_store(tmp_path) as made:
-        add_encoder(made)
-        yield made
+def project(tmp_path: Path) -> Iterator[Project]:
+    with new_store(tmp_path) as store:
+        add_encoder(store)
+        yield Project(tmp_path, store)
 
 
 def predict(store: Store, ids: list[int], said: list[float]) -> int:
@@ -37,19 +38,19 @@ def put(store: Store, version_id: int, ids: list[int], said: list[float]) -> Non
     db.versions.predictions.put_predictions(store, version_id, new)
 
 
-def test_predictions_rise_and_equal_ones_are_by_age(store: Store) -> None:
-    ids = add_images(store, 5)
-    version_id = predict(store, ids[:4], [1.0, 0.5, 0.75, 0.5])
-    found, said = prediction_bands.by_prediction(store, version_id, 0.5, 1.0, **ANY)
+def test_predictions_rise_and_equal_ones_are_by_age(project: Project) -> None:
+    ids = add_images(project.store, 5)
+    version_id = predict(project.store, ids[:4], [1.0, 0.5, 0.75, 0.5])
+    found, said = prediction_bands.by_prediction(project, version_id, 0.5, 1.0, **ANY)
     assert found.tolist() == [ids[1], ids[3], ids[2], ids[0]]
     assert said.tolist() == [0.5, 0.5, 0.75, 1.0]
 
 
-def test_the_ends_of_a_band_go_by_what_is_printed(store: Store) -> None:
-    ids = add_images(store, 5)
+def test_the_ends_of_a_band_go_by_what_is_printed(project: Project) -> None:
+    ids = add_images(project.store, 5)
     # The float32 next to 0.7 lies below it, that next to 0.1 above; 0.7098 shows 70 %.
-    version_id = predict(store, ids, [0.7, 0.1, 0.7098, 0.71, 0.6998])
-    within = partial(prediction_bands.by_prediction, store, version_id, **ANY)
+    version_id = predict(project.store, ids, [0.7, 0.1, 0.7098, 0.71, 0.6998])
+    within = partial(prediction_bands.by_prediction, project, version_id, **ANY)
     assert within(0.7, 1.0)[0].tolist() == [ids[0], ids[2], ids[3]]
     assert within(0.1, 0.7)[0].tolist() == [ids[1], ids[4], ids[0], ids[2]]
     assert within(0.7, 0.7)[0].tolist() == [ids[0], ids[2]]
@@ -57,15 +58,15 @@ def test_the_ends_of_a_band_go_by_what_is_printed(store: Store) -> None:
     assert within(0.7, 0.7095)[0].tolist() == [ids[0]]
 
 
-def test_a_source_and_what_is_scored_narrow_it(store: Store) -> None:
-    ids = add_images(store, 4) + add_images(store, 2, source="photos", first=10)
-    version_id = predict(store, ids, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
-    score(store, ids[2], 3)
-    score(store, ids[4], 0)
+def test_a_source_and_what_is_scored_narrow_it(project: Project) -> None:
+    ids = add_images(project.store, 4) + add_images(project.store, 2, source="photos", first=10)
+    version_id = predict(project.store, ids, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    score(project.store, ids[2], 3)
+    score(project.store, ids[4], 0)
 
     def taken(source_id: int | None, scored: bool | None) -> list[int]:
         band = prediction_bands.by_prediction(
-            store, version_id, 0, 1, source_id=source_id, scored=scored
+            project, version_id, 0, 1, source_id=source_id, scored=scored
         )
         return band[0].tolist()
 
@@ -73,49 +74,49 @@ def test_a_source_and_what_is_scored_narrow_it(store: Store) -> None:
     assert taken(None, True) == [ids[2], ids[4]]
     assert taken(1, False) == [ids[0], ids[1], ids[3]]
     assert taken(9, None) == []
-    score(store, ids[0], 1)
+    score(project.store, ids[0], 1)
     assert taken(1, False) == [ids[1], ids[3]]
 
 
-def test_later_predictions_and_images_count_at_once(store: Store) -> None:
-    ids = add_images(store, 3)
-    version_id = predict(store, ids[:2], [0.2, 0.8])
-    assert len(prediction_bands.by_prediction(store, version_id, 0, 1, **ANY)[0]) == 2
-    put(store, version_id, ids[2:], [0.5])
-    put(store, version_id, ids[:1], [0.9])
-    assert prediction_bands.by_prediction(store, version_id, 0, 1, **ANY)[0].tolist() == [3, 2, 1]
-    (new,) = add_images(store, 1, first=20)
-    assert prediction_bands.without_hand_score(store, source_id=None).tolist() == [*ids, new]
+def test_later_predictions_and_images_count_at_once(project: Project) -> None:
+    ids = add_images(project.store, 3)
+    version_id = predict(project.store, ids[:2], [0.2, 0.8])
+    assert len(prediction_bands.by_prediction(project, version_id, 0, 1, **ANY)[0]) == 2
+    put(project.store, version_id, ids[2:], [0.5])
+    put(project.store, version_id, ids[:1], [0.9])
+    assert prediction_bands.by_prediction(project, version_id, 0, 1, **ANY)[0].tolist() == [3, 2, 1]
+    (new,) = add_images(project.store, 1, first=20)
+    assert prediction_bands.without_hand_score(project, source_id=None).tolist() == [*ids, new]
 
 
-def test_hand_scores_of_what_can_be_read(store: Store) -> None:
-    ids = add_images(store, 4)
+def test_hand_scores_of_what_can_be_read(project: Project) -> None:
+    ids = add_images(project.store, 4)
     for image_id, value in zip(ids, (5, 10, 4.5), strict=False):
-        score(store, image_id, value)
-    found, values = prediction_bands.by_hand_score(store, 0, 5, source_id=1)
+        score(project.store, image_id, value)
+    found, values = prediction_bands.by_hand_score(project, 0, 5, source_id=1)
     assert (found.tolist(), values.tolist()) == ([ids[2], ids[0]], [4.5, 5])
-    assert prediction_bands.by_hand_score(store, 0, 5, source_id=2)[0].tolist() == []
-    assert prediction_bands.without_hand_score(store, source_id=1).tolist() == [ids[3]]
-    db.importing.files.mark_missing(store, None, ["/pictures/0.png", "/pictures/3.png"])
-    assert prediction_bands.by_hand_score(store, 0, 5, source_id=None)[0].tolist() == [
+    assert prediction_bands.by_hand_score(project, 0, 5, source_id=2)[0].tolist() == []
+    assert prediction_bands.without_hand_score(project, source_id=1).tolist() == [ids[3]]
+    db.importing.files.mark_missing(project.store, None, ["/pictures/0.png", "/pictures/3.png"])
+    assert prediction_bands.by_hand_score(project, 0, 5, source_id=None)[0].tolist() == [
         ids[2],
         ids[0],
     ]
-    assert prediction_bands.without_hand_score(store, source_id=None).tolist() == [ids[3]]
+    assert prediction_bands.without_hand_score(project, source_id=None).tolist() == [ids[3]]
     db.importing.files.record_files(
-        store, [picture(2, reason="cut off"), picture(3, reason="cut off")]
+        project.store, [picture(2, reason="cut off"), picture(3, reason="cut off")]
     )
-    assert prediction_bands.by_hand_score(store, 0, 5, source_id=None)[0].tolist() == [ids[0]]
-    assert prediction_bands.without_hand_score(store, source_id=None).tolist() == []
+    assert prediction_bands.by_hand_score(project, 0, 5, source_id=None)[0].tolist() == [ids[0]]
+    assert prediction_bands.without_hand_score(project, source_id=None).tolist() == []
 
 
-def test_what_moved_most_comes_first(store: Store) -> None:
-    ids = add_images(store, 6)
-    parent = predict(store, ids[:4], [0.5, 0.5, 0.5, 0.5])
-    version = predict(store, [*ids[:3], ids[4]], [0.75, 0.0, 0.5, 1.0])
+def test_what_moved_most_comes_first(project: Project) -> None:
+    ids = add_images(project.store, 6)
+    parent = predict(project.store, ids[:4], [0.5, 0.5, 0.5, 0.5])
+    version = predict(project.store, [*ids[:3], ids[4]], [0.75, 0.0, 0.5, 1.0])
     moved = [(ids[1], 0.5, 0.0), (ids[0], 0.5, 0.75), (ids[2], 0.5, 0.5)]
-    assert predictions.moved_most(store, version, parent, 2) == moved[:2]
-    assert predictions.moved_most(store, version, parent, 9) == moved
-    put(store, version, ids[3:4], [0.25])
-    assert predictions.moved_most(store, version, parent, 2) == [moved[0], (ids[0], 0.5, 0.75)]
-    assert predictions.moved_most(store, version, parent, 3)[2] == (ids[3], 0.5, 0.25)
+    assert predictions.moved_most(project, version, parent, 2) == moved[:2]
+    assert predictions.moved_most(project, version, parent, 9) == moved
+    put(project.store, version, ids[3:4], [0.25])
+    assert predictions.moved_most(project, version, parent, 2) == [moved[0], (ids[0], 0.5, 0.75)]
+    assert predictions.moved_most(project, version, parent, 3)[2] == (ids[3], 0.5, 0.25)

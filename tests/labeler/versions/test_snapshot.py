@@ -75,18 +75,18 @@ def test_images_that_come_are_added_and_other_changes_read_anew(
     project: Project, tmp_path: Path
 ) -> None:
     for step in range(3):
-        before = images_now(project.store)
+        before = images_now(project)
         draw_pictures(tmp_path / f"more-{step}", 3 + step)
         (tmp_path / f"more-{step}" / "cut.jpg").write_text(f"no picture {step}")
         if step == 1:
             next((tmp_path / "pictures").iterdir()).unlink()
             import_paths(project, [tmp_path / "pictures"], workers=1)
         import_paths(project, [tmp_path / f"more-{step}"], source=f"more-{step}", workers=1)
-        now, read = images_now(project.store), db.images.arrays.image_columns(project.store)
+        now, read = images_now(project), db.images.arrays.image_columns(project.store)
         assert len(now) > len(before)
         for name in ("ids", "sources", "hashes", "fine", "readable"):
             np.testing.assert_array_equal(getattr(now, name), getattr(read, name))
-        assert images_now(project.store) is now
+        assert images_now(project) is now
 
 
 def test_missing_pictures_and_bands_count_at_once(project: Project, tmp_path: Path) -> None:

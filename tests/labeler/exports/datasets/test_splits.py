@@ -115,7 +115,7 @@ def test_embeddings_that_are_nearly_equal_join_a_family(project: Project) -> Non
     vectors[20] = vectors[4] * 1.5 + 0.01
     known = db.images.embeddings.encoder(project.store, project.encoder)
     db.images.embeddings.put(project.store, known.id, np.array(ids), vectors)
-    oldest = split_groups(project, images_now(project.store))
+    oldest = split_groups(project, images_now(project))
     assert (oldest[20], oldest[4], oldest[9], oldest[0]) == (4, 4, 0, 0)
     assert len(np.unique(oldest)) == len(ids) - 2
 
