@@ -14,7 +14,7 @@ import math
 import socket
 import struct
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from labeler.app.security.connections import KEY, Connection
@@ -77,9 +77,8 @@ def _is_news(record: logging.LogRecord) -> bool:
     return record.getMessage() not in NOISE
 
 
-@lru_cache(maxsize=4)
 def patient_protocol(most: int = MOST, seconds: float = SECONDS) -> type[asyncio.Protocol]:
-    """Uvicorn's protocol for HTTP with these limits, over all connections of the process."""
+    """Make uvicorn's protocol for HTTP with these limits, over all connections of a server."""
     # Imported where they are used: it brings uvicorn, which only a server needs.
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 

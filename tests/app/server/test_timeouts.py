@@ -53,7 +53,6 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
 @asynccontextmanager
 async def served(most: int, seconds: float = FOR_EVER) -> Any:
     """A server with these limits."""
-    patient_protocol.cache_clear()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config = uvicorn.Config(
             hello, http=patient_protocol(most, seconds), backlog=TAKEN_AT_ONCE, lifespan="off"
