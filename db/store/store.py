@@ -237,6 +237,14 @@ class Store:
                 statement.on_conflict_do_update(index_elements=["name"], set_={"value": value})
             )
 
+    def keep_setting(self, name: str, value: str) -> str:
+        """Set it where it is not set; return what it is now, the same to all who ask at once."""
+        statement = insert(SettingRow).values(name=name, value=value)
+        with self.transaction() as session:
+            session.execute(statement.on_conflict_do_nothing(index_elements=["name"]))
+            kept = select(SettingRow.value).where(SettingRow.name == name)
+            return str(session.scalar(kept))
+
     def close(self) -> None:
         """Give back the connections; a closed store opens new ones when used again.
 

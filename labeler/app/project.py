@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from functools import lru_cache
 from pathlib import Path
 
 from labeler.app.server.log_checkpoint import keep_log_short
@@ -16,10 +15,60 @@ from labeler.core.project import STORE_FILE, Project
 
 # A page asks again by itself, and should say why before its browser gives up.
 PATIENCE_SECONDS = 10.0
-_naming = threading.Lock()
-_opening = threading.Lock()
-# Folders by their inodes and those of their stores. One that is gone is no place for a new project.
-_served: dict[Path, tuple[int, int]] = {}
+Inodes = tuple[int, int]  # of the folder, and of the store in it
+
+
+class ServedProject:
+    """The one project that a process serves, opened when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # else those who come first, at once, would each open it
+        self._folder: Path | None = None
+        self._inodes: Inodes = 0, 0
+        self._project: Project | None = None
+
+    def get(self, folder: Path) -> Project | None:
+        """Return the project in `folder`; raises as `current_project` does."""
+        with self._lock:
+            try:
+                inodes = folder.stat().st_ino, (folder / STORE_FILE).stat().st_ino
+                if self._project is None or (folder, inodes) != (self._folder, self._inodes):
+                    self._open(folder, inodes)
+                return self._project
+            except (FileNotFoundError, NotADirectoryError, NoProject):
+                if folder != self._folder:
+                    return None
+                # One that is gone is no place for a new project.
+                raise LabelerError(
+                    f"{folder} is not there any more: it was moved, or its disk is not connected. "
+                    "Bring it back, or start the app where it lies now: labeler --project NEWPLACE "
+                    "app"
+                ) from None
+            except OSError as error:
+                raise LabelerError(message_for(error) or str(error)) from error
+
+    def close(self) -> None:
+        """Close it; whoever asks next opens it again."""
+        with self._lock:
+            project, self._folder, self._project = self._project, None, None
+        if project is not None:
+            project.close()
+
+    def _open(self, folder: Path, inodes: Inodes) -> None:
+        """Open it, or one made anew in its place: another inode of the folder tells that."""
+        if folder == self._folder and inodes[0] == self._inodes[0]:
+            # Opened beside what is open still, the two would write to one log.
+            raise LabelerError(
+                f"{folder / STORE_FILE} was replaced by another file while it was open. Close the "
+                "app and start it again; scores that are not saved stay in the browser. A backup "
+                "is put in place, with the app closed, by: labeler restore FILE"
+            )
+        project = Project.open(folder, PATIENCE_SECONDS)
+        self._folder, self._inodes, self._project = folder, inodes, project
+        keep_log_short(project.store)
+
+
+SERVED = ServedProject()
 
 
 def current_project() -> Project | None:
@@ -29,44 +78,12 @@ def current_project() -> Project | None:
     served and is not there any more, or can't be looked into.
     """
     named = os.environ.get("LABELER_PROJECT")
-    folder = (typed_path(named) if named else Path.cwd()).resolve()
-    try:
-        inodes = folder.stat().st_ino, (folder / STORE_FILE).stat().st_ino
-        served = _served.get(folder, inodes)
-        if served[0] == inodes[0] and served != inodes:
-            # Opened beside what is open still, the two would write to one log.
-            raise LabelerError(
-                f"{folder / STORE_FILE} was replaced by another file while it was open. Close the "
-                "app and start it again; scores that are not saved stay in the browser. A backup "
-                "is put in place, with the app closed, by: labeler restore FILE"
-            )
-        with _opening:  # else those who come first, at once, would each open it
-            return _opened(folder, inodes)
-    except (FileNotFoundError, NotADirectoryError, NoProject):
-        if folder not in _served:
-            return None
-        raise LabelerError(
-            f"{folder} is not there any more: it was moved, or its disk is not connected. Bring it "
-            "back, or start the app where it lies now: labeler --project NEWPLACE app"
-        ) from None
-    except OSError as error:
-        raise LabelerError(message_for(error) or str(error)) from error
-
-
-@lru_cache(maxsize=2)
-def _opened(folder: Path, inodes: tuple[int, int]) -> Project:
-    """One open project per folder; its inode tells a project made anew from the old one."""
-    project = Project.open(folder, PATIENCE_SECONDS)
-    _served[folder] = inodes
-    keep_log_short(project.store)
-    return project
+    return SERVED.get((typed_path(named) if named else Path.cwd()).resolve())
 
 
 def project_id(project: Project) -> str:
     """A name for the project that no other has, so that a browser never mixes two up."""
-    with _naming:
-        known = project.store.setting("project_id")
-        if known is None:
-            known = uuid.uuid4().hex
-            project.store.set_setting("project_id", known)
-        return known
+    named = project.store.setting("project_id")
+    if named is None:
+        named = project.store.keep_setting("project_id", uuid.uuid4().hex)
+    return named

@@ -25,8 +25,7 @@ import db.scores.events
 import db.versions.registry
 import db.versions.rounds
 from db.store.schema import Base
-from labeler.app import project as app_project
-from labeler.app.project import current_project
+from labeler.app.project import SERVED
 from labeler.app.routes.json_api import routes
 from labeler.app.security.request_guards import middleware
 from labeler.cli.main import labeler
@@ -282,10 +281,7 @@ def ask(folder: Path) -> list[str]:
 def leave() -> None:
     """The app ends: nobody has the store open any more."""
     with suppress(Exception):
-        project = current_project()
-        if project is not None:
-            project.close()
-    app_project._opened.cache_clear()
+        SERVED.close()
 
 
 def look(folder: Path, pages: tuple[str, ...] = PAGES) -> list[str]:
