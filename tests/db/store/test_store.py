@@ -116,6 +116,12 @@ def test_settings_are_kept_and_replaced(store: Store) -> None:
         assert again.setting("encoder") == "clip"
 
 
+def test_a_setting_that_is_kept_is_the_first_one(store: Store) -> None:
+    assert store.keep_setting("project_id", "one") == "one"
+    assert store.keep_setting("project_id", "other") == "one"
+    assert store.setting("project_id") == "one"
+
+
 def test_create_leaves_a_file_that_is_there(tmp_path: Path) -> None:
     path = tmp_path / "labeler.sqlite"
     path.write_text("mine")
