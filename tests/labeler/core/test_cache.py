@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import gc
+import re
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ from labeler.core.cache import ProjectCache
 from labeler.core.project import Project
 
 PATIENCE = 60.0  # seconds
+OF_A_PROJECT = {"Project", "Store", "Collection", "Standing", "UnitVectors"}
 
 
 class Made:
@@ -170,3 +173,24 @@ def test_projects_share_nothing(tmp_path: Path) -> None:
     assert again == project
     assert again.cache is not project.cache
     project.close()
+
+
+def test_no_function_keeps_anything_of_a_project_by_itself() -> None:
+    """What is kept for the life of the process is of no project, and has no unused stamp."""
+    kept = [
+        f"{path.name}:{found.lineno} {found.name}"
+        for path in (Path(__file__).parents[3] / "labeler").rglob("*.py")
+        for found in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(found, ast.FunctionDef)
+        and any("cache" in ast.unparse(each).split("(")[0] for each in found.decorator_list)
+        and "property" not in ast.unparse(found.decorator_list[0])
+        and any(
+            each.arg.startswith("_") or OF_A_PROJECT & set(_words(each.annotation))
+            for each in (*found.args.args, *found.args.kwonlyargs)
+        )
+    ]
+    assert kept == []
+
+
+def _words(annotation: ast.expr | None) -> list[str]:
+    return [] if annotation is None else re.findall(r"\w+", ast.unparse(annotation))
