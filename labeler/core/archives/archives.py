@@ -231,6 +231,7 @@ _KINDS: dict[str, Callable[[str], Archive | None]] = {
     ".cbz": ZipArchive,
 }
 _Stamp = tuple[str, int, int]
+# Of files and no project: whoever reads a picture by its path has none at hand.
 _kept: OrderedDict[_Stamp, Archive | None] = OrderedDict()
 _lock = threading.Lock()
 
