@@ -28,6 +28,7 @@ from labeler.core import project as folders
 from labeler.core.errors import BadInput, LabelerError
 from labeler.core.images.lookup import find_image
 from labeler.core.scorers import account_name, clean_name
+from labeler.core.settings import DEFAULT_THRESHOLD
 from labeler.embedding.embed import BATCH_SIZE, embed, prepare_file
 from labeler.embedding.pipeline import encoded
 from labeler.exports.datasets.plan import Plan
@@ -241,7 +242,7 @@ class Predictor:
             )
         threshold = loaded.metadata.get("threshold")
         if type(threshold) is not float or not 0 < threshold < 1:
-            threshold = folders.DEFAULT_THRESHOLD
+            threshold = DEFAULT_THRESHOLD
         return cls(BatchPredictor(loaded.head), canonical(str(named)), path.stem, threshold)
 
     def predict(self, paths: Paths) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.query_parts import driver_rows, id_array
 from db.records import RandomSample
-from db.scores.queues import was_skipped
+from db.scores.queue_queries import was_skipped
 from db.store.schema import (
     ELSEWHERE,
     TYPED,

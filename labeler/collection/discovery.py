@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from labeler.collection.outside_links import OutsideLinks
-from labeler.core.archives.archive import TEXTS, UNKNOWN_SIZE, Listing, paired
 from labeler.core.archives.archives import look_into, may_be_archive, through
 from labeler.core.archives.img2dataset import failed_keys
+from labeler.core.archives.protocol import TEXTS, UNKNOWN_SIZE, Listing, paired
 from labeler.core.files.names import LEADS_OUT, leads_inside, readable_name
 from labeler.core.project import OF_SMALL_COPIES, STORE_FILE, STORE_FILES, is_small_copy
 from model.images.formats import image_extensions, looks_like_image

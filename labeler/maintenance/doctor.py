@@ -15,7 +15,7 @@ from labeler.core.files.names import dated
 from labeler.core.progress import Progress, silent
 from labeler.core.project import STORE_FILE, Project, check_folders
 from labeler.maintenance.backup import COPYING
-from labeler.maintenance.checks import EXAMPLES, VALUES, Finding, findings, row_findings
+from labeler.maintenance.doctor_checks import EXAMPLES, VALUES, Finding, findings, row_findings
 from labeler.maintenance.recovery import recover
 from labeler.maintenance.restore import drop_log
 

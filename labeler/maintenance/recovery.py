@@ -6,7 +6,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-import db.repair.recovery
+import db.repair.recover_rows
 from labeler.core.errors import LabelerError
 from labeler.core.files.atomic import scratch_beside
 from labeler.core.progress import Progress
@@ -55,10 +55,10 @@ def recover(path: Path, keep_as: Path, progress: Progress) -> RecoveryResult:
         new = scratch.with_name(f"{scratch.name}.sqlite")
         try:
             _remove(new)  # what a killed salvage has left
-            found = db.repair.recovery.recover_rows(
+            found = db.repair.recover_rows.recover_rows(
                 path, new, lambda table: progress(0, 0, f"reading {table}")
             )
-            db.repair.recovery.check_unchanged(path, found)
+            db.repair.recover_rows.check_unchanged(path, found)
             new.chmod(stat.S_IMODE(path.stat().st_mode))
             _keep(path, keep_as)
             new.replace(path)

@@ -15,9 +15,9 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from labeler.collection.discovery import find_images, texts_beside
-from labeler.core.archives.archive import UNKNOWN_SIZE
 from labeler.core.archives.archives import read_member, through
 from labeler.core.archives.opening import open_regular
+from labeler.core.archives.protocol import UNKNOWN_SIZE
 from labeler.core.errors import BadInput
 from labeler.core.files.atomic import atomic_write, remove_scratch
 from labeler.core.files.links import blocks, keep_times, linked

@@ -21,8 +21,8 @@ from db.records import Version
 from db.versions.file_predictions import file_key, open_file_predictions
 from labeler.collection.discovery import FoundFile
 from labeler.collection.outside_links import PREDICTIONS_FILE, links_for
-from labeler.core.archives.archive import UNKNOWN_SIZE
 from labeler.core.archives.opening import open_regular
+from labeler.core.archives.protocol import UNKNOWN_SIZE
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 from labeler.core.scale import Bracket, bracket_of

@@ -31,7 +31,7 @@ from labeler.review.queues.arrays import ReviewArrays
 from labeler.review.queues.mistakes import Answers
 from labeler.review.queues.suspects import Ranked, by_hand, unscored
 from labeler.versions.calibration import proved, published_head_spread
-from labeler.versions.second_opinion import load_second_opinion
+from labeler.versions.second_opinion_file import load_second_opinion
 from labeler.versions.snapshot import Standing, standing
 from model.errors import ModelError
 from model.estimators.kernel_ordinal import KernelOrdinal

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 import db.images.counts
-import db.scores.queues
+import db.scores.queue_queries
 import db.versions.predictions
 import db.versions.registry
 from db.records import Image, Version
@@ -27,7 +27,9 @@ ORDERS = (
     (OTHERS, "Scored by others, not by you"),
 )
 _NOBODY_ELSE = "Nobody else has scored a picture that you have not: set who is scoring beside it."
-UnscoredQuery = Callable[..., list[Image]]  # `db.scores.queues.unscored` of one project and scorer
+UnscoredQuery = Callable[
+    ..., list[Image]
+]  # `db.scores.queue_queries.unscored` of one project and scorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +63,18 @@ def next_images(
     """
     store = project.store
     unscored = partial(
-        db.scores.queues.unscored, store, limit=limit, exclude=exclude, scorer=scorer
+        db.scores.queue_queries.unscored, store, limit=limit, exclude=exclude, scorer=scorer
     )
     if order == OTHERS:
-        images = db.scores.queues.scored_by_others(store, scorer, limit=limit, exclude=exclude)
+        images = db.scores.queue_queries.scored_by_others(
+            store, scorer, limit=limit, exclude=exclude
+        )
         return NextImages(images, None if images or exclude else _NOBODY_ELSE)
     if order == "random":
         images = unscored(order="random")
         return NextImages(images, draws=frozenset(image.id for image in images))
     if order == "revise":
-        images = db.scores.queues.last_scored(store, limit=limit, exclude=exclude)
+        images = db.scores.queue_queries.last_scored(store, limit=limit, exclude=exclude)
         return NextImages(images, None if images or exclude else "Nothing is scored yet.")
     if order in ("thin", "best"):
         unmixed = _by_prediction(project, order, unscored, limit, exclude)

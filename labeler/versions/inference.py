@@ -14,7 +14,7 @@ import db.versions.predictions
 from db.records import EncoderRecord, Predictions, Version
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
-from labeler.versions.second_opinion import head_path, load_second_opinion
+from labeler.versions.second_opinion_file import head_path, load_second_opinion
 from model.errors import ModelError
 from model.estimators.kernel_ordinal import KernelOrdinal
 from model.heads.head_files import load_head

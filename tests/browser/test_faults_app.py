@@ -13,7 +13,7 @@ from playwright.sync_api import Page, Route, expect
 import db.images.locations
 import db.images.lookup
 import db.scores.hand_scores
-import db.scores.queues
+import db.scores.queue_queries
 from db.records import Image
 from labeler.core.project import Project
 from tests.support.collection import add_version, make_collection
@@ -155,7 +155,7 @@ def test_scores_given_in_review_say_for_which_picture_they_are(
 def test_pictures_that_can_not_be_had_just_now_are_not_taken_for_missing(
     page: Page, app: App, project: Project
 ) -> None:
-    first, *away, _ = db.scores.queues.unscored(project.store, order="random", limit=4)
+    first, *away, _ = db.scores.queue_queries.unscored(project.store, order="random", limit=4)
     asked: list[str] = []
 
     def busy(route: Route) -> None:
@@ -181,7 +181,7 @@ def test_pictures_that_can_not_be_had_just_now_are_not_taken_for_missing(
 def test_a_picture_that_came_at_the_second_try_is_not_missing_by_the_answer_about_the_first(
     page: Page, app: App, project: Project
 ) -> None:
-    first, late, beyond = db.scores.queues.unscored(project.store, order="random", limit=3)
+    first, late, beyond = db.scores.queue_queries.unscored(project.store, order="random", limit=3)
     tries: list[Route] = []
 
     def answer(route: Route) -> None:
@@ -223,7 +223,7 @@ def test_the_full_size_view_says_that_the_file_is_missing(
 def test_missing_pictures_are_passed_over_and_scoring_goes_on(
     page: Page, app: App, project: Project
 ) -> None:
-    first, *gone, beyond = db.scores.queues.unscored(project.store, order="random", limit=5)
+    first, *gone, beyond = db.scores.queue_queries.unscored(project.store, order="random", limit=5)
     lose(project, gone)
     page.add_init_script(WATCH)
     opened(page, app, ready=1)

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
 import db.scores.hand_scores
-import db.scores.queues
+import db.scores.queue_queries
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
 from tests.support.collection import add_version, draw_pictures, make_collection
@@ -167,7 +167,7 @@ def test_skipped_images_get_no_score_and_come_last(score_page: Page, project: Pr
     wait_ready(score_page)
     assert current(score_page) != image_id
     unsaved(score_page, 0)
-    waiting = db.scores.queues.unscored(project.store, order="random", limit=1000)
+    waiting = db.scores.queue_queries.unscored(project.store, order="random", limit=1000)
     assert waiting[-1].id == image_id
     assert waiting[-1].hand_score is None
     score_page.keyboard.press("u")
@@ -256,7 +256,7 @@ def test_file_names_stay_text(page: Page, odd_app: App) -> None:
 
 def test_a_lost_picture_can_only_be_skipped(page: Page, odd_app: App) -> None:
     project = Project.open(odd_app.project)
-    lost = db.scores.queues.unscored(project.store, order="random", limit=1)[0]
+    lost = db.scores.queue_queries.unscored(project.store, order="random", limit=1)[0]
     Path(lost.path).unlink()
     for folder in (project.previews, project.thumbnails):
         for file in list(folder.rglob(f"{lost.content_hash}*")):  # small ones have no thumbnail

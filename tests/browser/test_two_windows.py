@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 import db.scores.events
-import db.scores.queues
+import db.scores.queue_queries
 from db.records import Event
 from labeler.core.project import Project
 from tests.support.collection import make_collection
@@ -82,7 +82,7 @@ def test_a_replaced_score_is_told_and_undo_brings_it_back(
 def test_at_the_end_missing_files_are_said_to_be_missing(
     page: Page, app: App, project: Project
 ) -> None:
-    *rest, first, second = db.scores.queues.unscored(project.store, order="random", limit=30)
+    *rest, first, second = db.scores.queue_queries.unscored(project.store, order="random", limit=30)
     at = datetime(2025, 3, 1, tzinfo=UTC)
     db.scores.events.record(
         project.store, [Event(f"rest-{i.id}", "score", i.id, at, value=5.0) for i in rest]

@@ -15,7 +15,7 @@ from sqlalchemy import update
 
 import db.scores.events
 import db.scores.hand_scores
-import db.scores.queues
+import db.scores.queue_queries
 import db.scores.undo_history
 from db import jobs as run_rows
 from db.store.schema import RunRow
@@ -47,7 +47,7 @@ def test_the_score_that_came_last_counts_although_its_time_is_earlier(store: Sto
     db.scores.events.record(store, [event("b", "score", first, value=8, at=later(0))])
     assert db.scores.hand_scores.effective_of(store, [first]) == {first: 8.0}
     assert [row.value for row in db.scores.hand_scores.history(store, first)] == [2.0, 8.0]
-    assert [image.id for image in db.scores.queues.last_scored(store, limit=5)] == [first]
+    assert [image.id for image in db.scores.queue_queries.last_scored(store, limit=5)] == [first]
     db.scores.events.record(store, [event("c", "undo", first, undoes="b", at=later(0))])
     assert db.scores.hand_scores.effective_of(store, [first]) == {first: 2.0}
 

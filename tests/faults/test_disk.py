@@ -20,7 +20,7 @@ import pytest
 
 from db import jobs as run_rows
 from db.errors import StoreError
-from labeler.cli.jobs import JOBS
+from labeler.cli.job_kinds import JOBS
 from labeler.core.error_messages import message_for
 from labeler.core.files.atomic import atomic_write
 from labeler.core.jobs import runner

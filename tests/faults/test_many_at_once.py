@@ -25,7 +25,7 @@ import db.images.lookup
 import db.jobs
 import db.scores.events
 import db.scores.hand_scores
-import db.scores.queues
+import db.scores.queue_queries
 from db.records import Event, Run
 from labeler.app.routes.json_api import routes
 from labeler.app.security.request_guards import middleware
@@ -169,7 +169,10 @@ def test_nobody_is_left_without_work_while_there_is_some(project: Project) -> No
 
 
 def test_what_is_scored_already_is_for_everybody(project: Project) -> None:
-    ids = [image.id for image in db.scores.queues.unscored(project.store, order="random", limit=5)]
+    ids = [
+        image.id
+        for image in db.scores.queue_queries.unscored(project.store, order="random", limit=5)
+    ]
     score(project, "ann", *ids)
     hands = Reservations(Clock())
     for order, who in (("others", "ben"), ("others", "cleo"), ("revise", "ben"), ("revise", "dan")):
@@ -194,7 +197,10 @@ def acts(client: httpx2.Client, who: str = "") -> list[int]:
 def test_undo_after_a_reload_is_of_ones_own_acts(
     project: Project, client: Callable[[], httpx2.Client]
 ) -> None:
-    ids = [image.id for image in db.scores.queues.unscored(project.store, order="random", limit=6)]
+    ids = [
+        image.id
+        for image in db.scores.queue_queries.unscored(project.store, order="random", limit=6)
+    ]
     browser = client()
     send(browser, account_name(), ids[0], 3)
     send(browser, account_name(), ids[1], None)
@@ -226,7 +232,7 @@ def test_undo_takes_back_its_own_act_and_leaves_a_later_one(
     project: Project, client: Callable[[], httpx2.Client], other: str
 ) -> None:
     """The same card in two tabs, or in two people's browsers."""
-    image_id = db.scores.queues.unscored(project.store, order="random", limit=1)[0].id
+    image_id = db.scores.queue_queries.unscored(project.store, order="random", limit=1)[0].id
     browser, tab = client(), client()
     first = send(browser, "ann", image_id, 3)
     second = send(tab, other, image_id, 8, "two-")
@@ -244,7 +250,7 @@ def test_undo_takes_back_its_own_act_and_leaves_a_later_one(
 def test_the_same_card_scored_by_two_is_kept_under_both_names(
     project: Project, client: Callable[[], httpx2.Client]
 ) -> None:
-    image_id = db.scores.queues.unscored(project.store, order="random", limit=1)[0].id
+    image_id = db.scores.queue_queries.unscored(project.store, order="random", limit=1)[0].id
     all_at_once(
         [
             lambda who=who, value=value: send(client(), who, image_id, value)

@@ -41,7 +41,7 @@ from labeler.maintenance.backup import write_backup
 from labeler.maintenance.doctor import check_project
 from labeler.prediction.inference_worker.client import LOG
 from labeler.versions.inference import load_version
-from labeler.versions.second_opinion import head_path
+from labeler.versions.second_opinion_file import head_path
 from labeler.versions.train import train
 from model.errors import ModelError
 from tests.support.received import (

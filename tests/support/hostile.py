@@ -16,7 +16,7 @@ from sqlalchemy import update
 import db.images.lookup
 import db.images.tags
 import db.scores.events
-import db.scores.queues
+import db.scores.queue_queries
 import db.versions.rounds
 from db.records import Event
 from db.store.schema import VersionRow
@@ -138,7 +138,7 @@ def make_label_studio(path: Path) -> Path:
 
 def _fill(project: Project) -> None:
     store = project.store
-    fine = db.scores.queues.unscored(store, order="random", limit=1000)
+    fine = db.scores.queue_queries.unscored(store, order="random", limit=1000)
     ids = sorted(image.id for image in fine)
     _score(project, ids[:-4], "first")
     db.images.tags.put(store, db.images.tags.TABLE, {i: list(TAGS) for i in ids[: len(ids) // 2]})

@@ -112,7 +112,7 @@ def _is_named() -> bool:
 
 
 def _serve(folder: Path | None, options: dict[str, Any]) -> None:
-    from labeler.app.security.hosts import as_name
+    from labeler.app.security.hosts import as_name, is_private
     from labeler.app.server import launch
     from labeler.app.server.base_path import as_base
 
@@ -123,7 +123,7 @@ def _serve(folder: Path | None, options: dict[str, Any]) -> None:
     }
     wanted = launch.LaunchOptions(**options)
     launch.token_for(wanted)
-    if not launch.is_private(wanted.host):
+    if not is_private(wanted.host):
         print_message(
             f"With --host {wanted.host} whoever has the token gets in from the network. Nothing is "
             "encrypted on the way: others in it can read along. Through a tunnel (ssh -L) nobody "
@@ -167,7 +167,7 @@ def demo(folder: Path, open_app: bool, **options: Any) -> None:
 @click.argument("run_id", type=int)
 def run_in_background(run_id: int) -> None:
     """Do the work of a run, as the app starts it."""
-    from labeler.cli.jobs import JOBS
+    from labeler.cli.job_kinds import JOBS
     from labeler.core.jobs import runner
 
     give_way()

@@ -65,7 +65,7 @@ def train(recipe: str, note: str, as_json: bool) -> None:
 
 
 def _train(project: Project, params: dict[str, Any]) -> Run:
-    from labeler.cli.jobs import JOBS
+    from labeler.cli.job_kinds import JOBS
     from labeler.core.jobs import runner
 
     with progress_bar() as progress:

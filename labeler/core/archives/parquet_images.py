@@ -17,14 +17,14 @@ import numpy as np
 import pyarrow
 from pyarrow import compute, parquet, types
 
-from labeler.core.archives.archive import (
+from labeler.core.archives.img2dataset import SUCCESS
+from labeler.core.archives.protocol import (
     MOST_BYTES,
     MOST_MEMBERS,
     UNKNOWN_SIZE,
     Listing,
     stays_inside,
 )
-from labeler.core.archives.img2dataset import SUCCESS
 from labeler.core.files.parquet import (
     TooMuch,
     check_columns,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from labeler.core.archives.archive import (
+from labeler.core.archives.protocol import (
     HEAD,
     MOST_MEMBERS,
     Listing,

@@ -16,7 +16,7 @@ from labeler.core.files.tables import plain_text
 from labeler.core.project import Project
 from labeler.exports.models.safetensors_pair import checked_threshold
 from labeler.exports.models.target import active_version, encoder_record, shown_encoder, target
-from labeler.versions.second_opinion import head_path
+from labeler.versions.second_opinion_file import head_path
 from model.encoders.stored_preprocessing import validated_preprocessing
 
 SUFFIX = ".onnx"

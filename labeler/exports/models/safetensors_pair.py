@@ -11,7 +11,7 @@ from labeler.core.errors import BadInput
 from labeler.core.files.export_writer import ExportWriter
 from labeler.core.project import Project
 from labeler.exports.models.target import active_version, encoder_record, target
-from labeler.versions.second_opinion import head_path
+from labeler.versions.second_opinion_file import head_path
 from model.encoders.stored_preprocessing import RESIZE_CROP_KEYS, validated_preprocessing
 
 WEIGHTS_SUFFIX, CONFIG_SUFFIX = ".safetensors", ".config.json"

@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 import db.images.locations
 import db.images.tags
 import db.scores.events
-import db.scores.queues
+import db.scores.queue_queries
 import db.versions.rounds
 from db.records import Event
 from labeler.app.widgets.navigation import page_file
@@ -51,7 +51,7 @@ def texts(page: AppTest) -> str:
 
 def score_all(project: Project) -> None:
     """Now every image is scored, and so in the random sample."""
-    for image in db.scores.queues.unscored(project.store, order="random", limit=100):
+    for image in db.scores.queue_queries.unscored(project.store, order="random", limit=100):
         event = Event(f"all-{image.id}", "score", image.id, START, value=7.0)
         assert db.scores.events.record(project.store, [event])[0].accepted
 
@@ -78,7 +78,7 @@ def test_a_sample_that_is_too_small_gives_no_number(served: Project) -> None:
 def test_the_audit_the_rounds_and_the_slices_are_shown(served: Project) -> None:
     first = add_version(served, noise=0.3)
     opened_round = db.versions.rounds.open_round(served.store, first.id, 0.5)
-    image = db.scores.queues.unscored(served.store, order="newest", limit=1)[0]
+    image = db.scores.queue_queries.unscored(served.store, order="newest", limit=1)[0]
     db.versions.rounds.mark_shown(
         served.store, opened_round.id, "false-positive", [(image.id, 0.9)]
     )
@@ -97,7 +97,9 @@ def test_the_audit_the_rounds_and_the_slices_are_shown(served: Project) -> None:
 def test_a_reviewed_round_has_its_row(served: Project) -> None:
     first = add_version(served, noise=0.3)
     db.versions.rounds.open_round(served.store, first.id, 0.5)
-    for n, image in enumerate(db.scores.queues.unscored(served.store, order="newest", limit=4)):
+    for n, image in enumerate(
+        db.scores.queue_queries.unscored(served.store, order="newest", limit=4)
+    ):
         details = {"queue": "false-positive", "shown_version": first.name, "value": 2.0}
         why = "confirmation" if n else "correction-false-positive"
         event = Event(f"r{n}", "score", image.id, START, why=why, **details)

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 import db.images.lookup
 import db.scores.hand_scores
-import db.scores.queues
+import db.scores.queue_queries
 from labeler.app.project import current_project
 from labeler.app.routes import contact_sheets
 from labeler.app.routes.json_api import routes
@@ -53,7 +53,9 @@ def client(project: Project) -> Iterator[TestClient]:
 
 
 def unscored_ids(project: Project) -> list[int]:
-    return [i.id for i in db.scores.queues.unscored(project.store, order="random", limit=100)]
+    return [
+        i.id for i in db.scores.queue_queries.unscored(project.store, order="random", limit=100)
+    ]
 
 
 def post(client: TestClient, *events: dict[str, Any], **body: Any) -> Any:
@@ -141,7 +143,7 @@ def test_a_score_for_a_picture_that_is_another_one_by_now_is_refused(
     client: TestClient, project: Project
 ) -> None:
     # As after an older copy of the store was restored: the page that is open means other images.
-    one, two, three = db.scores.queues.unscored(project.store, order="random", limit=3)
+    one, two, three = db.scores.queue_queries.unscored(project.store, order="random", limit=3)
     stale, right = {"hash": one.content_hash}, {"hash": two.content_hash}
     skip = {"event": "stale-skip", "kind": "skip", "image": two.id}
     answer = post(
@@ -163,7 +165,7 @@ def test_a_score_for_a_picture_that_is_another_one_by_now_is_refused(
 def test_what_was_taken_is_acknowledged_also_when_its_picture_is_another_one_by_now(
     client: TestClient, project: Project
 ) -> None:
-    image = db.scores.queues.unscored(project.store, order="random", limit=1)[0]
+    image = db.scores.queue_queries.unscored(project.store, order="random", limit=1)[0]
     sent = score("answered-late", image.id, 6, hash=image.content_hash)
     assert post(client, sent)["receipts"][0]["accepted"]
     again = post(client, sent | {"hash": "another"})["receipts"][0]

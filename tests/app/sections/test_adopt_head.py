@@ -13,7 +13,7 @@ import pytest
 import db.images.locations
 import db.jobs
 from db.records import Version
-from labeler.cli.jobs import JOBS
+from labeler.cli.job_kinds import JOBS
 from labeler.core.jobs import runner
 from labeler.core.project import Project
 from labeler.versions.adopt import adopt

@@ -23,6 +23,7 @@ import pytest
 import uvicorn
 from click.testing import CliRunner
 
+from labeler.app.security.hosts import is_private
 from labeler.app.server import launch, streamlit_entry
 from labeler.cli.main import labeler
 from labeler.core.errors import LabelerError
@@ -70,7 +71,7 @@ def test_only_this_machine_is_answered_by_default() -> None:
     [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False)],
 )
 def test_what_the_network_can_reach_is_known(host: str, private: bool) -> None:
-    assert launch.is_private(host) is private
+    assert is_private(host) is private
 
 
 def test_the_settings_are_those_of_the_config_file() -> None:

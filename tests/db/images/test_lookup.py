@@ -19,7 +19,7 @@ import db.images.lookup
 import db.images.sources
 import db.importing.files
 import db.scores.events
-import db.scores.queues
+import db.scores.queue_queries
 import db.versions.predictions
 from db.errors import StoreError
 from db.records import ImportedFile, Predictions
@@ -215,7 +215,7 @@ def test_an_unreadable_file_is_recorded_with_its_reason(store: Store) -> None:
         (1, "truncated"),
     ]
     assert db.images.counts.by_state(store) == {"fine": 0, "unreadable": 2, "missing": 0}
-    assert db.scores.queues.unscored(store, order="random", limit=9) == []
+    assert db.scores.queue_queries.unscored(store, order="random", limit=9) == []
 
 
 def test_a_file_that_can_be_read_at_last_becomes_fine(store: Store) -> None:
@@ -292,7 +292,10 @@ def test_fingerprints_keep_all_their_bits(store: Store) -> None:
 
 
 def shown(store: Store, order: str, limit: int = 100, **how: object) -> list[int]:
-    return [image.id for image in db.scores.queues.unscored(store, order=order, limit=limit, **how)]
+    return [
+        image.id
+        for image in db.scores.queue_queries.unscored(store, order=order, limit=limit, **how)
+    ]
 
 
 @pytest.mark.parametrize("order", ["random", "newest"])
@@ -372,19 +375,19 @@ def test_a_band_with_thousands_is_as_right_as_one_with_few(store: Store) -> None
 
 def test_an_order_that_nobody_knows_is_refused(store: Store) -> None:
     with pytest.raises(StoreError, match="random-in-band"):
-        db.scores.queues.unscored(store, order="best", limit=1)
+        db.scores.queue_queries.unscored(store, order="best", limit=1)
     with pytest.raises(StoreError, match="train one first"):
-        db.scores.queues.unscored(store, order="random-in-band", limit=1)
+        db.scores.queue_queries.unscored(store, order="random-in-band", limit=1)
 
 
 def test_scored_images_to_revise_the_last_scored_first(store: Store) -> None:
     ids = add_images(store, 5)
     for position in (2, 0, 3, 1, 0):
         score(store, ids[position], 5)
-    found = [image.id for image in db.scores.queues.last_scored(store, limit=9)]
+    found = [image.id for image in db.scores.queue_queries.last_scored(store, limit=9)]
     assert found == [ids[0], ids[1], ids[3], ids[2]]
-    rest = db.scores.queues.last_scored(store, limit=2, exclude=[ids[0], ids[3]])
+    rest = db.scores.queue_queries.last_scored(store, limit=2, exclude=[ids[0], ids[3]])
     assert [image.id for image in rest] == [ids[1], ids[2]]
     db.scores.events.record(store, [event("undo", "undo", undoes=f"image-{ids[1]}-0")])
-    again = db.scores.queues.last_scored(store, limit=9)
+    again = db.scores.queue_queries.last_scored(store, limit=9)
     assert [image.id for image in again] == [ids[0], ids[3], ids[2]]

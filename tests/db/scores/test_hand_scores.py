@@ -27,7 +27,7 @@ import db.records
 import db.scores.aggregation
 import db.scores.events
 import db.scores.hand_scores
-import db.scores.queues
+import db.scores.queue_queries
 import db.versions.rounds
 from db.errors import StoreError
 from db.records import Event
@@ -528,7 +528,7 @@ def test_any_sequence_of_events_ends_as_the_model_says(
             standing = model.standing("score", image_id)
             assert kept == [act.event_id for act in standing]
             assert hand_score(store, image_id) == model.hand_score(image_id)
-        waiting = db.scores.queues.unscored(store, order="newest", limit=9)
+        waiting = db.scores.queue_queries.unscored(store, order="newest", limit=9)
         unscored = [i for i in range(IMAGES, 0, -1) if model.hand_score(i) is None]
         skipped = [i for i in unscored if model.standing("skip", i)]
         assert {image.id for image in waiting} == set(unscored)

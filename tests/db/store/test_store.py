@@ -37,7 +37,7 @@ import db.importing.files
 import db.jobs
 import db.scores.events
 import db.scores.hand_scores
-import db.scores.queues
+import db.scores.queue_queries
 import db.scores.random_sample
 import db.versions.predictions
 import db.versions.registry
@@ -411,7 +411,7 @@ def fill_asset(store: Store) -> None:
 
 def add_new_in_0002(store: Store) -> None:
     """What the second schema brought: random draws, and tags."""
-    waiting = db.scores.queues.unscored(store, order="random", limit=1)[0].id
+    waiting = db.scores.queue_queries.unscored(store, order="random", limit=1)[0].id
     score(store, waiting, 6, draw=True, event_id="drawn")
     db.images.tags.put(store, db.images.tags.BESIDE, {1: ["sky", "caf\xe9"], 2: ["sky"]})
     db.images.tags.put(store, db.images.tags.TABLE, {1: ["sky", "night"]})

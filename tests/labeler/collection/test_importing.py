@@ -20,13 +20,7 @@ import db.records
 from db.records import ImportedFile
 from labeler.collection.discovery import FoundFile, find_images
 from labeler.collection.import_summary import ImportSummary
-from labeler.collection.importing import (
-    BATCH,
-    BATCH_SECONDS,
-    FIRST_BATCH,
-    Batches,
-    import_paths,
-)
+from labeler.collection.importing import BATCH, BATCH_SECONDS, FIRST_BATCH, Batches, import_paths
 from labeler.collection.previews import make_previews, preview_of, thumbnail_of
 from labeler.collection.reader import _groups
 from labeler.core.errors import BadInput, LabelerError, Stopped

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 import db.images.counts
 import db.images.locations
 import db.images.lookup
-from labeler.cli.jobs import JOBS
+from labeler.cli.job_kinds import JOBS
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project

@@ -26,7 +26,7 @@ import db.versions.registry
 from db.errors import StoreError
 from db.records import Event, Predictions
 from db.versions.file_predictions import file_key, open_file_predictions
-from labeler.cli.jobs import JOBS
+from labeler.cli.job_kinds import JOBS
 from labeler.collection.importing import import_paths
 from labeler.collection.outside_links import PREDICTIONS_FILE
 from labeler.core.errors import BadInput, Stopped

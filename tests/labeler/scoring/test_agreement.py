@@ -175,7 +175,7 @@ def test_what_a_person_scored_does_not_come_again_where_another_ones_scores_coun
 def test_what_others_scored_comes_at_random_skipped_ones_last_missing_ones_never(
     project: Project, more: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.scores.queues._MORE", more)
+    monkeypatch.setattr("db.scores.queue_queries._MORE", more)
 
     def offered(limit: int) -> list[int]:
         found = next_images(project, "others", limit=limit, exclude=(), scorer="ben")

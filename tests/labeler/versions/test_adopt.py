@@ -20,7 +20,7 @@ import db.versions.registry
 import db.versions.rounds
 from db.errors import StoreError
 from db.records import Version
-from labeler.cli.jobs import JOBS
+from labeler.cli.job_kinds import JOBS
 from labeler.core.errors import BadInput, Stopped
 from labeler.core.jobs import runner
 from labeler.core.project import Project

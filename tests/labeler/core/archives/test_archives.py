@@ -29,9 +29,9 @@ from labeler.app.widgets.path_input import preview_path_input
 from labeler.collection.import_summary import ImportSummary
 from labeler.collection.importing import import_paths
 from labeler.collection.previews import preview_of
-from labeler.core.archives.archive import stays_inside
 from labeler.core.archives.archives import look_into, through
 from labeler.core.archives.opening import open_picture, open_regular
+from labeler.core.archives.protocol import stays_inside
 from labeler.core.project import Project
 from labeler.embedding.embed import _prepare
 from model.errors import UnreadableImage

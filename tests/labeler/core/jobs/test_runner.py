@@ -19,7 +19,7 @@ import db.images.counts
 import db.images.sources
 from db import jobs as run_rows
 from db.store.schema import RunRow
-from labeler.cli.jobs import JOBS
+from labeler.cli.job_kinds import JOBS
 from labeler.core.errors import BadInput
 from labeler.core.jobs import runner
 from labeler.core.jobs.heartbeat import Heart

@@ -18,7 +18,7 @@ import db.images.embeddings
 import db.images.locations
 import db.images.sources
 import db.scores.events
-import db.scores.queues
+import db.scores.queue_queries
 import db.versions.predictions
 import db.versions.registry
 import db.versions.rounds
@@ -171,7 +171,7 @@ def test_a_head_from_elsewhere_has_a_card_too(tmp_path: Path) -> None:
 def test_the_random_sample_speaks_for_the_whole_collection(project: Project) -> None:
     add_version(project, noise=0.1)
     for number, image in enumerate(
-        db.scores.queues.unscored(project.store, order="random", limit=10)
+        db.scores.queue_queries.unscored(project.store, order="random", limit=10)
     ):
         event = Event(f"d{number}", "score", image.id, START, value=float(number), draw=True)
         [receipt] = db.scores.events.record(project.store, [event])

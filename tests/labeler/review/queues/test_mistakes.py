@@ -19,7 +19,7 @@ from labeler.review.pages import ReviewPage, note_shown, review_arrays, review_c
 from labeler.review.queues.mistakes import _least
 from labeler.review.simulation.strategies import AT_ONCE, PAGE, STRATEGIES, Standing, Trained
 from labeler.scoring.events import record_events
-from labeler.versions.second_opinion import second_opinion_path
+from labeler.versions.second_opinion_file import second_opinion_path
 from labeler.versions.snapshot import standing
 from labeler.versions.train import train
 from model.review import bandit

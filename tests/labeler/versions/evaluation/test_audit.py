@@ -20,7 +20,7 @@ import db.images.locations
 import db.importing.files
 import db.scores.events
 import db.scores.hand_scores
-import db.scores.queues
+import db.scores.queue_queries
 import db.scores.random_sample
 import db.versions.predictions
 from db.records import Predictions
@@ -242,7 +242,7 @@ def test_skipped_and_newly_imported_images_are_missing_and_told(store: Store) ->
     assert found.sampled.sum() == 19
     before = in_random_order(store).index(order[-1]) - 19
     assert found.waiting == before
-    first = db.scores.queues.unscored(store, order="random", limit=1)[0].id
+    first = db.scores.queue_queries.unscored(store, order="random", limit=1)[0].id
     assert first == next(i for i in in_random_order(store) if i not in order)
 
 

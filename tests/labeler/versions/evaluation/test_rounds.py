@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 import db.scores.events
-import db.scores.queues
+import db.scores.queue_queries
 import db.versions.rounds
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
@@ -76,7 +76,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
 def review(project: Project, version_id: int, name: str, queues: dict[str, list[str]]) -> None:
     """A round of the version: in each queue one more unscored image for every outcome told."""
     opened = db.versions.rounds.open_round(project.store, version_id, 0.5)
-    waiting = db.scores.queues.unscored(project.store, order="newest", limit=40)
+    waiting = db.scores.queue_queries.unscored(project.store, order="newest", limit=40)
     for queue, outcomes in queues.items():
         for outcome in outcomes:
             image = waiting.pop()

@@ -15,7 +15,7 @@ import pytest
 
 import db.images.locations
 import db.images.tags
-import db.scores.queues
+import db.scores.queue_queries
 import db.versions.predictions
 import db.versions.registry
 from db.records import Predictions
@@ -126,11 +126,13 @@ def test_what_a_review_picked_since_the_training_does_not_count(project: Project
     import_paths(project, [project.folder.parent / "new"], source="new", workers=1)
     version = db.versions.registry.active(project.store)
     assert version is not None
-    waiting = [i.id for i in db.scores.queues.unscored(project.store, order="newest", limit=200)]
+    waiting = [
+        i.id for i in db.scores.queue_queries.unscored(project.store, order="newest", limit=200)
+    ]
     wrong = Predictions(np.array(waiting), np.full(len(waiting), 0.9, np.float32))
     db.versions.predictions.put_predictions(project.store, version.id, wrong)
     before = slice_report(project, "source").judged
-    drawn = db.scores.queues.unscored(project.store, order="random", limit=1)[0].id
+    drawn = db.scores.queue_queries.unscored(project.store, order="random", limit=1)[0].id
     for image_id in [i for i in waiting if i != drawn]:
         score(project.store, image_id, 1, queue="false-positive", event_id=f"r-{image_id}")
     assert slice_report(project, "source").judged == before
