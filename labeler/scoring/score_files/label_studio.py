@@ -60,7 +60,7 @@ _STARS = (
 
 
 def read_label_studio(file: Path, reading: ReadOptions, notes: ReaderNotes) -> Statements:
-    """A statement for each annotation, those of a task in the order in which they were made.
+    """Yield a statement for each annotation, those of a task by time.
 
     The file is read task by task. Raises `BadInput` if it is no list of tasks.
     """
@@ -97,12 +97,12 @@ def read_label_studio(file: Path, reading: ReadOptions, notes: ReaderNotes) -> S
 
 
 def is_label_studio_table(file: Path) -> bool:
-    """Whether a CSV file is an export of Label Studio; raises `BadInput` if it can't be read."""
+    """Return whether a CSV file is from Label Studio; raises `BadInput` if it can't be read."""
     return set(_FLAT_COLUMNS) <= set(header_of(file))
 
 
 def _tasks(file: Path, reading: ReadOptions, notes: ReaderNotes) -> Iterator[tuple[Place, Any]]:
-    """Each task with its place; a line of CSV or JSON-MIN's element is one with one annotation."""
+    """Yield each task with its place; a row of CSV or JSON-MIN is a task with one annotation."""
     if file.suffix.lower() != ".json":
         for line in read_lines(file, [(name,) for name in _FLAT_COLUMNS]):
             yield line.number, _unflatten(line.cells, reading, notes)
@@ -114,7 +114,7 @@ def _tasks(file: Path, reading: ReadOptions, notes: ReaderNotes) -> Iterator[tup
 
 
 def _unflatten(row: Mapping[str, Any], reading: ReadOptions, notes: ReaderNotes) -> dict[str, Any]:
-    """The task that a row of CSV or JSON-MIN was made of, as far as it is kept there.
+    """Return the task of a row of CSV or JSON-MIN, as far as the row has its parts.
 
     The names of a CSV file's columns come in lower case.
     """
@@ -187,7 +187,7 @@ def _place(task: Any, number: int) -> str:
 
 
 def _own_meta(annotation: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
-    """What our own export notes beside the score, and whether that is still the same."""
+    """Return our own export's `meta` of the score, and whether the score is unchanged since."""
     results = annotation.get("result")
     for each in results if isinstance(results, list) else []:
         noted, value = (each.get("meta"), each.get("value")) if isinstance(each, dict) else ("", "")
@@ -197,12 +197,12 @@ def _own_meta(annotation: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
 
 
 def _annotated_at(annotation: Mapping[str, Any]) -> datetime:
-    """When it was made; the beginning of time where it doesn't tell."""
+    """Return the time of an annotation; _NEVER where it has none."""
     noted, is_same = _own_meta(annotation)
-    told = noted.get("at") if is_same else None
-    at = _time(told or annotation.get("created_at") or annotation.get("updated_at"))
+    own_time = noted.get("at") if is_same else None
+    at = _time(own_time or annotation.get("created_at") or annotation.get("updated_at"))
     # A score that was corrected on the server was given then.
-    changed = _time(annotation.get("updated_at")) if not told else _NEVER
+    changed = _time(annotation.get("updated_at")) if not own_time else _NEVER
     return max(at, changed)
 
 
@@ -242,7 +242,10 @@ def _scorer(
 
 
 def _score(annotation: dict[str, Any], reading: ReadOptions, notes: ReaderNotes) -> float | None:
-    """The one score of an annotation, from the control that is named or from any."""
+    """Return the score (0–10) of an annotation, of the named control or of any; None without.
+
+    Raises `StatementError` if it has several.
+    """
     found = list(_results(annotation, reading.score_column, notes))
     if not found:
         return None
@@ -324,7 +327,10 @@ def _key(data: Mapping[str, Any], name: str | None) -> str | None:
 
 
 def image_paths(address: str) -> tuple[tuple[str, ...], str | None]:
-    """The paths that an image's address may mean, the likeliest first, and its file's name."""
+    """Return the paths that an image's address may mean, the likeliest first, and its file name.
+
+    Raises `StatementError` for an invalid address.
+    """
     if "://" not in address and not address.startswith("/data/"):
         return (address,), PurePosixPath(address).name or None
     try:

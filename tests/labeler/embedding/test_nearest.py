@@ -73,7 +73,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     monkeypatch.setattr("labeler.embedding.quantized_index.MOST", 64)
     monkeypatch.setattr("labeler.embedding.quantized_index._AT_ONCE", 25)
     monkeypatch.setattr("labeler.embedding.nearest._BLOCK", 10)
-    monkeypatch.setattr("labeler.embedding.nearest._ASKED", 3)
+    monkeypatch.setattr("labeler.embedding.nearest._READ_AT_ONCE", 3)
     with new_store(tmp_path) as store:
         yield Scene(tmp_path, store)
 
