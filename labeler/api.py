@@ -1,7 +1,7 @@
 """For notebooks and scripts: `from labeler import Project, Predictor`; pandas frames in and out.
 
-What happens is what the commands of the same names do, in this process; whatever a person can do
-something about is raised as `LabelerError`, a sentence that names the thing and the next step.
+Each method does in this process what the command of the same name does. An error that the user can
+correct raises `LabelerError`, with a sentence that names the object and the next step.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 Paths = PathLike | Iterable[PathLike]
 PATH, ID, SCORE, SCORER = "path", "id", "score", "scorer"
-BATCH = 32
+BATCH = 32  # images that are encoded at a time
 
 
 class Project:
-    """A project's folder, open; `with Project(folder) as project:` closes it.
+    """An open project folder; `with Project(folder) as project:` closes it.
 
     >>> project = Project("~/taste")
     >>> project.images().query("score >= 8").path
@@ -64,31 +64,32 @@ class Project:
 
     @classmethod
     def create(cls, folder: PathLike, encoder: str = folders.DEFAULT_ENCODER) -> Project:
-        """Make an empty project in `folder`; as `labeler init`."""
+        """Create an empty project in `folder`, as `labeler init` does, and open it."""
         folders.Project.create(Path(folder), encoder).close()
         return cls(folder)
 
     @property
     def folder(self) -> Path:
+        """The project's folder, an absolute path."""
         return self._project.folder
 
     @property
     def encoder(self) -> str:
-        """The canonical name of the encoder whose embeddings the project learns from."""
+        """The canonical name of the encoder whose embeddings the heads are trained on."""
         return self._project.encoder
 
     @property
     def threshold(self) -> float:
-        """The prediction, 0–1, from which an image passes."""
+        """The smallest prediction, in (0, 1), with which an image passes."""
         return self._project.threshold
 
     def images(self) -> pd.DataFrame:
-        """One row for each image that was ever readable, with `id` as index.
+        """Return one row for each image that was readable at least once, with `id` as index.
 
-        The columns are those of `labeler export dataset`: among them path, score (the hand score
-        that counts, 0–10, NaN where unscored), prediction (0–1, which knows the scores that the
-        version was trained on), out_of_fold_prediction (of scored images, by a head that has not
-        seen their scores: the one to judge by), version, source, group, tags and split.
+        The columns are those of `labeler export dataset`: path, score (the effective hand score,
+        0–10, NaN where unscored), prediction (0–1, in-sample for the images that the version was
+        trained on), out_of_fold_prediction (0–1, of scored images, by a head that was not trained
+        on their scores: use it to judge the model), version, source, group, tags, split and more.
         """
         rows = self._rows()
         index = pd.Index([row.image.id for row in rows], name=ID, dtype="int64")
@@ -97,7 +98,10 @@ class Project:
         return frame.astype(dict.fromkeys(numbers, "float64"))
 
     def history(self) -> pd.DataFrame:
-        """Every hand score ever given, undone ones too, oldest first: id, path, score …"""
+        """Return every hand score, undone ones included, oldest first within each image.
+
+        The columns are id, path and those of the history export: scorer, score, at, why …
+        """
         rows = [
             [row.image.id, row.image.path, *event_cells(one)]
             for row in self._rows()
@@ -106,8 +110,8 @@ class Project:
         return pd.DataFrame(rows, columns=[ID, PATH, *HISTORY])
 
     def versions(self) -> pd.DataFrame:
-        """One row for each version, oldest first, with `name` as index and its figures."""
-        found = db.versions.registry.history(self._project.store)
+        """Return one row for each version and its metrics, oldest first, with `name` as index."""
+        versions = db.versions.registry.history(self._project.store)
         rows = [
             {
                 "name": version.name,
@@ -120,61 +124,62 @@ class Project:
                 "created_at": version.created_at,
                 **_figures(version.metrics),
             }
-            for version in found
+            for version in versions
         ]
         columns = ["name", "active", "recipe", "encoder", "threshold", "scored", "note"]
         frame = pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*columns, "created_at"])
         return frame.set_index("name")
 
     def add_images(self, paths: Paths, source: str | None = None) -> pd.Series:
-        """Take in folders or single files, as `labeler import`. Returns what became of them."""
-        found = import_paths(self._project, _listed(paths), source=source)
-        counted = (
+        """Import folders or files, as `labeler import` does; return the numbers by outcome."""
+        result = import_paths(self._project, _listed(paths), source=source)
+        fields = (
             *("found", "new", "known", "rewritten", "turned", "duplicates", "moved", "changed"),
             *("replaced", "missing", "tagged"),
         )
-        counts = {name: getattr(found, name) for name in counted}
-        counts["unreadable"] = len(found.unreadable)
+        counts = {name: getattr(result, name) for name in fields}
+        counts["unreadable"] = len(result.unreadable)
         return pd.Series(counts, name="images")
 
     def score(
         self, scores: pd.DataFrame | Mapping[Any, float], scorer: str | None = None
     ) -> pd.DataFrame:
-        """Give hand scores (0–10), all or none of them.
+        """Record hand scores (0–10), all of them or none.
 
-        `scores` has a column `score` and a column `path` or `id` (or the ids as its index, named
-        `id`), and perhaps `scorer`; or it maps paths or ids to scores. NaN is not scored. Returns
-        what was taken: id, score and before (NaN: unscored until then). Raises `BadInput` for an
-        image that isn't in the project and for a score outside the scale.
+        `scores` is a frame with a column `score`, a column `path` or `id` (or an index named `id`)
+        and optionally a column `scorer`; or it maps paths or ids to scores. NaN is skipped.
+        Returns the columns id, score and before (float64, the previous score, NaN where unscored).
+        Raises `BadInput` for an image that isn't in the project and for a score outside the scale,
+        `LabelerError` where the store refuses a score.
         """
         events, before = [], []
-        for named, value, who in _statements(scores):
-            image = find_image(self._project, str(named))
-            checked = read_score(str(value))
+        for path_or_id, score, row_scorer in _statements(scores):
+            image = find_image(self._project, str(path_or_id))
+            value = read_score(str(score))
             now = datetime.now(UTC)
-            given = clean_name(who) or clean_name(scorer) or account_name()
+            scorer_name = clean_name(row_scorer) or clean_name(scorer) or account_name()
             event_id = f"notebook-{uuid.uuid4().hex}"
-            events.append(Event(event_id, "score", image.id, now, value=checked, scorer=given))
+            events.append(Event(event_id, "score", image.id, now, value=value, scorer=scorer_name))
             before.append(image.hand_score)
         receipts = db.scores.events.record(self._project.store, events)
         refused = [receipt.problem for receipt in receipts if not receipt.accepted]
         if refused:
             raise LabelerError(f"{len(refused)} scores were not taken: {refused[0]}")
-        taken = {
+        accepted = {
             ID: [event.image_id for event in events],
             SCORE: [event.value for event in events],
             "before": pd.array(before, dtype="Float64").to_numpy(float, na_value=np.nan),
         }
-        return pd.DataFrame(taken)
+        return pd.DataFrame(accepted)
 
     def embed(self) -> int:
-        """Compute the embeddings that are missing; as `labeler embed`. Returns how many."""
+        """Compute the missing embeddings, as `labeler embed` does; return how many."""
         embedded = embed(self._project).embedded
         predict_active(self._project)
         return embedded
 
     def train(self, note: str = "", recipe: str = "quick") -> pd.Series:
-        """Train a version, active from then on, as `labeler train`. Its row of `versions`."""
+        """Train and activate a version, as `labeler train` does; return its row of `versions`."""
         # Imported where they are used: opening a project does without torch.
         from labeler.versions.train import train
 
@@ -182,17 +187,21 @@ class Project:
         return self.versions().T[version.name]
 
     def predictor(self, version: str | None = None) -> Predictor:
-        """A version (the active one unless named), ready to predict anything."""
+        """Return the head of a version (default: the active one) with its encoder.
+
+        Raises `BadInput` for an unknown version.
+        """
         from labeler.versions.inference import load_version
 
-        found = version_named(self._project, version)
-        head = load_version(self._project, found).head
-        return Predictor(head, found.encoder, found.name, found.threshold)
+        record = version_named(self._project, version)
+        head = load_version(self._project, record).head
+        return Predictor(head, record.encoder, record.name, record.threshold)
 
     def _rows(self) -> list[Row]:
         return list(dataset_of(self._project, Plan(scored_only=False)).rows())
 
     def close(self) -> None:
+        """Close the store; the object can't be used afterwards."""
         self._project.close()
 
     def __enter__(self) -> Project:
@@ -211,10 +220,10 @@ class Project:
 
 
 class Predictor:
-    """A head and the encoder whose embeddings it reads; predictions are 0–1.
+    """A head and the encoder whose embeddings it takes; predictions are 0–1, higher is better.
 
-    From a project (`Project.predictor`) or from the files that `labeler export model` writes
-    (`Predictor.load`). The encoder is loaded when the first picture comes.
+    Made by `Project.predictor`, or by `Predictor.load` from the files that `labeler export model`
+    writes. The encoder is loaded at the first image.
     """
 
     def __init__(self, head: Any, encoder: str, name: str, threshold: float) -> None:
@@ -224,18 +233,18 @@ class Predictor:
 
     @classmethod
     def load(cls, file: PathLike, encoder: str | None = None) -> Predictor:
-        """A head from its .safetensors file, with its .config.json beside it.
+        """Load a head from its .safetensors file and the .config.json beside it.
 
-        `encoder` names the encoder where the files don't (those of others don't). Raises `BadInput`
-        without any, `ModelError` for a file that is no head.
+        `encoder` names the encoder if the files don't, as files of other programs don't. Raises
+        `BadInput` if neither names one, `ModelError` for a file that is no head.
         """
         from model.heads.head_files import load_head
         from model.heads.inference import BatchPredictor
 
         path = Path(file).expanduser()
         loaded = load_head(path)
-        named = encoder or loaded.metadata.get("encoder")
-        if not named:
+        identity = encoder or loaded.metadata.get("encoder")
+        if not identity:
             raise BadInput(
                 f"{path.name} doesn't say whose embeddings it reads; name the encoder, such as "
                 'Predictor.load(file, encoder="clip-l14-336").'
@@ -243,43 +252,49 @@ class Predictor:
         threshold = loaded.metadata.get("threshold")
         if type(threshold) is not float or not 0 < threshold < 1:
             threshold = DEFAULT_THRESHOLD
-        return cls(BatchPredictor(loaded.head), canonical(str(named)), path.stem, threshold)
+        return cls(BatchPredictor(loaded.head), canonical(str(identity)), path.stem, threshold)
 
     def predict(self, paths: Paths) -> pd.DataFrame:
-        """Every image under `paths` (files, and folders to the bottom), highest first.
+        """Predict every image in `paths` (files, and folders recursively), highest first.
 
-        Columns path, prediction, passes and problem: what can't be read has no prediction, and says
-        why.
+        Returns the columns path, prediction (float64, 0–1), passes (bool) and problem (the reason
+        why a file can't be read; its prediction is NaN).
         """
-        found = [find_images(path) for path in _listed(paths)]
-        files = {file.path: file.problem for each in found for file in each.files}
-        told: dict[str, tuple[float, str | None]] = {
+
+        discovered = [find_images(path) for path in _listed(paths)]
+        files = {file.path: file.problem for each in discovered for file in each.files}
+        results: dict[str, tuple[float, str | None]] = {
             path: (np.nan, why) for path, why in files.items() if why
         }
-        told |= {path: (np.nan, why) for each in found for path, why in each.closed}
-        waiting = [path for path, why in files.items() if not why]
+        results |= {path: (np.nan, why) for each in discovered for path, why in each.closed}
+        readable = [path for path, why in files.items() if not why]
         encoder = self._loaded()
         with closing(
-            encoded(encoder, waiting, lambda path: prepare_file(encoder, path), BATCH_SIZE)
+            encoded(encoder, readable, lambda path: prepare_file(encoder, path), BATCH_SIZE)
         ) as batches:
             for batch in batches:
-                said = self._head(batch.vectors).tolist() if batch.items else []
-                told |= {path: (one, None) for path, one in zip(batch.items, said, strict=True)}
-                told |= {path: (np.nan, why) for path, why in batch.failed}
+                predictions = self._head(batch.vectors).tolist() if batch.items else []
+                results |= {
+                    path: (one, None) for path, one in zip(batch.items, predictions, strict=True)
+                }
+                results |= {path: (np.nan, why) for path, why in batch.failed}
         frame = pd.DataFrame(
             {
-                PATH: list(told),
-                "prediction": np.array([one for one, _ in told.values()], dtype=np.float64),
-                "problem": pd.array([why for _, why in told.values()], dtype="string"),
+                PATH: list(results),
+                "prediction": np.array([one for one, _ in results.values()], dtype=np.float64),
+                "problem": pd.array([why for _, why in results.values()], dtype="string"),
             }
         )
         frame.insert(2, "passes", frame["prediction"] >= self.threshold)
         return frame.sort_values(["prediction", PATH], ascending=[False, True], ignore_index=True)
 
     def predict_images(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
-        """Pillow images → predictions (n,), in their order; raises `BadInput` for a broken one."""
+        """Predict Pillow images: returns (N,) float32, 0–1, in their order.
+
+        Raises `BadInput` for an image that can't be decoded.
+        """
         encoder = self._loaded()
-        said = [np.zeros(0, dtype=np.float32)]
+        parts = [np.zeros(0, dtype=np.float32)]
         for start in range(0, len(images), BATCH):
             pixels = []
             for number, image in enumerate(images[start : start + BATCH], start):
@@ -287,12 +302,13 @@ class Predictor:
                     pixels.append(encoder.prepare(upright(flatten(image), orientation(image))))
                 except (OSError, SyntaxError, ValueError) as error:
                     raise BadInput(f"Image {number} can't be read: {error}") from error
-            said.append(self.predict_embeddings(encoder.encode(np.stack(pixels))))
-        return np.concatenate(said)
+            parts.append(self.predict_embeddings(encoder.encode(np.stack(pixels))))
+        return np.concatenate(parts)
 
     def predict_embeddings(self, embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Embeddings (n, width) as `encoder` makes them → predictions (n,); raises `BadInput` for
-        another width.
+        """Predict embeddings (N, width) of `encoder`: returns (N,) float32, 0–1.
+
+        Raises `BadInput` for another width.
         """
         width = self._head.features
         if embeddings.ndim != 2 or embeddings.shape[1] != width:
@@ -312,27 +328,27 @@ class Predictor:
 
 
 def _listed(paths: Paths) -> list[Path]:
-    several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    return [Path(path).expanduser() for path in several]
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    return [Path(path).expanduser() for path in given]
 
 
 def _statements(
     scores: pd.DataFrame | Mapping[Any, float],
 ) -> list[tuple[str | int, float, str | None]]:
-    """(path or id, score, scorer) of each that has a score."""
+    """Return (path or id, score, scorer) of each image whose score is not NaN."""
     if not isinstance(scores, pd.DataFrame):
-        pairs = [(named, value, None) for named, value in scores.items()]
+        statements = [(key, value, None) for key, value in scores.items()]
     else:
         frame = scores.reset_index() if scores.index.name == ID else scores
-        named = PATH if PATH in frame and ID not in frame else ID
-        if SCORE not in frame or named not in frame:
+        key = PATH if PATH in frame and ID not in frame else ID
+        if SCORE not in frame or key not in frame:
             raise BadInput(
                 f"The frame has the columns {', '.join(map(str, frame.columns))}; it needs score, "
                 "and path or id."
             )
-        who = frame[SCORER] if SCORER in frame else [None] * len(frame)
-        pairs = list(zip(frame[named], frame[SCORE], who, strict=True))
-    return [(named, value, _text(who)) for named, value, who in pairs if not pd.isna(value)]
+        scorers = frame[SCORER] if SCORER in frame else [None] * len(frame)
+        statements = list(zip(frame[key], frame[SCORE], scorers, strict=True))
+    return [(key, value, _text(scorer)) for key, value, scorer in statements if not pd.isna(value)]
 
 
 def _text(value: Any) -> str | None:
@@ -340,10 +356,10 @@ def _text(value: Any) -> str | None:
 
 
 def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """A version's figures with the bounds of their intervals, as NAME, NAME_low and NAME_high."""
-    found: dict[str, float] = {}
+    """Return a version's metrics and their interval bounds as NAME, NAME_low and NAME_high."""
+    result: dict[str, float] = {}
     for name, figure in metrics.items():
         if isinstance(figure, Mapping) and figure.get("value") is not None:
-            found[name] = figure["value"]
-            found |= {f"{name}_{end}": figure[end] for end in ("low", "high") if end in figure}
-    return found
+            result[name] = figure["value"]
+            result |= {f"{name}_{end}": figure[end] for end in ("low", "high") if end in figure}
+    return result

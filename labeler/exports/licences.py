@@ -1,4 +1,4 @@
-"""Under which licence the images may be used, as the person has said it: per source, or for all."""
+"""The licences of the images, as the user stated them: per source, or for all."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ LONGEST = 300
 
 
 def licences(project: Project) -> dict[str, str]:
-    """What was said, by the name of the source; `ALL` for what holds where nothing else is said."""
+    """Return {source: licence}; `ALL` is the key of the licence of all other sources."""
     return dict(LICENCES.read(project.store))
 
 
 def set_licence(project: Project, licence: str, source: str = ALL) -> None:
-    """Keep the licence of a source (or of all); an empty one takes it back.
+    """Store the licence of a source, or of all; an empty one removes it.
 
     Raises `BadInput` for a source that isn't there or a text that is too long.
     """
@@ -30,17 +30,17 @@ def set_licence(project: Project, licence: str, source: str = ALL) -> None:
         each.name for each in db.images.sources.sources(project.store)
     }:
         raise BadInput(f"There is no source {source}; the sources are listed by: labeler status")
-    known = licences(project)
-    known.pop(source, None)
+    licences_by_source = licences(project)
+    licences_by_source.pop(source, None)
     if text:
-        known[source] = text
-    project.store.set_setting(LICENCES.name, json.dumps(known))
+        licences_by_source[source] = text
+    project.store.set_setting(LICENCES.name, json.dumps(licences_by_source))
 
 
-def parse_licence(project: Project, said: str) -> None:
-    """Keep `SOURCE=LICENCE`, or a licence of all images; raises as `set_licence` does."""
-    source, equals, licence = said.partition("=")
+def parse_licence(project: Project, text: str) -> None:
+    """Store `SOURCE=LICENCE`, or a licence of all images; raises as `set_licence` does."""
+    source, equals, licence = text.partition("=")
     if equals and source in {each.name for each in db.images.sources.sources(project.store)}:
         set_licence(project, licence, source)
     else:
-        set_licence(project, said)
+        set_licence(project, text)

@@ -1,8 +1,8 @@
-"""Backups: a project as it is now in one file, while the app goes on.
+"""Backups: the current state of a project in one file, written while the app runs.
 
-A file is a copy of the store, with all that a person has done; one that ends in .tar is the
-project's folder, as far as it can't be made again. Previews and the like are left out, and so are
-the pictures of the sources, which stay where they are.
+A .sqlite backup is a copy of the store with all hand scores; a .tar also holds the files of the
+project's folder that can't be computed again. Caches such as previews are left out, and so are the
+images of the sources.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ from labeler.core.settings import LAST_BACKUP, LastBackup
 from model.files.bounded import open_plain
 
 TAR, STORE = ".tar", ".sqlite"
-# What else in the project's folder can't be made again: heads, and pictures that came as bytes.
+# The other folders that can't be computed again: heads, and images that were uploaded.
 KEPT_FOLDERS = ("models", uploads.FOLDER)
 COPYING, PACKING, CHECKING = "MB copied", "MB packed", "checking the copy"
 _MB = 1_000_000
-# How the file of a store of ours begins, and where it says whose it is: sqlite.org/fileformat.html.
+# The header of a SQLite file, and the bytes of its application id: sqlite.org/fileformat.html.
 _SQLITE, _OURS = b"SQLite format 3\0", slice(68, 72)
 
 
 @dataclass(frozen=True, slots=True)
 class BackupResult:
-    """What was written where; `hand_scores` images had one."""
+    """A backup that was written."""
 
     place: Path
     size: int  # bytes
     files: int  # beside the store
-    hand_scores: int
-    restoring: str
+    hand_scores: int  # images with one
+    restoring: str  # how to restore it, as text
 
     def sentences(self) -> str:
-        """What became of it and how to restore it, as lines of text."""
-        beside = f" and {self.files:,} files" if self.files else ""
+        """Return what was written and how to restore it, as lines of text."""
+        files = f" and {self.files:,} files" if self.files else ""
         size = f"{self.size / _MB:,.1f} MB"
         return (
-            f"Wrote {self.place} ({size}): the store with {self.hand_scores:,} hand scores{beside},"
+            f"Wrote {self.place} ({size}): the store with {self.hand_scores:,} hand scores{files},"
             f" read again and found whole.\n{self.restoring}"
         )
 
@@ -68,42 +68,42 @@ def write_backup(
     progress: Progress = silent,
     remembered: bool = True,
 ) -> BackupResult:
-    """Write a backup to `place`, whole or not at all, and read it again.
+    """Write a backup to `place` atomically and verify the copy.
 
-    The project remembers it as its last one if `remembered`.
-    Raises `BadInput` for a place that won't do (a file that is there already without `force`, or
-    that is no backup), `LabelerError` where there is not the room, `StoreError` for a damaged
-    store, `OSError`. What `progress` raises passes through; nothing is left then.
+    With `remembered` the project records it as its last backup. Raises `BadInput` for a path that
+    can't be used (an existing backup without `force`, or another file), `LabelerError` if the disk
+    is too small, `StoreError` for a damaged store, and `OSError`. An exception of `progress` passes
+    through; then no file is left.
     """
     place = place.expanduser().absolute()
-    _check_place(project, place, force)
+    _check_path(project, place, force)
     files = list(_kept_files(project)) if _is_tar(place) else []
     _check_room(project, place, files)
     with atomic_write(place, private=True) as scratch:
         if _is_tar(place):
             with scratch_beside(place.with_suffix(STORE), private=True) as copy:
                 _copy(project, copy, progress)
-                # Looked for anew: a version that is in the copy has its files by now.
+                # Listed again, so that a version that is in the copy has its files, too.
                 files = list(_kept_files(project))
                 _pack(project, copy, files, scratch, progress)
         else:
             _copy(project, scratch, progress)
-    done = BackupResult(
+    result = BackupResult(
         place,
         place.stat().st_size,
         len(files),
         db.images.counts.by_hand_score(project.store).scored,
-        _restoring(project, place),
+        _restore_instructions(project, place),
     )
     if remembered:
-        _remember(project, done)
-    return done
+        _remember(project, result)
+    return result
 
 
 def last_backup(project: Project) -> LastBackup | None:
-    """The last one that was written from here, wherever it is now.
+    """Return the record of the last backup, or None if there is none.
 
-    `None` if there was none, or where what is kept of it makes no sense: the doctor tells that.
+    None also for an unreadable record, which the doctor reports.
     """
     try:
         return LAST_BACKUP.read(project.store)
@@ -111,8 +111,8 @@ def last_backup(project: Project) -> LastBackup | None:
         return None
 
 
-def usual_place(project: Project) -> Path:
-    """Beside the project's folder, named after it and the day."""
+def default_path(project: Project) -> Path:
+    """Return a path beside the project's folder, named after it and the date."""
     return project.folder.parent / f"{_dated_name(project)}{TAR}"
 
 
@@ -120,14 +120,15 @@ def _dated_name(project: Project) -> str:
     return f"{project.folder.name or 'project'}-{datetime.now().astimezone():%Y-%m-%d}"
 
 
-def _check_place(project: Project, place: Path, force: bool) -> None:
+def _check_path(project: Project, place: Path, force: bool) -> None:
+    """Check that a backup can be written to `place`; raises `BadInput`."""
     store = project.store.path
     if place.is_dir():
         raise BadInput(f"{place} is a folder; name a file in it, such as {place / 'backup.tar'}.")
-    taken = [store, *(store.with_name(f"{store.name}{end}") for end in ("-wal", "-shm"))]
-    if os.path.realpath(place) in {os.path.realpath(each) for each in taken}:
+    store_files = [store, *(store.with_name(f"{store.name}{end}") for end in ("-wal", "-shm"))]
+    if os.path.realpath(place) in {os.path.realpath(file) for file in store_files}:
         raise BadInput(f"{place} is the store itself; choose another place.")
-    if place.exists() and place.samefile(store):  # by a second name; opening it drops its locks
+    if place.exists() and place.samefile(store):  # a hard link; opening it would drop its locks
         raise BadInput(f"{place} is the store itself; choose another place.")
     refuse_store(place)
     if place.suffix.lower() not in (TAR, STORE):
@@ -136,7 +137,7 @@ def _check_place(project: Project, place: Path, force: bool) -> None:
             f"end {place.name} in one of these."
         )
     if os.path.lexists(place):
-        # Whoever may write a backup may not therefore replace what else the account owns.
+        # Permission to write a backup is no permission to replace any other file.
         if not _is_backup(place):
             raise BadInput(f"{place} is there already and is no backup; choose another name.")
         if not force:
@@ -148,13 +149,13 @@ def _is_tar(place: Path) -> bool:
 
 
 def _is_backup(place: Path) -> bool:
-    """Whether the file looks like one that was written here, by its first bytes."""
+    """Return whether the first bytes of the file are those of a backup of this program."""
     if not place.is_file():
         return False
     with place.open("rb") as file:
-        head = file.read(_OURS.stop)
-        if head.startswith(_SQLITE):
-            return head[_OURS] == APPLICATION_ID.to_bytes(4, "big")
+        header = file.read(_OURS.stop)
+        if header.startswith(_SQLITE):
+            return header[_OURS] == APPLICATION_ID.to_bytes(4, "big")
         file.seek(0)
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
@@ -165,30 +166,31 @@ def _is_backup(place: Path) -> bool:
 
 
 def _check_room(project: Project, place: Path, files: list[Path]) -> None:
-    """A disk that can't hold it is refused before anything is written."""
+    """Check that the disk can hold the backup; raises `LabelerError`."""
     store = project.store.path
     needed = store.stat().st_size
     if _is_tar(place):
         needed = 2 * needed + sum(file.stat().st_size for file in files)
-    there = next(folder for folder in place.parents if folder.exists())
-    free = shutil.disk_usage(there).free
+    existing = next(folder for folder in place.parents if folder.exists())
+    free = shutil.disk_usage(existing).free
     if free < needed:
         raise LabelerError(
-            f"The disk of {there} has {free / _MB:,.1f} MB left, and {place.name} takes "
+            f"The disk of {existing} has {free / _MB:,.1f} MB left, and {place.name} takes "
             f"{needed / _MB:,.1f} MB while it is written; make room or choose another disk."
         )
 
 
-def _copy(project: Project, to: Path, progress: Progress) -> None:
+def _copy(project: Project, target: Path, progress: Progress) -> None:
+    """Copy the store and check the copy; raises `StoreError` if it is damaged."""
     store = project.store.path
 
-    def copied(done: int, pages: int) -> None:
+    def report(done: int, pages: int) -> None:
         size = store.stat().st_size
         progress(done * size // (pages or 1) // _MB, size // _MB, COPYING)
 
-    copy_store(store, to, copied)
+    copy_store(store, target, report)
     progress(0, 0, CHECKING)
-    problems = problems_of(to, lambda *_: progress(0, 0, CHECKING), resting=True)
+    problems = problems_of(target, lambda *_: progress(0, 0, CHECKING), resting=True)
     if problems:
         raise StoreError(
             f"{store} is damaged ({problems[0]}), so no backup was made of it; keep the backups "
@@ -197,57 +199,63 @@ def _copy(project: Project, to: Path, progress: Progress) -> None:
 
 
 def _kept_files(project: Project) -> Iterator[Path]:
+    """Yield the complete files of `KEPT_FOLDERS`."""
     for name in KEPT_FOLDERS:
         for folder, _, names in os.walk(project.folder / name):
-            for each in sorted(names):
-                path = Path(folder, each)
-                # A link would pack what lies elsewhere.
-                own = is_plain(path, project.folder)
-                if own and not is_scratch(path) and path.suffix != ".part":
+            for file_name in sorted(names):
+                path = Path(folder, file_name)
+                # Following a link would pack a file of another folder.
+                is_own = is_plain(path, project.folder)
+                if is_own and not is_scratch(path) and path.suffix != ".part":
                     yield path
 
 
-def _pack(project: Project, copy: Path, files: list[Path], to: Path, progress: Progress) -> None:
-    """One tar that unpacks into a folder that is a project."""
+def _pack(
+    project: Project, copy: Path, files: list[Path], target: Path, progress: Progress
+) -> None:
+    """Write a tar that unpacks to one folder, a project."""
     top = _dated_name(project)
     members = [(copy, STORE_FILE), *((f, str(f.relative_to(project.folder))) for f in files)]
-    told = _Told(sum(path.stat().st_size for path, _ in members), progress)
-    with tarfile.open(to, "w", format=tarfile.PAX_FORMAT) as tar:
+    byte_progress = ByteProgress(sum(path.stat().st_size for path, _ in members), progress, PACKING)
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
         for path, name in members:
             with open_plain(path, follow=False) as file:
                 member = tar.gettarinfo(arcname=f"{top}/{name}", fileobj=file)
-                # Whoever unpacks it owns it.
+                # No owner: the user who unpacks it owns it.
                 member.uid = member.gid = 0
                 member.uname = member.gname = ""
                 member.mode = 0o600
-                tar.addfile(member, _Watched(file, told))
+                tar.addfile(member, _CountedFile(file, byte_progress))
 
 
-class _Told:
-    """Adds up the bytes that were packed."""
+class ByteProgress:
+    """Reports the number of bytes written so far, in MB, as progress of `phase`."""
 
-    def __init__(self, total: int, progress: Progress) -> None:
-        self._done, self._total, self._progress = 0, total, progress
+    def __init__(self, total: int, progress: Progress, phase: str) -> None:
+        self._done, self._total = 0, total
+        self._progress, self._phase = progress, phase
 
-    def more(self, count: int) -> None:
+    def add(self, count: int) -> None:
+        """Add `count` bytes and report the sum."""
         self._done += count
-        self._progress(self._done // _MB, self._total // _MB, PACKING)
+        self._progress(self._done // _MB, self._total // _MB, self._phase)
 
 
-class _Watched:
-    """An open file that tells how much of it was read."""
+class _CountedFile:
+    """An open file whose reads are counted by `byte_progress`."""
 
-    def __init__(self, file: IO[bytes], told: _Told) -> None:
-        self._file, self._told = file, told
+    def __init__(self, file: IO[bytes], byte_progress: ByteProgress) -> None:
+        self._file, self._byte_progress = file, byte_progress
 
     def read(self, size: int = -1) -> bytes:
+        """Read as the file does."""
         data = self._file.read(size)
-        self._told.more(len(data))
+        self._byte_progress.add(len(data))
         return data
 
 
-def _restoring(project: Project, place: Path) -> str:
-    """How this backup becomes a project again."""
+def _restore_instructions(project: Project, place: Path) -> str:
+    """Return the commands that restore this backup, as text."""
     quoted, folder = shlex.quote(str(place)), shlex.quote(str(project.folder))
     restored = f"To restore it, close the app and run: labeler --project {folder} restore"
     if _is_tar(place):
@@ -255,10 +263,11 @@ def _restoring(project: Project, place: Path) -> str:
     return f"{restored} {quoted}"
 
 
-def _remember(project: Project, done: BackupResult) -> None:
+def _remember(project: Project, result: BackupResult) -> None:
+    """Record the backup as the project's last one."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    kept = {"place": str(done.place), "at": at, "hand_scores": done.hand_scores}
+    values = {"place": str(result.place), "at": at, "hand_scores": result.hand_scores}
     try:
-        project.store.set_setting(LAST_BACKUP.name, json.dumps(kept))
+        project.store.set_setting(LAST_BACKUP.name, json.dumps(values))
     except StoreError:
-        return  # The backup is good, also of a store that can't be written.
+        return  # A read-only store can't record its backup, which is complete.

@@ -1,6 +1,6 @@
-"""When something breaks that nobody foresaw: whether it is what the store holds that can't be.
+"""Unexpected exceptions: whether invalid data in the store is the cause.
 
-A mistake of ours keeps its traceback; what was flipped or forged in a store becomes a sentence.
+If it is, the exception becomes a sentence; otherwise it is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def diagnosed(project: Project) -> Iterator[None]:
-    """Turn what broke over an unsound store into a `LabelerError` that says what is wrong there."""
+    """Turn an unexpected exception into a `LabelerError` if the store holds invalid data."""
     try:
         yield
     except (ClickException, Exit, Abort):
@@ -31,16 +31,16 @@ def diagnosed(project: Project) -> Iterator[None]:
     except Exception as error:
         if message_for(error) is not None:
             raise
-        told = first_finding(project)
-        if told is None:
+        problem = first_finding(project)
+        if problem is None:
             raise
         raise LabelerError(
-            f"The store holds what can't be: {told}. Mend it with: labeler doctor --repair"
+            f"The store holds what can't be: {problem}. Mend it with: labeler doctor --repair"
         ) from error
 
 
 def first_finding(project: Project) -> str | None:
-    """The first thing that the doctor would find in the store's rows; `None` if there is none."""
+    """Return the first problem that the doctor would find in the store's rows, or None."""
     # Imported where they are used: `labeler --help` imports click alone.
     import db.repair.consistency
     import db.repair.invalid_values
@@ -50,8 +50,8 @@ def first_finding(project: Project) -> str | None:
         for check in db.repair.consistency.CONSISTENCY_CHECKS:
             if cases := db.repair.consistency.find(project.store, check):
                 return f"{cases.count:,} {check.what} ({'; '.join(cases.examples[:1])})"
-        for odd in invalid_settings(project):
-            return f"the setting {odd.name} makes no sense"
+        for setting in invalid_settings(project):
+            return f"the setting {setting.name} makes no sense"
         for _, image_id in islice(db.repair.invalid_values.bad_embeddings(project.store), 1):
             return f"an embedding of image {image_id} is not of finite values"
         if version := db.repair.invalid_values.version_with_bad_predictions(project.store):

@@ -1,4 +1,4 @@
-"""The doctor: whether all that a project keeps is as it should be, and mending what is not."""
+"""The doctor: checks the store and the files of a project, and repairs them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from labeler.maintenance.restore import drop_log
 
 @dataclass
 class DoctorReport:
-    """What was found in a project; `backup` is the store as it was before anything was mended."""
+    """The findings in a project; `backup` is a copy of the store from before the repair."""
 
     folder: Path
     findings: list[Finding]
@@ -30,10 +30,11 @@ class DoctorReport:
 
     @property
     def healthy(self) -> bool:
+        """Whether no problem is left."""
         return not any(finding.is_open for finding in self.findings)
 
     def lines(self) -> Iterator[str]:
-        """What was found, as a person reads it, and the next step."""
+        """Yield the findings and the next step as lines of text."""
         for finding in self.findings:
             yield from finding.lines()
         if self.backup is not None:
@@ -48,10 +49,10 @@ class DoctorReport:
 def check_project(
     folder: Path, *, repair: bool = False, progress: Progress = silent
 ) -> DoctorReport:
-    """Look at the project in `folder`, and with `repair` mend what can be mended.
+    """Check the project in `folder`, and with `repair` repair what can be repaired.
 
-    Works while the app runs, but for a damaged store. Raises `StoreError` for a store that can't be
-    opened at all, and whatever `progress` raises.
+    The app may run meanwhile, unless the store is damaged. Raises `StoreError` for a store that
+    can't be opened, and what `progress` raises.
     """
     check_folders(folder)
     path = folder / STORE_FILE
@@ -60,18 +61,18 @@ def check_project(
     try:
         check_log(path)
     except ReplacedError as error:
-        return _strange_log(folder, str(error), repair, progress)
+        return _foreign_log(folder, str(error), repair, progress)
     if strangers := unexpected_objects_of(path):
-        return _made_anew(folder, _strange(path, strangers), repair, progress)
+        return _recover_store(folder, _foreign_objects(path, strangers), repair, progress)
     problems = problems_of(path, lambda *_: progress(0, 0, looking))
     if problems:
-        return _made_anew(folder, _damaged(path, problems), repair, progress)
+        return _recover_store(folder, _damaged(path, problems), repair, progress)
     try:
         project = Project.open(folder)
     except NotMigrated as error:
-        return _made_anew(folder, _too_old(path, error), repair, progress)
+        return _recover_store(folder, _too_old(path, error), repair, progress)
     try:
-        report = DoctorReport(folder, list(_found(project, progress)))
+        report = DoctorReport(folder, list(_findings(project, progress)))
         if repair:
             _repair(project, report, progress)
         return report
@@ -79,8 +80,8 @@ def check_project(
         project.close()
 
 
-def _found(project: Project, progress: Progress) -> Iterator[Finding]:
-    """What there is to find; over values that can't be read some checks stumble, and end it."""
+def _findings(project: Project, progress: Progress) -> Iterator[Finding]:
+    """Yield all findings; if a check fails because of invalid values, a note says so and ends."""
     unreadable = False
     try:
         for finding in findings(project, progress):
@@ -106,12 +107,12 @@ def _repair(project: Project, report: DoctorReport, progress: Progress) -> None:
             copy_store(project.store.path, scratch, lambda *_: progress(0, 0, COPYING))
     unreadable = [finding for finding in report.findings if finding.name == VALUES]
     if unreadable:
-        # All others are looked for again, in values that can be read.
+        # The other checks run again, on valid values.
         _mend(unreadable[0], project, progress)
-        report.findings = unreadable + list(_found(project, progress))
+        report.findings = unreadable + list(_findings(project, progress))
     for finding in report.findings[len(unreadable) :]:
         _mend(finding, project, progress)
-    # What one mended may have shown in another.
+    # One repair may reveal another problem.
     for again in row_findings(project, progress):
         known = next((each for each in report.findings if each.name == again.name), again)
         known.mend = again.mend
@@ -126,7 +127,7 @@ def _mend(finding: Finding, project: Project, progress: Progress) -> None:
         finding.mended = not finding.left
 
 
-_INTO_A_NEW_ONE = (
+_RECOVERY_ADVICE = (
     "close the app and run labeler doctor --repair: it reads what can be read, the hand scores "
     "above all, into a new store, and keeps this one beside it."
 )
@@ -135,60 +136,65 @@ _INTO_A_NEW_ONE = (
 def _damaged(path: Path, problems: list[str]) -> Finding:
     advice = (
         "Best is a backup; how one is restored says labeler backup --help. Without one, "
-        f"{_INTO_A_NEW_ONE}"
+        f"{_RECOVERY_ADVICE}"
     )
     what = f"places in {path} are damaged"
     return Finding("damage", what, len(problems), problems[:EXAMPLES], advice, in_store=False)
 
 
-def _strange(path: Path, strangers: list[str]) -> Finding:
-    """They could turn one score into another, or keep everybody waiting."""
+def _foreign_objects(path: Path, strangers: list[str]) -> Finding:
+    """Triggers and views of others could change scores or block the store."""
     what = f"things in {path} are none of this program's, so it is not used"
-    advice = f"To go on without them, {_INTO_A_NEW_ONE}"
+    advice = f"To go on without them, {_RECOVERY_ADVICE}"
     return Finding("strangers", what, len(strangers), strangers[:EXAMPLES], advice, in_store=False)
 
 
 def _too_old(path: Path, error: NotMigrated) -> Finding:
-    advice = f"Best is a backup. Without one, {_INTO_A_NEW_ONE}"
+    advice = f"Best is a backup. Without one, {_RECOVERY_ADVICE}"
     what = f"store can't be brought up to date: {path}"
     return Finding("schema", what, 1, [str(error)], advice, in_store=False)
 
 
-def _made_anew(folder: Path, found: Finding, repair: bool, progress: Progress) -> DoctorReport:
-    """The report on a store that can't be used as it lies; with `repair` its rows are saved."""
+def _recover_store(
+    folder: Path, finding: Finding, repair: bool, progress: Progress
+) -> DoctorReport:
+    """Report a store that can't be used; with `repair` copy its readable rows to a new store."""
     path = folder / STORE_FILE
-    report = DoctorReport(folder, [found])
+    report = DoctorReport(folder, [finding])
     if repair:
-        saved = recover(path, dated(path, "damaged"), progress)
-        found.mended, report.backup = True, saved.damaged
-        found.advice = saved.sentence()
+        recovery = recover(path, dated(path, "damaged"), progress)
+        finding.mended, report.backup = True, recovery.damaged
+        finding.advice = recovery.sentence()
         after = check_project(folder, repair=True, progress=progress)
         report.findings += after.findings
     return report
 
 
-def _strange_log(folder: Path, why: str, repair: bool, progress: Progress) -> DoctorReport:
-    """Without its log the file is a store of an earlier moment, if it is whole."""
+def _foreign_log(folder: Path, why: str, repair: bool, progress: Progress) -> DoctorReport:
+    """Report a log that belongs to another store; with `repair` continue without it.
+
+    Without its log the file is the store of an earlier moment, if it is complete.
+    """
     path = folder / STORE_FILE
     advice = (
         "Best is a backup (labeler restore FILE), or the folder copied again with the app closed. "
         "Without one, close the app and run labeler doctor --repair: it puts the log aside, and "
         "what is in the log alone is not in the store then."
     )
-    found = Finding("log", "log is not of the same moment as its store", 1, [why], advice)
-    report = DoctorReport(folder, [found])
+    finding = Finding("log", "log is not of the same moment as its store", 1, [why], advice)
+    report = DoctorReport(folder, [finding])
     if repair:
-        aside = dated(path, "damaged")
-        drop_log(path, aside)
-        found.mended = True
-        report.backup = aside
-        found.advice = f"Both are kept as {aside.name} and its log."
+        kept = dated(path, "damaged")
+        drop_log(path, kept)
+        finding.mended = True
+        report.backup = kept
+        finding.advice = f"Both are kept as {kept.name} and its log."
         report.findings += check_project(folder, repair=True, progress=progress).findings
     return report
 
 
 def as_document(report: DoctorReport) -> dict[str, Any]:
-    """Plain values for JSON."""
+    """Return the report as values for JSON."""
     return {
         "folder": str(report.folder),
         "healthy": report.healthy,

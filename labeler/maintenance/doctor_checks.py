@@ -1,7 +1,7 @@
-"""The checks of the doctor, one after the other; each names what it finds and how that is mended.
+"""The checks of the doctor; each finding says what is wrong and how it is repaired.
 
-Mended is only what follows from something else that is kept: counts, scores that count, previews,
-embeddings that can be computed anew. What a person did is never changed.
+Only derived data is repaired: counts, effective scores, previews, embeddings that can be computed
+again. What a user entered is never changed.
 """
 
 from __future__ import annotations
@@ -28,34 +28,32 @@ from labeler.maintenance.invalid_settings import InvalidSetting, invalid_setting
 
 EXAMPLES = db.repair.consistency.EXAMPLES
 MOST_LEFT = 20
-# Does the mending, and returns what could not be mended, a sentence each.
+# Repairs a finding; returns a sentence about each part that could not be repaired.
 Mend = Callable[[Project, Progress], list[str]]
 
 
 @dataclass
 class Finding:
-    """`count` cases of something, a few as `examples`; `advice` is what mends them.
-
-    `mend` does that, where the program can; it changes the store if `in_store`. A `note` is worth
-    knowing, but nothing is wrong. What could not be mended is in `left`.
-    """
+    """One kind of problem, with the number of its cases and its repair."""
 
     name: str
-    what: str
+    what: str  # the problem, in words that follow the number
     count: int
     examples: list[str]
-    advice: str
-    mend: Mend | None = None
-    in_store: bool = True
-    note: bool = False
+    advice: str  # how it is repaired
+    mend: Mend | None = None  # the repair, where the program can do it
+    in_store: bool = True  # whether `mend` changes the store
+    note: bool = False  # information only: nothing is wrong
     mended: bool = False
-    left: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)  # what could not be repaired, a sentence each
 
     @property
     def is_open(self) -> bool:
+        """Whether it is a problem that is not repaired yet."""
         return not self.note and not self.mended
 
     def lines(self) -> Iterator[str]:
+        """Yield the finding as lines of text."""
         mark = "note" if self.note else "mended" if self.mended else "wrong"
         yield f"{mark}: {self.count:,} {self.what}"
         if self.examples:
@@ -65,8 +63,8 @@ class Finding:
         yield f"  {self.advice}"
 
 
-_WORKED_OUT = "It follows from what was given, and is worked out again."
-VALUES = "values"  # the check that keeps others from being looked for
+_RECOMPUTED = "It follows from what was given, and is worked out again."
+VALUES = "values"  # invalid values, over which other checks may fail
 _ADVICE = {
     VALUES: "They are replaced by what the rest of their row tells, else by what is usual; a row "
     "that means nothing without them goes. Better is a backup: labeler backup --help says how one "
@@ -75,8 +73,9 @@ _ADVICE = {
 
 
 def findings(project: Project, progress: Progress) -> Iterator[Finding]:
+    """Yield the findings of all checks, those of the store's rows first."""
     yield from row_findings(project, progress)
-    yield from _dead_runs(project)
+    yield from _dead_jobs(project)
     yield from _settings(project)
     yield from _embeddings(project, progress)
     yield from _predictions(project, progress)
@@ -87,12 +86,13 @@ def findings(project: Project, progress: Progress) -> Iterator[Finding]:
 
 
 def row_findings(project: Project, progress: Progress) -> Iterator[Finding]:
+    """Yield the findings about the consistency of the store's rows."""
     number = len(db.repair.consistency.CONSISTENCY_CHECKS)
     for done, check in enumerate(db.repair.consistency.CONSISTENCY_CHECKS):
         progress(done, number, "checking rows")
         if cases := db.repair.consistency.find(project.store, check):
             mend = partial(_mend_rows, check)
-            advice = _ADVICE.get(check.name, _WORKED_OUT)
+            advice = _ADVICE.get(check.name, _RECOMPUTED)
             yield Finding(check.name, check.what, cases.count, cases.examples, advice, mend)
     progress(number, number, "checking rows")
 
@@ -105,40 +105,41 @@ def _mend_rows(
     return [f"{left.count} {check.what}: {'; '.join(left.examples)}"] if left else []
 
 
-def _dead_runs(project: Project) -> Iterator[Finding]:
+def _dead_jobs(project: Project) -> Iterator[Finding]:
     dead = [run for run in db.jobs.all_active(project.store) if is_dead(project, run)]
     if dead:
-        told = [f"{run.kind} since {run.started_at:%Y-%m-%d %H:%M}" for run in dead]
+        examples = [f"{run.kind} since {run.started_at:%Y-%m-%d %H:%M}" for run in dead]
         advice = "They are marked as failed; the same command goes on where they stopped."
         what = "runs look active, and their process is gone"
-        yield Finding("runs", what, len(dead), told[:EXAMPLES], advice, _end_runs)
+        yield Finding("runs", what, len(dead), examples[:EXAMPLES], advice, _mark_dead)
 
 
-def _end_runs(project: Project, _progress: Progress) -> list[str]:
+def _mark_dead(project: Project, _progress: Progress) -> list[str]:
     mark_dead(project)
     return []
 
 
 def _settings(project: Project) -> Iterator[Finding]:
-    for odd in invalid_settings(project):
+    for setting in invalid_settings(project):
         advice = (
             "Write it anew on the Export page."
-            if odd.usual is None
-            else f"It is set to {odd.usual}."
-            if odd.usual
+            if setting.usual is None
+            else f"It is set to {setting.usual}."
+            if setting.usual
             else "It is forgotten."
         )
-        mend = None if odd.usual is None else partial(_set, odd)
-        what = f"setting can't be read: {odd.name}"
-        yield Finding("settings", what, 1, [odd.value[:80]], advice, mend)
+        mend = None if setting.usual is None else partial(_reset_setting, setting)
+        what = f"setting can't be read: {setting.name}"
+        yield Finding("settings", what, 1, [setting.value[:80]], advice, mend)
 
 
-def _set(odd: InvalidSetting, project: Project, _progress: Progress) -> list[str]:
-    project.store.set_setting(odd.name, odd.usual or "")
+def _reset_setting(setting: InvalidSetting, project: Project, _progress: Progress) -> list[str]:
+    project.store.set_setting(setting.name, setting.usual or "")
     return []
 
 
-def _counting(progress: Progress, total: int, what: str) -> Callable[[int], None]:
+def _counter(progress: Progress, total: int, what: str) -> Callable[[int], None]:
+    """Return a function that adds to a count and reports it as progress."""
     done = 0
 
     def more(number: int) -> None:
@@ -151,9 +152,9 @@ def _counting(progress: Progress, total: int, what: str) -> Callable[[int], None
 
 def _embeddings(project: Project, progress: Progress) -> Iterator[Finding]:
     total, _ = db.repair.invalid_values.totals(project.store)
-    watch = _counting(progress, total, "checking embeddings")
+    count_done = _counter(progress, total, "checking embeddings")
     bad: dict[int, list[int]] = {}
-    for encoder_id, image_id in db.repair.invalid_values.bad_embeddings(project.store, watch):
+    for encoder_id, image_id in db.repair.invalid_values.bad_embeddings(project.store, count_done):
         bad.setdefault(encoder_id, []).append(image_id)
     for encoder in db.images.embeddings.encoders(project.store):
         if ids := bad.get(encoder.id):
@@ -177,26 +178,26 @@ def _drop_embeddings(
 
 def _predictions(project: Project, progress: Progress) -> Iterator[Finding]:
     _, total = db.repair.invalid_values.totals(project.store)
-    watch = _counting(progress, total, "checking predictions")
+    count_done = _counter(progress, total, "checking predictions")
     for version in db.versions.registry.history(project.store):
         for unseen in (False, True):
             ids = db.repair.invalid_values.bad_predictions(
-                project.store, version.id, out_of_fold=unseen, watch=watch
+                project.store, version.id, out_of_fold=unseen, watch=count_done
             ).tolist()
             if ids:
-                yield _odd_predictions(version.id, version.name, ids, unseen)
+                yield _predictions_finding(version.id, version.name, ids, unseen)
 
 
-def _odd_predictions(version_id: int, name: str, ids: list[int], unseen: bool) -> Finding:
-    told = [f"image {image_id}" for image_id in ids[:EXAMPLES]]
+def _predictions_finding(version_id: int, name: str, ids: list[int], unseen: bool) -> Finding:
+    examples = [f"image {image_id}" for image_id in ids[:EXAMPLES]]
     if unseen:
         what = f"out-of-fold predictions of {name} are not from 0 to 1"
         advice = "Its figures rest on them: train again, and use the new version."
-        return Finding("out-of-fold", what, len(ids), told, advice)
+        return Finding("out-of-fold", what, len(ids), examples, advice)
     what = f"predictions of {name} are not from 0 to 1"
     advice = "They are dropped, and predicted anew by: labeler embed"
     return Finding(
-        "predictions", what, len(ids), told, advice, partial(_drop_predictions, version_id, ids)
+        "predictions", what, len(ids), examples, advice, partial(_drop_predictions, version_id, ids)
     )
 
 
@@ -209,10 +210,10 @@ def _drop_predictions(
 
 def _versions(project: Project, progress: Progress) -> Iterator[Finding]:
     widths = {each.identity: each.width for each in db.images.embeddings.encoders(project.store)}
-    known = db.versions.registry.history(project.store)
+    versions = db.versions.registry.history(project.store)
     broken = []
-    for done, version in enumerate(known):
-        progress(done, len(known), "checking versions")
+    for done, version in enumerate(versions):
+        progress(done, len(versions), "checking versions")
         why = project_files.broken_version(project, version, widths.get(version.encoder, 0))
         if why is not None:
             broken.append(f"{version.name}: {why}")
@@ -225,7 +226,7 @@ def _versions(project: Project, progress: Progress) -> Iterator[Finding]:
 
 
 def _files(project: Project, progress: Progress) -> Iterator[Finding]:
-    small = project_files.small_copies(project, _phase(progress, "checking previews"))
+    small = project_files.check_small_copies(project, _phase(progress, "checking previews"))
     if small.missing:
         yield Finding(
             "previews",
@@ -247,7 +248,7 @@ def _files(project: Project, progress: Progress) -> Iterator[Finding]:
             partial(_remove, left),
             in_store=False,
         )
-    if strange := project_files.heads_of_no_version(project):
+    if strange := project_files.unreferenced_heads(project):
         yield Finding(
             "strange heads",
             "heads in the folder models are no version's",
@@ -259,7 +260,7 @@ def _files(project: Project, progress: Progress) -> Iterator[Finding]:
 
 
 def _make_small_copies(hashes: list[str], project: Project, progress: Progress) -> list[str]:
-    return project_files.make_small_copies(project, hashes, _phase(progress, "making previews"))
+    return project_files.recreate_small_copies(project, hashes, _phase(progress, "making previews"))
 
 
 def _remove(paths: list[Path], project: Project, _progress: Progress) -> list[str]:
@@ -272,10 +273,10 @@ def _phase(progress: Progress, what: str) -> Callable[[int, int], None]:
 
 
 def _permissions(project: Project) -> Iterator[Finding]:
-    if may := open_to_others(project.folder):
-        what = f"project folder that others on this machine can {may}"
-        told = f"If only you are to use it: chmod -R go= {shlex.quote(str(project.folder))}"
-        yield Finding("permissions", what, 1, [str(project.folder)], told, note=True)
+    if actions := open_to_others(project.folder):
+        what = f"project folder that others on this machine can {actions}"
+        advice = f"If only you are to use it: chmod -R go= {shlex.quote(str(project.folder))}"
+        yield Finding("permissions", what, 1, [str(project.folder)], advice, note=True)
 
 
 def _backups(project: Project) -> Iterator[Finding]:
@@ -284,5 +285,5 @@ def _backups(project: Project) -> Iterator[Finding]:
     if new > 0:
         when = f"The last one is of {last.at:%Y-%m-%d}" if last else "There is none yet"
         what = "images were scored since the last backup" if last else "scored images are in none"
-        told = f"{when}; make one with: labeler backup FILE"
-        yield Finding("backups", what, new, [], told, note=True)
+        advice = f"{when}; make one with: labeler backup FILE"
+        yield Finding("backups", what, new, [], advice, note=True)

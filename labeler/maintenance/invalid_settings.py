@@ -1,4 +1,4 @@
-"""Settings that make no sense, and what they are without them."""
+"""Settings whose stored values can't be parsed, and the values to replace them by."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from model.errors import ModelError
 
 @dataclass(frozen=True, slots=True)
 class InvalidSetting:
-    """`usual` is what to set instead, empty to forget it; `None` where that would lose a person's
-    own words."""
+    """A setting whose stored value can't be parsed."""
 
     name: str
     value: str
+    # The value to set instead; "" removes the setting, None keeps it, since a user wrote it.
     usual: str | None
 
 
 def invalid_settings(project: Project) -> list[InvalidSetting]:
-    """Those that the program can't read; what was never set is as usual, and never odd."""
+    """Return the settings whose values can't be parsed; unset ones have their defaults."""
     checks: dict[str, tuple[Callable[[str], Any], str | None]] = {
-        "encoder": (canonical, _encoder_at_work(project)),
+        "encoder": (canonical, _most_used_encoder(project)),
         **{each.name: (each.parse, each.default) for each in TYPED},
     }
-    odd = []
-    for name, (read, usual) in checks.items():
+    invalid = []
+    for name, (parse, usual) in checks.items():
         value = project.store.setting(name)
         try:
             if value:
-                read(value)
+                parse(value)
         except (ValueError, ModelError):
-            odd.append(InvalidSetting(name, value or "", usual))
-    return odd
+            invalid.append(InvalidSetting(name, value or "", usual))
+    return invalid
 
 
-def _encoder_at_work(project: Project) -> str:
-    """The encoder that most images are embedded with, else the usual one."""
-    known = db.images.embeddings.encoders(project.store)
-    most = max(
-        known, key=lambda each: db.images.embeddings.count(project.store, each.id), default=None
+def _most_used_encoder(project: Project) -> str:
+    """Return the encoder with the most embeddings, else the default one."""
+    encoders = db.images.embeddings.encoders(project.store)
+    most_used = max(
+        encoders, key=lambda each: db.images.embeddings.count(project.store, each.id), default=None
     )
-    return most.identity if most else canonical(DEFAULT_ENCODER)
+    return most_used.identity if most_used else canonical(DEFAULT_ENCODER)

@@ -1,6 +1,6 @@
-"""The files of a project held against its rows: what is missing, broken, or belongs to nothing.
+"""Comparison of a project's files with its rows: missing, broken and unreferenced files.
 
-Files that another process may be writing just now are left alone: a preview comes before its row.
+Recent files are ignored, since another process may be writing them: a preview precedes its row.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Watch = Callable[[int, int], None]
 _DIGITS = "0123456789abcdef"
 _COPY = re.compile(r"[0-9a-f]{64}\.jpg")
 _LOG = re.compile(r"(\d+)\.log")
-# Whatever else lies in a project's folders is somebody's own, and stays.
+# Other files in a project's folders may belong to the user and are never removed.
 _HEAD_PART = re.compile(r"v\d+\.\d+\.(safetensors|config\.json|opinion\.npz)\.part")
 _SALVAGED = r"\.labeler-[0-9a-z]{2,16}(-[0-9a-f]{8})?\.part\.sqlite"
 _STORE_PART = re.compile(
@@ -47,46 +47,52 @@ _STORE_PART = re.compile(
 
 @dataclass
 class SmallCopies:
-    """Content hashes of large, readable images that lack one, and files of no image."""
+    """Missing and unreferenced previews and thumbnails."""
 
-    missing: list[str] = field(default_factory=list)
-    left: list[Path] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)  # content hashes of large, readable images
+    left: list[Path] = field(default_factory=list)  # files without an image
 
 
-def small_copies(project: Project, watch: Watch) -> SmallCopies:
-    """Goes through previews and thumbnails folder by folder, so that memory stays flat."""
-    found = SmallCopies()
+def check_small_copies(project: Project, watch: Watch) -> SmallCopies:
+    """Compare previews and thumbnails with the images, folder by folder to bound the memory."""
+    result = SmallCopies()
     for number, digit in enumerate(_DIGITS):
         watch(number, len(_DIGITS))
         end = _DIGITS[number + 1] if number + 1 < len(_DIGITS) else "g"
         contents = groupby(
             db.images.lookup.contents_from(project.store, digit, end), key=lambda each: each[0][:2]
         )
-        known = {name: list(images) for name, images in contents}
+        images_by_folder = {name: list(images) for name, images in contents}
         for name in (f"{digit}{second}" for second in _DIGITS):
-            _look_at(project, name, known.get(name, []), found)
+            _compare_folder(project, name, images_by_folder.get(name, []), result)
     watch(len(_DIGITS), len(_DIGITS))
-    return found
+    return result
 
 
-def _look_at(
-    project: Project, name: str, contents: list[tuple[str, bool, int]], found: SmallCopies
+def _compare_folder(
+    project: Project, name: str, contents: list[tuple[str, bool, int]], result: SmallCopies
 ) -> None:
-    """Add what is found in the folders `name` of previews and thumbnails."""
+    """Compare the folders `name` of previews and thumbnails with `contents`; add to `result`.
+
+    `contents` are (content hash, readable, longer side in pixels).
+    """
     folders = project.previews / name, project.thumbnails / name
     previews, thumbnails = (_files_in(folder) for folder in folders)
     for digest, readable, side in contents:
-        shown = previews.pop(f"{digest}.jpg", 0)
-        small = thumbnails.pop(f"{digest}.jpg", 0)
-        # Small pictures get theirs when somebody looks at them.
-        if readable and side > OWN_THUMBNAIL_SIDE and not (shown and small):
-            found.missing.append(digest)
+        preview_size = previews.pop(f"{digest}.jpg", 0)
+        thumbnail_size = thumbnails.pop(f"{digest}.jpg", 0)
+        # Thumbnails of small images are made when they are first shown.
+        if readable and side > OWN_THUMBNAIL_SIDE and not (preview_size and thumbnail_size):
+            result.missing.append(digest)
     for folder, others in zip(folders, (previews, thumbnails), strict=True):
-        found.left += [path for file in others if _is_ours(path := folder / file, name)]
+        result.left += [path for file in others if _is_own_file(path := folder / file, name)]
 
 
-def make_small_copies(project: Project, hashes: list[str], watch: Watch) -> list[str]:
-    """Make these again; returns how many could not be, and of the first few why."""
+def recreate_small_copies(project: Project, hashes: list[str], watch: Watch) -> list[str]:
+    """Create previews and thumbnails again; return sentences about those that failed.
+
+    The first sentence is their number, the others the reasons of at most `MOST_PROBLEMS`.
+    """
     problems: list[str] = []
     failed = 0
     for number, digest in enumerate(hashes):
@@ -98,9 +104,9 @@ def make_small_copies(project: Project, hashes: list[str], watch: Watch) -> list
             for path in (preview_path(project, digest), thumbnail_path(project, digest)):
                 if is_plain(path, project.folder) and not path.stat().st_size:
                     path.unlink()
-            known = digest, Path(image.path), image.pixel_hash
-            preview_of(project, *known)
-            thumbnail_of(project, *known)
+            source = digest, Path(image.path), image.pixel_hash
+            preview_of(project, *source)
+            thumbnail_of(project, *source)
         except UnreadableImage as error:
             failed += 1
             if len(problems) < MOST_PROBLEMS:
@@ -110,20 +116,20 @@ def make_small_copies(project: Project, hashes: list[str], watch: Watch) -> list
 
 
 def removable(project: Project, paths: list[Path]) -> list[Path]:
-    """Those of `paths` that may go now.
+    """Return those of `paths` that may be removed now.
 
-    After a repair or a restoring, with the store as it was before beside it, small copies may not:
-    one of an image whose row is lost may be all that is left of the picture.
+    While a store from before a repair or a restoration is kept, previews and thumbnails may not:
+    one of an image whose row is lost may be the only copy left.
     """
     names = tuple(f"{STORE_FILE}.{why}-" for why in ("damaged", "before-repair", "before-restore"))
     if not any(name.startswith(names) for name in _files_in(project.folder)):
         return [path for path in paths if _is_old(path)]
-    kept = (project.previews, project.thumbnails)
-    return [path for path in paths if path.parent.parent not in kept and _is_old(path)]
+    cache_folders = (project.previews, project.thumbnails)
+    return [path for path in paths if path.parent.parent not in cache_folders and _is_old(path)]
 
 
 def leftovers(project: Project) -> Iterator[Path]:
-    """Files that were never finished, of processes that have died, and logs of no run."""
+    """Yield unfinished files of processes that have ended, and logs without a job."""
     folders = [project.folder, project.models, project.sketches, project.runs_folder]
     folders += [project.folder / uploads.FOLDER]
     for folder in folders:
@@ -133,17 +139,17 @@ def leftovers(project: Project) -> Iterator[Path]:
             unfinished = is_scratch(path) or (parts and parts.fullmatch(name))
             if unfinished and _is_old(path) and not is_held(path):
                 yield path
-    known = db.jobs.ids(project.store)
+    job_ids = db.jobs.ids(project.store)
     for name in _files_in(project.runs_folder):
-        told = _LOG.fullmatch(name)
+        match = _LOG.fullmatch(name)
         path = project.runs_folder / name
-        if told and int(told[1]) not in known and _is_old(path):
+        if match and int(match[1]) not in job_ids and _is_old(path):
             yield path
     yield from broken_files(project)
 
 
 def broken_version(project: Project, version: Version, width: int) -> str | None:
-    """Why the version's head or second opinion can't be used; `None` if both can."""
+    """Return why the version's head or second opinion can't be loaded, or None if both can."""
     # Imported where they are used: torch takes seconds to load; restoring does without.
     from model.heads.head_files import load_head
 
@@ -156,21 +162,21 @@ def broken_version(project: Project, version: Version, width: int) -> str | None
     return None
 
 
-def heads_of_no_version(project: Project) -> list[Path]:
-    """Trained heads that no version names: what a killed training leaves, or somebody put there."""
-    named = {Path(version.file).stem for version in db.versions.registry.history(project.store)}
+def unreferenced_heads(project: Project) -> list[Path]:
+    """Return trained heads that no version names: of a killed training, or added by the user."""
+    stems = {Path(version.file).stem for version in db.versions.registry.history(project.store)}
     paths = (project.models / name for name in _files_in(project.models))
-    return [path for path in paths if path.suffix == ".safetensors" and path.stem not in named]
+    return [path for path in paths if path.suffix == ".safetensors" and path.stem not in stems]
 
 
 def remove_sketches(project: Project) -> None:
-    """Have those of another store made anew when they are needed."""
+    """Remove the quantized indexes, which then are built again when they are needed."""
     names = () if project.sketches.is_symlink() else _files_in(project.sketches)
     remove([project.sketches / name for name in names if name.endswith(".npy")])
 
 
 def remove(paths: list[Path]) -> None:
-    """Raises `LabelerError` where one can't be removed."""
+    """Remove files; missing ones are ignored. Raises `LabelerError` if one can't be removed."""
     for path in paths:
         try:
             path.unlink(missing_ok=True)
@@ -181,21 +187,21 @@ def remove(paths: list[Path]) -> None:
 
 
 def _files_in(folder: Path) -> dict[str, int]:
-    """The plain files in a folder and their sizes; none where there is no such folder."""
-    found: dict[str, int] = {}
+    """Return {name: bytes} of the plain files in a folder, empty if it doesn't exist."""
+    sizes: dict[str, int] = {}
     with suppress(NotPlain):
         if not check_folder(folder):
-            return found
+            return sizes
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(OSError):
                 if entry.is_file(follow_symlinks=False):
-                    found[entry.name] = entry.stat(follow_symlinks=False).st_size
-    return found
+                    sizes[entry.name] = entry.stat(follow_symlinks=False).st_size
+    return sizes
 
 
-def _is_ours(path: Path, digits: str) -> bool:
-    """Whether the program made it in its folder `digits`, and not just now."""
+def _is_own_file(path: Path, digits: str) -> bool:
+    """Return whether the program wrote the file into its folder `digits`, and not recently."""
     copy = _COPY.fullmatch(path.name) and path.name.startswith(digits)
     return bool(copy or is_scratch(path)) and _is_old(path)
 

@@ -1,4 +1,4 @@
-"""A damaged store is read into a new one that takes its place; the damaged one stays beside it."""
+"""Recovery: the readable rows of a damaged store become a new store; the damaged one is kept."""
 
 from __future__ import annotations
 
@@ -23,44 +23,42 @@ _TOLD = {
 
 @dataclass(frozen=True, slots=True)
 class RecoveryResult:
-    """Where the damaged store is kept, and how many rows of each table were read from it.
-
-    Nothing led to `from_pages` of the hand scores any more.
-    """
+    """Where the damaged store is kept, and how many rows were read from it."""
 
     damaged: Path
-    kept: dict[str, int]
-    cut: list[str]
-    from_pages: int
+    kept: dict[str, int]  # rows by table
+    cut: list[str]  # tables of which some rows could not be read
+    from_pages: int  # hand scores on pages that no index refers to
 
     def sentence(self) -> str:
-        told = ", ".join(f"{self.kept.get(name, 0):,} {words}" for name, words in _TOLD.items())
+        """Return what was read and what is missing, as text."""
+        counts = ", ".join(f"{self.kept.get(name, 0):,} {words}" for name, words in _TOLD.items())
         if self.from_pages:
-            told += f". Nothing led to {self.from_pages:,} of the hand scores but their own pages"
+            counts += f". Nothing led to {self.from_pages:,} of the hand scores but their own pages"
         lost = f" Some of {', '.join(self.cut)} could not be read." if self.cut else ""
         return (
-            f"Read into a new store: {told}.{lost} The damaged one is kept as {self.damaged}. What "
-            "is missing of embeddings and predictions is made anew by: labeler embed"
+            f"Read into a new store: {counts}.{lost} The damaged one is kept as {self.damaged}. "
+            "What is missing of embeddings and predictions is made anew by: labeler embed"
         )
 
 
 def recover(path: Path, keep_as: Path, progress: Progress) -> RecoveryResult:
-    """Replace the store at `path`, which nobody else may have open, by what can be read of it.
+    """Replace the store at `path` by a new one with the rows that can be read.
 
-    Raises `StoreError` where nothing can be read, or another program has it open or has written to
-    it meanwhile; all is as it was then.
+    Raises `StoreError` if nothing can be read, or another process has the store open or has written
+    to it meanwhile; `LabelerError` if the folder can't be written. Then the store is unchanged.
     """
     with scratch_beside(path) as scratch:
         # The new store makes its own file.
         new = scratch.with_name(f"{scratch.name}.sqlite")
         try:
-            _remove(new)  # what a killed salvage has left
-            found = db.repair.recover_rows.recover_rows(
+            _remove(new)  # left by a recovery that was killed
+            recovery = db.repair.recover_rows.recover_rows(
                 path, new, lambda table: progress(0, 0, f"reading {table}")
             )
-            db.repair.recover_rows.check_unchanged(path, found)
+            db.repair.recover_rows.check_unchanged(path, recovery)
             new.chmod(stat.S_IMODE(path.stat().st_mode))
-            _keep(path, keep_as)
+            _move_aside(path, keep_as)
             new.replace(path)
         except OSError as error:
             raise LabelerError(
@@ -69,11 +67,11 @@ def recover(path: Path, keep_as: Path, progress: Progress) -> RecoveryResult:
             ) from error
         finally:
             _remove(new)
-    return RecoveryResult(keep_as, found.kept, found.cut, found.from_pages)
+    return RecoveryResult(keep_as, recovery.kept, recovery.cut, recovery.from_pages)
 
 
-def _keep(path: Path, keep_as: Path) -> None:
-    """Have the store under another name, too; where links can be, it is never without its own."""
+def _move_aside(path: Path, keep_as: Path) -> None:
+    """Keep the store and its log as `keep_as`; with hard links it never loses its own name."""
     try:
         keep_as.hardlink_to(path)
     except OSError:

@@ -1,8 +1,8 @@
-"""Restoring a project from a backup: checked first, whole or not at all, the old one kept beside.
+"""Restoring a project from a backup: all of it or nothing, after checks; the old store is kept.
 
-A backup may come from anybody. Of a .tar only the names that a backup holds are taken, plain files
-alone, read in place; nothing is unpacked anywhere else, and no file that is there is replaced
-without being kept under another name.
+A backup may come from anybody. From a .tar only plain files are restored whose names a backup can
+have; nothing is written outside the project's folder, and an existing file that is replaced is
+kept under another name.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from labeler.core.files.atomic import atomic_write, refuse_store, scratch_beside
 from labeler.core.files.names import dated
 from labeler.core.progress import Progress, silent
 from labeler.core.project import STORE_FILE, STORE_FILES, SUBFOLDERS, Project
-from labeler.maintenance.backup import KEPT_FOLDERS
+from labeler.maintenance.backup import KEPT_FOLDERS, ByteProgress
 from labeler.maintenance.project_files import remove_sketches
 from model.files.bounded import open_plain
 
@@ -36,68 +36,71 @@ CHECKING, WRITING = "checking the backup", "MB restored"
 MOST_FILES = 200_000
 _MODEL_FILES = (".safetensors", ".config.json", ".npz")
 _SQLITE = b"SQLite format 3\0"
-_AT_ONCE = 1 << 20
+_CHUNK = 1 << 20
 _MB = 1_000_000
 _LONGEST_NAME, _DEEPEST = 255, 8
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreResult:
-    """What is in `folder` now; `kept` is the store that was there, `aside` files that were."""
+    """What `folder` holds after restoring, and where the files that were replaced are kept."""
 
     folder: Path
     hand_scores: int
     files: int  # beside the store
-    kept: Path | None
-    aside: list[Path]
+    kept: Path | None  # the previous store
+    aside: list[Path]  # other previous files
 
     def sentence(self) -> str:
-        beside = f" and {self.files:,} files" if self.files else ""
-        told = f"Restored {self.folder}: {self.hand_scores:,} hand scores{beside}."
+        """Return what was restored and kept, as text."""
+        files = f" and {self.files:,} files" if self.files else ""
+        message = f"Restored {self.folder}: {self.hand_scores:,} hand scores{files}."
         if self.kept is not None:
-            told += f" The store that was there is kept as {self.kept.name} beside it."
+            message += f" The store that was there is kept as {self.kept.name} beside it."
         if self.aside:
-            shown = ", ".join(path.name for path in self.aside[:3])
+            names = ", ".join(path.name for path in self.aside[:3])
             more = f" and {len(self.aside) - 3:,} more" if len(self.aside) > 3 else ""
-            told += f" Other files that had the same names are kept as {shown}{more}."
-        return told
+            message += f" Other files that had the same names are kept as {names}{more}."
+        return message
 
 
 def restore(backup: Path, folder: Path, *, progress: Progress = silent) -> RestoreResult:
-    """Make the project in `folder` what it was when `backup` was written.
+    """Restore the project in `folder` to its state when `backup` was written.
 
-    Raises `BadInput` for a file that is no backup, `StoreError` where its store is damaged or
-    newer, or somebody has the project open, `LabelerError`, `OSError`. All is as it was then; run
-    again after a kill it finishes.
+    Raises `BadInput` for a file that is no backup, `StoreError` if its store is damaged or newer or
+    another process has the project open, `LabelerError` if the disk is too small, and `OSError`;
+    then the folder is unchanged. After a kill, a second run completes the work.
     """
     backup, folder = backup.expanduser().absolute(), folder.expanduser().resolve()
     store = folder / STORE_FILE
     if not backup.is_file():
         raise BadInput(f"{backup} is not there, or no file; name a backup (.sqlite or .tar).")
-    _refuse_used(backup, store)
+    _check_backup(backup, store)
     check_store_files(store)
     try:
-        with ExitStack() as opened:
-            made = opened.enter_context(_unmade())
+        with ExitStack() as stack:
+            created_paths = stack.enter_context(_removed_on_error())
             for name in SUBFOLDERS:
-                place = folder / name
-                made.extend(_absent(place))
-                place.mkdir(parents=True, exist_ok=True)
-            held = opened.enter_context(scratch_beside(store))
-            new = held.with_name(f"{held.name}.sqlite")
-            _remove(new)  # what a killed restoring has left
-            opened.callback(_remove, new)
-            file = opened.enter_context(open_plain(backup))
+                subfolder_path = folder / name
+                created_paths.extend(_missing_paths(subfolder_path))
+                subfolder_path.mkdir(parents=True, exist_ok=True)
+            lock_file = stack.enter_context(scratch_beside(store))
+            new = lock_file.with_name(f"{lock_file.name}.sqlite")
+            _remove(new)  # left by a restoration that was killed
+            stack.callback(_remove, new)
+            file = stack.enter_context(open_plain(backup))
             members = _members(file, backup)
             _check_places(folder, members)
             _check_room(folder, sum(member.size for member in members.values()))
-            told = _Told(sum(member.size for member in members.values()), progress)
+            byte_progress = ByteProgress(
+                sum(member.size for member in members.values()), progress, WRITING
+            )
             os.close(created(new, _mode_of(store)))
-            _copy(file, members.pop(STORE_FILE), new, told)
+            _copy(file, members.pop(STORE_FILE), new, byte_progress)
             progress(0, 0, CHECKING)
             db.store.restore.check_backup(new, str(backup))
             db.store.restore.mark_anew(new)
-            return _exchange(store, new, file, members, told)
+            return _replace(store, new, file, members, byte_progress)
     except OSError as error:
         if error.filename is None:
             error.filename = str(folder)
@@ -105,52 +108,56 @@ def restore(backup: Path, folder: Path, *, progress: Progress = silent) -> Resto
 
 
 def drop_log(store: Path, keep_as: Path) -> None:
-    """Go on with the store's file alone; with the log, which is not its own, it is `keep_as`.
+    """Replace the store by a copy without its log; keep the old file and log as `keep_as`.
 
-    Raises `StoreError` where somebody has it open.
+    Used when the log belongs to another store. Raises `StoreError` if another process has it open.
     """
-    with scratch_beside(store) as held:
-        new = held.with_name(f"{held.name}.sqlite")
+    with scratch_beside(store) as lock_file:
+        new = lock_file.with_name(f"{lock_file.name}.sqlite")
         _remove(new)
         try:
             check_store_files(store)
             os.close(created(new, _mode_of(store)))
             shutil.copyfile(store, new)
-            with suppress(StoreError):  # a damaged one is read later, by who can
+            with suppress(StoreError):  # the recovery reads a damaged store later
                 db.store.restore.mark_anew(new)
             db.store.restore.exchange(store, new, keep_as)
         finally:
             _remove(new)
 
 
-def _exchange(
-    store: Path, new: Path, file: BinaryIO, members: dict[str, Member], told: _Told
+def _replace(
+    store: Path, new: Path, file: BinaryIO, members: dict[str, Member], byte_progress: ByteProgress
 ) -> RestoreResult:
-    """Files that replace nothing come first, those that do last: a kill leaves either project."""
+    """Write the backup's files and put the new store in place.
+
+    Files that replace nothing come first, then the store, then those that replace one: a kill
+    leaves either the old project or the new one.
+    """
     now = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     others: dict[str, Member] = {}
     keep_as = dated(store, "before-restore")
-    with _unmade() as made:
+    with _removed_on_error() as created_paths:
         for name, member in members.items():
-            place = _place(store.parent, name)
-            if not place.exists():
-                made.extend(_absent(place))
-                _put(file, member, place, told)
-            elif not _is_same(file, member, place):
+            target = _target(store.parent, name)
+            if not target.exists():
+                created_paths.extend(_missing_paths(target))
+                _write(file, member, target, byte_progress)
+            elif not _is_same(file, member, target):
                 others[name] = member
         try:
             was_there = db.store.restore.exchange(store, new, keep_as)
         except BaseException:
-            if not new.exists():  # it has taken the store's place, and the files are its own
-                made.clear()
+            if not new.exists():  # the new store is in place, and the files belong to it
+                created_paths.clear()
             raise
     aside = []
     for name, member in others.items():
-        place = _place(store.parent, name)
-        kept = place.with_name(f"{place.name}.before-restore-{now}")
-        place.rename(kept)
-        aside.append(kept)
-        _put(file, member, place, told)
+        target = _target(store.parent, name)
+        old = target.with_name(f"{target.name}.before-restore-{now}")
+        target.rename(old)
+        aside.append(old)
+        _write(file, member, target, byte_progress)
     db.store.restore.sync_folder(store.parent)
     project = Project.open(store.parent)
     try:
@@ -162,43 +169,44 @@ def _exchange(
 
 
 @contextmanager
-def _unmade() -> Iterator[list[Path]]:
-    """Takes files and folders that are about to be made, and removes them if anything is raised.
+def _removed_on_error() -> Iterator[list[Path]]:
+    """Yield a list for paths that are about to be created; an exception removes them.
 
-    Not after a kill: they replace nothing, and the next restoring goes on with them.
+    After a kill they stay: they replace nothing, and the next restoration uses them.
     """
-    made: list[Path] = []
+    paths: list[Path] = []
     try:
-        yield made
+        yield paths
     except BaseException:
-        for each in sorted(made, reverse=True):  # what lies in a folder comes before it
+        for path in sorted(paths, reverse=True):  # contents before their folder
             with suppress(OSError):
-                each.rmdir() if each.is_dir() and not each.is_symlink() else each.unlink()
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         raise
 
 
-def _absent(place: Path) -> list[Path]:
-    """What is made with `place`: itself, and the folders that it lies in."""
-    return [each for each in (place, *place.parents) if not each.exists()]
+def _missing_paths(path: Path) -> list[Path]:
+    """Return the paths that creating `path` creates: itself and its missing parents."""
+    return [each for each in (path, *path.parents) if not each.exists()]
 
 
 def _check_places(folder: Path, members: Iterable[str]) -> None:
-    """Raise `BadInput` for what can't be put where it belongs, before anything is."""
+    """Check that every file can be written at its target; raises `BadInput`."""
     for name in members:
         if name == STORE_FILE:
             continue
-        place = _place(folder, name)
-        refuse_store(place)
-        if place.is_dir():
-            raise BadInput(f"{place} is a folder, and the backup has a file there; move it away.")
-        for each in place.parents:
-            if each == folder:
+        target = _target(folder, name)
+        refuse_store(target)
+        if target.is_dir():
+            raise BadInput(f"{target} is a folder, and the backup has a file there; move it away.")
+        for parent in target.parents:
+            if parent == folder:
                 break
-            if each.exists() and not each.is_dir():
-                raise BadInput(f"{each} is no folder, and the backup has one; move it away.")
+            if parent.exists() and not parent.is_dir():
+                raise BadInput(f"{parent} is no folder, and the backup has one; move it away.")
 
 
-def _refuse_used(backup: Path, store: Path) -> None:
+def _check_backup(backup: Path, store: Path) -> None:
+    """Check that `backup` is not the store itself and has no log; raises `BadInput`."""
     if store.exists() and backup.samefile(store):
         raise BadInput(f"{backup} is the store that would be replaced; name a backup of it.")
     log = log_of(backup)
@@ -210,7 +218,7 @@ def _refuse_used(backup: Path, store: Path) -> None:
 
 
 def _mode_of(store: Path) -> int:
-    """The permissions for a store in the place of this one."""
+    """Return the file mode for a store that replaces this one."""
     return stat.S_IMODE(store.stat().st_mode) if store.is_file() else PRIVATE
 
 
@@ -220,7 +228,10 @@ def _remove(store: Path) -> None:
 
 
 def _members(file: BinaryIO, backup: Path) -> dict[str, Member]:
-    """Where the store and the other files lie in the backup, by their names in the project."""
+    """Return {name in the project: position in the backup} of the store and the other files.
+
+    Raises `BadInput` for a file that is no backup.
+    """
     size = os.fstat(file.fileno()).st_size
     if file.read(len(_SQLITE)) == _SQLITE:
         return {STORE_FILE: Member(0, size)}
@@ -229,32 +240,32 @@ def _members(file: BinaryIO, backup: Path) -> dict[str, Member]:
         raise BadInput(f"{backup} can't be restored. {index.problem}")
     if len(index.members) > MOST_FILES:
         raise BadInput(f"{backup} holds more than {MOST_FILES:,} files, which no backup does.")
-    found: dict[str, Member] = {}
+    members: dict[str, Member] = {}
     tops = set()
     for name, member in index.members.items():
         top, _, inside = name.partition("/")
-        if not _is_kept_name(inside):
+        if not _is_backup_name(inside):
             raise BadInput(
                 f"{backup} holds {name!r}, which is in no backup of a project; nothing was "
                 "restored."
             )
         tops.add(top)
-        found[inside] = member
-    if STORE_FILE not in found or len(tops) != 1:
+        members[inside] = member
+    if STORE_FILE not in members or len(tops) != 1:
         raise BadInput(f"{backup} is no backup: it holds not one {STORE_FILE}.")
-    for name in found:
-        if both := next(
-            (str(each) for each in PurePosixPath(name).parents if str(each) in found), None
+    for name in members:
+        if conflict := next(
+            (str(each) for each in PurePosixPath(name).parents if str(each) in members), None
         ):
             raise BadInput(
-                f"{backup} holds {both!r} as a file and as a folder, which no backup does; nothing "
-                "was restored."
+                f"{backup} holds {conflict!r} as a file and as a folder, which no backup does; "
+                "nothing was restored."
             )
-    return found
+    return members
 
 
-def _is_kept_name(name: str) -> bool:
-    """Whether a backup holds files of this name, which can't lead out of the project's folder."""
+def _is_backup_name(name: str) -> bool:
+    """Return whether a backup may hold a file of this name; it is then within the project."""
     if name == STORE_FILE:
         return True
     path = PurePosixPath(name)
@@ -263,26 +274,28 @@ def _is_kept_name(name: str) -> bool:
         return False
     if folder == "models" and not name.endswith(_MODEL_FILES):
         return False
-    return all(_is_plain(part) for part in path.parts) and path.name.lower() not in STORE_FILES
+    return all(_is_valid_part(part) for part in path.parts) and path.name.lower() not in STORE_FILES
 
 
-def _is_plain(part: str) -> bool:
+def _is_valid_part(part: str) -> bool:
+    """Return whether a path component is safe on every system: no dot first, no separator."""
     fits = len(os.fsencode(part)) <= _LONGEST_NAME
     return fits and not part.startswith(".") and not set("\0\\:") & set(part)
 
 
-def _place(folder: Path, name: str) -> Path:
-    """Raises `BadInput` where a link on the way leads somewhere else."""
-    place = folder / name
-    for each in (place, *place.parents):
+def _target(folder: Path, name: str) -> Path:
+    """Return the path of `name` in `folder`; raises `BadInput` if it passes through a link."""
+    target = folder / name
+    for each in (target, *target.parents):
         if each == folder:
-            return place
+            return target
         if each.is_symlink():
             raise BadInput(f"{each} is a link; nothing is restored through it. Remove it first.")
     raise BadInput(f"{name} is outside {folder}.")
 
 
 def _check_room(folder: Path, needed: int) -> None:
+    """Check that the disk has `needed` bytes free; raises `LabelerError`."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise LabelerError(
@@ -291,44 +304,33 @@ def _check_room(folder: Path, needed: int) -> None:
         )
 
 
-class _Told:
-    """Adds up the bytes that were written."""
-
-    def __init__(self, total: int, progress: Progress) -> None:
-        self._done, self._total, self._progress = 0, total, progress
-
-    def more(self, count: int) -> None:
-        self._done += count
-        self._progress(self._done // _MB, self._total // _MB, WRITING)
+def _write(file: BinaryIO, member: Member, target: Path, byte_progress: ByteProgress) -> None:
+    with atomic_write(target) as scratch:
+        _copy(file, member, scratch, byte_progress)
 
 
-def _put(file: BinaryIO, member: Member, place: Path, told: _Told) -> None:
-    with atomic_write(place) as scratch:
-        _copy(file, member, scratch, told)
+def _copy(file: BinaryIO, member: Member, to: Path, byte_progress: ByteProgress) -> None:
+    with to.open("wb") as output:
+        for data in _chunks(file, member):
+            output.write(data)
+            byte_progress.add(len(data))
+        output.flush()
+        os.fsync(output.fileno())
 
 
-def _copy(file: BinaryIO, member: Member, to: Path, told: _Told) -> None:
-    with to.open("wb") as written:
-        for data in _pieces(file, member):
-            written.write(data)
-            told.more(len(data))
-        written.flush()
-        os.fsync(written.fileno())
-
-
-def _is_same(file: BinaryIO, member: Member, place: Path) -> bool:
-    if not place.is_file() or place.stat().st_size != member.size:
+def _is_same(file: BinaryIO, member: Member, target: Path) -> bool:
+    if not target.is_file() or target.stat().st_size != member.size:
         return False
-    with place.open("rb") as there:
-        return all(there.read(len(data)) == data for data in _pieces(file, member))
+    with target.open("rb") as existing:
+        return all(existing.read(len(data)) == data for data in _chunks(file, member))
 
 
-def _pieces(file: BinaryIO, member: Member) -> Iterator[bytes]:
+def _chunks(file: BinaryIO, member: Member) -> Iterator[bytes]:
     file.seek(member.offset)
-    left = member.size
-    while left:
-        data = file.read(min(left, _AT_ONCE))
+    remaining = member.size
+    while remaining:
+        data = file.read(min(remaining, _CHUNK))
         if not data:
             raise BadInput("The backup became shorter while it was read; run this again.")
-        left -= len(data)
+        remaining -= len(data)
         yield data

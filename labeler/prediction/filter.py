@@ -1,4 +1,4 @@
-"""The score as a filter over any folders: predict, choose, write the list, copy those that pass."""
+"""Predictions as a filter over any folders: predict, select, write a list, copy what passes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from labeler.core.project import Project
 from labeler.prediction.copy_images import (
     CopyResult,
     Destination,
-    check_folder,
-    check_own,
-    check_unmixed,
+    check_holds_no_originals,
+    check_not_a_source,
+    check_outside_project,
     copy_images,
 )
 from labeler.prediction.predict_files import (
     PredictedImage,
     PredictedImages,
     predict_paths,
-    with_contents,
+    with_content_hashes,
 )
 from labeler.prediction.selection import as_table, select
 
@@ -34,109 +34,112 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which predictions pass, 0–1 with both ends, the first `top` of them, by which version (None:
-    the active one); where their images go, and the file of their list, which replaces one that is
-    not as it was written only by `force`. With `follow_links` what links lead to elsewhere is
-    predicted, too.
-    """
+    """The settings of `filter_images`: which predictions pass, and what is written."""
 
-    low: float = 0.0
-    high: float = 1.0
-    top: int | None = None
-    version: str | None = None
-    destination: Destination | None = None
-    out: Path | None = None
-    follow_links: bool = False
-    force: bool = False
+    low: float = 0.0  # 0–1, included
+    high: float = 1.0  # 0–1, included
+    top: int | None = None  # only the first so many
+    version: str | None = None  # None: the active one
+    destination: Destination | None = None  # of copies
+    out: Path | None = None  # the file of the list
+    follow_links: bool = False  # predict the targets of links out of the paths, too
+    force: bool = False  # replace a list that was edited since it was written
 
     def as_values(self) -> dict[str, Any]:
-        """Plain values, so that a run's row can hold them."""
-        where = self.destination and asdict(self.destination) | {
+        """Return values that JSON can store, for `params` of a job's row."""
+        destination = self.destination and asdict(self.destination) | {
             "folder": str(self.destination.folder)
         }
-        return asdict(self) | {"destination": where, "out": self.out and str(self.out)}
+        return asdict(self) | {"destination": destination, "out": self.out and str(self.out)}
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Filter:
-        """A filter from `as_values`."""
-        told = {name: values[name] for name in cls.__slots__ if values.get(name) is not None}
-        if where := told.get("destination"):
-            told["destination"] = Destination(**where | {"folder": Path(where["folder"])})
-        if out := told.get("out"):
-            told["out"] = Path(out)
-        return cls(**told)
+        """Return the filter that `as_values` made `values` of."""
+        settings = {name: values[name] for name in cls.__slots__ if values.get(name) is not None}
+        if destination := settings.get("destination"):
+            settings["destination"] = Destination(
+                **destination | {"folder": Path(destination["folder"])}
+            )
+        if out := settings.get("out"):
+            settings["out"] = Path(out)
+        return cls(**settings)
 
 
 @dataclass
 class FilterResult:
-    """All that was predicted, and of it what passes, highest first."""
+    """All predictions, and the images that pass, highest first."""
 
     result: PredictedImages
     chosen: list[PredictedImage]
     copies: CopyResult | None = None
 
     def sentences(self) -> str:
-        """What became of it, as text."""
+        """Return how many images passed, were copied and were unreadable, as text."""
         passing, images = len(self.chosen), len(self.result.images)
-        told = f"{passing:,} of {images:,} images pass by {self.result.version}."
+        message = f"{passing:,} of {images:,} images pass by {self.result.version}."
         if self.copies is not None:
-            told += f" {self.copies.made:,} written, {self.copies.there:,} there already."
+            message += f" {self.copies.made:,} written, {self.copies.there:,} there already."
         left_out = len(self.result.unreadable) + len(self.copies.lost if self.copies else ())
-        return f"{told} {left_out:,} could not be read." if left_out else told
+        return f"{message} {left_out:,} could not be read." if left_out else message
 
 
 def filter_images(
     project: Project,
     paths: Sequence[Path],
-    wanted: Filter,
+    settings: Filter,
     *,
     encoder: Encoder | None = None,
     progress: Progress = silent,
 ) -> FilterResult:
-    """Predict all images in `paths`, and do with those that pass what is `wanted`.
+    """Predict all images in `paths`, then list and copy those that pass, as `settings` say.
 
-    What is interrupted goes on when it is done again. Raises `BadInput` for what can't be, before
-    anything is written, and `OSError` where it can't be written.
+    An interrupted run continues when it is called again. Raises `BadInput` for settings that can't
+    be used, before anything is written, and `OSError` where a file can't be written.
     """
-    file_format = _checked(paths, wanted)
-    writer = ExportWriter.of(project, force=wanted.force)
-    if wanted.out is not None:
-        writer.check(wanted.out)
-    where = wanted.destination
-    if where is not None:
-        check_own(where.folder, project.folder)
+    file_format = _list_format(paths, settings)
+    writer = ExportWriter.of(project, force=settings.force)
+    if settings.out is not None:
+        writer.check(settings.out)
+    destination = settings.destination
+    if destination is not None:
+        check_outside_project(destination.folder, project.folder)
     result = predict_paths(
         project,
         paths,
-        version=wanted.version,
-        leave_out=where.folder if where else None,
-        follow_links=wanted.follow_links,
+        version=settings.version,
+        leave_out=destination.folder if destination else None,
+        follow_links=settings.follow_links,
         encoder=encoder,
         progress=progress,
     )
-    done = FilterResult(result, select(result.images, wanted.low, wanted.high, wanted.top))
-    if where is not None:
-        check_unmixed(result.images, where, paths)
-        done.copies = copy_images(
-            with_contents(project, done.chosen),
-            where,
+    filtered = FilterResult(
+        result, select(result.images, settings.low, settings.high, settings.top)
+    )
+    if destination is not None:
+        check_holds_no_originals(result.images, destination, paths)
+        filtered.copies = copy_images(
+            with_content_hashes(project, filtered.chosen),
+            destination,
             result.version,
             sources=paths,
             progress=progress,
         )
-    if wanted.out is not None:
-        table = as_table(done.chosen, result.version)
-        write_table(wanted.out, table, file_format, writer.whole)
-    return done
+    if settings.out is not None:
+        table = as_table(filtered.chosen, result.version)
+        write_table(settings.out, table, file_format, writer.whole)
+    return filtered
 
 
-def _checked(paths: Sequence[Path], wanted: Filter) -> str:
-    """The format of the list, "" without one."""
-    if wanted.destination is not None:
-        check_folder(wanted.destination.folder, paths)
-    if wanted.out is None:
+def _list_format(paths: Sequence[Path], settings: Filter) -> str:
+    """Check the paths that will be written; return the format of the list, "" without one.
+
+    Raises `BadInput`.
+    """
+    if settings.destination is not None:
+        check_not_a_source(settings.destination.folder, paths)
+    if settings.out is None:
         return ""
-    file_format = format_of(wanted.out)
+    file_format = format_of(settings.out)
     if file_format is None:
-        raise BadInput(f"{wanted.out} must end with .csv, .parquet or .jsonl.")
+        raise BadInput(f"{settings.out} must end with .csv, .parquet or .jsonl.")
     return file_format

@@ -1,4 +1,4 @@
-"""The files that predictions are wanted for: found under what was given, each once."""
+"""The files to predict: every image in the given paths, each once."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from labeler.core.files.names import readable_name
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """`shown` is the path as the person would write it, `relative` that within what was given."""
+    """An image file to predict."""
 
     file: FoundFile
-    shown: str
-    relative: str
+    shown: str  # the path as the user would write it
+    relative: str  # the path within the input folder
 
 
 @dataclass(slots=True)
 class InputFiles:
-    """`unreadable` are (path, reason): what can't be opened, and folders that can't be listed."""
+    """The files to predict; `unreadable` are (path, reason) of files and folders."""
 
     files: list[InputFile]
     unreadable: list[tuple[str, str]]
@@ -34,38 +34,39 @@ class InputFiles:
 def input_files(
     paths: Sequence[Path], leave_out: Path | None = None, links: OutsideLinks | None = None
 ) -> InputFiles:
-    """Every image in `paths`, under the first of them that holds it.
+    """Find every image in `paths`; one that several paths contain belongs to the first of them.
 
-    Folders are searched to the bottom and archives as if they were folders. `leave_out` is a folder
-    not to look into, `links` says which of those that lead out are followed. Raises `BadInput` for
-    a path that isn't there.
+    Folders are searched recursively, archives like folders. `leave_out` is a folder to skip,
+    `links` decides which links out of `paths` are followed. Raises `BadInput` for a missing path.
     """
-    skipped = Path(os.path.realpath(leave_out)) if leave_out else None
+    excluded = Path(os.path.realpath(leave_out)) if leave_out else None
     many = sum(map(_holds_others, paths)) > 1
-    wanted: dict[str, InputFile] = {}
+    files: dict[str, InputFile] = {}
     unreadable: list[tuple[str, str]] = []
     for path in paths:
         root = Path(os.path.realpath(path))
         if not root.exists():
             raise BadInput(f"{readable_name(path)} is not there; check the path.")
-        # A folder around what was given hides none of it: then it was asked for by name.
-        inner = None if skipped is None or root.is_relative_to(skipped) else skipped
-        found = find_images(path, links)
-        unreadable += [*found.closed, *found.noted]
-        for file in found.files:
-            if inner and Path(file.path).is_relative_to(inner):
+        # A path within `leave_out` was named by the user, so it is searched.
+        inner_excluded = None if excluded is None or root.is_relative_to(excluded) else excluded
+        discovered = find_images(path, links)
+        unreadable += [*discovered.closed, *discovered.noted]
+        for file in discovered.files:
+            if inner_excluded and Path(file.path).is_relative_to(inner_excluded):
                 continue
-            wanted.setdefault(file.path, _wanted(path, root, file, many=many))
-    unreadable += [(one.shown, one.file.problem) for one in wanted.values() if one.file.problem]
-    return InputFiles([one for one in wanted.values() if not one.file.problem], unreadable)
+            files.setdefault(file.path, _input_file(path, root, file, many=many))
+    unreadable += [(each.shown, each.file.problem) for each in files.values() if each.file.problem]
+    return InputFiles([each for each in files.values() if not each.file.problem], unreadable)
 
 
 def _holds_others(path: Path) -> bool:
     return path.is_dir() or may_be_archive(path)
 
 
-def _wanted(given: Path, root: Path, file: FoundFile, *, many: bool) -> InputFile:
-    """`many`: several folders are given, so the copies are kept apart by the folders' names."""
+def _input_file(given: Path, root: Path, file: FoundFile, *, many: bool) -> InputFile:
+    """Return `file` as an input; with `many` folders the relative path begins with the folder's
+    name, so that their copies don't mix.
+    """
     if file.path == str(root):
         return InputFile(file, str(given), given.name)
     inside = Path(file.path).relative_to(root)

@@ -1,7 +1,7 @@
-"""What a version says of embeddings in files: read, predicted and handed out a block at a time.
+"""Predictions for embeddings in files, read and predicted a block at a time.
 
-Vectors that another encoder made, or that are normalised where the version reads raw ones, would
-get predictions that look fine and mean nothing: they are refused.
+Embeddings of another encoder, or normalised ones where the version takes raw ones, are refused:
+their predictions would look plausible and mean nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PredictedBlock:
-    """Names (n,) and predictions (n,) 0–1 of rows in their order."""
+    """Names (N,) and predictions (N,) float32, 0–1, of consecutive rows."""
 
     names: pyarrow.Array
     predictions: NDArray[np.float32]
@@ -44,15 +44,16 @@ class PredictedBlock:
 
     @property
     def shown(self) -> NDArray[np.float64]:
-        """Predictions (n,) as they are written: what shows 0.5 passes a limit of 0.5."""
+        """Predictions (N,) float64 rounded as they are written: 0.5 passes a limit of 0.5."""
         return np.asarray(self.predictions, dtype=np.float64).round(6)
 
     def take(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> PredictedBlock:
-        """The rows at `places`, or where a mask (n,) says so."""
+        """Return the rows at `places`, which are indices or a mask (N,)."""
         chosen = np.flatnonzero(places) if places.dtype == bool else places
         return PredictedBlock(self.names.take(chosen), self.predictions[chosen])
 
     def followed_by(self, other: PredictedBlock) -> PredictedBlock:
+        """Return one block with the rows of both, `other`'s last."""
         # Imported where they are used: torch and pyarrow take seconds to load.
         import pyarrow
 
@@ -62,11 +63,11 @@ class PredictedBlock:
 
 @dataclass
 class PredictedEmbeddings:
-    """`unusable` are (file, reason): complete once all blocks were read, as is `predicted`."""
+    """The predictions of one run; `unusable` and `predicted` are complete after the last block."""
 
     version: str
-    unusable: list[tuple[str, str]] = field(default_factory=list)
-    predicted: int = 0
+    unusable: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
+    predicted: int = 0  # rows
     blocks: Iterator[PredictedBlock] = field(default_factory=lambda: iter(()))
 
 
@@ -79,85 +80,88 @@ def predict_embeddings(
     columns: Columns = Columns(),  # noqa: B008
     progress: Progress = silent,
 ) -> PredictedEmbeddings:
-    """What a version (the active one without `version`) says of the embeddings in `paths`, which
-    `encoder` made.
+    """Predict the embeddings in `paths`, made by `encoder`, with `version` (default: the active).
 
-    A file that can't be used is in the result's `unusable`, and the others go on. Raises `BadInput`
-    where there is no version, where `encoder` is not the one that it reads, and where the vectors
-    are normalised but its embeddings are not, or the other way round; `ModelError` for a name that
-    is no encoder's.
+    A file that can't be used is in the result's `unusable`; the others are predicted. Raises
+    `BadInput` for an unknown version, for another encoder than the version's, and for normalised
+    vectors where the version takes raw ones or the reverse; `ModelError` for an unknown encoder.
     """
     from labeler.versions.inference import load_version
 
-    reader, record = _reading(project, encoder, version)
-    result = PredictedEmbeddings(reader.name)
-    found = [find_embeddings(path, columns) for path in paths]
-    result.unusable += [one for each in found for one in each.unusable]
-    files = [file for each in found for file in each.files]
+    version_record, record = _version_and_encoder(project, encoder, version)
+    result = PredictedEmbeddings(version_record.name)
+    discovered = [find_embeddings(path, columns) for path in paths]
+    result.unusable += [unusable for each in discovered for unusable in each.unusable]
+    files = [file for each in discovered for file in each.files]
     if not files:
         return result
-    head = load_version(project, reader).head
-    wanted = ExpectedEmbeddings(
-        reader=reader.name,
+    head = load_version(project, version_record).head
+    expected = ExpectedEmbeddings(
+        reader=version_record.name,
         identity=record.identity,
         width=record.width,
         normalised=None if head.normalises else record.normalised,
         instead_of_unit="save them without normalising, or predict the images themselves.",
         instead_of_raw="divide each by its length and save them again.",
     )
-    result.unusable += [(file.shown, why) for file in files if (why := wanted.misfit(file))]
-    fitting = [file for file in files if wanted.misfit(file) is None]
-    if fitting:
-        scorer = head.tuned(sample_of(fitting, wanted))
-        result.blocks = _predicted(scorer, fitting, result, progress)
+    result.unusable += [(file.shown, why) for file in files if (why := expected.misfit(file))]
+    usable = [file for file in files if expected.misfit(file) is None]
+    if usable:
+        scorer = head.tuned(sample_of(usable, expected))
+        result.blocks = _predict_files(scorer, usable, result, progress)
     return result
 
 
-def _reading(project: Project, encoder: str, name: str | None) -> tuple[Version, EncoderRecord]:
-    """The version and the encoder that it reads; raises `BadInput` if that is another."""
+def _version_and_encoder(
+    project: Project, encoder: str, name: str | None
+) -> tuple[Version, EncoderRecord]:
+    """Return the version and its encoder's record; raises `BadInput` for another encoder."""
     version = version_named(project, name)
-    given = canonical(encoder)
+    identity = canonical(encoder)
     record = db.images.embeddings.encoder(project.store, version.encoder)
-    if record is None or given != version.encoder:
+    if record is None or identity != version.encoder:
         raise BadInput(
-            f"{version.name} reads embeddings by {version.encoder}, not by {given}; embed the "
-            f"images with {version.encoder}, or use a project whose encoder is {given}."
+            f"{version.name} reads embeddings by {version.encoder}, not by {identity}; embed the "
+            f"images with {version.encoder}, or use a project whose encoder is {identity}."
         )
     return version, record
 
 
-def _predicted(
+def _predict_files(
     scorer: BatchPredictor,
     files: Sequence[EmbeddingFile],
     result: PredictedEmbeddings,
     progress: Progress,
 ) -> Generator[PredictedBlock, None, None]:
-    """In the order of the files; rows that are not finite are left out and noted."""
+    """Yield predictions in the order of the files.
+
+    Rows that are not finite are left out and counted in `result.unusable`.
+    """
     from model.threads import parallel_map
 
     total, done = sum(file.rows for file in files), 0
-    broken: dict[str, int] = {}
+    not_finite: dict[str, int] = {}
     blocks = (block for file in files for block in file.blocks())
     progress(0, total, "predicting")
-    with closing(parallel_map(lambda block: _score(scorer, block), blocks)) as parts:
+    with closing(parallel_map(lambda block: _predict_block(scorer, block), blocks)) as parts:
         for shown, part, left_out in parts:
-            broken[shown] = broken.get(shown, 0) + left_out
+            not_finite[shown] = not_finite.get(shown, 0) + left_out
             result.predicted += len(part)
             done += len(part) + left_out
             yield part
             progress(done, total, "predicting")
-    result.unusable += [(shown, _not_finite(rows)) for shown, rows in broken.items() if rows]
+    result.unusable += [(shown, _not_finite(rows)) for shown, rows in not_finite.items() if rows]
 
 
-def _score(scorer: BatchPredictor, block: Block) -> tuple[str, PredictedBlock, int]:
-    """The block's file, what is said of its finite rows, and how many others there are."""
+def _predict_block(scorer: BatchPredictor, block: Block) -> tuple[str, PredictedBlock, int]:
+    """Return the block's file, the predictions of its finite rows, and the number of other rows."""
     from model.heads.inference import row_lengths
 
-    part = PredictedBlock(block.names, scorer(block.vectors))
+    predicted = PredictedBlock(block.names, scorer(block.vectors))
     finite = np.isfinite(row_lengths(block.vectors))
     if finite.all():
-        return block.file, part, 0
-    return block.file, part.take(finite), int((~finite).sum())
+        return block.file, predicted, 0
+    return block.file, predicted.take(finite), int((~finite).sum())
 
 
 def _not_finite(rows: int) -> str:

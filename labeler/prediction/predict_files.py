@@ -1,7 +1,7 @@
 """Predictions for any files, in the project or not; nothing is imported.
 
-An image whose content the project knows uses its stored embedding; the rest is encoded on the way.
-What was predicted is kept by the file's place, time and size: interrupted work goes on from there.
+An image whose content is in the project uses its stored embedding; other images are encoded.
+Predictions are cached by the file's path, time and size, so an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -40,26 +40,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PredictedImage:
-    """`path` as the person would write it; `relative` to the folder that was given; 0–1.
+    """The prediction of one file."""
 
-    `file` is what was predicted: the file as it was then, and the content that the project knows at
-    its place, if it was taken for that.
-    """
-
-    path: str
-    relative: str
-    prediction: float
-    file: FoundFile | None = None
-    content_hash: str | None = None
+    path: str  # as the user would write it
+    relative: str  # to the input folder
+    prediction: float  # 0–1
+    file: FoundFile | None = None  # as it was when it was predicted
+    content_hash: str | None = None  # of the project's image that it was predicted as
 
     @property
     def bracket(self) -> Bracket:
+        """The bracket of scores that the prediction is in."""
         return bracket_of(self.prediction)
 
 
 @dataclass
 class PredictedImages:
-    """Highest prediction first; `unreadable` are (path, reason)."""
+    """The predictions of one run, highest first; `unreadable` are (path, reason)."""
 
     version: str
     images: list[PredictedImage] = field(default_factory=list)
@@ -76,21 +73,21 @@ def predict_paths(
     encoder: Encoder | None = None,
     progress: Progress = silent,
 ) -> PredictedImages:
-    """What a version says of every image in `paths`: files, folders and archives to the bottom.
+    """Predict every image in `paths`: files, and folders and archives recursively.
 
-    It is the active version unless another is named. `leave_out` is a folder not to look into
-    (where copies go). With `follow_links` what links lead to elsewhere is predicted, too.
-    `encoder` is loaded if it is needed and not given. A file that can't be read is in the result's
-    `unreadable`. Raises `BadInput` for a path that isn't there and where there is no such version.
+    `version` is a name (default: the active version). `leave_out` is a folder to skip, the one that
+    copies go to. With `follow_links` the targets of links out of `paths` are predicted, too.
+    `encoder` is loaded if it is needed and None. A file that can't be read is in the result's
+    `unreadable`. Raises `BadInput` for a missing path or an unknown version.
     """
-    chosen = version_named(project, version)
-    wanted = input_files(paths, leave_out, links_for(project, follow=follow_links))
-    result = PredictedImages(chosen.name, unreadable=wanted.unreadable)
-    run = _Run(project, chosen, wanted.files, progress, result.unreadable)
-    made = run.predictions(encoder)
+    version_record = version_named(project, version)
+    inputs = input_files(paths, leave_out, links_for(project, follow=follow_links))
+    result = PredictedImages(version_record.name, unreadable=inputs.unreadable)
+    run = _FilePredictor(project, version_record, inputs.files, progress, result.unreadable)
+    predictions = run.predict(encoder)
     result.images = [
-        PredictedImage(one.shown, one.relative, round(value, 6), one.file)
-        for one, value in zip(wanted.files, made, strict=True)
+        PredictedImage(input_file.shown, input_file.relative, round(value, 6), input_file.file)
+        for input_file, value in zip(inputs.files, predictions, strict=True)
         if value is not None
     ]
     result.images.sort(key=lambda image: (-image.prediction, image.path))
@@ -98,8 +95,8 @@ def predict_paths(
 
 
 @dataclass
-class _Run:
-    """Predictions for files by their places in `files`; what can't be read goes to `unreadable`."""
+class _FilePredictor:
+    """Predicts `files`; unreadable ones are appended to `unreadable` as (path, reason)."""
 
     project: Project
     version: Version
@@ -107,108 +104,129 @@ class _Run:
     progress: Progress
     unreadable: list[tuple[str, str]]
 
-    def predictions(self, encoder: Encoder | None) -> list[float | None]:
-        """In the order of `files`, None for what can't be read; each kept as soon as it is made."""
+    def predict(self, encoder: Encoder | None) -> list[float | None]:
+        """Return predictions (0–1) in the order of `files`, None for unreadable files.
+
+        Each batch is cached as soon as it is predicted.
+        """
         keys = [
-            file_key(one.file.path, one.file.mtime_ns, one.file.size_bytes) for one in self.files
+            file_key(input_file.file.path, input_file.file.mtime_ns, input_file.file.size_bytes)
+            for input_file in self.files
         ]
         made_by = f"{self.version.name} {self.version.created_at.isoformat()}"
         with open_file_predictions(self.project.runs_folder / PREDICTIONS_FILE, made_by) as kept:
-            known = kept.get(keys)
-            made = [known.get(key) for key in keys]
-            with closing(self._missing(tuple(made), encoder)) as parts:
-                for places, values in parts:
-                    kept.put({keys[at]: value for at, value in zip(places, values, strict=True)})
-                    for at, value in zip(places, values, strict=True):
-                        made[at] = value
-        return made
+            cached = kept.get(keys)
+            predictions = [cached.get(key) for key in keys]
+            with closing(self._predict_missing(tuple(predictions), encoder)) as parts:
+                for indices, values in parts:
+                    kept.put(
+                        {keys[index]: value for index, value in zip(indices, values, strict=True)}
+                    )
+                    for index, value in zip(indices, values, strict=True):
+                        predictions[index] = value
+        return predictions
 
-    def _missing(
-        self, made: Sequence[float | None], encoder: Encoder | None
+    def _predict_missing(
+        self, predictions: Sequence[float | None], encoder: Encoder | None
     ) -> Generator[tuple[list[int], list[float]], None, None]:
-        """Places without a prediction, and theirs: from stored embeddings, else by encoding."""
-        waiting = [at for at, value in enumerate(made) if value is None]
-        found: set[int] = set()
-        for places, values in self._from_store(waiting):
-            found.update(places)
-            yield places, values
-        yield from self._encoded([at for at in waiting if at not in found], encoder)
+        """Yield (indices, predictions) of the files whose entry in `predictions` is None.
 
-    def _from_store(self, waiting: Sequence[int]) -> Iterator[tuple[list[int], list[float]]]:
+        Files with a stored embedding come first, then those that are encoded.
+        """
+        waiting = [index for index, value in enumerate(predictions) if value is None]
+        stored_indices: set[int] = set()
+        for indices, values in self._predict_stored(waiting):
+            stored_indices.update(indices)
+            yield indices, values
+        yield from self._predict_encoded(
+            [index for index in waiting if index not in stored_indices], encoder
+        )
+
+    def _predict_stored(self, waiting: Sequence[int]) -> Iterator[tuple[list[int], list[float]]]:
+        """Yield (indices, predictions) of the files whose embedding is stored."""
         record = db.images.embeddings.encoder(self.project.store, self.version.encoder)
-        ids = _known_images(self.project, self.files, waiting) if record and waiting else {}
+        ids = _image_ids(self.project, self.files, waiting) if record and waiting else {}
         if record is None or not ids:
             return
         # Imported where they are used: torch takes seconds to load; pages import this module.
         from labeler.versions.inference import score_embeddings
 
-        known = list(ids)
+        stored = list(ids)
         size = db.images.embeddings.rows_at_once(record.width, _STORED_BATCH)
-        for start in range(0, len(known), size):
-            part = known[start : start + size]
-            found, vectors = db.images.embeddings.get(
-                self.project.store, record.id, sorted({ids[at] for at in part})
+        for start in range(0, len(stored), size):
+            batch = stored[start : start + size]
+            found_ids, vectors = db.images.embeddings.get(
+                self.project.store, record.id, sorted({ids[index] for index in batch})
             )
-            said = (
-                score_embeddings(self.project, self.version, vectors).tolist() if len(found) else []
+            predictions = (
+                score_embeddings(self.project, self.version, vectors).tolist()
+                if len(found_ids)
+                else []
             )
-            by_id = dict(zip(found.tolist(), said, strict=True))
-            places = [at for at in part if ids[at] in by_id]
-            yield places, [by_id[ids[at]] for at in places]
+            by_id = dict(zip(found_ids.tolist(), predictions, strict=True))
+            indices = [index for index in batch if ids[index] in by_id]
+            yield indices, [by_id[ids[index]] for index in indices]
 
-    def _encoded(
+    def _predict_encoded(
         self, waiting: Sequence[int], encoder: Encoder | None
     ) -> Iterator[tuple[list[int], list[float]]]:
-        """Of files that must be decoded and encoded first."""
+        """Yield (indices, predictions) of files after decoding and encoding them."""
         if not waiting:
             return
         from labeler.versions.inference import load_version
 
         total, done = len(self.files), len(self.files) - len(waiting)
         self.progress(done, total, "predicting")
-        fitting = _fitting(self.project, self.version, encoder)
+        checked_encoder = _encoder_of(self.project, self.version, encoder)
         head = load_version(self.project, self.version).head
 
-        def prepare(at: int) -> np.ndarray:
-            return prepare_file(fitting, self.files[at].file.path)
+        def prepare(index: int) -> np.ndarray:
+            return prepare_file(checked_encoder, self.files[index].file.path)
 
-        with closing(encoded(fitting, waiting, prepare, BATCH_SIZE)) as batches:
+        with closing(encoded(checked_encoder, waiting, prepare, BATCH_SIZE)) as batches:
             for batch in batches:
-                self.unreadable += [(self.files[at].shown, why) for at, why in batch.failed]
+                self.unreadable += [(self.files[index].shown, why) for index, why in batch.failed]
                 if batch.items:
                     yield batch.items, head(batch.vectors).tolist()
                 done += len(batch.items) + len(batch.failed)
                 self.progress(done, total, "predicting")
 
 
-def with_contents(project: Project, predicted: Sequence[PredictedImage]) -> list[PredictedImage]:
-    """The same with the content of those that were taken, by place, time and size, for what the
-    project knows: their prediction is of that content.
+def with_content_hashes(
+    project: Project, predicted: Sequence[PredictedImage]
+) -> list[PredictedImage]:
+    """Return the predictions with the content hashes of files that are the project's images.
+
+    A file is one if its path, time and size are those of an image's location.
     """
-    known = db.images.locations.known_locations(project.store, None) if predicted else {}
+    locations = db.images.locations.known_locations(project.store, None) if predicted else {}
 
-    def content(one: PredictedImage) -> str | None:
-        at = known.get(one.file.path) if one.file else None
-        taken = at and one.file and one.file.is_as_it_was(at.mtime_ns, at.size_bytes)
-        return at.content_hash if at and taken else None
+    def content(image: PredictedImage) -> str | None:
+        location = locations.get(image.file.path) if image.file else None
+        unchanged = (
+            location
+            and image.file
+            and image.file.is_as_it_was(location.mtime_ns, location.size_bytes)
+        )
+        return location.content_hash if location and unchanged else None
 
-    return [replace(one, content_hash=content(one)) for one in predicted]
+    return [replace(image, content_hash=content(image)) for image in predicted]
 
 
-def _known_images(
+def _image_ids(
     project: Project, files: Sequence[InputFile], waiting: Sequence[int]
 ) -> dict[int, int]:
-    """Place in `files` → id, where the project knows the file or another with the same content.
+    """Return {index in `files`: image id} of files whose path or content is in the project.
 
-    Only files of a size that the project has seen are read for this.
+    Only files that have the size of one of the project's files are hashed.
     """
-    known = db.images.locations.known_locations(project.store, None)
-    by_hash = {one.content_hash: one.image_id for one in known.values() if one.content_hash}
-    sizes = {UNKNOWN_SIZE, *(one.size_bytes for one in known.values())}
+    locations = db.images.locations.known_locations(project.store, None)
+    by_hash = {each.content_hash: each.image_id for each in locations.values() if each.content_hash}
+    sizes = {UNKNOWN_SIZE, *(each.size_bytes for each in locations.values())}
     ids: dict[int, int] = {}
     for at in waiting:
         file = files[at].file
-        location = known.get(file.path)
+        location = locations.get(file.path)
         if location and file.is_as_it_was(location.mtime_ns, location.size_bytes):
             ids[at] = location.image_id
         elif file.size_bytes in sizes and (content := _hash(file)) in by_hash:
@@ -221,11 +239,11 @@ def _hash(file: FoundFile) -> str:
         with open_regular(Path(file.path)) as opened:
             return content_hash(opened)
     except (UnreadableImage, OSError):
-        return ""  # Why it can't be read is said when it is decoded.
+        return ""  # Decoding reports why it can't be read.
 
 
-def _fitting(project: Project, version: Version, encoder: Encoder | None) -> Encoder:
-    """The encoder that the version reads; raises `StoreError` if it has changed since."""
+def _encoder_of(project: Project, version: Version, encoder: Encoder | None) -> Encoder:
+    """Return `encoder`, or load the version's; raises `StoreError` if it has changed since."""
     if encoder is None:
         encoder = load_encoder(version.encoder)
     register(project, encoder)

@@ -1,7 +1,7 @@
-"""What a person takes of some predictions: a band, the top, the list.
+"""Selecting predictions by a band of scores and a maximum number, and listing them as tables.
 
-Those of images are a list, highest first; those of embeddings come in blocks and stay so, since
-they may be too many to hold.
+Predictions of images are a list, highest first; those of embeddings stay an iterator of blocks,
+since all of them may not fit into memory.
 """
 
 from __future__ import annotations
@@ -25,15 +25,17 @@ def select(
     high: float = 1.0,
     top: int | None = None,
 ) -> list[PredictedImage]:
-    """Those from `low` to `high` (0–1) as printed (`band_ends`); of these the first `top`."""
-    least, most = band_ends(low, high)
-    chosen = [image for image in predicted if least <= image.prediction <= most]
+    """Return the images from `low` to `high` (0–1, both included, rounded as printed by
+    `band_ends`), at most the first `top`.
+    """
+    lower, upper = band_ends(low, high)
+    chosen = [image for image in predicted if lower <= image.prediction <= upper]
     return chosen if top is None else chosen[:top]
 
 
 def as_table(predicted: Sequence[PredictedImage], version: str) -> Table:
-    """One row for each, with `COLUMNS`."""
-    rows = [(one.path, one.prediction, version, one.bracket.span) for one in predicted]
+    """Return a table with `COLUMNS` and one row per image."""
+    rows = [(image.path, image.prediction, version, image.bracket.span) for image in predicted]
     return Table(COLUMNS, rows)
 
 
@@ -43,29 +45,30 @@ def select_blocks(
     high: float = 1.0,
     top: int | None = None,
 ) -> Iterator[PredictedBlock]:
-    """As `select`, in the order in which they come; the first `top` are the highest, in order."""
-    least, most = band_ends(low, high)
-    inside = (block.take((least <= block.shown) & (block.shown <= most)) for block in predicted)
-    filled = (block for block in inside if len(block))
-    return filled if top is None else _highest(filled, top)
+    """Yield the rows that `select` would keep: in their order, or the highest `top` sorted."""
+    lower, upper = band_ends(low, high)
+    inside = (block.take((lower <= block.shown) & (block.shown <= upper)) for block in predicted)
+    nonempty = (block for block in inside if len(block))
+    return nonempty if top is None else _highest(nonempty, top)
 
 
 def _highest(blocks: Iterable[PredictedBlock], count: int) -> Iterator[PredictedBlock]:
+    """Yield one block with the `count` highest predictions, highest first, if there are any."""
     best: PredictedBlock | None = None
     for block in blocks:
         if best is None:
-            both = block
+            merged = block
         elif 0 < count == len(best):
-            both = best.followed_by(block.take(block.shown > best.shown[-1]))
+            merged = best.followed_by(block.take(block.shown > best.shown[-1]))
         else:
-            both = best.followed_by(block)
-        best = both.take(np.argsort(-both.shown, kind="stable")[:count])
+            merged = best.followed_by(block)
+        best = merged.take(np.argsort(-merged.shown, kind="stable")[:count])
     if best is not None and len(best):
         yield best
 
 
 def rows_of(block: PredictedBlock, version: str) -> Iterator[tuple[str, float, str, str]]:
-    """Rows of a table with `COLUMNS`."""
+    """Return the block's rows of a table with `COLUMNS`."""
     shown = block.shown
     return zip(
         block.names.to_pylist(), shown.tolist(), repeat(version), spans_of(shown), strict=False

@@ -1,8 +1,7 @@
-"""Sidecars: a small file beside a copied image that says what was predicted of it.
+"""Sidecars: a small file with the prediction of an image, beside its copy.
 
-NAME.png.prediction.json or .txt beside NAME.png: trainers read NAME.txt as its caption, downloaders
-write NAME.json, so ours has neither name. Only a sidecar of ours about the same picture is ever
-replaced.
+It is called NAME.png.prediction.json or .txt: training programs read NAME.txt as the caption and
+download programs write NAME.json. Only a sidecar of this program for the same image is replaced.
 """
 
 from __future__ import annotations
@@ -21,17 +20,18 @@ from model.files.bounded_json import parse_json
 
 KINDS = ("json", "txt")
 _LONGEST_NAME = 255  # bytes, on the usual file systems
-_LARGEST = 64 * 1024  # bytes that are read of what lies there
+_LARGEST = 64 * 1024  # bytes that are read of an existing file
 
 
 def write_sidecar(
     copy: Path, kind: str, *, path: str, prediction: float, version: str, bracket: Bracket
 ) -> Path | None:
-    """Write the sidecar of `copy`; None where its name is another's or too long.
+    """Write the sidecar of `copy` and return its path.
 
-    `path` is where the image was copied from, `prediction` 0–1. Raises `OSError`.
+    Returns None if its name is too long or belongs to another file. `path` is the original image,
+    `prediction` is 0–1. Raises `OSError`.
     """
-    told = {
+    values = {
         "made_by": SIDECAR_MARK,
         "file": copy.name,
         "path": path,
@@ -40,46 +40,47 @@ def write_sidecar(
         "bracket": bracket.span,
         "meaning": bracket.meaning,
     }
-    told = {name: plain_text(value) for name, value in told.items()}
-    text = _as_json(told) if kind == "json" else _as_text(told)
-    place = copy.with_name(f"{copy.name}.prediction.{kind}")
-    if not _may_have(place, kind, str(told["file"])):
+    values = {name: plain_text(value) for name, value in values.items()}
+    text = _as_json(values) if kind == "json" else _as_text(values)
+    sidecar = copy.with_name(f"{copy.name}.prediction.{kind}")
+    if not _may_write(sidecar, kind, str(values["file"])):
         return None
     data = text.encode()
-    if not place.exists() or read_up_to(place, len(data) + 1) != data:
-        with atomic_write(place) as scratch:
+    if not sidecar.exists() or read_up_to(sidecar, len(data) + 1) != data:
+        with atomic_write(sidecar) as scratch:
             scratch.write_bytes(data)
-    return place
+    return sidecar
 
 
-def _as_json(told: dict[str, Any]) -> str:
-    return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
+def _as_json(values: dict[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, indent=2) + "\n"
 
 
-def _as_text(told: dict[str, Any]) -> str:
-    """A line for each, the first one being what it was made by; a name's line ends are escaped."""
-    rest = (f"{name}: {_on_a_line(value)}" for name, value in told.items() if name != "made_by")
-    return "\n".join([str(told["made_by"]), *rest]) + "\n"
+def _as_text(values: dict[str, Any]) -> str:
+    """Return one line per value, `made_by` first; line ends within a value are escaped."""
+    lines = (f"{name}: {_escaped(value)}" for name, value in values.items() if name != "made_by")
+    return "\n".join([str(values["made_by"]), *lines]) + "\n"
 
 
-def _on_a_line(value: Any) -> str:
+def _escaped(value: Any) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in f"{value}"
     )
 
 
-def _may_have(place: Path, kind: str, file: str) -> bool:
-    """Whether nothing is there yet, or our sidecar of the same picture; False for a name that is
-    too long to be one.
+def _may_write(sidecar: Path, kind: str, file: str) -> bool:
+    """Return whether `sidecar` doesn't exist or is this program's sidecar of the same image.
+
+    False for a name that is too long for the file system.
     """
     try:
-        if not os.path.lexists(place) and len(os.fsencode(place.name)) <= _LONGEST_NAME:
+        if not os.path.lexists(sidecar) and len(os.fsencode(sidecar.name)) <= _LONGEST_NAME:
             return True
-        text = read_up_to(place, _LARGEST).decode("utf-8")
+        text = read_up_to(sidecar, _LARGEST).decode("utf-8")
         if kind == "txt":
-            return text.startswith(f"{SIDECAR_MARK}\nfile: {_on_a_line(file)}\n")
-        said = parse_json(text)
-        return isinstance(said, dict) and (said.get("made_by"), said.get("file")) == (
+            return text.startswith(f"{SIDECAR_MARK}\nfile: {_escaped(file)}\n")
+        values = parse_json(text)
+        return isinstance(values, dict) and (values.get("made_by"), values.get("file")) == (
             SIDECAR_MARK,
             file,
         )

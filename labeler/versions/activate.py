@@ -1,4 +1,4 @@
-"""Put a version into use: it becomes the active one when it has predicted every embedded image."""
+"""Activating a version: it becomes active after it has predicted every embedded image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STORED_BATCH = 8192
 
 
 def version_named(project: Project, name: str | None) -> Version:
-    """The version of that name, without one the active one; raises `BadInput` if there is none."""
+    """Return the version `name` (None: the active one); raises `BadInput` if there is none."""
     version = (
         db.versions.registry.by_name(project.store, name)
         if name
@@ -28,17 +28,16 @@ def version_named(project: Project, name: str | None) -> Version:
 
 
 def predict_active(project: Project, progress: Progress = silent) -> None:
-    """Let the active version, if there is one, predict the embedded images that it has not yet."""
+    """Predict, with the active version if any, the embedded images without a prediction."""
     version = db.versions.registry.active(project.store)
     if version is not None:
         predict_stored(project, version, progress)
 
 
 def predict_stored(project: Project, version: Version, progress: Progress = silent) -> int:
-    """Let `version` predict every image that has an embedding and no prediction of its yet.
+    """Predict, with `version`, every embedded image that has no prediction by it; return how many.
 
-    Returns how many; what is interrupted goes on the next time. Imports torch only for images that
-    wait.
+    An interrupted run continues at the next call. Imports torch only if there are such images.
     """
     record = db.images.embeddings.encoder(project.store, version.encoder)
     if record is None:
@@ -53,22 +52,22 @@ def predict_stored(project: Project, version: Version, progress: Progress = sile
 
 
 def activate(project: Project, name: str, *, progress: Progress = silent) -> Version:
-    """Make the version `name` the active one as soon as it has predicted all embedded images.
+    """Predict all embedded images with the version `name`, then make it the active one.
 
-    Until then the one before stays active, so that no page finds half of the predictions. Raises
-    `StoreError` where there is no such version.
+    The previous version stays active until then, so that no page reads incomplete predictions.
+    Raises `StoreError` for an unknown version.
     """
     version = db.versions.registry.by_name(project.store, name)
     if version is not None:
         predict_stored(project, version, progress)
     version = db.versions.registry.activate(project.store, name)
-    # What was embedded meanwhile was predicted by the one before.
+    # Images that were embedded meanwhile have predictions by the previous version only.
     predict_stored(project, version, progress)
     return version
 
 
 def lacks_predictions(project: Project, version: Version) -> bool:
-    """Whether images were embedded since `version` was the active one; imports no torch."""
+    """Return whether embedded images lack a prediction by `version`; imports no torch."""
     record = db.images.embeddings.encoder(project.store, version.encoder)
     return record is not None and not db.versions.predictions.has_predicted_all(
         project.store, version.id, record.id

@@ -1,7 +1,7 @@
-"""Adopting somebody else's head: a published file becomes a version like one's own.
+"""Adopting a published head: its file becomes a version like the trained ones.
 
-It is converted once to a file of ours, which alone is read from then on. It has seen none of the
-project's hand scores: all of them may judge it, and reviewing it needs none.
+The file is converted once; later only the converted file is read. The head was not trained on the
+project's hand scores, so all of them can evaluate it, and reviewing it needs none.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ def adopt(
     activate: bool | None = None,
     progress: Progress = silent,
 ) -> Version:
-    """Add the head in `path` as a version, and let it predict all embedded images.
+    """Add the head in `path` as a version and predict all embedded images.
 
-    `name` is that of the file without it; `encoder` says whose embeddings it reads where the file
-    implies another or none, `scale` what its worst and best outputs are, `label` which class is the
-    score where it has several. `activate` None makes it the active one where none is active yet.
-    Raises `ModelError` for a file that is no head, `BadInput` if the rest doesn't fit; what passes
-    through from `progress` leaves a version that goes on predicting when it is made active.
+    `name` defaults to the file's name. `encoder` names the encoder if the file implies another or
+    none, `scale` gives the worst and best outputs, `label` the class that is the score if there are
+    several. With `activate` None it becomes active if no version is. Raises `ModelError` for a file
+    that is no head, `BadInput` for a name, encoder or width that doesn't fit. After an exception of
+    `progress` the version stays and continues to predict when it is activated.
     """
     # Imported where they are used: torch takes seconds to load; pages import this module.
     from model.heads.published_files import read_published
 
     name = _free_name(project, path, name)
-    found = read_published(path)
-    record = _encoder(project, found, encoder)
-    head = found.head(scale, label)
-    new = _described(project, name, found, head, record=record, label=label, note=note)
+    published = read_published(path)
+    record = _encoder(project, published, encoder)
+    head = published.head(scale, label)
+    new = _new_version(project, name, published, head, record=record, label=label, note=note)
     is_first = db.versions.registry.active(project.store) is None
-    version = _keep(project, record, new, head, is_first and activate is not False)
+    version = _save(project, record, new, head, is_first and activate is not False)
     if activate:
         return make_active(project, name, progress=progress)
     predict_stored(project, version, progress)
@@ -71,15 +71,16 @@ def adopt(
 
 
 def name_of(path: Path) -> str:
-    """What a version from this file is called unless somebody says otherwise."""
+    """Return the default name of a version from this file."""
     stem = path.name
     for ending in _ENDINGS:
         stem = stem.removesuffix(ending)
-    plain = re.sub(r"[^\w.+-]+", "-", stem).lstrip("_.+-")[:LONGEST_NAME] or "head"
-    return f"head-{plain}" if _OWN_NAME.fullmatch(plain) else plain
+    name = re.sub(r"[^\w.+-]+", "-", stem).lstrip("_.+-")[:LONGEST_NAME] or "head"
+    return f"head-{name}" if _OWN_NAME.fullmatch(name) else name
 
 
 def _free_name(project: Project, path: Path, given: str | None) -> str:
+    """Return the version's name; raises `BadInput` if it is invalid or in use."""
     name = name_of(path) if given is None else given
     if not _NAME.fullmatch(name):
         raise BadInput(
@@ -99,20 +100,20 @@ def _free_name(project: Project, path: Path, given: str | None) -> str:
     return name
 
 
-def _encoder(project: Project, found: PublishedHeadFile, given: str | None) -> EncoderRecord:
-    """The project's encoder, of which the head must be; raises `BadInput` if it is not."""
-    own, named = project.encoder, given or found.encoder
-    file, width = readable_name(Path(found.file)), found.features
+def _encoder(project: Project, published: PublishedHeadFile, given: str | None) -> EncoderRecord:
+    """Return the record of the project's encoder; raises `BadInput` if the head has another."""
+    own, named = project.encoder, given or published.encoder
+    file, width = readable_name(Path(published.file)), published.features
     if named is None:
         raise BadInput(
             f"{file} doesn't tell whose embeddings of {width} values it reads; say so with "
             f"--encoder (this project's is {own})."
         )
-    if not _same(canonical(named), own, any_length=found.normalise):
-        known = "" if given else f", or say --encoder {own} if it was trained on those"
+    if not _is_compatible(canonical(named), own, any_length=published.normalise):
+        advice = "" if given else f", or say --encoder {own} if it was trained on those"
         raise BadInput(
             f"{file} reads embeddings by {canonical(named)}, and this project's are by {own}; use "
-            f"it in a project of its encoder (labeler init DIR --encoder {named}){known}."
+            f"it in a project of its encoder (labeler init DIR --encoder {named}){advice}."
         )
     record = db.images.embeddings.encoder(project.store, own)
     if record is None:
@@ -125,20 +126,20 @@ def _encoder(project: Project, found: PublishedHeadFile, given: str | None) -> E
     return record
 
 
-def _same(named: str, own: str, *, any_length: bool) -> bool:
-    """Whether a head of the encoder `named` can read embeddings by `own`.
+def _is_compatible(named: str, own: str, *, any_length: bool) -> bool:
+    """Return whether a head for the encoder `named` can take embeddings by `own`.
 
-    One that normalises by itself (`any_length`) reads raw and normalised ones alike.
+    A head that normalises its input (`any_length`) takes raw and normalised embeddings.
     """
     if any_length:
         named, own = named.removesuffix(NORMALISED), own.removesuffix(NORMALISED)
     return named == own
 
 
-def _described(
+def _new_version(
     project: Project,
     name: str,
-    found: PublishedHeadFile,
+    published: PublishedHeadFile,
     head: AnyHead,
     *,
     record: EncoderRecord,
@@ -158,9 +159,9 @@ def _described(
         scored_ids=np.zeros(0, dtype=np.int64),
         scored_values=np.zeros(0),
         settings={
-            "kind": found.kind,
-            "file": readable_name(Path(found.file)),
-            "normalise": found.normalise,
+            "kind": published.kind,
+            "file": readable_name(Path(published.file)),
+            "normalise": published.normalise,
             "scale": [low, high],
             "label": label,
         },
@@ -168,7 +169,7 @@ def _described(
     )
 
 
-def _keep(
+def _save(
     project: Project, record: EncoderRecord, new: NewVersion, head: AnyHead, activate: bool
 ) -> Version:
     from labeler.versions.files import create_files, head_metadata

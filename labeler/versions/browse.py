@@ -1,6 +1,6 @@
-"""Looking around a collection: everything by score, images like this one, one image's story.
+"""Browsing a collection: images by score, similar images, and the details of one image.
 
-Reads only; nothing here needs torch.
+Reads the store only; nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from labeler.versions.predictions import by_score
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """What to show, both ends included.
+    """Which images to show, both ends included.
 
-    With a version, `low` and `high` are 0–1 and of its predictions as they are printed: images
-    that it never predicted are not in any band. Without one they are hand scores, 0–10, and
-    `scored=False` gives the unscored images whatever the band.
+    With a version, `low` and `high` are 0–1 and limit its predictions, rounded as they are printed;
+    images without a prediction are in no band. Without one they limit hand scores, 0–10, and
+    `scored=False` selects the unscored images whatever the limits.
     """
 
     version: str | None = None
@@ -47,13 +47,15 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class BrowsedImage:
+    """An image and its prediction by the band's version."""
+
     image: Image
     prediction: float | None  # 0–1
 
 
 @dataclass(frozen=True, slots=True)
 class ResultPage:
-    """One page of what a `Band` takes, and how many it takes in all."""
+    """One page of the images in a `Band`, and the number of all of them."""
 
     shown: list[BrowsedImage]
     total: int
@@ -61,21 +63,27 @@ class ResultPage:
 
 @dataclass(frozen=True, slots=True)
 class Similar:
+    """An image and how similar it is to another one."""
+
     image: Image
     similarity: float  # cosine of the embeddings, -1 to 1; higher = more alike
 
 
 @dataclass(frozen=True, slots=True)
 class VersionPrediction:
+    """What one version predicts for an image."""
+
     version: str
     prediction: float  # 0–1
     active: bool
-    trained_on: bool  # the image's hand score was among what the version learnt from
-    out_of_fold: float | None  # what the version said of it without having seen it
+    trained_on: bool  # whether the version was trained on the image's hand score
+    out_of_fold: float | None  # 0–1, by the fold's head that was not trained on it
 
 
 @dataclass(frozen=True, slots=True)
 class ImageDetails:
+    """One image with its files, scores, predictions and most similar scored images."""
+
     image: Image
     locations: list[Location]
     history: list[HandScore]  # oldest first, undone ones included
@@ -84,46 +92,50 @@ class ImageDetails:
 
 
 def browse(project: Project, band: Band, *, page: int = 1, per_page: int = 60) -> ResultPage:
-    """Page `page` (from 1) of what `band` takes.
+    """Return page `page` (from 1) of the images in `band`.
 
     Raises `BadInput` for an unknown version or source.
     """
-    ids, predictions = _taken(project, band)
+    ids, predictions = _select(project, band)
     if band.descending:
         ids, predictions = ids[::-1], None if predictions is None else predictions[::-1]
     ids = ids[: band.top]
     part = slice((page - 1) * per_page, page * per_page)
-    wanted, by = ids[part].tolist(), {}
+    page_ids, prediction_of = ids[part].tolist(), {}
     if predictions is not None:
-        by = dict(zip(wanted, predictions[: len(ids)][part].tolist(), strict=True))
-    images = db.images.lookup.by_ids(project.store, wanted)
-    return ResultPage([BrowsedImage(image, by.get(image.id)) for image in images], len(ids))
+        prediction_of = dict(zip(page_ids, predictions[: len(ids)][part].tolist(), strict=True))
+    images = db.images.lookup.by_ids(project.store, page_ids)
+    return ResultPage(
+        [BrowsedImage(image, prediction_of.get(image.id)) for image in images], len(ids)
+    )
 
 
 def similar(
     project: Project, image_id: int, *, limit: int = 24, among: Sequence[int] | Ids | None = None
 ) -> list[Similar]:
-    """The images whose embeddings point most nearly the same way, closest first, itself left out.
+    """Return the images with the most similar embeddings by cosine, most similar first.
 
-    `among` narrows the search to those image ids. Empty when the image has no embedding yet.
+    The image itself is left out; `among` limits the search to these ids. Empty if the image has no
+    embedding.
     """
     encoder = db.images.embeddings.encoder(project.store, project.encoder)
     if encoder is None:
         return []
-    _, own = db.images.embeddings.get(project.store, encoder.id, [image_id])
-    if not len(own):
+    _, vector = db.images.embeddings.get(project.store, encoder.id, [image_id])
+    if not len(vector):
         return []
     with _writable(project):
-        ids, cosines = nearest(project, encoder, own[0], limit + 1, among)
-    kept = [(i, c) for i, c in zip(ids, cosines, strict=True) if i != image_id][:limit]
+        ids, cosines = nearest(project, encoder, vector[0], limit + 1, among)
+    neighbours = [(i, c) for i, c in zip(ids, cosines, strict=True) if i != image_id][:limit]
     images = {
-        image.id: image for image in db.images.lookup.by_ids(project.store, [i for i, _ in kept])
+        image.id: image
+        for image in db.images.lookup.by_ids(project.store, [i for i, _ in neighbours])
     }
-    return [Similar(images[i], c) for i, c in kept if i in images]
+    return [Similar(images[i], c) for i, c in neighbours if i in images]
 
 
 def make_ready(project: Project) -> None:
-    """Read what `browse` and `similar` need: first answers come as quickly as the others then."""
+    """Load what `browse` and `similar` need, so that the first request isn't slower."""
     version = db.versions.registry.active(project.store)
     if version is not None:
         by_score(project, version.id)
@@ -134,7 +146,7 @@ def make_ready(project: Project) -> None:
 
 
 def image_details(project: Project, image_id: int, *, neighbours: int = 8) -> ImageDetails:
-    """Everything known of one image. Raises `BadInput` if there is no such image."""
+    """Return the details of one image; raises `BadInput` for an unknown id."""
     image = db.images.lookup.get(project.store, image_id)
     if image is None:
         raise BadInput(f"There is no image {image_id}; it may be of another project.")
@@ -148,8 +160,8 @@ def image_details(project: Project, image_id: int, *, neighbours: int = 8) -> Im
     )
 
 
-def _taken(project: Project, band: Band) -> tuple[Ids, Values | None]:
-    """All images that `band` takes, in rising order, and their predictions if it is by those."""
+def _select(project: Project, band: Band) -> tuple[Ids, Values | None]:
+    """Return ids (N,) in `band`, ascending by score, and their predictions (N,), 0–1, if any."""
     store = project.store
     version_id, source_id = _version_id(store, band.version), _source_id(store, band.source)
     if version_id is not None:
@@ -183,7 +195,7 @@ def _source_id(store: Store, name: str | None) -> int | None:
 
 @contextmanager
 def _writable(project: Project) -> Iterator[None]:
-    """Say in a sentence that sketches can't be kept."""
+    """Turn an `OSError` about the quantized index into a `LabelerError`."""
     try:
         yield
     except OSError as error:
@@ -193,21 +205,21 @@ def _writable(project: Project) -> Iterator[None]:
 
 
 def _predictions(store: Store, image_id: int) -> list[VersionPrediction]:
-    told = (
+    predictions = (
         _prediction(store, version, image_id) for version in db.versions.registry.history(store)
     )
-    return [each for each in told if each is not None]
+    return [each for each in predictions if each is not None]
 
 
 def _prediction(store: Store, version: Version, image_id: int) -> VersionPrediction | None:
     predictions = db.versions.predictions.predictions(store, version.id, [image_id])
     if not len(predictions.scores):
         return None
-    unseen = db.versions.predictions.out_of_fold(store, version.id, [image_id])
+    out_of_fold = db.versions.predictions.out_of_fold(store, version.id, [image_id])
     return VersionPrediction(
         version=version.name,
         prediction=float(predictions.scores[0]),
         active=version.active,
-        trained_on=bool(len(unseen)),
-        out_of_fold=float(unseen.scores[0]) if len(unseen) else None,
+        trained_on=bool(len(out_of_fold)),
+        out_of_fold=float(out_of_fold.scores[0]) if len(out_of_fold) else None,
     )

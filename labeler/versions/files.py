@@ -1,4 +1,4 @@
-"""The files of a version that is being made: they are there with its row, or not at all."""
+"""The files of a new version: they exist together with its row, or not at all."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from model.heads.head_files import config_path, weights_path
 
 @contextmanager
 def create_files(project: Project, new: NewVersion) -> Iterator[Path]:
-    """Hands out the path of the head's weights; the row must be added in the block, as the last.
+    """Yield the path for the head's weights; the block must add the version's row at its end.
 
-    Without its row a file means nothing: if the block raises, all of them are removed again.
+    If the block raises and there is no row, the version's files are removed.
     """
     path = project.models / new.file
     make_parent(path)
@@ -35,7 +35,7 @@ def create_files(project: Project, new: NewVersion) -> Iterator[Path]:
 
 
 def head_metadata(record: EncoderRecord, new: NewVersion) -> dict[str, Any]:
-    """What the head's files say about it besides its shape."""
+    """Return the metadata that the head's files hold besides its shape."""
     return {
         "encoder": record.identity,
         "width": record.width,

@@ -1,4 +1,4 @@
-"""Which images a band takes, in which order: as arrays in memory, that pages are cut from."""
+"""The images in a band of predictions or hand scores, sorted, as arrays."""
 
 from __future__ import annotations
 
@@ -22,42 +22,44 @@ def by_prediction(
     source_id: int | None,
     scored: bool | None,
 ) -> tuple[Ids, Values]:
-    """Images (n,) predicted within the band, 0–1, by rising prediction, and the predictions (n,).
+    """Return ids (N,) with a prediction in the band (0–1), ascending, and the predictions (N,).
 
-    Those of one source only, and only those (not) `scored` by hand, if that is said.
+    `source_id` and `scored`, if not None, limit them to one source and to (un)scored images.
     """
-    found = by_score(project, version_id).within(low, high)
+    in_band = by_score(project, version_id).within(low, high)
     if source_id is None and scored is None:
-        return found.ids, found.scores
+        return in_band.ids, in_band.scores
     images = images_now(project)
-    wanted = np.ones(len(images), dtype=bool)
+    mask = np.ones(len(images), dtype=bool)
     if source_id is not None:
-        wanted &= images.sources == source_id
+        mask &= images.sources == source_id
     if scored is not None:
-        by_hand, _ = db.scores.hand_scores.effective(project.store)
-        wanted &= images.marked(by_hand) == scored
-    taken = wanted[images.rows(found.ids)]
-    return found.ids[taken], found.scores[taken]
+        scored_ids, _ = db.scores.hand_scores.effective(project.store)
+        mask &= images.marked(scored_ids) == scored
+    included = mask[images.rows(in_band.ids)]
+    return in_band.ids[included], in_band.scores[included]
 
 
 def by_hand_score(
     project: Project, low: float, high: float, *, source_id: int | None
 ) -> tuple[Ids, Values]:
-    """Readable images (n,) with a hand score within the band, 0–10, by rising score, and those."""
+    """Return ids (N,) of readable images with a hand score in the band (0–10), ascending, and the
+    scores (N,).
+    """
     images, (ids, values) = images_now(project), db.scores.hand_scores.effective(project.store)
     rows = images.rows(ids)
-    wanted = (values >= low) & (values <= high) & images.readable[rows]
+    mask = (values >= low) & (values <= high) & images.readable[rows]
     if source_id is not None:
-        wanted &= images.sources[rows] == source_id
-    ids, values = ids[wanted], values[wanted]
+        mask &= images.sources[rows] == source_id
+    ids, values = ids[mask], values[mask]
     order = np.argsort(values, kind="stable")
     return ids[order], values[order]
 
 
 def without_hand_score(project: Project, *, source_id: int | None) -> Ids:
-    """Readable images (n,) without a hand score, by rising id."""
-    images, (by_hand, _) = images_now(project), db.scores.hand_scores.effective(project.store)
-    wanted = images.readable & ~images.marked(by_hand)
+    """Return ids (N,) of readable images without a hand score, ascending."""
+    images, (scored_ids, _) = images_now(project), db.scores.hand_scores.effective(project.store)
+    mask = images.readable & ~images.marked(scored_ids)
     if source_id is not None:
-        wanted &= images.sources == source_id
-    return images.ids[wanted]
+        mask &= images.sources == source_id
+    return images.ids[mask]

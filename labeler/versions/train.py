@@ -1,7 +1,7 @@
-"""Training a version: from the hand scores of a project to a head that is active and has predicted.
+"""Training a version: from the hand scores of a project to an active head with predictions.
 
-Everything that the version consists of is made first and kept last, in one go: whoever stops a
-training, or pulls the plug, finds the project as it was. Only then it predicts, and takes over.
+All parts of the version are computed first and stored at the end in one transaction, so an
+interrupted training leaves the project unchanged. Then the version predicts and becomes active.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ def train(
     on_curve: OnCurve | None = None,
     seed: int = 0,
 ) -> Version:
-    """Train on all hand scores, keep the version, and make it the active one (see `activate`).
+    """Train on all hand scores, store the version, and activate it (see `activate`).
 
-    The very first is active at once.
+    `recipe` is a name or the settings themselves. Missing embeddings of scored images are computed
+    first, by `encoder` if given. The phases of `progress` are embedding (images), training (steps,
+    folds included) and predicting (images); `on_curve` receives the loss curve as it grows. The
+    first version of a project is active before it has predicted.
 
-    `recipe` is a name or the settings themselves. Embeddings that scored images lack are computed
-    first, by `encoder` if given. The phases of `progress` are embedding (in images), training (in
-    steps, folds included) and predicting (in images); `on_curve` gets the loss curve as it grows.
-    Raises `NotEnoughScores`, and what passes through from `progress` leaves no half version behind;
-    one that was still predicting is kept, to be made active by name.
+    Raises `NotEnoughScores`. An exception of `progress` before the version is stored leaves none; a
+    version that was still predicting is kept and can be activated by name.
     """
     recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
     _check_scores(db.scores.hand_scores.effective(project.store)[1])
@@ -71,15 +71,15 @@ def train(
             f"All {len(ids)} scored images are one group or near-duplicates of each other; "
             "score at least 1 different image."
         )
-    scored = TrainingData(vectors, values, groups, project.threshold)
-    result = cross_fitting.cross_fit(recipe, scored, seed, _step_callback(progress, on_curve))
+    data = TrainingData(vectors, values, groups, project.threshold)
+    result = cross_fitting.cross_fit(recipe, data, seed, _step_callback(progress, on_curve))
     new = _described(
         project,
         record,
         recipe=recipe,
         note=note,
         seed=seed,
-        scored=scored,
+        data=data,
         ids=ids,
         result=result,
     )
@@ -88,7 +88,7 @@ def train(
 
 
 def _check_scores(values: NDArray[np.float64]) -> None:
-    """Raises `NotEnoughScores`, saying how many more of what are needed."""
+    """Check that there are enough different scores (N,), 0–10; raises `NotEnoughScores`."""
     if len(values) < FEWEST_TO_TRAIN:
         raise NotEnoughScores(
             f"Training needs {FEWEST_TO_TRAIN} scored images with an embedding, and there are "
@@ -104,7 +104,7 @@ def _check_scores(values: NDArray[np.float64]) -> None:
 def _embed_scored(
     project: Project, identity: str, encoder: Encoder | None, progress: Progress
 ) -> None:
-    """Compute what scored images lack; ones that can't be read are left out of the training."""
+    """Compute missing embeddings of scored images; unreadable images are not trained on."""
     record = db.images.embeddings.encoder(project.store, identity)
     ids, _ = db.scores.hand_scores.effective(project.store)
     if record is not None and not db.images.embeddings.missing(project.store, record.id, only=ids):
@@ -115,7 +115,9 @@ def _embed_scored(
 def _scored_vectors(
     project: Project, identity: str
 ) -> tuple[EncoderRecord, NDArray[np.int64], NDArray[np.float64], NDArray[np.float32]]:
-    """The encoder, and the scored images that have an embedding: ids, hand scores, embeddings."""
+    """Return the encoder, and ids (N,), hand scores (N,) 0–10 and embeddings (N, width) of the
+    scored images that have an embedding.
+    """
     record = db.images.embeddings.encoder(project.store, identity)
     if record is None:
         raise NotEnoughScores(
@@ -123,31 +125,31 @@ def _scored_vectors(
             f"score {FEWEST_TO_TRAIN} images that can be read."
         )
     ids, values = db.scores.hand_scores.effective(project.store)
-    embedded, vectors = db.images.embeddings.get(project.store, record.id, ids)
+    embedded_ids, vectors = db.images.embeddings.get(project.store, record.id, ids)
     value_of = dict(zip(ids.tolist(), values.tolist(), strict=True))
-    return record, embedded, np.array([value_of[i] for i in embedded.tolist()]), vectors
+    return record, embedded_ids, np.array([value_of[i] for i in embedded_ids.tolist()]), vectors
 
 
 def _groups(
     project: Project, ids: NDArray[np.int64], vectors: NDArray[np.float32]
 ) -> NDArray[np.int64]:
-    """Group numbers (n,): by the project's groups, by how the images look, by their embeddings."""
+    """Return group numbers (N,): by the project's groups, perceptual hashes and embeddings."""
     names = db.images.lookup.groups(project.store)
-    known, hashes = db.images.lookup.fingerprints(project.store)
-    hash_of = dict(zip(known.tolist(), hashes.tolist(), strict=True))
+    hashed_ids, hashes = db.images.lookup.fingerprints(project.store)
+    hash_of = dict(zip(hashed_ids.tolist(), hashes.tolist(), strict=True))
     looks = np.array([hash_of.get(i, 0) for i in ids.tolist()], dtype=np.uint64)
     return connected_groups(len(ids), [names.get(i) for i in ids.tolist()], looks, vectors)
 
 
 def _step_callback(progress: Progress, on_curve: OnCurve | None) -> Callback:
-    """Hands on the steps, and the curve whenever it has grown."""
-    shown = 0
+    """Return a callback that reports the steps, and the curve whenever it has grown."""
+    reported_length = 0
 
     def on_step(done: int, total: int, curve: list[Point]) -> None:
-        nonlocal shown
-        if on_curve is not None and curve and len(curve) != shown:
+        nonlocal reported_length
+        if on_curve is not None and curve and len(curve) != reported_length:
             on_curve(list(curve))
-            shown = len(curve)
+            reported_length = len(curve)
         progress(done, total, "training")
 
     return on_step
@@ -160,11 +162,11 @@ def _described(
     recipe: Recipe,
     note: str,
     seed: int,
-    scored: TrainingData,
+    data: TrainingData,
     ids: NDArray[np.int64],
     result: cross_fitting.CrossFitResult,
 ) -> NewVersion:
-    """The version as it will be kept."""
+    """Return the version to store."""
     active = db.versions.registry.active(project.store)
     name = db.versions.registry.next_name(project.store)
     return NewVersion(
@@ -172,32 +174,33 @@ def _described(
         parent=active.name if active else None,
         encoder=record.identity,
         recipe=recipe.name,
-        threshold=scored.threshold,
+        threshold=data.threshold,
         file=weights_path(Path(name)).name,
         scored_ids=ids,
-        scored_values=scored.scores,
+        scored_values=data.scores,
         out_of_fold=Predictions(ids, result.out_of_fold, result.exceed, result.folds),
         settings=recipe.settings() | {"seed": seed},
         note=note,
-        metrics=_measured(scored, result),
+        metrics=_measured(data, result),
         curve=[dict(point) for point in result.curve],
     )
 
 
-def _measured(scored: TrainingData, result: cross_fitting.CrossFitResult) -> dict[str, Any]:
-    """Out-of-fold figures of the head, beside those of saying the mean score of every image."""
-    truth = scored.scores / 10
+def _measured(data: TrainingData, result: cross_fitting.CrossFitResult) -> dict[str, Any]:
+    """Return out-of-fold metrics of the head, and of predicting the mean score as `baseline`."""
+    truth = data.scores / 10
     figures: dict[str, Any] = dict(
-        metrics.measure(result.out_of_fold, truth, scored.threshold, scored.groups)
+        metrics.measure(result.out_of_fold, truth, data.threshold, data.groups)
     )
-    figures["baseline"] = metrics.baseline(truth, scored.threshold, scored.groups)
-    figures["groups"] = len(np.unique(scored.groups))
+    figures["baseline"] = metrics.baseline(truth, data.threshold, data.groups)
+    figures["groups"] = len(np.unique(data.groups))
     return figures
 
 
 def _keep(
     project: Project, record: EncoderRecord, new: NewVersion, result: cross_fitting.CrossFitResult
 ) -> Version:
+    """Write the version's files and add it to the store; the first version becomes active."""
     with create_files(project, new) as path:
         metadata = head_metadata(record, new)
         name = project.folder.name

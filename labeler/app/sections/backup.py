@@ -11,7 +11,7 @@ from labeler.app.sections.export_targets import checked
 from labeler.app.widgets import formatting, job_status
 from labeler.core.jobs import runner
 from labeler.core.project import Project
-from labeler.maintenance.backup import last_backup, usual_place
+from labeler.maintenance.backup import default_path, last_backup
 
 
 def backup_section(project: Project) -> None:
@@ -36,7 +36,7 @@ def backup_section(project: Project) -> None:
 def write(project: Project) -> None:
     place = st.text_input(
         "File",
-        value=shown_name(str(usual_place(project))),
+        value=shown_name(str(default_path(project))),
         key="backup-place",
         help="Ends in .tar for the whole project, in .sqlite for the store alone. Another disk is "
         "the best place.",

@@ -1,7 +1,7 @@
-"""The data card: what a dataset holds and how it came about, in Markdown.
+"""The data card: the contents and the history of a dataset, in Markdown.
 
-Written beside every export of a dataset, and by itself. Names and notes that people wrote are shown
-letter for letter: a name can't put a picture or a link into the card.
+Written beside every export of a dataset, and by itself. Names and notes that users wrote are
+escaped: they can't add an image or a link to the card.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _WHAT = (
 
 
 def data_card(dataset: Dataset, exported: Exported | None = None) -> str:
-    """The card of the dataset, as far as `exported` left nothing out."""
+    """Return the card of the dataset; `exported` adds the number of images left out."""
     facts = _Facts(dataset)
     parts = [
         [f"# {escape_markdown(dataset.project.folder.name)}: images scored by hand", *_WHAT],
@@ -83,7 +83,7 @@ class _Facts:
             self.trained = int(np.isin(dataset.ids[self.scored], trained).sum())
 
     def events(self) -> Iterator[HandScore]:
-        """Every hand score of the images, undone ones too."""
+        """Yield every hand score of the images, undone ones included."""
         ids = self.dataset.ids
         for start in range(0, len(ids), BATCH):
             yield from db.scores.hand_scores.histories(self.store, ids[start : start + BATCH])
@@ -92,16 +92,16 @@ class _Facts:
 def _counts(facts: _Facts, exported: Exported | None) -> list[str]:
     dataset, scored = facts.dataset, int(facts.scored.sum())
     version = dataset.version
-    told = [
+    lines = [
         f"- {len(dataset):,} images, {scored:,} scored, {len(dataset) - scored:,} unscored"
         + (" (scored ones only)" if dataset.plan.scored_only else ""),
         f"- {int((~facts.fine).sum()):,} of them without a file at present",
     ]
     if version is not None:
-        told.append(f"- {facts.predicted:,} predicted by {_named(version.name)}")
+        lines.append(f"- {facts.predicted:,} predicted by {_named(version.name)}")
     if exported is not None and exported.left_out:
         left_out = len(exported.left_out)
-        told.append(
+        lines.append(
             f"- {left_out:,} image{'' if left_out == 1 else 's'} could not be written: counted "
             "here, but not in the files"
         )
@@ -110,7 +110,7 @@ def _counts(facts: _Facts, exported: Exported | None) -> list[str]:
     shares = read_shares(dataset.plan.split)
     return [
         "",
-        *told,
+        *lines,
         "",
         *markdown_table(
             ["split", "images", "scored"],
@@ -132,12 +132,12 @@ def _distribution(facts: _Facts) -> list[str]:
     counts = np.bincount(facts.levels, minlength=11).tolist()
     labels = [*map(str, range(11)), "unscored"]
     unscored = int((~facts.scored).sum())
-    told = "Fractions are counted with the nearest whole score, halves upwards."
-    return ["", told, "", "```text", *bar_chart(labels, [*counts, unscored], max(counts)), "```"]
+    note = "Fractions are counted with the nearest whole score, halves upwards."
+    return ["", note, "", "```text", *bar_chart(labels, [*counts, unscored], max(counts)), "```"]
 
 
 def _predictions(facts: _Facts) -> list[str]:
-    """Which column is honest about which images."""
+    """Return the paragraphs that say which prediction column to use for which images."""
     version = facts.dataset.version
     if version is None:
         return ["", "There are none: no version has been trained yet."]
@@ -221,7 +221,7 @@ def _refined(facts: _Facts) -> list[str]:
         for each in db.versions.rounds.history(facts.store)
         if each.corrected + each.confirmed + each.skipped
     ]
-    told = [
+    lines = [
         "",
         "Versions: models trained on the scores of their time. The error is in points of 10, on "
         "images that the model had not seen, with its 95 % interval; beside it what guessing the "
@@ -233,14 +233,14 @@ def _refined(facts: _Facts) -> list[str]:
         ),
     ]
     if rounds:
-        told += [
+        lines += [
             "",
             "Rounds of review: predictions that looked wrong were shown and scored; a correction "
             "is one that was wrong.",
             "",
             *markdown_table(["round", "reviewed", "corrected", "hit rate", "skipped"], rounds),
         ]
-    return told
+    return lines
 
 
 def _version(version: Version) -> list[str]:
@@ -259,7 +259,7 @@ def _version(version: Version) -> list[str]:
 
 
 def _named(version: str) -> str:
-    """Ours as they are; those that came from elsewhere are named by others."""
+    """Return a version's name; the names of adopted versions are escaped."""
     return version if re.fullmatch(r"v\d+\.\d+|open|–", version) else escape_markdown(version)
 
 

@@ -1,4 +1,4 @@
-"""The formats of a dataset: what each is for, which choices it has, and how it is made."""
+"""The formats of a dataset: their purposes, their options, and the export itself."""
 
 from __future__ import annotations
 
@@ -21,18 +21,15 @@ CARD = "data-card.md"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A format. `scored_only` says what it takes where nothing is said, `only_scored` never others.
-
-    `choices` name the further fields of a `Plan` that it heeds.
-    """
+    """A format of exported datasets."""
 
     name: str
     label: str
     purpose: str
-    scored_only: bool = False
-    only_scored: bool = False
-    choices: frozenset[str] = frozenset()
-    card: str = CARD
+    scored_only: bool = False  # the default of the plan's field of this name
+    only_scored: bool = False  # whether it can't hold unscored images
+    choices: frozenset[str] = frozenset()  # the further fields of `Plan` that it uses
+    card: str = CARD  # file name of the data card
 
 
 KINDS = {
@@ -90,14 +87,17 @@ KINDS = {
 
 
 def kind_named(name: str) -> Kind:
-    """Raises `BadInput` where there is none of that name."""
+    """Return the format called `name`; raises `BadInput` for an unknown name."""
     if name not in KINDS:
         raise BadInput(f"There is no export {name}; there are {', '.join(KINDS)}.")
     return KINDS[name]
 
 
 def with_defaults(kind: Kind, plan: Plan) -> Plan:
-    """The plan with what the format decides where it was left open; raises `BadInput`."""
+    """Return the plan with the format's defaults.
+
+    Raises `BadInput` if the format can't hold unscored images and the plan asks for them.
+    """
     if kind.only_scored and plan.scored_only is False:
         raise BadInput(f"{kind.name} takes images by their score; it can't hold unscored ones.")
     return plan if plan.scored_only is not None else replace(plan, scored_only=kind.scored_only)
@@ -112,28 +112,28 @@ def export(
     *,
     force: bool = False,
 ) -> Exported:
-    """Write the dataset in the format `name` to OUT, with its data card.
+    """Write the dataset in the format `name` to `out`, with its data card.
 
-    OUT of a table is a file or a folder, of the others a folder: new, empty, or of an earlier
-    export of the same kind, which is gone on with and brought up to date. Files that are not as an
-    earlier export left them are replaced only by `force`. Raises `BadInput`, and `OSError` where it
-    can't be written.
+    `out` is a file or a folder for a table, else a folder: new, empty, or of an earlier export of
+    the same format, which is continued and updated. Files that were edited since an earlier export
+    are replaced only with `force`. Raises `BadInput` for a path, a plan or a format that can't be
+    used, `OSError` where a file can't be written.
     """
     kind = kind_named(name)
     plan = with_defaults(kind, plan)
     if kind.name == DATASET:
-        return _table(project, plan, out, progress, force=force)
+        return _export_table(project, plan, out, progress, force=force)
     dataset = dataset_of(project, plan, progress)
     if not len(dataset):
-        wanted = "has a hand score" if dataset.plan.scored_only else "could be read"
-        raise BadInput(f"There is nothing to export: no image of {project.folder} {wanted}.")
-    return _folder(kind, dataset, out, progress, force=force)
+        condition = "has a hand score" if dataset.plan.scored_only else "could be read"
+        raise BadInput(f"There is nothing to export: no image of {project.folder} {condition}.")
+    return _export_folder(kind, dataset, out, progress, force=force)
 
 
 def write_card(
     project: Project, out: Path, plan: Plan, progress: Progress = silent, *, force: bool = False
 ) -> Path:
-    """The data card alone: into the file OUT if it ends with .md, else into the folder OUT."""
+    """Write the data card alone, to `out` if it ends with .md, else into the folder `out`."""
     # Imported where they are used: each kind of export loads what it needs: scipy, Pillow.
     from labeler.exports.datasets.data_card import data_card
 
@@ -146,21 +146,23 @@ def write_card(
     return file
 
 
-def _table(project: Project, plan: Plan, out: Path, progress: Progress, *, force: bool) -> Exported:
+def _export_table(
+    project: Project, plan: Plan, out: Path, progress: Progress, *, force: bool
+) -> Exported:
     from labeler.exports.datasets.data_card import data_card
     from labeler.exports.datasets.formats.dataset import history_file, table_file, write_dataset
 
-    file, chosen = table_file(out, plan.file_format)
+    file, file_format = table_file(out, plan.file_format)
     card = file.with_name(f"{file.stem}.{CARD}")
     writer = ExportWriter.of(project, force=force)
-    writer.check(file, card, *([history_file(file)] if chosen == "csv" else []))
+    writer.check(file, card, *([history_file(file)] if file_format == "csv" else []))
     dataset = dataset_of(project, plan, progress)
     exported = write_dataset(dataset, out, writer, progress)
     writer.write(card, data_card(dataset, exported).encode())
     return exported
 
 
-def _folder(
+def _export_folder(
     kind: Kind, dataset: Dataset, out: Path, progress: Progress, *, force: bool
 ) -> Exported:
     from labeler.exports.datasets.data_card import data_card
@@ -180,9 +182,9 @@ def _folder(
 
 
 def _writer(name: str) -> Callable[..., None]:
-    """Each is imported where it is used: the list of formats is read without any of them."""
+    """Import the function that writes a format; `KINDS` is read without importing any of them."""
     module = name.replace("-", "_")
-    found: Callable[..., None] = getattr(
+    writer: Callable[..., None] = getattr(
         import_module(f"labeler.exports.datasets.formats.{module}"), f"write_{module}"
     )
-    return found
+    return writer

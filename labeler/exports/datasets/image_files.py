@@ -1,4 +1,4 @@
-"""Image files in an export: copied or linked under names that no two of them share."""
+"""Image files in an export: copied or linked under unique names."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _EMPTY = "The file is empty now (0 bytes); restore it and import it again."
 
 
 def file_name(image: Image, suffix: str | None = None) -> str:
-    """The original's name and the beginning of its content's hash: `cat-1a2b….jpg`.
+    """Return the original's name with the start of its content hash: `cat-1a2b….jpg`.
 
-    Letters of any language stay; what a shell, another system or a loader could take for its own
-    becomes `_`. `suffix` replaces that of the picture.
+    Letters of any language stay; characters that are special to a shell, a file system or a data
+    loader become `_`. `suffix` replaces the image's.
     """
     stem = plain_stem(Path(image.path).stem, "image")
     known = re.sub(r"[^0-9a-z]", "_", (image.content_hash or f"id{image.id}")[:16])
@@ -39,29 +39,30 @@ def file_name(image: Image, suffix: str | None = None) -> str:
 
 
 def _suffix(image: Image) -> str:
-    """The original's, where it fits what the file holds."""
-    written = Path(image.path).suffix.lower()
-    held = image.format or ""
-    if Pillow.registered_extensions().get(written) == ("JPEG" if held == "MPO" else held):
-        return written
-    return usual_ending(held)
+    """Return the original's suffix if it fits the image's format, else the format's usual one."""
+    suffix = Path(image.path).suffix.lower()
+    image_format = image.format or ""
+    if Pillow.registered_extensions().get(suffix) == (
+        "JPEG" if image_format == "MPO" else image_format
+    ):
+        return suffix
+    return usual_ending(image_format)
 
 
 def place_image(image: Image, target: Path, link: str, *, force: bool = False) -> tuple[bool, bool]:
-    """Put the image's file at `target`; returns whether it came now, and whether it was linked.
+    """Copy or link the image's file to `target`; return (whether it is new, whether it is a link).
 
-    `link` is copy, hard or sym; where a link can't be made (another disk, a picture within an
-    archive) it is copied. Copies and links have the very bytes that were imported, and a copy that
-    lies there stays, also where the original is gone. Raises `UnreadableImage` for what is wrong
-    with the image's file, `BadInput` where another file lies at `target` (unless by `force`), and
-    `OSError` for what is wrong where it is to be.
+    `link` is copy, hard or sym; where a link can't be made (another disk, an image in an archive)
+    the file is copied. The content is checked against the import; an existing copy stays, even if
+    the original is missing. Raises `UnreadableImage` for a missing, changed or unreadable original,
+    `BadInput` if another file is at `target` (unless `force`), `OSError` if it can't be written.
     """
     source = Path(image.path)
-    plain = _is_plain(source)
-    if _is_there(source, image, target, link if plain else "copy"):
+    plain = _is_file(source)
+    if _is_placed(source, image, target, link if plain else "copy"):
         return False, target.is_symlink() or _is_same(source, target)
     if image.state != "fine":
-        raise UnreadableImage(_why_not(image))
+        raise UnreadableImage(_missing_reason(image))
     _check_replaceable(source, image, target, force=force)
     if link == "copy" or not plain:
         _copy(image, source, target)
@@ -70,8 +71,8 @@ def place_image(image: Image, target: Path, link: str, *, force: bool = False) -
     return True, _link(image, source, target, link)
 
 
-def _why_not(image: Image) -> str:
-    """Why there is no file of an image that is not fine."""
+def _missing_reason(image: Image) -> str:
+    """Return why an image whose state is not fine has no file."""
     path = Path(image.path)
     if image.state == "unreadable" and image.reason is not None:
         return image.reason
@@ -81,37 +82,35 @@ def _why_not(image: Image) -> str:
 
 
 def placed_fingerprint(image: Image, target: Path) -> str:
-    """What `labeler.core.files.export_writer.fingerprint` says of what `place_image` has put at
-    `target`.
-    """
+    """Return the `export_writer.fingerprint` of a file that `place_image` made."""
     if target.is_symlink():
         return fingerprint(target)
-    if target.stat().st_size != image.size_bytes:  # the same picture in other bytes
+    if target.stat().st_size != image.size_bytes:  # the same pixels in other bytes
         with target.open("rb") as placed:
             return file_fingerprint(target.stat().st_size, content_hash(placed))
     return file_fingerprint(image.size_bytes, image.content_hash or "")
 
 
-def _is_there(source: Path, image: Image, target: Path, link: str) -> bool:
+def _is_placed(source: Path, image: Image, target: Path, link: str) -> bool:
     if link == "sym":
-        return _leads_to(source, target) and target.is_file() and _is_known(target, image)
+        return _is_link_to(source, target) and target.is_file() and _is_known(target, image)
     if target.is_symlink() or not target.is_file():
         return False
-    if _is_same(source, target):  # one file under two names: what is done to one is in the other
+    if _is_same(source, target):  # a hard link: an edit of one changes the other
         return link == "hard" and _is_known(target, image)
     return target.stat().st_size == image.size_bytes
 
 
 def _is_same(source: Path, target: Path) -> bool:
-    return _is_plain(source) and target.exists() and source.samefile(target)
+    return _is_file(source) and target.exists() and source.samefile(target)
 
 
-def _is_plain(source: Path) -> bool:
-    """Whether it is a file of its own; False too where nobody may look, which reading it says."""
+def _is_file(source: Path) -> bool:
+    """Return whether it is a plain file; False also in a folder that may not be read."""
     return os.path.isfile(source)  # noqa: PTH113 - `Path.is_file` raises in a closed folder
 
 
-def _leads_to(source: Path, target: Path) -> bool:
+def _is_link_to(source: Path, target: Path) -> bool:
     return target.is_symlink() and os.readlink(target) == str(source)  # noqa: PTH115
 
 
@@ -124,15 +123,15 @@ def _is_known(file: Path, image: Image) -> bool:
 
 
 def _check_replaceable(source: Path, image: Image, target: Path, *, force: bool) -> None:
-    """Raise `BadInput` unless `target` holds this image and nothing else, which loses nothing."""
-    own = _leads_to(source, target) or _is_same(source, target)
-    if own or may_replace(target, _Bytes(image), force=force):
+    """Check that `target` is free or holds this image; raises `BadInput`."""
+    is_own = _is_link_to(source, target) or _is_same(source, target)
+    if is_own or may_replace(target, _SameContent(image), force=force):
         return
     raise BadInput(refusal(target))
 
 
-class _Bytes:
-    """A file with the image's own bytes is known, whoever has put it there."""
+class _SameContent:
+    """The record that `may_replace` asks: it knows every file with the image's content."""
 
     def __init__(self, image: Image) -> None:
         self._image = image
@@ -145,25 +144,25 @@ class _Bytes:
 
 def _link(image: Image, source: Path, target: Path, link: str) -> bool:
     target.unlink(missing_ok=True)
-    made = linked(source, target, link)
-    if not made:
+    is_linked = linked(source, target, link)
+    if not is_linked:
         _copy(image, source, target)
-    return made
+    return is_linked
 
 
 def _copy(image: Image, source: Path, target: Path) -> None:
     with open_regular(source) as original, atomic_write(target) as scratch:
         with scratch.open("wb") as written:
-            known = _copied_as_known(original, image, written)
+            known = _copy_unchanged(original, image, written)
         if not known:
             with scratch.open("rb") as copied:
                 check_known(copied, image.content_hash, source, image.pixel_hash)
-        if _is_plain(source):
+        if _is_file(source):
             keep_times(source, scratch)
 
 
-def _copied_as_known(original: BinaryIO, image: Image, written: BinaryIO) -> bool:
-    """Whether the very bytes were copied that the store knows; else it has to be looked at."""
+def _copy_unchanged(original: BinaryIO, image: Image, written: BinaryIO) -> bool:
+    """Copy the bytes; return False if their hash is new and the pixels must be compared."""
     try:
         copy_known(original, image.content_hash, written)
     except UnreadableImage:

@@ -1,9 +1,9 @@
-"""The folder of an export: it holds what exports put there, and nothing of anybody else.
+"""The folder of an export: a list in it records every file that exports wrote there.
 
-A list in it names every file before it is made, with its size and content. So an export that was
-cut short goes on where it stopped, one that is repeated removes what is no part of it any more (an
-image with another score lies in another folder), a file that a person has put there or edited since
-stays, and a folder with other files in it is never touched.
+Each file is listed with its size and content hash before it is written. So an interrupted export
+continues, a repeated one removes files that are no longer part of it (an image with another score
+moves to another folder), files that a user added or edited stay, and a folder with other files is
+refused.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _KIND = "labeler export"
 
 
 class ExportFolder:
-    """An open one; made by `export_folder`.
+    """An open export folder, made by `export_folder`.
 
-    `listed` has the files of earlier exports in it with what they were when they were written; an
-    older program's list says only their names, and so lets none of them be replaced.
+    `listed` maps the files of earlier exports to their fingerprints. The list of an older program
+    holds only names, so none of its files is replaced.
     """
 
     def __init__(
@@ -57,19 +57,20 @@ class ExportFolder:
 
     @contextmanager
     def whole(self, file: Path) -> Iterator[Path]:
-        """`atomic_write` for a file in here; raises `BadInput` where another's lies in its
-        place.
+        """Write a file of the export atomically.
+
+        Raises `BadInput` if a file that no export wrote is in its place.
         """
         relative = self._relative(file)
-        record = _Listed(self._before.get(relative, set()))
+        record = _ListedFile(self._before.get(relative, set()))
         with ExportWriter(record, force=self.force).whole(file) as scratch:
             yield scratch
             self._note(relative, fingerprint(scratch))
-            # As lasting as the file: after a power cut it would be taken for a person's own.
+            # Without this sync a power cut could leave the file unlisted: it would look foreign.
             os.fsync(self._journal.fileno())
 
     def write(self, relative: str, data: bytes) -> bool:
-        """Write a small file, unless the very same lies there; returns whether it came now."""
+        """Write a small file unless it has this content already; return whether it was written."""
         file = self.path / relative
         if file.is_file() and not file.is_symlink() and file.read_bytes() == data:
             self._note(relative, fingerprint(file))
@@ -79,25 +80,25 @@ class ExportFolder:
         return True
 
     def place(self, image: Image, relative: str, link: str) -> tuple[bool, bool]:
-        """`image_files.place` for an image's file in here."""
+        """Copy or link an image's file, as `image_files.place_image` does with the same result."""
         file = self.path / relative
         self._relative(file)
-        # Listed before it is made: a copy that nobody notes would be taken for somebody else's.
+        # Listed before it is written: an unlisted copy would look foreign.
         self._note(relative, file_fingerprint(image.size_bytes, image.content_hash or ""))
         try:
             made, linked = place_image(image, file, link, force=self.force)
         except UnreadableImage:
-            # It was not written after all; one of an earlier export is removed at the end.
+            # It was not written; the file of an earlier export is removed by `finish`.
             self._before.setdefault(relative, set()).add(self._now.pop(relative))
             raise
         self._note(relative, placed_fingerprint(image, file))
         return made, linked
 
     def finish(self) -> tuple[int, int]:
-        """Remove what earlier exports have left behind; returns how many files that were, and how
-        many stay because they are not as an export left them.
+        """Remove files of earlier exports that are no longer part of this one; write the list.
 
-        The scratch files of one that was killed are not counted.
+        Returns the number of removed files and of those that stay because they were edited.
+        Temporary files of a killed export are removed, too, and not counted.
         """
         for parent in {(self.path / each).parent for each in self._now.keys() | self._before}:
             remove_scratch(parent)
@@ -105,7 +106,7 @@ class ExportFolder:
         for relative in sorted(self._before.keys() - self._now.keys()):
             file = self.path / relative
             if self._holds(file) and (file.is_file() or file.is_symlink()):
-                ours = self.force or _Listed(self._before[relative]).knows(file)
+                ours = self.force or _ListedFile(self._before[relative]).knows(file)
                 removed, stayed = removed + ours, stayed + (not ours)
                 if ours:
                     self._remove(file)
@@ -135,27 +136,27 @@ class ExportFolder:
         return file.parent.resolve().is_relative_to(self.path.resolve())
 
     def _relative(self, file: Path) -> str:
-        """The place of `file` in here; raises `BadInput` where a link leads it out."""
+        """Return the path of `file` in the folder; raises `BadInput` if a link leads out of it."""
         if not self._holds(file):
             raise BadInput(
                 f"{file.parent} is a link that leads out of {self.path}; remove it, or choose "
                 "another folder."
             )
-        # A link among folders that came from elsewhere would lead out of this one.
+        # A link among the parent folders would lead out of this one.
         make_folders(file.parent, self.path, 0o777)
         return file.relative_to(self.path).as_posix()
 
 
-class _Listed:
-    """What the list says of one file."""
+class _ListedFile:
+    """The listed fingerprints of one file; the record that `ExportWriter` asks."""
 
-    def __init__(self, known: set[str]) -> None:
-        self._known = known
+    def __init__(self, fingerprints: set[str]) -> None:
+        self._fingerprints = fingerprints
 
     def knows(self, file: Path) -> bool:
         size = file.stat(follow_symlinks=False).st_size
-        return any(one.startswith(f"{size} ") for one in self._known) and (
-            fingerprint(file) in self._known
+        return any(one.startswith(f"{size} ") for one in self._fingerprints) and (
+            fingerprint(file) in self._fingerprints
         )
 
     def keep(self, written: str) -> None: ...
@@ -167,16 +168,15 @@ def _line(relative: str, written: str) -> str:
 
 @contextmanager
 def export_folder(path: Path, kind: str, *, force: bool = False) -> Iterator[ExportFolder]:
-    """The folder `path`, made if needed; raises `BadInput` if other files are in it.
+    """Open the folder `path`, created if needed; raises `BadInput` if it holds other files.
 
-    Of an earlier export's files only those are replaced or removed that are as it left them, or,
-    by `force`, all.
+    Files of an earlier export are replaced or removed only if they are unchanged, or with `force`.
     """
     listed = _listed(path, kind)
     make_parent(path / LIST)
     try:
         if not _is_begun(path / LIST):
-            # Whole from the start: an empty list would be taken for somebody else's.
+            # Written atomically: an empty list would look foreign.
             with atomic_write(path / LIST) as scratch:
                 scratch.write_text(json.dumps({_KIND: kind}) + "\n", encoding="utf-8")
         with (path / LIST).open("a", encoding="utf-8") as journal:
@@ -195,9 +195,9 @@ def place_images(
     where: Callable[[Row], str],
     progress: Progress,
 ) -> Iterator[tuple[Row, str]]:
-    """Copy or link each image into the folder that `where` says; each row with its file's place.
+    """Copy or link each image into the folder `where(row)`; yield (row, relative path).
 
-    What can't be read is in `exported.left_out` and gives no row.
+    Unreadable images are added to `exported.left_out` and not yielded.
     """
     link, copied = dataset.plan.link, 0
     what = "copying images" if link == "copy" else "linking images"
@@ -221,7 +221,7 @@ def place_images(
 
 
 def _listed(path: Path, kind: str) -> dict[str, set[str]]:
-    """The files of an earlier export in `path`, and what each was when it was written."""
+    """Return {relative path: fingerprints} of an earlier export in `path`; raises `BadInput`."""
     if path.exists() and not path.is_dir():
         raise BadInput(f"{path} is a file; name a folder for the export.")
     if (path / LIST).is_symlink():
@@ -241,28 +241,29 @@ def _listed(path: Path, kind: str) -> dict[str, set[str]]:
         ) from None
     if former != kind:
         raise BadInput(f"{path} holds an export of the kind {former}; choose another folder.")
-    known: dict[str, set[str]] = {}
+    fingerprints: dict[str, set[str]] = {}
     for relative, written in filter(None, listed):
-        known.setdefault(relative, set()).update(written)
-    return known
+        fingerprints.setdefault(relative, set()).update(written)
+    return fingerprints
 
 
 def _is_begun(file: Path) -> bool:
-    """Whether the list has its first line: a full disk or a power cut can take it."""
+    """Return whether the list has its first line: a full disk or a power cut can lose it."""
     with suppress(OSError), open_to_read(file) as opened:
         return opened.readline(1000).endswith(b"\n")
     return False
 
 
 def _read_line(line: str) -> tuple[str, list[str]] | None:
-    """The place that a line names, and what was written there if it says that; None for a line that
-    was cut short, or leads elsewhere.
+    """Return the relative path in a line of the list and its fingerprints, if any.
+
+    None for a truncated line and for a path out of the folder.
     """
     try:
-        said = parse_json(line)
+        values = parse_json(line)
     except ValueError:
         return None
-    place, *written = said if isinstance(said, list) and said else [said]
-    if not isinstance(place, str) or {"..", "/"} & set(PurePosixPath(place).parts):
+    relative, *written = values if isinstance(values, list) and values else [values]
+    if not isinstance(relative, str) or {"..", "/"} & set(PurePosixPath(relative).parts):
         return None
-    return place, [one for one in written if isinstance(one, str)]
+    return relative, [one for one in written if isinstance(one, str)]

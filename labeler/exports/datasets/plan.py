@@ -1,4 +1,4 @@
-"""What is asked of an export, and what became of it."""
+"""The settings of an export of a dataset, and its result."""
 
 from __future__ import annotations
 
@@ -14,25 +14,22 @@ from labeler.exports.datasets.splits import USUAL, read_shares
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a dataset is to leave; plain values, so that a run's row can hold them.
+    """The settings of an export, as values that JSON can store.
 
-    `scored_only`: only images with a hand score, all, or (None) what is usual for the format.
-    `split` and `seed` decide the splits; `link` how image files come to be there. `file_format`
-    and `with_images` are of tables (csv, parquet, jsonl), `file_format` also of an imagefolder's
-    metadata. `name` is what folders of scores are called after their number, `image_url` what an
-    image's path is put behind in Label Studio, `completed_by` which accounts its scorers have
-    there (`ann=3, ben@example.org`). Raises `BadInput` for what can't be.
+    Raises `BadInput` for an invalid `split` or `link`.
     """
 
-    scored_only: bool | None = None
-    split: str = USUAL
-    seed: int = 0
-    link: str = "copy"
-    file_format: str | None = None
-    with_images: bool = False
-    name: str | None = None
-    image_url: str | None = None
-    completed_by: str | None = None
+    scored_only: bool | None = None  # only images with a hand score; None: the format's default
+    split: str = USUAL  # shares of train, validation and test
+    seed: int = 0  # of the splits
+    link: str = "copy"  # how image files are placed: copy, hard or sym
+    file_format: str | None = (
+        None  # csv, parquet or jsonl: of a table, of an imagefolder's metadata
+    )
+    with_images: bool = False  # copy the images beside a table
+    name: str | None = None  # of folders by score, after the number
+    image_url: str | None = None  # Label Studio: the address before an image's path
+    completed_by: str | None = None  # Label Studio: scorers' accounts, `ann=3, ben@example.org`
 
     def __post_init__(self) -> None:
         read_shares(self.split)
@@ -41,34 +38,29 @@ class Plan:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Plan:
-        """A plan from `as_values`, as a run or an address holds it."""
+        """Return the plan that `as_values` made `values` of."""
         return cls(**{name: values[name] for name in cls.__slots__ if name in values})
 
     def as_values(self) -> dict[str, Any]:
+        """Return values that JSON can store, for `params` of a job's row."""
         return asdict(self)
 
 
 @dataclass
 class Exported:
-    """What an export wrote.
+    """The result of an export."""
 
-    `place` is its folder, or the file of a table; `images` is how many it holds. `made` files of
-    images came now, `there` ones lay there from an earlier time; `removed` files of an earlier
-    export are no part of it any more. `left_out` are (path, reason); `notes` sentences to know.
-    `contents` has the SHA-256 of image files by their places.
-    """
-
-    place: Path
+    place: Path  # its folder, or the file of a table
     images: int = 0
-    made: int = 0
-    there: int = 0
-    removed: int = 0
-    left_out: list[tuple[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    contents: dict[str, str] = field(default_factory=dict)
+    made: int = 0  # files written by this export
+    there: int = 0  # files that existed already
+    removed: int = 0  # files of earlier exports that are no longer part of it
+    left_out: list[tuple[str, str]] = field(default_factory=list)  # (path, reason)
+    notes: list[str] = field(default_factory=list)  # sentences for the user
+    contents: dict[str, str] = field(default_factory=dict)  # {relative path: SHA-256} of images
 
     def sentences(self, most: int = 20) -> str:
-        """What became of it, as lines of text; of what was left out the first few."""
+        """Return the result as lines of text, with the first `most` images that were left out."""
         lines = [f"Wrote {self.images:,} image{'' if self.images == 1 else 's'} to {self.place}"]
         if self.made or self.there:
             lines.append(f"Files: {self.made:,} written, {self.there:,} there already.")

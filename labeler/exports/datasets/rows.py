@@ -1,4 +1,4 @@
-"""A dataset as every format writes it: the images with what is known of them, and their splits."""
+"""The rows of a dataset, as every format writes them: images, scores, predictions, splits."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ COLUMNS: dict[str, Any] = {
     "source": str,
     "score": float,  # the hand score that counts, 0–10; empty where unscored
     "history_count": int,  # how many hand scores the image was given, undone ones left out
-    # 0–1, of the active version. It has learnt from the scores of images that it was trained on,
-    # so that there it says little; what it said of them without having seen them stands beside it.
+    # 0–1, of the active version: in-sample for the images that it was trained on, so there use the
+    # out-of-fold prediction.
     "prediction": float,
     "out_of_fold_prediction": float,  # of scored images; empty where nothing honest is known
     "version": str,
@@ -64,8 +64,8 @@ NESTED = COLUMNS | {"history": [HISTORY]}
 class Row:
     """One image; `prediction` (0–1) is by `version`, both None where there is none.
 
-    `out_of_fold` (0–1) is what a head says of a scored image that has not seen its score: that of
-    its fold or, where the version was not trained on the image, the version's own.
+    `out_of_fold` (0–1) is the prediction of a scored image by a head that was not trained on its
+    score: the head of its fold or, if the version was not trained on the image, the version's.
     """
 
     image: Image
@@ -77,11 +77,11 @@ class Row:
     version: str | None
 
     def latest_by_scorer(self) -> dict[str | None, HandScore]:
-        """Each scorer's last hand score that was not undone; None is the nameless one."""
+        """Return each scorer's last hand score that was not undone; None is the unnamed scorer."""
         return {one.scorer: one for one in self.history if one.undone_at is None}
 
     def cells(self) -> list[Any]:
-        """The cells of `COLUMNS`."""
+        """Return the cells of `COLUMNS`."""
         image = self.image
         return [
             image.path,
@@ -102,14 +102,14 @@ class Row:
         ]
 
     def nested(self) -> list[Any]:
-        """The cells of `NESTED`."""
+        """Return the cells of `NESTED`."""
         history = [dict(zip(HISTORY, event_cells(one), strict=True)) for one in self.history]
         return [*self.cells(), history]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The images `ids` (n,), rising, and the place of each one's split in `SPLITS`, (n,)."""
+    """Images `ids` (N,) int64, ascending, and `splits` (N,) int8, indices in `SPLITS`."""
 
     project: Project
     plan: Plan
@@ -121,10 +121,11 @@ class Dataset:
 
     @cached_property
     def version(self) -> Version | None:
+        """The active version."""
         return db.versions.registry.active(self.project.store)
 
     def rows(self, only: Ids | None = None) -> Iterator[Row]:
-        """The images (of `only` these, rising) one after the other, read a thousand at a time."""
+        """Yield the rows of all images, or of the ids in `only` (ascending), `BATCH` per query."""
         ids = self.ids if only is None else only
         name = self.version.name if self.version else None
         for start in range(0, len(ids), BATCH):
@@ -135,27 +136,27 @@ class Dataset:
                 histories[one.image_id].append(one)
             splits = dict(zip(batch.tolist(), self.splits_of(batch), strict=True))
             for image in db.images.lookup.by_ids(self.project.store, batch):
-                said = self._predictions.get(image.id)
+                prediction = self._predictions.get(image.id)
                 yield Row(
                     image=image,
                     split=splits[image.id],
                     tags=tags.get(image.id, []),
                     history=histories[image.id],
-                    prediction=said,
+                    prediction=prediction,
                     out_of_fold=self._out_of_fold.get(image.id),
-                    version=None if said is None else name,
+                    version=None if prediction is None else name,
                 )
 
     def splits_of(self, ids: Ids) -> list[str]:
-        """The names of the splits of some of the images, in their order."""
+        """Return the names of the splits of `ids`, in their order."""
         return [SPLITS[place] for place in self.splits[np.searchsorted(self.ids, ids)].tolist()]
 
     @cached_property
     def _predictions(self) -> dict[int, float]:
         if self.version is None:
             return {}
-        found = db.versions.predictions.predictions(self.project.store, self.version.id)
-        return _by_id(found.image_ids, found.scores)
+        predictions = db.versions.predictions.predictions(self.project.store, self.version.id)
+        return _by_id(predictions.image_ids, predictions.scores)
 
     @cached_property
     def _out_of_fold(self) -> dict[int, float]:
@@ -164,9 +165,9 @@ class Dataset:
         scored, _ = db.scores.hand_scores.effective(self.project.store)
         scored = scored[np.isin(scored, self.ids)]
         held_out, stored = held_out_predictions(self.project, self.version, scored)
-        unseen = np.fmax(held_out, stored)  # at most one of the two is a number
-        known = ~np.isnan(unseen)
-        return _by_id(scored[known], unseen[known])
+        out_of_fold = np.fmax(held_out, stored)  # at most one of the two is a number
+        known = ~np.isnan(out_of_fold)
+        return _by_id(scored[known], out_of_fold[known])
 
 
 def _by_id(ids: Ids, scores: NDArray[np.floating]) -> dict[int, float]:
@@ -174,28 +175,28 @@ def _by_id(ids: Ids, scores: NDArray[np.floating]) -> dict[int, float]:
 
 
 def dataset_of(project: Project, plan: Plan, progress: Progress = silent) -> Dataset:
-    """The images that the plan takes; those that could never be read are left out."""
+    """Return the dataset of a plan, without images that were never readable."""
     ids = ids_of(project, scored_only=bool(plan.scored_only))
     shares = read_shares(plan.split)
-    keys = _family_keys(project, ids, progress)
+    keys = _group_keys(project, ids, progress)
     return Dataset(project, plan, ids, splits_of(keys, shares, plan.seed))
 
 
 def ids_of(project: Project, *, scored_only: bool) -> Ids:
-    """The ids (n,), rising, of what can be exported: all that was ever readable."""
+    """Return the ids (N,) int64, ascending, of images that were readable at least once."""
     # Imported where they are used: it brings scipy, which the columns' names do without.
     from labeler.collection.arrays import images_now
 
     images = images_now(project)
-    taken = images.readable
+    included = images.readable
     if scored_only:
         scored, _ = db.scores.hand_scores.effective(project.store)
-        taken = taken & images.marked(scored)
-    return np.asarray(images.ids[taken])
+        included = included & images.marked(scored)
+    return np.asarray(images.ids[included])
 
 
-def _family_keys(project: Project, ids: Ids, progress: Progress) -> list[str]:
-    """What decides the split of each of `ids`: the content of the oldest image of its family."""
+def _group_keys(project: Project, ids: Ids, progress: Progress) -> list[str]:
+    """Return the key that decides each image's split: the hash of its group's oldest image."""
     from labeler.collection.arrays import images_now
     from labeler.exports.datasets.split_groups import split_groups
 
@@ -207,7 +208,7 @@ def _family_keys(project: Project, ids: Ids, progress: Progress) -> list[str]:
 
 
 def event_cells(one: HandScore) -> list[Any]:
-    """One hand score as the cells of `HISTORY`."""
+    """Return one hand score as the cells of `HISTORY`."""
     return [
         one.scorer,
         one.value,

@@ -1,9 +1,8 @@
-"""Families: images that belong into one split, by their group or because they are near-duplicates.
+"""Split groups: images that must be in one split, by their group or as near-duplicates.
 
-As the folds of training keep together (`model.estimators.group_folds`), but found among all images
-of a project, whatever is exported of them, and without comparing everything with everything: hashes
-are compared where a part of them is equal, and embeddings of many images only where they have a
-hand score.
+The rule is that of the folds in training (`model.estimators.group_folds`), applied to all images of
+a project, whatever is exported, without comparing all pairs: hashes are compared only if a part of
+them is equal, and in large projects only embeddings of scored images are compared.
 """
 
 from __future__ import annotations
@@ -30,15 +29,15 @@ _NONE: Pairs = np.zeros((0, 2), dtype=np.int64)
 
 
 def split_groups(project: Project, images: ImageColumns, progress: Progress = silent) -> Ids:
-    """For each of `images` (n,) the row of the oldest image of its family, itself if alone."""
+    """Return (N,) int64: for each image the row of the oldest image of its split group."""
     pairs = [
         _same_group(project, images),
         linking_pairs(images.hashes),
         *_near_embeddings(project, images, progress),
     ]
-    family = connected(len(images), pairs)
-    _, first = np.unique(family, return_index=True)  # numbered in the order of their first rows
-    return np.asarray(first[family], dtype=np.int64)
+    group = connected(len(images), pairs)
+    _, first = np.unique(group, return_index=True)  # numbered in the order of their first rows
+    return np.asarray(first[group], dtype=np.int64)
 
 
 def _same_group(project: Project, images: ImageColumns) -> Pairs:
@@ -51,15 +50,15 @@ def _same_group(project: Project, images: ImageColumns) -> Pairs:
 
 
 def _near_embeddings(project: Project, images: ImageColumns, progress: Progress) -> Iterator[Pairs]:
-    known = db.images.embeddings.encoder(project.store, project.encoder)
-    if known is None:
+    encoder = db.images.embeddings.encoder(project.store, project.encoder)
+    if encoder is None:
         return
     compared = images.ids
     if len(compared) > MOST_COMPARED:
         compared, _ = db.scores.hand_scores.effective(project.store)
-    ids, vectors = db.images.embeddings.get(project.store, known.id, compared)
+    ids, vectors = db.images.embeddings.get(project.store, encoder.id, compared)
     units, rows = normalize(vectors), images.rows(ids)
-    # Of the oldest images: later ones don't change what counts as near.
+    # The median of the oldest images, which later imports don't change.
     near = SAME_SHARE * median_distance(units[:SAMPLE])
     for block, pairs in enumerate(near_embeddings(units, near)):
         progress(min(block * BLOCK, len(ids)), len(ids), "looking for near-duplicates")

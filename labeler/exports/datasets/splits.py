@@ -1,7 +1,7 @@
-"""Train, validation and test: drawn by group, with a seed, and the same however the project grows.
+"""Train, validation and test: assigned by group and seed, unchanged when images are added.
 
-Each family (`labeler.exports.datasets.split_groups`) draws a number from 0 to 1 by hashing the seed
-and its key; nothing else decides, so images that come later move none of the others.
+Each group (`labeler.exports.datasets.split_groups`) gets a number in [0, 1) by hashing the seed and
+its key; nothing else decides, so images that are added later move none of the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ USUAL = "80:10:10"
 
 @dataclass(frozen=True, slots=True)
 class SplitShares:
-    """How much of the families each split gets, 0–1; together 1."""
+    """The share of the groups in each split, 0–1; they add up to 1."""
 
     train: float = 0.8
     validation: float = 0.1
@@ -33,7 +33,7 @@ class SplitShares:
 
 
 def read_shares(text: str) -> SplitShares:
-    """The shares in `80:10:10` or `90:10` (no validation); raises `BadInput`."""
+    """Parse `80:10:10` or `90:10` (no validation); raises `BadInput`."""
     try:
         parts = [float(part) for part in text.split(":")]
     except ValueError:
@@ -49,14 +49,15 @@ def read_shares(text: str) -> SplitShares:
 
 
 def splits_of(keys: Sequence[str], shares: SplitShares, seed: int) -> NDArray[np.int8]:
-    """The split, a place in `SPLITS`, that each key draws, (n,)."""
-    drawn = np.array([_drawn(key, seed) for key in keys], dtype=np.float64)
+    """Return the split of each key: (N,) int8, indices in `SPLITS`."""
+    drawn = np.array([_draw(key, seed) for key in keys], dtype=np.float64)
     bounds = np.array([shares.train, shares.train + shares.validation])
-    if not shares.test:  # 0.8 + 0.2 need not be 1 for a computer
+    if not shares.test:  # 0.8 + 0.2 may differ from 1 in floating point
         bounds[1] = 1
     return np.searchsorted(bounds, drawn, side="right").astype(np.int8)
 
 
-def _drawn(key: str, seed: int) -> float:
+def _draw(key: str, seed: int) -> float:
+    """Return a number in [0, 1) from the hash of seed and key."""
     digest = blake2b(f"{seed}:{key}".encode("utf-8", "surrogatepass"), digest_size=6).digest()
     return int.from_bytes(digest, "big") / (1 << 48)

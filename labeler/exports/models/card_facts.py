@@ -1,4 +1,4 @@
-"""A model card's facts: what the version is, what its scores mean, how good it is, its data."""
+"""The computed sections of a model card: the version, its scores, its metrics, its data."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOSSES = ("train", "held_out")
 
 
 def description(version: Version) -> list[str]:
-    """One paragraph: what it takes, what it gives, what it was made from."""
+    """Return one paragraph: the input, the output, and what the version was trained on."""
     made = f"{version.created_at:%Y-%m-%d}"
     origin = f"learnt from {version.scored_count:,} images that were scored by hand from 0 to 10"
     if version.is_foreign:
@@ -49,7 +49,7 @@ def description(version: Version) -> list[str]:
 
 
 def usage(project: Project, version: Version) -> list[str]:
-    """What goes in, what comes out, and how to filter with it."""
+    """Return the section about the input, the output, and filtering by score."""
     record = encoder_record(project, version)
     seen = validated_preprocessing(record.preprocessing, shown_encoder(record.identity))
     pictures = f"{seen['size']} × {seen['size']} pixels" if "size" in seen else "as the encoder's"
@@ -87,18 +87,17 @@ def _encoder(version: Version) -> str:
 
 
 def biases(project: Project, version: Version) -> list[str]:
-    """What the sources' expected scores ask for, and what was measured.
+    """Return the sources' expected scores, the versions' notes, and the measured deviations.
 
-    Notes are of the version and of those before it, which it learnt on from; somebody else's head
-    has none but its own.
+    Notes are of the version and of the earlier ones; of an adopted version only its own.
     """
-    asked = [
+    expected = [
         f"- Images from {escape_markdown(source.name)} are meant to score {source.expect_low:g} to "
         f"{source.expect_high:g} of 10."
         for source in db.images.sources.sources(project.store)
         if source.expect_low is not None and source.expect_high is not None
     ]
-    noted = [
+    notes = [
         f"- {version_in_markdown(each)}: {escape_markdown(each.note)}"
         for each in db.versions.registry.history(project.store)
         if each.note and (each.id == version.id if version.is_foreign else each.id <= version.id)
@@ -108,16 +107,16 @@ def biases(project: Project, version: Version) -> list[str]:
         for kind in KINDS
         for sentence in slice_report(project, kind).sentences()
     ]
-    told = []
-    if asked:
-        told += ["", "Asked of whole sources, and held against every prediction:", "", *asked]
-    if noted:
-        told += ["", "Noted with the versions:", "", *noted]
-    return [*told, "", "Measured, on images that it had not seen:", "", *measured]
+    lines = []
+    if expected:
+        lines += ["", "Asked of whole sources, and held against every prediction:", "", *expected]
+    if notes:
+        lines += ["", "Noted with the versions:", "", *notes]
+    return [*lines, "", "Measured, on images that it had not seen:", "", *measured]
 
 
 def brackets(project: Project, version: Version) -> list[str]:
-    """What a band of predictions usually holds, and how many images are in it."""
+    """Return the table of brackets with the number of predictions and hand scores in each."""
     tenths = _predictions(project, version) * 10
     counted = db.images.counts.by_hand_score(project.store).distribution
     rows = []
@@ -135,14 +134,14 @@ def brackets(project: Project, version: Version) -> list[str]:
 
 
 def distribution(project: Project, version: Version) -> list[str]:
-    """Predictions by tenths and hand scores, as text bars."""
-    made = _predictions(project, version)
-    tenths = np.bincount(np.clip((made * 10).astype(int), 0, 9), minlength=10).tolist()
+    """Return histograms of predictions (by tenths) and of hand scores, as text bars."""
+    scores = _predictions(project, version)
+    tenths = np.bincount(np.clip((scores * 10).astype(int), 0, 9), minlength=10).tolist()
     spans = [f"{10 * k}–{10 * k + 10} %" for k in range(10)]
     scored = db.images.counts.by_hand_score(project.store).distribution
     return [
         "",
-        f"Predictions of {len(made):,} images:",
+        f"Predictions of {len(scores):,} images:",
         "",
         *_fenced(bar_chart(spans, tenths, max(tenths))),
         "",
@@ -161,7 +160,7 @@ def _predictions(project: Project, version: Version) -> NDArray[np.float64]:
 
 
 def figures_of(project: Project, version: Version) -> list[str]:
-    """The figures with their intervals, and what the random sample says."""
+    """Return the metrics with their intervals, and the estimates from the random sample."""
     found = figures(project, version)
     how = "out of fold: each predicted by a head that had not seen it"
     if version.is_foreign:
@@ -219,16 +218,16 @@ def _good(active: VersionAudit) -> str:
     return f" Of all images {100 * good.value:.0f} % ({between}) should pass."
 
 
-def _estimated(found: Estimate) -> tuple[str, str]:
-    seen = f"{found.mistakes} of {found.judged}"
-    if found.share is None:
+def _estimated(estimate: Estimate) -> tuple[str, str]:
+    seen = f"{estimate.mistakes} of {estimate.judged}"
+    if estimate.share is None:
         return "too few to say", seen
-    share = found.share
+    share = estimate.share
     return f"{100 * share.value:.0f} % ({100 * share.low:.0f} % to {100 * share.high:.0f} %)", seen
 
 
 def training(project: Project, version: Version) -> list[str]:
-    """How many images of which sources it learnt from, and under which licences they are."""
+    """Return the table of the sources trained on: images, mean score, licence."""
     if version.is_foreign:
         return ["", "Not known here: it was made elsewhere."]
     ids, values = db.versions.predictions.trained_on(project.store, version.id)
@@ -254,17 +253,20 @@ def training(project: Project, version: Version) -> list[str]:
 
 
 def curve_points(version: Version) -> list[tuple[float, dict[str, float]]]:
-    """The loss curve as it can be drawn: steps, and losses by name, as far as they are numbers."""
+    """Return the loss curve as (step, {name: loss}), without values that are no numbers."""
     points = []
     for point in version.curve if isinstance(version.curve, list) else []:
-        known = point if isinstance(point, dict) else {}
-        losses = {name: number(known.get(name)) for name in LOSSES}
-        step, finite = number(known.get("step")), {k: v for k, v in losses.items() if v is not None}
+        losses_of_point = point if isinstance(point, dict) else {}
+        losses = {name: number(losses_of_point.get(name)) for name in LOSSES}
+        step, finite = (
+            number(losses_of_point.get("step")),
+            {k: v for k, v in losses.items() if v is not None},
+        )
         if step is not None and finite:
             points.append((step, finite))
     return points
 
 
 def has_curve(version: Version) -> bool:
-    """Whether there is a loss curve to draw."""
+    """Return whether the loss curve has at least two steps."""
     return len({step for step, _ in curve_points(version)}) > 1

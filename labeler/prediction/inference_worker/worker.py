@@ -1,8 +1,8 @@
-"""The process that looks at pictures for the Try page: it keeps the encoder loaded for a while.
+"""The process that predicts images for the Try page and keeps the encoder loaded meanwhile.
 
-Asked over its standard input, it answers on its standard output
-(labeler.prediction.inference_worker.protocol). It ends by itself once nobody has asked for some
-minutes, or when the app that started it is gone.
+It reads requests from its standard input and answers on its standard output
+(labeler.prediction.inference_worker.protocol). It ends after some minutes without a request, or
+when the app that started it has ended.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from model.encoders.encoder import Encoder
 
 IDLE_SECONDS = 600.0
-_Asked = tuple[dict[str, Any], bytes] | None
+_Request = tuple[dict[str, Any], bytes] | None
 Load = Callable[[str], "Encoder"]
 
 
 def serve(
-    project: Project, asked: BinaryIO, answers: BinaryIO, load: Load, idle: float = IDLE_SECONDS
+    project: Project, requests: BinaryIO, answers: BinaryIO, load: Load, idle: float = IDLE_SECONDS
 ) -> None:
-    """Answer until `asked` ends, or nothing has come for `idle` seconds.
+    """Answer until `requests` ends, or for `idle` seconds there was no request.
 
-    `load` gives an encoder by its identity; the last one is kept.
+    `load` loads an encoder by its identity; the last one stays loaded.
     """
-    waiting: queue.Queue[_Asked] = queue.Queue()
-    # It ends with `asked`, which the app closes as soon as it hears of the leaving.
-    threading.Thread(target=_listen, args=(asked, waiting)).start()
+    pending: queue.Queue[_Request] = queue.Queue()
+    # The thread ends with `requests`, which the app closes when it receives "leaving".
+    threading.Thread(target=_listen, args=(requests, pending)).start()
     worker = _Worker(project, answers, load)
     while True:
         try:
-            request = waiting.get(timeout=idle)
+            request = pending.get(timeout=idle)
         except queue.Empty:
             send(answers, {"kind": "leaving"})
             return
@@ -47,39 +47,42 @@ def serve(
         worker.answer(*request)
 
 
-def _listen(asked: BinaryIO, waiting: queue.Queue[_Asked]) -> None:
-    while (request := receive(asked)) is not None:
-        waiting.put(request)
-    waiting.put(None)
+def _listen(requests: BinaryIO, pending: queue.Queue[_Request]) -> None:
+    while (request := receive(requests)) is not None:
+        pending.put(request)
+    pending.put(None)
 
 
 class _Worker:
+    """Answers requests with the encoder of the last one."""
+
     def __init__(self, project: Project, answers: BinaryIO, load: Load) -> None:
         self._project, self._answers, self._load = project, answers, load
         self._encoder: Encoder | None = None
 
-    def answer(self, asked: dict[str, Any], data: bytes) -> None:
-        """Whatever goes wrong with one picture is its answer."""
+    def answer(self, request: dict[str, Any], data: bytes) -> None:
+        """Predict one image and send the result; any error becomes a `problem` message."""
         try:
-            said = {"kind": "found", "found": self._found(asked, data)}
+            reply = {"kind": "found", "found": self._predict(request, data)}
         except Exception as error:
             why = (
                 message_for(error)
                 or f"It could not be looked at ({type(error).__name__}: {error})."
             )
-            said = {"kind": "problem", "problem": why}
-        send(self._answers, said | {"id": asked["id"]})
+            reply = {"kind": "problem", "problem": why}
+        send(self._answers, reply | {"id": request["id"]})
 
-    def _found(self, asked: dict[str, Any], data: bytes) -> dict[str, Any]:
+    def _predict(self, request: dict[str, Any], data: bytes) -> dict[str, Any]:
         # Imported where they are used: torch takes seconds to load, and what goes wrong
         # then is told to who asked.
-        from labeler.prediction.inference_worker.predict_one import fitting_encoder, predict_one
 
-        version = version_named(self._project, asked["version"])
-        encoder = fitting_encoder(self._project, version, self._loaded(version.encoder))
-        return predict_one(self._project, version, encoder, data, asked["name"]).as_values()
+        from labeler.prediction.inference_worker.predict_one import checked_encoder, predict_one
 
-    def _loaded(self, identity: str) -> Encoder:
+        version = version_named(self._project, request["version"])
+        encoder = checked_encoder(self._project, version, self._load_encoder(version.encoder))
+        return predict_one(self._project, version, encoder, data, request["name"]).as_values()
+
+    def _load_encoder(self, identity: str) -> Encoder:
         if self._encoder is None or self._encoder.identity != identity:
             self._encoder = None  # Two of them may not fit into memory.
             send(self._answers, {"kind": "state", "state": "loading"})

@@ -32,8 +32,8 @@ from labeler.maintenance.backup import (
     CHECKING,
     COPYING,
     PACKING,
+    default_path,
     last_backup,
-    usual_place,
     write_backup,
 )
 from tests.support.collection import add_version, make_collection
@@ -246,4 +246,4 @@ def test_the_last_backup_is_remembered(project: Project, tmp_path: Path) -> None
     assert (last.place, last.hand_scores) == (str(tmp_path / "taste.sqlite"), 6)
     with closing(sqlite3.connect(tmp_path / "taste.sqlite")) as copy:
         assert copy.execute("SELECT count(*) FROM hand_scores").fetchone() == (6,)
-    assert usual_place(project).parent == project.folder.parent
+    assert default_path(project).parent == project.folder.parent

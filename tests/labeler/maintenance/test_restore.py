@@ -244,14 +244,14 @@ def test_files_that_were_placed_go_again_where_the_next_can_not_be(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_backup(project, tmp_path / "taste.tar")
-    put = restoring._put
+    put = restoring._write
 
     def full(file: object, member: object, place: Path, told: object) -> None:
         if place.suffix == ".safetensors":
             raise OSError(28, "No space left on device", str(place))
         put(file, member, place, told)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(restoring, "_put", full)
+    monkeypatch.setattr(restoring, "_write", full)
     around = set(tmp_path.rglob("*"))
     with pytest.raises(OSError, match="No space"):
         restore(tmp_path / "taste.tar", tmp_path / "new")

@@ -22,9 +22,9 @@ from labeler.prediction import copy_images as copying
 from labeler.prediction.copy_images import (
     CopyResult,
     Destination,
-    check_folder,
-    check_own,
-    check_unmixed,
+    check_holds_no_originals,
+    check_not_a_source,
+    check_outside_project,
     copy_images,
 )
 from labeler.prediction.predict_files import PredictedImage
@@ -133,7 +133,7 @@ def test_nothing_is_written_among_the_sources(chosen: list[PredictedImage], tmp_
     source = tmp_path / "source"
     before = files(source)
     with pytest.raises(BadInput, match="another folder"):
-        check_folder(source, [source])
+        check_not_a_source(source, [source])
     with pytest.raises(BadInput, match="another folder"):
         copied(chosen, source)
     # A folder around the sources: the copy of a/dark.png would come to lie beside it.
@@ -167,19 +167,19 @@ def test_a_folder_with_pictures_of_the_sources_is_none_of_its_own(
     others = [each for each in chosen if not each.relative.startswith("a/")]
     for flat in (False, True):
         with pytest.raises(BadInput, match="holds pictures that are among the images"):
-            check_unmixed(others, Destination(source / "a", flat=flat), [source])
+            check_holds_no_originals(others, Destination(source / "a", flat=flat), [source])
     keep = Destination(source / "keep")
-    check_unmixed(chosen, keep, [source])
+    check_holds_no_originals(chosen, keep, [source])
     copy_images(chosen[:1], keep, "v1.0", sources=[source])
-    check_unmixed(chosen, keep, [source])
-    check_unmixed(others, Destination(source / "a"), [tmp_path / "elsewhere"])
+    check_holds_no_originals(chosen, keep, [source])
+    check_holds_no_originals(others, Destination(source / "a"), [tmp_path / "elsewhere"])
 
 
 @pytest.mark.parametrize("name", ["", "models", "models/x", "runs"])
 def test_the_folders_of_a_project_take_no_copies(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput, match="the project's own"):
-        check_own(tmp_path / name, tmp_path)
-    check_own(tmp_path / "keep", tmp_path)
+        check_outside_project(tmp_path / name, tmp_path)
+    check_outside_project(tmp_path / "keep", tmp_path)
 
 
 def test_a_name_that_leads_out_is_refused(chosen: list[PredictedImage], tmp_path: Path) -> None:

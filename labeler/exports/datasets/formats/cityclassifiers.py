@@ -35,8 +35,9 @@ _MADE_FOR = (SHORT_NAMES["clip-l14-336"], SHORT_NAMES["clip-l14"])  # what its o
 def write_cityclassifiers(
     dataset: Dataset, folder: ExportFolder, exported: Exported, progress: Progress
 ) -> None:
-    """data/CLIP with its test.npy, metadata.csv and history.csv. Raises `BadInput` where the
-    project's embeddings are missing or normalised: its heads read raw ones.
+    """Write data/CLIP with test.npy, metadata.csv and history.csv.
+
+    Raises `BadInput` if the embeddings are missing or normalised: its heads take raw ones.
     """
     encoder = encoder_of(dataset)
     if encoder.normalised:
@@ -46,7 +47,7 @@ def write_cityclassifiers(
         )
     name = folder_name(dataset)
     lines: list[tuple[int, list[Any]]] = []
-    tried = _Tried()
+    tried = _TestEmbedding()
     for rows, vectors in embedded_rows(dataset, encoder, exported):
         for row, vector in zip(rows, vectors, strict=True):
             progress(len(lines), len(dataset), "writing embeddings")
@@ -67,12 +68,12 @@ def write_cityclassifiers(
 
 
 def rounded_of(cells: list[Any]) -> int:
-    """The score that the folder in a line of the metadata is named after."""
+    """Return the rounded score in the folder's name of a metadata line."""
     return int(Path(cells[0]).parent.name.partition("_")[0])
 
 
 def notes(scores: set[int], encoder: EncoderRecord) -> list[str]:
-    """What the trainer will make of these rounded scores and this encoder, where it surprises."""
+    """Return notes about unexpected effects of these scores and this encoder on the trainer."""
     told = []
     missing = [str(end) for end in (0, 10) if end not in scores]
     if missing and scores:
@@ -89,20 +90,21 @@ def notes(scores: set[int], encoder: EncoderRecord) -> list[str]:
     return told
 
 
-class _Tried:
-    """Chooses what becomes test.npy: the first image of the test split, else the first of all."""
+class _TestEmbedding:
+    """The embedding for test.npy: of the first image in the test split, else of the first."""
 
     def __init__(self) -> None:
         self.vector: NDArray[np.float32] | None = None
         self._is_test = False
 
     def offer(self, row: Row, vector: NDArray[np.float32]) -> None:
+        """Take the embedding (width,) if it is the best choice so far."""
         if self.vector is None or (row.split == "test" and not self._is_test):
             self.vector, self._is_test = vector, row.split == "test"
 
 
 def as_npy(array: NDArray[np.float32]) -> bytes:
-    """The array as a .npy file, little-endian float32."""
+    """Return the array as a .npy file, little-endian float32."""
     buffer = io.BytesIO()
     np.save(buffer, array.astype("<f4"), allow_pickle=False)
     return buffer.getvalue()

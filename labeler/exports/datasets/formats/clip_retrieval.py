@@ -1,7 +1,7 @@
 """The layout of clip-retrieval: blocks of embeddings, and tables that name their rows.
 
 img_emb/img_emb_N.npy holds float16 of unit length, metadata/metadata_N.parquet the same number of
-rows in the same order, with image_path and our own columns.
+rows in the same order, with image_path and the columns of a dataset.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ def write_clip_retrieval(
     progress: Progress,
     block: int = BLOCK,
 ) -> None:
-    """Raises `BadInput` where the project has no embeddings."""
+    """Write blocks of embeddings and metadata; raises `BadInput` if there are no embeddings."""
     encoder = encoder_of(dataset)
-    digits = len(str(max(0, len(dataset) - 1) // block))  # as many in each name: sorted as counted
+    digits = len(
+        str(max(0, len(dataset) - 1) // block)
+    )  # equal widths, so that names sort by number
     for number, (rows, vectors) in enumerate(embedded_rows(dataset, encoder, exported, block)):
         progress(number * block, len(dataset), "writing embeddings")
         named = f"{number:0{digits}d}"

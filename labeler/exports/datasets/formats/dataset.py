@@ -1,7 +1,7 @@
-"""A dataset as one table: CSV, Parquet or JSON lines, with its history and, if wanted, its images.
+"""A dataset as one table: CSV, Parquet or JSON lines, with its history and optionally its images.
 
-Parquet and JSON lines hold the history of each image in a column of its own; beside a CSV file lies
-a second one with a line for each hand score that was ever given.
+Parquet and JSON lines have the history of each image in a nested column; a CSV file is accompanied
+by a second one with a line for each hand score.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FILE_COLUMN = "file"  # the copied image, relative to the table
 
 
 def table_file(out: Path, file_format: str | None) -> tuple[Path, str]:
-    """The file that OUT means, and its format.
+    """Return the file that `out` names, and its format.
 
     A name that ends with .csv, .parquet or .jsonl is the file; anything else is a folder that gets
     dataset.csv or the like. Raises `BadInput` if the name and `file_format` disagree.
@@ -47,17 +47,17 @@ def table_file(out: Path, file_format: str | None) -> tuple[Path, str]:
 
 
 def history_file(table: Path) -> Path:
-    """Where the history lies of a table that can't nest it."""
+    """Return the path of the history of a CSV table."""
     return table.with_name(f"{table.stem}.history.csv")
 
 
 def write_dataset(
     dataset: Dataset, out: Path, writer: ExportWriter, progress: Progress
 ) -> Exported:
-    """Write one row per image, replacing a table that an earlier export has left there.
+    """Write one row per image, replacing the table of an earlier export.
 
-    `with_images` of the plan also puts the image files into the folder `images` beside it and adds
-    the column `file`. Raises `BadInput`, and `OSError` where it can't be written.
+    `with_images` of the plan also copies the images to the folder `images` beside the table and
+    adds the column `file`. Raises `BadInput`, and `OSError` where a file can't be written.
     """
     file, chosen = table_file(out, dataset.plan.file_format)
     exported = Exported(file, images=len(dataset))
@@ -82,7 +82,7 @@ def write_dataset(
 def write_rows(
     file: Path, file_format: str, kinds: Kinds, rows: Iterable[Sequence[Any]], whole: Whole
 ) -> None:
-    """A whole table, held a thousand rows at a time."""
+    """Write a table atomically, `BATCH` rows at a time in memory."""
     rows = iter(rows)
     with growing_table(file, kinds, file_format, whole) as write:
         while some := list(islice(rows, BATCH)):
@@ -92,7 +92,7 @@ def write_rows(
 def _placed(
     dataset: Dataset, row: Row, table: Path, exported: Exported, *, force: bool
 ) -> str | None:
-    """The image file's place beside the table; None where it can't be had."""
+    """Place an image beside the table; return its relative path, None if it is unreadable."""
     relative = f"images/{file_name(row.image)}"
     try:
         made, _ = place_image(row.image, table.parent / relative, dataset.plan.link, force=force)

@@ -1,4 +1,4 @@
-"""The raw embeddings of a dataset's images, each with its row."""
+"""The embeddings of a dataset's images, with their rows."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ MISSING = "It has no embedding yet; make it with: labeler embed"
 
 
 def encoder_of(dataset: Dataset) -> EncoderRecord:
-    """The project's encoder; raises `BadInput` before anything was embedded with it."""
-    known = db.images.embeddings.encoder(dataset.project.store, dataset.project.encoder)
-    if known is None:
+    """Return the project's encoder; raises `BadInput` if it has no embeddings yet."""
+    record = db.images.embeddings.encoder(dataset.project.store, dataset.project.encoder)
+    if record is None:
         raise BadInput("There are no embeddings to export yet; make them with: labeler embed")
-    return known
+    return record
 
 
 def embedded_rows(
     dataset: Dataset, encoder: EncoderRecord, exported: Exported, batch: int = 1000
 ) -> Iterator[tuple[list[Row], NDArray[np.float32]]]:
-    """Rows and their embeddings (b, width), at most `batch` at a time, in the dataset's order.
+    """Yield rows and their embeddings (B, width) float32, in the dataset's order, B <= `batch`.
 
-    Images without one are in `exported.left_out`.
+    Images without an embedding are added to `exported.left_out`.
     """
     batch = db.images.embeddings.rows_at_once(encoder.width, batch)
     for start in range(0, len(dataset), batch):
-        wanted = dataset.ids[start : start + batch]
-        found, vectors = db.images.embeddings.get(dataset.project.store, encoder.id, wanted)
-        for row in dataset.rows(wanted[~np.isin(wanted, found)]):
+        ids = dataset.ids[start : start + batch]
+        embedded, vectors = db.images.embeddings.get(dataset.project.store, encoder.id, ids)
+        for row in dataset.rows(ids[~np.isin(ids, embedded)]):
             exported.left_out.append((row.image.path, MISSING))
-        if len(found):
-            yield list(dataset.rows(found)), vectors
+        if len(embedded):
+            yield list(dataset.rows(embedded)), vectors

@@ -1,4 +1,4 @@
-"""Every hand score that was ever given, as a table of its own: for formats that can't nest it."""
+"""Every hand score as a separate table, for formats that can't nest it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS: dict[str, Any] = {"hash": str, "path": str, **HISTORY}
 
 
 def write_history(dataset: Dataset, file: Path, whole: Whole, only: Ids | None = None) -> None:
-    """A CSV file with a line for each hand score of the dataset's images (of `only` these)."""
+    """Write a CSV file with a line for each hand score of the images, or of the ids in `only`."""
     ids = dataset.ids if only is None else only
     with growing_table(file, COLUMNS, "csv", whole) as write:
         for start in range(0, len(ids), BATCH):
@@ -23,9 +23,9 @@ def write_history(dataset: Dataset, file: Path, whole: Whole, only: Ids | None =
 
 
 def _lines(dataset: Dataset, ids: Ids) -> Iterator[list[Any]]:
-    found = db.scores.hand_scores.histories(dataset.project.store, ids)
-    scored = sorted({one.image_id for one in found})
+    scores = db.scores.hand_scores.histories(dataset.project.store, ids)
+    scored = sorted({one.image_id for one in scores})
     images = {each.id: each for each in db.images.lookup.by_ids(dataset.project.store, scored)}
-    for one in found:
+    for one in scores:
         image = images[one.image_id]
         yield [image.content_hash, image.path, *event_cells(one)]

@@ -39,7 +39,7 @@ CONFIG = """<View>
 def write_label_studio(
     dataset: Dataset, folder: ExportFolder, exported: Exported, progress: Progress
 ) -> None:
-    """tasks.json to import, and config.xml to paste under Settings, Labeling Interface."""
+    """Write tasks.json to import, and config.xml for Settings, Labeling Interface."""
     prefix = dataset.plan.image_url or LOCAL_FILES
     accounts = read_accounts(dataset.plan.completed_by)
     scorers: set[str] = set()
@@ -61,13 +61,14 @@ def write_label_studio(
         exported.notes.append(_whose_scores(accounts))
 
 
-def read_accounts(said: str | None) -> dict[str, int | str]:
-    """The account of each scorer, of all others under ""; from `ann=3, ben=ben@example.org`.
+def read_accounts(text: str | None) -> dict[str, int | str]:
+    """Parse `ann=3, ben=ben@example.org` to {scorer: account}.
 
-    A lone account is everybody's. Raises `BadInput` for what is neither a number nor an address.
+    An account without a scorer is everybody else's, under "". Raises `BadInput` for an account that
+    is neither a number nor an e-mail address.
     """
-    found: dict[str, int | str] = {}
-    for part in filter(None, map(str.strip, (said or "").split(","))):
+    accounts: dict[str, int | str] = {}
+    for part in filter(None, map(str.strip, (text or "").split(","))):
         scorer, _, account = part.rpartition("=")
         account = account.strip()
         if not ((account.isascii() and account.isdigit()) or "@" in account):
@@ -75,12 +76,15 @@ def read_accounts(said: str | None) -> dict[str, int | str]:
                 f"{account or part!r} is no account of Label Studio; give its number or e-mail "
                 "address, as in --completed-by ann=3 or --completed-by ben@example.org"
             )
-        found[scorer.strip()] = int(account) if account.isdigit() else account
-    return found
+        accounts[scorer.strip()] = int(account) if account.isdigit() else account
+    return accounts
 
 
 def _picture(row: Row, folder: ExportFolder, exported: Exported) -> str | None:
-    """The path of a file that a server can show; `None` where none can be made, which is noted."""
+    """Return the path of a file that a server can show, copied out of an archive if necessary.
+
+    None for an unreadable image, which is added to `exported.left_out`.
+    """
     if through(row.image.path) is None:
         return row.image.path
     relative = f"{IMAGES}/{file_name(row.image)}"
@@ -96,12 +100,12 @@ def _picture(row: Row, folder: ExportFolder, exported: Exported) -> str | None:
 
 
 def task(row: Row, image: str, accounts: Mapping[str, int | str]) -> dict[str, Any]:
-    """One image, shown at the address `image`, as a task; `accounts` as `read_accounts` has it."""
-    told = dict(zip(COLUMNS, map(plain_text, row.cells()), strict=True))
+    """Return the task of one image; `image` is its address, `accounts` is by `read_accounts`."""
+    values = dict(zip(COLUMNS, map(plain_text, row.cells()), strict=True))
     # Not under the name of the control: its result takes that place in the server's CSV.
-    told["hand_score"] = told.pop("score")
+    values["hand_score"] = values.pop("score")
     return {
-        "data": {"image": image, **told},
+        "data": {"image": image, **values},
         "annotations": [
             _annotation(one, accounts.get(scorer or "", accounts.get("")))
             for scorer, one in row.latest_by_scorer().items()
@@ -113,25 +117,28 @@ def task(row: Row, image: str, accounts: Mapping[str, int | str]) -> dict[str, A
 def _annotation(one: HandScore, account: int | str | None) -> dict[str, Any]:
     at = one.at.isoformat()
     result = _number(one.value)
-    noted = {"scorer": one.scorer or "", "score": result["value"]["number"], "at": at}
-    written = {"was_cancelled": False, "created_at": at, "result": [result | {"meta": noted}]}
+    meta = {"scorer": one.scorer or "", "score": result["value"]["number"], "at": at}
+    annotation = {"was_cancelled": False, "created_at": at, "result": [result | {"meta": meta}]}
     if account is None:
-        return written
+        return annotation
     # A number as it is, an address within an object: a plain one is refused.
-    return {"completed_by": {"email": account} if isinstance(account, str) else account, **written}
+    return {
+        "completed_by": {"email": account} if isinstance(account, str) else account,
+        **annotation,
+    }
 
 
 def _prediction(row: Row) -> dict[str, Any]:
-    said = row.prediction or 0.0
+    prediction = row.prediction or 0.0
     return {
         "model_version": row.version,
-        "score": said,
-        "result": [_number(round(10 * said, 2))],
+        "score": prediction,
+        "result": [_number(round(10 * prediction, 2))],
     }
 
 
 def _number(value: float) -> dict[str, Any]:
-    """A Number result, 0–10; whole ones without a point."""
+    """Return a Number result, 0–10; a whole number is an int."""
     shown = int(value) if value.is_integer() else value
     return {
         "from_name": "score",

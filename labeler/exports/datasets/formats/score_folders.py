@@ -1,4 +1,4 @@
-"""Images in one folder per score, 00 to 10: what trainers that read labels from folders take."""
+"""Images in one folder per score, 00 to 10, for programs that read labels from folders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS: dict[str, Any] = {"file_name": str, **COLUMNS}
 def write_score_folders(
     dataset: Dataset, folder: ExportFolder, exported: Exported, progress: Progress
 ) -> None:
-    """07_name/…: each scored image by its score, halves rounded up; metadata.csv has it exact."""
+    """Write 07_name/…: each image by its score, halves rounded up, and the exact metadata.csv."""
     name = folder_name(dataset)
     placed = place_images(
         dataset, folder, exported, lambda row: f"{rounded(row):02d}_{name}", progress
@@ -34,13 +34,13 @@ def write_score_folders(
 
 
 def rounded(row: Row) -> int:
-    """The whole score 0–10, halves up, of a row that has a score."""
+    """Return the score of a scored row, rounded half up to an integer 0–10."""
     score = row.image.hand_score
     assert score is not None
     return math.floor(score + 0.5)
 
 
 def folder_name(dataset: Dataset) -> str:
-    """What stands behind the number in the names of folders."""
+    """Return the part of the folders' names after the number."""
     given = dataset.plan.name or dataset.project.folder.name
     return re.sub(r"[^\w-]+", "-", given).strip("-_")[:40] or "score"
