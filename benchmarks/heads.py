@@ -32,7 +32,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.svm import SVR
 
-from labeler.review.simulation.simulate import Labelled
+from labeler.review.simulation.simulate import LabelledData
 from model.estimators import kernel_ordinal, ordinal
 from model.estimators.group_folds import group_folds
 from model.estimators.kernels import median_distance, normalize
@@ -175,7 +175,7 @@ def second_opinion(training_data: TrainingData, others: NDArray[np.float32], see
     return made.exceed(others).astype(np.float64)
 
 
-def figures(data: Labelled, scored: int | None, seed: int) -> dict[str, float]:
+def figures(data: LabelledData, scored: int | None, seed: int) -> dict[str, float]:
     """All figures by "model: figure", learnt from `scored` images or from all that may be."""
     opened, withheld = parted(data.groups, seed)
     rows, others = opened[:scored], data.embeddings[withheld]

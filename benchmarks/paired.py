@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import t
 
 from labeler.review.simulation.labelled_data import read_labelled
-from labeler.review.simulation.simulate import Labelled
+from labeler.review.simulation.simulate import LabelledData
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ def arguments(about: str, seeds: int) -> argparse.ArgumentParser:
     return asked
 
 
-def collection(given: argparse.Namespace) -> Labelled:
+def collection(given: argparse.Namespace) -> LabelledData:
     def tell(line: str) -> None:
         print(line, file=sys.stderr)
 
@@ -37,7 +37,11 @@ def collection(given: argparse.Namespace) -> Labelled:
         kept = given.out or Path(folder)
         kept.mkdir(parents=True, exist_ok=True)
         return read_labelled(
-            given.labels, given.images, encoder=given.encoder, folder=kept / "project", tell=tell
+            given.labels,
+            given.images,
+            encoder=given.encoder,
+            folder=kept / "project",
+            print_message=tell,
         )
 
 

@@ -31,7 +31,7 @@ from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
 from labeler.core.project import Project  # noqa: E402
 from labeler.review.pages import ReviewPage, review_page  # noqa: E402
-from labeler.review.what_if import make_ready, moving  # noqa: E402
+from labeler.review.what_if import warm_up, what_if  # noqa: E402
 from labeler.scoring.events import record_events  # noqa: E402
 from tests.support.browsers import QUIET, browser_path  # noqa: E402
 from tests.support.live import App  # noqa: E402
@@ -133,7 +133,7 @@ def measure_server(project: Project, pages: int) -> None:
 
     first, page = ask(QUEUES[0], [])
     told("server: first page of the process", [first])
-    told("server: what is read beside it, once", [timed(partial(make_ready, project))[0]])
+    told("server: what is read beside it, once", [timed(partial(warm_up, project))[0]])
     nexts: list[float] = []
     for queue in QUEUES:
         shown: list[int] = []
@@ -147,7 +147,7 @@ def measure_server(project: Project, pages: int) -> None:
         record_events(project, scores(page, 5))
         took, page = ask(QUEUES[0], [])
         after.append(took)
-        moves.append(timed(partial(moving, project, ids_of(page)))[0])
+        moves.append(timed(partial(what_if, project, ids_of(page)))[0])
     told("server: a page after five scores", after)
     told("server: what the corrections would move", moves)
 

@@ -36,7 +36,7 @@ from labeler.core.project import Project  # noqa: E402
 from labeler.core.status import read_status  # noqa: E402
 from labeler.embedding.nearest import cosine  # noqa: E402
 from labeler.review.pages import review_page  # noqa: E402
-from labeler.review.what_if import moving  # noqa: E402
+from labeler.review.what_if import what_if  # noqa: E402
 from labeler.scoring.events import record_events  # noqa: E402
 from labeler.scoring.queue import ORDERS, next_images  # noqa: E402
 from labeler.scoring.stats import score_stats  # noqa: E402
@@ -149,7 +149,7 @@ def review_pages(project: Project, repeats: int) -> Iterator[Row]:
             seconds.append(timed(partial(review_page, project, queue, limit=CARDS))[0])
         yield Row(f"a page right after a score, {queue}", seconds, 150)
     moves = partial(
-        moving, project, sorted(review_page(project, "mistake", limit=CARDS).image_ids())
+        what_if, project, sorted(review_page(project, "mistake", limit=CARDS).image_ids())
     )
     yield asked("what the round's scores would move", moves, repeats)
 

@@ -26,7 +26,7 @@ from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-from labeler.review.simulation.simulate import Labelled
+from labeler.review.simulation.simulate import LabelledData
 from model.estimators.kernels import median_distance, normalize
 from model.review import suspicion
 from model.training.cross_fitting import cross_fit
@@ -79,7 +79,7 @@ def taste(embeddings: Floats, draw: np.random.Generator) -> Floats:
     return np.clip(np.round(wanted + draw.normal(0, 0.8, len(wanted))), 0, 10)
 
 
-def drawn(data: Labelled, setting: Setting, draw: np.random.Generator) -> Labelled:
+def drawn(data: LabelledData, setting: Setting, draw: np.random.Generator) -> LabelledData:
     names = np.unique(data.groups)
     kept = np.isin(data.groups, draw.permutation(names)[: round(setting.groups * len(names))])
     some = data.take(kept)
@@ -90,7 +90,7 @@ def drawn(data: Labelled, setting: Setting, draw: np.random.Generator) -> Labell
     )
 
 
-def by_product(data: Labelled, scores: Floats) -> dict[str, Floats]:
+def by_product(data: LabelledData, scores: Floats) -> dict[str, Floats]:
     """The product's ranking and those that its parts would give, by out-of-fold predictions."""
     made = cross_fit(recipe_named("quick"), TrainingData(data.embeddings, scores, data.groups))
     said, exceed = made.out_of_fold.astype(np.float64), made.exceed.astype(np.float64)
@@ -102,14 +102,14 @@ def by_product(data: Labelled, scores: Floats) -> dict[str, Floats]:
     }
 
 
-def by_ridge(data: Labelled, scores: Floats) -> dict[str, Floats]:
+def by_ridge(data: LabelledData, scores: Floats) -> dict[str, Floats]:
     told = cross_val_predict(
         RidgeCV(STRENGTHS), normalize(data.embeddings), scores, groups=data.groups, cv=GroupKFold(5)
     )
     return {"out-of-fold residual of ridge": np.abs(told - scores)}
 
 
-def by_cleanlab(data: Labelled, scores: Floats, seed: int) -> dict[str, Floats]:
+def by_cleanlab(data: LabelledData, scores: Floats, seed: int) -> dict[str, Floats]:
     """1 - label quality of `CleanLearning` with each of its models; it knows no groups."""
     units = normalize(data.embeddings).astype(np.float64)
     models: dict[str, tuple[RegressorMixin | None, Floats]] = {
@@ -133,7 +133,7 @@ def by_cleanlab(data: Labelled, scores: Floats, seed: int) -> dict[str, Floats]:
     return found
 
 
-def figures(data: Labelled, setting: Setting, seed: int) -> dict[str, float]:
+def figures(data: LabelledData, setting: Setting, seed: int) -> dict[str, float]:
     draw = np.random.default_rng([seed, 7])
     some = drawn(data, setting, draw)
     scores, wrong = moved(some.scores, setting.share, draw)

@@ -1,4 +1,4 @@
-"""What all commands share: finding the project, turning errors into a sentence and an exit code."""
+"""What all commands share: opening the project, turning errors into a sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -57,33 +57,33 @@ _EMBEDDING_COLUMNS = (
     click.option("--path-column", metavar="NAME", help="The column that holds the paths."),
     click.option("--vector-column", metavar="NAME", help="The column that holds the embeddings."),
 )
-# Said by `main`, and by nobody who calls a command from a process of another purpose.
+# Passed by `main` alone: the process runs one command and nothing else.
 OWN_PROCESS = "labeler.core.jobs.child_process"
 STOPPED_CODE = 130  # what shells report for a program ended by Ctrl-C
 
 
 def embedding_columns(command: Command) -> Command:
-    """Gives a command the options that tell embeddings in files apart."""
+    """Add the options that describe embedding files to a command."""
     for option in reversed(_EMBEDDING_COLUMNS):
         command = option(command)
     return command
 
 
 class Failure(click.ClickException):
-    """Ends the command: one sentence on standard error, exit code 1."""
+    """An error that ends the command: one sentence on standard error, exit code 1."""
 
     def show(self, file: Any = None) -> None:  # noqa: ARG002
         print_message(self.message)
 
 
 class Interrupted(Failure):
-    """Ended by Ctrl-C."""
+    """The end of a command by Ctrl-C."""
 
     exit_code = STOPPED_CODE
 
 
 class Commands(click.Group):
-    """A group that knows which errors are for a person; the others keep their traceback."""
+    """A command group that shows expected errors as a sentence; others keep their traceback."""
 
     def make_context(self, *args: Any, **more: Any) -> click.Context:
         try:
@@ -109,25 +109,25 @@ class Commands(click.Group):
 
 
 def _printable(error: click.ClickException) -> click.ClickException:
-    """What click says repeats arguments, and a shell's `*` stands for names of files.
+    """Make click's message printable: it repeats arguments, and `*` may expand to any file name.
 
-    Some of it is a whole help text, so its lines stay.
+    Some of it is a whole help text, so its lines are kept.
     """
-    told = "\n".join(map(printable, error.message.split("\n")))
+    message = "\n".join(map(printable, error.message.split("\n")))
     if isinstance(error, click.NoSuchOption) and not error.option_name.startswith("--"):
-        told += "; for a file whose name begins with - write ./-NAME."
-    vars(error)["message"] = told
+        message += "; for a file whose name begins with - write ./-NAME."
+    vars(error)["message"] = message
     return error
 
 
 def _reader_left(error: Exception) -> bool:
-    """As in `labeler predict … | head`; click ends the program quietly then."""
+    """Return whether the output's reader has ended, as in `labeler predict … | head`."""
     return isinstance(error, OSError) and error.errno == errno.EPIPE
 
 
 @contextmanager
 def opened_project() -> Iterator[Project]:
-    """The project of --project, LABELER_PROJECT or the current folder; closed at the end."""
+    """Open the project of --project, LABELER_PROJECT or the current folder; close it at the end."""
     from labeler.core.project import find_project
 
     project = find_project(click.get_current_context().find_object(Path))
@@ -139,9 +139,10 @@ def opened_project() -> Iterator[Project]:
 
 
 def give_way() -> None:
-    """This command's long work leaves the app quick: see `labeler.core.jobs.child_process`.
+    """Lower this process's priority, so that the app stays quick: see
+    `labeler.core.jobs.child_process`.
 
-    Done for good, so only where the process is the command's own.
+    It can't be undone, so it is done only where the process runs this command alone.
     """
     from labeler.core.jobs import child_process
 
@@ -169,7 +170,7 @@ class Fraction(click.ParamType):
 
 
 def _fraction(text: str) -> float | None:
-    """The number, also with a decimal comma or as a percentage; None where it is none."""
+    """Return the number, also with a decimal comma or as a percentage; None where it is none."""
     bare = text.strip().replace(",", ".")
     try:
         return float(bare[:-1]) / 100 if bare.endswith("%") else float(bare)
@@ -197,7 +198,7 @@ class FractionBand(click.ParamType):
 
 
 def _ends(value: Any) -> tuple[float, float]:
-    """The numbers of LOW:HIGH; not a number where they are none."""
+    """Return the numbers of LOW:HIGH; NaN where they are none."""
     low, _, high = str(value).partition(":")
     try:
         return float(low), float(high)
@@ -224,7 +225,7 @@ class Band(click.ParamType):
 
 
 class Scale(click.ParamType):
-    """LOW:HIGH, what somebody else's scale runs from and to."""
+    """LOW:HIGH, the ends of another scale."""
 
     name = "scale"
 

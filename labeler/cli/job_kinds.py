@@ -1,4 +1,4 @@
-"""What each kind of run does, and what it has to say at its end."""
+"""What each kind of run does, and its message at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _import(project: Project, params: dict[str, Any], heart: Heart, encoder: Any) -> Outcome:
-    """Imports, then embeds what is new; the images are kept also where embedding fails."""
+    """Import, then embed what is new; the images are kept also where embedding fails."""
     # Imported where they are used: `labeler --help` imports click alone.
     from labeler.collection.importing import import_paths
 
@@ -29,20 +29,21 @@ def _import(project: Project, params: dict[str, Any], heart: Heart, encoder: Any
         follow_links=bool(params.get("follow_links")),
         progress=heart.progress,
     )
-    # All pictures first: the rest is what a person may want to do something about.
-    told = " ".join([_found(summary), *summary.sentences()[1:], *summary.left_out_briefly()])
+    # The count of all pictures first, then what a person may act on.
+    message = " ".join([_found(summary), *summary.sentences()[1:], *summary.left_out_briefly()])
     if not params.get("embed", True):
-        return told, None
+        return message, None
     try:
         embedded, _ = _embed(project, {}, heart, encoder)
     except (LabelerError, ModelError) as error:
         if isinstance(error, Stopped):
             raise
-        raise LabelerError(f"{told} They are not embedded yet: {error}") from error
-    return f"{told} {embedded}", None
+        raise LabelerError(f"{message} They are not embedded yet: {error}") from error
+    return f"{message} {embedded}", None
 
 
 def _found(summary: ImportSummary) -> str:
+    """Return how many files were found, and how many are new."""
     others = "".join(f", {n} {name}" for name, n in summary.parts().items() if name != "new")
     return f"Found {summary.found} image files, {summary.new} of them new{others}."
 
@@ -53,10 +54,10 @@ def _embed(project: Project, params: dict[str, Any], heart: Heart, encoder: Any)
 
     summary = embed(project, encoder=encoder, progress=heart.progress, only=params.get("only"))
     predict_active(project, heart.progress)
-    told = f"Embedded {summary.embedded} images."
+    message = f"Embedded {summary.embedded} images."
     if summary.failed:
-        told += f" {len(summary.failed)} could not be read."
-    return told, None
+        message += f" {len(summary.failed)} could not be read."
+    return message, None
 
 
 def _train(project: Project, params: dict[str, Any], heart: Heart, encoder: Any) -> Outcome:
@@ -104,8 +105,8 @@ def _export(project: Project, params: dict[str, Any], heart: Heart, _encoder: An
 def _predict(project: Project, params: dict[str, Any], heart: Heart, encoder: Any) -> Outcome:
     from labeler.prediction.filter import Filter, filter_images
 
-    paths, wanted = [Path(path) for path in params["paths"]], Filter.read(params["filter"])
-    done = filter_images(project, paths, wanted, encoder=encoder, progress=heart.progress)
+    paths, image_filter = [Path(path) for path in params["paths"]], Filter.read(params["filter"])
+    done = filter_images(project, paths, image_filter, encoder=encoder, progress=heart.progress)
     return done.sentences(), None
 
 

@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from labeler.collection.import_summary import ImportSummary
 
 
-def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:  # noqa: ARG001
-    if not wanted:
+def _show_version(ctx: click.Context, param: click.Parameter, requested: bool) -> None:  # noqa: ARG001
+    if not requested:
         return
     # Imported where they are used: `labeler --help` imports click alone.
     from importlib.metadata import PackageNotFoundError, version
@@ -243,7 +243,7 @@ export.export.add_command(contact_sheet.contact_sheet)
 
 
 def main() -> None:
-    """The entry point of the `labeler` program."""
+    """Run the `labeler` program."""
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks is shown as an escape instead of failing.
         if isinstance(stream, io.TextIOWrapper):

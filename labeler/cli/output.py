@@ -24,22 +24,22 @@ LONGEST_LIST = 20
 
 
 def print_result(text: str = "") -> None:
-    """A line of the result."""
+    """Print a line of the result."""
     click.echo(printable(text))
 
 
 def print_message(text: str) -> None:
-    """A line beside the result: a warning, a file that was left out."""
+    """Print a line on standard error: a warning, a file that was left out."""
     click.echo(printable(text), err=True)
 
 
 def show_json(document: Any) -> None:
-    """The one JSON document of a command; ASCII, so that any locale can print it."""
+    """Print the JSON document of a command; ASCII, so that any locale can print it."""
     click.echo(json.dumps(_plain(document), indent=2, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
-    """Values that JSON has: times as ISO 8601, NaN as null."""
+    """Return JSON values: times as ISO 8601, NaN as null."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
@@ -54,31 +54,31 @@ def _plain(value: Any) -> Any:
 
 
 def count_of(number: int, noun: str) -> str:
-    """`1 image`, `2 images`."""
+    """Return `1 image`, `2 images`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def percent(prediction: float) -> str:
-    """`87%`, cut rather than rounded, so that what shows 50% passes a threshold of 0.5."""
+    """Return `87%`, cut rather than rounded, so that what shows 50% passes a threshold of 0.5."""
     return f"{whole_percent(prediction)}%"
 
 
 def first_items(items: Sequence[str], rest: str) -> Iterator[str]:
-    """The first of `items`, and how many more there are; `rest` says where to see them all."""
+    """Yield the first of `items`, and the number of the others; `rest` says where to see them."""
     yield from items[:LONGEST_LIST]
     if len(items) > LONGEST_LIST:
         yield f"… and {len(items) - LONGEST_LIST} more; {rest}"
 
 
 def print_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
-    """Each file that was left out, with its reason."""
+    """Print each file that was left out, with its reason."""
     for path, reason in unreadable:
         print_message(f"{path}: {reason}")
 
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Progress as a bar per phase, on standard error and only if that is a terminal."""
+    """Show progress as a bar per phase, on standard error and only if that is a terminal."""
     if not sys.stderr.isatty():
         yield silent
         return
@@ -119,10 +119,10 @@ def _new_bar(pace: Pace, done: int, total: int, what: str) -> tqdm:
 
         @property
         def format_dict(self) -> dict[str, Any]:
-            known = dict(super().format_dict)
+            values = dict(super().format_dict)
             if self.total is None or self.n < self.total:
-                known["rate"] = pace.rate or 0
-            return known
+                values["rate"] = pace.rate or 0
+            return values
 
     return Paced(
         total=total or None,

@@ -9,7 +9,7 @@ import db.versions.registry
 import db.versions.rounds
 from db.records import MISTAKES
 from labeler.core.project import Project
-from labeler.review.pages import review_cards, without_embedding
+from labeler.review.pages import count_without_embedding, review_cards
 from labeler.versions.evaluation.audit import AuditReport
 from labeler.versions.evaluation.rounds import RoundReport, change_between
 from model.evaluation import stopping
@@ -17,48 +17,49 @@ from model.evaluation.proportions import Proportion
 from model.evaluation.stopping import Advice, Evidence
 
 
-def advice(project: Project, rounds: Sequence[RoundReport], audit: AuditReport) -> Advice:
-    """Whether another round is worth it, from all that is known."""
+def review_advice(project: Project, rounds: Sequence[RoundReport], audit: AuditReport) -> Advice:
+    """Advise whether another round is worth it, from the rounds, the audit and the next cards."""
     active = audit.active
     expected, cards = (None, 0) if active is None else expected_mistakes(project)
     return stopping.advise(
         Evidence(
-            found=_found(rounds),
+            found=_latest_hit_rate(rounds),
             expected=expected,
             cards=cards,
             left=None if active is None or audit.is_dated else active.audit.left,
             change=_last_change(project),
-            without_embedding=without_embedding(project),
+            without_embedding=count_without_embedding(project),
         )
     )
 
 
 def expected_mistakes(project: Project) -> tuple[float, int]:
-    """How many mistakes the model expects among the next cards, and how many cards those are.
+    """Return how many mistakes the model expects among the next cards, and the number of these
+    cards.
 
-    Those that the Review page deals next. (In the queue of hand scores suspicion orders the cards,
-    but is no chance.)
+    The cards are those that the Review page shows next. (In the queue of hand scores suspicion is
+    an order, not a chance.)
     """
     suspicions = [card.suspicion for card in review_cards(project, MISTAKES, limit=stopping.PAGE)]
     return sum(suspicions), len(suspicions)
 
 
-def _found(rounds: Sequence[RoundReport]) -> Proportion | None:
-    """The last round with enough cards to prove something, else the last one."""
-    rates = [each.hit_rate for each in rounds if each.hit_rate is not None]
+def _latest_hit_rate(rounds: Sequence[RoundReport]) -> Proportion | None:
+    """Return the hit rate of the last round with enough cards, else of the last one."""
+    rates = [report.hit_rate for report in rounds if report.hit_rate is not None]
     enough = [rate for rate in rates if rate.trials >= stopping.FEWEST_REVIEWED]
     return next(iter(reversed(enough or rates)), None)
 
 
 def _last_change(project: Project) -> Literal["better", "worse", "mixed", "same"] | None:
-    """What the last training clearly did to the figures, beside the version it came from."""
+    """Return how the last training changed the figures, compared with the version it came from."""
     versions = db.versions.registry.history(project.store)
     last = next((each for each in reversed(versions) if not each.is_foreign), None)
     parent = next((each for each in versions if last and last.parent == each.name), None)
     if last is None or parent is None:
         return None
-    _, found = change_between(project, parent, last)
-    verdicts = {change.verdict for change in found if change.verdict is not None}
+    _, changes = change_between(project, parent, last)
+    verdicts = {change.verdict for change in changes if change.verdict is not None}
     if len(verdicts) == 2:
         return "mixed"
-    return next(iter(verdicts), "same" if found else None)
+    return next(iter(verdicts), "same" if changes else None)

@@ -10,5 +10,8 @@ _SAMPLE = 400
 
 
 def nearness_in(images: Collection, units: UnitEmbeddings) -> Nearness:
-    """Measure a sample of all images, evenly spaced by id."""
+    """Return the distances below which two of `images` are the same picture, from a sample of them.
+
+    The sample is spaced evenly by id.
+    """
     return Nearness.among(units.of(images.ids[:: max(1, len(images) // _SAMPLE)]))

@@ -1,6 +1,6 @@
-"""What the corrections of the open round would move, before any training.
+"""What the corrections of the open round would change, before any training.
 
-For the images on the page, and for how many of those nearest to the threshold would change sides.
+For the images on the page, and for the number of waiting images that would change sides.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from labeler.core.project import Project
 from labeler.embedding.unit_cache import UnitVectors
 from labeler.review.pages import reviewed_version
 from labeler.versions.calibration import out_of_fold
-from labeler.versions.snapshot import Standing, standing
+from labeler.versions.snapshot import ReviewSnapshot, review_snapshot
 from model.estimators.residual_gp import MOST, Kernel, choose_kernel, shifts, usual_kernel
 
-# Waiting images, the nearest to the threshold, of which it is told how many change sides. One that
-# lies farther away hardly crosses it for what a few corrections say.
+# Waiting images, the nearest to the threshold, that are checked for a change of sides. A few
+# corrections hardly move one that lies farther away across it.
 MOST_WAITING = 2000
-# Corrections that are reckoned with, the last ones of the round: it takes the cube of it.
+# The last corrections of the round are used: the cost grows with the cube of their number.
 MOST_CORRECTIONS = 200
 _NOTHING = (np.zeros(0, dtype=np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class PredictionChange:
     """An image whose prediction, 0–1, would change."""
 
     image_id: int
@@ -38,118 +38,125 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Moving:
-    """`crossing` of `waiting` images, the nearest to the threshold, would change sides.
+class WhatIf:
+    """The effect of `corrections` hand scores: `crossing` of `waiting` images would change sides.
 
-    `more` tells whether there are others, farther away.
+    The waiting images are those nearest to the threshold; `more` is whether there are others.
     """
 
-    moved: list[Moved]
+    moved: list[PredictionChange]
     crossing: int
     waiting: int
     more: bool
     corrections: int
 
 
-def moving(project: Project, ids: Some[int]) -> Moving:
-    """What the hand scores of the open round would do to `ids` and to the images that wait.
+def what_if(project: Project, ids: Some[int]) -> WhatIf:
+    """Return what the hand scores of the open round would change for `ids` and the waiting images.
 
     Raises `LabelerError` where there is no active version.
     """
     version = reviewed_version(project)
-    now = standing(project, version, project.threshold)
-    opened = db.versions.rounds.find_open_round(project.store, version.id)
-    near, vectors = _nearest(now), now.vectors
-    more = len(near) == MOST_WAITING
-    rows, residuals = _corrected(now, opened.id) if opened else _NOTHING
+    snapshot = review_snapshot(project, version, project.threshold)
+    open_round = db.versions.rounds.find_open_round(project.store, version.id)
+    waiting, vectors = _nearest_waiting(snapshot), snapshot.vectors
+    more = len(waiting) == MOST_WAITING
+    rows, residuals = _corrections(snapshot, open_round.id) if open_round else _NOTHING
     if vectors is None or not len(rows):
-        return Moving([], 0, len(near), more, len(rows))
-    shown, before = now.everything.rows(ids), _predictions(now)
-    wanted = np.concatenate([shown, near])
-    kernel = _kernel(now, vectors)
-    others, corrected = (vectors.of(now.everything.ids[each]) for each in (wanted, rows))
-    after = np.clip(before[wanted] + shifts(kernel, others, corrected, residuals), 0, 1)
-    crossed = (before[wanted] >= now.threshold) != (after >= now.threshold)
-    return Moving(
+        return WhatIf([], 0, len(waiting), more, len(rows))
+    shown, before = snapshot.collection.rows(ids), _predictions(snapshot)
+    targets = np.concatenate([shown, waiting])
+    kernel = _kernel(snapshot, vectors)
+    others, corrected = (vectors.of(snapshot.collection.ids[group]) for group in (targets, rows))
+    after = np.clip(before[targets] + shifts(kernel, others, corrected, residuals), 0, 1)
+    crossed = (before[targets] >= snapshot.threshold) != (after >= snapshot.threshold)
+    return WhatIf(
         moved=[
-            Moved(int(now.everything.ids[row]), float(before[row]), float(then))
-            for row, then in zip(shown.tolist(), after, strict=False)
+            PredictionChange(int(snapshot.collection.ids[row]), float(before[row]), float(new))
+            for row, new in zip(shown.tolist(), after, strict=False)
             if not np.isnan(before[row])
         ],
         crossing=int(crossed[len(shown) :].sum()),
-        waiting=len(near),
+        waiting=len(waiting),
         more=more,
         corrections=len(rows),
     )
 
 
-def make_ready(project: Project) -> None:
-    """Read what `moving` needs, so that its first answer comes as quickly as the others."""
+def warm_up(project: Project) -> None:
+    """Read what `what_if` needs into memory, so that its first answer is as quick as the others."""
     version = reviewed_version(project)
-    now = standing(project, version, project.threshold)
-    if (vectors := now.vectors) is not None:
-        vectors.of(now.everything.ids[_nearest(now)])
-        _kernel(now, vectors)
+    snapshot = review_snapshot(project, version, project.threshold)
+    if (vectors := snapshot.vectors) is not None:
+        vectors.of(snapshot.collection.ids[_nearest_waiting(snapshot)])
+        _kernel(snapshot, vectors)
 
 
-def _corrected(now: Standing, round_id: int) -> tuple[Ids, Floats]:
-    """Rows of the images scored in the round, and how far, 0–1, each score would move the head.
+def _corrections(snapshot: ReviewSnapshot, round_id: int) -> tuple[Ids, Floats]:
+    """Return the rows (k,) of the images scored in the round, and the change (k,), −1 to 1, that
+    each score asks of the prediction.
 
-    A changed score moves it by the change, a new one by what the prediction missed.
+    For a changed score that is its change, for a new one the error of the prediction.
     """
-    everything = now.everything
-    rows = everything.rows(db.versions.rounds.answered(now.project.store, round_id))
-    trained = _trained(now)[rows] / 10
-    before = np.where(np.isnan(trained), everything.predictions[rows], trained)
-    residuals = now.given[rows] / 10 - before
-    known = np.flatnonzero(~np.isnan(residuals))[-MOST_CORRECTIONS:]
-    return rows[known], residuals[known]
+    store, collection = snapshot.project.store, snapshot.collection
+    rows = collection.rows(db.versions.rounds.answered(store, round_id))
+    training_scores = _training_scores(snapshot)[rows] / 10
+    before = np.where(np.isnan(training_scores), collection.predictions[rows], training_scores)
+    residuals = snapshot.hand_scores[rows] / 10 - before
+    usable = np.flatnonzero(~np.isnan(residuals))[-MOST_CORRECTIONS:]
+    return rows[usable], residuals[usable]
 
 
-def _nearest(now: Standing) -> Ids:
-    """Rows of the waiting images whose predictions are nearest to the threshold."""
-    everything = now.everything
-    waits = everything.fine & np.isnan(now.given) & ~np.isnan(everything.predictions)
-    rows = np.flatnonzero(waits)
+def _nearest_waiting(snapshot: ReviewSnapshot) -> Ids:
+    """Return the rows of the waiting images whose predictions are nearest to the threshold."""
+    collection = snapshot.collection
+    is_waiting = (
+        collection.fine & np.isnan(snapshot.hand_scores) & ~np.isnan(collection.predictions)
+    )
+    rows = np.flatnonzero(is_waiting)
     if len(rows) <= MOST_WAITING:
         return rows
-    distance = np.abs(everything.predictions[rows] - now.threshold)
+    distance = np.abs(collection.predictions[rows] - snapshot.threshold)
     return rows[np.argpartition(distance, MOST_WAITING)[:MOST_WAITING]]
 
 
-def _predictions(now: Standing) -> Floats:
-    """What the cards show (n,): out of fold for what the version was trained on."""
-    unseen = out_of_fold(now.project, now.version.id, now.everything)
-    return np.where(np.isnan(unseen), now.everything.predictions, unseen)
+def _predictions(snapshot: ReviewSnapshot) -> Floats:
+    """Return what the cards show (n,), 0–1: out of fold for what the version was trained on."""
+    held_out = out_of_fold(snapshot.project, snapshot.version.id, snapshot.collection)
+    return np.where(np.isnan(held_out), snapshot.collection.predictions, held_out)
 
 
-def _kernel(now: Standing, vectors: UnitVectors) -> Kernel:
-    """Chosen on the version's out-of-fold residuals."""
-    return now.project.cache.get(
+def _kernel(snapshot: ReviewSnapshot, vectors: UnitVectors) -> Kernel:
+    """Choose the kernel on the version's out-of-fold residuals."""
+    return snapshot.project.cache.get(
         "kernel",
-        now.version.id,
-        (now.everything, vectors),
-        lambda: _choose_kernel(now, vectors),
+        snapshot.version.id,
+        (snapshot.collection, vectors),
+        lambda: _choose_kernel(snapshot, vectors),
     )
 
 
-def _choose_kernel(now: Standing, vectors: UnitVectors) -> Kernel:
-    everything = now.everything
-    unseen = out_of_fold(now.project, now.version.id, everything)
-    residuals = _trained(now) / 10 - unseen
+def _choose_kernel(snapshot: ReviewSnapshot, vectors: UnitVectors) -> Kernel:
+    collection = snapshot.collection
+    held_out = out_of_fold(snapshot.project, snapshot.version.id, collection)
+    residuals = _training_scores(snapshot) / 10 - held_out
     rows = np.flatnonzero(~np.isnan(residuals))
     if not len(rows):  # as of a version made elsewhere: only how far apart images usually are
-        some = np.flatnonzero(~np.isnan(everything.predictions))
-        units = vectors.of(everything.ids[some[:: len(some) // MOST + 1]])
+        predicted = np.flatnonzero(~np.isnan(collection.predictions))
+        units = vectors.of(collection.ids[predicted[:: len(predicted) // MOST + 1]])
         return usual_kernel(units)
-    return choose_kernel(vectors.of(everything.ids[rows]), residuals[rows])
+    return choose_kernel(vectors.of(collection.ids[rows]), residuals[rows])
 
 
-def _trained(now: Standing) -> Floats:
-    """The hand scores that the version was trained on, (n,) 0–10, NaN elsewhere."""
+def _training_scores(snapshot: ReviewSnapshot) -> Floats:
+    """Return the hand scores that the version was trained on, (n,) 0–10, NaN elsewhere."""
 
     def spread() -> Floats:
-        ids, values = db.versions.predictions.trained_on(now.project.store, now.version.id)
-        return now.everything.spread(ids, values)
+        ids, values = db.versions.predictions.trained_on(
+            snapshot.project.store, snapshot.version.id
+        )
+        return snapshot.collection.spread(ids, values)
 
-    return now.project.cache.get("trained on", now.version.id, now.everything, spread)
+    return snapshot.project.cache.get(
+        "trained on", snapshot.version.id, snapshot.collection, spread
+    )

@@ -14,7 +14,7 @@ from db.images.arrays import SortedIds
 from db.records import Predictions
 from labeler.collection.arrays import Collection, Floats, Ids
 from labeler.core.project import Project
-from labeler.versions.snapshot import Standing
+from labeler.versions.snapshot import ReviewSnapshot
 from model.estimators.ordinal import LEVELS
 from model.review import suspicion
 
@@ -37,16 +37,16 @@ def pass_probability(
     return suspicion.chance_of_passing(predictions, exceed, threshold, spread, weighing)
 
 
-def published_head_spread(now: Standing) -> float | None:
+def published_head_spread(now: ReviewSnapshot) -> float | None:
     """How far the predictions of a version made elsewhere are off, by all hand scores; None for
     one that was trained here.
     """
     if not now.version.is_foreign:
         return None
-    known = int((~np.isnan(now.given) & ~np.isnan(now.everything.predictions)).sum())
+    known = int((~np.isnan(now.hand_scores) & ~np.isnan(now.collection.predictions)).sum())
     # Measured anew when there are twice as many hand scores: each time a million images are put in
     # order again.
-    stamp = now.everything, known.bit_length()
+    stamp = now.collection, known.bit_length()
     return now.project.cache.get(
         "spread on all scores", now.version.id, stamp, lambda: _spread_on_all(now)
     )
@@ -82,8 +82,8 @@ def _unseen(project: Project, version_id: int) -> Predictions:
     )
 
 
-def _spread_on_all(now: Standing) -> float:
-    everything = now.everything
+def _spread_on_all(now: ReviewSnapshot) -> float:
+    everything = now.collection
     given = everything.spread(*db.scores.hand_scores.effective(now.project.store)) / 10
     known = ~np.isnan(given) & ~np.isnan(everything.predictions)
     return suspicion.residual_spread(everything.predictions[known], given[known])

@@ -1,4 +1,4 @@
-"""One version beside the whole collection at one moment: what review cards are made from."""
+"""One version and all images of a project at one moment: the input of the review pages."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from labeler.embedding.unit_cache import UnitVectors, unit_vectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Standing:
-    """Where a collection stands against one version: what a page of cards is made from."""
+class ReviewSnapshot:
+    """A project's images with their hand scores and one version's predictions, at one moment."""
 
     project: Project
     version: Version
     threshold: float
-    everything: Collection
-    given: Floats  # (n,) the hand scores that count now, 0–10, NaN for what is unscored
+    collection: Collection
+    hand_scores: Floats  # (n,) the hand scores that count now, 0–10, NaN for what is unscored
 
     @property
     def vectors(self) -> UnitVectors | None:
@@ -30,8 +30,11 @@ class Standing:
         return unit_vectors(self.project, self.version.encoder)
 
 
-def standing(project: Project, version: Version, threshold: float) -> Standing:
-    """The project's images as they are now, with the predictions of `version`."""
+def review_snapshot(project: Project, version: Version, threshold: float) -> ReviewSnapshot:
+    """Read the images as they are now, with their hand scores and the predictions of `version`.
+
+    `threshold` is 0–1.
+    """
     everything = collection_now(project, version.id)
     ids, values = db.scores.hand_scores.effective(project.store)
-    return Standing(project, version, threshold, everything, everything.spread(ids, values))
+    return ReviewSnapshot(project, version, threshold, everything, everything.spread(ids, values))

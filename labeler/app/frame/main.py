@@ -27,6 +27,7 @@ ICON = Path(labeler.app.__file__).parent / "assets" / "icon.svg"
 
 
 def frame() -> None:
+    """Run the selected page inside the frame."""
     # A file of ours: Streamlit fetches named icons for the tab from another site.
     st.set_page_config(page_title="Taste labeler", page_icon=str(ICON), layout="wide")
     st.html(NO_RAW_TABLES)
@@ -46,7 +47,7 @@ def frame() -> None:
 
 
 def loop_pages() -> list[Any]:
-    """The pages in the order of the loop; Score opens first."""
+    """Return the pages in the order of the loop; Score opens first."""
     return [
         page("score", "Score", "touch_app", first=True),
         page("review", "Review", "fact_check"),
@@ -75,6 +76,7 @@ def has_images(project: Project) -> bool:
 
 
 def at_a_glance(project: Project) -> None:
+    """Show the project's counts in the sidebar."""
     images = db.images.counts.by_state(project.store).get("fine", 0)
     version = db.versions.registry.active(project.store)
     if version is not None:

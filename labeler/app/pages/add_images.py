@@ -1,6 +1,6 @@
-"""Add pictures: the first page of a new project, and the place to add more later.
+"""The page Add pictures: the first page of a new project, and where more pictures are added.
 
-Choose a folder, watch it being imported and embedded, start scoring.
+Select a folder, watch it being imported and embedded, start scoring.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ ENCODERS = {
 
 
 def show() -> None:
+    """Show the page Add pictures."""
     project = current_project()
     images = sum(db.images.counts.by_state(project.store).values()) if project else 0
     busy = project is not None and any(job_status.active(project, kind) for kind in LONG_WORK)
@@ -68,13 +69,14 @@ def show() -> None:
 
 
 def follow_others(project: Project | None) -> None:
-    """Show the import in the form's place as soon as one begins: in another tab, by a command."""
+    """Rerun the page when an import begins in another tab or by a command."""
     newest = job_status.newest(project, LONG_WORK) if project else None
     query = {"after": newest.id if newest else 0}
     components.watch("begun", query, "watch-begun", every=LOOK_AGAIN)
 
 
 def welcome() -> None:
+    """Show the introduction of a new project."""
     st.title("Teach a model your taste")
     st.markdown(
         "Score pictures from 0 to 10, train, correct what the model got wrong, train again. "
@@ -83,7 +85,7 @@ def welcome() -> None:
 
 
 def choose(project: Project | None, images: int) -> None:
-    """The form; an import starts when its button is pressed."""
+    """Show the form that starts an import."""
     with st.container(border=True, width=FORM_WIDTH):
         pasted = st.text_input(
             "Folder with pictures",
@@ -120,6 +122,7 @@ def choose(project: Project | None, images: int) -> None:
 
 
 def say(seen: PathPreview | None) -> None:
+    """Show what was found at the typed path."""
     if seen is None:
         return
     if seen.problem:
@@ -130,6 +133,7 @@ def say(seen: PathPreview | None) -> None:
 
 
 def source_fields(seen: PathPreview | None) -> tuple[str, tuple[float, float] | None]:
+    """Show the fields of the source; return its name and its expected scores, 0–10."""
     left, right = st.columns([2, 3], gap="medium")
     name = left.text_input(
         "Name of this source",
@@ -138,18 +142,19 @@ def source_fields(seen: PathPreview | None) -> tuple[str, tuple[float, float] | 
         help="Groups these pictures: you can score, filter and compare by source.",
     )
     with right:
-        known = st.toggle(
+        expects_band = st.toggle(
             "I know about how good these are",
             help="A prediction far outside the band you expect is shown first in Review: "
             "a folder of snapshots expects 0–3, say.",
         )
         band = None
-        if known:
+        if expects_band:
             band = st.slider("Expected scores", 0.0, 10.0, (0.0, 3.0), 0.5, format="%g")
     return name or "", band
 
 
 def project_field() -> Path | None:
+    """Show the field of the project's folder; return an absolute path, None if it is none."""
     default = os.environ.get("LABELER_PROJECT") or str(Path.cwd() / "taste")
     text = st.text_input(
         "Project folder",
@@ -166,17 +171,17 @@ def project_field() -> Path | None:
 
 
 def encoder_field(project: Project | None) -> str:
-    """Which encoder looks at the pictures: asked while there are none."""
+    """Show the choice of the encoder while there are no images; return its name."""
     names = list(ENCODERS)
     present = project.encoder if project else canonical(names[0])
-    known = [canonical(name) for name in names]
-    if present not in known:
+    encoders = [canonical(name) for name in names]
+    if present not in encoders:
         st.text(f"Encoder: {present}")
         return present
     return st.radio(
         "Encoder",
         names,
-        index=known.index(present),
+        index=encoders.index(present),
         format_func=ENCODERS.__getitem__,
         help="Turns each picture into the numbers that the model learns from.",
     )
@@ -192,6 +197,7 @@ def begin(
     expect: tuple[float, float] | None,
     follow_links: bool,
 ) -> None:
+    """Start an import run, in a new project if there is none."""
     if project is None:
         assert folder is not None
         project = Project.create(folder, encoder or "clip-l14")
@@ -211,7 +217,9 @@ def begin(
 
 
 def outcome(project: Project) -> None:
-    """What the last import came to, and the next step: embed what waits, or start scoring."""
+    """Show the result of the last import, and the next step: embed what is missing, or start
+    scoring.
+    """
     run = job_status.newest(project, LONG_WORK)
     job_status.show_outcome(run)
     if run is not None and run.state == "done" and run.message:
@@ -233,7 +241,7 @@ def outcome(project: Project) -> None:
 
 
 def waiting_for_embedding(project: Project) -> int:
-    """Fine images that the project's encoder has not seen yet; training and Review need them."""
+    """Count the readable images without an embedding; training and Review need one."""
     encoder = db.images.embeddings.encoder(project.store, project.encoder)
     if encoder is None:
         return db.images.counts.by_state(project.store)["fine"]
@@ -241,8 +249,10 @@ def waiting_for_embedding(project: Project) -> int:
 
 
 def unreadable(status: Status) -> None:
-    """Files that couldn't be taken, each with its reason. The table's cells show a file's name as
-    text; markdown in a name would be fetched."""
+    """Show the files that could not be imported, each with its reason.
+
+    The table's cells show a file's name as text; Markdown in a name would be rendered.
+    """
     if not status.unreadable:
         return
     with st.expander(f"{formatting.count(len(status.unreadable), 'file')} could not be read"):

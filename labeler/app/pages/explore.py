@@ -1,4 +1,4 @@
-"""Explore: everything by score, images like the chosen one, and the chosen one's whole story."""
+"""The page Explore: all images by score, and the selected image's details and similar images."""
 
 from __future__ import annotations
 
@@ -38,23 +38,24 @@ WHY = {
 
 
 def show() -> None:
+    """Show the page Explore."""
     project = opened_project()
     st.title("Explore")
     band = filters(project)
-    shelf = browse.browse(project, band, page=page_number(band), per_page=PER_PAGE)
+    results = browse.browse(project, band, page=page_number(band), per_page=PER_PAGE)
     chosen: int | None = st.session_state.get("explored")
     if chosen is None:
-        shelves(shelf, band)
+        shelves(results, band)
         return
     left, right = st.columns([5, 4], gap="medium")
     with left:
-        shelves(shelf, band)
+        shelves(results, band)
     with right:
         story(project, chosen)
 
 
 def filters(project: Project) -> browse.Band:
-    """What to show: by the active version unless another, or the hand scores, are chosen."""
+    """Show the filters; return what to show, by default by the active version."""
     versions = db.versions.registry.history(project.store)
     names = [version.name for version in reversed(versions)]
     active = next((version.name for version in versions if version.active), None)
@@ -80,7 +81,9 @@ def filters(project: Project) -> browse.Band:
 
 
 def band_slider(place: DeltaGenerator, version: str | None) -> tuple[float, float]:
-    """Predictions in percent, given as 0–1; hand scores as they are, 0–10."""
+    """Show the slider and return its bounds: predictions 0–1 (in percent on the page), hand scores
+    0–10.
+    """
     if version is None:
         return place.slider("Hand score", 0.0, 10.0, (0.0, 10.0), 0.5, format="%g")
     low, high = place.slider("Prediction", 0, 100, (0, 100), 1, format="%d %%")
@@ -88,7 +91,9 @@ def band_slider(place: DeltaGenerator, version: str | None) -> tuple[float, floa
 
 
 def scored_choice(place: DeltaGenerator, project: Project, version: str | None) -> bool | None:
-    """Without predictions to go by, either the scored images or the unscored ones."""
+    """Show the filter by scored images; without predictions, either the scored or the unscored
+    ones.
+    """
     if version is not None:
         return SCORED[place.selectbox("Scored", list(SCORED))]
     choices = ["scored", "unscored"]
@@ -97,62 +102,65 @@ def scored_choice(place: DeltaGenerator, project: Project, version: str | None) 
 
 
 def page_number(band: browse.Band) -> int:
-    """The page that the pager below shows; the first again when what is shown changes."""
+    """Return the page that the pager shows; the first page again when the filter changes."""
     if st.session_state.get("explored-band") != band:
         st.session_state["explored-band"] = band
         renew_pager()
     return st.session_state.get(pager_key(), 1)
 
 
-def shelves(shelf: browse.ResultPage, band: browse.Band) -> None:
-    """The thumbnails of one page, with the count above and the pager below."""
-    if not shelf.total:
+def shelves(results: browse.ResultPage, band: browse.Band) -> None:
+    """Show the thumbnails of one page, with the count above and the pager below."""
+    if not results.total:
         st.info("Nothing is in this band; widen it or choose another source.")
         return
     row = st.container(horizontal=True, vertical_alignment="center")
-    row.caption(formatting.count(shelf.total, "image"), width="stretch")
-    offer_band(row, band, shelf.total)
-    items = [prediction_tile(each.image, each.prediction) for each in shelf.shown]
+    row.caption(formatting.count(results.total, "image"), width="stretch")
+    offer_band(row, band, results.total)
+    items = [prediction_tile(each.image, each.prediction) for each in results.shown]
     clicked = pick(items, f"shelf-{st.session_state.get('grid-turn', 0)}")
     if clicked is not None:
         st.session_state["explored"] = clicked
         st.rerun()
-    pages = -(-shelf.total // PER_PAGE)
+    pages = -(-results.total // PER_PAGE)
     if pages > 1:
         st.pagination(pages, key=pager_key(), on_change=renew_grid)
 
 
 def pager_key() -> str:
+    """Return the session-state key of the present pager."""
     return f"explored-page-{st.session_state.get('pager-turn', 0)}"
 
 
 def renew_pager() -> None:
-    """A new pager, which stands on the first page."""
+    """Replace the pager by a new one, on the first page."""
     st.session_state["pager-turn"] = st.session_state.get("pager-turn", 0) + 1
     renew_grid()
 
 
 def renew_grid() -> None:
-    """A new grid with nothing chosen in it, so that any image can be clicked (again)."""
+    """Replace the grid by a new one without a selection, so that any image can be clicked again."""
     st.session_state["grid-turn"] = st.session_state.get("grid-turn", 0) + 1
 
 
 def story(project: Project, image_id: int) -> None:
-    told = browse.image_details(project, image_id)
+    """Show the details of one image."""
+    details = browse.image_details(project, image_id)
     with st.container(border=True):
-        heading(told.image)
-        picture(told.image)
-        if told.image.state == "missing":
+        heading(details.image)
+        picture(details.image)
+        if details.image.state == "missing":
             st.warning(formatting.MISSING, icon=":material/hide_image:")
-        facts(told)
-        hand_scores(told)
-        predictions(told)
-        neighbours("Nearest scored", told.nearest_scored, f"nearest-{image_id}")
-        alike = browse.similar(project, image_id, limit=12)
-        neighbours("Most alike", alike, f"alike-{image_id}")
+        facts(details)
+        hand_scores(details)
+        predictions(details)
+        neighbours("Nearest scored", details.nearest_scored, f"nearest-{image_id}")
+        similar_images = browse.similar(project, image_id, limit=12)
+        neighbours("Most alike", similar_images, f"alike-{image_id}")
 
 
 def heading(image: Image) -> None:
+    """Show the image's number and a button that closes the details."""
     row = st.container(horizontal=True, vertical_alignment="center")
     row.subheader(f"Image {image.id}", width="stretch")
     if row.button("", icon=":material/close:", type="tertiary", help="Close", key="close-story"):
@@ -162,7 +170,7 @@ def heading(image: Image) -> None:
 
 
 def picture(image: Image) -> None:
-    """The preview by id from the app's own route; only numbers and a hash go into the HTML."""
+    """Show the preview from the app's own route; only numbers and a hash go into the HTML."""
     query = f"?h={quote(image.content_hash)}" if image.content_hash else ""
     st.html(
         f'<a href="img/{image.id}/full{query}" target="_blank" title="Full size">'
@@ -171,18 +179,19 @@ def picture(image: Image) -> None:
     )
 
 
-def facts(told: browse.ImageDetails) -> None:
-    """Where the image lies and what kind of file it is; names as text, never as markdown."""
-    image = told.image
+def facts(details: browse.ImageDetails) -> None:
+    """Show where the image lies and what kind of file it is; names as text, never as Markdown."""
+    image = details.image
     st.caption(formatting.file_facts(image))
-    for location in told.locations:
+    for location in details.locations:
         gone = "" if location.present else "   (gone)"
         st.text(shown_name(f"{location.source}: {location.path}{gone}"))
 
 
-def hand_scores(told: browse.ImageDetails) -> None:
-    st.markdown(f"**Hand score** {formatting.score(told.image.hand_score)}")
-    if told.history:
+def hand_scores(details: browse.ImageDetails) -> None:
+    """Show the hand score and its history."""
+    st.markdown(f"**Hand score** {formatting.score(details.image.hand_score)}")
+    if details.history:
         rows = [
             {
                 "when": each.at,
@@ -192,14 +201,15 @@ def hand_scores(told: browse.ImageDetails) -> None:
                 "shown": formatting.percent(each.shown_prediction),
                 "by": each.shown_version or "",
             }
-            for each in reversed(told.history)
+            for each in reversed(details.history)
         ]
         small_table(rows)
 
 
-def predictions(told: browse.ImageDetails) -> None:
+def predictions(details: browse.ImageDetails) -> None:
+    """Show each version's prediction."""
     st.markdown("**Predictions**")
-    if not told.predictions:
+    if not details.predictions:
         st.caption("None yet.")
         return
     small_table(
@@ -209,12 +219,13 @@ def predictions(told: browse.ImageDetails) -> None:
                 "prediction": formatting.percent(each.prediction),
                 "without having seen it": formatting.percent(each.out_of_fold),
             }
-            for each in reversed(told.predictions)
+            for each in reversed(details.predictions)
         ]
     )
 
 
 def small_table(rows: list[dict]) -> None:
+    """Show rows as a table with dates and scores formatted."""
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
@@ -226,13 +237,14 @@ def small_table(rows: list[dict]) -> None:
     )
 
 
-def neighbours(title: str, found: list[browse.Similar], key: str) -> None:
-    if not found:
+def neighbours(title: str, images: list[browse.Similar], key: str) -> None:
+    """Show similar images; a click opens one."""
+    if not images:
         return
     st.markdown(f"**{title}**")
     items = [
         tile(each.image, formatting.score(each.image.hand_score), f"{each.similarity:.0%} alike")
-        for each in found
+        for each in images
     ]
     clicked = pick(items, key)
     if clicked is not None:

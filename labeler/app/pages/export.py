@@ -1,4 +1,4 @@
-"""Export: the dataset in a format of one's choice, the model, and a backup of everything."""
+"""The page Export: the dataset in a selected format, the model, and a backup of the project."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from labeler.exports.datasets.preview import preview
 
 
 def show() -> None:
+    """Show the page Export."""
     project = opened_project()
     st.title("Export")
     data, model, backup = st.tabs(["Dataset", "Model", "Backup"])
@@ -36,6 +37,7 @@ def show() -> None:
 
 
 def dataset(project: Project) -> None:
+    """Show the form and the downloads of the dataset."""
     name = st.selectbox(
         "Format", list(KINDS), format_func=lambda name: KINDS[name].label, key="export-kind"
     )
@@ -53,20 +55,20 @@ def dataset(project: Project) -> None:
 
 
 def looked_at(project: Project, kind: Kind, plan: Plan) -> None:
-    """How much it will hold, the first rows, and what may surprise."""
-    seen = preview(project, kind, plan)
-    told = [
-        formatting.count(seen.images, "image"),
-        f"{seen.scored:,} scored",
-        f"{seen.predicted:,} predicted by {formatting.markdown_escaped(seen.version)}"
-        if seen.version
+    """Show the size of the export, its first rows and its notes."""
+    summary = preview(project, kind, plan)
+    parts = [
+        formatting.count(summary.images, "image"),
+        f"{summary.scored:,} scored",
+        f"{summary.predicted:,} predicted by {formatting.markdown_escaped(summary.version)}"
+        if summary.version
         else "",
-        f"{seen.missing:,} without a file at present" if seen.missing else "",
+        f"{summary.missing:,} without a file at present" if summary.missing else "",
         f"split {plan.split}",
     ]
-    st.caption(" · ".join(part for part in told if part))
+    st.caption(" · ".join(part for part in parts if part))
     st.dataframe(
-        text_frame(seen.sample.rows, seen.sample.columns),
+        text_frame(summary.sample.rows, summary.sample.columns),
         hide_index=True,
         width="stretch",
         placeholder="",
@@ -75,12 +77,12 @@ def looked_at(project: Project, kind: Kind, plan: Plan) -> None:
             "hash": st.column_config.TextColumn(width="small"),
         },
     )
-    for note in seen.notes:
+    for note in summary.notes:
         st.info(formatting.markdown_escaped(note), icon=":material/info:")
 
 
 def to_folder(project: Project, kind: Kind, plan: Plan) -> None:
-    """Start the writing as a run of its own, or show how far it is and what became of it."""
+    """Start the export as a run, or show its progress and result."""
     folder = folder_field(project, kind.name)
     replace = replace_field(kind.name)
     busy = job_status.active(project, "export")
@@ -109,7 +111,7 @@ def to_folder(project: Project, kind: Kind, plan: Plan) -> None:
 
 
 def text_frame(rows: Sequence[Sequence[Any]], columns: list[str]) -> pd.DataFrame:
-    """Rows as they can be sent to the browser: a name may be no UTF-8."""
+    """Return rows as a table that can be sent to the browser: names may be invalid UTF-8."""
     return pd.DataFrame([[_shown(cell) for cell in row] for row in rows], columns=columns)
 
 

@@ -1,4 +1,4 @@
-"""Progress: whether to go on, what the sample says, what rounds brought, where a bias shows."""
+"""The page Progress: advice, the audit on the random sample, the rounds, and errors by slice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from labeler.app.widgets import charts, formatting
 from labeler.app.widgets.navigation import go_to
 from labeler.app.widgets.page_errors import friendly, opened_project
 from labeler.core.project import Project
-from labeler.review.advice import advice
+from labeler.review.advice import review_advice
 from labeler.versions.evaluation import measures
 from labeler.versions.evaluation.audit import AuditReport, audit_report
 from labeler.versions.evaluation.figures import with_figures
@@ -36,6 +36,7 @@ HELP_LEFT = (
 
 
 def show() -> None:
+    """Show the page Progress."""
     project = opened_project()
     st.title("Progress")
     versions = [with_figures(project, each) for each in db.versions.registry.history(project.store)]
@@ -50,8 +51,8 @@ def show() -> None:
             scorers_section(project)
         return
     rounds, audit = round_reports(project), audit_report(project)
-    advised = advice(project, rounds, audit)
-    st.info(formatting.markdown_escaped(advised.sentence), icon=ICONS[advised.answer])
+    advice = review_advice(project, rounds, audit)
+    st.info(formatting.markdown_escaped(advice.sentence), icon=ICONS[advice.answer])
     audited(audit)
     st.divider()
     with friendly():
@@ -65,18 +66,18 @@ def show() -> None:
 
 
 def audited(report: AuditReport) -> None:
-    """The active version by the random sample, with the earlier ones below."""
+    """Show the active version's errors on the random sample, with the earlier versions below."""
     active = report.active
     name = formatting.markdown_escaped(active.version.name) if active else "No active version"
     st.subheader(f"{name} by {formatting.count(report.sampled, 'image')} scored at random")
     if active is not None and report.sampled:
         tiles = st.columns(4)
-        found = active.audit
-        share_tile(tiles[0], "False positives", "of what passes", found.false_positives)
-        share_tile(tiles[1], "False negatives", "of what fails", found.false_negatives)
-        left_tile(tiles[2], found.left)
-        if found.good is not None:
-            good = Bounds(found.good.value, found.good.low, found.good.high)
+        estimates = active.audit
+        share_tile(tiles[0], "False positives", "of what passes", estimates.false_positives)
+        share_tile(tiles[1], "False negatives", "of what fails", estimates.false_negatives)
+        left_tile(tiles[2], estimates.left)
+        if estimates.good is not None:
+            good = Bounds(estimates.good.value, estimates.good.low, estimates.good.high)
             tile(
                 tiles[3],
                 "Should pass",
@@ -95,30 +96,39 @@ def audited(report: AuditReport) -> None:
     )
 
 
-def share_tile(place: DeltaGenerator, name: str, of: str, found: Estimate) -> None:
-    seen = f"{found.mistakes} of {found.judged}"
-    if found.share is None:
-        tile(place, name, "–", f"{of}: {seen} sampled images; {FEWEST} are needed to say.")
+def share_tile(place: DeltaGenerator, name: str, of: str, estimate: Estimate) -> None:
+    """Show one error rate with its interval."""
+    counts = f"{estimate.mistakes} of {estimate.judged}"
+    if estimate.share is None:
+        tile(place, name, "–", f"{of}: {counts} sampled images; {FEWEST} are needed to say.")
     else:
-        value = formatting.share(found.share.value)
-        tile(place, name, value, f"{formatting.percents(found.share)} {of}; {seen} sampled images.")
+        value = formatting.share(estimate.share.value)
+        tile(
+            place,
+            name,
+            value,
+            f"{formatting.percents(estimate.share)} {of}; {counts} sampled images.",
+        )
 
 
 def left_tile(place: DeltaGenerator, left: Bounds | None) -> None:
+    """Show how many mistakes are left."""
     if left is None:
         tile(place, "Mistakes left", "–", "The random sample is too small to say.", HELP_LEFT)
     else:
-        between = f"{left.low:,.0f} to {left.high:,.0f} that no hand score has shown yet."
-        tile(place, "Mistakes left", f"about {left.value:,.0f}", between, HELP_LEFT)
+        range_text = f"{left.low:,.0f} to {left.high:,.0f} that no hand score has shown yet."
+        tile(place, "Mistakes left", f"about {left.value:,.0f}", range_text, HELP_LEFT)
 
 
 def tile(place: DeltaGenerator, name: str, value: str, below: str, more: str | None = None) -> None:
+    """Show a figure with a caption."""
     with place.container(border=True, height="stretch"):
         st.metric(name, value, help=more)
         st.caption(below)
 
 
 def rounds_part(versions: list[Version], rounds: list[RoundReport]) -> None:
+    """Show the charts and the table of the rounds."""
     st.subheader("Rounds")
     names = [version.name for version in versions]
     top, bottom = st.columns(2, gap="medium"), st.columns(2, gap="medium")
@@ -136,7 +146,7 @@ def rounds_part(versions: list[Version], rounds: list[RoundReport]) -> None:
 
 
 def hit_rates(place: DeltaGenerator, names: list[str], rounds: Sequence[RoundReport]) -> None:
-    """By the version whose cards they were; of several rounds of one the last."""
+    """Draw the hit rate of each version's last round."""
     rate_of = {each.of: each.hit_rate for each in rounds if each.hit_rate is not None}
     rates = [rate_of.get(name) for name in names]
     place.markdown("**Hit rate**: cards that were mistakes")
@@ -154,20 +164,23 @@ def hit_rates(place: DeltaGenerator, names: list[str], rounds: Sequence[RoundRep
 
 
 def outcomes(place: DeltaGenerator, names: list[str], rounds: Sequence[RoundReport]) -> None:
+    """Draw how many cards were corrected and confirmed."""
     place.markdown("**Cards**: what became of them")
-    of = [next((each for each in reversed(rounds) if each.of == name), None) for name in names]
+    last_rounds = [
+        next((each for each in reversed(rounds) if each.of == name), None) for name in names
+    ]
     counts = {
-        "corrected": [each.corrected if each else 0 for each in of],
-        "confirmed": [each.reviewed - each.corrected if each else 0 for each in of],
+        "corrected": [each.corrected if each else 0 for each in last_rounds],
+        "confirmed": [each.reviewed - each.corrected if each else 0 for each in last_rounds],
     }
     place.altair_chart(charts.outcomes(names, counts, height=SMALL), width="stretch")
 
 
 def figure(place: DeltaGenerator, versions: list[Version], key: str) -> None:
-    """One held-out figure over the versions."""
+    """Draw one held-out figure over the versions."""
     measure = next(each for each in measures.MEASURES if each.key == key)
-    found = [measures.bounds(each.metrics, measure) for each in versions]
-    values, lows, highs = (list(column) for column in zip(*found, strict=True))
+    bounds = [measures.bounds(each.metrics, measure) for each in versions]
+    values, lows, highs = (list(column) for column in zip(*bounds, strict=True))
     if all(value is None for value in values):
         return
     place.markdown(f"**{measure.name}**: {measure.meaning}")
@@ -177,6 +190,7 @@ def figure(place: DeltaGenerator, versions: list[Version], key: str) -> None:
 
 
 def slices_part(project: Project) -> None:
+    """Show the errors by source or tag."""
     row = st.container(horizontal=True, vertical_alignment="center")
     row.subheader("Slices", width="stretch")
     by = row.segmented_control(

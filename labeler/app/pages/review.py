@@ -1,4 +1,4 @@
-"""Review: what the active version likely got wrong, and hand scores that look wrong."""
+"""The page Review: likely mistakes of the active version, and hand scores that look wrong."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ ROOMY = """<style>
 
 
 def show() -> None:
+    """Show the page Review."""
     project = opened_project()
     version = db.versions.registry.active(project.store)
     if version is None:
@@ -34,18 +35,18 @@ def show() -> None:
 
 
 def threshold_row(project: Project, version: str) -> float:
-    """The threshold, 0–1, which is kept with the project as soon as it is moved."""
+    """Show the threshold, 0–1, and store it when it is moved; return it."""
     left, right = st.columns([3, 2], vertical_alignment="center")
     left.text(f"What {version} likely got wrong, and scores of yours that look wrong.")
     # No default value: one that follows the slider would make it a new slider at every step.
     if "threshold" not in st.session_state:
         shown = min(99, max(1, round(project.threshold * 100)))
         st.session_state["threshold"] = st.session_state["threshold-kept"] = shown
-    moved = right.slider("An image passes from", 1, 99, step=1, format="%d %%", key="threshold")
+    selected = right.slider("An image passes from", 1, 99, step=1, format="%d %%", key="threshold")
     # Not by on_change: a newer run can break that off, and then nothing calls it for this value.
-    if moved != st.session_state.get("threshold-kept"):
-        project.set_threshold(moved / 100)
-        st.session_state["threshold-kept"] = moved
+    if selected != st.session_state.get("threshold-kept"):
+        project.set_threshold(selected / 100)
+        st.session_state["threshold-kept"] = selected
     return project.threshold
 
 

@@ -1,4 +1,4 @@
-"""Score: one picture, one key, the next picture."""
+"""The page Score: one picture, one key, the next picture."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ ROOMY = """<style>
 
 
 def show() -> None:
+    """Show the page Score."""
     project = opened_project()
     if not db.images.counts.by_state(project.store).get("fine"):
         st.title("Score")
@@ -41,17 +42,17 @@ def show() -> None:
 
 
 def checks_setting(project: Project) -> None:
-    """How often a random check is mixed in; kept with the project as soon as it is chosen."""
+    """Show how often a random check is mixed in; a change is stored at once."""
     # No default that follows the choice: it would make this a new control after every choice.
     if "checks" not in st.session_state:
-        kept = project.audit_every
-        st.session_state["checks"] = st.session_state["checks-kept"] = kept
-        st.session_state["checks-offered"] = sorted({kept, *CHECKS})
+        stored = project.audit_every
+        st.session_state["checks"] = st.session_state["checks-kept"] = stored
+        st.session_state["checks-offered"] = sorted({stored, *CHECKS})
     with st.sidebar:
         st.space("small")
-        offered = st.session_state["checks-offered"]
+        options = st.session_state["checks-offered"]
         chosen = st.selectbox(
-            "Random checks", offered, format_func=checks_named, help=HELP_CHECKS, key="checks"
+            "Random checks", options, format_func=checks_named, help=HELP_CHECKS, key="checks"
         )
     if chosen != st.session_state["checks-kept"]:
         project.set_audit_every(chosen)
@@ -59,13 +60,14 @@ def checks_setting(project: Project) -> None:
 
 
 def checks_named(every: int) -> str:
+    """Return the label of a rate of random checks."""
     if every == 0:
         return "none"
     return "every image" if every == 1 else f"1 in {every} images"
 
 
 def page_data(project: Project) -> dict[str, object]:
-    """What the component needs before it asks for the first image."""
+    """Return what the component needs before its first request."""
     return {
         "project": project_id(project),
         "brackets": [asdict(bracket) for bracket in BRACKETS],

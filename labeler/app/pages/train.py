@@ -37,6 +37,7 @@ BASELINE = "What predicting the mean score for every image would give."
 
 
 def show() -> None:
+    """Show the page Train."""
     project = opened_project()
     st.title("Train")
     training(project)
@@ -49,6 +50,7 @@ def show() -> None:
 
 
 def training(project: Project) -> None:
+    """Show the running training, or the form that starts one."""
     if job_status.active(project, "train"):
         job_status.watch(project, "train")
         return
@@ -61,6 +63,7 @@ def training(project: Project) -> None:
 
 
 def refuse(scored: int) -> None:
+    """Show how many more scores a training needs."""
     missing = FEWEST_TO_TRAIN - scored
     st.info(
         f"Score {formatting.count(missing, 'more image')} first: a training needs at least "
@@ -72,22 +75,23 @@ def refuse(scored: int) -> None:
 
 
 def start_form(project: Project, scored: int) -> None:
+    """Show the form that starts a training."""
     version = trained_before(db.versions.registry.history(project.store))
-    new = db.scores.hand_scores.since_version(project.store, version.id if version else None)
+    new_scores = db.scores.hand_scores.since_version(project.store, version.id if version else None)
     row = st.columns([3, 3, 3], vertical_alignment="bottom")
     note = row[0].text_input(
         "Note", max_chars=300, placeholder="what is new this time", key="train-note"
     )
     recipe = row[1].selectbox("Recipe", list(RECIPES), format_func=partial(recipe_label, project))
-    if row[2].button(button_label(version, new, scored), type="primary", width="stretch"):
+    if row[2].button(button_label(version, new_scores, scored), type="primary", width="stretch"):
         runner.start_run(project, "train", {"recipe": recipe, "note": (note or "").strip()})
         st.rerun()
-    if version and not new:
+    if version and not new_scores:
         st.caption(f"No score has changed since {formatting.markdown_escaped(version.name)}.")
 
 
 def recipe_label(project: Project, recipe: str) -> str:
-    """The recipe and how long it takes: the last time here, if there was one."""
+    """Return the recipe's name and its duration: the last one here, if there was one."""
     name, time = RECIPES[recipe]
     last = db.jobs.last_training(project.store, recipe)
     if last is not None and last.finished_at is not None:
@@ -98,14 +102,14 @@ def recipe_label(project: Project, recipe: str) -> str:
 
 
 def button_label(version: Version | None, new: int, scored: int) -> str:
-    """`Retrain with 37 new scores`; the first time `Train with 60 scores`."""
+    """Return `Retrain with 37 new scores`; the first time `Train with 60 scores`."""
     if version is None:
         return f"Train with {formatting.count(scored, 'score')}"
     return f"Retrain with {formatting.count(new, 'new score')}" if new else "Retrain"
 
 
 def result(project: Project, versions: list[Version]) -> None:
-    """One version beside its parent; the active one unless another is chosen."""
+    """Show one version beside its parent; the active one unless another is selected."""
     by_name = {version.name: version for version in versions}
     active = next((version for version in versions if version.active), versions[-1])
     names = [version.name for version in reversed(versions)]
@@ -134,21 +138,24 @@ def result(project: Project, versions: list[Version]) -> None:
 
 
 def beside(version: Version, versions: Sequence[Version]) -> Version | None:
-    """What a version is compared with: its parent; one made elsewhere with the last made here."""
+    """Return the version to compare with: the parent; for an adopted version the last one trained
+    here.
+    """
     if version.is_foreign:
         return next((each for each in reversed(versions) if not each.is_foreign), None)
     return next((each for each in versions if each.name == version.parent), None)
 
 
 def compared(project: Project, version: Version, parent: Version) -> None:
-    named = replace(
+    """Show the verdict of the comparison with the parent."""
+    escaped_parent = replace(
         parent, name=formatting.markdown_escaped(parent.name)
     )  # The rest is Markdown of our own.
-    st.markdown(measures.verdict(compare.compare(project, version, parent), named))
+    st.markdown(measures.verdict(compare.compare(project, version, parent), escaped_parent))
 
 
 def figures(version: Version, parent: Version | None) -> None:
-    """Each measure with its 95 % interval, beside the parent's and the baseline's."""
+    """Show each measure with its 95 % interval, beside the parent's and the baseline's."""
     st.dataframe(
         pd.DataFrame(measures.rows(version, parent)),
         hide_index=True,
@@ -169,6 +176,7 @@ def figures(version: Version, parent: Version | None) -> None:
 
 
 def precision_recall(project: Project, version: Version, parent: Version | None) -> None:
+    """Draw the precision and recall of the version and its parent over all thresholds."""
     shown = [each for each in (version, parent) if each is not None]
     curves = [each for each in (compare.curve(project, one) for one in shown) if each is not None]
     if not curves:
@@ -179,6 +187,7 @@ def precision_recall(project: Project, version: Version, parent: Version | None)
 
 
 def moved_most(project: Project, version: Version, parent: Version | None) -> None:
+    """Show the images whose predictions changed most."""
     if parent is None:
         st.caption("There is no version before it that it could have moved from.")
         return
@@ -197,11 +206,13 @@ def moved_most(project: Project, version: Version, parent: Version | None) -> No
 
 
 def hand_scores(project: Project, _version: Version, _parent: Version | None) -> None:
+    """Draw the distribution of the hand scores."""
     chart = charts.score_distribution(db.images.counts.by_hand_score(project.store).distribution)
     st.altair_chart(chart, width="stretch")
 
 
 def loss(_project: Project, version: Version, _parent: Version | None) -> None:
+    """Draw the training's loss."""
     if len(curve := measures.points(version.curve)) > 1:
         st.altair_chart(charts.loss_curve(curve), width="stretch")
     else:
@@ -209,7 +220,7 @@ def loss(_project: Project, version: Version, _parent: Version | None) -> None:
 
 
 def history(project: Project, versions: list[Version]) -> None:
-    """All versions with their notes, one measure plotted over them, and the way back to any."""
+    """Show all versions with their notes, one measure over them, and the choice of another."""
     st.divider()
     st.subheader("Versions")
     if len(versions) > 1:
@@ -234,20 +245,21 @@ def history(project: Project, versions: list[Version]) -> None:
 
 
 def activate(project: Project, name: str) -> None:
-    """At once; what came after that version is predicted by a run (embedding ends with that)."""
+    """Activate a version; a run computes its missing predictions (embedding ends with that)."""
     version = db.versions.registry.activate(project.store, name)
     if lacks_predictions(project, version):
         runner.start_run(project, "embed", {})
 
 
 def history_chart(versions: list[Version]) -> None:
+    """Draw one measure over the versions."""
     by_name = {measure.name: measure for measure in measures.MEASURES}
     chosen = st.segmented_control(
         "Measure", list(by_name), default="Error", required=True, label_visibility="collapsed"
     )
     measure = by_name[str(chosen)]
-    found = [measures.bounds(each.metrics, measure) for each in versions]
-    values, lows, highs = (list(column) for column in zip(*found, strict=True))
+    bounds = [measures.bounds(each.metrics, measure) for each in versions]
+    values, lows, highs = (list(column) for column in zip(*bounds, strict=True))
     if all(value is None for value in values):
         return
     names = [each.name for each in versions]
@@ -256,6 +268,7 @@ def history_chart(versions: list[Version]) -> None:
 
 
 def history_row(version: Version) -> dict[str, object]:
+    """Return a version's row of the table."""
     return {
         "version": version.name + (" · active" if version.active else ""),
         "note": shown_name(version.note),

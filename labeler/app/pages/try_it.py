@@ -1,4 +1,4 @@
-"""Try: drop pictures and see what a version says of them; nothing is kept unless it is wanted."""
+"""The page Try: drop pictures and see their predictions; nothing is kept unless it is added."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from labeler.prediction.inference_worker.client import (
     inference_client,
 )
 
-ASK_AGAIN = 400  # milliseconds between two looks while an answer is awaited
-Dropped = dict[str, Any]  # what the browser sent, by an id of its own
+ASK_AGAIN = 400  # milliseconds between two requests while an answer is awaited
+Dropped = dict[str, Any]  # uploaded files by Streamlit's file id
 
 
 def show() -> None:
+    """Show the page Try."""
     project = opened_project()
     st.title("Try")
     version = chosen_version(project)
@@ -43,6 +44,7 @@ def show() -> None:
 
 
 def try_pictures(project: Project, version: str) -> None:
+    """Show the drop zone and the results."""
     st.markdown(
         "Drop pictures to see their scores. They are looked at on this machine and forgotten, "
         "unless you add them to the project."
@@ -51,9 +53,13 @@ def try_pictures(project: Project, version: str) -> None:
     settled = inference_client(project).settled  # before it is looked at which are answered
     trials = asked(project, dropped, version)
     wait(trials, settled)
-    new = [key for key, trial in trials.items() if trial.found and not known(project, trial)]
-    if len(new) > 1:
-        add_button(project, dropped, trials, new, f"Add these {len(new)} to the project")
+    unknown_keys = [
+        key for key, trial in trials.items() if trial.found and not known(project, trial)
+    ]
+    if len(unknown_keys) > 1:
+        add_button(
+            project, dropped, trials, unknown_keys, f"Add these {len(unknown_keys)} to the project"
+        )
     for key, trial in trials.items():
         if trial.answered:
             result(project, dropped, trials, key)
@@ -61,6 +67,7 @@ def try_pictures(project: Project, version: str) -> None:
 
 
 def chosen_version(project: Project) -> str | None:
+    """Show the choice of the version; return its name, None without one."""
     names = [version.name for version in reversed(db.versions.registry.history(project.store))]
     active = db.versions.registry.active(project.store)
     if not names or active is None:
@@ -71,39 +78,40 @@ def chosen_version(project: Project) -> str | None:
 
 
 def drop_zone() -> Dropped:
-    """The first pictures of those that lie in the drop zone."""
-    given = st.file_uploader(
+    """Show the drop zone; return at most `MOST_AT_ONCE` of its files."""
+    files = st.file_uploader(
         "Pictures", accept_multiple_files=True, key="try-pictures", label_visibility="collapsed"
     )
-    if len(given) > MOST_AT_ONCE:
+    if len(files) > MOST_AT_ONCE:
         st.warning(f"These are the first {MOST_AT_ONCE}; filter a folder for more.")
-    return {each.file_id: each for each in given[:MOST_AT_ONCE]}
+    return {each.file_id: each for each in files[:MOST_AT_ONCE]}
 
 
 def asked(project: Project, dropped: Dropped, version: str) -> dict[str, PredictionRequest]:
-    """What is known of each picture; those that are new are asked about, others are forgotten."""
-    known: dict[tuple[str, str], PredictionRequest] = st.session_state.get("trials", {})
-    now = {
-        (key, version): known.get((key, version))
+    """Return a request for each picture; new pictures are sent, removed ones are forgotten."""
+    previous: dict[tuple[str, str], PredictionRequest] = st.session_state.get("trials", {})
+    current = {
+        (key, version): previous.get((key, version))
         or inference_client(project).ask(each.name, each.getvalue(), version)
         for key, each in dropped.items()
     }
-    st.session_state["trials"] = now
-    return {key: trial for (key, _), trial in now.items()}
+    st.session_state["trials"] = current
+    return {key: trial for (key, _), trial in current.items()}
 
 
 def wait(trials: dict[str, PredictionRequest], settled: int) -> None:
-    """Say what is going on, and run the whole page again as soon as there is another answer."""
+    """Show the progress, and rerun the page when there is another answer."""
     answered = sum(trial.answered for trial in trials.values())
     if answered < len(trials):
-        how_far = f" {answered} of {len(trials)} done." if len(trials) > 1 else ""
+        progress = f" {answered} of {len(trials)} done." if len(trials) > 1 else ""
         query = {"settled": settled}
-        components.watch("trials", query, "watch-trials", more=how_far, every=ASK_AGAIN)
+        components.watch("trials", query, "watch-trials", more=progress, every=ASK_AGAIN)
 
 
 def result(
     project: Project, dropped: Dropped, trials: dict[str, PredictionRequest], key: str
 ) -> None:
+    """Show one picture's result."""
     trial = trials[key]
     with st.container(border=True):
         st.text(shown_name(trial.name))
@@ -127,52 +135,55 @@ def result(
 
 
 def known(project: Project, trial: PredictionRequest) -> Image | None:
-    """The project's image with the same content."""
+    """Return the project's image with the same content."""
     if trial.found is None:
         return None
     return db.images.lookup.find_by_content(project.store, trial.found["content_hash"])
 
 
-def picture(found: dict[str, Any]) -> None:
-    """The small copy that came with the answer: of it, only base64 and numbers reach the page."""
+def picture(prediction: dict[str, Any]) -> None:
+    """Show the small copy that came with the answer; only its base64 and numbers reach the page."""
     st.html(
-        f'<img src="data:image/jpeg;base64,{found["small"]}" alt="Your picture" '
+        f'<img src="data:image/jpeg;base64,{prediction["small"]}" alt="Your picture" '
         'style="display:block;max-width:100%;max-height:260px;border-radius:8px">'
     )
     st.caption(
-        f"{found['width']} × {found['height']} · {formatting.markdown_escaped(found['format'])}"
+        f"{prediction['width']} × {prediction['height']} · "
+        f"{formatting.markdown_escaped(prediction['format'])}"
     )
 
 
-def verdict(project: Project, found: dict[str, Any]) -> None:
-    prediction, threshold = found["prediction"], project.threshold
+def verdict(project: Project, result: dict[str, Any]) -> None:
+    """Show the prediction, its chance of passing and its bracket."""
+    prediction, threshold = result["prediction"], project.threshold
     bracket, passes = bracket_of(prediction), prediction >= threshold
     st.metric(
-        f"Prediction by {formatting.markdown_escaped(found['version'])}",
+        f"Prediction by {formatting.markdown_escaped(result['version'])}",
         formatting.percent(prediction),
     )
     st.markdown(
         f"**{'Passes' if passes else 'Does not pass'}** the threshold of "
         f"{formatting.percent(threshold)}. The chance that it truly passes: "
-        f"{formatting.share(found['chance'])}."
+        f"{formatting.share(result['chance'])}."
     )
     st.markdown(f"Bracket **{bracket.span}**: {formatting.markdown_escaped(bracket.meaning)}")
 
 
-def nearest(project: Project, found: dict[str, Any], key: str) -> None:
-    """The scored images that are most alike; a click tells the whole story of one."""
-    alike = {int(image_id): float(cosine) for image_id, cosine in found["near"]}
-    images: list[Image] = db.images.lookup.by_ids(project.store, list(alike))
+def nearest(project: Project, result: dict[str, Any], key: str) -> None:
+    """Show the most similar scored images; a click opens one in Explore."""
+    cosine_of = {int(image_id): float(cosine) for image_id, cosine in result["near"]}
+    images: list[Image] = db.images.lookup.by_ids(project.store, list(cosine_of))
     if not images:
         return
     st.caption("The nearest scored images")
-    clicked = pick([near_tile(image, alike[image.id]) for image in images], f"near-{key}")
+    clicked = pick([near_tile(image, cosine_of[image.id]) for image in images], f"near-{key}")
     if clicked is not None:
         st.session_state["explored"] = clicked
         go_to("explore")
 
 
 def near_tile(image: Image, cosine: float) -> dict[str, Any]:
+    """Return the tile of a similar image."""
     return tile(image, formatting.score(image.hand_score), f"{cosine:.0%} alike")
 
 
@@ -183,22 +194,22 @@ def add_button(
     keys: list[str],
     label: str,
 ) -> None:
-    """The only way from this page into the project."""
+    """Show the button that adds pictures to the project."""
     busy = job_status.active(project, "import")
     if not st.button(
         label, icon=":material/add_photo_alternate:", key=f"add-{keys}", disabled=busy
     ):
         return
-    given = [
+    pictures = [
         (trials[key].name, (trials[key].found or {})["format"], dropped[key].getvalue())
         for key in keys
     ]
-    st.session_state["try-run"] = add_pictures(project, given).id
+    st.session_state["try-run"] = add_pictures(project, pictures).id
     st.rerun()
 
 
 def outcome(project: Project) -> None:
-    """How far the adding is, and what became of it."""
+    """Show the progress and the result of adding."""
     run = job_status.latest(project, "import")
     if run is None or run.id != st.session_state.get("try-run"):
         return

@@ -27,28 +27,28 @@ _FLAGS = {"0": False, "1": True}
 
 
 def routes() -> list[Route]:
-    """The route to serve beside the app."""
+    """Return the route to serve beside the app."""
     return [Route("/api/sheet", sheet, methods=["GET"])]
 
 
-def read_band(asked: dict[str, str]) -> Band:
-    """The band in an address's parameters; raises `BadInput` for what can't be."""
+def read_band(query: dict[str, str]) -> Band:
+    """Return the band in an address's parameters; raises `BadInput` for invalid ones."""
     try:
         return Band(
-            version=asked.get("version"),
-            low=float(asked.get("low", 0)),
-            high=float(asked.get("high", 1)),
-            source=asked.get("source"),
-            scored=_FLAGS[asked["scored"]] if "scored" in asked else None,
-            descending=_FLAGS[asked.get("descending", "1")],
-            top=int(asked["top"]) if "top" in asked else None,
+            version=query.get("version"),
+            low=float(query.get("low", 0)),
+            high=float(query.get("high", 1)),
+            source=query.get("source"),
+            scored=_FLAGS[query["scored"]] if "scored" in query else None,
+            descending=_FLAGS[query.get("descending", "1")],
+            top=int(query["top"]) if "top" in query else None,
         )
     except (ValueError, KeyError):
         raise BadInput("A value in the address is none; use the links on the page.") from None
 
 
 def sheet(request: Request) -> Response:
-    """Draw what is asked for and send it as an attachment; 4xx with one sentence otherwise."""
+    """Draw the requested sheet and send it as an attachment; 4xx with one sentence otherwise."""
     return made_aside(request, _drawn)
 
 

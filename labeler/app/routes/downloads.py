@@ -1,9 +1,9 @@
-"""Downloads made when they are asked for, however big they are.
+"""Downloads, made when they are requested.
 
 GET /api/download/dataset?format=csv|parquet|jsonl sends the table alone; /api/download/KIND, with
-the fields of a `Plan` as parameters, any export zipped, and so the forms of the model. Below
-/api/, so that only the app's own pages get an answer. What is made for it lies below the system's
-folder for temporary files, with links in the place of images, and is removed once it is sent.
+the fields of a `Plan` as parameters, sends any export zipped, and so the forms of the model. The
+address is below /api/, so that only the app's own pages get an answer. The files are made below the
+system's folder for temporary files, with links in the place of images, and removed after sending.
 """
 
 from __future__ import annotations
@@ -42,17 +42,20 @@ MEDIA_TYPES = {
 
 
 def routes() -> list[Route]:
-    """The routes to serve beside the app."""
+    """Return the routes to serve beside the app."""
     return [Route("/api/download/{what}", download, methods=["GET"])]
 
 
 def download(request: Request) -> Response:
-    """Make what is asked for and send it as an attachment; 4xx with one sentence otherwise."""
+    """Make what is requested and send it as an attachment; 4xx with one sentence otherwise."""
     return made_aside(request, _answer)
 
 
 def made_aside(request: Request, make: Callable[[Project, Request, Path], Response]) -> Response:
-    """What `make` answers with files of a scratch folder, which it sees to that are removed."""
+    """Return what `make` answers from the files of a temporary folder.
+
+    `make` must see to it that the folder is removed after sending; on an error it is removed here.
+    """
     folder = None
     try:
         folder = Path(tempfile.mkdtemp(prefix="labeler-download-"))
@@ -65,7 +68,7 @@ def made_aside(request: Request, make: Callable[[Project, Request, Path], Respon
 
 
 def _answer(project: Project, request: Request, folder: Path) -> Response:
-    what, asked = request.path_params["what"], dict(request.query_params)
+    what, query = request.path_params["what"], dict(request.query_params)
     name = shown_name(project.folder.name)
     if what in MODEL_KINDS:
         export_aside(project, what, folder)
@@ -73,24 +76,24 @@ def _answer(project: Project, request: Request, folder: Path) -> Response:
     if what not in KINDS:
         known = ", ".join([*KINDS, *MODEL_KINDS])
         raise BadInput(f"There is no download {what}; there are {known}.")
-    if what == DATASET and "format" in asked:
-        return _table(project, asked, name, folder)
-    done = export(project, what, folder, read_plan(asked))
+    if what == DATASET and "format" in query:
+        return _table(project, query, name, folder)
+    done = export(project, what, folder, read_plan(query))
     return zip_answer(folder, f"{name}-{what}.zip", done.contents)
 
 
-def _table(project: Project, asked: dict[str, str], name: str, folder: Path) -> Response:
-    file_format = asked["format"]
+def _table(project: Project, query: dict[str, str], name: str, folder: Path) -> Response:
+    file_format = query["format"]
     if file_format not in FORMATS:
         raise BadInput(f"There is no format {file_format}; there are {', '.join(FORMATS)}.")
     file = folder / f"dataset.{file_format}"
-    plan = replace(read_plan(asked), file_format=file_format, with_images=False)
+    plan = replace(read_plan(query), file_format=file_format, with_images=False)
     export(project, DATASET, file, plan)
     return file_answer(file, MEDIA_TYPES[file_format], f"{name}.{file_format}")
 
 
 def file_answer(file: Path, media_type: str, name: str) -> Response:
-    """One file, whose folder is removed once it is sent."""
+    """Send one file; its folder is removed after sending."""
     return FileResponse(
         file,
         media_type=media_type,
@@ -100,14 +103,16 @@ def file_answer(file: Path, media_type: str, name: str) -> Response:
 
 
 def zip_answer(folder: Path, name: str, contents: Mapping[str, str] | None = None) -> Response:
-    """All files below `folder`, which is removed once they are sent; `contents` as for `zipped`."""
+    """Send all files below `folder` as a zip; the folder is removed after sending. `contents` as
+    for `zipped`.
+    """
 
-    def sent() -> Iterator[bytes]:
+    def stream() -> Iterator[bytes]:
         try:
             yield from zipped(folder, contents)
-        finally:  # also where the person has changed their mind half-way
+        finally:  # also where the download is cancelled
             shutil.rmtree(folder, ignore_errors=True)
 
     disposition = f"attachment; filename*=utf-8''{quote(name)}"
     headers = {"Content-Disposition": disposition}
-    return StreamingResponse(sent(), media_type="application/zip", headers=headers)
+    return StreamingResponse(stream(), media_type="application/zip", headers=headers)

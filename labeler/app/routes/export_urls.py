@@ -1,4 +1,4 @@
-"""The addresses of downloads, and the plan that an address asks for."""
+"""The addresses of downloads, and the plan in an address's parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NUMBERS, _FLAGS = ("seed",), ("scored_only", "with_images")
 
 
 def plan_address(kind: Kind, plan: Plan) -> str:
-    """Where the export is downloaded as a zip."""
+    """Return the address that downloads the export as a zip."""
     values = {
         name: int(value) if isinstance(value, bool) else value
         for name, value in plan.as_values().items()
@@ -22,12 +22,14 @@ def plan_address(kind: Kind, plan: Plan) -> str:
     return f"api/download/{kind.name}?{urlencode(values)}"
 
 
-def read_plan(asked: dict[str, str]) -> Plan:
-    """The plan in an address's parameters, images linked; raises `BadInput` for what can't be."""
-    values: dict[str, Any] = asked | {"link": "sym"}
+def read_plan(query: dict[str, str]) -> Plan:
+    """Return the plan in an address's parameters, images linked; raises `BadInput` for invalid
+    ones.
+    """
+    values: dict[str, Any] = query | {"link": "sym"}
     try:
-        values |= {name: int(asked[name]) for name in _NUMBERS if name in asked}
-        values |= {name: bool(int(asked[name])) for name in _FLAGS if name in asked}
+        values |= {name: int(query[name]) for name in _NUMBERS if name in query}
+        values |= {name: bool(int(query[name])) for name in _FLAGS if name in query}
     except ValueError:
         raise BadInput("A number in the address is none; use the links on the page.") from None
     return Plan.read(values)

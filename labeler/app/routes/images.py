@@ -33,6 +33,7 @@ _LARGEST = 64 << 20  # bytes of a file that is sent as it is
 
 
 def picture(project: Project, request: Request) -> Response:
+    """Answer GET /img/{id}/{kind}; 404 where there is no such picture."""
     kind = request.path_params["kind"]
     image = db.images.lookup.get(project.store, request.path_params["image_id"])
     if kind not in KINDS or image is None or image.content_hash is None:
@@ -45,42 +46,52 @@ def picture(project: Project, request: Request) -> Response:
         return _missing(str(error))
 
 
-def _small(project: Project, image: Image, kind: str, asked_hash: str | None) -> Response:
-    known = image.content_hash or "", Path(image.path), image.pixel_hash
+def _small(project: Project, image: Image, kind: str, requested_hash: str | None) -> Response:
+    """Return the thumbnail or preview."""
+    source = image.content_hash or "", Path(image.path), image.pixel_hash
     try:
-        path = SMALL[kind](project, *known)
-    except PreviewNotKept:  # The disk is full, or not ours to write: people can look all the same.
-        return _drawn(unkept_preview(*known, small=kind != "preview"))
+        path = SMALL[kind](project, *source)
+    except (
+        PreviewNotKept
+    ):  # The disk is full or read-only: the picture is drawn without being kept.
+        return _drawn(unkept_preview(*source, small=kind != "preview"))
     # The content named by its hash never changes; without it the browser asks again.
-    kept = FOR_EVER if asked_hash == image.content_hash else FOR_A_WHILE
-    # A page asks for hundreds: some ten KB are sent quicker whole than as a stream.
-    return Response(path.read_bytes(), media_type="image/jpeg", headers={"Cache-Control": kept})
+    cache_control = FOR_EVER if requested_hash == image.content_hash else FOR_A_WHILE
+    # A page requests hundreds: small files are sent faster whole than as a stream.
+    return Response(
+        path.read_bytes(), media_type="image/jpeg", headers={"Cache-Control": cache_control}
+    )
 
 
 def _full(image: Image) -> Response:
-    """Its file, if that is still what was imported: anything may lie at its path by now, also a
-    link to what is none of the app's business. A very large one is drawn anew, as are formats that
-    browsers don't show, or may show another way up than the preview stands.
+    """Return the original file, if its content is still what was imported.
+
+    The path may hold another file by now, or a link out of the app's folders. Very large files are
+    drawn again, and so are formats that browsers don't show, or may show in another orientation
+    than the preview.
     """
     path = Path(image.path)
-    as_it_is = SHOWN_AS_THEY_ARE.get(image.format or "")
+    media_type = SHOWN_AS_THEY_ARE.get(image.format or "")
     with open_known(path, image.content_hash, image.pixel_hash) as opened:
-        data = opened.read(_LARGEST + 1) if as_it_is else b""
-        sent = _standing(data, path) if as_it_is and len(data) <= _LARGEST else None
-        if sent is not None:
+        data = opened.read(_LARGEST + 1) if media_type else b""
+        unchanged = _standing(data, path) if media_type and len(data) <= _LARGEST else None
+        if unchanged is not None:
             headers = {"Cache-Control": FOR_A_WHILE}
-            return Response(sent, media_type=as_it_is, headers=headers)
+            return Response(unchanged, media_type=media_type, headers=headers)
         opened.seek(0)
         return _drawn(read_picture(opened, path).image)
 
 
 def _standing(data: bytes, path: Path) -> bytes | None:
-    """The file if browsers show it as the preview stands, made so if that costs nothing."""
+    """Return the file's bytes with the preview's orientation, changed if that is cheap; None if
+    not.
+    """
     header = read_header(io.BytesIO(data), path)
     return data if browsers_agree(header) else with_our_orientation(header, data)
 
 
 def _drawn(picture: Pixels) -> Response:
+    """Return the picture as a JPEG."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=95, subsampling=0)
     headers = {"Cache-Control": FOR_A_WHILE}
@@ -88,4 +99,5 @@ def _drawn(picture: Pixels) -> Response:
 
 
 def _missing(sentence: str) -> Response:
+    """Return 404 with a sentence."""
     return JSONResponse({"problem": sentence}, status_code=404)

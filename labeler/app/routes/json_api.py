@@ -1,6 +1,6 @@
-"""The routes that the pages' own code talks to: events in, queues out, without a script run.
+"""The JSON routes of the pages' JavaScript: events in, queues out, without a script run.
 
-Every answer is JSON and never kept by the browser; a problem is one sentence in `problem`.
+Every answer is JSON and never cached by the browser; an error is one sentence in `problem`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MOST_UNDONE = 60  # acts that a page can take back after it was opened anew
 
 
 class _RowId(IntegerConvertor):
-    """What may be a row's id, in an address: no number longer than an id can be."""
+    """A row's id in an address: no more digits than an id can have."""
 
     regex = "[0-9]{1,18}"
 
@@ -54,7 +54,7 @@ register_url_convertor("row", _RowId())
 
 
 def routes() -> list[Route]:
-    """The app's own routes, to be served beside Streamlit's."""
+    """Return the app's own routes, to be served beside Streamlit's."""
     return [
         Route("/img/{image_id:row}/{kind}", _answered(picture), methods=["GET"]),
         Route("/api/queue", _answered(queue), methods=["GET"]),
@@ -75,15 +75,15 @@ def routes() -> list[Route]:
     ]
 
 
-def _answered(ask: Callable[[Project, Request], Response]) -> Callable[[Request], Response]:
-    """Hand in the project; turn what a person can do something about into a sentence."""
+def _answered(handler: Callable[[Project, Request], Response]) -> Callable[[Request], Response]:
+    """Call `handler` with the project; turn errors that a person can act on into a sentence."""
 
-    @wraps(ask)
+    @wraps(handler)
     def respond(request: Request) -> Response:
         try:
             project = _project()
             with diagnosed(project):
-                return ask(project, request)
+                return handler(project, request)
         except BadInput as error:
             return _problem(400, error)
         except (
@@ -93,9 +93,9 @@ def _answered(ask: Callable[[Project, Request], Response]) -> Callable[[Request]
         ) as error:  # Not 404, which says that one thing is gone.
             return _problem(503, error)
         except OSError as error:
-            if (said := message_for(error)) is None:
+            if (message := message_for(error)) is None:
                 raise
-            return _problem(503, said)
+            return _problem(503, message)
 
     return respond
 
@@ -112,11 +112,14 @@ def _problem(status: int, error: Exception | str) -> JSONResponse:
 
 
 def unknown(_request: Request) -> Response:
+    """Answer 404."""
     return _problem(404, "There is nothing at this address.")
 
 
 def queue(project: Project, request: Request) -> Response:
-    """GET /api/queue?order&limit&exclude=1,2&scorer: images to score next, random draws marked."""
+    """Answer GET /api/queue?order&limit&exclude=1,2&scorer: images to score next, random draws
+    marked.
+    """
     order = request.query_params.get("order", "random")
     offer = reservations_of(project).offer(
         project,
@@ -140,8 +143,7 @@ def queue(project: Project, request: Request) -> Response:
 
 
 def recent(project: Project, request: Request) -> Response:
-    """GET /api/recent?queue&scorer: what this person did last in a queue, oldest first, to undo or
-    look at."""
+    """Answer GET /api/recent?queue&scorer: this person's last events in a queue, oldest first."""
     queue = request.query_params.get("queue", "score")
     limit = _number(request, "limit", 60)
     acts = db.scores.undo_history.recent_events(project.store, (queue,), limit, _scorer(request))
@@ -166,10 +168,10 @@ def _act(act: UndoableEvent) -> dict[str, Any]:
 
 
 def cards(project: Project, request: Request) -> Response:
-    """GET /api/review?queue&limit&shown&exclude&scorer: cards of a queue, the surest mistake first.
+    """Answer GET /api/review?queue&limit&shown&exclude&scorer with cards, the surest mistake first.
 
-    `shown` are on the screen, `exclude` are others that are not wanted. With `ahead` the answer is
-    not for the screen yet. What this person can undo in the queue comes with it.
+    `shown` are on the screen, `exclude` are others to leave out. With `ahead` the answer is not for
+    the screen yet. What this person can undo in the queue comes with it.
     """
     # Imported where they are used: scipy comes with it, which the Score page does without.
     from labeler.review import pages
@@ -185,34 +187,36 @@ def cards(project: Project, request: Request) -> Response:
     if not request.query_params.get("ahead"):
         shown |= page.image_ids()
     acts = db.scores.undo_history.recent_events(
-        project.store, pages.parts(queue), MOST_UNDONE, _scorer(request)
+        project.store, pages.image_queues(queue), MOST_UNDONE, _scorer(request)
     )
-    # Written when the answer is on its way: a page waits for nobody who writes.
-    noting = BackgroundTask(_note_shown, project, queue, shown)
+    # Written after the answer is sent, so that the page doesn't wait for another writer.
+    record_shown = BackgroundTask(_note_shown, project, queue, shown)
     answer = review_item(page) | {"events": [_act(act) for act in acts]}
-    return JSONResponse(answer, background=noting)
+    return JSONResponse(answer, background=record_shown)
 
 
 def _note_shown(project: Project, queue: str, shown: set[int]) -> None:
     from labeler.review import pages
 
-    # The answer is on its way: what can't be written now is when the next cards are asked for.
+    # The answer is sent; what can't be written now is written with the next request for cards.
     with suppress(LabelerError, StoreError):
         pages.note_shown(project, queue, shown)
 
 
 def moved(project: Project, request: Request) -> Response:
-    """GET /api/review/moved?ids: what the open round's scores would move, before any training."""
+    """Answer GET /api/review/moved?ids: the effect of the open round's scores before training."""
     from labeler.review import what_if
 
-    return JSONResponse(moving_item(what_if.moving(project, _ids(request, "ids"))))
+    return JSONResponse(moving_item(what_if.what_if(project, _ids(request, "ids"))))
 
 
 def stats(project: Project, _request: Request) -> Response:
+    """Answer GET /api/stats: the counts of scored and unscored images."""
     return JSONResponse(asdict(score_stats(project)))
 
 
 def one_image(project: Project, request: Request) -> Response:
+    """Answer GET /api/image/{id}: one image with its prediction, or 404."""
     image = db.images.lookup.get(project.store, request.path_params["image_id"])
     if image is None:
         return _problem(404, "There is no such image.")
@@ -220,7 +224,7 @@ def one_image(project: Project, request: Request) -> Response:
 
 
 async def events(request: Request) -> Response:
-    """POST /api/events {"project", "events": […]} → {"receipts": […], "stats"}."""
+    """Answer POST /api/events {"project", "events": […]} with {"receipts": […], "stats"}."""
     try:
         body = parse_json(await request.body())
         raw = body["events"]
@@ -228,15 +232,16 @@ async def events(request: Request) -> Response:
             raise ValueError
     except (ValueError, KeyError, TypeError):
         return _problem(400, f'Send {{"events": […]}} with at most {MOST_EVENTS} events.')
-    take = _answered(lambda project, _request: _take(project, body.get("project"), raw))
-    return await run_in_threadpool(take, request)
+    record = _answered(lambda project, _request: _take(project, body.get("project"), raw))
+    return await run_in_threadpool(record, request)
 
 
-def _take(project: Project, meant: str | None, raw: list[Any]) -> Response:
-    if meant is not None and meant != project_id(project):
-        # A page of another project, still open from before: its image ids mean other images here.
+def _take(project: Project, page_project: str | None, events: list[Any]) -> Response:
+    """Record the events; 409 where the page belongs to another project."""
+    if page_project is not None and page_project != project_id(project):
+        # A page of another project that is still open: its image ids are other images here.
         return _problem(409, "Another project is served here now; these belong to the former one.")
-    receipts = record_events(project, raw, account_name())
+    receipts = record_events(project, events, account_name())
     return JSONResponse(
         {
             "receipts": [_receipt(receipt) for receipt in receipts],
@@ -257,18 +262,20 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
 
 
 def _scorer(request: Request) -> str:
-    """Who asks, as their scores are kept."""
+    """Return the scorer's name as it is stored, the account's by default."""
     return clean_name(request.query_params.get("scorer")) or account_name()
 
 
-def _number(request: Request, name: str, usual: int) -> int:
-    raw = request.query_params.get(name, str(usual))
+def _number(request: Request, name: str, default: int) -> int:
+    """Return a parameter as a number from 1 to `MOST`; raises `BadInput`."""
+    raw = request.query_params.get(name, str(default))
     if not (raw.isdecimal() and len(raw) < 10) or not 1 <= int(raw) <= MOST:
         raise BadInput(f"{name} must be between 1 and {MOST}.")
     return int(raw)
 
 
 def _ids(request: Request, name: str) -> set[int]:
+    """Return a parameter as a set of image ids; raises `BadInput`."""
     raw = [part for part in request.query_params.get(name, "").split(",") if part]
     if not all(map(_is_id, raw)):
         raise BadInput(f"{name} must be image ids with commas between them.")

@@ -1,4 +1,4 @@
-"""Images and review cards as the pages' own code gets them: plain JSON, never a path."""
+"""Images and review cards as JSON values for the pages' JavaScript; no path is sent."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from labeler.core.text import legible
 from labeler.scoring.queue import predictions_of
 
 if TYPE_CHECKING:
-    from labeler.review.cards.card import Card, Twin
+    from labeler.review.cards.card import Card, NearDuplicate
     from labeler.review.cards.reasons import Neighbour, Reason
     from labeler.review.pages import ReviewPage
-    from labeler.review.what_if import Moving
+    from labeler.review.what_if import WhatIf
 
 
 def image_item(image: Image) -> dict[str, Any]:
+    """Return an image as JSON values."""
     return {
         "id": image.id,
         "hash": image.content_hash,
@@ -33,36 +34,38 @@ def image_item(image: Image) -> dict[str, Any]:
 
 
 def shown_name(name: str) -> str:
-    """A file's name as it can be sent and read: what is hidden in it, or no UTF-8, is marked."""
+    """Return a file's name with invisible characters and invalid UTF-8 marked, so that it can be
+    sent.
+    """
     return legible(name)
 
 
 def image_items(project: Project, images: Sequence[Image]) -> list[dict[str, Any]]:
-    """Images with what the active version predicts for them."""
+    """Return images with the active version's predictions, 0–1."""
     version = db.versions.registry.active(project.store)
-    predicted = predictions_of(project, version, [image.id for image in images])
+    predictions = predictions_of(project, version, [image.id for image in images])
     return [
         {
             **image_item(image),
-            "prediction": predicted.get(image.id),
-            "version": version.name if version and image.id in predicted else None,
+            "prediction": predictions.get(image.id),
+            "version": version.name if version and image.id in predictions else None,
         }
         for image in images
     ]
 
 
 def review_item(page: ReviewPage) -> dict[str, Any]:
-    """A page of cards, with the round's figures."""
-    counted = page.round
+    """Return a page of cards, with the counts of the round."""
+    open_round = page.round
     return {
         "cards": [_card(card, page) for card in page.cards],
         "waiting": page.waiting,
         "threshold": page.threshold,
         "explanation": page.explanation,
         "round": {
-            "corrected": counted.corrected if counted else 0,
-            "confirmed": counted.confirmed if counted else 0,
-            "skipped": counted.skipped if counted else 0,
+            "corrected": open_round.corrected if open_round else 0,
+            "confirmed": open_round.confirmed if open_round else 0,
+            "skipped": open_round.skipped if open_round else 0,
         },
     }
 
@@ -85,20 +88,21 @@ def _reason(reason: Reason) -> dict[str, Any]:
     return {"words": reason.words, "more": reason.more, "strong": reason.strong}
 
 
-def _twin(twin: Twin) -> dict[str, Any]:
+def _twin(twin: NearDuplicate) -> dict[str, Any]:
     return {**image_item(twin.image), "queue": twin.queue, "prediction": twin.prediction}
 
 
-def moving_item(moving: Moving) -> dict[str, Any]:
-    """What the round's corrections would move, by image id."""
+def moving_item(result: WhatIf) -> dict[str, Any]:
+    """Return what the round's corrections would change, by image id."""
     return {
         "moved": {
-            moved.image_id: {"before": moved.before, "after": moved.after} for moved in moving.moved
+            change.image_id: {"before": change.before, "after": change.after}
+            for change in result.moved
         },
-        "crossing": moving.crossing,
-        "waiting": moving.waiting,
-        "more": moving.more,
-        "corrections": moving.corrections,
+        "crossing": result.crossing,
+        "waiting": result.waiting,
+        "more": result.more,
+        "corrections": result.corrections,
     }
 
 
@@ -107,5 +111,5 @@ def _neighbour(neighbour: Neighbour) -> dict[str, Any]:
 
 
 def _short(score: float | None) -> float | int | None:
-    """A whole score without its point: 7, not 7.0; imported fractions as they are."""
+    """Return a whole score without its point (7, not 7.0), and fractions as they are."""
     return int(score) if score is not None and score == int(score) else score

@@ -1,8 +1,8 @@
-"""GET /api/watch/…: what a page waits for, asked for by its own code without a script run.
+"""GET /api/watch/…: the state of what a page waits for, without a script run.
 
-Every answer says whether it has `ended`: then the page is made anew. POST /api/runs/{id}/stop asks
-a run to stop. (A script that runs again by itself every moment meets a click that leads to another
-page, and Streamlit answers such a meeting with the page that was left, or with none.)
+Every answer says whether it has `ended`: the page then runs its script again. POST
+/api/runs/{id}/stop asks a run to stop. (A script that reruns itself every moment collides with a
+click that leads to another page; Streamlit then shows the page that was left, or none.)
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ TRYING = {
 
 
 def run(project: Project, request: Request) -> Response:
-    """GET /api/watch/run?kind&run: how far that run is; it has ended where it is no longer the
-    active one of its kind."""
+    """Answer GET /api/watch/run?kind&run: the progress of that run.
+
+    It has ended where it is no longer the active one of its kind. Raises `BadInput` for an unknown
+    kind.
+    """
     # Imported where they are used: scipy comes with it, which the Score page does without.
     from labeler.versions.evaluation import measures
 
@@ -43,7 +46,7 @@ def run(project: Project, request: Request) -> Response:
         or str(latest.id) != request.query_params.get("run")
     ):
         return JSONResponse({"ended": True})
-    told: dict[str, Any] = {
+    answer: dict[str, Any] = {
         "ended": False,
         "run": latest.id,
         "title": job_status.DOING[kind],
@@ -53,13 +56,14 @@ def run(project: Project, request: Request) -> Response:
         "curve": measures.points(latest.curve),
     }
     if kind in job_status.LONG_WORK:
-        told["fine"] = db.images.counts.by_state(project.store)["fine"]
-    return JSONResponse(told)
+        answer["fine"] = db.images.counts.by_state(project.store)["fine"]
+    return JSONResponse(answer)
 
 
 def begun(project: Project, request: Request) -> Response:
-    """GET /api/watch/begun?after: ended as soon as there is a newer import or embedding than that
-    run, or one goes on."""
+    """Answer GET /api/watch/begun?after: ended when an import or embedding newer than that run
+    exists, or one is active.
+    """
     newest = job_status.newest(project, job_status.LONG_WORK)
     after = request.query_params.get("after", "")
     is_new = newest is not None and (newest.state == "active" or str(newest.id) != after)
@@ -67,30 +71,33 @@ def begun(project: Project, request: Request) -> Response:
 
 
 def trials(project: Project, request: Request) -> Response:
-    """GET /api/watch/trials?settled: what is going on with the pictures that are tried; ended as
-    soon as more are answered than that many."""
-    asked = inference_client(project)
+    """Answer GET /api/watch/trials?settled: the state of the trial predictions; ended when more are
+    answered than `settled`.
+    """
+    client = inference_client(project)
     return JSONResponse(
         {
-            "ended": str(asked.settled) != request.query_params.get("settled"),
+            "ended": str(client.settled) != request.query_params.get("settled"),
             "title": "Looking at pictures",
-            "line": TRYING[asked.state],
+            "line": TRYING[client.state],
             "share": None,
         }
     )
 
 
 def readable(project: Project, _request: Request) -> Response:
-    """GET /api/watch/project: ended as soon as the project can be read; till then it is refused."""
+    """Answer GET /api/watch/project: ended when the project can be read; before that the request
+    fails.
+    """
     project.store.setting("encoder")
     return JSONResponse({"ended": True})
 
 
 def stop(project: Project, request: Request) -> Response:
-    """POST /api/runs/{run_id}/stop: ask it to stop; what is finished is kept."""
-    found = db.jobs.get(project.store, request.path_params["run_id"])
-    if found is None:
+    """Answer POST /api/runs/{run_id}/stop: ask the run to stop; finished work is kept."""
+    job = db.jobs.get(project.store, request.path_params["run_id"])
+    if job is None:
         return JSONResponse({"problem": "There is no such run."}, status_code=404)
-    if found.state == "active":
-        db.jobs.request_stop(project.store, found.id)
-    return JSONResponse({"run": found.id})
+    if job.state == "active":
+        db.jobs.request_stop(project.store, job.id)
+    return JSONResponse({"run": job.id})

@@ -1,4 +1,4 @@
-"""A folder as a zip, sent while it is made: nobody waits for it, and no disk has to hold it."""
+"""A folder as a zip that is sent while it is made, without a copy on disk."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _BLOCK = 1 << 20
 
 
 def zipped(folder: Path, contents: Mapping[str, str] | None = None) -> Iterator[bytes]:
-    """The bytes of a zip of all files below `folder`, links followed; stored, as images don't
-    shrink.
+    """Yield the bytes of a zip of all files below `folder`, links followed, stored without
+    compression.
 
-    `contents` has the SHA-256 of images by their places in `folder`. What is another by now, or
-    can't be read any more, breaks it off before any of it is sent, so nobody takes a part for the
-    whole.
+    `contents` has the SHA-256 of images by their paths in `folder`. An image whose content has
+    changed, or that can't be read, stops the stream before any of it is sent, so the browser
+    reports a failed download.
     """
-    known = contents or {}
+    expected_hashes = contents or {}
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         for file in sorted(each for each in folder.rglob("*") if each.is_file()):
@@ -30,7 +30,7 @@ def zipped(folder: Path, contents: Mapping[str, str] | None = None) -> Iterator[
             entry = zipfile.ZipInfo.from_file(file, name, strict_timestamps=False)
             large = entry.file_size > zipfile.ZIP64_LIMIT // 2
             with (
-                _opened(file, known.get(name)) as source,
+                _opened(file, expected_hashes.get(name)) as source,
                 archive.open(entry, "w", force_zip64=large) as target,
             ):
                 while block := source.read(_BLOCK):
@@ -40,7 +40,7 @@ def zipped(folder: Path, contents: Mapping[str, str] | None = None) -> Iterator[
 
 
 def _opened(file: Path, content_hash: str | None) -> BinaryIO:
-    """A small image is in memory by then: what was looked at is what is sent."""
+    """Open a file; an image is checked against its hash and read into memory first."""
     if content_hash is None:
         return file.open("rb")
     opened = open_in_memory(file)
@@ -49,7 +49,7 @@ def _opened(file: Path, content_hash: str | None) -> BinaryIO:
 
 
 class _Sink(io.RawIOBase):
-    """Keeps what is written until it is taken; can't be sought, so that headers come in order."""
+    """A buffer of unsent bytes; not seekable, so that headers keep their order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,5 +64,6 @@ class _Sink(io.RawIOBase):
         return block.nbytes
 
     def taken(self) -> bytes:
-        kept, self._kept = bytes(self._kept), bytearray()
-        return kept
+        """Return the buffered bytes and empty the buffer."""
+        data, self._kept = bytes(self._kept), bytearray()
+        return data

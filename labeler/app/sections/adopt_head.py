@@ -1,4 +1,4 @@
-"""The part of the Train page that takes somebody else's head."""
+"""The part of the Train page that adopts a published head."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HELP_SCALE = (
 
 
 def adopt_section(project: Project) -> None:
-    """The form; while a head is being added, how far it is."""
+    """Show the form; while a head is being adopted, its progress."""
     if job_status.active(project, "adopt"):
         job_status.watch(project, "adopt")
         return
@@ -83,7 +83,7 @@ def fields(project: Project, seen: PathPreview | None) -> dict[str, Any]:
 
 
 def judged_words(version: Version) -> str:
-    """By what a version that was made elsewhere is judged."""
+    """Return what an adopted version is judged by, as a sentence."""
     made = f"{version.name} was made elsewhere and trained on none of your scores"
     if judged := measures.judged(version):
         return f"{made}: its figures are on all {formatting.count(judged, 'scored image')}."

@@ -1,4 +1,4 @@
-"""The Backup part of the Export page: everything in one file, and whether all is well."""
+"""The Backup part of the Export page: backup, restore and check."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def write(project: Project) -> None:
 
 
 def restore_section(project: Project) -> None:
-    """How a backup becomes the project again; the app has the store open, so it can't be here."""
+    """Show how to restore a backup; the app has the store open, so it can't restore it itself."""
     with st.expander("Restore a backup"):
         st.markdown(
             "Close the app and run this in a terminal, with the backup's file for FILE. It is "
@@ -75,7 +75,7 @@ def _started(project: Project, kind: str, label: str, icon: str) -> bool:
 
 
 def _watched(project: Project, kind: str) -> None:
-    """How far this session's run is, and what came of it."""
+    """Show the progress and the result of this session's run."""
     if job_status.active(project, kind):
         job_status.watch(project, kind)
         return

@@ -1,4 +1,4 @@
-"""The part of the page Add pictures about scored pictures whose files hold others now."""
+"""The part of the page Add pictures about scored pictures whose files were replaced."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ MOST_SHOWN = 12
 
 
 def carry_over_section(project: Project) -> None:
-    """Old and new side by side, and a button for those that look the same; nothing if none is."""
-    found = carry_overs(project)
-    if not found:
+    """Show old and new pictures side by side, and a button that carries the scores over."""
+    offers = carry_overs(project)
+    if not offers:
         return
-    near = [offer for offer in found if offer.near]
+    near = [offer for offer in offers if offer.near]
     with st.container(border=True):
         st.markdown(
-            f"**{formatting.count(len(found), 'scored picture')} with another in its place**"
+            f"**{formatting.count(len(offers), 'scored picture')} with another in its place**"
         )
         st.caption(
             "The files were compressed anew, resized, touched up or replaced. The scores are kept "
             "with the old pictures, which are missing now."
         )
-        shown = found[:MOST_SHOWN]
+        shown = offers[:MOST_SHOWN]
         grid([each for offer in shown for each in _pair(offer)], key="replaced")
-        if len(found) > len(shown):
-            st.caption(f"… and {formatting.count(len(found) - len(shown), 'more', 'more')}.")
+        if len(offers) > len(shown):
+            st.caption(f"… and {formatting.count(len(offers) - len(shown), 'more', 'more')}.")
         left, right = st.columns(2)
         if near and left.button(
             f"Carry over {formatting.count(len(near), 'score')} of those that look the same",
@@ -38,10 +38,10 @@ def carry_over_section(project: Project) -> None:
             key="carry-near",
         ):
             _carry(project, near)
-        if len(near) < len(found) and right.button(
-            f"Carry over all {len(found)}, also to quite other pictures", key="carry-all"
+        if len(near) < len(offers) and right.button(
+            f"Carry over all {len(offers)}, also to quite other pictures", key="carry-all"
         ):
-            _carry(project, found)
+            _carry(project, offers)
 
 
 def _carry(project: Project, taken: list[CarryOver]) -> None:

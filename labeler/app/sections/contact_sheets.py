@@ -1,4 +1,4 @@
-"""Links to contact sheets, where people look at what the sheets would show."""
+"""Links to contact sheets beside what the sheets show."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _LAST = 6  # rounds whose corrections are offered
 
 
 def offer_band(place: DeltaGenerator, band: Band, total: int) -> None:
-    """The way to take along all that `band` takes, as one picture."""
+    """Show a link to the contact sheet of `band`."""
     most = f" of the first {MOST:,}" if total > MOST else ""
     link = _LINK.format(escape(band_address(band)), f"Contact sheet{most}")
     place.html(link, width="content")
 
 
 def offer_corrections(rounds: Sequence[RoundReport]) -> None:
-    """The same of what was corrected in each of the last rounds."""
+    """Show links to contact sheets of the corrections of the last rounds."""
     links = [
         _LINK.format(f"api/sheet?round={number}", escape(f"{each.of}, {each.corrected}"))
         for number, each in enumerate(rounds, start=1)
@@ -37,7 +37,7 @@ def offer_corrections(rounds: Sequence[RoundReport]) -> None:
 
 
 def band_address(band: Band) -> str:
-    """Where the sheet of what `band` takes is downloaded."""
+    """Return the address of the contact sheet of `band`."""
     values = {
         name: int(value) if isinstance(value, bool) else value
         for name, value in asdict(band).items()

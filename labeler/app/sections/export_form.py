@@ -1,4 +1,4 @@
-"""The choices of an export on its page, and the data card with its licences."""
+"""The options of an export, and the data card with its licences."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _text(label: str, field: str, kind: Kind) -> str | None:
 
 
 def card_form(project: Project, plan: Plan) -> None:
-    """The licences, which are kept, and the card as it would be written now."""
+    """Show the licences, which are stored when they change, and the card as it would be written."""
     known = licences(project)
     sources = [source.name for source in db.images.sources.sources(project.store)][:MOST_SOURCES]
     with st.form("licences"):

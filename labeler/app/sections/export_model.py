@@ -27,6 +27,7 @@ _LARGEST = 1 << 20  # characters of a config
 
 
 def export_model_section(project: Project) -> None:
+    """Show the Model part."""
     version = db.versions.registry.active(project.store)
     if version is None:
         st.info("There is no model yet; score some images and train on the page Train.")
@@ -73,13 +74,13 @@ def details(project: Project, version: Version) -> None:
 
 
 def config_of(project: Project, version: Version) -> dict[str, Any]:
-    """What the exported config says, and what it was made with."""
+    """Return the exported config and the settings of the training."""
     made_with = {"encoder": version.encoder, "recipe": version.recipe}
     _, config = own_files(project)
     try:
         with config.open(encoding="utf-8") as file:
-            told = parse_json(file.read(_LARGEST))
-        return dict(told) | made_with
+            content = parse_json(file.read(_LARGEST))
+        return dict(content) | made_with
     except (ValueError, TypeError) as error:
         raise BadInput(
             f"{config} can't be read as the config of a head; put it back from a backup, or train "
@@ -88,7 +89,7 @@ def config_of(project: Project, version: Version) -> dict[str, Any]:
 
 
 def _legible(value: Any) -> Any:
-    """The same with all texts as they can be read: a note is anybody's."""
+    """Return the value with all texts made legible: a note may hold any characters."""
     if isinstance(value, dict):
         return {shown_name(str(name)): _legible(part) for name, part in value.items()}
     if isinstance(value, list):
@@ -97,7 +98,7 @@ def _legible(value: Any) -> Any:
 
 
 def card(project: Project) -> None:
-    """The parts in the person's own words, and how the card reads now."""
+    """Show the form of the person's own texts, and the card as it would be written."""
     write, read = st.tabs(["Your own words", "Preview"])
     with write:
         prose_form(project)

@@ -1,4 +1,4 @@
-"""Where an export goes: the link that downloads it, and the folder that it is written to."""
+"""The targets of an export: the download link and the folder."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ a.download:hover { filter: brightness(1.1); }
 
 
 def download(label: str, url: str) -> None:
-    """A link that looks like a button: the file is made when it is clicked and sent at once."""
+    """Show a link that looks like a button; the file is made when it is clicked."""
     st.html(f'{DOWNLOAD}<a class="download" href="{url}" download>{label}</a>')
 
 
 def folder_field(project: Project, name: str) -> str:
+    """Show the field of the target folder; return its text."""
     default = str(project.folder / "exports" / name)
     return st.text_input("Folder", value=default, key=f"folder-{name}") or ""
 
 
 def replace_field(name: str) -> bool:
-    """Whether also files may be replaced that are not as an export left them."""
+    """Show whether changed files may be replaced as well; return the choice."""
     return st.checkbox(
         "Replace files that are there",
         help="What an earlier export left there is replaced in any case; your own files and what "
@@ -42,7 +43,7 @@ def replace_field(name: str) -> bool:
 
 
 def checked(text: str) -> Path:
-    """The folder that was typed; raises `BadInput` for what is no whole path."""
+    """Return the typed folder; raises `BadInput` where it is no absolute path."""
     folder = typed_path(text)
     if not text.strip() or not folder.is_absolute():
         raise BadInput(f"{text or 'Nothing'} is not a whole path; write it from its first /.")

@@ -1,4 +1,4 @@
-"""A folder filtered by score, as a run of its own: the form, its progress, what became of it."""
+"""Filter a folder by predicted score in a run: the form, its progress and result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIDECARS = {None: "none", "json": "NAME.prediction.json", "txt": "NAME.predictio
 
 
 def filter_section(project: Project, version: str) -> None:
-    """Ask for a folder and what passes, and start the run; `version` is the one that predicts."""
+    """Show the form that filters a folder by the predictions of `version`, and start the run."""
     st.markdown(
         "Take the images that pass out of any folder. The folder stays as it is, and nothing of "
         "it is imported."

@@ -1,4 +1,4 @@
-"""Bringing in a file of scores: looked at first, then taken; a part of the page Add pictures."""
+"""Import a file of scores: a preview first, then the import; a part of the page Add pictures."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ HELP_UPLOADED = (
 
 
 def import_scores_section(project: Project) -> None:
+    """Show the part of the page."""
     with st.expander("Bring in scores from a file", icon=":material/grading:"):
         uploaded = st.file_uploader("A file of scores", type=list(UPLOADS), help=HELP_UPLOADED)
         pasted = st.text_input(
@@ -52,7 +53,7 @@ def import_scores_section(project: Project) -> None:
 
 
 def _reading_fields() -> tuple[ReadOptions, bool]:
-    """How the file is to be read, and whether images that are missing are imported."""
+    """Show how the file is read, and whether missing images are imported; return both."""
     left, middle, right = st.columns(3)
     kind = left.selectbox(
         "What it is",
@@ -77,7 +78,7 @@ def _reading_fields() -> tuple[ReadOptions, bool]:
 
 
 def _look(project: Project, file: Path, reading: ReadOptions, add_images: bool) -> None:
-    """What would be taken, kept while the page runs again; with a button that takes it."""
+    """Return a preview of the import, kept over reruns, and show a button that imports."""
     with friendly():
         size = file.stat().st_size if file.is_file() else 0
         asked = (reading.identity or str(file), size, reading, add_images)

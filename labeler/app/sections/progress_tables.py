@@ -20,6 +20,7 @@ QUEUES = {
 
 
 def audit_row(judged: VersionAudit) -> dict[str, object]:
+    """Return a version's row of the audit table."""
     found = judged.audit
     return {
         "version": judged.version.name + (" · active" if judged.version.active else ""),
@@ -39,6 +40,7 @@ def _estimated(found: Estimate) -> str:
 
 
 def round_row(report: RoundReport) -> dict[str, object]:
+    """Return a round's row of the table."""
     hits = {each.queue: f"{each.corrected} of {each.reviewed}" for each in report.queues}
     changes = {change.measure: change for change in report.changes}
     return {
@@ -52,6 +54,7 @@ def round_row(report: RoundReport) -> dict[str, object]:
 
 
 def slice_row(kind: str, one: Slice) -> dict[str, object]:
+    """Return a slice's row of the table."""
     return {
         kind: shown_name(one.name),
         "images": one.images,
@@ -68,7 +71,7 @@ def _signed(bounds: Bounds) -> str:
 
 
 def _rate(share: Proportion | None, *, counted: bool = True) -> str:
-    """`7 %  (2–23 %; 2 of 28)`; a dash without trials."""
+    """Return `7 % (2–23 %; 2 of 28)`; a dash without trials."""
     if share is None:
         return "–"
     between = formatting.percents(Bounds(share.value, share.low, share.high))
@@ -77,7 +80,7 @@ def _rate(share: Proportion | None, *, counted: bool = True) -> str:
 
 
 def _changed(change: Change | None) -> str:
-    """`1.31 → 1.18, better`, the verdict only where it is clear; a dash without a change."""
+    """Return `1.31 → 1.18, better`, the verdict only where it is clear; a dash without a change."""
     if change is None:
         return "–"
     measure = _measure(change.measure)

@@ -1,4 +1,4 @@
-"""Who scored, how far they agree, and whose scores count: a part of the Progress page."""
+"""The part of the Progress page about the scorers: counts, agreement, and whose scores count."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ HELP_RULE = (
 
 
 def scorers_section(project: Project) -> None:
+    """Show the scorers and their agreement."""
     report = scorers_report(project)
     if not report.scorers:
         return
@@ -55,6 +56,7 @@ def scorers_section(project: Project) -> None:
 
 
 def pair_row(pair: ScorerPair) -> dict[str, object]:
+    """Return a pair's row of the table."""
     found = pair.agreement
     return {
         "scorers": f"{shown_name(pair.first)} and {shown_name(pair.second)}",

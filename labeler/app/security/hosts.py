@@ -1,8 +1,4 @@
-"""Under which names the app answers: an unknown one in the Host header is another site's trick.
-
-A page of that site can give its own name this machine's address (DNS rebinding), and the browser
-then takes the app for a part of it. Only the name that the browser believes in tells them apart.
-"""
+"""The host names that the app answers to; an unknown one in the Host header is an attack."""
 
 from __future__ import annotations
 
@@ -21,7 +17,7 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
 
 
 def is_private(host: str | None) -> bool:
-    """Only this machine can reach a server that listens on `host`; None is every interface."""
+    """Return whether only this machine can reach a server on `host`; None is every interface."""
     try:
         address = ipaddress.ip_address(host or "")
     except ValueError:
@@ -31,7 +27,7 @@ def is_private(host: str | None) -> bool:
 
 
 def name_and_port(host: str) -> tuple[str, str] | None:
-    """The name in a Host header as it is compared, and its port or ""; None if it is no host."""
+    """Return the normalized name and the port (or "") of a Host header; None if it is no host."""
     found = _HOST.fullmatch(host.strip().lower())
     if found is None:
         return None
@@ -39,7 +35,7 @@ def name_and_port(host: str) -> tuple[str, str] | None:
 
 
 def _same_form(name: str) -> str:
-    """IPv6 has many spellings."""
+    """Return the canonical spelling of an IPv6 address."""
     try:
         return str(ipaddress.ip_address(name))
     except ValueError:
@@ -47,7 +43,7 @@ def _same_form(name: str) -> str:
 
 
 def is_number(name: str) -> bool:
-    """Whether it is an IP address."""
+    """Return whether `name` is an IP address."""
     try:
         ipaddress.ip_address(name)
         return True
@@ -66,15 +62,15 @@ class HostNames:
         return not self._names.isdisjoint({name, "*", *below})
 
     def has_in_full(self, name: str) -> bool:
-        """Whether `name` itself was given, and not only a `*` for it."""
+        """Return whether `name` itself is listed, not only matched by a `*`."""
         return name in self._names
 
 
 class KnownHosts:
-    """Middleware that answers nothing under other names than `names`.
+    """Middleware that refuses requests under other names than `names`.
 
-    Where the app can be reached from `everywhere`, any number is fine as well: nobody can give that
-    another meaning, and a machine doesn't know all of those by which it is reached.
+    Where the app can be reached from `everywhere`, any IP address is accepted as well: no attacker
+    can redefine one, and a machine doesn't know all the addresses it is reached by.
     """
 
     def __init__(self, app: ASGIApp, names: Sequence[str], everywhere: bool) -> None:
@@ -109,9 +105,9 @@ def _unknown(scope: Scope) -> str:
 
 
 def as_name(text: str) -> str:
-    """The host in what was given as --allow-host: a name, or an address that holds it.
+    """Return the host of an --allow-host option: a name, or an address that contains it.
 
-    Raises `LabelerError` for what is none.
+    Raises `LabelerError` where there is none.
     """
     host = text.strip().lower()
     host = host.partition("://")[2] or host

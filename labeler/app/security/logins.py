@@ -1,15 +1,4 @@
-"""Streamlit's own login in the token's place, for the people whom the owner has named.
-
-It is configured as Streamlit's documentation says, by [auth] in the file of secrets (which one:
-`labeler.app.server.streamlit_settings`), and there beside it
-
-    [labeler]
-    people = ["ann@example.org"]
-
-since a provider lets in everybody who has an account there. An address counts only where the
-provider says that it is verified; otherwise `people` must name what it calls the person ("sub"),
-letter for letter. What has an @ is an address and never a "sub", which some may choose themselves.
-"""
+"""Streamlit's login instead of the token, for the people whom the owner has listed."""
 
 from __future__ import annotations
 
@@ -32,7 +21,7 @@ SHORTEST_SECRET = 32  # characters: whoever guesses it can write the cookie
 
 
 def may_enter(scope: Scope) -> bool:
-    """Whether this comes from somebody who is named, or is on the way to logging in."""
+    """Return whether the request is of a listed person, or part of logging in."""
     auth, people = _settings()
     if _lacking(auth, people):
         return False
@@ -43,7 +32,7 @@ def may_enter(scope: Scope) -> bool:
 
 
 def login_links() -> list[tuple[str, str]]:
-    """Label and address of each way to log in; none where login is not used."""
+    """Return label and address of each way to log in; none where login is not used."""
     # Imported where they are used: the guards answer while Streamlit is still loading.
     from streamlit.auth_util import encode_provider_token
 
@@ -62,14 +51,14 @@ def login_links() -> list[tuple[str, str]]:
 
 
 def unused() -> str | None:
-    """Why a login that is configured is not used, as a sentence."""
+    """Return why a configured login is not used, as a sentence."""
     auth, people = _settings()
     lacking = _lacking(auth, people)
     return f"The login in {_file()} is not used: {lacking}" if auth and lacking else None
 
 
 def in_force() -> str | None:
-    """Whose login lets in whom besides the token, as a sentence; None where there is none."""
+    """Return whose login is accepted besides the token, as a sentence; None where there is none."""
     auth, people = _settings()
     if _lacking(auth, people):
         return None
@@ -101,7 +90,7 @@ def _is_installed() -> bool:
 
 
 def _settings() -> tuple[Mapping[str, Any], frozenset[str]]:
-    """The section [auth], empty where there is none, and who is named."""
+    """Return the section [auth], empty where there is none, and the listed people."""
     from streamlit.runtime.secrets import secrets_singleton as secrets
 
     if not secrets.load_if_toml_exists():
@@ -112,7 +101,7 @@ def _settings() -> tuple[Mapping[str, Any], frozenset[str]]:
 
 
 def _named(people: object) -> frozenset[str]:
-    """One name or a list of them; nobody, where it is anything else."""
+    """Return one name or a list of them as a list; nobody, where it is anything else."""
     listed = [people] if isinstance(people, str) else people
     if not isinstance(listed, list | tuple) or not all(isinstance(one, str) for one in listed):
         return frozenset()
@@ -120,12 +109,12 @@ def _named(people: object) -> frozenset[str]:
 
 
 def _compared(name: str) -> str:
-    """Only in addresses capitals mean nothing."""
+    """Return the name as it is compared: case is ignored in e-mail addresses only."""
     return name.strip().casefold() if "@" in name else name.strip()
 
 
 def _user(cookies: Mapping[str, str]) -> Mapping[str, Any]:
-    """What the cookie of Streamlit's login says, if it is signed and of this app."""
+    """Return what the cookie of Streamlit's login says, if it is signed and of this app."""
     from streamlit.auth_util import get_cookie_with_chunks, get_origin_from_redirect_uri
     from streamlit.web.server.server_util import get_cookie_secret
     from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
@@ -145,10 +134,10 @@ def _user(cookies: Mapping[str, str]) -> Mapping[str, Any]:
 
 
 def _is_neighbours(scope: Scope) -> bool:
-    """Whether another account of this machine comes with a cookie that was for this machine alone.
+    """Return whether another account of this machine sends a cookie made for this machine alone.
 
-    Browsers send it to every port here, whoever listens there. One for another name comes through
-    a server in front, which may have an account of its own.
+    Browsers send it to every port of the machine, whoever listens there. A cookie for another name
+    comes through a reverse proxy, which may have an account of its own.
     """
     from streamlit.auth_util import get_origin_from_redirect_uri
 
@@ -158,7 +147,7 @@ def _is_neighbours(scope: Scope) -> bool:
 
 
 def _names(user: Mapping[str, Any]) -> frozenset[str]:
-    """By which of its names a person may be meant."""
+    """Return the names by which a person may be listed."""
     sub, email = str(user.get("sub") or ""), str(user.get("email") or "")
     found = [] if "@" in sub else [sub]
     if "@" in email and user.get("email_verified") is True:

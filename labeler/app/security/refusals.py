@@ -1,4 +1,4 @@
-"""How the guards say no: a sentence in the form that whoever asked can read, sockets included."""
+"""The guards' refusals: a sentence in the form that the client can read, sockets included."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BROKEN_RULE = 1008  # of RFC 6455: why a socket is closed
 
 
 def is_page(path: str) -> bool:
-    """Whether a person, not a page, asks for this address."""
+    """Return whether the address is one that a person opens, not a page's code."""
     return not path.startswith(PARTS)
 
 

@@ -1,9 +1,4 @@
-"""A way in for the person's own browser, which may stand where others read it.
-
-What a program is started with, everybody on a machine can read, and a browser is started with an
-address. So that address holds no token but a ticket: it is taken once, soon, and only from a
-connection of this program's own account, which Linux tells of each connection of the machine.
-"""
+"""A single-use ticket for the person's own browser, which may be readable by others."""
 
 from __future__ import annotations
 
@@ -21,7 +16,7 @@ SECONDS = 300.0  # for which it is good: a browser may have to start first
 
 
 class Ticket:
-    """What opens the door once; `word` stands in the address."""
+    """A ticket that lets in once; `word` is part of the address."""
 
     def __init__(
         self,
@@ -33,7 +28,7 @@ class Ticket:
         self._until = clock() + SECONDS
 
     def opens(self, shown: str, client: Address | None, server: Address | None) -> bool:
-        """Whether `shown`, which came over this connection, is the ticket; it is used up then."""
+        """Return whether `shown`, sent over this connection, is the ticket; it is used up then."""
         if not hmac.compare_digest(shown.encode("utf-8", "replace"), self.word.encode()):
             return False
         if self._clock() > self._until or client is None or server is None:

@@ -1,8 +1,4 @@
-"""Keep the store's log empty while nobody scores, so that a copy of the folder is whole.
-
-Copying tools take one file after the other, and scores that are in the log alone are lost where the
-two come from different moments.
-"""
+"""Keep the store's log empty while nobody scores, so that a copy of the folder is whole."""
 
 from __future__ import annotations
 
@@ -24,7 +20,7 @@ def keep_log_short(store: Store) -> None:
 
 
 class LogKeeper:
-    """Looks at the log's size and time alone, and has it emptied when two looks find the same."""
+    """A thread that empties the log when its size and time are the same in two checks."""
 
     def __init__(self, store: weakref.ref[Store]) -> None:
         self._store = store
@@ -39,7 +35,7 @@ class LogKeeper:
                 self.look()
 
     def look(self) -> bool:
-        """Whether the log was emptied."""
+        """Check the log; return whether it was emptied."""
         store = self._store()
         if store is None or store.is_stopped:
             return False
@@ -49,7 +45,7 @@ class LogKeeper:
 
 
 def _state(store: Store) -> tuple[int, int] | None:
-    """Bytes of the log, and when it was written; None where there is none."""
+    """Return the log's size in bytes and its time; None where there is none."""
     try:
         told = log_of(store.path).stat()
     except FileNotFoundError:

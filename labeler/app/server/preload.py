@@ -1,4 +1,4 @@
-"""Reading ahead of the first click: what Review and Explore need is there before it."""
+"""Read in advance what the pages Review and Explore need, so that the first click is quick."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def _read(project: Project) -> None:
     # Whatever is wrong is told when the page is opened.
     with suppress(LabelerError, StoreError, OSError):
         pages.review_cards(project, MISTAKES)
-        what_if.make_ready(project)
+        what_if.warm_up(project)
         browse.make_ready(project)

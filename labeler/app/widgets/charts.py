@@ -1,7 +1,4 @@
-"""The charts of the pages: plain functions from numbers to an Altair chart, in the theme's colours.
-
-Predictions and thresholds are 0–1 and shown in percent; hand scores are 0–10.
-"""
+"""The charts of the pages: functions from numbers to an Altair chart, in the theme's colours."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ PERCENT = alt.Axis(format="%", title=None, grid=True)
 
 
 def score_distribution(counts: Sequence[int]) -> alt.Chart:
-    """How many images have each score; `counts` has 11 entries, 0 to 10."""
+    """Draw how many images have each score; `counts` has 11 entries, 0 to 10."""
     frame = pd.DataFrame({"score": [str(value) for value in range(11)], "images": list(counts)})
     return (
         alt.Chart(frame, height=160)
@@ -37,7 +34,7 @@ def score_distribution(counts: Sequence[int]) -> alt.Chart:
 
 
 def loss_curve(points: Sequence[Mapping[str, Any]]) -> alt.Chart:
-    """Loss over steps: each point has a `step` and any losses by name (`train`, `held_out`)."""
+    """Draw loss over steps: a point has a `step` and losses by name (`train`, `held_out`)."""
     frame = pd.DataFrame(list(points))
     long = frame.melt("step", var_name="line", value_name="loss").dropna()
     long["line"] = long["line"].str.replace("_", " ")
@@ -54,7 +51,9 @@ def loss_curve(points: Sequence[Mapping[str, Any]]) -> alt.Chart:
 
 
 def precision_recall(curves: Sequence[Curve], threshold: float) -> alt.LayerChart:
-    """Precision and recall over the threshold; the first version solid, the others dashed."""
+    """Draw precision and recall over the threshold, 0–1; the first version solid, the others
+    dashed.
+    """
     frame = pd.concat([_long(curve) for curve in curves], ignore_index=True)
     names = [curve.version for curve in curves]
     lines = (
@@ -100,7 +99,10 @@ def version_history(
     figure: str,
     height: int = HEIGHT,
 ) -> alt.LayerChart:
-    """One measure over the versions, oldest left, with its 95 % interval; `figure`: d3 format."""
+    """Draw one measure over the versions, oldest left, with its 95 % interval.
+
+    `figure` is a d3 format.
+    """
     frame = pd.DataFrame({"version": names, "value": values, "low": lows, "high": highs})
     frame = frame.dropna(subset=["value"])
     x = _over_versions(names)  # also those without a value: charts stand in line
@@ -117,7 +119,7 @@ def version_history(
 
 
 def _over_versions(names: Sequence[str]) -> alt.X:
-    """The axis of the versions, each once and in this order."""
+    """Return the axis of the versions, each once and in this order."""
     return alt.X(
         "version:N",
         sort=None,
@@ -130,7 +132,7 @@ def _over_versions(names: Sequence[str]) -> alt.X:
 def outcomes(
     names: Sequence[str], outcome_of: Mapping[str, Sequence[int]], *, height: int = HEIGHT
 ) -> alt.Chart:
-    """How many cards came to what, as stacked bars over the versions, oldest left."""
+    """Draw how many cards had each outcome, as stacked bars over the versions, oldest left."""
     wide = pd.DataFrame({"version": names, **outcome_of})
     long = wide.melt("version", var_name="outcome", value_name="cards")
     kinds = list(outcome_of)
@@ -149,9 +151,9 @@ def outcomes(
 
 
 def biases(slices: Sequence[Slice], overall: float | None) -> alt.LayerChart:
-    """The mean signed error of each slice with its interval, worst on top; a rule at 0.
+    """Draw the mean signed error of each slice with its interval, the worst on top; a rule at 0.
 
-    Slices that stand out are in the theme's colour, the others grey.
+    Slices whose interval excludes 0 are in the theme's colour, the others grey.
     """
     frame = pd.DataFrame(
         {

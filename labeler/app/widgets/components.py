@@ -46,10 +46,10 @@ def review(data: dict[str, Any]) -> None:
 
 
 def grid(items: Sequence[dict[str, Any]], key: str) -> int | None:
-    """Show thumbnails to choose from; the image id that the person chose, or None.
+    """Show thumbnails to select from; return the selected image id, or None.
 
     Each item: `id` (image id), `title` and `caption` (shown as plain text), and optionally `hash`
-    (content hash: lets the browser keep the thumbnail). Choosing runs the page's script again.
+    (content hash: lets the browser cache the thumbnail). A selection reruns the page's script.
     """
     chosen = _grid(data={"items": tuple(items)}, key=key, on_selected_change=_nothing).selected
     return chosen if any(item["id"] == chosen for item in items) else None
@@ -64,10 +64,10 @@ def watch(
     more: str = "",
     every: int | None = None,
 ) -> bool:
-    """Show how far it is, as GET /api/watch/`what` tells, and run the page again when it has ended.
+    """Show the state that GET /api/watch/`what` answers, and rerun the page when it has ended.
 
-    `more` stands behind what is told; it is asked for `every` so many milliseconds. Whether the
-    person took the `offer`, a button that is there as soon as there is an image.
+    `more` is shown after the state; it is requested every `every` milliseconds. Return whether the
+    person pressed `offer`, a button that is shown as soon as there is an image.
     """
     data: dict[str, Any] = {"address": f"api/watch/{what}", "query": query, "more": more}
     data |= {} if offer is None else {"offer": offer}
@@ -77,7 +77,10 @@ def watch(
 
 
 def plain(data: dict[str, Any]) -> dict[str, Any]:
-    """Its lists as tuples: Streamlit takes a list for a table and imports pandas, for a second."""
+    """Return the data with tuples for lists.
+
+    Streamlit takes a list for a table and imports pandas, which takes a second.
+    """
     return {name: tuple(one) if isinstance(one, list) else one for name, one in data.items()}
 
 

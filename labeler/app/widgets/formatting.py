@@ -1,4 +1,4 @@
-"""How numbers and other people's words are put on the page."""
+"""Format numbers and other people's texts for the pages."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ def markdown_escaped(text: str) -> str:
 
 
 def percent(prediction: float | None) -> str:
-    """A prediction, 0–1, as people read it; a dash where there is none.
+    """Return a prediction, 0–1, in percent; a dash for None.
 
-    Cut rather than rounded: what shows 50 % passes a threshold of 50 %.
+    The number is cut, not rounded: what shows 50 % passes a threshold of 50 %.
     """
     return "–" if prediction is None else f"{whole_percent(prediction)} %"
 
 
 def share(value: float) -> str:
-    """A share or chance, 0–1: `24 %`."""
+    """Return a share or chance, 0–1, as `24 %`."""
     return f"{round(value * 100)} %"
 
 
 def percents(bounds: Bounds) -> str:
-    """The interval of a share, 0–1: `5–24 %`."""
+    """Return the interval of a share, 0–1, as `5–24 %`."""
     return f"{bounds.low * 100:.0f}–{share(bounds.high)}"
 
 
 def score(value: float | None) -> str:
-    """A hand score, 0–10; unscored is said, never shown as 0. A mean keeps two decimals."""
+    """Return a hand score, 0–10, or "unscored"; a mean keeps two decimals."""
     return "unscored" if value is None else f"{round(value, 2):g}"
 
 
@@ -55,12 +55,12 @@ def scored(value: float | None) -> str:
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 image`, `1,204 images`."""
+    """Return `1 image`, `1,204 images`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them, coarser the longer it takes."""
+    """Return seconds in words, coarser the longer it takes."""
     if seconds < 10:
         return "a few seconds"
     if seconds < 90:
@@ -86,7 +86,7 @@ MISSING = (
 
 
 def file_facts(image: Image) -> str:
-    """Its size in pixels, format and bytes; a dash where nothing is known but an embedding."""
+    """Return the image's size in pixels, format and bytes; a dash for an embedding alone."""
     size = f"{image.width} × {image.height}" if image.width and image.height else "–"
     told = [size, image.format, file_size(image.size_bytes) if image.size_bytes else None]
     return " · ".join(part for part in told if part)

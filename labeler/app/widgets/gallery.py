@@ -1,4 +1,4 @@
-"""Thumbnails on a page: what stands under each, and choosing one by click."""
+"""Thumbnails on a page: their captions, and selecting one by click."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from labeler.app.widgets.formatting import percent, scored
 
 
 def tile(image: Image, title: str, caption: str = "") -> dict[str, Any]:
-    """One thumbnail for the grid; the texts are shown as they are, never as markdown."""
+    """Return one thumbnail for the grid; the texts are shown as plain text, never as Markdown."""
     gone = "missing · " if image.state == "missing" else ""
     caption = gone + shown_name(caption)
     return {"id": image.id, "hash": image.content_hash, "title": title, "caption": caption}
 
 
 def prediction_tile(image: Image, prediction: float | None) -> dict[str, Any]:
-    """The prediction in percent with the hand score below, or the hand score alone."""
+    """Return a thumbnail with the prediction in percent and the hand score, or the hand score
+    alone.
+    """
     by_hand = scored(image.hand_score)
     if prediction is None:
         return tile(image, by_hand, image.source)
@@ -29,7 +31,7 @@ def prediction_tile(image: Image, prediction: float | None) -> dict[str, Any]:
 
 
 def pick(items: Sequence[dict[str, Any]], key: str) -> int | None:
-    """Show `items`; the image id that was clicked since the last run of the page, else None."""
+    """Show `items`; return the image id clicked since the last run of the page, else None."""
     chosen = grid(items, key=key)
     last = f"{key}:last"
     new = chosen if chosen != st.session_state.get(last) else None

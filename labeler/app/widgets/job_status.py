@@ -1,9 +1,4 @@
-"""A background run on a page: its progress while it goes, what became of it afterwards.
-
-The run lives in its own process and its row in the store; the page only looks. So a reload, a
-second tab or a closed laptop lid changes nothing. A page asks again only while a run is active, by
-its own code (`labeler.app.routes.watch` answers); its script runs again when the run has ended.
-"""
+"""A background run on a page: its progress, and its result afterwards."""
 
 from __future__ import annotations
 
@@ -55,7 +50,7 @@ DOING = {
 
 
 def latest(project: Project, kind: str) -> Run | None:
-    """The newest run of `kind`, after those whose process has died were marked failed."""
+    """Return the newest run of `kind`, after runs whose process has died were marked failed."""
     run = db.jobs.latest(project.store, kind)
     if run is None or not is_dead(project, run):
         return run
@@ -64,20 +59,21 @@ def latest(project: Project, kind: str) -> Run | None:
 
 
 def newest(project: Project, kinds: Sequence[str]) -> Run | None:
-    """The run among `kinds` that started last."""
+    """Return the run among `kinds` that started last."""
     found = [run for kind in kinds if (run := latest(project, kind)) is not None]
     return max(found, key=lambda run: run.id, default=None)
 
 
 def active(project: Project, kind: str) -> bool:
+    """Return whether a run of `kind` is active."""
     run = latest(project, kind)
     return run is not None and run.state == "active"
 
 
 def watch(project: Project, kind: str, offer: str | None = None) -> bool:
-    """Show the active run of `kind`, if there is one, and run the whole page once when it ends.
+    """Show the active run of `kind`, if there is one, and rerun the page once when it ends.
 
-    Whether the person took the `offer` (see `components.watch`).
+    Return whether the person pressed `offer` (see `components.watch`).
     """
     run = latest(project, kind)
     if run is None or run.state != "active":
@@ -86,7 +82,7 @@ def watch(project: Project, kind: str, offer: str | None = None) -> bool:
 
 
 def progress_now(project: Project, run: Run) -> str:
-    """How far the run is, and how long its phase will take at the pace that was seen of it."""
+    """Return how far the run is, and the time left by its measured pace."""
     pace, looking = project.cache.get(
         "pace of a run", run.id, None, lambda: (Pace(), threading.Lock()), newest=PACES
     )
@@ -97,7 +93,7 @@ def progress_now(project: Project, run: Run) -> str:
 
 
 def progress_line(run: Run, left: float | None) -> str:
-    """`embedding: 1,200 of 4,000, 2 minutes left, then predicting`."""
+    """Return `embedding: 1,200 of 4,000, 2 minutes left, then predicting`."""
     if not run.total:
         return run.what or "Starting …"
     what = PHASES.get(run.what, run.what)
@@ -109,14 +105,15 @@ def progress_line(run: Run, left: float | None) -> str:
 
 
 def _following(run: Run) -> str:
-    """The phases that are still to come: their speed isn't known yet."""
+    """Return the phases still to come: their speed isn't known yet."""
     phases = IN_ORDER.get(run.kind, ())
     return " and ".join(phases[phases.index(run.what) + 1 :]) if run.what in phases else ""
 
 
 def show_outcome(run: Run | None, also: str = "") -> None:
-    """What became of the last run when it didn't finish: its message and the next step, `also` what
-    else there is to do.
+    """Show why the last run didn't finish: its message and the next step.
+
+    `also` is another next step.
     """
     if run is None or run.state not in ("failed", "stopped"):
         return
@@ -129,6 +126,6 @@ def show_outcome(run: Run | None, also: str = "") -> None:
 
 
 def made_already(project: Project) -> str:
-    """Where a version can be made active: what made it may have ended before that was done."""
+    """Return where to activate a version whose run ended before it was activated."""
     versions = db.versions.registry.history(project.store)
     return "" if all(version.active for version in versions) else MADE_ALREADY

@@ -1,4 +1,4 @@
-"""The pages by name, and the way from one to another."""
+"""The pages by name, and how to go from one to another."""
 
 from __future__ import annotations
 

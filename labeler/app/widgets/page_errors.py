@@ -1,4 +1,4 @@
-"""What every page starts with: the open project, and errors said in one sentence."""
+"""What every page starts with: the open project, and errors as one sentence."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ LOOK_AGAIN = 3000  # milliseconds
 
 @contextmanager
 def friendly() -> Iterator[None]:
-    """Show what a person can do something about as one sentence instead of a traceback.
+    """Show an error that a person can act on as one sentence instead of a traceback.
 
-    A page waits for a project that can't be read to be there again, and is then made anew.
+    Where the project can't be read the page waits until it can, and then reruns.
     """
     try:
         with _diagnosed():
@@ -44,7 +44,7 @@ def friendly() -> Iterator[None]:
 
 @contextmanager
 def _diagnosed() -> Iterator[None]:
-    """What breaks over the store that is served is told by what is wrong there."""
+    """Turn errors of a damaged store into a sentence about what is wrong with it."""
     try:
         project = current_project()
     except PRESENTABLE:
@@ -62,7 +62,7 @@ def _can_be_read() -> bool:
 
 
 def opened_project() -> Project:
-    """The project that this app serves; raises `NoProject` where there is none yet."""
+    """Return the project that this app serves; raises `NoProject` where there is none yet."""
     project = current_project()
     if project is None:
         raise NoProject("There is no project here yet; make one on the page Add pictures.")

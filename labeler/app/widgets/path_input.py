@@ -1,4 +1,4 @@
-"""A look at a path that somebody pasted, before anything is imported from it."""
+"""A preview of a pasted path, before anything is imported from it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ ENOUGH = 50_000  # files counted at most, so that the look stays quick on a whol
 
 @dataclass(frozen=True, slots=True)
 class PathPreview:
+    """What a path holds: the number of files, or the problem."""
+
     path: Path
     files: int  # found so far, of any kind; in an archive its pictures
     more: bool  # there are more than were counted
@@ -22,7 +24,7 @@ class PathPreview:
 
 
 def preview_path_input(text: str) -> PathPreview:
-    """What is at the path in `text`."""
+    """Return what is at the path in `text`."""
     try:
         path = typed_path(text)
     except BadInput as error:

@@ -109,13 +109,13 @@ def rounds(as_json: bool) -> None:
 
     A hit is a card that was a mistake. The last line says whether another round is worth it.
     """
-    from labeler.review.advice import advice
+    from labeler.review.advice import review_advice
     from labeler.versions.evaluation.audit import audit_report
     from labeler.versions.evaluation.rounds import round_reports
 
     with opened_project() as project:
         found = round_reports(project)
-        advised = advice(project, found, audit_report(project))
+        advised = review_advice(project, found, audit_report(project))
         if as_json:
             show_json({"rounds": [asdict(each) for each in found], "advice": asdict(advised)})
             return

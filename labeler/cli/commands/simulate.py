@@ -102,10 +102,10 @@ def simulate(
     # Imported where they are used: `labeler --help` imports click alone.
     from labeler.review.simulation.labelled_data import read_labelled
     from labeler.review.simulation.report import summary, table
-    from labeler.review.simulation.simulate import Plan, simulate
+    from labeler.review.simulation.simulate import SimulationPlan, simulate
 
     chosen = tuple(dict.fromkeys(strategies)) or STRATEGIES
-    plan = Plan(strategies=chosen, **numbers)  # type: ignore[arg-type]
+    plan = SimulationPlan(strategies=chosen, **numbers)  # type: ignore[arg-type]
     with _kept(out) as folder, progress_bar() as progress:
         _check(folder, force)
         data = read_labelled(
@@ -114,7 +114,7 @@ def simulate(
             encoder=encoder,
             folder=folder / PROJECT,
             progress=progress,
-            tell=print_message,
+            print_message=print_message,
         )
         document = summary(simulate(data, plan, progress), plan)
         files = _write(document, out, force) if out else []
@@ -131,13 +131,13 @@ def _check(folder: Path, force: bool) -> None:
     """Refuse what would be replaced before hours of playing."""
     from labeler.core.files.export_writer import ExportWriter, NoneYet
     from labeler.core.project import Project, is_project
-    from labeler.review.simulation.report import files_in
+    from labeler.review.simulation.report import report_files
 
     if not is_project(folder / PROJECT):
-        ExportWriter(NoneYet(), force=force).check(*files_in(folder))
+        ExportWriter(NoneYet(), force=force).check(*report_files(folder))
         return
     with closing(Project.open(folder / PROJECT)) as project:
-        ExportWriter.of(project, force=force).check(*files_in(folder))
+        ExportWriter.of(project, force=force).check(*report_files(folder))
 
 
 def _write(document: dict[str, Any], folder: Path, force: bool) -> list[Path]:

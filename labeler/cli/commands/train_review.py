@@ -99,11 +99,11 @@ def review(queue: str, limit: int, as_json: bool) -> None:
     The surest mistake first. Correct one with: labeler label ID SCORE
     """
     from labeler.review.pages import (
+        count_without_embedding,
         embed_first,
+        explain_empty,
         review_cards,
         reviewed_version,
-        why_none,
-        without_embedding,
     )
 
     with opened_project() as project:
@@ -112,10 +112,10 @@ def review(queue: str, limit: int, as_json: bool) -> None:
             show_json({"queue": queue, "cards": [_card_document(card) for card in cards]})
             return
         if not cards:
-            print_result(why_none(project, reviewed_version(project, queue), queue))
+            print_result(explain_empty(project, reviewed_version(project, queue), queue))
         for card in cards:
             print_result(_card_line(card))
-        if cards and (advised := embed_first(without_embedding(project))):
+        if cards and (advised := embed_first(count_without_embedding(project))):
             print_result(advised)
 
 
@@ -137,7 +137,7 @@ def _card_document(card: Card) -> dict[str, Any]:
         "score": card.image.hand_score,
         "prediction": card.prediction,
         "suspicion": card.suspicion,
-        "second": card.second,
+        "second": card.second_opinion,
         "confirm": card.confirm,
         "reasons": [reason.words for reason in card.reasons],
         "near": [

@@ -20,7 +20,7 @@ from labeler.embedding.embed import prepare_open, register
 from labeler.embedding.nearest import nearest
 from labeler.versions.calibration import pass_probability, published_head_spread
 from labeler.versions.inference import load_version
-from labeler.versions.snapshot import standing
+from labeler.versions.snapshot import review_snapshot
 from model.images.decode import decode, read_header
 from model.images.hashing import content_hash
 
@@ -91,7 +91,9 @@ def _predict(
     )
     threshold = project.threshold
     spread = (
-        published_head_spread(standing(project, version, threshold)) if version.is_foreign else None
+        published_head_spread(review_snapshot(project, version, threshold))
+        if version.is_foreign
+        else None
     )
     scores = predictions.scores.astype(np.float64)
     chance = pass_probability(project, version.id, scores, exceed, threshold, its_spread=spread)

@@ -10,21 +10,21 @@ import numpy as np
 import db.images.lookup
 import db.images.sources
 from db.records import Image
-from labeler.review.cards.page_selection import Page
-from labeler.review.cards.reasons import Neighbour, Reason, nearest_scored, reasons
-from labeler.review.queues.suspects import outside_band, too_high
+from labeler.review.cards.page_selection import PageSelection
+from labeler.review.cards.reasons import Neighbour, Reason, nearest_scored_images, reasons
+from labeler.review.queues.suspects import is_too_high, outside_band
 from labeler.scoring.events import confirmed_score
 from labeler.versions.calibration import out_of_fold
-from labeler.versions.snapshot import Standing
+from labeler.versions.snapshot import ReviewSnapshot
 from model.estimators.near_duplicates import Nearness
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
+class NearDuplicate:
     """A near-duplicate on another image's card.
 
-    `queue` is the one that it belongs to by itself, `prediction` its own, 0–1, out-of-fold in the
-    hand-score queue.
+    `queue` is the review queue that it belongs to by itself. `prediction` is its own, 0–1, out of
+    fold in the hand-score queue, None where there is none.
     """
 
     image: Image
@@ -36,55 +36,62 @@ class Twin:
 class Card:
     """One likely mistake, and the near-duplicates that are scored `together` with it.
 
-    `prediction` is 0–1 (out-of-fold in the hand-score queue), `suspicion` 0–1 (higher = more likely
-    a mistake, 1 for a certain one), `second` the second opinion's expected hand score, 0–10.
-    `confirm` is the hand score that "the model is right" stands for, `evidence` what dealt the card
-    where that was not the order of the queue (model/review/bandit.py).
+    `prediction` is 0–1 (out of fold in the hand-score queue). `suspicion` is 0–1, higher = more
+    likely a mistake, 1 for a certain one. `second_opinion` is the hand score that the second
+    opinion expects, 0–10. `confirm` is the hand score that "the model is right" records. `near` are
+    the nearest scored images, nearest first. `evidence` names what selected the card, None where
+    the order of the queue did (model/review/bandit.py).
     """
 
     image: Image
     queue: str
     prediction: float
     suspicion: float
-    second: float | None
+    second_opinion: float | None
     confirm: int
     reasons: list[Reason]
     near: list[Neighbour]
-    together: list[Twin]
+    together: list[NearDuplicate]
     evidence: str | None = None
 
 
-def make_cards(now: Standing, page: Page, queue: str, nearness: Nearness) -> Iterator[Card]:
-    """A card for each of the page's leads, in their order."""
+def make_cards(
+    snapshot: ReviewSnapshot, page: PageSelection, queue: str, nearness: Nearness
+) -> Iterator[Card]:
+    """Make a card for each lead of `page`, in order."""
     leads, evidence = page.leads, page.evidence
-    wanted = np.concatenate([leads.ids, *page.together])
-    images = {image.id: image for image in db.images.lookup.by_ids(now.project.store, wanted)}
-    twins = {twin.image.id: twin for twin in as_twins(now, images.values(), queue)}
+    ids = np.concatenate([leads.ids, *page.together])
+    images = {image.id: image for image in db.images.lookup.by_ids(snapshot.project.store, ids)}
+    near_duplicates = {
+        twin.image.id: twin for twin in near_duplicates_of(snapshot, images.values(), queue)
+    }
     bands = {
         source.name: f"{source.expect_low:g}–{source.expect_high:g}"
-        for source in db.images.sources.sources(now.project.store)
+        for source in db.images.sources.sources(snapshot.project.store)
         if source.expect_low is not None
     }
-    neighbours = nearest_scored(now, page, nearness)
-    for row, (image_id, ids) in enumerate(zip(leads.ids.tolist(), page.together, strict=True)):
-        image, together = images[image_id], [twins[i] for i in ids.tolist()]
-        prediction, second = float(leads.predictions[row]), float(leads.second[row])
+    neighbours = nearest_scored_images(snapshot, page, nearness)
+    for row, (image_id, duplicate_ids) in enumerate(
+        zip(leads.ids.tolist(), page.together, strict=True)
+    ):
+        image, together = images[image_id], [near_duplicates[i] for i in duplicate_ids.tolist()]
+        prediction, second_opinion = float(leads.predictions[row]), float(leads.second_opinion[row])
         why = reasons(
             leads,
             row,
-            now.threshold,
+            snapshot.threshold,
             band=bands.get(image.source),
             near=neighbours[row],
-            twins=[twin.image for twin in together],
+            near_duplicates=[twin.image for twin in together],
             evidence=evidence.get(image_id),
         )
         yield Card(
             image=image,
-            queue=twins[image_id].queue,
+            queue=near_duplicates[image_id].queue,
             prediction=prediction,
             suspicion=float(leads.suspicion[row]),
-            second=None if np.isnan(second) else second,
-            confirm=confirmed_score(prediction, now.threshold),
+            second_opinion=None if np.isnan(second_opinion) else second_opinion,
+            confirm=confirmed_score(prediction, snapshot.threshold),
             reasons=why,
             near=neighbours[row],
             together=together,
@@ -92,19 +99,27 @@ def make_cards(now: Standing, page: Page, queue: str, nearness: Nearness) -> Ite
         )
 
 
-def as_twins(now: Standing, images: Iterable[Image], queue: str) -> Iterator[Twin]:
-    """Each image with its own prediction and, among the unscored ones, its own queue."""
-    images, everything = list(images), now.everything
-    rows = everything.rows([image.id for image in images])
-    predictions = everything.predictions[rows]
+def near_duplicates_of(
+    snapshot: ReviewSnapshot, images: Iterable[Image], queue: str
+) -> Iterator[NearDuplicate]:
+    """Return each image with its own prediction and the queue that it belongs to.
+
+    In the hand-score queue all images stay in `queue`; an unscored one belongs to the false
+    positives or the false negatives, and without a prediction to `queue`.
+    """
+    images, collection = list(images), snapshot.collection
+    rows = collection.rows([image.id for image in images])
+    predictions = collection.predictions[rows]
     queues = [queue] * len(rows)
     if queue == "hand-score":
-        unseen = out_of_fold(now.project, now.version.id, everything)[rows]
-        predictions = np.where(np.isnan(unseen), predictions, unseen)
+        held_out = out_of_fold(snapshot.project, snapshot.version.id, collection)[rows]
+        predictions = np.where(np.isnan(held_out), predictions, held_out)
     else:
-        outside = outside_band(predictions, everything.low[rows], everything.high[rows])
-        mine = too_high(predictions, outside, now.threshold)
-        queues = np.where(mine, "false-positive", "false-negative").tolist()
-    for image, prediction, its_own in zip(images, predictions.tolist(), queues, strict=True):
-        known = not np.isnan(prediction)
-        yield Twin(image, its_own if known else queue, prediction if known else None)
+        outside = outside_band(predictions, collection.low[rows], collection.high[rows])
+        too_high = is_too_high(predictions, outside, snapshot.threshold)
+        queues = np.where(too_high, "false-positive", "false-negative").tolist()
+    for image, prediction, own_queue in zip(images, predictions.tolist(), queues, strict=True):
+        predicted = not np.isnan(prediction)
+        yield NearDuplicate(
+            image, own_queue if predicted else queue, prediction if predicted else None
+        )

@@ -1,4 +1,4 @@
-"""Which of the suspects stand together on a page, and which near-duplicates share a card."""
+"""Select the cards of a page and the near-duplicates on each card."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from labeler.collection.arrays import Ids, Mask
 from labeler.embedding.unit_cache import UnitEmbeddings, Vectors
 from labeler.review.queues.arrays import ReviewArrays
-from labeler.review.queues.mistakes import Answers, dealt
-from labeler.review.queues.suspects import Ranked
+from labeler.review.queues.mistakes import Answers, order_by_evidence
+from labeler.review.queues.suspects import RankedCandidates
 from model.estimators.near_duplicates import confirmed, near_hashes, near_pairs
 from model.review import suspicion
 
-# Cosine from which two pictures count as the same for a person: one of them a page is enough.
-ALIKE = 0.97
-MOST = 24  # near-duplicates of one card; more of them wait for the next one
-# So many times the wanted number are looked at for ones that differ.
+# From this cosine on two pictures look the same to a person: a page shows only one of them.
+SAME_COSINE = 0.97
+MOST_NEAR_DUPLICATES = 24  # of one card; the others come on the next card
+# The diverse cards of a page are selected from this many times the requested number.
 POOL = 4
 # At most this share of a page are mistakes by the source's band alone, on the right side of the
 # threshold: they are certain, but a whole page of them would hide the others.
@@ -26,98 +26,112 @@ HARMLESS_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Page:
+class PageSelection:
     """The images that lead a card, in order, and for each the near-duplicates scored with it.
 
-    `evidence` tells by image id what dealt a lead, where the queue's order did not
-    (model/review/bandit.py).
+    `together` holds an array of image ids for each lead. `evidence` names by image id what selected
+    a lead, where the queue's order did not (model/review/bandit.py).
     """
 
-    leads: Ranked
+    leads: RankedCandidates
     together: list[Ids]
     evidence: dict[int, str]
 
 
 def select_page(
     arrays: ReviewArrays,
-    queue: Ranked,
+    queue: RankedCandidates,
     *,
     limit: int,
     among: Mask,
     answers: Answers | None = None,
     seed: int = 0,
-    beside: Some[int] = (),
+    shown_ids: Some[int] = (),
     first: int | None = None,
-) -> Page:
+) -> PageSelection:
     """Select up to `limit` cards of `queue`: what the Review page shows next.
 
-    In its order, or with `answers` dealt by what has proved itself so far: the same answers and
-    `seed` give the same page. No card is nearly the same as another or as an image in `beside`
-    (ids), and no page is one cluster. `first` is an image id that leads it if it is in the queue.
+    The order is that of the queue, or with `answers` the one that `order_by_evidence` gives: the
+    same answers and `seed` give the same page. No card is nearly the same as another or as an image
+    in `shown_ids`, and at most one image of a cluster leads a card. `first` is an image id that
+    comes first if it is in the queue.
 
-    A card's near-duplicates are looked for in the rows of the collection that are marked in `among`
+    A card's near-duplicates are searched in the rows of the collection that are marked in `among`
     (n,), whatever their place in the queue; no image is on two cards.
     """
     evidence: dict[int, str] = {}
     if answers is not None:
-        queue, evidence = dealt(arrays, queue, answers, limit, seed)
-    pool = mixed(queue.led_by(first), limit)
+        queue, evidence = order_by_evidence(arrays, queue, answers, limit, seed)
+    pool = limit_harmless(queue.with_first(first), limit)
     pool = pool.take(np.arange(min(len(pool), limit * POOL)))
-    pool = _unlike(pool, arrays.units, beside)
+    pool = _without_similar(pool, arrays.units, shown_ids)
     units, images = arrays.units.of(pool.ids), arrays.images
-    near = near_pairs(images.hashes[pool.places], units, arrays.nearness)
-    firsts = _firsts(near)
+    near = near_pairs(images.hashes[pool.collection_rows], units, arrays.nearness)
+    firsts = _cluster_leads(near)
     in_order = -np.arange(len(firsts), dtype=np.float64)
-    rows = firsts[suspicion.diverse(in_order, units[firsts], limit, alike=ALIKE)]
-    found = _looked_up(arrays, pool.take(rows), units[rows], among)
-    together = [np.concatenate([pool.ids[near[row]], found[k]]) for k, row in enumerate(rows)]
-    return Page(pool.take(rows), _once(pool.ids[rows], together, beside), evidence)
+    rows = firsts[suspicion.diverse(in_order, units[firsts], limit, alike=SAME_COSINE)]
+    duplicates = _find_near_duplicates(arrays, pool.take(rows), units[rows], among)
+    together = [np.concatenate([pool.ids[near[row]], duplicates[k]]) for k, row in enumerate(rows)]
+    return PageSelection(
+        pool.take(rows), _assign_once(pool.ids[rows], together, shown_ids), evidence
+    )
 
 
-def mixed(ranked: Ranked, limit: int) -> Ranked:
-    """`ranked` with all but a share of `limit` harmless ones put last."""
-    later = np.flatnonzero(ranked.harmless)[int(np.ceil(HARMLESS_SHARE * limit)) :]
-    now = np.ones(len(ranked), dtype=bool)
-    now[later] = False
-    return ranked.take(np.concatenate([np.flatnonzero(now), later])) if len(later) else ranked
+def limit_harmless(candidates: RankedCandidates, limit: int) -> RankedCandidates:
+    """Move all but `HARMLESS_SHARE` × `limit` of the harmless candidates to the end."""
+    surplus = np.flatnonzero(candidates.harmless)[int(np.ceil(HARMLESS_SHARE * limit)) :]
+    keep = np.ones(len(candidates), dtype=bool)
+    keep[surplus] = False
+    return (
+        candidates.take(np.concatenate([np.flatnonzero(keep), surplus]))
+        if len(surplus)
+        else candidates
+    )
 
 
-def _unlike(pool: Ranked, vectors: UnitEmbeddings, beside: Some[int]) -> Ranked:
-    """Those of `pool` that are not nearly the same as an image in `beside`."""
-    shown = vectors.of(np.fromiter(beside, np.int64, len(beside)))
-    if not len(shown) or not len(pool):
+def _without_similar(
+    pool: RankedCandidates, units: UnitEmbeddings, shown_ids: Some[int]
+) -> RankedCandidates:
+    """Return `pool` without what is nearly the same as an image in `shown_ids`."""
+    shown_units = units.of(np.fromiter(shown_ids, np.int64, len(shown_ids)))
+    if not len(shown_units) or not len(pool):
         return pool
-    return pool.take((vectors.of(pool.ids) @ shown.T).max(axis=1) < ALIKE)
+    return pool.take((units.of(pool.ids) @ shown_units.T).max(axis=1) < SAME_COSINE)
 
 
-def _firsts(near: Mask) -> Ids:
-    """Rows (k,) of `near` (n, n) in order, without those near to an earlier one that is taken."""
-    taken: list[int] = []
+def _cluster_leads(near: Mask) -> Ids:
+    """Return the rows (k,) of `near` (n, n) that are not near to an earlier returned row."""
+    leads: list[int] = []
     for row in range(len(near)):
-        if not near[row, taken].any():
-            taken.append(row)
-    return np.array(taken, dtype=np.int64)
+        if not near[row, leads].any():
+            leads.append(row)
+    return np.array(leads, dtype=np.int64)
 
 
-def _looked_up(arrays: ReviewArrays, leads: Ranked, units: Vectors, among: Mask) -> list[Ids]:
-    """For each of `leads` (k,) with embeddings `units`, its near-duplicates in the collection."""
+def _find_near_duplicates(
+    arrays: ReviewArrays, leads: RankedCandidates, units: Vectors, among: Mask
+) -> list[Ids]:
+    """Return for each of `leads` (k,) with unit embeddings `units` the ids of its near-duplicates.
+
+    Only rows of the collection that are marked in `among` (n,) count.
+    """
     images, ids = arrays.images, leads.ids
-    rows, columns = near_hashes(images.hashes[leads.places], images.hashes)
+    rows, columns = near_hashes(images.hashes[leads.collection_rows], images.hashes)
     rows, columns = rows[among[columns]], columns[among[columns]]
-    nth = np.arange(len(rows)) - np.searchsorted(rows, rows)  # how many nearer ones there are
-    found = images.ids[columns]
-    wanted = (nth <= MOST) & (found != ids[rows])
-    rows, found = rows[wanted], found[wanted]
-    same = confirmed(units[rows], arrays.units.of(found), arrays.nearness)
-    return [found[same & (rows == lead)] for lead in range(len(leads))]
+    rank = np.arange(len(rows)) - np.searchsorted(rows, rows)  # 0 for the nearest hash of each lead
+    duplicate_ids = images.ids[columns]
+    within_limit = (rank <= MOST_NEAR_DUPLICATES) & (duplicate_ids != ids[rows])
+    rows, duplicate_ids = rows[within_limit], duplicate_ids[within_limit]
+    confirmed_pairs = confirmed(units[rows], arrays.units.of(duplicate_ids), arrays.nearness)
+    return [duplicate_ids[confirmed_pairs & (rows == lead)] for lead in range(len(leads))]
 
 
-def _once(leads: Ids, together: list[Ids], beside: Some[int]) -> list[Ids]:
-    """Each image on one card only: the first one that it is near to."""
-    gone = {*leads.tolist(), *beside}
-    kept = []
+def _assign_once(leads: Ids, together: list[Ids], shown_ids: Some[int]) -> list[Ids]:
+    """Keep each image on one card only: the first one that it is near to."""
+    used = {*leads.tolist(), *shown_ids}
+    assigned = []
     for ids in together:
-        mine = [i for i in dict.fromkeys(ids.tolist()) if i not in gone][:MOST]
-        gone.update(mine)
-        kept.append(np.array(mine, dtype=np.int64))
-    return kept
+        unused = [i for i in dict.fromkeys(ids.tolist()) if i not in used][:MOST_NEAR_DUPLICATES]
+        used.update(unused)
+        assigned.append(np.array(unused, dtype=np.int64))
+    return assigned

@@ -1,4 +1,4 @@
-"""Why a suspect is shown: each reason its own sentence, and the scored images that are nearest."""
+"""Why a candidate is shown: a sentence for each reason, and the nearest scored images."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ import db.images.lookup
 from db.query_parts import hashed_ids
 from db.records import Image
 from labeler.collection.arrays import Ids
-from labeler.review.cards.page_selection import Page
-from labeler.review.queues.suspects import Ranked
-from labeler.versions.snapshot import Standing
+from labeler.review.cards.page_selection import PageSelection
+from labeler.review.queues.suspects import RankedCandidates
+from labeler.versions.snapshot import ReviewSnapshot
 from model.estimators.near_duplicates import Nearness
 from model.review import bandit
 from model.review import suspicion as ranking
 
 NEAREST = 4
-# Neighbours are looked for among so many scored images, drawn evenly if there are more.
+# Neighbours are searched among at most this many scored images, sampled evenly if there are more.
 MOST_SCORED = 12_000
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One line of why a card is here; `more` explains it, `strong` ones decide by themselves."""
+    """One reason for showing a card: `words`, and `more` that explains them.
+
+    A `strong` reason is enough by itself.
+    """
 
     words: str
     more: str | None = None
@@ -36,7 +39,7 @@ class Reason:
 class Neighbour:
     """A scored image, and the cosine of its embedding with the card's, -1 to 1.
 
-    `near_duplicate` says that it is the same picture again.
+    `near_duplicate` is whether it shows the same picture.
     """
 
     image: Image
@@ -44,8 +47,8 @@ class Neighbour:
     near_duplicate: bool = False
 
 
-# What is said where the chance of a mistake alone did not deal a card.
-DEALT_BY = {
+# The reasons of cards that were not selected by their chance of a mistake.
+EVIDENCE_REASONS = {
     bandit.RANDOM: Reason(
         "drawn at random",
         "Not suspected of anything. Where reviewing finds few mistakes, images drawn at random "
@@ -59,78 +62,94 @@ DEALT_BY = {
 }
 
 
-def nearest_scored(now: Standing, page: Page, nearness: Nearness) -> list[list[Neighbour]]:
-    """For each card the nearest images with a hand score, nearest first, its own ones left out."""
-    vectors, leads = now.vectors, page.leads.ids
-    scored = now.everything.ids[~np.isnan(now.given)]
+def nearest_scored_images(
+    snapshot: ReviewSnapshot, page: PageSelection, nearness: Nearness
+) -> list[list[Neighbour]]:
+    """Return for each card the `NEAREST` images with a hand score, nearest first.
+
+    The lead and the near-duplicates of the card are left out.
+    """
+    vectors, leads = snapshot.vectors, page.leads.ids
+    scored = snapshot.collection.ids[~np.isnan(snapshot.hand_scores)]
     if vectors is None or not len(scored):
         return [[] for _ in leads]
-    scored = drawn(scored, MOST_SCORED)
+    scored = sample_evenly(scored, MOST_SCORED)
     own = [{lead, *ids.tolist()} for lead, ids in zip(leads.tolist(), page.together, strict=True)]
     count = NEAREST + max((len(ids) for ids in own), default=0)
     rows, cosines = ranking.nearest_scored(vectors.of(leads), vectors.of(scored), count)
     near = [
-        [(i, c) for i, c in zip(ids, alike, strict=True) if i not in mine][:NEAREST]
-        for ids, alike, mine in zip(scored[rows].tolist(), cosines.tolist(), own, strict=True)
+        [(i, c) for i, c in zip(ids, similarities, strict=True) if i not in own_ids][:NEAREST]
+        for ids, similarities, own_ids in zip(
+            scored[rows].tolist(), cosines.tolist(), own, strict=True
+        )
     ]
-    wanted = {image_id for each in near for image_id, _ in each}
-    images = {image.id: image for image in db.images.lookup.by_ids(now.project.store, wanted)}
-    looks = now.everything.hashes[now.everything.rows(leads)].tolist()
+    neighbour_ids = {image_id for neighbours in near for image_id, _ in neighbours}
+    images = {
+        image.id: image for image in db.images.lookup.by_ids(snapshot.project.store, neighbour_ids)
+    }
+    hashes = snapshot.collection.hashes[snapshot.collection.rows(leads)].tolist()
     return [
         [
-            Neighbour(images[i], cosine, nearness.same_picture(look, images[i].fingerprint, cosine))
-            for i, cosine in each
+            Neighbour(
+                images[i],
+                cosine,
+                nearness.same_picture(difference_hash, images[i].fingerprint, cosine),
+            )
+            for i, cosine in neighbours
         ]
-        for look, each in zip(looks, near, strict=True)
+        for difference_hash, neighbours in zip(hashes, near, strict=True)
     ]
 
 
-def drawn(ids: Ids, most: int) -> Ids:
-    """At most so many of `ids` (n,), drawn evenly; one more or less of them changes one of these.
+def sample_evenly(ids: Ids, limit: int) -> Ids:
+    """Return at most `limit` of `ids` (n,), sampled evenly by a hash of the id.
 
-    So what is kept in memory of them serves for the next page, too.
+    One id more or less changes one id of the sample, so the embeddings kept in memory serve the
+    next page as well.
     """
-    if len(ids) <= most:
+    if len(ids) <= limit:
         return ids
-    order = np.argpartition(hashed_ids(ids), most)
-    return ids[np.sort(order[:most])]
+    order = np.argpartition(hashed_ids(ids), limit)
+    return ids[np.sort(order[:limit])]
 
 
 def reasons(
-    leads: Ranked,
+    leads: RankedCandidates,
     row: int,
     threshold: float,
     *,
     band: str | None,
     near: Sequence[Neighbour],
-    twins: Sequence[Image],
+    near_duplicates: Sequence[Image],
     evidence: str | None = None,
 ) -> list[Reason]:
-    """Why the suspect in `row` is shown, the strongest reason first.
+    """Return why the candidate in `row` of `leads` is shown, the strongest reason first.
 
-    `band` is what its source expects, as words; `twins` are its near-duplicates on the card;
-    `evidence` is what dealt it.
+    `threshold` is 0–1, `band` the expected scores of its source as text, `near` its nearest scored
+    images, `near_duplicates` those on the card, `evidence` what selected it.
     """
-    found: list[Reason] = []
-    prediction, given = float(leads.predictions[row]), float(leads.given[row])
+    result: list[Reason] = []
+    prediction, hand_score = float(leads.predictions[row]), float(leads.hand_scores[row])
     if leads.outside[row] and band is not None:
-        found.append(_expectation(band, float(leads.outside[row]) > 0, prediction >= threshold))
-    elif np.isnan(given):
-        found.append(_chance(float(leads.suspicion[row])))
-    if evidence in DEALT_BY:
-        found.append(DEALT_BY[evidence])
+        result.append(_band_reason(band, float(leads.outside[row]) > 0, prediction >= threshold))
+    elif np.isnan(hand_score):
+        result.append(_chance_reason(float(leads.suspicion[row])))
+    if evidence in EVIDENCE_REASONS:
+        result.append(EVIDENCE_REASONS[evidence])
     if leads.conflict[row]:
-        found.append(_conflict(given, twins))
-    if not np.isnan(given):
-        found.append(_gap(given, prediction))
+        result.append(_conflict_reason(hand_score, near_duplicates))
+    if not np.isnan(hand_score):
+        result.append(_gap_reason(hand_score, prediction))
     if near:
-        found.append(_neighbours(near, prediction, threshold))
-    if not np.isnan(leads.second[row]):
-        found.append(_second(float(leads.second[row]), prediction, threshold))
-    return found
+        result.append(_neighbour_reason(near, prediction, threshold))
+    if not np.isnan(leads.second_opinion[row]):
+        result.append(
+            _second_opinion_reason(float(leads.second_opinion[row]), prediction, threshold)
+        )
+    return result
 
 
-def _expectation(band: str, too_high: bool, passes: bool) -> Reason:
+def _band_reason(band: str, too_high: bool, passes: bool) -> Reason:
     more = (
         f"You expect images of this source to score {band}. The prediction lies "
         f"{'above' if too_high else 'below'} that: a mistake by your own word"
@@ -143,7 +162,7 @@ def _expectation(band: str, too_high: bool, passes: bool) -> Reason:
     return Reason(words, f"{more}, though it {side}.", strong=True)
 
 
-def _chance(suspicion: float) -> Reason:
+def _chance_reason(suspicion: float) -> Reason:
     more = (
         "The chance that it lies on the other side of the threshold, from how far predictions "
         "miss on scored images and from the second opinion."
@@ -151,23 +170,25 @@ def _chance(suspicion: float) -> Reason:
     return Reason(f"{round(suspicion * 100)} % likely wrong", more)
 
 
-def _conflict(given: float, twins: Sequence[Image]) -> Reason:
-    others = sorted({twin.hand_score for twin in twins if twin.hand_score not in (None, given)})
+def _conflict_reason(hand_score: float, near_duplicates: Sequence[Image]) -> Reason:
+    others = sorted(
+        {twin.hand_score for twin in near_duplicates if twin.hand_score not in (None, hand_score)}
+    )
     listed = " and ".join(f"{score:.3g}" for score in others)
     more = (
         "You gave different scores to pictures that are nearly the same. A score typed here is "
         "given to all of them that are ticked."
     )
-    return Reason(f"scored {given:g}, its near-duplicate {listed}", more, strong=True)
+    return Reason(f"scored {hand_score:g}, its near-duplicate {listed}", more, strong=True)
 
 
-def _gap(given: float, prediction: float) -> Reason:
-    gap = abs(given - prediction * 10)
+def _gap_reason(hand_score: float, prediction: float) -> Reason:
+    gap = abs(hand_score - prediction * 10)
     more = "The prediction is out of fold: made by a head that had not seen this score."
     return Reason(f"{gap:.1f} points from the prediction", more)
 
 
-def _neighbours(near: Sequence[Neighbour], prediction: float, threshold: float) -> Reason:
+def _neighbour_reason(near: Sequence[Neighbour], prediction: float, threshold: float) -> Reason:
     scores = ", ".join(f"{neighbour.image.hand_score:.3g}" for neighbour in near)
     words = (
         f"its {len(near)} nearest scored {scores}" if len(near) > 1 else f"its nearest: {scores}"
@@ -181,7 +202,7 @@ def _neighbours(near: Sequence[Neighbour], prediction: float, threshold: float) 
     return Reason(f"near-duplicate of one scored {score:.3g}", more, strong=contradicts)
 
 
-def _second(expected: float, prediction: float, threshold: float) -> Reason:
+def _second_opinion_reason(expected: float, prediction: float, threshold: float) -> Reason:
     passes = expected / 10 >= threshold
     side = "passes" if passes else "fails"
     more = "Another, simpler model of the same embeddings; it expects this hand score."

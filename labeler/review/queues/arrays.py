@@ -1,4 +1,4 @@
-"""What review pages are selected from, as arrays: read from a store, or made up to simulate."""
+"""The input of the page selection as arrays: read from a store, or simulated."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 from labeler.collection.arrays import Collection, Ids
 from labeler.embedding.unit_cache import UnitEmbeddings
 from labeler.review.near_duplicates import nearness_in
-from labeler.review.queues.suspects import Ranked, suspects
+from labeler.review.queues.suspects import RankedCandidates, rank_predicted
 from model.estimators.kernel_ordinal import KernelFeatures, KernelOrdinal
 from model.estimators.near_duplicates import Nearness
 from model.review.suspicion import StackingWeights
 
-# The second opinion is asked again about so many images, the likeliest mistakes by its first word.
+# So many images, the likeliest mistakes before any answer, are predicted again after each answer.
 SHORTLIST = 2000
 
 
 @dataclass(frozen=True, eq=False)
 class ReviewArrays:
-    """A collection, one version's predictions of it, and what these proved to be worth.
+    """A collection, one version's predictions of it, and their measured errors.
 
-    What follows from them is computed when it is first asked for, and kept with them.
+    Properties are computed when they are first read, and kept.
     """
 
     images: Collection
@@ -34,15 +34,15 @@ class ReviewArrays:
     opinion: KernelOrdinal | None  # None where its file is gone
 
     @cached_property
-    def ranked(self) -> Ranked:
-        """All images that are predicted, scored ones as well, the likeliest mistake first."""
-        return suspects(self.images, self.threshold, self.spread, self.weighing)
+    def ranked(self) -> RankedCandidates:
+        """Return all images with a prediction, scored ones as well, the likeliest mistake first."""
+        return rank_predicted(self.images, self.threshold, self.spread, self.weighing)
 
     @cached_property
     def shortlist(self) -> tuple[Ids, KernelFeatures]:
-        """Ids of the likeliest mistakes, rising, and how the second opinion sees them.
+        """Return the ids (k,) of the likeliest mistakes, ascending, and their kernel features.
 
-        Scored images stay in it, so that it holds while the person answers. Needs an opinion.
+        Scored images stay in it, so it does not change while the person answers. Needs `opinion`.
         """
         assert self.opinion is not None
         uncertain = np.flatnonzero(~self.ranked.certain)[:SHORTLIST]
@@ -51,5 +51,5 @@ class ReviewArrays:
 
     @cached_property
     def nearness(self) -> Nearness:
-        """What counts as the same picture here."""
+        """Return the distances below which two images of this collection are the same picture."""
         return nearness_in(self.images, self.units)

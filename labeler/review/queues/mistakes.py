@@ -1,8 +1,8 @@
-"""The cards of both kinds of likely mistakes in one queue, dealt by what has proved itself.
+"""Both kinds of likely mistakes in one queue, ordered by the evidence that found most so far.
 
-Three kinds of evidence take turns (model/review/bandit.py): the second opinion, as it stands after
-the answers of the open round; the prediction's distance to the threshold; and chance. What a
-source's band rules out is certain and needs none of them.
+Three kinds of evidence take turns (model/review/bandit.py): the second opinion, updated with the
+answers of the open round; the prediction's distance to the threshold; and chance. What lies outside
+the band of its source is a certain mistake and needs none of them.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from scipy.special import expit
 
 from labeler.collection.arrays import Floats, Ids, Mask
 from labeler.review.queues.arrays import ReviewArrays
-from labeler.review.queues.suspects import Ranked
+from labeler.review.queues.suspects import RankedCandidates
 from model.estimators.ordinal import LEVELS, threshold_level
 from model.review import bandit, suspicion
 
-# Answers that the second opinion learns from, the last ones of the round: it takes the cube of it.
+# The second opinion learns from the last answers of the round: the cost grows with their cube.
 MOST_ANSWERS = 200
-# So many times the wanted number are dealt, for a choice of ones that differ.
+# The order is computed for this many times the limit: the page selects diverse ones of them.
 POOL = 6
-_SOME = 64  # one value in so many is looked at first
+_SAMPLE_STEP = 64  # one value in so many is sampled
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """What a person has answered so far.
+    """The person's answers so far.
 
-    `evidence` tells of the cards of all rounds, as they were answered, what dealt each and whether
-    it was a mistake. `ids` (m,) are the images scored in the open round, as they were answered, and
-    `passed` (m,) whether each score reaches the threshold.
+    `evidence` has for each answered card of all rounds, in order, what selected it and whether it
+    was a mistake. `ids` (m,) are the images scored in the open round, in order, and `passed` (m,)
+    whether each score reaches the threshold.
     """
 
     evidence: Sequence[tuple[str, bool]]
@@ -40,56 +40,70 @@ class Answers:
     passed: Mask
 
 
-def dealt(
-    arrays: ReviewArrays, ranked: Ranked, answers: Answers, limit: int, seed: int
-) -> tuple[Ranked, dict[int, str]]:
-    """Return `ranked` with the next cards first, enough for `limit`, and what dealt each, by id.
+def order_by_evidence(
+    arrays: ReviewArrays, ranked: RankedCandidates, answers: Answers, limit: int, seed: int
+) -> tuple[RankedCandidates, dict[int, str]]:
+    """Return `ranked` with the next cards first, enough for `limit`, and the evidence of each, by
+    id.
 
-    `ranked` are some of `arrays.ranked`. The same answers and seed deal the same cards.
+    `ranked` are some of `arrays.ranked`. The same answers and seed give the same order.
     """
-    certain, guesses = ranked.take(ranked.certain), ranked.take(~ranked.certain)
-    if not len(guesses):
+    certain, uncertain = ranked.take(ranked.certain), ranked.take(~ranked.certain)
+    if not len(uncertain):
         return ranked, {}
-    guesses, by_opinion = _second_opinion(arrays, guesses, answers)
-    nearest = np.abs(guesses.predictions - arrays.threshold)
-    draw = np.random.default_rng([seed, len(answers.evidence)])
-    count = min(POOL * limit, len(guesses))
+    uncertain, opinion_order = _update_suspicion(arrays, uncertain, answers)
+    distances = np.abs(uncertain.predictions - arrays.threshold)
+    rng = np.random.default_rng([seed, len(answers.evidence)])
+    count = min(POOL * limit, len(uncertain))
     orders = {
-        bandit.SECOND_OPINION: by_opinion,
-        bandit.PREDICTION: _least(nearest, count),
-        bandit.RANDOM: draw.choice(len(guesses), count, replace=False),
+        bandit.SECOND_OPINION: opinion_order,
+        bandit.PREDICTION: _smallest(distances, count),
+        bandit.RANDOM: rng.choice(len(uncertain), count, replace=False),
     }
-    chosen = bandit.thompson_sample(orders, bandit.hit_counts(answers.evidence), count, draw)
-    rows = np.array([row for row, _ in chosen], dtype=np.int64)
-    waits = np.ones(len(guesses), dtype=bool)
-    waits[rows] = False
-    order = np.concatenate([rows, np.flatnonzero(waits)])
-    ahead = certain.followed_by(guesses.take(order))
-    dealt_by = [name for _, name in chosen]
-    return ahead, dict(zip(guesses.take(rows).ids.tolist(), dealt_by, strict=True))
+    selected = bandit.thompson_sample(orders, bandit.hit_counts(answers.evidence), count, rng)
+    rows = np.array([row for row, _ in selected], dtype=np.int64)
+    remaining = np.ones(len(uncertain), dtype=bool)
+    remaining[rows] = False
+    order = np.concatenate([rows, np.flatnonzero(remaining)])
+    ordered = certain.concatenate(uncertain.take(order))
+    names = [name for _, name in selected]
+    return ordered, dict(zip(uncertain.take(rows).ids.tolist(), names, strict=True))
 
 
-def _second_opinion(arrays: ReviewArrays, guesses: Ranked, answers: Answers) -> tuple[Ranked, Ids]:
-    """Suspicions as they stand after the round's answers, and rows in the second opinion's order.
+def _update_suspicion(
+    arrays: ReviewArrays, candidates: RankedCandidates, answers: Answers
+) -> tuple[RankedCandidates, Ids]:
+    """Return `candidates` with updated suspicions, and their rows in the second opinion's order.
 
-    Without its file what was stored of it has to do.
+    The second opinion is conditioned on the answers of the round. Without its file the stored
+    predictions of it are used.
     """
     if arrays.opinion is None:
-        return guesses, np.arange(len(guesses))
-    ids, seen = arrays.shortlist
-    rows = np.flatnonzero(arrays.images.marked(ids)[guesses.places])
+        return candidates, np.arange(len(candidates))
+    ids, features = arrays.shortlist
+    rows = np.flatnonzero(arrays.images.marked(ids)[candidates.collection_rows])
     answered = arrays.opinion.transform(arrays.units.of(answers.ids[-MOST_ANSWERS:]))
-    level, where = threshold_level(arrays.threshold), np.searchsorted(ids, guesses.ids[rows])
+    level, shortlist_rows = (
+        threshold_level(arrays.threshold),
+        np.searchsorted(ids, candidates.ids[rows]),
+    )
     passed = answers.passed[-MOST_ANSWERS:]
-    odds = arrays.opinion.condition_on(seen.take(where), answered, passed, level)
-    chance, predictions = np.asarray(expit(odds)), guesses.predictions[rows]
-    alone = suspicion.chance_wrong(predictions, chance, arrays.threshold)
-    order = rows[np.argsort(-alone, kind="stable")]
-    return guesses.suspected(rows, _together(arrays, predictions, chance, level)), order
+    log_odds = arrays.opinion.condition_on(features.take(shortlist_rows), answered, passed, level)
+    chance, predictions = np.asarray(expit(log_odds)), candidates.predictions[rows]
+    opinion_suspicion = suspicion.chance_wrong(predictions, chance, arrays.threshold)
+    order = rows[np.argsort(-opinion_suspicion, kind="stable")]
+    return candidates.with_suspicion(
+        rows, _combined_chance(arrays, predictions, chance, level)
+    ), order
 
 
-def _together(arrays: ReviewArrays, predictions: Floats, chance: Floats, level: int) -> Floats:
-    """The chance (n,) of being wrong that head and second opinion give together."""
+def _combined_chance(
+    arrays: ReviewArrays, predictions: Floats, chance: Floats, level: int
+) -> Floats:
+    """Return the chance (n,) of being wrong that head and second opinion give together.
+
+    `chance` (n,) is the second opinion's, of passing the threshold at `level`.
+    """
     exceed = np.full((len(chance), LEVELS), np.nan)
     exceed[:, level - 1] = chance
     passing = suspicion.chance_of_passing(
@@ -98,12 +112,12 @@ def _together(arrays: ReviewArrays, predictions: Floats, chance: Floats, level: 
     return suspicion.chance_wrong(predictions, passing, arrays.threshold)
 
 
-def _least(values: Floats, count: int) -> Ids:
-    """Rows of the `count` least values, the least first."""
-    # What some of the values tell leaves few to choose from, of a million as well.
-    some, rows = values[::_SOME], np.arange(len(values))
-    place = 2 * count // _SOME + 8
-    if place < len(some):
-        few = np.flatnonzero(values <= np.partition(some, place)[place])
-        rows = few if len(few) >= count else rows
+def _smallest(values: Floats, count: int) -> Ids:
+    """Return the rows of the `count` smallest values, the smallest first."""
+    # A quantile of a sample leaves few values to sort, of a million as well.
+    sample, rows = values[::_SAMPLE_STEP], np.arange(len(values))
+    quantile = 2 * count // _SAMPLE_STEP + 8
+    if quantile < len(sample):
+        below = np.flatnonzero(values <= np.partition(sample, quantile)[quantile])
+        rows = below if len(below) >= count else rows
     return rows[np.lexsort((rows, values[rows]))][:count]

@@ -1,4 +1,4 @@
-"""The images of a review queue in the order of suspicion, as arrays."""
+"""The images of a review queue as arrays, ordered by suspicion."""
 
 from __future__ import annotations
 
@@ -11,249 +11,261 @@ import db.versions.registry
 from labeler.collection.arrays import Collection, Floats, Ids, Mask
 from labeler.review.queues.score_conflicts import conflict_gaps, scored_pairs
 from labeler.versions.calibration import out_of_fold, second_opinions
-from labeler.versions.snapshot import Standing
+from labeler.versions.snapshot import ReviewSnapshot
 from model.review import suspicion as ranking
 
-# A prediction that rounds to a score within its source's band is no mistake.
+# A prediction that rounds to a score within the band of its source is no mistake.
 HALF_A_POINT = 0.05
-_AT_ONCE = 1 << 16  # images whose chances are reckoned in one step: bounds the memory
+_BATCH = 1 << 16  # images computed in one step: bounds the memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
     """Images that a queue may show, the surest mistake first; all arrays (m,), in that order."""
 
-    places: Ids  # rows of the collection
+    collection_rows: Ids  # rows of the collection
     ids: Ids
     predictions: Floats  # 0–1
     suspicion: Floats  # 0–1, higher = more likely a mistake; 1 for a certain one
-    second: Floats  # hand score 0–10 that the second opinion expects, NaN without one
-    given: Floats  # the present hand score, 0–10, NaN for an unscored image
+    second_opinion: Floats  # hand score 0–10 that the second opinion expects, NaN without one
+    hand_scores: Floats  # 0–10, NaN for an unscored image
     # How far the prediction lies above (or, negative, below) what its source is expected to score,
-    # 0–1, 0 within half a point of it: a mistake by the person's own word.
+    # 0–1, 0 within half a point of it.
     outside: Floats
     conflict: Floats  # points, 0–10, to the score of a scored near-duplicate; 0 without a conflict
     too_high: Mask  # a likely false positive, else a likely false negative
-    certain: Mask  # by the person's own word: outside the band of its source
-    harmless: Mask  # of these, what is on the right side of the threshold all the same
+    certain: Mask  # outside the band that the person set for its source
+    harmless: Mask  # certain, but on the right side of the threshold
 
     def sorted_by(self, order: Ids) -> Candidates:
+        """Return the candidates in another order; `order` (m,) are row numbers."""
         return replace(self, **{e.name: getattr(self, e.name)[order] for e in fields(self)})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ranked:
-    """Some of the candidates of a queue: `which` (n,) of them, in this order.
+class RankedCandidates:
+    """Some of the candidates of a queue: rows `order` (n,) of `candidates`, in this order.
 
-    A million of them are taken, left out and put first without being copied.
+    Filtering and reordering copy `order` alone, not the arrays of a million candidates.
     """
 
-    of: Candidates
-    which: Ids
+    candidates: Candidates
+    order: Ids
 
     def __len__(self) -> int:
-        return len(self.which)
+        return len(self.order)
 
     @property
-    def places(self) -> Ids:
-        return self.of.places[self.which]
+    def collection_rows(self) -> Ids:
+        return self.candidates.collection_rows[self.order]
 
     @property
     def ids(self) -> Ids:
-        return self.of.ids[self.which]
+        return self.candidates.ids[self.order]
 
     @property
     def predictions(self) -> Floats:
-        return self.of.predictions[self.which]
+        return self.candidates.predictions[self.order]
 
     @property
     def suspicion(self) -> Floats:
-        return self.of.suspicion[self.which]
+        return self.candidates.suspicion[self.order]
 
     @property
-    def second(self) -> Floats:
-        return self.of.second[self.which]
+    def second_opinion(self) -> Floats:
+        return self.candidates.second_opinion[self.order]
 
     @property
-    def given(self) -> Floats:
-        return self.of.given[self.which]
+    def hand_scores(self) -> Floats:
+        return self.candidates.hand_scores[self.order]
 
     @property
     def outside(self) -> Floats:
-        return self.of.outside[self.which]
+        return self.candidates.outside[self.order]
 
     @property
     def conflict(self) -> Floats:
-        return self.of.conflict[self.which]
+        return self.candidates.conflict[self.order]
 
     @property
     def too_high(self) -> Mask:
-        return self.of.too_high[self.which]
+        return self.candidates.too_high[self.order]
 
     @property
     def certain(self) -> Mask:
-        return self.of.certain[self.which]
+        return self.candidates.certain[self.order]
 
     @property
     def harmless(self) -> Mask:
-        return self.of.harmless[self.which]
+        return self.candidates.harmless[self.order]
 
-    def take(self, rows: Ids | Mask) -> Ranked:
-        """The rows chosen by index or mask, in the order of `rows`."""
-        return Ranked(self.of, self.which[rows])
+    def take(self, rows: Ids | Mask) -> RankedCandidates:
+        """Return the rows selected by index or mask, in the order of `rows`."""
+        return RankedCandidates(self.candidates, self.order[rows])
 
-    def without(self, gone: Mask) -> Ranked:
-        """All but the images in the rows of the collection that are marked in `gone`."""
-        return self.take(~gone[self.places])
+    def without(self, excluded: Mask) -> RankedCandidates:
+        """Return all but the images whose rows of the collection are marked in `excluded`."""
+        return self.take(~excluded[self.collection_rows])
 
-    def followed_by(self, others: Ranked) -> Ranked:
-        """These rows and then those of `others`, whose suspicions count."""
-        return Ranked(others.of, np.concatenate([self.which, others.which]))
+    def concatenate(self, others: RankedCandidates) -> RankedCandidates:
+        """Return these rows followed by those of `others`; the suspicions are those of `others`."""
+        return RankedCandidates(others.candidates, np.concatenate([self.order, others.order]))
 
-    def suspected(self, rows: Ids, suspicion: Floats) -> Ranked:
-        """The same in the same order, the suspicion (k,) of `rows` (k,) being another."""
-        changed = self.of.suspicion.copy()
-        changed[self.which[rows]] = suspicion
-        return Ranked(replace(self.of, suspicion=changed), self.which)
+    def with_suspicion(self, rows: Ids, suspicion: Floats) -> RankedCandidates:
+        """Return the same order with other suspicions (k,) for `rows` (k,)."""
+        changed = self.candidates.suspicion.copy()
+        changed[self.order[rows]] = suspicion
+        return RankedCandidates(replace(self.candidates, suspicion=changed), self.order)
 
-    def led_by(self, image_id: int | None) -> Ranked:
-        """The same with one image at the head, if it is among them."""
+    def with_first(self, image_id: int | None) -> RankedCandidates:
+        """Return the same with one image first, if it is among them."""
         if image_id is None:
             return self
         leads = self.ids == image_id
-        return self.take(leads).followed_by(self.take(~leads)) if leads.any() else self
+        return self.take(leads).concatenate(self.take(~leads)) if leads.any() else self
 
 
-def in_order(found: Candidates) -> Ranked:
-    """Candidates, given by rising id, in the order of a queue; ties by id, so pages are stable.
+def sort_candidates(candidates: Candidates) -> RankedCandidates:
+    """Sort candidates, given by ascending id, into the order of a queue.
 
-    What the person's own word rules out goes first, the harmless after the others, then what
-    contradicts a near-duplicate, then by suspicion.
+    First come the certain mistakes, harmless ones after the others, then those that contradict a
+    near-duplicate, then the rest by suspicion. Ties stay in the order of ids, so pages are stable.
     """
-    leading = found.certain | (found.conflict != 0)
-    few, others = np.flatnonzero(leading), np.flatnonzero(~leading)
-    outside, later = np.abs(found.outside[few]), found.harmless[few] | ~found.certain[few]
-    few = few[np.lexsort((-found.suspicion[few], -found.conflict[few], -outside, later))]
-    others = others[np.argsort(-found.suspicion[others], kind="stable")]
-    found = found.sorted_by(np.concatenate([few, others]))
-    return Ranked(found, np.arange(len(found.ids)))
+    first = candidates.certain | (candidates.conflict != 0)
+    leading, others = np.flatnonzero(first), np.flatnonzero(~first)
+    keys = (  # the last one counts most
+        -candidates.suspicion,
+        -candidates.conflict,
+        -np.abs(candidates.outside),
+        candidates.harmless | ~candidates.certain,
+    )
+    leading = leading[np.lexsort([key[leading] for key in keys])]
+    others = others[np.argsort(-candidates.suspicion[others], kind="stable")]
+    candidates = candidates.sorted_by(np.concatenate([leading, others]))
+    return RankedCandidates(candidates, np.arange(len(candidates.ids)))
 
 
-def unscored(ranked: Ranked, given: Floats, *, passing: bool | None = None) -> Ranked:
-    """Return those of `ranked` without a hand score in `given` (n,) of the collection: all, or only
-    what is predicted too high (`passing`) or too low.
+def unscored_candidates(
+    ranked: RankedCandidates, hand_scores: Floats, *, passing: bool | None = None
+) -> RankedCandidates:
+    """Return those of `ranked` without a hand score in `hand_scores` (n,) of the collection.
 
-    Too high is what passes, and what lies above the band of its source even where it fails; too low
-    the other way round: every image is in one of the two queues. First comes what its source rules
-    out, and of that first what is on the wrong side of the threshold.
+    `passing` selects what is predicted too high (True) or too low (False); None selects both. Too
+    high is what passes, and what lies above the band of its source even where it fails; too low the
+    other way round: each image is in exactly one of the two queues.
     """
-    waits = np.isnan(given)[ranked.places]
-    return ranked.take(waits if passing is None else waits & (ranked.too_high == passing))
+    is_unscored = np.isnan(hand_scores)[ranked.collection_rows]
+    return ranked.take(
+        is_unscored if passing is None else is_unscored & (ranked.too_high == passing)
+    )
 
 
-def by_hand(now: Standing) -> Ranked:
-    """Scored images whose hand score looks wrong.
+def hand_score_candidates(snapshot: ReviewSnapshot) -> RankedCandidates:
+    """Return scored images whose hand score looks wrong.
 
-    First those that contradict the score of a near-duplicate; then those far from the prediction
-    made without having seen them: farther than the usual out-of-fold residual, or than half of it
-    across the threshold. Scores that a person has kept against the prediction are left out, and
-    conflicts whose scores were all kept. A version made elsewhere has seen none of the scores.
+    First those that contradict the score of a near-duplicate; then those whose score is far from
+    the held-out prediction: farther than the usual out-of-fold residual, or than half of it across
+    the threshold. Scores that a person has kept against the prediction are left out, and conflicts
+    whose scores were all kept. All predictions of an adopted version are held out: it has seen none
+    of the scores.
     """
-    everything, rows = now.everything, np.flatnonzero(~np.isnan(now.given))
-    given = now.given[rows]
-    kept = everything.marked(db.scores.hand_scores.confirmed_image_ids(now.project.store))
-    conflict = conflict_gaps(scored_pairs(now), now.given, now.threshold, kept)[rows]
-    made = everything.predictions[rows]
-    if not now.version.is_foreign:
-        made = out_of_fold(now.project, now.version.id, everything)[rows]
-    opinion = second_opinions(now.project, now.version.id, everything.ids[rows])
-    suspicion, far = _disagreement(made, opinion, given / 10, now.threshold)
-    shown = np.where(np.isnan(made), everything.predictions[rows], made)
-    nothing = np.zeros(len(rows), dtype=bool)
-    ranked = in_order(
+    collection, rows = snapshot.collection, np.flatnonzero(~np.isnan(snapshot.hand_scores))
+    hand_scores = snapshot.hand_scores[rows]
+    kept = collection.marked(db.scores.hand_scores.confirmed_image_ids(snapshot.project.store))
+    conflict = conflict_gaps(
+        scored_pairs(snapshot), snapshot.hand_scores, snapshot.threshold, kept
+    )[rows]
+    held_out = collection.predictions[rows]
+    if not snapshot.version.is_foreign:
+        held_out = out_of_fold(snapshot.project, snapshot.version.id, collection)[rows]
+    opinion = second_opinions(snapshot.project, snapshot.version.id, collection.ids[rows])
+    suspicion, far = _hand_score_suspicion(held_out, opinion, hand_scores / 10, snapshot.threshold)
+    shown = np.where(np.isnan(held_out), collection.predictions[rows], held_out)
+    none = np.zeros(len(rows), dtype=bool)
+    ranked = sort_candidates(
         Candidates(
-            places=rows,
-            ids=everything.ids[rows],
-            predictions=np.where(np.isnan(shown), given / 10, shown),
+            collection_rows=rows,
+            ids=collection.ids[rows],
+            predictions=np.where(np.isnan(shown), hand_scores / 10, shown),
             suspicion=suspicion,
-            second=10 * ranking.expected_score(opinion),
-            given=given,
+            second_opinion=10 * ranking.expected_score(opinion),
+            hand_scores=hand_scores,
             outside=np.zeros(len(rows)),
             conflict=conflict,
-            too_high=nothing,
-            certain=nothing,
-            harmless=nothing,
+            too_high=none,
+            certain=none,
+            harmless=none,
         )
     )
     wrong = (conflict > 0) | (far & ~kept[rows])
-    return ranked.take(np.isin(ranked.places, rows[wrong]))
+    return ranked.take(np.isin(ranked.collection_rows, rows[wrong]))
 
 
 def outside_band(predictions: Floats, low: Floats, high: Floats) -> Floats:
-    """How far each prediction (n,) lies above (or, negative, below) the band of its source, 0–1.
+    """Return how far each prediction (n,) lies above (or, negative, below) its source's band, 0–1.
 
-    `low` and `high` (n,) are NaN without one. Not what is within half a point of the band, which
-    rounds to a score in it.
+    `low` and `high` (n,) are NaN without a band. 0 within half a point of the band, where the
+    prediction rounds to a score in it.
     """
     violation = ranking.band_violation(predictions, low, high)
     signed = np.where(predictions > high, violation, -violation)
     return np.where(violation > HALF_A_POINT, signed, 0.0)
 
 
-def too_high(predictions: Floats, outside: Floats, threshold: float) -> Mask:
-    """Which images (n,) are likely false positives; the others are likely false negatives."""
+def is_too_high(predictions: Floats, outside: Floats, threshold: float) -> Mask:
+    """Return which images (n,) are likely false positives; the others: false negatives."""
     return np.where(outside == 0, predictions >= threshold, outside > 0)
 
 
-def suspects(
+def rank_predicted(
     images: Collection, threshold: float, spread: float, weighing: ranking.StackingWeights
-) -> Ranked:
-    """Rank all that are fine and predicted, scored ones as well, the likeliest mistake first.
+) -> RankedCandidates:
+    """Rank all readable images with a prediction, scored ones as well, the likeliest mistake first.
 
-    `spread` and `weighing` are what head and second opinion proved to be worth, as in
-    `chance_of_passing`. None of it depends on the hand scores given since: a score only takes its
-    image away.
+    `spread` and `weighing` are the measured errors of head and second opinion, as in
+    `chance_of_passing`. The result does not depend on later hand scores.
     """
     rows = np.flatnonzero(images.fine & ~np.isnan(images.predictions))
     predictions = images.predictions[rows]
     outside = outside_band(predictions, images.low[rows], images.high[rows])
-    high = too_high(predictions, outside, threshold)
-    suspicion, second = np.empty(len(rows)), np.empty(len(rows))
-    for start in range(0, len(rows), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
+    high = is_too_high(predictions, outside, threshold)
+    suspicion, second_opinion = np.empty(len(rows)), np.empty(len(rows))
+    for start in range(0, len(rows), _BATCH):
+        part = slice(start, start + _BATCH)
         exceed = images.exceed[rows[part]].astype(np.float64)
         chance = ranking.chance_of_passing(predictions[part], exceed, threshold, spread, weighing)
         suspicion[part] = ranking.chance_wrong(predictions[part], chance, threshold)
-        second[part] = 10 * ranking.expected_score(exceed)
-    found = Candidates(
-        places=rows,
+        second_opinion[part] = 10 * ranking.expected_score(exceed)
+    candidates = Candidates(
+        collection_rows=rows,
         ids=images.ids[rows],
         predictions=predictions,
         suspicion=np.where(outside == 0, suspicion, 1.0),
-        second=second,
-        given=np.full(len(rows), np.nan),
+        second_opinion=second_opinion,
+        hand_scores=np.full(len(rows), np.nan),
         outside=outside,
         conflict=np.zeros(len(rows)),
         too_high=high,
         certain=outside != 0,
         harmless=(outside != 0) & ((predictions >= threshold) != high),
     )
-    return in_order(found)
+    return sort_candidates(candidates)
 
 
-def _disagreement(
+def _hand_score_suspicion(
     out_of_fold: Floats, opinion: Floats, scores: Floats, threshold: float
 ) -> tuple[Floats, Mask]:
-    """Suspicion (n,) of hand scores and whether it is worth a look; 0 where nothing was predicted.
+    """Return the suspicion (n,) of hand scores, and whether it is far enough to show; 0 and False
+    where there is no prediction.
 
     `out_of_fold` (n,) is NaN for a score that is newer than the version, `opinion` (n, 10) also
-    where there is none.
+    where there is none; `scores` (n,) are 0–1.
     """
     suspicion, far = np.zeros(len(scores)), np.zeros(len(scores), dtype=bool)
-    known = ~np.isnan(out_of_fold)
-    unseen, given = out_of_fold[known], scores[known]
-    spread = ranking.residual_spread(unseen, given)
-    crosses = (unseen >= threshold) != (given >= threshold)
-    suspicion[known] = ranking.hand_score_suspicion(unseen, given, opinion[known])
-    far[known] = np.abs(unseen - given) > np.where(crosses, spread / 2, spread)
+    predicted = ~np.isnan(out_of_fold)
+    held_out, hand_scores = out_of_fold[predicted], scores[predicted]
+    spread = ranking.residual_spread(held_out, hand_scores)
+    crosses = (held_out >= threshold) != (hand_scores >= threshold)
+    suspicion[predicted] = ranking.hand_score_suspicion(held_out, hand_scores, opinion[predicted])
+    far[predicted] = np.abs(held_out - hand_scores) > np.where(crosses, spread / 2, spread)
     return suspicion, far

@@ -1,4 +1,4 @@
-"""What a simulation found, told: figures per round and strategy, as data, a table and a plot."""
+"""The result of a simulation as data, a table and a plot: figures per round and strategy."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 from scipy.stats import t as student
 
 from labeler.core.files.export_writer import ExportWriter
-from labeler.review.simulation.simulate import FIGURES, Plan, Played, Turn
+from labeler.review.simulation.simulate import FIGURES, RoundResult, SimulationPlan, StrategyRun
 
-# The figures of a round, in the order of the table, with their words.
-WORDS = {
+# The figures of a round, in the order of the table, with their labels.
+FIGURE_LABELS = {
     "found": "mistakes found",
     "left": "mistakes left",
     "precision": "precision",
@@ -24,8 +24,8 @@ WORDS = {
     "mae": "error",
     "rank_correlation": "rank correlation",
 }
-# What a figure can be at all: an interval around the mean of few seeds would go beyond.
-LIMITS = {
+# The possible range of each figure: the interval of few seeds is clipped to it.
+FIGURE_LIMITS = {
     "precision": (0.0, 1.0),
     "recall": (0.0, 1.0),
     "average_precision": (0.0, 1.0),
@@ -38,54 +38,55 @@ _COUNT = (0.0, math.inf)
 COLOURS = ("#c2185b", "#6b7280", "#d97706", "#2563eb", "#059669")
 
 
-def summary(played: Sequence[Played], plan: Plan) -> dict[str, Any]:
-    """All of it as plain values: `rounds` has, per strategy and round, the mean of every figure
-    over the seeds with its 95 % interval (Student's t, cut where no figure can be); `turns` every
-    single figure.
+def summary(runs: Sequence[StrategyRun], plan: SimulationPlan) -> dict[str, Any]:
+    """Return the results as plain values.
+
+    `rounds` has, per strategy and round, the mean of every figure over the seeds with its 95 %
+    interval (Student's t, clipped to the possible range); `turns` has every single figure.
     """
-    turns = [turn for each in played for turn in each.turns]
+    results = [result for run in runs for result in run.turns]
     return {
         "plan": asdict(plan),
         "rounds": [
-            _round(turns, strategy, number)
+            _round(results, strategy, number)
             for strategy in plan.strategies
             for number in range(plan.rounds + 1)
-            if any(t.strategy == strategy and t.round == number for t in turns)
+            if any(result.strategy == strategy and result.round == number for result in results)
         ],
-        "calibration": {name: _calibration(played, name) for name in plan.strategies},
-        "turns": [_flat(turn) for turn in turns],
+        "calibration": {name: _calibration(runs, name) for name in plan.strategies},
+        "turns": [_flat(result) for result in results],
     }
 
 
 def table(document: dict[str, Any]) -> list[str]:
-    """Lines of a Markdown table, aligned: a row per strategy and round."""
-    head = ["strategy", "round", "scored", *WORDS.values()]
+    """Return the lines of an aligned Markdown table: a row per strategy and round."""
+    header = ["strategy", "round", "scored", *FIGURE_LABELS.values()]
     rows = [
-        [each["strategy"], str(each["round"]), f"{each['scored']:.0f}"]
-        + [_cell(each["figures"][name], name) for name in WORDS]
-        for each in document["rounds"]
+        [result["strategy"], str(result["round"]), f"{result['scored']:.0f}"]
+        + [_cell(result["figures"][name], name) for name in FIGURE_LABELS]
+        for result in document["rounds"]
     ]
-    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
-    return [_line(row, widths) for row in [head, ["-" * w for w in widths], *rows]]
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    return [_line(row, widths) for row in [header, ["-" * width for width in widths], *rows]]
 
 
-def files_in(folder: Path) -> list[Path]:
-    """The files that `write` makes."""
+def report_files(folder: Path) -> list[Path]:
+    """Return the paths of the files that `write` makes."""
     return [folder / name for name in ("results.json", "table.md", "plot.svg")]
 
 
 def write(document: dict[str, Any], folder: Path, writer: ExportWriter) -> list[Path]:
-    """Write results.json, table.md and plot.svg into `folder`; returns the files."""
+    """Write results.json, table.md and plot.svg into `folder`; return their paths."""
     import json
 
-    files = files_in(folder)
+    files = report_files(folder)
     texts = (json.dumps(document, indent=1), "\n".join(table(document)) + "\n", plot(document))
     writer.write_all(dict(zip(files, (text.encode() for text in texts), strict=True)))
     return files
 
 
 def plot(document: dict[str, Any]) -> str:
-    """An SVG picture: each figure over the rounds, a line with its interval per strategy."""
+    """Draw each figure over the rounds as SVG: a line with its interval per strategy."""
     import altair as alt
     import pandas as pd
 
@@ -99,7 +100,7 @@ def plot(document: dict[str, Any]) -> str:
             "high": each["figures"][name]["high"],
         }
         for each in document["rounds"]
-        for name, words in WORDS.items()
+        for name, words in FIGURE_LABELS.items()
         if each["round"] or name != "found"
     )
     rounds = sorted({each["round"] for each in document["rounds"]})
@@ -115,7 +116,7 @@ def plot(document: dict[str, Any]) -> str:
     chart = (
         alt.layer(band, line)
         .properties(width=260, height=180)
-        .facet(alt.Facet("figure:N", title=None, sort=list(WORDS.values())), columns=3)
+        .facet(alt.Facet("figure:N", title=None, sort=list(FIGURE_LABELS.values())), columns=3)
         .resolve_scale(y="independent")
     )
     return _as_svg(chart.to_dict())
@@ -127,7 +128,7 @@ def _as_svg(spec: dict[str, Any]) -> str:
     return str(vl_convert.vegalite_to_svg(spec))
 
 
-def _round(turns: Sequence[Turn], strategy: str, number: int) -> dict[str, Any]:
+def _round(turns: Sequence[RoundResult], strategy: str, number: int) -> dict[str, Any]:
     mine = [turn for turn in turns if turn.strategy == strategy and turn.round == number]
     return {
         "strategy": strategy,
@@ -135,13 +136,13 @@ def _round(turns: Sequence[Turn], strategy: str, number: int) -> dict[str, Any]:
         "seeds": len(mine),
         "scored": float(np.mean([turn.scored for turn in mine])),
         "figures": {
-            name: _mean([_flat(turn)[name] for turn in mine], LIMITS.get(name, _COUNT))
-            for name in WORDS
+            name: _mean([_flat(turn)[name] for turn in mine], FIGURE_LIMITS.get(name, _COUNT))
+            for name in FIGURE_LABELS
         },
     }
 
 
-def _flat(turn: Turn) -> dict[str, Any]:
+def _flat(turn: RoundResult) -> dict[str, Any]:
     return {k: v for k, v in asdict(turn).items() if k != "figures"} | turn.figures
 
 
@@ -159,21 +160,21 @@ def _mean(values: Sequence[float | None], limits: tuple[float, float]) -> dict[s
     return {"mean": mean, "low": low, "high": high}
 
 
-def _calibration(played: Sequence[Played], strategy: str) -> list[dict[str, float]]:
-    """By tenths of the chance given: how many images had it, and what share were mistakes."""
-    found = [each.chances for each in played if each.strategy == strategy]
-    chances = np.concatenate([*found, np.zeros((0, 2))])
-    tenth = np.minimum((chances[:, 0] * 10).astype(int), 9)
+def _calibration(runs: Sequence[StrategyRun], strategy: str) -> list[dict[str, float]]:
+    """Return by tenths of the predicted chance the number of images and the share of mistakes."""
+    groups = [each.chances for each in runs if each.strategy == strategy]
+    chances = np.concatenate([*groups, np.zeros((0, 2))])
+    bin_of = np.minimum((chances[:, 0] * 10).astype(int), 9)
     return [
         {
             "from": k / 10,
             "to": (k + 1) / 10,
-            "images": int((tenth == k).sum()),
-            "given": float(chances[tenth == k, 0].mean()),
-            "mistakes": float(chances[tenth == k, 1].mean()),
+            "images": int((bin_of == k).sum()),
+            "given": float(chances[bin_of == k, 0].mean()),
+            "mistakes": float(chances[bin_of == k, 1].mean()),
         }
         for k in range(10)
-        if (tenth == k).any()
+        if (bin_of == k).any()
     ]
 
 

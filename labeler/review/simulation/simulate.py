@@ -1,8 +1,7 @@
-"""The loop played with a person who answers from a file: which strategy finds and teaches most.
+"""Simulate rounds of scoring with known scores, and compare strategies of selecting images.
 
-For every seed some whole groups are withheld: nobody is ever asked for them, and what a version is
-worth is measured on them alone. All strategies of a seed start from the same scored images and the
-same version.
+For each seed some whole groups are withheld: they are never scored, and each version is measured on
+them alone. All strategies of a seed start from the same scored images and the same version.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ from labeler.review.simulation.strategies import (
     STRATEGIES,
     Floats,
     Ids,
-    Standing,
+    SimulationState,
     Strategy,
-    Trained,
+    TrainedVersion,
 )
 from model.estimators.kernels import normalize
 from model.evaluation import metrics
@@ -39,9 +38,11 @@ FIGURES = ("precision", "recall", "average_precision", "mae", "rank_correlation"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
-    """A collection whose scores are all known: raw embeddings (n, width), scores (n,) 0–10, group
-    numbers (n,) of what is withheld together, difference hashes (n,), 0 where there is none.
+class LabelledData:
+    """A collection with a score for each image.
+
+    Raw embeddings (n, width), scores (n,) 0–10, group numbers (n,) of what is withheld together,
+    difference hashes (n,), 0 where there is none.
     """
 
     embeddings: NDArray[np.float32]
@@ -49,13 +50,18 @@ class Labelled:
     groups: Ids
     hashes: NDArray[np.uint64]
 
-    def take(self, rows: Ids | NDArray[np.bool_]) -> Labelled:
-        return Labelled(*(getattr(self, each.name)[rows] for each in fields(self)))
+    def take(self, rows: Ids | NDArray[np.bool_]) -> LabelledData:
+        """Return the rows selected by index or mask."""
+        return LabelledData(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """`withhold` is a share of the images, `threshold` 0–1; the other numbers count images."""
+class SimulationPlan:
+    """The settings of a simulation.
+
+    `withhold` is a share of the images, 0–1, `threshold` 0–1; the other numbers count images,
+    rounds or seeds.
+    """
 
     start: int = 150
     rounds: int = 6
@@ -68,12 +74,13 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One round of one strategy, by one seed; round 0 is the start, where nothing was asked yet.
+class RoundResult:
+    """The result of one round of one strategy, by one seed; round 0 is the start, before any
+    question.
 
     `found` of the `asked` images were on the wrong side of the threshold, by the version that was
-    reviewed. After training again, `left` of the images that may still be asked for are. `figures`
-    are of the withheld images.
+    reviewed. `left` counts the images that are on the wrong side after training again. `figures`
+    are measured on the withheld images.
     """
 
     seed: int
@@ -87,47 +94,49 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Played:
-    """The turns of one strategy by one seed, and how honest its version's chances were.
+class StrategyRun:
+    """The rounds of one strategy by one seed, and the calibration of its chances.
 
-    `chances` (m, 2) has a row for every image that was left before each round: the chance given to
-    its being a mistake, 0–1, and whether it was one.
+    `chances` (m, 2) has a row for every unscored image before each round: the predicted chance of a
+    mistake, 0–1, and whether it was one, 0 or 1.
     """
 
     strategy: str
     seed: int
-    turns: list[Turn]
+    turns: list[RoundResult]
     chances: Floats
 
 
-def simulate(data: Labelled, plan: Plan, progress: Progress = silent) -> list[Played]:
-    """Play every strategy of `plan` with every seed, on all processors at once.
+def simulate(
+    data: LabelledData, plan: SimulationPlan, progress: Progress = silent
+) -> list[StrategyRun]:
+    """Run every strategy of `plan` with every seed, on all processors.
 
-    The same data and plan give the same result. `progress` counts plays; what it raises ends the
+    The same data and plan give the same result. `progress` counts runs; what it raises ends the
     simulation. Raises `BadInput` where the collection is too small for the plan.
     """
-    check(data, plan)
-    wanted = [(seed, name) for seed in range(plan.seeds) for name in plan.strategies]
-    progress(0, len(wanted), "simulating")
-    workers = min(os.cpu_count() or 1, len(wanted))
+    check_plan(data, plan)
+    jobs = [(seed, name) for seed in range(plan.seeds) for name in plan.strategies]
+    progress(0, len(jobs), "simulating")
+    workers = min(os.cpu_count() or 1, len(jobs))
     played = []
-    with child_process.pool(workers, _prepare, (data, plan)) as pool:
-        waiting = {pool.submit(_play, *each) for each in wanted}
-        for done, future in enumerate(as_completed(waiting), start=1):
+    with child_process.pool(workers, _start_worker, (data, plan)) as pool:
+        futures = {pool.submit(_run_strategy, *run) for run in jobs}
+        for done, future in enumerate(as_completed(futures), start=1):
             played.append(future.result())
-            progress(done, len(wanted), "simulating")
-    order = {each: place for place, each in enumerate(wanted)}
-    return sorted(played, key=lambda each: order[each.seed, each.strategy])
+            progress(done, len(jobs), "simulating")
+    order = {run: position for position, run in enumerate(jobs)}
+    return sorted(played, key=lambda run: order[run.seed, run.strategy])
 
 
-def check(data: Labelled, plan: Plan) -> None:
-    """Raises `BadInput` where nothing could be learnt, withheld or asked for."""
+def check_plan(data: LabelledData, plan: SimulationPlan) -> None:
+    """Raise `BadInput` where there is too little to train on, to withhold or to ask for."""
     if plan.start < FEWEST_TO_TRAIN:
         raise BadInput(f"--start {plan.start} is too few: a training needs {FEWEST_TO_TRAIN}.")
-    few = min(len(_split(data.groups, plan.withhold, seed)[0]) for seed in range(plan.seeds))
-    if few <= plan.start:
+    fewest = min(len(_split(data.groups, plan.withhold, seed)[0]) for seed in range(plan.seeds))
+    if fewest <= plan.start:
         raise BadInput(
-            f"Of {len(data.scores)} images {few} are left when whole groups are withheld, and "
+            f"Of {len(data.scores)} images {fewest} are left when whole groups are withheld, and "
             f"--start takes {plan.start} of them: score more images or choose a smaller --start."
         )
     if len(np.unique(data.scores / 10 >= plan.threshold - 1e-9)) < 2:
@@ -137,78 +146,85 @@ def check(data: Labelled, plan: Plan) -> None:
         )
 
 
-class _Collection:
-    """One process's copy of what is played with."""
+class _Worker:
+    """The data and the plan of one worker process."""
 
-    data: Labelled
-    plan: Plan
+    data: LabelledData
+    plan: SimulationPlan
 
 
-def _prepare(data: Labelled, plan: Plan) -> None:
-    """Called once in each process, which then does one thing at a time on one core."""
+def _start_worker(data: LabelledData, plan: SimulationPlan) -> None:
+    """Set up a worker process, which runs one strategy at a time on one core."""
     import torch
 
     torch.set_num_threads(1)
-    _Collection.data, _Collection.plan = data, plan
+    _Worker.data, _Worker.plan = data, plan
 
 
-def _play(seed: int, strategy: str) -> Played:
-    data, plan = _Collection.data, _Collection.plan
-    opened, withheld, now = _start(data, plan, seed)
-    turns, chances = [_turn(data, plan, now, withheld, seed=seed, strategy=strategy)], []
+def _run_strategy(seed: int, strategy: str) -> StrategyRun:
+    data, plan = _Worker.data, _Worker.plan
+    available, withheld, state = _initial_state(data, plan, seed)
+    turns, chances = [_round_result(data, plan, state, withheld, seed=seed, strategy=strategy)], []
     for number in range(1, plan.rounds + 1):
-        now.left = np.setdiff1d(opened, now.scored)
-        if not len(now.left):
+        state.left = np.setdiff1d(available, state.scored)
+        if not len(state.left):
             break
-        chances.append(_chances(data, now))
-        asked = _round(data, plan, now, STRATEGIES[strategy])
-        found = sum(hit for _, hit in now.record[-asked:])
-        now.version, now.answers = _train(data, plan, now.scored, seed), {}
-        now.left = np.setdiff1d(opened, now.scored)
-        turn = _turn(data, plan, now, withheld, seed=seed, strategy=strategy)
+        chances.append(_calibration_pairs(data, state))
+        asked = _ask_batch(data, plan, state, STRATEGIES[strategy])
+        found = sum(hit for _, hit in state.record[-asked:])
+        state.version, state.answers = _train(data, plan, state.scored, seed), {}
+        state.left = np.setdiff1d(available, state.scored)
+        turn = _round_result(data, plan, state, withheld, seed=seed, strategy=strategy)
         turns.append(replace(turn, round=number, asked=asked, found=found))
-    return Played(strategy, seed, turns, np.concatenate([np.zeros((0, 2)), *chances]))
+    return StrategyRun(strategy, seed, turns, np.concatenate([np.zeros((0, 2)), *chances]))
 
 
-def _start(data: Labelled, plan: Plan, seed: int) -> tuple[Ids, Ids, Standing]:
-    """Rows that may be scored, rows that are withheld, and the standing after the first scores."""
-    opened, withheld = _split(data.groups, plan.withhold, seed)
-    scored = opened[: plan.start].tolist()
-    now = Standing(
+def _initial_state(
+    data: LabelledData, plan: SimulationPlan, seed: int
+) -> tuple[Ids, Ids, SimulationState]:
+    """Return the rows that may be scored, the withheld rows, and the first state."""
+    available, withheld = _split(data.groups, plan.withhold, seed)
+    scored = available[: plan.start].tolist()
+    state = SimulationState(
         threshold=plan.threshold,
         version=_first_version(seed),
-        left=np.setdiff1d(opened, scored),
+        left=np.setdiff1d(available, scored),
         scored=scored,
         scores=data.scores,
         seed=seed,
         draw=np.random.default_rng([seed, 1]),
     )
-    return opened, withheld, now
+    return available, withheld, state
 
 
 @lru_cache(maxsize=2)
-def _first_version(seed: int) -> Trained:
-    """All strategies of a seed start from it; a process mostly plays them one after the other."""
-    data, plan = _Collection.data, _Collection.plan
-    opened, _ = _split(data.groups, plan.withhold, seed)
-    return _train(data, plan, opened[: plan.start].tolist(), seed)
+def _first_version(seed: int) -> TrainedVersion:
+    """Train the version that all strategies of a seed start from.
+
+    A process mostly runs them one after the other.
+    """
+    data, plan = _Worker.data, _Worker.plan
+    available, _ = _split(data.groups, plan.withhold, seed)
+    return _train(data, plan, available[: plan.start].tolist(), seed)
 
 
 def _split(groups: Ids, withhold: float, seed: int) -> tuple[Ids, Ids]:
-    """Rows (k,) in random order that may be scored, and those of whole groups that may not.
+    """Return the rows (k,) that may be scored, in random order, and those of the withheld groups.
 
-    Groups are withheld at random until they hold the wanted share of the images.
+    Groups are withheld at random until they hold the share `withhold` of the images.
     """
-    draw = np.random.default_rng([seed, 0])
+    rng = np.random.default_rng([seed, 0])
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    shuffled = draw.permutation(len(sizes))
-    before = np.cumsum(sizes[shuffled]) - sizes[shuffled]
-    closed = np.isin(group, shuffled[before < withhold * len(groups)])
-    return draw.permutation(np.flatnonzero(~closed)), np.flatnonzero(closed)
+    shuffled = rng.permutation(len(sizes))
+    preceding = np.cumsum(sizes[shuffled]) - sizes[shuffled]
+    withheld = np.isin(group, shuffled[preceding < withhold * len(groups)])
+    return rng.permutation(np.flatnonzero(~withheld)), np.flatnonzero(withheld)
 
 
-def _train(data: Labelled, plan: Plan, scored: Sequence[int], seed: int) -> Trained:
-    """What `labeler train` makes of these scores, without a project."""
+def _train(
+    data: LabelledData, plan: SimulationPlan, scored: Sequence[int], seed: int
+) -> TrainedVersion:
+    """Train as `labeler train` does on these scores, without a project."""
     from model.heads.head import predict
     from model.training.cross_fitting import cross_fit
     from model.training.recipe import TrainingData
@@ -217,31 +233,33 @@ def _train(data: Labelled, plan: Plan, scored: Sequence[int], seed: int) -> Trai
     rows = np.array(scored, dtype=np.int64)
     truth = data.scores[rows]
     training_data = TrainingData(data.embeddings[rows], truth, data.groups[rows], plan.threshold)
-    made = cross_fit(recipe_named(plan.recipe), training_data, seed)
-    unseen = made.out_of_fold.astype(np.float64)
-    exceed = made.exceed.astype(np.float64)
-    spread = suspicion.residual_spread(unseen, truth / 10)
+    result = cross_fit(recipe_named(plan.recipe), training_data, seed)
+    held_out = result.out_of_fold.astype(np.float64)
+    exceed = result.exceed.astype(np.float64)
+    spread = suspicion.residual_spread(held_out, truth / 10)
     units = normalize(data.embeddings)
-    images = _predicted(
-        predict(made.head, data.embeddings),
-        made.second_opinion.exceed(data.embeddings),
+    images = _as_collection(
+        predict(result.head, data.embeddings),
+        result.second_opinion.exceed(data.embeddings),
         data.hashes,
     )
     arrays = ReviewArrays(
         images,
         plan.threshold,
         spread,
-        weighing=suspicion.fit_stacking_weights(unseen, exceed, truth / 10, plan.threshold, spread),
+        weighing=suspicion.fit_stacking_weights(
+            held_out, exceed, truth / 10, plan.threshold, spread
+        ),
         units=UnitRows(units),
-        opinion=made.second_opinion,
+        opinion=result.second_opinion,
     )
-    return Trained(arrays, units)
+    return TrainedVersion(arrays, units)
 
 
-def _predicted(
+def _as_collection(
     predictions: NDArray[np.floating], exceed: NDArray[np.floating], hashes: NDArray[np.uint64]
 ) -> Collection:
-    """All images as a version predicts them; no source has a band."""
+    """Return all images with a version's predictions; no source has a band."""
     count = len(predictions)
     return Collection(
         ids=np.arange(count),
@@ -254,41 +272,49 @@ def _predicted(
     )
 
 
-def _round(data: Labelled, plan: Plan, now: Standing, strategy: Strategy) -> int:
-    """Ask for a batch, as many at a time as the strategy likes; returns how many were asked for."""
+def _ask_batch(
+    data: LabelledData, plan: SimulationPlan, state: SimulationState, strategy: Strategy
+) -> int:
+    """Ask for a batch, as many at a time as the strategy selects; return its size."""
     asked = 0
-    while asked < plan.batch and len(now.left):
-        chosen, names = strategy(now, plan.batch - asked)
-        rows = chosen.tolist()
+    while asked < plan.batch and len(state.left):
+        selected, names = strategy(state, plan.batch - asked)
+        rows = selected.tolist()
         for row, name in zip(rows, names, strict=True):
-            now.answers[row] = float(data.scores[row])
-            passes = now.version.predictions[row] >= plan.threshold
-            now.record.append((name, bool(passes != _passes(data, plan, row))))
-        now.scored += rows
-        now.left = np.setdiff1d(now.left, chosen)
+            state.answers[row] = float(data.scores[row])
+            passes = state.version.predictions[row] >= plan.threshold
+            state.record.append((name, bool(passes != _passes(data, plan, row))))
+        state.scored += rows
+        state.left = np.setdiff1d(state.left, selected)
         asked += len(rows)
     return asked
 
 
-def _passes(data: Labelled, plan: Plan, rows: Ids | int) -> NDArray[np.bool_]:
+def _passes(data: LabelledData, plan: SimulationPlan, rows: Ids | int) -> NDArray[np.bool_]:
     return metrics.passes(data.scores[rows] / 10, plan.threshold)
 
 
-def _chances(data: Labelled, now: Standing) -> Floats:
-    """Chance that each that is left is a mistake (k,), beside whether it is one: (k, 2)."""
-    ranked, suspicion = now.version.arrays.ranked, np.empty(len(data.scores))
-    suspicion[ranked.places] = ranked.suspicion
-    truly = (now.predicted >= now.threshold) != metrics.passes(
-        data.scores[now.left] / 10, now.threshold
+def _calibration_pairs(data: LabelledData, state: SimulationState) -> Floats:
+    """Return (k, 2): each unscored image's chance of a mistake, and whether it is one."""
+    ranked, suspicion = state.version.arrays.ranked, np.empty(len(data.scores))
+    suspicion[ranked.collection_rows] = ranked.suspicion
+    is_mistake = (state.predicted >= state.threshold) != metrics.passes(
+        data.scores[state.left] / 10, state.threshold
     )
-    return np.stack([suspicion[now.left], truly.astype(np.float64)], axis=1)
+    return np.stack([suspicion[state.left], is_mistake.astype(np.float64)], axis=1)
 
 
-def _turn(
-    data: Labelled, plan: Plan, now: Standing, withheld: Ids, *, seed: int, strategy: str
-) -> Turn:
-    """Where things stand with this version, for round 0 as long as nothing was asked."""
-    said, truth = now.version.predictions, data.scores / 10
-    wrong = (now.predicted >= plan.threshold) != _passes(data, plan, now.left)
-    figures = metrics.values(said[withheld], truth[withheld], plan.threshold, FIGURES)
-    return Turn(seed, strategy, 0, len(now.scored), 0, 0, int(wrong.sum()), figures)
+def _round_result(
+    data: LabelledData,
+    plan: SimulationPlan,
+    state: SimulationState,
+    withheld: Ids,
+    *,
+    seed: int,
+    strategy: str,
+) -> RoundResult:
+    """Measure a version; the counts are those of round 0."""
+    predictions, truth = state.version.predictions, data.scores / 10
+    wrong = (state.predicted >= plan.threshold) != _passes(data, plan, state.left)
+    figures = metrics.values(predictions[withheld], truth[withheld], plan.threshold, FIGURES)
+    return RoundResult(seed, strategy, 0, len(state.scored), 0, 0, int(wrong.sum()), figures)

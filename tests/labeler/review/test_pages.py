@@ -50,7 +50,7 @@ def test_the_second_opinion_counts_and_is_told(project: Project) -> None:
     add(project, {30: 0.62, 40: 0.6}, opinion={30: 2, 40: 7})
     first, second = review_cards(project, "false-positive")
     assert first.image.id == 30
-    assert first.second == pytest.approx(2.0, abs=0.3)
+    assert first.second_opinion == pytest.approx(2.0, abs=0.3)
     assert "fails" in first.reasons[-1].words
     assert "passes" in second.reasons[-1].words
 

@@ -10,7 +10,7 @@ import pytest
 from labeler.core.errors import LabelerError
 from labeler.core.project import Project
 from labeler.review.pages import review_page
-from labeler.review.what_if import Moving, moving
+from labeler.review.what_if import WhatIf, what_if
 from labeler.scoring.events import record_events
 from tests.support.collection import make_collection
 from tests.support.reviewing import add, look_alike, scatter
@@ -33,17 +33,17 @@ def score(project: Project, image_id: int, value: int, queue: str = "false-posit
     record_events(project, [event | {"queue": queue, "version": "v1.0"}])
 
 
-def after(found: Moving) -> dict[int, float]:
+def after(found: WhatIf) -> dict[int, float]:
     return {moved.image_id: moved.after for moved in found.moved}
 
 
 def test_nothing_moves_before_a_score(project: Project) -> None:
-    assert moving(project, SHOWN) == Moving([], 0, 4, False, 0)
+    assert what_if(project, SHOWN) == WhatIf([], 0, 4, False, 0)
 
 
 def test_a_correction_takes_its_likes_along_and_leaves_the_others(project: Project) -> None:
     score(project, 30, 0)
-    found = moving(project, SHOWN)
+    found = what_if(project, SHOWN)
     assert found.corrections == 1
     assert {moved.image_id: moved.before for moved in found.moved} == pytest.approx(
         {31: 0.6, 50: 0.62}
@@ -58,12 +58,12 @@ def test_a_correction_takes_its_likes_along_and_leaves_the_others(project: Proje
 def test_taking_it_back_moves_everything_back(project: Project) -> None:
     score(project, 30, 0)
     record_events(project, [{"event": "u", "kind": "undo", "image": 30, "undoes": "e30"}])
-    assert moving(project, SHOWN).corrections == 0
+    assert what_if(project, SHOWN).corrections == 0
 
 
 def test_a_confirmed_prediction_moves_nothing(project: Project) -> None:
     score(project, 30, 9)
-    found = moving(project, SHOWN)
+    found = what_if(project, SHOWN)
     assert (found.corrections, found.crossing) == (1, 0)
     assert after(found)[31] == pytest.approx(0.6)
 
@@ -71,7 +71,7 @@ def test_a_confirmed_prediction_moves_nothing(project: Project) -> None:
 def test_a_changed_score_moves_by_its_change(project: Project) -> None:
     look_alike(project, [3, 31])  # image 3 has a hand score of 2, the version was trained on it
     score(project, 3, 2, "hand-score")
-    assert after(moving(project, SHOWN))[31] == pytest.approx(0.6)
+    assert after(what_if(project, SHOWN))[31] == pytest.approx(0.6)
 
 
 def test_the_images_nearest_to_the_threshold_are_counted(
@@ -79,11 +79,11 @@ def test_the_images_nearest_to_the_threshold_are_counted(
 ) -> None:
     monkeypatch.setattr("labeler.review.what_if.MOST_WAITING", 2)
     score(project, 30, 0)
-    found = moving(project, [])
+    found = what_if(project, [])
     assert (found.crossing, found.waiting, found.more) == (1, 2, True)
 
 
 def test_without_embeddings_nothing_is_claimed(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "empty", encoder="lite")
     with pytest.raises(LabelerError, match="labeler train"):
-        moving(project, np.array([1]))
+        what_if(project, np.array([1]))

@@ -23,7 +23,7 @@ from labeler.core.status import read_status
 from labeler.exports.models.export import export_as
 from labeler.prediction.predict_embeddings import predict_embeddings
 from labeler.review import what_if
-from labeler.review.advice import advice
+from labeler.review.advice import review_advice
 from labeler.review.pages import note_shown, review_cards, review_page
 from labeler.scoring import events, queue
 from labeler.versions import browse
@@ -153,7 +153,7 @@ def test_a_round_of_reviewing_it_ends_with_the_training(project: Project, laion:
     shown = [card.image.id for card in review_page(project, "false-positive", limit=4).cards]
     note_shown(project, "false-positive", shown)
     score(project, dict.fromkeys(shown, 1.0), "false-positive")
-    told = what_if.moving(project, all_ids(project)[:5])
+    told = what_if.what_if(project, all_ids(project)[:5])
     assert told.corrections == len(shown)
     assert all(0 <= each.after <= 1 for each in told.moved)
     give_scores(project, [i for i in all_ids(project) if i not in shown][:30])
@@ -184,7 +184,7 @@ def test_what_is_new_is_counted_from_the_last_training(project: Project, made: P
 
 def test_every_report_works_with_it_alone(project: Project, laion: Version) -> None:
     assert audit_report(project).active is not None
-    assert advice(project, round_reports(project), audit_report(project)).sentence
+    assert review_advice(project, round_reports(project), audit_report(project)).sentence
     assert slice_report(project, "source").judged == 0
     band = browse.Band(version=laion.name, low=0.5)
     assert browse.browse(project, band).total == int((expected() >= 0.5).sum())

@@ -21,7 +21,7 @@ from labeler.core.project import Project
 from labeler.embedding.unit_cache import UnitVectors
 from labeler.review.pages import review_page
 from labeler.scoring.events import record_events
-from labeler.versions.snapshot import Standing, standing
+from labeler.versions.snapshot import ReviewSnapshot, review_snapshot
 from tests.support.collection import draw_pictures, make_collection
 from tests.support.reviewing import add
 
@@ -33,40 +33,40 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
-def now(project: Project) -> Standing:
+def now(project: Project) -> ReviewSnapshot:
     version = db.versions.registry.active(project.store)
     assert version is not None
-    return standing(project, version, project.threshold)
+    return review_snapshot(project, version, project.threshold)
 
 
 def given(project: Project, image_id: int) -> float:
     found = now(project)
-    return float(found.given[found.everything.rows([image_id])][0])
+    return float(found.hand_scores[found.collection.rows([image_id])][0])
 
 
 def test_nothing_is_read_again_while_only_scores_come_in(project: Project) -> None:
     before = now(project)
     record_events(project, [{"event": "a", "kind": "score", "image": 30, "score": 4}])
-    assert now(project).everything is before.everything
-    assert np.isnan(before.given[before.everything.rows([30])])
+    assert now(project).collection is before.collection
+    assert np.isnan(before.hand_scores[before.collection.rows([30])])
     assert given(project, 30) == 4
     record_events(project, [{"event": "b", "kind": "undo", "image": 30, "undoes": "a"}])
     assert np.isnan(given(project, 30))
 
 
 def test_what_another_process_does_is_seen(project: Project, tmp_path: Path) -> None:
-    assert len(now(project).everything) == 40
+    assert len(now(project).collection) == 40
     other = Project.open(project.folder)
     record_events(other, [{"event": "a", "kind": "score", "image": 30, "score": 4}])
     assert given(project, 30) == 4
     draw_pictures(tmp_path / "more", 3)
     import_paths(other, [tmp_path / "more"], source="more", workers=1)
-    everything = now(project).everything
+    everything = now(project).collection
     assert len(everything) == sum(db.images.counts.by_state(project.store).values()) > 40
     version = db.versions.registry.active(project.store)
     new = Predictions(np.array([35]), np.array([0.7], dtype=np.float32))
     db.versions.predictions.put_predictions(other.store, version.id, new)
-    everything = now(project).everything
+    everything = now(project).collection
     assert everything.predictions[everything.rows([35])] == pytest.approx(0.7)
     other.close()
 
@@ -92,13 +92,13 @@ def test_images_that_come_are_added_and_other_changes_read_anew(
 def test_missing_pictures_and_bands_count_at_once(project: Project, tmp_path: Path) -> None:
     source = db.images.sources.sources(project.store)[0]
     db.images.sources.update_source(project.store, source.id, (2, 4))
-    everything = now(project).everything
+    everything = now(project).collection
     assert (everything.low[0], everything.high[0]) == (0.2, 0.4)
     assert everything.fine.all()
     path = db.images.lookup.get(project.store, 30).path
     Path(path).unlink()
     import_paths(project, [tmp_path / "pictures"], workers=1)
-    assert not now(project).everything.fine[everything.rows([30])]
+    assert not now(project).collection.fine[everything.rows([30])]
     page = review_page(project, "false-positive", limit=10)
     assert [card.image.id for card in page.cards] == [31]
 
@@ -106,13 +106,13 @@ def test_missing_pictures_and_bands_count_at_once(project: Project, tmp_path: Pa
 def test_a_new_version_is_seen_with_its_own_predictions(project: Project) -> None:
     now(project)
     add(project, {30: 0.2, 32: 0.6})
-    everything = now(project).everything
+    everything = now(project).collection
     rows = everything.rows([30, 31, 32])
     np.testing.assert_allclose(everything.predictions[rows], [0.2, np.nan, 0.6], atol=1e-6)
 
 
 def test_unknown_images_have_no_row(project: Project) -> None:
-    everything = now(project).everything
+    everything = now(project).collection
     assert everything.ids[everything.rows([99, 5, 0])].tolist() == [5]
     spread = everything.spread(np.array([2, 99]), np.array([1.5, 7.0]))
     assert np.flatnonzero(~np.isnan(spread)).tolist() == everything.rows([2]).tolist()

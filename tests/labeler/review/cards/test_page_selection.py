@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labeler.review.cards.page_selection import Page, select_page
+from labeler.review.cards.page_selection import PageSelection, select_page
 from labeler.review.queues.arrays import ReviewArrays
 from labeler.review.queues.mistakes import Answers
-from labeler.review.queues.suspects import unscored
+from labeler.review.queues.suspects import unscored_candidates
 from model.estimators import kernel_ordinal
 from model.review import bandit
 from tests.support.review_arrays import at, make_arrays
@@ -22,13 +22,13 @@ ALL_ROUND = np.arange(0, 360, 6.0)
 NOTHING = Answers([], np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool))
 
 
-def page(arrays: ReviewArrays, scored: tuple[int, ...] = (), **options: Any) -> Page:
+def page(arrays: ReviewArrays, scored: tuple[int, ...] = (), **options: Any) -> PageSelection:
     """A page of all images but the `scored` ones."""
     given = np.full(len(arrays.images), np.nan)
     given[list(scored)] = 5.0
     return select_page(
         arrays,
-        unscored(arrays.ranked, given, passing=options.pop("passing", None)),
+        unscored_candidates(arrays.ranked, given, passing=options.pop("passing", None)),
         among=options.pop("among", np.isnan(given)),
         limit=options.pop("limit", 10),
         **options,
@@ -91,7 +91,7 @@ def test_near_duplicates_share_a_card_and_are_nobody_elses() -> None:
 def test_nothing_like_what_is_on_the_screen_is_shown() -> None:
     # cos 10° = 0.985, cos 20° = 0.940
     arrays = make_arrays([0.51, 0.52, 0.53], [0, 10, 30])
-    assert leads(arrays, 0, beside=[0]) == [2]
+    assert leads(arrays, 0, shown_ids=[0]) == [2]
 
 
 def test_before_anything_was_embedded_no_image_is_like_another() -> None:
@@ -128,7 +128,11 @@ def test_an_answer_changes_at_once_what_is_suspected_of_its_neighbours() -> None
     def suspicion(*given: tuple[int, float]) -> dict[int, float]:
         found = page(around(), limit=60, answers=answers([], dict(given)))
         return dict(
-            zip(found.leads.of.ids.tolist(), found.leads.of.suspicion.tolist(), strict=True)
+            zip(
+                found.leads.candidates.ids.tolist(),
+                found.leads.candidates.suspicion.tolist(),
+                strict=True,
+            )
         )
 
     before = suspicion()

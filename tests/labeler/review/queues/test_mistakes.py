@@ -16,11 +16,17 @@ import db.versions.rounds
 from db.records import MISTAKES
 from labeler.core.project import Project
 from labeler.review.pages import ReviewPage, note_shown, review_arrays, review_cards, review_page
-from labeler.review.queues.mistakes import _least
-from labeler.review.simulation.strategies import AT_ONCE, PAGE, STRATEGIES, Standing, Trained
+from labeler.review.queues.mistakes import _smallest
+from labeler.review.simulation.strategies import (
+    CARDS_PER_UPDATE,
+    PAGE_SIZE,
+    STRATEGIES,
+    SimulationState,
+    TrainedVersion,
+)
 from labeler.scoring.events import record_events
 from labeler.versions.second_opinion_file import second_opinion_path
-from labeler.versions.snapshot import standing
+from labeler.versions.snapshot import review_snapshot
 from labeler.versions.train import train
 from model.review import bandit
 from tests.support.collection import make_collection
@@ -86,28 +92,28 @@ def test_an_answer_counts_for_what_dealt_the_card(project: Project) -> None:
 
 
 def test_the_simulation_plays_this_very_page(project: Project) -> None:
-    first = shown(project, PAGE)
+    first = shown(project, PAGE_SIZE)
     answered = first.cards[:3]
     for card in answered:
         answer(project, card.image.id, card.queue, 0 if card.queue == "false-positive" else 10)
     version = db.versions.registry.active(project.store)
     assert version is not None and first.round is not None
-    now = standing(project, version, 0.5)
-    images, arrays = now.everything, review_arrays(now)
+    now = review_snapshot(project, version, 0.5)
+    images, arrays = now.collection, review_arrays(now)
     rows = images.rows([card.image.id for card in answered])
-    simulated = Standing(
+    simulated = SimulationState(
         threshold=0.5,
-        version=Trained(arrays, arrays.units.of(images.ids)),
-        left=np.flatnonzero(images.fine & np.isnan(now.given)),
-        scored=np.flatnonzero(~np.isnan(now.given)).tolist(),
-        scores=now.given,
+        version=TrainedVersion(arrays, arrays.units.of(images.ids)),
+        left=np.flatnonzero(images.fine & np.isnan(now.hand_scores)),
+        scored=np.flatnonzero(~np.isnan(now.hand_scores)).tolist(),
+        scores=now.hand_scores,
         seed=first.round.id,
         draw=np.random.default_rng(0),
-        answers=dict(zip(rows.tolist(), now.given[rows].tolist(), strict=True)),
+        answers=dict(zip(rows.tolist(), now.hand_scores[rows].tolist(), strict=True)),
         record=[(card.evidence, True) for card in answered],
     )
     chosen, evidence = STRATEGIES["review"](simulated, IMAGES)
-    cards = review_page(project, MISTAKES, limit=PAGE).cards[:AT_ONCE]
+    cards = review_page(project, MISTAKES, limit=PAGE_SIZE).cards[:CARDS_PER_UPDATE]
     expected = [i for c in cards for i in (c.image.id, *(twin.image.id for twin in c.together))]
     assert images.ids[chosen].tolist() == expected
     assert [name for name in evidence if name] == [card.evidence for card in cards]
@@ -156,4 +162,4 @@ def test_the_least_of_many_values_are_found_by_looking_at_some(count: int) -> No
     draw = np.random.default_rng(count)
     for values in (draw.random(3000), draw.integers(0, 4, 3000) / 4, np.linspace(1, 0, 3000)):
         order = np.lexsort((np.arange(3000), values))
-        assert _least(values, count).tolist() == order[:count].tolist()
+        assert _smallest(values, count).tolist() == order[:count].tolist()

@@ -9,10 +9,10 @@ import pytest
 
 import db.versions.registry
 from labeler.core.project import Project
-from labeler.review.cards.reasons import drawn
+from labeler.review.cards.reasons import sample_evenly
 from labeler.review.queues.score_conflicts import conflict_gaps, scored_pairs
 from labeler.scoring.events import record_events
-from labeler.versions.snapshot import standing
+from labeler.versions.snapshot import review_snapshot
 from model.estimators.near_duplicates import near_hashes
 from tests.support.collection import make_collection
 from tests.support.reviewing import add, look_alike, scatter
@@ -31,12 +31,12 @@ def project(tmp_path: Path) -> Project:
 def pairs(project: Project) -> set[tuple[int, int]]:
     version = db.versions.registry.active(project.store)
     assert version is not None
-    now = standing(project, version, 0.5)
+    now = review_snapshot(project, version, 0.5)
     first, second = scored_pairs(now)
     assert (first != second).all()
     found = {(int(a), int(b)) for a, b in zip(*np.sort([first, second], axis=0), strict=True)}
     assert len(found) == len(first)
-    return {(int(now.everything.ids[a]), int(now.everything.ids[b])) for a, b in found}
+    return {(int(now.collection.ids[a]), int(now.collection.ids[b])) for a, b in found}
 
 
 def trio(first: int) -> set[tuple[int, int]]:
@@ -77,13 +77,13 @@ def test_only_the_new_ones_are_looked_up(project: Project, monkeypatch: pytest.M
 
 def test_a_sample_hardly_changes_with_one_more() -> None:
     ids = np.sort(np.random.default_rng(2).choice(100_000, 5000, replace=False))
-    before, after = drawn(ids[ids != ids[77]], 900), drawn(ids, 900)
+    before, after = sample_evenly(ids[ids != ids[77]], 900), sample_evenly(ids, 900)
     assert len(before) == len(after) == 900
     assert (np.diff(after) > 0).all()
     assert len(np.setdiff1d(after, before)) <= 1
     # Drawn evenly: no part of the collection is left out.
     assert np.histogram(after, bins=10, range=(0, 100_000))[0].min() > 60
-    assert drawn(ids, 5000) is ids
+    assert sample_evenly(ids, 5000) is ids
 
 
 def test_scores_conflict_two_points_apart_or_across_the_threshold() -> None:

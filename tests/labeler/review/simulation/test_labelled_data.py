@@ -21,7 +21,7 @@ def test_good_lines_are_embedded_and_bad_ones_named(tmp_path: Path) -> None:
     labels = tmp_path / "labels.csv"
     labels.write_text("\n".join(["path,score,split_group", *lines]), encoding="utf-8")
     told: list[str] = []
-    data = read_labelled(labels, folder, folder=tmp_path / "project", tell=told.append)
+    data = read_labelled(labels, folder, folder=tmp_path / "project", print_message=told.append)
     assert sorted(data.scores.tolist()) == [0, 2.5, 10]
     assert data.embeddings.shape == (3, 1280)
     first, second = (data.groups[data.scores.tolist().index(score)] for score in (0, 10))

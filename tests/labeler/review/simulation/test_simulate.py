@@ -17,23 +17,31 @@ from labeler.core.errors import BadInput
 from labeler.review.simulation.report import summary, table
 from labeler.review.simulation.simulate import (
     FIGURES,
-    Labelled,
-    Plan,
-    Played,
-    Turn,
-    check,
+    LabelledData,
+    RoundResult,
+    SimulationPlan,
+    StrategyRun,
+    check_plan,
     simulate,
 )
-from labeler.review.simulation.strategies import AT_ONCE, PAGE, STRATEGIES, Standing, Trained
+from labeler.review.simulation.strategies import (
+    CARDS_PER_UPDATE,
+    PAGE_SIZE,
+    STRATEGIES,
+    SimulationState,
+    TrainedVersion,
+)
 from model.estimators import kernel_ordinal
 from model.review import bandit
 from tests.support.review_arrays import at, make_arrays
 
-PLAN = Plan(start=40, rounds=2, batch=10, withhold=0.25, seeds=2, strategies=("review", "random"))
+PLAN = SimulationPlan(
+    start=40, rounds=2, batch=10, withhold=0.25, seeds=2, strategies=("review", "random")
+)
 OPENED = 150  # of 200 images in 40 groups of 5, a quarter of which is withheld
 
 
-def wrong_side_cluster() -> Labelled:
+def wrong_side_cluster() -> LabelledData:
     """200 images, 16 values: four heaps, of which no straight line can have the small one right."""
     draw = np.random.default_rng(0)
     heap = draw.permutation(np.repeat([0, 1, 2, 3], [90, 45, 45, 20]))
@@ -43,15 +51,15 @@ def wrong_side_cluster() -> Labelled:
     good, bad = draw.integers(6, 10, 200), draw.integers(0, 4, 200)
     scores = np.where((heap == 1) | (heap == 2), good, bad).astype(np.float64)
     groups, hashes = np.repeat(np.arange(40), 5), np.zeros(200, dtype=np.uint64)
-    return Labelled(embeddings.astype(np.float32), scores, groups, hashes)
+    return LabelledData(embeddings.astype(np.float32), scores, groups, hashes)
 
 
 @pytest.fixture(scope="module")
-def played() -> list[Played]:
+def played() -> list[StrategyRun]:
     return simulate(wrong_side_cluster(), PLAN)
 
 
-def test_plays_come_in_order_and_their_counts_add_up(played: list[Played]) -> None:
+def test_plays_come_in_order_and_their_counts_add_up(played: list[StrategyRun]) -> None:
     order = [(each.seed, each.strategy) for each in played]
     assert order == [(0, "review"), (0, "random"), (1, "review"), (1, "random")]
     for each in played:
@@ -63,7 +71,7 @@ def test_plays_come_in_order_and_their_counts_add_up(played: list[Played]) -> No
         assert all(turn.figures.keys() == set(FIGURES) for turn in each.turns)
 
 
-def test_chances_are_of_all_that_was_left_before_each_round(played: list[Played]) -> None:
+def test_chances_are_of_all_that_was_left_before_each_round(played: list[StrategyRun]) -> None:
     for each in played:
         # 110 images are left before the first round, 100 before the second: none is withheld.
         assert each.chances.shape == (OPENED - 40 + OPENED - 50, 2)
@@ -74,7 +82,7 @@ def test_chances_are_of_all_that_was_left_before_each_round(played: list[Played]
         assert [wrong[:110].sum(), wrong[110:].sum()] == before
 
 
-def test_all_strategies_of_a_seed_start_from_the_same_version(played: list[Played]) -> None:
+def test_all_strategies_of_a_seed_start_from_the_same_version(played: list[StrategyRun]) -> None:
     review, random = (
         [replace(each.turns[0], strategy="") for each in played if each.strategy == name]
         for name in PLAN.strategies
@@ -83,7 +91,7 @@ def test_all_strategies_of_a_seed_start_from_the_same_version(played: list[Playe
     assert review[0] != replace(review[1], seed=0)
 
 
-def test_review_finds_more_real_mistakes_than_chance(played: list[Played]) -> None:
+def test_review_finds_more_real_mistakes_than_chance(played: list[StrategyRun]) -> None:
     found = {
         name: sum(turn.found for each in played if each.strategy == name for turn in each.turns)
         for name in PLAN.strategies
@@ -91,7 +99,7 @@ def test_review_finds_more_real_mistakes_than_chance(played: list[Played]) -> No
     assert found["review"] >= 2 * found["random"] > 0
 
 
-def test_the_same_plan_gives_the_same_whatever_else_is_played(played: list[Played]) -> None:
+def test_the_same_plan_gives_the_same_whatever_else_is_played(played: list[StrategyRun]) -> None:
     told: list[tuple[int, int, str]] = []
     again = simulate(
         wrong_side_cluster(),
@@ -145,8 +153,8 @@ def test_plans_that_cannot_be_played_are_refused(change: dict[str, Any], told: s
 def test_a_small_collection_is_refused_and_the_usual_one_is_not() -> None:
     data = wrong_side_cluster()
     with pytest.raises(BadInput, match="score more images"):
-        check(data.take(np.arange(40)), PLAN)
-    check(data, PLAN)
+        check_plan(data.take(np.arange(40)), PLAN)
+    check_plan(data, PLAN)
 
 
 def standing(
@@ -156,7 +164,7 @@ def standing(
     scored: dict[int, float] | None = None,
     looks: dict[int, int] | None = None,
     seed: int = 0,
-) -> Standing:
+) -> SimulationState:
     """Images at angles (a degree apart unless told), the `scored` ones (row: 0–10) not left."""
     degrees = degrees or list(range(len(predictions)))
     scored, scores = scored or {}, np.full(len(predictions), np.nan)
@@ -167,9 +175,9 @@ def standing(
     arrays = make_arrays(
         predictions, degrees, looks=looks, opinion=kernel_ordinal.fit(units[rows], given)
     )
-    return Standing(
+    return SimulationState(
         threshold=0.5,
-        version=Trained(arrays, units),
+        version=TrainedVersion(arrays, units),
         left=np.setdiff1d(np.arange(len(predictions)), list(scored)),
         scored=list(scored),
         scores=scores,
@@ -178,7 +186,7 @@ def standing(
     )
 
 
-def chosen(name: str, now: Standing, wanted: int) -> list[int]:
+def chosen(name: str, now: SimulationState, wanted: int) -> list[int]:
     """Rows that a strategy chooses."""
     rows, by = STRATEGIES[name](now, wanted)
     assert len(by) == len(rows)
@@ -229,7 +237,7 @@ def test_greedy_sampling_minds_every_scored_image() -> None:
     assert chosen("greedy-sampling", now, 1) == [1200 + int(np.argmax(least))]
 
 
-def around(seed: int = 0) -> Standing:
+def around(seed: int = 0) -> SimulationState:
     """Sixty images all around, those of one half scored 9, of the other 1; all predicted 0.8."""
     degrees = (np.arange(60) * 6.0).tolist()
     scored = {row: 9.0 if row < 30 else 1.0 for row in range(0, 60, 3)}
@@ -246,7 +254,7 @@ def test_review_asks_for_a_few_different_ones_by_known_evidence() -> None:
     now = around()
     rows, by = STRATEGIES["review"](now, 40)
     assert len(rows) == len(set(rows.tolist())) == len(by)
-    assert len(evidence_of(by)) == AT_ONCE
+    assert len(evidence_of(by)) == CARDS_PER_UPDATE
     assert set(evidence_of(by)) <= set(bandit.PRIORS)
     assert len(STRATEGIES["review"](now, 3)[0]) == 3
     now.left = now.left[[3, 20]]
@@ -290,14 +298,14 @@ def test_pages_are_asked_for_as_the_browser_does() -> None:
     """The page's own numbers are in its scripts."""
     scripts = Path(labeler.app.__file__).parent / "assets"
     code = "\n".join(file.read_text() for file in sorted(scripts.rglob("*.js")))
-    assert re.findall(r"const PAGE_SIZE = (\d+);", code) == [str(PAGE)]
-    assert re.findall(r"const REPLACE_AFTER = (\d+);", code) == [str(AT_ONCE)]
+    assert re.findall(r"const PAGE_SIZE = (\d+);", code) == [str(PAGE_SIZE)]
+    assert re.findall(r"const REPLACE_AFTER = (\d+);", code) == [str(CARDS_PER_UPDATE)]
 
 
 def test_intervals_of_shares_hold_only_what_a_share_can_be() -> None:
     figures = dict.fromkeys(FIGURES, 0.99)
     turns = [
-        Turn(
+        RoundResult(
             seed=seed,
             strategy="review",
             round=0,
@@ -309,7 +317,7 @@ def test_intervals_of_shares_hold_only_what_a_share_can_be() -> None:
         )
         for seed, share in enumerate([1.0, 0.9])
     ]
-    played = [Played("review", each.seed, [each], np.zeros((0, 2))) for each in turns]
+    played = [StrategyRun("review", each.seed, [each], np.zeros((0, 2))) for each in turns]
     told = summary(played, replace(PLAN, rounds=0, strategies=("review",)))
     found = told["rounds"][0]["figures"]
     assert found["precision"]["high"] == 1.0 and 0 <= found["precision"]["low"] < 0.95

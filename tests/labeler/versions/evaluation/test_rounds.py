@@ -20,7 +20,7 @@ import db.versions.rounds
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
-from labeler.review.advice import advice
+from labeler.review.advice import review_advice
 from labeler.versions.evaluation.audit import audit_report
 from labeler.versions.evaluation.rounds import round_reports
 from model.evaluation.audit import Bounds
@@ -123,7 +123,7 @@ def test_a_round_of_which_nothing_was_handled_is_none(project: Project) -> None:
     opened = db.versions.rounds.open_round(project.store, version.id, 0.5)
     db.versions.rounds.mark_shown(project.store, opened.id, "false-positive", [(1, 0.9)])
     assert round_reports(project) == []
-    advised = advice(project, [], audit_report(project))
+    advised = review_advice(project, [], audit_report(project))
     assert advised.answer == "unclear"
     assert "no card of a version has been reviewed" in advised.sentence
 
@@ -135,11 +135,13 @@ def test_a_small_round_after_a_large_one_does_not_count_yet(project: Project) ->
     review(project, second.id, second.name, {"false-positive": ["confirmed"] * 2})
     reports = round_reports(project)
     assert [each.of for each in reports] == [first.name, second.name]
-    assert "20 of 20 reviewed cards" in advice(project, reports, audit_report(project)).sentence
+    assert (
+        "20 of 20 reviewed cards" in review_advice(project, reports, audit_report(project)).sentence
+    )
 
 
 def test_without_a_version_the_advice_is_to_train_one(project: Project) -> None:
-    assert "Train a version first" in advice(project, [], audit_report(project)).sentence
+    assert "Train a version first" in review_advice(project, [], audit_report(project)).sentence
 
 
 def test_images_without_an_embedding_are_told_where_none_is_left_to_review(tmp_path: Path) -> None:
@@ -147,7 +149,7 @@ def test_images_without_an_embedding_are_told_where_none_is_left_to_review(tmp_p
     add_version(made, noise=0.05)
     make_jpeg(tmp_path / "more" / "a.jpg", 99)
     import_paths(made, [tmp_path / "more"], workers=1)
-    said = advice(made, round_reports(made), audit_report(made))
+    said = review_advice(made, round_reports(made), audit_report(made))
     made.close()
     assert (said.answer, "Import more" in said.sentence) == ("unclear", False)
     for words in (["review"], ["review", "--queue", "false-positive"], ["rounds"]):
