@@ -14,7 +14,7 @@ run: $(VENV)/.installed
 	$(BIN)/labeler demo $(DEMO)
 
 test: $(VENV)/.installed-test browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # Kills, full disks, floods and broken files by the thousand: about an hour.
 torture: $(VENV)/.installed-test browser
