@@ -4,6 +4,7 @@ same plan gives the same result, and every strategy chooses what its name says.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -99,7 +100,10 @@ def test_review_finds_more_real_mistakes_than_chance(played: list[StrategyRun]) 
     assert found["review"] >= 2 * found["random"] > 0
 
 
-def test_the_same_plan_gives_the_same_whatever_else_is_played(played: list[StrategyRun]) -> None:
+def test_the_same_plan_gives_the_same_whatever_else_is_played_by_how_many_processes(
+    played: list[StrategyRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
     told: list[tuple[int, int, str]] = []
     again = simulate(
         wrong_side_cluster(),
