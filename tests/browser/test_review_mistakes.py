@@ -17,22 +17,28 @@ import db.versions.rounds
 from labeler.core.project import Project
 from labeler.versions.train import train
 from model.review import bandit
-from tests.support.collection import make_collection
+from tests.support.collection import copied, make_collection
 from tests.support.live import App, until
 
 pytestmark = pytest.mark.browser
 IMAGES, SCORED = 160, 60
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a version that was really trained: its second opinion learns from the answers."""
-    project = make_collection(tmp_path, images=IMAGES, scored=SCORED)
+    project = make_collection(tmp_path_factory.mktemp("trained"), images=IMAGES, scored=SCORED)
     encoder = db.images.embeddings.encoder(project.store, project.encoder)
     vectors = np.random.default_rng(5).normal(size=(IMAGES, encoder.width)).astype(np.float32)
     db.images.embeddings.put(project.store, encoder.id, np.arange(1, IMAGES + 1), vectors)
     train(project)
-    return project
+    project.close()
+    return project.folder
+
+
+@pytest.fixture
+def project(trained: Path, tmp_path: Path) -> Iterator[Project]:
+    yield from copied(trained, tmp_path / "project")
 
 
 @pytest.fixture

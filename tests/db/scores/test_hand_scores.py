@@ -308,8 +308,11 @@ def test_a_store_from_before_there_were_rules_goes_by_the_latest(store: Store) -
 
 def type_scores(store: Store, minutes: list[float], why: str | None = None) -> None:
     ids = add_images(store, len(minutes))
-    for image_id, minute in zip(ids, minutes, strict=True):
-        score(store, image_id, 5, at=later(minute), why=why)
+    events = [
+        event(f"image-{image_id}-0", "score", image_id, value=5, at=later(minute), why=why)
+        for image_id, minute in zip(ids, minutes, strict=True)
+    ]
+    assert all(receipt.accepted for receipt in db.scores.events.record(store, events))
 
 
 def test_tempo_is_that_of_the_current_sitting(store: Store) -> None:
