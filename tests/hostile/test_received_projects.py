@@ -342,7 +342,7 @@ def test_predictions_are_kept_in_no_file_of_a_person(box: Sandbox, target: str) 
         link(box, f"runs/predicted.sqlite{end}", target)
     with open_file_predictions(box.project / "runs" / "predicted.sqlite", "v1.0") as files:
         files.put({b"0" * 16: 0.5})
-        assert files.known([b"0" * 16])
+        assert files.get([b"0" * 16])
 
 
 def test_predictions_are_kept_where_nothing_of_others_runs(tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ def test_predictions_are_kept_where_nothing_of_others_runs(tmp_path: Path) -> No
         store.commit()
     with open_file_predictions(file, "v1.0") as files:
         files.put({b"1" * 16: 0.5})
-        assert files.known([b"0" * 16, b"1" * 16]) == {b"1" * 16: 0.5}
+        assert files.get([b"0" * 16, b"1" * 16]) == {b"1" * 16: 0.5}
 
 
 def test_no_folder_is_made_through_a_link(tmp_path: Path) -> None:
