@@ -43,7 +43,6 @@ from labeler.cli.common import (
     opened_project,
 )
 from labeler.cli.output import (
-    count_of,
     first_items,
     print_message,
     print_result,
@@ -51,6 +50,7 @@ from labeler.cli.output import (
     progress_bar,
     show_json,
 )
+from labeler.core.text import count_of
 
 if TYPE_CHECKING:
     from labeler.collection.import_summary import ImportSummary

@@ -53,11 +53,6 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
-def count_of(number: int, noun: str) -> str:
-    """Return `1 image`, `2 images`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def percent(prediction: float) -> str:
     """Return `87%`, cut rather than rounded, so that what shows 50% passes a threshold of 0.5."""
     return f"{whole_percent(prediction)}%"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from labeler.collection.carry_over import COMMAND as CARRY_OVER
+from labeler.core.text import count_of
 
 MOST_LISTED = 5
 
@@ -113,8 +114,3 @@ class ImportSummary:
         for name in ("unreadable", "closed", "passed_over"):
             document[name] = [{"path": path, "reason": reason} for path, reason in document[name]]
         return document
-
-
-def count_of(number: int, noun: str) -> str:
-    """Return `1 image`, `2 images`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

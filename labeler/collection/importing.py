@@ -23,7 +23,7 @@ from db.importing.removal import remove_unneeded
 from db.records import FileOutcome, ImportedFile
 from labeler.collection.carry_over import carry_overs
 from labeler.collection.discovery import FoundFile, find_images
-from labeler.collection.import_summary import ImportSummary, count_of
+from labeler.collection.import_summary import ImportSummary
 from labeler.collection.missing_files import NO_DISK, MissingFiles, is_absent
 from labeler.collection.outside_links import links_for
 from labeler.collection.phantoms import match_phantoms
@@ -37,6 +37,7 @@ from labeler.core.files.names import readable_name
 from labeler.core.images.sources import band_of, source_for
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
+from labeler.core.text import count_of
 
 FIRST_BATCH, BATCH = 16, 500  # files that are recorded together
 BATCH_SECONDS = 2.0  # on a slow machine a batch is recorded after this time, however small it is

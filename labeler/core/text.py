@@ -101,3 +101,8 @@ def bar_chart(labels: Sequence[str], counts: Sequence[int], most: int) -> Iterat
         bar = "█" * min(BAR_WIDTH, round(count * BAR_WIDTH / max(most, 1)))
         bar = f"{bar}…" if count > most else bar or ("▏" if count else "")
         yield f"{label:>{wide}}  {count:>6} {bar}".rstrip()
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return `1 image`, `2 images`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from labeler.cli.common import Failure, opened_project
-from labeler.cli.output import count_of, print_result, show_json
+from labeler.cli.output import print_result, show_json
+from labeler.core.text import count_of
 
 if TYPE_CHECKING:
     from labeler.collection.carry_over import CarryOver

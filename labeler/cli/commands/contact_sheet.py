@@ -9,7 +9,8 @@ import click
 
 from labeler.cli.commands.export import FORCE, OUT
 from labeler.cli.common import FractionBand, give_way, opened_project
-from labeler.cli.output import count_of, print_message, print_result, progress_bar
+from labeler.cli.output import print_message, print_result, progress_bar
+from labeler.core.text import count_of
 
 if TYPE_CHECKING:
     from labeler.core.project import Project

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from labeler.cli.common import PATHS, Failure, embedding_columns, give_way, opened_project
-from labeler.cli.output import count_of, first_items, print_message, print_result, progress_bar
+from labeler.cli.output import first_items, print_message, print_result, progress_bar
+from labeler.core.text import count_of
 
 if TYPE_CHECKING:
     from labeler.embedding.importing import EmbeddingImportSummary

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.common import TypedPath, give_way, opened_project
-from labeler.cli.output import count_of, first_items, print_message, print_result, progress_bar
+from labeler.cli.output import first_items, print_message, print_result, progress_bar
+from labeler.core.text import count_of
 
 if TYPE_CHECKING:
     from labeler.exports.datasets.plan import Exported

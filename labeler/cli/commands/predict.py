@@ -27,8 +27,9 @@ from labeler.cli.common import (
     embedding_columns,
     opened_project,
 )
-from labeler.cli.output import count_of, print_message, print_unreadable, progress_bar, show_json
+from labeler.cli.output import print_message, print_unreadable, progress_bar, show_json
 from labeler.core.progress import silent
+from labeler.core.text import count_of
 
 if TYPE_CHECKING:
     from labeler.core.files.tables import Write

@@ -9,14 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labeler.cli.common import Failure
-from labeler.cli.output import (
-    count_of,
-    first_items,
-    percent,
-    print_message,
-    print_result,
-    print_unreadable,
-)
+from labeler.cli.output import first_items, percent, print_message, print_result, print_unreadable
+from labeler.core.text import count_of
 
 if TYPE_CHECKING:
     from labeler.prediction.copy_images import CopyResult

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.common import opened_project
-from labeler.cli.output import count_of, print_result, show_json
+from labeler.cli.output import print_result, show_json
+from labeler.core.text import count_of
 
 if TYPE_CHECKING:
     from labeler.scoring.agreement import ScorerPair, ScorersReport

@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.common import Failure, Scale, TypedPath, opened_project
-from labeler.cli.output import (
-    LONGEST_LIST,
-    count_of,
-    print_message,
-    print_result,
-    progress_bar,
-    show_json,
-)
+from labeler.cli.output import LONGEST_LIST, print_message, print_result, progress_bar, show_json
+from labeler.core.text import count_of
 
 if TYPE_CHECKING:
     from labeler.core.project import Project

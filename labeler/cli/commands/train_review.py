@@ -9,7 +9,6 @@ import click
 from labeler.cli.commands.versions import AS_JSON, metric_lines, version_document, version_line
 from labeler.cli.common import Failure, give_way, opened_project
 from labeler.cli.output import (
-    count_of,
     first_items,
     percent,
     print_message,
@@ -17,7 +16,7 @@ from labeler.cli.output import (
     progress_bar,
     show_json,
 )
-from labeler.core.text import bar_chart
+from labeler.core.text import bar_chart, count_of
 
 if TYPE_CHECKING:
     from db.records import Run

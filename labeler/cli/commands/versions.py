@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.common import Scale, TypedPath, give_way, opened_project
-from labeler.cli.output import count_of, print_message, print_result, progress_bar, show_json
+from labeler.cli.output import print_message, print_result, progress_bar, show_json
+from labeler.core.text import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
