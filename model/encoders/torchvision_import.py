@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import torch
 
+# Imported where they are used: the import itself is what this module tries and mends.
+
 MISSING = "operator torchvision::"
 # As torchvision's csrc/ops/nms.cpp declares them; a name that this release lacks does no harm.
 SCHEMAS = (

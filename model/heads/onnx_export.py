@@ -20,6 +20,8 @@ from model.errors import ModelError
 from model.heads.head import Head
 from model.heads.published_heads import AnyHead
 
+# Imported where they are used: onnx is an optional extra.
+
 INPUT, OUTPUT = "embedding", "score"
 AGREEMENT = 1e-4  # the most by which a score may differ
 # What tells of the machine that it was made on: paths in stack traces, our own module names.

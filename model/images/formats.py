@@ -20,6 +20,8 @@ from PIL import Image, ImageFile, PngImagePlugin
 
 from model.errors import UnreadableImage
 
+# Imported where they are used: pillow-heif is an optional extra.
+
 # Recognised by their first bytes; the usual ones first.
 _BY_CONTENT = (
     *("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "TIFF", "BMP", "JPEG2000", "PSD", "QOI"),

@@ -14,6 +14,8 @@ from scipy.stats import t as student
 from labeler.core.files.export_writer import ExportWriter
 from labeler.review.simulation.simulate import FIGURES, RoundResult, SimulationPlan, StrategyRun
 
+# Imported where they are used: pandas, Altair and its renderer take seconds to load.
+
 # The figures of a round, in the order of the table, with their labels.
 FIGURE_LABELS = {
     "found": "mistakes found",

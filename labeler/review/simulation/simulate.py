@@ -34,6 +34,8 @@ from model.estimators.kernels import normalize
 from model.evaluation import metrics
 from model.review import suspicion
 
+# Imported where they are used: torch takes seconds to load; the plan is checked without it.
+
 FIGURES = ("precision", "recall", "average_precision", "mae", "rank_correlation")
 
 
