@@ -32,22 +32,32 @@ class Ended:
     peak: int
 
 
+# In between, because a process counts the memory of the one that it was forked from as its own.
+MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+with open(sys.argv[1], "w") as peak:
+    peak.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(code)
+"""
+
+
 def watched(*arguments: str | Path, limit: float = 500) -> Ended:
     """Run Python in a process of its own and wait for its end; killed after `limit` seconds."""
     paths = [*filter(None, [os.environ.get("PYTHONPATH")]), str(ROOT)]
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            ["timeout", "-s", "KILL", f"{limit:g}", sys.executable, *map(str, arguments)],
+    with tempfile.TemporaryFile() as output, tempfile.NamedTemporaryFile() as peak:
+        command = ["timeout", "-s", "KILL", f"{limit:g}", sys.executable, *map(str, arguments)]
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURED, peak.name, *command],
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "2"},
+            check=False,
         )
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         said = output.read().decode(errors="replace")
-    return Ended(process.returncode, said, peak_mb(used.ru_maxrss))
+        return Ended(done.returncode, said, peak_mb(int(peak.read())))
 
 
 def peak_mb(kilobytes: int) -> int:

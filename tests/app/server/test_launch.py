@@ -16,8 +16,10 @@ import socket
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -213,10 +215,16 @@ def test_a_store_that_cannot_be_opened_ends_the_app_with_its_sentence(tmp_path: 
 
 def test_answers_leave_at_once_whoever_made_the_socket() -> None:
     """Else each waits 40 ms for the browser to acknowledge its headers."""
-    assert asyncio.run(accepts_without_delay(launch._bound("127.0.0.1", 0), streamlit=False))
+    assert in_a_thread(accepts_without_delay(launch._bound("127.0.0.1", 0), streamlit=False))
     streamlits = socket.socket()
     streamlits.bind(("127.0.0.1", 0))
-    assert asyncio.run(accepts_without_delay(streamlits, streamlit=True))
+    assert in_a_thread(accepts_without_delay(streamlits, streamlit=True))
+
+
+def in_a_thread(work: Coroutine[Any, Any, bool]) -> bool:
+    """Run it in a thread of its own: the browser tests' driver keeps a loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 async def accepts_without_delay(bound: socket.socket, *, streamlit: bool) -> bool:

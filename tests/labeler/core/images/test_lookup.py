@@ -226,7 +226,7 @@ def test_a_simulation_finds_it_on_the_disk(tmp_path: Path) -> None:
     lines = f"{DECOMPOSED},1\nsub\\b.jpg,2\n000000001,3\n"
     table.write_text(f"path,score\n{lines}", encoding="utf-8")
     told: list[str] = []
-    found = read_labelled(table, folder, folder=tmp_path / "run", tell=told.append)
+    found = read_labelled(table, folder, folder=tmp_path / "run", print_message=told.append)
     assert (sorted(found.scores.tolist()), told) == ([1, 2, 3], [])
 
 
