@@ -21,7 +21,7 @@ from labeler.app.widgets import components, formatting, job_status
 from labeler.app.widgets.job_status import LONG_WORK
 from labeler.app.widgets.navigation import go_to
 from labeler.app.widgets.page_errors import friendly
-from labeler.app.widgets.path_input import PathPreview, preview_path_input
+from labeler.app.widgets.path_input import PathPreview, look
 from labeler.core.errors import BadInput
 from labeler.core.files.typed_paths import typed_path
 from labeler.core.jobs import runner
@@ -94,7 +94,7 @@ def choose(project: Project | None, images: int) -> None:
             "zip or Parquet file of pictures.",
             key="pictures",
         )
-        seen = preview_path_input(pasted) if pasted and pasted.strip() else None
+        seen = look(pasted) if pasted and pasted.strip() else None
         say(seen)
         source, expect = source_fields(seen)
         follow = st.checkbox(

@@ -9,7 +9,7 @@ import streamlit as st
 import db.versions.registry
 from db.records import Version
 from labeler.app.widgets import formatting, job_status
-from labeler.app.widgets.path_input import PathPreview, preview_path_input
+from labeler.app.widgets.path_input import PathPreview, look
 from labeler.core.jobs import runner
 from labeler.core.project import Project
 from labeler.versions.adopt import LONGEST_NAME, name_of
@@ -43,7 +43,7 @@ def form(project: Project) -> None:
     pasted = st.text_input(
         "File", placeholder="/home/me/Downloads/sac+logos+ava1-l14-linearMSE.pth", key="head-file"
     )
-    seen = preview_path_input(pasted) if pasted and pasted.strip() else None
+    seen = look(pasted) if pasted and pasted.strip() else None
     problem = _problem(seen)
     if problem:
         st.warning(formatting.markdown_escaped(problem), icon=":material/folder_off:")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from labeler.app.sections.export_targets import checked, replace_field
 from labeler.app.widgets import formatting, job_status
-from labeler.app.widgets.path_input import preview_path_input
+from labeler.app.widgets.path_input import look
 from labeler.core.errors import BadInput
 from labeler.core.files.tables import FORMATS
 from labeler.core.jobs import runner
@@ -62,7 +62,7 @@ def filter_section(project: Project, version: str) -> None:
 
 
 def _looked_at(text: str) -> Path:
-    seen = preview_path_input(text)
+    seen = look(text)
     if seen.problem:
         raise BadInput(seen.problem)
     return seen.path

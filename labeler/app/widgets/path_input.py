@@ -23,7 +23,7 @@ class PathPreview:
     problem: str | None  # why it can't be imported, as one sentence
 
 
-def preview_path_input(text: str) -> PathPreview:
+def look(text: str) -> PathPreview:
     """Return what is at the path in `text`."""
     try:
         path = typed_path(text)

@@ -25,7 +25,7 @@ import db.images.locations
 import db.images.lookup
 import db.images.tags
 from labeler.app.routes.images import _full
-from labeler.app.widgets.path_input import preview_path_input
+from labeler.app.widgets.path_input import look
 from labeler.collection.import_summary import ImportSummary
 from labeler.collection.importing import import_paths
 from labeler.collection.previews import preview_of
@@ -427,7 +427,7 @@ def test_a_pipe_called_like_an_archive_is_not_opened(project: Project, tmp_path:
 
 
 def test_the_start_page_looks_into_an_archive(tmp_path: Path) -> None:
-    assert preview_path_input(str(shard(tmp_path / "0.tar", 3))).files == 3
-    assert preview_path_input(str(table(tmp_path / "0.parquet", 2))).files == 2
+    assert look(str(shard(tmp_path / "0.tar", 3))).files == 3
+    assert look(str(table(tmp_path / "0.parquet", 2))).files == 2
     (tmp_path / "bad.tar").write_bytes(b"nothing of the kind")
-    assert "not a tar file" in (preview_path_input(str(tmp_path / "bad.tar")).problem or "")
+    assert "not a tar file" in (look(str(tmp_path / "bad.tar")).problem or "")

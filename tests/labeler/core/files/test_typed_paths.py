@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from labeler.app.sections.export_targets import checked
-from labeler.app.widgets.path_input import preview_path_input
+from labeler.app.widgets.path_input import look
 from labeler.cli.main import labeler
 from labeler.core.errors import BadInput
 from labeler.core.files.typed_paths import typed_path
@@ -57,9 +57,9 @@ def test_a_folder_is_found_in_each_way_of_writing_it(folder: Path, way: int) -> 
     text = ways(folder)[way]
     assert typed_path(text) == folder
     assert (
-        preview_path_input(text).problem,
-        preview_path_input(text).path,
-        preview_path_input(text).files,
+        look(text).problem,
+        look(text).path,
+        look(text).files,
     ) == (None, folder, 1)
     assert checked(text) == folder
 
@@ -110,7 +110,7 @@ def test_a_percent_sign_in_a_new_name_is_one(folder: Path) -> None:
 def test_what_is_no_path_here_is_told_in_one_sentence(folder: Path, text: str, told: str) -> None:
     with pytest.raises(BadInput, match=told):
         typed_path(text)
-    assert told in (preview_path_input(text).problem or "")
+    assert told in (look(text).problem or "")
     with pytest.raises(BadInput, match=told):
         checked(text)
     done = CliRunner().invoke(labeler, ["--project", text, "status"])
