@@ -31,6 +31,7 @@ from labeler.core.project import Project
 from labeler.exports.datasets.export import KINDS
 from labeler.versions.evaluation import measures
 from tests.support.collection import add_version, draw_pictures, give_scores, make_collection
+from tests.support.pages import all_markdown, opened
 
 HOSTILE = "![x](http%3a//evil.example/a.png) **bold** :red[b]"
 TIME = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -44,18 +45,6 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]
     monkeypatch.setenv("LABELER_PROJECT", str(project.folder))
     yield project
     project.close()
-
-
-def opened(name: str) -> AppTest:
-    page = AppTest.from_file(page_file(name), default_timeout=30).run()
-    assert not page.exception
-    return page
-
-
-def all_markdown(page: AppTest) -> str:
-    """Every text of the page that the browser would read as markdown."""
-    kinds = (page.markdown, page.caption, page.error, page.warning, page.info, page.success)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
 
 
 def button(page: AppTest, starts: str) -> object:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 import db.images.locations
 import db.images.lookup
@@ -20,10 +19,10 @@ import db.scores.hand_scores
 from db.records import Event
 from db.scores.aggregation import Rule, effective_rule
 from labeler.app.widgets import formatting
-from labeler.app.widgets.navigation import page_file
 from labeler.core.project import Project
 from labeler.scoring.agreement import choose_rule
 from tests.support.collection import START, add_version, make_collection
+from tests.support.pages import all_markdown, opened
 
 HOSTILE = "![x](http%3a//evil.example/a.png) **bold**"
 
@@ -42,17 +41,6 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]
         assert all(receipt.accepted for receipt in db.scores.events.record(project.store, events))
     yield project
     project.close()
-
-
-def opened(name: str) -> AppTest:
-    page = AppTest.from_file(page_file(name), default_timeout=30).run()
-    assert not page.exception
-    return page
-
-
-def all_markdown(page: AppTest) -> str:
-    kinds = (page.markdown, page.caption, page.error, page.warning, page.info, page.success)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
 
 
 def labelled(elements: Any, label: str) -> Any:
