@@ -24,6 +24,7 @@ from labeler.core.archives.opening import open_picture
 from labeler.core.errors import LabelerError, Stopped
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
+from labeler.versions.activate import lacks_predictions
 from model.training.quick import Quick
 
 
@@ -138,6 +139,20 @@ def test_an_interrupted_demo_goes_on(tmp_path: Path) -> None:
         small_demo(tmp_path / "demo", stop)
     project = small_demo(tmp_path / "demo")
     assert db.versions.registry.active(project.store) is not None
+    project.close()
+
+
+def test_a_demo_that_was_stopped_while_it_predicted_goes_on(tmp_path: Path) -> None:
+    def stop(done: int, total: int, what: str) -> None:
+        if what == "predicting":
+            raise Stopped("enough")
+
+    with pytest.raises(Stopped):
+        small_demo(tmp_path / "demo", stop)
+    project = small_demo(tmp_path / "demo")
+    version = db.versions.registry.active(project.store)
+    assert version is not None
+    assert not lacks_predictions(project, version)
     project.close()
 
 

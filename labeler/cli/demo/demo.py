@@ -188,9 +188,12 @@ def _embed_and_train(
     project: Project, progress: Progress, encoder: Encoder | None, recipe: str | Recipe
 ) -> None:
     from labeler.embedding.embed import embed
+    from labeler.versions.activate import predict_active
     from labeler.versions.train import train
 
     embed(project, encoder=encoder, progress=progress)
     if db.versions.registry.active(project.store) is None:
         note = "First scores of the demo."
         train(project, recipe=recipe, note=note, encoder=encoder, progress=progress)
+    else:
+        predict_active(project, progress)
