@@ -38,7 +38,7 @@ import resource, subprocess, sys
 code = subprocess.call(sys.argv[2:])
 with open(sys.argv[1], "w") as peak:
     peak.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
-sys.exit(code)
+sys.exit(code if code >= 0 else 128 - code)  # a signal's number, as a shell tells it
 """
 
 
@@ -105,8 +105,6 @@ def states(project_folder: Path) -> dict[str, tuple[str, str]]:
 def make_project(folder: Path) -> Path:
     """A project with some scored pictures and a version that knows bright from dark."""
     import db.images.lookup
-
-    pass
     import db.scores.events
     from db.records import Event
     from labeler.collection.importing import import_paths
@@ -133,8 +131,6 @@ def make_project(folder: Path) -> Path:
 def _look(project_folder: Path, folder: Path) -> dict[str, object]:
     """Each file alone through what reads pictures: how long each takes, and what becomes of it."""
     import db.images.lookup
-
-    pass
     from labeler.app.routes.images import _full
     from labeler.collection.previews import preview_of, thumbnail_of
     from labeler.core.project import Project
