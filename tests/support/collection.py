@@ -6,9 +6,14 @@ brightness in their first value, so that neighbours can be told by hand.
 
 from __future__ import annotations
 
+import atexit
 import shutil
+import sqlite3
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +26,9 @@ import db.scores.hand_scores
 import db.versions.predictions
 import db.versions.registry
 from db.records import Event, NewVersion, Predictions, Version
+from db.store.commit_numbers import new_lineage
 from labeler.collection.importing import import_paths
-from labeler.core.project import Project
+from labeler.core.project import STORE_FILE, Project
 from model.evaluation import metrics
 
 WIDTH = 8
@@ -53,7 +59,29 @@ def draw_pictures(folder: Path, count: int) -> list[Path]:
 
 
 def make_collection(folder: Path, *, images: int = 40, scored: int = 30) -> Project:
-    """A project with `images` imported and embedded, the first `scored` of them scored by hand."""
+    """A project with `images` imported and embedded, the first `scored` of them scored by hand.
+
+    Copied from one that is made once in a process, so that its tests don't each import.
+    """
+    made = _made(images, scored)
+    for name in ("pictures", "project"):
+        shutil.copytree(made / name, folder / name, dirs_exist_ok=True)
+    with closing(sqlite3.connect(folder / "project" / STORE_FILE)) as connection:
+        for table, column in (("locations", "path"), ("sources", "root")):
+            connection.execute(
+                f"UPDATE {table} SET {column} = replace({column}, ?, ?)",
+                (str(made), str(folder.resolve())),
+            )
+        connection.execute(f"PRAGMA user_version = {new_lineage()}")
+        connection.commit()
+    return Project.open(folder / "project")
+
+
+@cache
+def _made(images: int, scored: int) -> Path:
+    """A folder with the pictures and the project of `make_collection`, until the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="collection-")).resolve()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     project = Project.create(folder / "project", encoder="lite")
     draw_pictures(folder / "pictures", images)
     import_paths(project, [folder / "pictures"], source="gradients", workers=1)
@@ -66,7 +94,8 @@ def make_collection(folder: Path, *, images: int = 40, scored: int = 30) -> Proj
     )
     db.images.embeddings.put(project.store, encoder.id, np.array(ids), vectors)
     give_scores(project, ids[:scored])
-    return project
+    project.close()
+    return folder
 
 
 def give_scores(project: Project, ids: list[int]) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from labeler.core.jobs.runner import follow
 from labeler.core.project import Project
 from labeler.exports.datasets.export import KINDS
 from labeler.versions.evaluation import measures
-from tests.support.collection import add_version, draw_pictures, give_scores, make_collection
+from tests.support.collection import add_version, copied, draw_pictures, give_scores, make_collection
 from tests.support.pages import all_markdown, opened
 
 HOSTILE = "![x](http%3a//evil.example/a.png) **bold** :red[b]"
@@ -38,13 +39,18 @@ TIME = datetime(2025, 3, 1, 12, tzinfo=UTC)
 WITHOUT_TORCH = ("add_images", "train", "explore", "try_it", "export")
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with 40 images, 30 of them scored; copied, never changed."""
+    with closing(make_collection(tmp_path_factory.mktemp("made"), images=40, scored=30)) as project:
+        return project.folder
+
+
 @pytest.fixture
-def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    """A project with 40 images, 30 of them scored, as the one that the app serves."""
-    project = make_collection(tmp_path, images=40, scored=30)
-    monkeypatch.setenv("LABELER_PROJECT", str(project.folder))
-    yield project
-    project.close()
+def served(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """Its copy, as the project that the app serves."""
+    monkeypatch.setenv("LABELER_PROJECT", str(tmp_path / "project"))
+    yield from copied(made, tmp_path / "project")
 
 
 def button(page: AppTest, starts: str) -> object:
@@ -72,19 +78,23 @@ def test_without_a_project_the_start_page_waits_for_a_folder(
     assert not button(page, "Import").disabled
 
 
-def test_scores_of_replaced_pictures_are_carried_over_by_a_click(served: Project) -> None:
-    first, second = sorted((served.folder.parent / "pictures").iterdir())[:2]
-    for path, picture in ((first, PicturesImage.open(first)), (second, None)):
-        (picture or PicturesImage.new("RGB", (50, 50), "red")).convert("RGB").save(path, "JPEG")
-    import_paths(served, [first.parent])
-    page = opened("add_images")
-    assert "2 scored pictures with another in its place" in all_markdown(page)
-    button(page, "Carry over 1 score of those").click().run()
-    carried = db.images.lookup.find_by_path(served.store, str(first))
-    assert carried is not None and carried.hand_score == 0
-    assert "1 scored picture with another in its place" in all_markdown(page)
-    button(page, "Carry over all 1").click().run()
-    assert "in its place" not in all_markdown(page)
+def test_scores_of_replaced_pictures_are_carried_over_by_a_click(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABELER_PROJECT", str(tmp_path / "project"))
+    with closing(make_collection(tmp_path, images=3, scored=2)) as served:
+        first, second = sorted((tmp_path / "pictures").iterdir())[:2]
+        for path, picture in ((first, PicturesImage.open(first)), (second, None)):
+            (picture or PicturesImage.new("RGB", (50, 50), "red")).convert("RGB").save(path, "JPEG")
+        import_paths(served, [first.parent])
+        page = opened("add_images")
+        assert "2 scored pictures with another in its place" in all_markdown(page)
+        button(page, "Carry over 1 score of those").click().run()
+        carried = db.images.lookup.find_by_path(served.store, str(first))
+        assert carried is not None and carried.hand_score == 0
+        assert "1 scored picture with another in its place" in all_markdown(page)
+        button(page, "Carry over all 1").click().run()
+        assert "in its place" not in all_markdown(page)
 
 
 def test_a_page_without_a_project_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

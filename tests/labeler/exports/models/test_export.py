@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -32,29 +34,40 @@ from labeler.exports.models.export import MODEL_KINDS, export_as, export_aside
 from labeler.exports.models.target import shown_encoder
 from model.errors import ModelError
 from model.heads import onnx_export
-from tests.support.collection import make_collection
+from tests.support.collection import copied, make_collection
 from tests.support.heads import add_version_of, spread_head
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a project "empty", which has no version, and its copy "versioned", which has
+    one with weights; these are copied, never changed.
+    """
+    folder = tmp_path_factory.mktemp("made")
+    with closing(make_collection(folder, images=30, scored=22)) as project:
+        project.folder.rename(folder / "empty")
+    shutil.copytree(folder / "empty", folder / "versioned")
+    with closing(Project.open(folder / "versioned")) as project:
+        record = db.images.embeddings.encoder(project.store, "lite")
+        assert record is not None
+        ids = sorted(db.images.locations.ids_by_path(project.store).values())
+        vectors = db.images.embeddings.get(project.store, record.id, ids)[1]
+        add_version_of(project, spread_head(vectors), record)
+    return folder
+
+
 @pytest.fixture
-def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+def empty(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """A project without a version."""
-    project = make_collection(tmp_path, images=30, scored=22)
-    monkeypatch.setenv("LABELER_PROJECT", str(project.folder))
-    yield project
-    project.close()
+    monkeypatch.setenv("LABELER_PROJECT", str(tmp_path / "project"))
+    yield from copied(made / "empty", tmp_path / "project")
 
 
 @pytest.fixture
-def project(empty: Project) -> Project:
+def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """The same with a version that has weights."""
-    record = db.images.embeddings.encoder(empty.store, "lite")
-    assert record is not None
-    ids = sorted(db.images.locations.ids_by_path(empty.store).values())
-    add_version_of(
-        empty, spread_head(db.images.embeddings.get(empty.store, record.id, ids)[1]), record
-    )
-    return empty
+    monkeypatch.setenv("LABELER_PROJECT", str(tmp_path / "project"))
+    yield from copied(made / "versioned", tmp_path / "project")
 
 
 def test_the_onnx_file_says_what_the_version_predicted(project: Project, tmp_path: Path) -> None:
@@ -89,7 +102,7 @@ def test_what_disagrees_is_not_written(
     with pytest.raises(ModelError, match="was not written"):
         export_as(project, "onnx", file, force=True)
     assert file.read_bytes() == b"an older one"
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["mine.onnx", "pictures", "project"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["mine.onnx", "project"]
 
 
 @pytest.mark.parametrize("kind", MODEL_KINDS)
