@@ -10,6 +10,7 @@ is one that only tells bright from dark: loading a real one takes longer than al
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -23,8 +24,8 @@ from tests.support.shades import Brightness
 
 HEAVY = (
     "alembic.command",
-    "model.encoders.lite",
     "labeler.cli.main",
+    "labeler.cli.job_kinds",
     "labeler.versions.train",
     "labeler.embedding.embed",
     "labeler.collection.importing",
@@ -37,6 +38,7 @@ HEAVY = (
     "labeler.exports.models.export",
     "labeler.core.jobs.runner",
     "pyarrow.parquet",
+    "torch._dynamo",  # by torch itself, at the first training
 )
 CHANGES = ("os.rename", "os.remove", "os.link", "os.symlink", "os.mkdir", "os.truncate")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -93,10 +95,13 @@ def run(told: dict[str, Any]) -> int:
 
 
 def serve() -> None:
+    if "tiny" in sys.argv[1:]:  # before what imports it by its name
+        model.encoders.load.load_encoder = lambda _name: Brightness()
+    else:
+        import_module("model.encoders.lite")
     for name in HEAVY:
         import_module(name)
-    if "tiny" in sys.argv[1:]:
-        model.encoders.load.load_encoder = lambda _name: Brightness()
+    gc.freeze()
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
