@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -37,7 +38,7 @@ from labeler.core.progress import Progress
 from labeler.core.project import Project
 from labeler.core.scorers import account_name
 from labeler.scoring.reservations import HELD, MOST_HELD, Reservations
-from tests.support.collection import add_version, draw_pictures, make_collection
+from tests.support.collection import add_version, copied, draw_pictures, make_collection
 from tests.support.many_at_once import (
     AHEAD,
     PEOPLE,
@@ -73,10 +74,18 @@ def draw(folder: Path, count: int) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    with closing(make_collection(folder, images=20, scored=0)) as project:
+        import_paths(project, [draw(folder / "more", HANDED)], workers=1)
+        return project.folder
+
+
 @pytest.fixture
-def large(project: Project, tmp_path: Path) -> Project:
-    import_paths(project, [draw(tmp_path / "more", HANDED)], workers=1)
-    return project
+def large(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    monkeypatch.setenv("LABELER_PROJECT", str(tmp_path / "project"))
+    yield from copied(made, tmp_path / "project")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ every embedded image is predicted by the version that its project calls active.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from model.training.original import Original
 from model.training.quick import Quick
 from tests.support.collection import START, WIDTH, draw_pictures, give_scores, make_collection
 
-TINY = Quick(steps=6, features=8, hidden=64)
+TINY = Quick(steps=6, features=8, hidden=64, folds=2)
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_a_version_has_all_that_belongs_to_it(project: Project) -> None:
     assert unseen.image_ids.tolist() == sorted(ids.tolist())
     assert unseen.exceed is not None
     assert unseen.exceed.shape == (30, 10)
-    assert len(np.unique(unseen.folds)) == 5
+    assert len(np.unique(unseen.folds)) == TINY.folds
 
 
 def test_metrics_are_of_the_out_of_fold_predictions(project: Project) -> None:
@@ -231,7 +232,8 @@ def test_groups_and_near_duplicates_stay_in_one_fold(project: Project) -> None:
     assert record is not None
     _, vectors = db.images.embeddings.get(project.store, record.id, [ids[4]])
     db.images.embeddings.put(project.store, record.id, [ids[29]], vectors * 1.5)
-    unseen = db.versions.predictions.out_of_fold(project.store, train(project, recipe=TINY).id)
+    version = train(project, recipe=replace(TINY, folds=5))
+    unseen = db.versions.predictions.out_of_fold(project.store, version.id)
     assert unseen.folds is not None
     fold = dict(zip(unseen.image_ids.tolist(), unseen.folds.tolist(), strict=True))
     assert fold[ids[0]] == fold[ids[15]]
