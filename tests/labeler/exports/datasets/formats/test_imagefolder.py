@@ -17,8 +17,6 @@ from labeler.exports.datasets.export import export
 from labeler.exports.datasets.plan import Plan
 from tests.support.exported import AWKWARD, image_ids, images, make_exported, score
 
-datasets = pytest.importorskip("datasets")
-
 SPREAD = "40:30:30"
 
 
@@ -38,6 +36,7 @@ def project(made: Path, tmp_path: Path) -> Iterator[Project]:
 
 
 def loaded(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
     datasets.disable_progress_bars()
     with warnings.catch_warnings():
