@@ -6,15 +6,20 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import labeler.app
 from labeler.core.errors import BadInput
+from labeler.core.jobs import child_process
 from labeler.review.simulation.report import summary, table
 from labeler.review.simulation.simulate import (
     FIGURES,
@@ -22,6 +27,7 @@ from labeler.review.simulation.simulate import (
     RoundResult,
     SimulationPlan,
     StrategyRun,
+    _first_version,
     check_plan,
     simulate,
 )
@@ -55,9 +61,23 @@ def wrong_side_cluster() -> LabelledData:
     return LabelledData(embeddings.astype(np.float32), scores, groups, hashes)
 
 
+@contextmanager
+def no_processes(_workers: int, prepare: Callable[..., None], given: Any) -> Iterator[Executor]:
+    """As `child_process.pool`, the work being done in this process."""
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(1, initializer=prepare, initargs=given) as executor:
+            yield executor
+    finally:
+        torch.set_num_threads(threads)
+        _first_version.cache_clear()
+
+
 @pytest.fixture(scope="module")
 def played() -> list[StrategyRun]:
-    return simulate(wrong_side_cluster(), PLAN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(child_process, "pool", no_processes)
+        return simulate(wrong_side_cluster(), PLAN)
 
 
 def test_plays_come_in_order_and_their_counts_add_up(played: list[StrategyRun]) -> None:
@@ -100,7 +120,7 @@ def test_review_finds_more_real_mistakes_than_chance(played: list[StrategyRun]) 
     assert found["review"] >= 2 * found["random"] > 0
 
 
-def test_the_same_plan_gives_the_same_whatever_else_is_played_by_how_many_processes(
+def test_the_same_plan_gives_the_same_whatever_else_is_played_in_which_process(
     played: list[StrategyRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
@@ -117,7 +137,10 @@ def test_the_same_plan_gives_the_same_whatever_else_is_played_by_how_many_proces
         np.testing.assert_array_equal(each.chances, before.chances[: OPENED - 40])
 
 
-def test_who_asks_for_all_is_given_each_once_and_nothing_withheld() -> None:
+def test_who_asks_for_all_is_given_each_once_and_nothing_withheld(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(child_process, "pool", no_processes)
     plan = replace(PLAN, seeds=1, rounds=3, batch=1000, strategies=("review",))
     (each,) = simulate(wrong_side_cluster(), plan)
     assert [turn.asked for turn in each.turns] == [0, OPENED - 40]
