@@ -15,5 +15,5 @@ app = st.App(
     middleware.PAGE,
     routes=middleware.all_routes(),
     middleware=streamlit_entry.streamlit_guards(),
-    lifespan=streamlit_entry.with_tcp_nodelay,
+    lifespan=streamlit_entry.tcp_nodelay_lifespan,
 )

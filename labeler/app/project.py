@@ -7,7 +7,7 @@ import threading
 import uuid
 from pathlib import Path
 
-from labeler.app.server.log_checkpoint import keep_log_short
+from labeler.app.server.log_checkpoint import checkpoint_when_idle
 from labeler.core.error_messages import message_for
 from labeler.core.errors import LabelerError, NoProject
 from labeler.core.files.typed_paths import typed_path
@@ -65,7 +65,7 @@ class ServedProject:
             )
         project = Project.open(folder, PATIENCE_SECONDS)
         self._folder, self._inodes, self._project = folder, inodes, project
-        keep_log_short(project.store)
+        checkpoint_when_idle(project.store)
 
 
 SERVED = ServedProject()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from labeler.app.security.token_gate import WRONG
+from labeler.app.security.token_gate import TOKEN_WRONG
 from labeler.core.project import Project
 from tests.support.collection import make_collection
 from tests.support.live import PATIENCE, ROOT, App, until
@@ -74,7 +74,7 @@ def test_who_has_the_token_gets_in_and_scores(page: Page, reachable: App, projec
     page.add_init_script(WATCH)
     page.goto(f"{reachable.url}/?page=1")
     give(page, "a wrong token, long enough")
-    expect(page.get_by_role("alert")).to_have_text(WRONG)
+    expect(page.get_by_role("alert")).to_have_text(TOKEN_WRONG)
     give(page, TOKEN)
     opened(page, reachable)
     page.keyboard.press("7")

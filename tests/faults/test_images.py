@@ -19,7 +19,7 @@ import db.images.lookup
 import db.scores.hand_scores
 from labeler.app.routes.json_api import routes
 from labeler.app.routes.payloads import image_items
-from labeler.app.security.request_guards import middleware
+from labeler.app.security.request_guards import guard_middleware
 from labeler.app.widgets.gallery import prediction_tile
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
@@ -95,7 +95,7 @@ def test_deleted_pictures_are_said_to_be_missing_and_their_scores_stay(
     before = known(alone)
     for folder in (tmp_path / "pictures", alone.previews, alone.thumbnails):
         shutil.rmtree(folder)
-    app = Starlette(routes=routes(), middleware=middleware(["127.0.0.1", "localhost"]))
+    app = Starlette(routes=routes(), middleware=guard_middleware(["127.0.0.1", "localhost"]))
     with TestClient(app, base_url=HOST) as client:
         for kind in ("thumbnail", "preview", "full"):
             answer = client.get(f"/img/{ids_of(alone)[0]}/{kind}", headers=OURS)
@@ -121,7 +121,7 @@ def test_what_can_not_be_kept_can_be_looked_at_all_the_same(
         folder.mkdir()
         for digits in range(256):
             (folder / f"{digits:02x}").write_text("in the way")
-    app = Starlette(routes=routes(), middleware=middleware(["127.0.0.1", "localhost"]))
+    app = Starlette(routes=routes(), middleware=guard_middleware(["127.0.0.1", "localhost"]))
     with TestClient(app, base_url=HOST) as client:
         for kind in ("thumbnail", "preview"):
             answer = client.get(f"/img/{ids_of(alone)[0]}/{kind}", headers=OURS)

@@ -29,7 +29,7 @@ import db.scores.hand_scores
 import db.scores.queue_queries
 from db.records import Event, Run
 from labeler.app.routes.json_api import routes
-from labeler.app.security.request_guards import middleware
+from labeler.app.security.request_guards import guard_middleware
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
 from labeler.core.errors import BadInput
@@ -91,7 +91,7 @@ def large(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 @pytest.fixture
 def client() -> Iterator[Callable[[], httpx2.Client]]:
     """A browser of one's own; all are closed at the end."""
-    app = Starlette(routes=routes(), middleware=middleware(["127.0.0.1"]))
+    app = Starlette(routes=routes(), middleware=guard_middleware(["127.0.0.1"]))
     made: list[TestClient] = []
 
     def open_one() -> httpx2.Client:

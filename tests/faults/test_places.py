@@ -25,7 +25,7 @@ from db.store.store import Store
 from labeler.app import project as served
 from labeler.app.routes import downloads
 from labeler.app.routes.json_api import routes
-from labeler.app.security.request_guards import middleware
+from labeler.app.security.request_guards import guard_middleware
 from labeler.core.errors import LabelerError
 from labeler.core.project import Project
 from tests.support.collection import add_version, copied, give_scores, make_collection
@@ -55,7 +55,7 @@ def project(made: Path, tmp_path: Path) -> Iterator[Project]:
 def client(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     monkeypatch.setenv("LABELER_PROJECT", str(project.folder))
     monkeypatch.setattr(served, "PATIENCE_SECONDS", 0.05)
-    app = Starlette(routes=routes(), middleware=middleware(["127.0.0.1", "localhost"]))
+    app = Starlette(routes=routes(), middleware=guard_middleware(["127.0.0.1", "localhost"]))
     with TestClient(app, base_url=HOST) as client:
         yield client
 

@@ -39,11 +39,11 @@ from pathlib import Path
 import db.scores.events
 from db.errors import StoreError
 from db.store.store import Store
-from labeler.app.server.log_checkpoint import keep_log_short
+from labeler.app.server.log_checkpoint import checkpoint_when_idle
 from tests.support.store_rows import event
 
 store = Store.open(Path(sys.argv[1]))
-keep_log_short(store)
+checkpoint_when_idle(store)
 first, most, pause = int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 refusals = 0
 with closing(store):

@@ -27,7 +27,7 @@ import db.versions.rounds
 from db.store.schema import Base
 from labeler.app.project import SERVED
 from labeler.app.routes.json_api import routes
-from labeler.app.security.request_guards import middleware
+from labeler.app.security.request_guards import guard_middleware
 from labeler.cli.main import labeler
 from labeler.core.project import STORE_FILE
 from labeler.maintenance.doctor import check_project
@@ -260,7 +260,7 @@ def run(folder: Path, words: list[str]) -> str | None:
 def ask(folder: Path) -> list[str]:
     """What the app's own routes answered that is no sentence."""
     os.environ["LABELER_PROJECT"] = str(folder)
-    app = Starlette(routes=routes(), middleware=middleware(["127.0.0.1"]))
+    app = Starlette(routes=routes(), middleware=guard_middleware(["127.0.0.1"]))
     broken = []
     with TestClient(app, base_url=HOST, raise_server_exceptions=False) as client:
         for address in ADDRESSES:

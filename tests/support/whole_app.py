@@ -14,7 +14,7 @@ from labeler.app.server import launch
 
 def the_app() -> Any:
     """What `streamlit run streamlit_app.py` serves, by the settings that it has now."""
-    found = importlib.util.spec_from_file_location("served", launch.script())
+    found = importlib.util.spec_from_file_location("served", launch.app_script())
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)

@@ -12,7 +12,7 @@ import db.versions.registry
 import labeler.app
 from labeler.app.project import current_project
 from labeler.app.routes.payloads import shown_name
-from labeler.app.server.preload import keep_ready
+from labeler.app.server.preload import preload_review
 from labeler.app.widgets.formatting import count, markdown_escaped
 from labeler.app.widgets.navigation import page_file
 from labeler.app.widgets.page_errors import friendly
@@ -80,7 +80,7 @@ def at_a_glance(project: Project) -> None:
     images = db.images.counts.by_state(project.store).get("fine", 0)
     version = db.versions.registry.active(project.store)
     if version is not None:
-        keep_ready(project, version.id)
+        preload_review(project, version.id)
     with st.sidebar:
         st.space("small")
         # A folder's name is shown as it is, never as markdown.

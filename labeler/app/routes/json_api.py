@@ -267,7 +267,7 @@ def _scorer(request: Request) -> str:
 
 
 def _number(request: Request, name: str, default: int) -> int:
-    """Return a parameter as a number from 1 to `MOST`; raises `BadInput`."""
+    """Return a parameter as a number from 1 to `MAX_IDLE`; raises `BadInput`."""
     raw = request.query_params.get(name, str(default))
     if not (raw.isdecimal() and len(raw) < 10) or not 1 <= int(raw) <= MOST:
         raise BadInput(f"{name} must be between 1 and {MOST}.")

@@ -12,11 +12,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from labeler.app.security.refusals import refuse
 from labeler.core.errors import LabelerError
 
-LONGEST_NAME = 253  # characters, by RFC 1035
+MAX_NAME_LENGTH = 253  # characters, by RFC 1035
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
 
 
-def is_private(host: str | None) -> bool:
+def is_loopback(host: str | None) -> bool:
     """Return whether only this machine can reach a server on `host`; None is every interface."""
     try:
         address = ipaddress.ip_address(host or "")
@@ -26,15 +26,15 @@ def is_private(host: str | None) -> bool:
     return (mapped or address).is_loopback
 
 
-def name_and_port(host: str) -> tuple[str, str] | None:
+def split_host(host: str) -> tuple[str, str] | None:
     """Return the normalized name and the port (or "") of a Host header; None if it is no host."""
-    found = _HOST.fullmatch(host.strip().lower())
-    if found is None:
+    match = _HOST.fullmatch(host.strip().lower())
+    if match is None:
         return None
-    return _same_form(found[1].removesuffix(".").strip("[]")), found[2] or ""
+    return _canonical(match[1].removesuffix(".").strip("[]")), match[2] or ""
 
 
-def _same_form(name: str) -> str:
+def _canonical(name: str) -> str:
     """Return the canonical spelling of an IPv6 address."""
     try:
         return str(ipaddress.ip_address(name))
@@ -42,7 +42,7 @@ def _same_form(name: str) -> str:
         return name
 
 
-def is_number(name: str) -> bool:
+def is_ip_address(name: str) -> bool:
     """Return whether `name` is an IP address."""
     try:
         ipaddress.ip_address(name)
@@ -51,60 +51,60 @@ def is_number(name: str) -> bool:
         return False
 
 
-class HostNames:
+class HostPatterns:
     """Names of hosts; `*.example.org` stands for all names below example.org, and `*` for any."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._names = {_same_form(name.strip().lower().strip("[]")) for name in names}
+        self._names = {_canonical(name.strip().lower().strip("[]")) for name in names}
 
     def __contains__(self, name: str) -> bool:
         below = (f"*{name[at:]}" for at, letter in enumerate(name) if letter == ".")
         return not self._names.isdisjoint({name, "*", *below})
 
-    def has_in_full(self, name: str) -> bool:
+    def contains_exactly(self, name: str) -> bool:
         """Return whether `name` itself is listed, not only matched by a `*`."""
         return name in self._names
 
 
-class KnownHosts:
+class TrustedHosts:
     """Middleware that refuses requests under other names than `names`.
 
-    Where the app can be reached from `everywhere`, any IP address is accepted as well: no attacker
+    Where the app can be reached at `any_ip`, any IP address is accepted as well: no attacker
     can redefine one, and a machine doesn't know all the addresses it is reached by.
     """
 
-    def __init__(self, app: ASGIApp, names: Sequence[str], everywhere: bool) -> None:
+    def __init__(self, app: ASGIApp, names: Sequence[str], any_ip: bool) -> None:
         self.app = app
-        self.names = HostNames(names)
-        self.everywhere = everywhere
+        self.names = HostPatterns(names)
+        self.any_ip = any_ip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or self._known(scope):
             await self.app(scope, receive, send)
             return
-        await refuse(scope, receive, send, 400, _unknown(scope))
+        await refuse(scope, receive, send, 400, _refusal_message(scope))
 
     def _known(self, scope: Scope) -> bool:
-        said = Headers(scope=scope).getlist("host")
-        named = name_and_port(said[0]) if len(said) == 1 else None
+        hosts = Headers(scope=scope).getlist("host")
+        host = split_host(hosts[0]) if len(hosts) == 1 else None
         # A whole address in place of the path names another host beside the header's.
-        if named is None or not scope["path"].startswith("/"):
+        if host is None or not scope["path"].startswith("/"):
             return False
-        return (self.everywhere and is_number(named[0])) or named[0] in self.names
+        return (self.any_ip and is_ip_address(host[0])) or host[0] in self.names
 
 
-def _unknown(scope: Scope) -> str:
-    said = Headers(scope=scope).getlist("host")
-    named = name_and_port(said[0]) if len(said) == 1 else None
-    if named is None or len(named[0]) > LONGEST_NAME:
+def _refusal_message(scope: Scope) -> str:
+    hosts = Headers(scope=scope).getlist("host")
+    host = split_host(hosts[0]) if len(hosts) == 1 else None
+    if host is None or len(host[0]) > MAX_NAME_LENGTH:
         return "The app doesn't answer under this host."
     return (
-        f"The app doesn't answer under the name {named[0]}. If that is a name of yours for it, "
-        f"start it with: labeler app --allow-host {named[0]}"
+        f"The app doesn't answer under the name {host[0]}. If that is a name of yours for it, "
+        f"start it with: labeler app --allow-host {host[0]}"
     )
 
 
-def as_name(text: str) -> str:
+def parse_allowed_host(text: str) -> str:
     """Return the host of an --allow-host option: a name, or an address that contains it.
 
     Raises `LabelerError` where there is none.
@@ -112,10 +112,10 @@ def as_name(text: str) -> str:
     host = text.strip().lower()
     host = host.partition("://")[2] or host
     host = host.partition("/")[0]
-    below = "*." if host.startswith("*.") else ""
-    named = name_and_port(host.removeprefix(below))
+    wildcard = "*." if host.startswith("*.") else ""
+    parts = split_host(host.removeprefix(wildcard))
     if host == "*":
         return host
-    if named is None:
+    if parts is None:
         raise LabelerError(f"--allow-host {text} is no host; write a name such as nas.local.")
-    return below + named[0]
+    return wildcard + parts[0]

@@ -11,24 +11,24 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from labeler.app.security.connections import ELSEWHERE, account_of
-from labeler.app.security.hosts import is_private
-from labeler.app.server.streamlit_settings import secrets_in_force
+from labeler.app.security.connections import UNKNOWN_ACCOUNT, account_of
+from labeler.app.security.hosts import is_loopback
+from labeler.app.server.streamlit_settings import active_secrets_files
 
 # What logging in consists of; Streamlit checks by itself what is brought there.
-WAY = ("/auth/login", "/auth/logout", "/oauth2callback")
-SHORTEST_SECRET = 32  # characters: whoever guesses it can write the cookie
+LOGIN_PATHS = ("/auth/login", "/auth/logout", "/oauth2callback")
+MIN_SECRET_LENGTH = 32  # characters: whoever guesses it can write the cookie
 
 
-def may_enter(scope: Scope) -> bool:
+def is_allowed(scope: Scope) -> bool:
     """Return whether the request is of a listed person, or part of logging in."""
     auth, people = _settings()
-    if _lacking(auth, people):
+    if _missing(auth, people):
         return False
-    if scope["path"] in WAY:
+    if scope["path"] in LOGIN_PATHS:
         return scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-    named = _names(_user(HTTPConnection(scope).cookies)) & people
-    return bool(named) and not _is_neighbours(scope)
+    named = _names_of_user(_user_in_cookie(HTTPConnection(scope).cookies)) & people
+    return bool(named) and not _is_other_account(scope)
 
 
 def login_links() -> list[tuple[str, str]]:
@@ -37,45 +37,45 @@ def login_links() -> list[tuple[str, str]]:
     from streamlit.auth_util import encode_provider_token
 
     auth, people = _settings()
-    if _lacking(auth, people):
+    if _missing(auth, people):
         return []
     named = [name for name, part in auth.items() if isinstance(part, Mapping) and "_" not in name]
     providers = ["default"] if "client_id" in auth else named
     return [
         (
             "Log in" if provider == "default" else f"Log in with {provider}",
-            f"{WAY[0]}?provider={encode_provider_token(provider)}",
+            f"{LOGIN_PATHS[0]}?provider={encode_provider_token(provider)}",
         )
         for provider in providers
     ]
 
 
-def unused() -> str | None:
+def unused_login_message() -> str | None:
     """Return why a configured login is not used, as a sentence."""
     auth, people = _settings()
-    lacking = _lacking(auth, people)
-    return f"The login in {_file()} is not used: {lacking}" if auth and lacking else None
+    missing = _missing(auth, people)
+    return f"The login in {_secrets_files()} is not used: {missing}" if auth and missing else None
 
 
-def in_force() -> str | None:
+def active_login_message() -> str | None:
     """Return whose login is accepted besides the token, as a sentence; None where there is none."""
     auth, people = _settings()
-    if _lacking(auth, people):
+    if _missing(auth, people):
         return None
-    return f"The login in {_file()} lets in: {', '.join(sorted(people))}."
+    return f"The login in {_secrets_files()} lets in: {', '.join(sorted(people))}."
 
 
-def _file() -> str:
-    return " and ".join(secrets_in_force()) or "secrets.toml"
+def _secrets_files() -> str:
+    return " and ".join(active_secrets_files()) or "secrets.toml"
 
 
-def _lacking(auth: Mapping[str, Any], people: frozenset[str]) -> str | None:
+def _missing(auth: Mapping[str, Any], people: frozenset[str]) -> str | None:
     if not auth:
         return "there is none."
     if not people:
         return "name who may come in, as people = [...] below [labeler] there."
-    if len(str(auth.get("cookie_secret", ""))) < SHORTEST_SECRET:
-        return f"its cookie_secret must have {SHORTEST_SECRET} characters or more."
+    if len(str(auth.get("cookie_secret", ""))) < MIN_SECRET_LENGTH:
+        return f"its cookie_secret must have {MIN_SECRET_LENGTH} characters or more."
     return None if _is_installed() else "install what it needs: pip install 'streamlit[auth]'"
 
 
@@ -97,23 +97,23 @@ def _settings() -> tuple[Mapping[str, Any], frozenset[str]]:
         return {}, frozenset()
     auth, ours = secrets.get("auth"), secrets.get("labeler")
     people = ours.get("people") if isinstance(ours, Mapping) else None
-    return auth if isinstance(auth, Mapping) else {}, _named(people)
+    return auth if isinstance(auth, Mapping) else {}, _listed_people(people)
 
 
-def _named(people: object) -> frozenset[str]:
+def _listed_people(people: object) -> frozenset[str]:
     """Return one name or a list of them as a list; nobody, where it is anything else."""
     listed = [people] if isinstance(people, str) else people
     if not isinstance(listed, list | tuple) or not all(isinstance(one, str) for one in listed):
         return frozenset()
-    return frozenset(_compared(one) for one in listed if one.strip())
+    return frozenset(_normalized(one) for one in listed if one.strip())
 
 
-def _compared(name: str) -> str:
+def _normalized(name: str) -> str:
     """Return the name as it is compared: case is ignored in e-mail addresses only."""
     return name.strip().casefold() if "@" in name else name.strip()
 
 
-def _user(cookies: Mapping[str, str]) -> Mapping[str, Any]:
+def _user_in_cookie(cookies: Mapping[str, str]) -> Mapping[str, Any]:
     """Return what the cookie of Streamlit's login says, if it is signed and of this app."""
     from streamlit.auth_util import get_cookie_with_chunks, get_origin_from_redirect_uri
     from streamlit.web.server.server_util import get_cookie_secret
@@ -125,15 +125,15 @@ def _user(cookies: Mapping[str, str]) -> Mapping[str, Any]:
         return decode_signed_value(get_cookie_secret(), name, value.encode("latin-1", "replace"))
 
     try:
-        said = json.loads(get_cookie_with_chunks(signed, USER_COOKIE_NAME) or b"{}")
+        user = json.loads(get_cookie_with_chunks(signed, USER_COOKIE_NAME) or b"{}")
     except ValueError:
         return {}
     origin = get_origin_from_redirect_uri()
-    ours = origin is not None and said.get("origin") == origin
-    return said if ours and said.get("is_logged_in") is True else {}
+    ours = origin is not None and user.get("origin") == origin
+    return user if ours and user.get("is_logged_in") is True else {}
 
 
-def _is_neighbours(scope: Scope) -> bool:
+def _is_other_account(scope: Scope) -> bool:
     """Return whether another account of this machine sends a cookie made for this machine alone.
 
     Browsers send it to every port of the machine, whoever listens there. A cookie for another name
@@ -142,14 +142,14 @@ def _is_neighbours(scope: Scope) -> bool:
     from streamlit.auth_util import get_origin_from_redirect_uri
 
     host = urlsplit(get_origin_from_redirect_uri() or "").hostname
-    account = account_of(scope) if is_private(host) else ELSEWHERE
-    return account != ELSEWHERE and account != str(os.getuid())
+    account = account_of(scope) if is_loopback(host) else UNKNOWN_ACCOUNT
+    return account != UNKNOWN_ACCOUNT and account != str(os.getuid())
 
 
-def _names(user: Mapping[str, Any]) -> frozenset[str]:
+def _names_of_user(user: Mapping[str, Any]) -> frozenset[str]:
     """Return the names by which a person may be listed."""
     sub, email = str(user.get("sub") or ""), str(user.get("email") or "")
-    found = [] if "@" in sub else [sub]
+    names = [] if "@" in sub else [sub]
     if "@" in email and user.get("email_verified") is True:
-        found.append(email)
-    return frozenset(_compared(name) for name in found if name.strip())
+        names.append(email)
+    return frozenset(_normalized(name) for name in names if name.strip())

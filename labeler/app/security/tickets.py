@@ -9,31 +9,31 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from labeler.app.security.connections import Address, user_id_of
+from labeler.app.security.connections import Address, uid_of_connection
 
-FIELD = "ticket"  # in an address
-SECONDS = 300.0  # for which it is good: a browser may have to start first
+TICKET_FIELD = "ticket"  # in an address
+LIFETIME_SECONDS = 300.0  # for which it is good: a browser may have to start first
 
 
 class Ticket:
-    """A ticket that lets in once; `word` is part of the address."""
+    """A ticket that lets in once; `value` is part of the address."""
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
         connections: Sequence[Path] | None = None,
     ) -> None:
-        self.word = secrets.token_urlsafe(16)
+        self.value = secrets.token_urlsafe(16)
         self._clock, self._connections = clock, connections
-        self._until = clock() + SECONDS
+        self._until = clock() + LIFETIME_SECONDS
 
-    def opens(self, shown: str, client: Address | None, server: Address | None) -> bool:
+    def redeem(self, shown: str, client: Address | None, server: Address | None) -> bool:
         """Return whether `shown`, sent over this connection, is the ticket; it is used up then."""
-        if not hmac.compare_digest(shown.encode("utf-8", "replace"), self.word.encode()):
+        if not hmac.compare_digest(shown.encode("utf-8", "replace"), self.value.encode()):
             return False
         if self._clock() > self._until or client is None or server is None:
             return False
-        if user_id_of(client, server, self._connections) != os.getuid():
+        if uid_of_connection(client, server, self._connections) != os.getuid():
             return False
         self._until = -1.0
         return True

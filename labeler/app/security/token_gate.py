@@ -1,8 +1,9 @@
-"""The door: everything behind it needs the token of this start, on this machine as elsewhere.
+"""Require the token of this start for every request, from this machine as from others.
 
-Shown once, in the address or in the form of our page, it is exchanged for a cookie, and the address
-that stays in the browser is without it. Streamlit's own login opens it too, where it is configured,
-and the browser that this program starts brings a ticket (`labeler.app.security.tickets`).
+A visitor sends it once, in the address or in the form of our page; it is exchanged for a cookie,
+and the address that stays in the browser is without it. Streamlit's own login is accepted as well,
+where it is configured, and the browser that this program starts sends a ticket
+(`labeler.app.security.tickets`).
 """
 
 from __future__ import annotations
@@ -24,24 +25,32 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from labeler.app.security import logins, tickets
 from labeler.app.security.connections import account_of, connection_of
-from labeler.app.security.hosts import is_private, name_and_port
+from labeler.app.security.hosts import is_loopback, split_host
 from labeler.app.security.refusals import is_page, refuse
-from labeler.app.security.tokens import UNGUESSABLE, GuessLimit, account_in, cookie_value, is_token
+from labeler.app.security.tokens import (
+    UNGUESSABLE_LENGTH,
+    GuessRateLimit,
+    account_in_cookie,
+    cookie_value,
+    token_matches,
+)
 from labeler.app.server.base_path import public_path
 
 Ready = Callable[[], Awaitable[object]]
-FIELD = "token"  # in an address and in the form
-FORM = "/token"  # where the form is sent
-LARGEST_FORM = 8000  # bytes
-FORM_SECONDS = 10.0  # that it may take to arrive
-WANTED = "The token is missing: open the address that the terminal showed when the app started."
-USED = "That address opened the app once; now take the one that the terminal shows."
-WRONG = "That is not the token."
-ELSEWHERE = "The app was started for its own machine alone; labeler app --host lets others in."
+TOKEN_FIELD = "token"  # in an address and in the form
+FORM_PATH = "/token"  # where the form is sent
+MAX_FORM_BYTES = 8000  # bytes
+FORM_TIMEOUT = 10.0  # that it may take to arrive
+TOKEN_MISSING = (
+    "The token is missing: open the address that the terminal showed when the app started."
+)
+TICKET_USED = "That address opened the app once; now take the one that the terminal shows."
+TOKEN_WRONG = "That is not the token."
+LOCAL_ONLY = "The app was started for its own machine alone; labeler app --host lets others in."
 
 
 class TokenGate:
-    """Middleware that lets in who has shown `token`; None lets in whoever is on this machine.
+    """Middleware that lets in visitors who have sent `token`; with None, programs of this machine.
 
     Others wait until `ready`: the login is Streamlit's, which may be loading in another thread.
     """
@@ -57,174 +66,184 @@ class TokenGate:
         self.token = token
         self.ready = ready
         self.ticket = ticket
-        self.guesses = GuessLimit()
+        self.guesses = GuessRateLimit()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif self.token is None:
-            await self._at_home(scope, receive, send)
+            await self._require_local(scope, receive, send)
         else:
-            await self._with_token(scope, receive, send, self.token)
+            await self._require_token(scope, receive, send, self.token)
 
-    async def _with_token(self, scope: Scope, receive: Receive, send: Send, token: str) -> None:
-        shown = _shows(scope, token)
-        if not shown and self.ready is not None:
+    async def _require_token(self, scope: Scope, receive: Receive, send: Send, token: str) -> None:
+        has_cookie = _has_cookie(scope, token)
+        if not has_cookie and self.ready is not None:
             await self.ready()
-        if (answer := await self._exchanged(scope, receive, token)) is not None:
-            await answer(scope, receive, send)
-        elif shown or await run_in_threadpool(logins.may_enter, scope):
-            connection_of(scope).is_in = True
+        if (response := await self._exchange(scope, receive, token)) is not None:
+            await response(scope, receive, send)
+        elif has_cookie or await run_in_threadpool(logins.is_allowed, scope):
+            connection_of(scope).is_authenticated = True
             await self.app(scope, receive, send)
-        elif _looks_at_a_page(scope):
-            await _asking(scope, 401, "")(scope, receive, send)
+        elif _is_page_view(scope):
+            await _token_page(scope, 401, "")(scope, receive, send)
         else:
             headers = {"Cache-Control": "no-store"}
-            await refuse(scope, receive, send, 401, WANTED, headers=headers)
+            await refuse(scope, receive, send, 401, TOKEN_MISSING, headers=headers)
 
-    async def _at_home(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """By the address that was really reached, whatever the server was told to listen on."""
+    async def _require_local(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse requests to an address that other machines can reach, whatever was configured."""
         reached = scope.get("server")
-        if reached is None or is_private(reached[0]):
+        if reached is None or is_loopback(reached[0]):
             await self.app(scope, receive, send)
         else:
-            await refuse(scope, receive, send, 403, ELSEWHERE)
+            await refuse(scope, receive, send, 403, LOCAL_ONLY)
 
-    async def _exchanged(self, scope: Scope, receive: Receive, token: str) -> Response | None:
-        """The cookie for a token or a ticket, or our page again; None where none was shown."""
+    async def _exchange(self, scope: Scope, receive: Receive, token: str) -> Response | None:
+        """Return the cookie for a token or a ticket, or our page again; None if none was sent."""
         if scope["type"] != "http":
             return None
-        asked = Request(scope, receive)
-        if asked.method == "POST" and scope["path"] == FORM:
+        request = Request(scope, receive)
+        if request.method == "POST" and scope["path"] == FORM_PATH:
             connection = connection_of(scope)
-            connection.waits()
-            filled_in = await _filled_in(asked)
-            connection.ends()
-            return self._shown_token(asked, token, *filled_in)
-        if asked.method == "GET" and tickets.FIELD in asked.query_params:
-            return self._shown_ticket(asked, token)
-        if asked.method == "GET" and FIELD in asked.query_params:
-            onwards = _without_token(asked)
-            return self._shown_token(asked, token, asked.query_params[FIELD], onwards)
+            connection.form_begins()
+            fields = await _read_form(request)
+            connection.form_ends()
+            return self._answer_token(request, token, *fields)
+        if request.method == "GET" and tickets.TICKET_FIELD in request.query_params:
+            return self._answer_ticket(request, token)
+        if request.method == "GET" and TOKEN_FIELD in request.query_params:
+            onwards = _url_without_token(request)
+            return self._answer_token(request, token, request.query_params[TOKEN_FIELD], onwards)
         return None
 
-    def _shown_token(self, asked: Request, token: str, shown: str, onwards: str) -> Response:
-        scope = asked.scope
-        if _shows(scope, token):  # An old address, in a browser that is in already.
+    def _answer_token(self, request: Request, token: str, shown: str, onwards: str) -> Response:
+        scope = request.scope
+        if _has_cookie(scope, token):  # An old address, in a browser that is in already.
             return RedirectResponse(public_path(scope, onwards), 303)
-        guesser = _guesser(scope) if len(token) < UNGUESSABLE else ""
-        wait = self.guesses.wait(guesser) if guesser else 0.0
+        guess_key = _guess_key(scope) if len(token) < UNGUESSABLE_LENGTH else ""
+        wait = self.guesses.wait(guess_key) if guess_key else 0.0
         if wait:
-            return _asking(scope, 429, _patience(wait), onwards, {"Retry-After": _seconds(wait)})
-        if is_token(shown, token):
-            return _let_in(scope, onwards, token)
-        if guesser:
-            self.guesses.note(guesser)
-        return _asking(scope, 401, WRONG, onwards)
+            return _token_page(
+                scope, 429, _retry_message(wait), onwards, {"Retry-After": _seconds(wait)}
+            )
+        if token_matches(shown, token):
+            return _redirect_with_cookie(scope, onwards, token)
+        if guess_key:
+            self.guesses.record_failure(guess_key)
+        return _token_page(scope, 401, TOKEN_WRONG, onwards)
 
-    def _shown_ticket(self, asked: Request, token: str) -> Response:
-        scope, onwards = asked.scope, _without_token(asked)
-        if _shows(scope, token):
+    def _answer_ticket(self, request: Request, token: str) -> Response:
+        scope, onwards = request.scope, _url_without_token(request)
+        if _has_cookie(scope, token):
             return RedirectResponse(public_path(scope, onwards), 303)
-        shown = asked.query_params[tickets.FIELD]
-        if self.ticket is not None and self.ticket.opens(
+        shown = request.query_params[tickets.TICKET_FIELD]
+        if self.ticket is not None and self.ticket.redeem(
             shown, scope.get("client"), scope.get("server")
         ):
-            return _let_in(scope, onwards, token)
-        return _asking(scope, 401, USED, onwards)
+            return _redirect_with_cookie(scope, onwards, token)
+        return _token_page(scope, 401, TICKET_USED, onwards)
 
 
-async def _filled_in(asked: Request) -> tuple[str, str]:
-    """The token in our form, and where its page was to lead; no token in what is no such form."""
+async def _read_form(request: Request) -> tuple[str, str]:
+    """Return the token in our form and the path its page leads to; ("", "/") for any other body."""
     body = b""
     try:
-        async with asyncio.timeout(FORM_SECONDS):
-            async for part in asked.stream():
+        async with asyncio.timeout(FORM_TIMEOUT):
+            async for part in request.stream():
                 body += part
-                if len(body) > LARGEST_FORM:
+                if len(body) > MAX_FORM_BYTES:
                     return "", "/"
         fields = dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=4))
     except (ValueError, ClientDisconnect, TimeoutError):
         return "", "/"
-    return fields.get(FIELD, "").strip(), _on_this_site(fields.get("onwards", ""))
+    return fields.get(TOKEN_FIELD, "").strip(), _local_path(fields.get("onwards", ""))
 
 
-def _guesser(scope: Scope) -> str:
-    """By account where it can be told: another one's wrong tokens keep nobody here out."""
+def _guess_key(scope: Scope) -> str:
+    """Return whose wrong tokens are counted together: the account, else the address.
+
+    By account, wrong tokens of another account of this machine lock nobody else out.
+    """
     account, client = account_of(scope), scope.get("client")
     return f"account {account}" if account else (client[0] if client else "nobody")
 
 
-def _without_token(asked: Request) -> str:
-    ours = (FIELD, tickets.FIELD)
-    rest = [pair for pair in asked.query_params.multi_items() if pair[0] not in ours]
+def _url_without_token(request: Request) -> str:
+    """Return the path and query of the request, without token and ticket."""
+    ours = (TOKEN_FIELD, tickets.TICKET_FIELD)
+    rest = [pair for pair in request.query_params.multi_items() if pair[0] not in ours]
     # Nobody can look at where the form is sent.
-    path = "/" if asked.scope["path"] == FORM else _on_this_site(quote(asked.scope["path"]))
+    path = "/" if request.scope["path"] == FORM_PATH else _local_path(quote(request.scope["path"]))
     return f"{path}?{urlencode(rest)}" if rest else path
 
 
-def _on_this_site(address: str) -> str:
-    """A path of ours, whatever somebody has put into the form: never another host."""
+def _local_path(address: str) -> str:
+    """Return `address` as a path of this app, whatever the form says: never another host."""
     printable = "".join(letter for letter in address if "!" <= letter <= "~")
     return "/" + printable.replace("\\", "/").lstrip("/")
 
 
-def _let_in(scope: Scope, onwards: str, token: str) -> Response:
+def _redirect_with_cookie(scope: Scope, onwards: str, token: str) -> Response:
+    """Return a redirect to `onwards` that sets the cookie."""
     there = public_path(scope, onwards)
-    answer = RedirectResponse(there, 303, headers={"Cache-Control": "no-store"})
-    answer.set_cookie(
+    response = RedirectResponse(there, 303, headers={"Cache-Control": "no-store"})
+    response.set_cookie(
         _cookie_name(scope),
         cookie_value(token, account_of(scope)),
         httponly=True,
         samesite="strict",
         secure=scope.get("scheme") in ("https", "wss"),
     )
-    return answer
+    return response
 
 
 def _cookie_name(scope: Scope) -> str:
-    """By port: browsers give all apps of a machine each other's cookies."""
-    named = name_and_port(Headers(scope=scope).get("host", ""))
+    """Return the cookie's name, by port: browsers send each app of a machine all cookies."""
+    named = split_host(Headers(scope=scope).get("host", ""))
     return f"labeler-{(named and named[1]) or 'usual'}"
 
 
-def _shows(scope: Scope, token: str) -> bool:
-    """Whether the cookie is among those sent; another app's may have the same name.
+def _has_cookie(scope: Scope, token: str) -> bool:
+    """Return whether the request carries a cookie of `token`; another app's may have the same name.
 
-    It comes from the account that it was given to: else it was sent to a port of somebody else's.
+    It must come from the account that it was given to: else it was sent to a port of another
+    program.
     """
     name = f"{_cookie_name(scope)}="
     sent = (part for line in Headers(scope=scope).getlist("cookie") for part in line.split(";"))
     values = [part.strip().removeprefix(name) for part in sent if part.strip().startswith(name)]
-    accounts = {account_in(value, token) for value in values} - {None}
+    accounts = {account_in_cookie(value, token) for value in values} - {None}
     return bool(accounts) and account_of(scope) in accounts
 
 
-def _looks_at_a_page(scope: Scope) -> bool:
-    asks = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-    return asks and is_page(scope["path"])
+def _is_page_view(scope: Scope) -> bool:
+    """Return whether a person opens a page, as against a script that asks for data."""
+    reads = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+    return reads and is_page(scope["path"])
 
 
-def _asking(
+def _token_page(
     scope: Scope,
     status: int,
     problem: str,
     onwards: str | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Our page, which asks for the token or offers the login; afterwards it leads to `onwards`, or
-    where it stands.
+    """Return our page, which asks for the token or offers the login, and then leads to `onwards`.
+
+    Without `onwards` it leads to the address that was asked for.
     """
-    offered = (
+    links = (
         f'<a href="{html.escape(public_path(scope, address))}">{html.escape(label)}</a>'
         for label, address in logins.login_links()
     )
     page = _template().substitute(
-        form=html.escape(public_path(scope, FORM)),
+        form=html.escape(public_path(scope, FORM_PATH)),
         base=html.escape(public_path(scope, "")),
         problem=html.escape(problem),
-        ways="".join(offered),
-        onwards=html.escape(onwards or _without_token(Request(scope))),
+        ways="".join(links),
+        onwards=html.escape(onwards or _url_without_token(Request(scope))),
     )
     return HTMLResponse(page, status, {"Cache-Control": "no-store"} | (headers or {}))
 
@@ -237,7 +256,7 @@ def _template() -> Template:
     return Template(page.replace("$icon", f"data:image/svg+xml,{icon}"))
 
 
-def _patience(wait: float) -> str:
+def _retry_message(wait: float) -> str:
     return f"Too many wrong tokens came from here; try again in {_seconds(wait)} seconds."
 
 

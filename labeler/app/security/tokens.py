@@ -1,7 +1,7 @@
-"""The token that everybody must show; which, and how guesses at it are slowed down.
+"""Choose the token that every visitor must send, and limit how often it can be guessed.
 
-It is the one in LABELER_TOKEN, else a fresh one for each start. A browser that has shown it keeps a
-cookie which says so, and which is worth nothing after the app has ended.
+It is the one in LABELER_TOKEN, else a random one for each start. A browser that has sent it keeps a
+cookie that proves so, and that is worth nothing after the app has ended.
 """
 
 from __future__ import annotations
@@ -17,64 +17,65 @@ from collections.abc import Callable
 
 from labeler.core.errors import LabelerError
 
-VARIABLE = "LABELER_TOKEN"
-SHORTEST = 16  # characters
-# From this length on, that of a fresh one, no number of guesses comes near it. They are not counted
-# then: behind a tunnel all visitors have one address, and a stranger's would keep everybody out.
-UNGUESSABLE = 32
-MOST_WRONG = 10  # wrong tokens from one address within
-WINDOW = 60.0  # seconds
-MOST_ADDRESSES = 1024  # that are remembered
-# Without it nobody can turn a guess into a cookie, so that guesses are made where they are counted.
-_KEY = secrets.token_bytes(32)
+TOKEN_VARIABLE = "LABELER_TOKEN"
+MIN_LENGTH = 16  # characters
+# From this length on, that of a random token, guessing has no chance, and wrong tokens are not
+# counted: behind a tunnel all visitors have one address, and one of them would lock out the others.
+UNGUESSABLE_LENGTH = 32
+MAX_WRONG = 10  # wrong tokens from one address within
+WINDOW_SECONDS = 60.0
+MAX_ADDRESSES = 1024  # that are remembered
+# Without this key a guess can't become a cookie: guesses are made where they are counted.
+_COOKIE_KEY = secrets.token_bytes(32)
 
 
-def chosen_token() -> str | None:
-    """The token that the person has chosen; raises `LabelerError` if it is too short."""
-    token = os.environ.get(VARIABLE, "").strip()
-    if token and len(token) < SHORTEST:
+def token_from_environment() -> str | None:
+    """Return the token that the person has set; raise `LabelerError` if it is too short."""
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if token and len(token) < MIN_LENGTH:
         raise LabelerError(
-            f"The token in {VARIABLE} has {len(token)} characters; give it {SHORTEST} or more, "
-            "or leave it out and a fresh one is made at each start."
+            f"The token in {TOKEN_VARIABLE} has {len(token)} characters; give it {MIN_LENGTH} or "
+            "more, or leave it out and a fresh one is made at each start."
         )
     return token or None
 
 
-def fresh_token() -> str:
+def random_token() -> str:
+    """Return a new token of `UNGUESSABLE_LENGTH` characters."""
     return secrets.token_urlsafe(24)
 
 
-def is_token(shown: str, token: str) -> bool:
-    """Compared in a time that says nothing about how much of it is right."""
+def token_matches(shown: str, token: str) -> bool:
+    """Return whether `shown` is the token; the time doesn't depend on how much of it is right."""
     return hmac.compare_digest(_digest(shown), _digest(token))
 
 
 def cookie_value(token: str, account: str = "") -> str:
-    """What the cookie holds: it proves that the token was shown and doesn't tell it.
+    """Return a value that proves that the token was sent, and doesn't contain it.
 
-    It is good for that account of this machine which showed the token, "" for other machines.
-    Browsers send a cookie to every port of a host, whoever listens there.
+    It is valid for that account of this machine which sent the token, "" for other machines.
+    Browsers send a cookie to every port of a host, whatever program listens there.
     """
     return f"{account}.{_digest(f'{account}.{token}').hex()}"
 
 
-def account_in(shown: str, token: str) -> str | None:
-    """The account for which `shown` is a pass; None if it is none."""
+def account_in_cookie(shown: str, token: str) -> str | None:
+    """Return the account for which the cookie's value `shown` is valid; None if it is invalid."""
     account = shown.rpartition(".")[0]
-    ours = cookie_value(token, account).encode("utf-8", "surrogateescape")
-    is_pass = hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), ours)
-    return account if is_pass else None
+    expected = cookie_value(token, account).encode("utf-8", "surrogateescape")
+    is_valid = hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), expected)
+    return account if is_valid else None
 
 
 def _digest(text: str) -> bytes:
-    return hmac.new(_KEY, text.encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
+    return hmac.new(_COOKIE_KEY, text.encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
 
 
-class GuessLimit:
-    """How many wrong tokens each address has lately shown.
+class GuessRateLimit:
+    """Count the wrong tokens of each address, and make it wait after `MAX_WRONG` of them.
 
-    One that has shown too many waits until its oldest one is forgotten; the others, and whoever is
-    in already, notice nothing.
+    It waits until its oldest one is `WINDOW_SECONDS` old; other addresses, and visitors who have a
+    cookie already, notice nothing.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -85,26 +86,26 @@ class GuessLimit:
         return len(self._wrong)
 
     def wait(self, address: str) -> float:
-        """Seconds until `address` may try again; 0 if it may now."""
-        times = self._wrong.get(_household(address))
-        if times is None or len(times) < MOST_WRONG:
+        """Return the seconds until `address` may try again; 0 if it may now."""
+        times = self._wrong.get(_network_of(address))
+        if times is None or len(times) < MAX_WRONG:
             return 0.0
-        return max(0.0, times[0] + WINDOW - self._clock())
+        return max(0.0, times[0] + WINDOW_SECONDS - self._clock())
 
-    def note(self, address: str) -> None:
-        """It has shown a wrong one."""
-        household = _household(address)
-        self._wrong.setdefault(household, deque(maxlen=MOST_WRONG)).append(self._clock())
-        self._wrong.move_to_end(household)
-        if len(self._wrong) > MOST_ADDRESSES:
+    def record_failure(self, address: str) -> None:
+        """Record that `address` has sent a wrong token."""
+        network = _network_of(address)
+        self._wrong.setdefault(network, deque(maxlen=MAX_WRONG)).append(self._clock())
+        self._wrong.move_to_end(network)
+        if len(self._wrong) > MAX_ADDRESSES:
             self._wrong.popitem(last=False)
 
 
-def _household(address: str) -> str:
-    """Whoever has an IPv6 address has some 2⁶⁴ of them."""
+def _network_of(address: str) -> str:
+    """Return the address, or its /64 network: who has an IPv6 address has some 2⁶⁴ of them."""
     try:
-        found = ipaddress.ip_address(address)
+        ip = ipaddress.ip_address(address)
     except ValueError:
         return address
-    found = getattr(found, "ipv4_mapped", None) or found  # as a socket for both kinds tells IPv4
-    return str(ipaddress.ip_network((found, 64), strict=False) if found.version == 6 else found)
+    ip = getattr(ip, "ipv4_mapped", None) or ip  # as a socket for both kinds tells IPv4
+    return str(ipaddress.ip_network((ip, 64), strict=False) if ip.version == 6 else ip)

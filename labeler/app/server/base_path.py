@@ -1,7 +1,7 @@
-"""The app below a path of another server, as in https://nas.example.org/taste/.
+"""Serve the app below a path of a reverse proxy, as in https://nas.example.org/taste/.
 
-A server in front may take the path away or leave it; both are fine. Everything behind sees paths
-without it, and the pages name what they need relative to where they are.
+A proxy may take the path away or leave it; both are fine. The app sees paths without it, and the
+pages name what they need relative to where they are.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from labeler.core.errors import LabelerError
 
-KEY = "labeler.base"
+BASE_KEY = "labeler.base"
 
 
 class BasePath:
-    """Middleware that takes `base` ("" or "/taste") off the path."""
+    """Middleware that removes `base` ("" or "/taste") from the path."""
 
     def __init__(self, app: ASGIApp, base: str) -> None:
         self.app = app
@@ -29,14 +29,14 @@ class BasePath:
         elif scope["path"] == self.base and scope["type"] == "http":
             # Else the page would look for its parts beside the path.
             query = scope.get("query_string", b"").decode("latin-1")
-            there = f"{quote(self.base)}/{'?' if query else ''}{query}"
-            await RedirectResponse(there, 307)(scope, receive, send)
+            address = f"{quote(self.base)}/{'?' if query else ''}{query}"
+            await RedirectResponse(address, 307)(scope, receive, send)
         else:
-            await self.app(_within(scope, self.base), receive, send)
+            await self.app(_without_base(scope, self.base), receive, send)
 
 
-def _within(scope: Scope, base: str) -> Scope:
-    inside = dict(scope, **{KEY: quote(base)})
+def _without_base(scope: Scope, base: str) -> Scope:
+    inside = dict(scope, **{BASE_KEY: quote(base)})
     if scope["path"].startswith(f"{base}/"):
         inside["path"] = scope["path"].removeprefix(base)
         inside["raw_path"] = quote(inside["path"]).encode("ascii")
@@ -44,12 +44,12 @@ def _within(scope: Scope, base: str) -> Scope:
 
 
 def public_path(scope: Scope, path: str) -> str:
-    """The address, on this host, under which a browser reaches `path`."""
-    return f"{scope.get(KEY, '')}{path}"
+    """Return the address, on this host, under which a browser reaches `path`."""
+    return f"{scope.get(BASE_KEY, '')}{path}"
 
 
-def as_base(text: str) -> str:
-    """What was given as --base-path, as "" or "/taste"; raises `LabelerError` for what is none."""
+def parse_base_path(text: str) -> str:
+    """Return the value of --base-path as "" or "/taste"; raise `LabelerError` if it is no path."""
     base = "/" + text.strip().strip("/")
     parts = base.split("/")[1:]
     fine = all(part.strip(".") and part.isprintable() for part in parts)

@@ -1,4 +1,4 @@
-"""What the app serves beside Streamlit's own pages: routes, their guard, and which project."""
+"""Assemble the app: the routes beside Streamlit's pages, and the middleware behind the guards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGE = Path(labeler.app.__file__).parent / "frame" / "main.py"
 
 
 def all_routes() -> list[Any]:
-    """The first match answers, and the last of the others takes whatever is left of /api/."""
+    """Return all routes; the first match answers, and the last takes what is left of /api/."""
     # Imported where they are used: they bring Streamlit, which `labeler app` loads late.
     from labeler.app.routes import contact_sheets, downloads
 
@@ -29,18 +29,18 @@ def all_routes() -> list[Any]:
 
 
 def make_app(before: Sequence[Middleware]) -> Any:
-    """The app with `before` in front of it; a `streamlit.App`."""
+    """Return the app, a `streamlit.App`, with `before` in front of it."""
     import streamlit as st
 
     return st.App(PAGE, routes=all_routes(), middleware=list(before))
 
 
 def inner_middleware() -> list[Middleware]:
-    """What stands before the app besides the guards."""
+    """Return the middleware that stands between the guards and the app."""
     return [Middleware(UploadLimit)]
 
 
-def print_login() -> None:
-    """Say whose login is in force, and whom it lets in."""
-    for said in filter(None, (logins.in_force(), logins.unused())):
-        click.echo(printable(said), err=True)
+def print_login_status() -> None:
+    """Print whose login is accepted, and which people it lets in."""
+    for message in filter(None, (logins.active_login_message(), logins.unused_login_message())):
+        click.echo(printable(message), err=True)

@@ -10,10 +10,10 @@ from db.records import MISTAKES
 from labeler.core.errors import LabelerError
 from labeler.core.project import Project
 
-FIRST_PICTURE = 2.0  # seconds: nothing is read ahead while the page that was asked for is made
+DELAY_SECONDS = 2.0  # seconds: nothing is read ahead while the page that was asked for is made
 
 
-def keep_ready(project: Project, version_id: int) -> None:
+def preload_review(project: Project, version_id: int) -> None:
     """Read, beside everything else and once for each version, what its pages are made from."""
     project.cache.get(
         "reading ahead", version_id, None, lambda: _start(project, version_id), newest=2
@@ -21,7 +21,7 @@ def keep_ready(project: Project, version_id: int) -> None:
 
 
 def _start(project: Project, version_id: int) -> None:
-    waiting = threading.Timer(FIRST_PICTURE, _read, args=(project,))
+    waiting = threading.Timer(DELAY_SECONDS, _read, args=(project,))
     waiting.name, waiting.daemon = f"review of version {version_id}", True
     waiting.start()
 

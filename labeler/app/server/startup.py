@@ -1,4 +1,4 @@
-"""The app from its first moment on: the browser loads its page while Python still imports.
+"""Answer requests while the app is still loading: the browser loads its page meanwhile.
 
 Importing Streamlit and the store takes as long as Streamlit's page takes in the browser. Here both
 happen at once: the page's files are answered straight away, everything else as soon as it can be.
@@ -16,63 +16,67 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class DeferredApp:
-    """An ASGI app that stands for the one that `load` gives, from before that is there.
+    """An ASGI app that stands in for the one that `load` returns, until that is loaded.
 
-    `load` is called once, in a thread of its own. `opened` is called when its app has started; what
-    `load` raises is kept in `failure`, and `failed` is called.
+    `load` is called once, in a thread of its own. `on_loaded` is called when its app has started;
+    what `load` raises is kept in `failure`, and `on_failed` is called.
     """
 
     def __init__(
-        self, load: Callable[[], ASGIApp], opened: Callable[[], None], failed: Callable[[], None]
+        self,
+        load: Callable[[], ASGIApp],
+        on_loaded: Callable[[], None],
+        on_failed: Callable[[], None],
     ) -> None:
-        self._load, self._opened, self._failed = load, opened, failed
+        self._load, self._on_loaded, self._on_failed = load, on_loaded, on_failed
         self._app: ASGIApp | None = None
-        self._life: _Life | None = None
-        self._settled = asyncio.Event()
+        self._inner: _Lifespan | None = None
+        self._loaded = asyncio.Event()
         self.failure: BaseException | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._lifespan(receive, send)
             return
-        await self._settled.wait()
+        await self._loaded.wait()
         if self._app is not None:
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             refusal = JSONResponse({"problem": "The app could not start."}, status_code=503)
             await refusal(scope, receive, send)
 
-    async def settled(self) -> None:
-        """Waits until the app is there, or can't be."""
-        await self._settled.wait()
+    async def wait_loaded(self) -> None:
+        """Wait until the app is loaded, or has failed to load."""
+        await self._loaded.wait()
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        opening = asyncio.create_task(self._open())
+        loading = asyncio.create_task(self._open())
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await opening
-        if self._life is not None:
-            await self._life.end()
+        await loading
+        if self._inner is not None:
+            await self._inner.end()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _open(self) -> None:
         try:
-            app = await asyncio.to_thread(_undisturbed, self._load)
-            self._life = await _Life.start(app)
+            app = await asyncio.to_thread(_without_gc, self._load)
+            self._inner = await _Lifespan.start(app)
             self._app = app
-            self._opened()
+            self._on_loaded()
         except Exception as error:
             self.failure = error
-            self._failed()
+            self._on_failed()
         finally:
-            self._settled.set()
+            self._loaded.set()
 
 
-def _undisturbed(load: Callable[[], ASGIApp]) -> ASGIApp:
-    """What `load` gives; the million things that importing makes are never looked at for garbage.
+def _without_gc(load: Callable[[], ASGIApp]) -> ASGIApp:
+    """Call `load` with garbage collection off; exempt what it creates from later collections.
 
-    They stay, and Streamlit collects garbage after each run of a page: a pause for every request.
+    Imports create a million objects that stay; Streamlit collects garbage after each run of a page,
+    which would be a pause for every request.
     """
     gc.disable()
     try:
@@ -82,27 +86,30 @@ def _undisturbed(load: Callable[[], ASGIApp]) -> ASGIApp:
         gc.enable()
 
 
-class _Life:
-    """An ASGI app that was started as a server starts it."""
+class _Lifespan:
+    """The lifespan of an ASGI app, started and ended as a server does it."""
 
     def __init__(self) -> None:
-        self._told: asyncio.Queue[Message] = asyncio.Queue()
-        self._heard: asyncio.Queue[Message] = asyncio.Queue()
+        self._to_app: asyncio.Queue[Message] = asyncio.Queue()
+        self._from_app: asyncio.Queue[Message] = asyncio.Queue()
         self._task: asyncio.Task[Any] | None = None
 
     @classmethod
-    async def start(cls, app: ASGIApp) -> _Life:
-        """Raises RuntimeError if the app says that it can't."""
-        life = cls()
+    async def start(cls, app: ASGIApp) -> _Lifespan:
+        """Start the app; raise `RuntimeError` if it reports that it can't."""
+        lifespan = cls()
         scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
-        life._task = asyncio.ensure_future(app(scope, life._told.get, life._heard.put))
-        await life._told.put({"type": "lifespan.startup"})
-        answer = await life._heard.get()
+        lifespan._task = asyncio.ensure_future(
+            app(scope, lifespan._to_app.get, lifespan._from_app.put)
+        )
+        await lifespan._to_app.put({"type": "lifespan.startup"})
+        answer = await lifespan._from_app.get()
         if answer["type"] != "lifespan.startup.complete":
             raise RuntimeError(answer.get("message") or "The app did not start.")
-        return life
+        return lifespan
 
     async def end(self) -> None:
-        await self._told.put({"type": "lifespan.shutdown"})
+        """Shut the app down and wait for it."""
+        await self._to_app.put({"type": "lifespan.shutdown"})
         if self._task is not None:
             await self._task

@@ -18,15 +18,15 @@ from pathlib import Path
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from labeler.app.security.refusals import MODULES, refuse
+from labeler.app.security.refusals import ASSETS_PATH, refuse
 
 # Their names hold a hash of what is in them.
-FOR_EVER = "public, immutable, max-age=31536000"
+CACHE_FOREVER = "public, immutable, max-age=31536000"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".woff2": "font/woff2"}
 ASSETS = Path(__file__).parents[1] / "assets"
 # What our first page needs beyond the frame; the browser would learn of it step by step.
-PARTS = ("BidiComponent", "Html", "Selectbox")
-FOLDERS = ("score/", "shared/")  # of our modules
+PRELOADED_PARTS = ("BidiComponent", "Html", "Selectbox")
+PRELOADED_FOLDERS = ("score/", "shared/")  # of our modules
 # The addresses of the pages (labeler/app/frame): Streamlit answers each with the same file.
 PAGES = ("/", "/start", "/review", "/train", "/progress", "/explore", "/try", "/export")
 # Seen until the browser has read Streamlit's code, which on a busy machine takes many seconds.
@@ -38,8 +38,8 @@ LOADING = (
 _IMPORTED = re.compile(r"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
 
 
-class PageFiles:
-    """Middleware that answers for these files; all else is the app's."""
+class StaticFiles:
+    """Middleware that serves these files; all else is the app's."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -47,12 +47,12 @@ class PageFiles:
         self.modules = {module_url(name): content for name, content in _modules().items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-        if asked and (path := self.files.get(scope["path"])) is not None:
+        reads = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        if reads and (path := self.files.get(scope["path"])) is not None:
             await _response(path)(scope, receive, send)
-        elif asked and (module := self.modules.get(scope["path"])) is not None:
-            await _kept(module, TYPES[".js"])(scope, receive, send)
-        elif scope["type"] == "http" and scope["path"].startswith(MODULES):
+        elif reads and (module := self.modules.get(scope["path"])) is not None:
+            await _immutable_response(module, TYPES[".js"])(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].startswith(ASSETS_PATH):
             # Else Streamlit would answer with its page and status 200.
             await refuse(scope, receive, send, 404, "There is nothing at this address.")
         else:
@@ -65,7 +65,7 @@ def module_url(name: str) -> str:
     Raises `KeyError` for what is no module.
     """
     _modules()[name]
-    return f"{MODULES}{_version()}/{name}"
+    return f"{ASSETS_PATH}{_version()}/{name}"
 
 
 def _response(path: Path) -> Response:
@@ -73,11 +73,11 @@ def _response(path: Path) -> Response:
         headers = {"Cache-Control": "no-cache"}
         return Response(_page(path), media_type="text/html", headers=headers)
     kind = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
-    return _kept(path.read_bytes(), kind)
+    return _immutable_response(path.read_bytes(), kind)
 
 
-def _kept(content: bytes, kind: str | None) -> Response:
-    return Response(content, media_type=kind, headers={"Cache-Control": FOR_EVER})
+def _immutable_response(content: bytes, kind: str | None) -> Response:
+    return Response(content, media_type=kind, headers={"Cache-Control": CACHE_FOREVER})
 
 
 @lru_cache(maxsize=1)
@@ -98,11 +98,11 @@ def _version() -> str:
 
 @lru_cache(maxsize=1)
 def _files() -> dict[str, Path]:
-    """File by path in the address: only what is listed here is ever opened."""
-    found = importlib.util.find_spec("streamlit")  # Imports nothing.
-    if found is None or not found.submodule_search_locations:
+    """Return Streamlit's files by path in the address: only what is listed is ever opened."""
+    spec = importlib.util.find_spec("streamlit")  # Imports nothing.
+    if spec is None or not spec.submodule_search_locations:
         return {}
-    folder = Path(found.submodule_search_locations[0]) / "static"
+    folder = Path(spec.submodule_search_locations[0]) / "static"
     hashed = (path for path in (folder / "static").rglob("*") if path.is_file())
     files = {f"/{path.relative_to(folder).as_posix()}": path for path in hashed}
     index = folder / "index.html"
@@ -116,7 +116,7 @@ def _page(index: Path) -> str:
     """
     html = index.read_text(encoding="utf-8")
     parts = [f"/static/js/{name}" for name in _parts(index.parent / "static" / "js", html)]
-    parts += [module_url(name) for name in _modules() if name.startswith(FOLDERS)]
+    parts += [module_url(name) for name in _modules() if name.startswith(PRELOADED_FOLDERS)]
     links = "".join(
         f'<link rel="modulepreload" crossorigin href=".{address}">' for address in parts
     )
@@ -125,15 +125,15 @@ def _page(index: Path) -> str:
 
 
 def _parts(folder: Path, html: str) -> list[str]:
-    """The files of `PARTS` and those that they import, without what `html` loads by itself.
+    """Return the names of `PRELOADED_PARTS` and of what they import, but for those in `html`.
 
-    None where Streamlit is built otherwise: the page then learns of them as it would anyway.
+    Empty where Streamlit is built otherwise: the browser then finds them step by step.
     """
-    waiting = [path.name for part in PARTS for path in folder.glob(f"{part}.*.js")]
-    found: dict[str, None] = {}
+    waiting = [path.name for part in PRELOADED_PARTS for path in folder.glob(f"{part}.*.js")]
+    names: dict[str, None] = {}
     while waiting:
         name = waiting.pop()
-        if name not in html and name not in found and (folder / name).is_file():
-            found[name] = None
+        if name not in html and name not in names and (folder / name).is_file():
+            names[name] = None
             waiting += _IMPORTED.findall((folder / name).read_text(encoding="utf-8"))
-    return list(found)
+    return list(names)

@@ -1,7 +1,8 @@
-"""Which files Streamlit takes its settings and secrets from: the person's own, and no others.
+"""Take Streamlit's settings and secrets from the person's own files, and from no others.
 
-By itself it reads `.streamlit/` in the current folder, too. That may be a project that somebody
-else has made: its secrets would say who may log in, and become the environment of this program.
+By itself Streamlit reads `.streamlit/` in the current folder, too. That may be a project that
+somebody else has made: its secrets would decide who may log in, and become the environment of this
+program.
 """
 
 from __future__ import annotations
@@ -16,70 +17,69 @@ from typing import Any
 from labeler.core.errors import LabelerError
 
 FOLDER, CONFIG, SECRETS = ".streamlit", "config.toml", "secrets.toml"
-LARGEST = 1_000_000  # bytes
+MAX_BYTES = 1_000_000  # bytes
 
 
 def home_file(name: str) -> Path:
-    """A file of Streamlit's in the person's home, which needn't exist."""
+    """Return the path of a file of Streamlit's in the person's home; it needn't exist."""
     return Path.home() / FOLDER / name
 
 
-def load(told: Mapping[str, Any], secrets: Path | None) -> None:
-    """Import Streamlit with the settings at home and those `told`, by the names of its options.
+def load(options: Mapping[str, Any], secrets: Path | None) -> None:
+    """Import Streamlit with the settings at home and `options`, by their names.
 
     The secrets are those in the file `secrets`, else those at home. Raises `LabelerError` with the
-    file and what ails it.
+    file and what is wrong with it.
     """
     config = home_file(CONFIG)
-    found = read(config)
+    settings = read_toml(config)
     chosen = secrets or home_file(SECRETS)
     if secrets is not None and not secrets.is_file():
         raise LabelerError(f"There is no file {secrets}; --secrets names the one with the login.")
     if chosen.suffix != ".toml":
         raise LabelerError(f"{chosen} is not called .toml; Streamlit reads no others as secrets.")
-    read(chosen)
-    with _in_our_own_folder():
+    read_toml(chosen)
+    with _in_package_folder():
         # Imported where they are used: Streamlit loads while its page is sent.
         from streamlit.web import bootstrap
 
         try:
-            bootstrap.load_config_options({**told, "secrets.files": [str(chosen)]})
+            bootstrap.load_config_options({**options, "secrets.files": [str(chosen)]})
         except Exception as error:
-            if not found:
+            if not settings:
                 raise
             raise LabelerError(
-                f"{config} holds what Streamlit can't use: {_line(error)}"
+                f"{config} holds what Streamlit can't use: {_one_line(error)}"
             ) from error
 
 
-def read(path: Path) -> dict[str, Any]:
-    """What a file of settings holds, nothing if there is none; raises `LabelerError` if it can't
-    be read."""
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the content of a settings file, {} without one; raise `LabelerError` for bad ones."""
     try:
         if not path.is_file():
             if path.exists():
                 raise LabelerError(f"{path} is no file; move it away or put the settings there.")
             return {}
-        if path.stat().st_size > LARGEST:
+        if path.stat().st_size > MAX_BYTES:
             raise LabelerError(f"{path} is too large for settings; move it away.")
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LabelerError(
-            f"{path} can't be read: {_line(error)}; mend it or move it away."
+            f"{path} can't be read: {_one_line(error)}; mend it or move it away."
         ) from error
-    odd = next((name for name, value in found.items() if not isinstance(value, dict)), None)
-    if path.name == CONFIG and odd is not None:
-        raise LabelerError(f"{path} can't be used: {odd} stands outside of any [section] there.")
-    return found
+    stray = next((name for name, value in settings.items() if not isinstance(value, dict)), None)
+    if path.name == CONFIG and stray is not None:
+        raise LabelerError(f"{path} can't be used: {stray} stands outside of any [section] there.")
+    return settings
 
 
-def _line(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
 @contextmanager
-def _in_our_own_folder() -> Iterator[None]:
-    """The current folder is one of this program's, without such files, while Streamlit looks."""
+def _in_package_folder() -> Iterator[None]:
+    """Work in a folder of this program, without `.streamlit/`, while Streamlit looks for one."""
     try:
         before = Path.cwd()
     except FileNotFoundError:  # It was removed meanwhile.
@@ -93,29 +93,29 @@ def _in_our_own_folder() -> Iterator[None]:
                 os.chdir(before)
 
 
-def refuse_others(beside: Path) -> None:
-    """Where Streamlit itself was started: its settings are to be the person's or this program's.
+def refuse_foreign_settings(script: Path) -> None:
+    """Check, where Streamlit itself was started, that its settings are the person's or ours.
 
-    `beside` is the script that it was started with; whoever can write there can write the program.
-    Settings from elsewhere end it; secrets from elsewhere are not read. Raises `LabelerError`.
+    `script` is the file that Streamlit was started with; who can write beside it can write the
+    program. Raises `LabelerError` for settings from elsewhere; secrets from elsewhere are not read.
     """
     from streamlit import config
 
-    ours = {home_file(CONFIG).parent, beside.resolve().parent / FOLDER}
+    allowed = {home_file(CONFIG).parent, script.resolve().parent / FOLDER}
     for name in config.get_config_options():
-        came_from = Path(config.get_where_defined(name))
-        if came_from.name == CONFIG and came_from.is_absolute() and came_from.parent not in ours:
+        source = Path(config.get_where_defined(name))
+        if source.name == CONFIG and source.is_absolute() and source.parent not in allowed:
             raise LabelerError(
-                f"Settings of Streamlit lie in {came_from}, which may be somebody else's; start "
-                f"it in {beside.parent}, or by: labeler app"
+                f"Settings of Streamlit lie in {source}, which may be somebody else's; start "
+                f"it in {script.parent}, or by: labeler app"
             )
     if not config.is_manually_set("secrets.files"):
-        own = [str(folder / SECRETS) for folder in sorted(ours)]
+        own = [str(folder / SECRETS) for folder in sorted(allowed)]
         config.set_option("secrets.files", own)
 
 
-def secrets_in_force() -> list[str]:
-    """The files that Streamlit reads as secrets, those that are there."""
+def active_secrets_files() -> list[str]:
+    """Return the secrets files that Streamlit reads and that exist."""
     from streamlit import config
 
     return [path for path in config.get_option("secrets.files") if Path(path).exists()]

@@ -1,7 +1,7 @@
-"""How much may be dropped onto the pages: Streamlit keeps it in memory, however many files come.
+"""Limit the bytes of all uploads together: Streamlit keeps them in memory.
 
 One file is bounded by Streamlit (server.maxUploadSize); here it is all of them together, those of
-every open page, and what is still on its way.
+every open page, and what is still being sent.
 """
 
 from __future__ import annotations
@@ -11,21 +11,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from labeler.app.security.refusals import refuse
 
-UPLOADS = "/_stcore/upload_file/"
-MOST = 1_000_000_000  # bytes
-FULL = "Too much lies on the pages already; take some of it off, or filter a folder in its place."
+UPLOAD_PATH = "/_stcore/upload_file/"
+MAX_TOTAL_BYTES = 1_000_000_000  # bytes
+TOO_MUCH = (
+    "Too much lies on the pages already; take some of it off, or filter a folder in its place."
+)
 
 
 class UploadLimit:
-    """Middleware that refuses what would be too much."""
+    """Middleware that refuses an upload with which all would exceed `max_bytes`."""
 
-    def __init__(self, app: ASGIApp, most: int = MOST) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int = MAX_TOTAL_BYTES) -> None:
         self.app = app
-        self.most = most
-        self.coming = 0  # bytes that are announced and not yet kept
+        self.max_bytes = max_bytes
+        self.announced = 0  # bytes that are announced and not yet kept
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not _uploads(scope):
+        if not _is_upload(scope):
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -34,23 +36,23 @@ class UploadLimit:
             await refuse(scope, receive, send, 411, "Say how long it is, with a Content-Length.")
             return
         size = int(length[:15])
-        if kept_bytes() + self.coming + size > self.most:
-            await refuse(scope, receive, send, 413, FULL)
+        if uploaded_bytes() + self.announced + size > self.max_bytes:
+            await refuse(scope, receive, send, 413, TOO_MUCH)
             return
-        self.coming += size
+        self.announced += size
         try:
             await self.app(scope, receive, send)
         finally:
-            self.coming -= size
+            self.announced -= size
 
 
-def _uploads(scope: Scope) -> bool:
+def _is_upload(scope: Scope) -> bool:
     changes = scope["type"] == "http" and scope["method"] in ("PUT", "POST", "PATCH")
-    return changes and scope["path"].startswith(UPLOADS)
+    return changes and scope["path"].startswith(UPLOAD_PATH)
 
 
-def kept_bytes() -> int:
-    """What Streamlit holds of all sessions; 0 where none is running."""
+def uploaded_bytes() -> int:
+    """Return the bytes that Streamlit holds for all sessions; 0 where none is running."""
     # Imported where they are used: Streamlit loads while its page is sent.
     from streamlit import runtime
     from streamlit.runtime.stats import CacheStat
@@ -59,5 +61,5 @@ def kept_bytes() -> int:
         return 0
     # The manager of the running app, asked as Streamlit's own figures ask it.
     stats = runtime.get_instance().uploaded_file_mgr.get_stats()
-    found = (stat for kind in stats.values() for stat in kind)
-    return sum(stat.byte_length for stat in found if isinstance(stat, CacheStat))
+    entries = (stat for kind in stats.values() for stat in kind)
+    return sum(stat.byte_length for stat in entries if isinstance(stat, CacheStat))

@@ -112,24 +112,27 @@ def _is_named() -> bool:
 
 
 def _serve(folder: Path | None, options: dict[str, Any]) -> None:
-    from labeler.app.security.hosts import as_name, is_private
+    from labeler.app.security.hosts import is_loopback, parse_allowed_host
     from labeler.app.server import launch
-    from labeler.app.server.base_path import as_base
+    from labeler.app.server.base_path import parse_base_path
 
     options |= {
-        "names": tuple(map(as_name, options["names"])),
-        "base": as_base(options["base"]),
+        "names": tuple(map(parse_allowed_host, options["names"])),
+        "base": parse_base_path(options["base"]),
         "secrets": options["secrets"] and options["secrets"].expanduser().absolute(),
     }
     wanted = launch.LaunchOptions(**options)
-    launch.token_for(wanted)
-    if not is_private(wanted.host):
+    launch.required_token(wanted)
+    if not is_loopback(wanted.host):
         print_message(
             f"With --host {wanted.host} whoever has the token gets in from the network. Nothing is "
             "encrypted on the way: others in it can read along. Through a tunnel (ssh -L) nobody "
             "can; then leave --host out."
         )
-    if wanted.secrets is None and (passed_over := launch.secrets_here()) is not None:
+    if (
+        wanted.secrets is None
+        and (passed_over := launch.secrets_in_working_directory()) is not None
+    ):
         print_message(
             f"{passed_over} is not read, since a folder may be somebody else's; if the login there "
             f"is yours, name it: --secrets {passed_over}"

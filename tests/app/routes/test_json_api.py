@@ -21,7 +21,7 @@ from labeler.app.project import current_project
 from labeler.app.routes import contact_sheets
 from labeler.app.routes.json_api import routes
 from labeler.app.routes.payloads import shown_name
-from labeler.app.security.request_guards import middleware
+from labeler.app.security.request_guards import guard_middleware
 from labeler.collection.importing import import_paths
 from labeler.core.archives import opening
 from labeler.core.errors import BadInput
@@ -47,7 +47,7 @@ def project(collection: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 @pytest.fixture
 def client(project: Project) -> Iterator[TestClient]:
-    app = Starlette(routes=routes(), middleware=middleware(["127.0.0.1", "localhost"]))
+    app = Starlette(routes=routes(), middleware=guard_middleware(["127.0.0.1", "localhost"]))
     with TestClient(app, base_url=HOST) as client:
         yield client
 

@@ -18,7 +18,7 @@ from streamlit.testing.v1 import AppTest
 import db.jobs
 from labeler.app.project import current_project
 from labeler.app.routes.json_api import routes
-from labeler.app.security.request_guards import middleware
+from labeler.app.security.request_guards import guard_middleware
 from labeler.app.widgets.navigation import page_file
 from labeler.core.project import Project
 from labeler.prediction.inference_worker.client import MOST_BYTES, inference_client
@@ -43,7 +43,7 @@ def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 @pytest.fixture
 def client(project: Project) -> Iterator[TestClient]:
-    app = Starlette(routes=routes(), middleware=middleware(["127.0.0.1"]))
+    app = Starlette(routes=routes(), middleware=guard_middleware(["127.0.0.1"]))
     with TestClient(app, base_url=HOST) as client:
         yield client
 

@@ -22,7 +22,7 @@ from streamlit.runtime.secrets import secrets_singleton
 from streamlit.web.server.starlette import starlette_auth_routes
 
 from labeler.app.security import connections, logins
-from labeler.app.security.request_guards import guarded
+from labeler.app.security.request_guards import with_guards
 
 pytest.importorskip("joserfc", reason="Streamlit's login needs: pip install 'streamlit[auth]'")
 
@@ -63,7 +63,7 @@ async def inside(scope: Any, receive: Any, send: Any) -> None:
 
 def visitor(user: dict[str, Any] | None = None, origin: str = SITE) -> TestClient:
     """A browser that has logged in as `user`."""
-    app = guarded(inside, ["labels.example"], "a token that nobody shows")
+    app = with_guards(inside, ["labels.example"], "a token that nobody shows")
     client = TestClient(app, SITE)
     if user is not None:
         answer = Response()
@@ -118,11 +118,11 @@ def test_another_account_of_the_machine_cannot_bring_the_cookie_along(
     secrets: Any, monkeypatch: pytest.MonkeyPatch, host: str, lets_in: bool
 ) -> None:
     """Browsers send one for localhost to all its ports; one for a name comes by a server there."""
-    monkeypatch.setattr(connections, "can_tell_accounts", lambda: True)
-    monkeypatch.setattr(connections, "user_id_of", lambda *_: os.getuid() + 1)
+    monkeypatch.setattr(connections, "can_identify_accounts", lambda: True)
+    monkeypatch.setattr(connections, "uid_of_connection", lambda *_: os.getuid() + 1)
     secrets(["ann@example.org"], host=host)
     assert enters(visitor(ANN, origin=f"http://{host}")) is lets_in
-    monkeypatch.setattr(connections, "user_id_of", lambda *_: os.getuid())
+    monkeypatch.setattr(connections, "uid_of_connection", lambda *_: os.getuid())
     assert enters(visitor(ANN, origin=f"http://{host}"))
 
 
@@ -135,7 +135,7 @@ def test_a_login_that_would_let_in_others_is_not_used(
 ) -> None:
     secrets(people, secret)
     assert not enters(visitor(ANN))
-    assert "not used" in str(logins.unused())
+    assert "not used" in str(logins.unused_login_message())
     assert logins.login_links() == []
 
 
@@ -148,7 +148,7 @@ def test_the_page_offers_the_login_and_leaves_its_way_open(secrets: Any) -> None
     assert visitor().get("/oauth2callback").text == "inside"
     assert visitor().post("/auth/login", headers={"Origin": SITE}).status_code == 401
     assert visitor().get("/auth/login/x").status_code == 401
-    assert logins.unused() is None
+    assert logins.unused_login_message() is None
 
 
 @pytest.mark.parametrize("text", ['auth = "x"', 'auth = {client_id = "x"}\nlabeler = "x"'])
@@ -159,4 +159,4 @@ def test_sections_that_are_none_let_in_nobody(secrets: Any, tmp_path: Path, text
 
 
 def test_without_secrets_there_is_no_login() -> None:
-    assert (logins.login_links(), logins.unused()) == ([], None)
+    assert (logins.login_links(), logins.unused_login_message()) == ([], None)

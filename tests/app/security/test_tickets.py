@@ -15,9 +15,13 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
-from labeler.app.security.connections import TABLES, can_tell_accounts, user_id_of
-from labeler.app.security.request_guards import guarded
-from labeler.app.security.tickets import SECONDS, Ticket
+from labeler.app.security.connections import (
+    PROC_NET_TABLES,
+    can_identify_accounts,
+    uid_of_connection,
+)
+from labeler.app.security.request_guards import with_guards
+from labeler.app.security.tickets import LIFETIME_SECONDS, Ticket
 from labeler.app.server import launch
 
 TOKEN = "a token of sixteen or more"
@@ -38,37 +42,37 @@ def table(path: Path, user: int) -> Path:
 
 def test_a_ticket_opens_once(mine: Path) -> None:
     ticket = Ticket(connections=[mine])
-    assert not ticket.opens("wrong", CLIENT, SERVER)
-    assert not ticket.opens("w\udcffrong", CLIENT, SERVER)
-    assert ticket.opens(ticket.word, CLIENT, SERVER)
-    assert not ticket.opens(ticket.word, CLIENT, SERVER)
+    assert not ticket.redeem("wrong", CLIENT, SERVER)
+    assert not ticket.redeem("w\udcffrong", CLIENT, SERVER)
+    assert ticket.redeem(ticket.value, CLIENT, SERVER)
+    assert not ticket.redeem(ticket.value, CLIENT, SERVER)
 
 
 def test_nobody_elses_connection_opens_and_it_is_not_used_up(tmp_path: Path, mine: Path) -> None:
     theirs = table(tmp_path / "theirs", os.getuid() + 1)
     ticket = Ticket(connections=[theirs])
-    assert not ticket.opens(ticket.word, CLIENT, SERVER)
+    assert not ticket.redeem(ticket.value, CLIENT, SERVER)
     ticket._connections = [mine]
-    assert not ticket.opens(ticket.word, ("127.0.0.1", 40001), SERVER)  # another connection
-    assert not ticket.opens(ticket.word, ("192.0.2.1", 40000), SERVER)
-    assert not ticket.opens(ticket.word, None, SERVER)
-    assert ticket.opens(ticket.word, CLIENT, SERVER)
+    assert not ticket.redeem(ticket.value, ("127.0.0.1", 40001), SERVER)  # another connection
+    assert not ticket.redeem(ticket.value, ("192.0.2.1", 40000), SERVER)
+    assert not ticket.redeem(ticket.value, None, SERVER)
+    assert ticket.redeem(ticket.value, CLIENT, SERVER)
 
 
 def test_a_connection_that_its_program_has_closed_is_nobodys(tmp_path: Path) -> None:
     """The system tells it as root's."""
     closed = tmp_path / "closed"
     closed.write_text("heads\n" + LINE.format(0).replace(" 0 1 1", " 0 0 1"))
-    assert user_id_of(CLIENT, SERVER, [closed]) is None
+    assert uid_of_connection(CLIENT, SERVER, [closed]) is None
     closed.write_text(closed.read_text() + LINE.format(7))
-    assert user_id_of(CLIENT, SERVER, [closed]) == 7
+    assert uid_of_connection(CLIENT, SERVER, [closed]) == 7
 
 
 def test_it_is_good_for_a_while(mine: Path) -> None:
     now = 0.0
     ticket = Ticket(lambda: now, [mine])
-    now = SECONDS + 1
-    assert not ticket.opens(ticket.word, CLIENT, SERVER)
+    now = LIFETIME_SECONDS + 1
+    assert not ticket.redeem(ticket.value, CLIENT, SERVER)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Others don't tell whose a connection is.")
@@ -81,13 +85,13 @@ def test_the_machine_tells_whose_a_connection_is(family: socket.AddressFamily) -
         pytest.skip("This machine has no such addresses.")
     with server, socket.create_connection(server.getsockname()[:2]) as client:
         there, here = client.getsockname()[:2], server.getsockname()[:2]
-        for tables in (None, TABLES):
-            assert user_id_of(there, here, tables) == os.getuid()
-            assert user_id_of((there[0], 1), here, tables) is None
+        for tables in (None, PROC_NET_TABLES):
+            assert uid_of_connection(there, here, tables) == os.getuid()
+            assert uid_of_connection((there[0], 1), here, tables) is None
             # Who listens on a port has no connection from it.
-            assert user_id_of(here, there, tables) is None, "not accepted yet"
-            assert user_id_of(here, (here[0], 1), tables) is None
-    assert can_tell_accounts()
+            assert uid_of_connection(here, there, tables) is None, "not accepted yet"
+            assert uid_of_connection(here, (here[0], 1), tables) is None
+    assert can_identify_accounts()
 
 
 def test_the_browser_comes_in_with_it_and_the_token_is_not_in_its_address(mine: Path) -> None:
@@ -97,7 +101,7 @@ def test_the_browser_comes_in_with_it_and_the_token_is_not_in_its_address(mine: 
     ticket = Ticket(connections=[mine])
     first = launch.browser_url(HOME, TOKEN, ticket)
     assert TOKEN.replace(" ", "%20") not in first and TOKEN not in first
-    app = guarded(inside, ["127.0.0.1"], TOKEN, ticket=ticket)
+    app = with_guards(inside, ["127.0.0.1"], TOKEN, ticket=ticket)
     stranger = TestClient(app, HOME, client=("127.0.0.1", 9))
     assert stranger.get(first).status_code == 401
 

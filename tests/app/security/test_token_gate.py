@@ -22,10 +22,10 @@ from streamlit.runtime import Runtime
 
 from labeler.app.security import connections, token_gate
 from labeler.app.security.refusals import is_page
-from labeler.app.security.request_guards import guarded
-from labeler.app.security.tokens import MOST_WRONG, WINDOW, cookie_value, fresh_token
+from labeler.app.security.request_guards import with_guards
+from labeler.app.security.tokens import MAX_WRONG, WINDOW_SECONDS, cookie_value, random_token
 from labeler.app.server.static_files import module_url
-from labeler.app.server.upload_limit import UPLOADS, kept_bytes
+from labeler.app.server.upload_limit import UPLOAD_PATH, uploaded_bytes
 from tests.support.collection import make_collection
 from tests.support.whole_app import asked_for, the_app
 
@@ -197,8 +197,10 @@ def test_the_token_is_exchanged_for_a_cookie_and_leaves_the_address(away: TestCl
 def accounts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Whose a connection of this machine is, by the address of its client."""
     whose: dict[str, int] = {}
-    monkeypatch.setattr(connections, "can_tell_accounts", lambda: True)
-    monkeypatch.setattr(connections, "user_id_of", lambda client, _server: whose.get(client[0]))
+    monkeypatch.setattr(connections, "can_identify_accounts", lambda: True)
+    monkeypatch.setattr(
+        connections, "uid_of_connection", lambda client, _server: whose.get(client[0])
+    )
     return whose
 
 
@@ -260,10 +262,10 @@ def test_other_tools_are_told_in_their_own_form(away: TestClient) -> None:
 
 def test_wrong_tokens_run_out_and_whoever_is_in_stays_in(away: TestClient) -> None:
     inside = TestClient(away.app, AWAY, cookies={"labeler-8501": cookie_value(TOKEN)})
-    wrong = [away.get("/?token=wrong").status_code for _ in range(MOST_WRONG + 1)]
-    assert wrong == [401] * MOST_WRONG + [429]
+    wrong = [away.get("/?token=wrong").status_code for _ in range(MAX_WRONG + 1)]
+    assert wrong == [401] * MAX_WRONG + [429]
     right = away.get(f"/?token={TOKEN}", follow_redirects=False)
-    assert (right.status_code, int(right.headers["retry-after"]) <= WINDOW) == (429, True)
+    assert (right.status_code, int(right.headers["retry-after"]) <= WINDOW_SECONDS) == (429, True)
     assert inside.get("/api/stats").status_code == 200
     elsewhere = TestClient(away.app, AWAY, client=("198.51.100.9", 1))
     assert elsewhere.get("/", params={"token": TOKEN}).status_code == 200
@@ -271,7 +273,7 @@ def test_wrong_tokens_run_out_and_whoever_is_in_stays_in(away: TestClient) -> No
 
 def test_whoever_is_in_stays_in_where_all_have_one_address(away: TestClient) -> None:
     # As behind a tunnel: somebody else's wrong ones must not turn a bookmark into a closed door.
-    for _ in range(MOST_WRONG):
+    for _ in range(MAX_WRONG):
         away.get("/?token=wrong")
     inside = TestClient(away.app, AWAY, cookies={"labeler-8501": cookie_value(TOKEN)})
     assert inside.get(f"/?token={TOKEN}", follow_redirects=False).status_code == 303
@@ -283,8 +285,8 @@ def test_wrong_tokens_of_another_account_keep_nobody_out(
     """They come from the same address, where all accounts of the machine have one."""
     accounts["127.0.0.1"] = 1001
     neighbour = TestClient(away.app, AWAY, client=("127.0.0.1", 1))
-    wrong = [neighbour.get("/?token=wrong").status_code for _ in range(MOST_WRONG + 1)]
-    assert wrong == [401] * MOST_WRONG + [429]
+    wrong = [neighbour.get("/?token=wrong").status_code for _ in range(MAX_WRONG + 1)]
+    assert wrong == [401] * MAX_WRONG + [429]
     accounts["127.0.0.1"] = 1000
     person = TestClient(away.app, AWAY, client=("127.0.0.1", 2))
     assert person.get("/", params={"token": TOKEN}).status_code == 200
@@ -292,7 +294,7 @@ def test_wrong_tokens_of_another_account_keep_nobody_out(
 
 def through(token: str) -> TestClient:
     """The door alone, which tells its own mistakes."""
-    return TestClient(guarded(unreached, ["192.0.2.7"], token), AWAY)
+    return TestClient(with_guards(unreached, ["192.0.2.7"], token), AWAY)
 
 
 async def unreached(scope: Any, receive: Any, send: Any) -> None:
@@ -300,9 +302,9 @@ async def unreached(scope: Any, receive: Any, send: Any) -> None:
 
 
 def test_nobody_waits_where_the_token_cannot_be_guessed() -> None:
-    token = fresh_token()
+    token = random_token()
     client = through(token)
-    wrong = [client.get("/?token=wrong").status_code for _ in range(MOST_WRONG + 1)]
+    wrong = [client.get("/?token=wrong").status_code for _ in range(MAX_WRONG + 1)]
     assert set(wrong) == {401}
     assert client.get("/", params={"token": token}, follow_redirects=False).status_code == 303
 
@@ -317,13 +319,13 @@ def test_a_form_that_is_none_is_a_wrong_token(form: str) -> None:
 def test_a_form_that_never_comes_is_given_up(
     come: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(token_gate, "FORM_SECONDS", 0.0)
+    monkeypatch.setattr(token_gate, "FORM_TIMEOUT", 0.0)
 
     async def receive() -> dict[str, Any]:
         return come.pop() if come else await asyncio.Future()
 
     scope = {"type": "http", "method": "POST", "headers": []}
-    waited = asyncio.wait_for(token_gate._filled_in(Request(scope, receive)), 60)
+    waited = asyncio.wait_for(token_gate._read_form(Request(scope, receive)), 60)
     with ThreadPoolExecutor(1) as pool:  # The browser tests keep a loop running in this thread.
         assert pool.submit(asyncio.run, waited).result() == ("", "/")
 
@@ -376,7 +378,7 @@ def test_large_bodies_and_those_of_unknown_length_are_not_read(
 
 
 def test_uploads_are_bounded_together(home: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    own, path = {"Origin": HOME}, f"{UPLOADS}session/file"
+    own, path = {"Origin": HOME}, f"{UPLOAD_PATH}session/file"
     assert home.put(path, content=iter([b"x"]), headers=own).status_code == 411
     huge = own | {"Content-Length": "1000000001"}
     assert home.put(path, content=iter([b"x"]), headers=huge).status_code == 413
@@ -389,12 +391,12 @@ def test_what_streamlit_keeps_is_counted(home: TestClient) -> None:
 
     app: Any = home.app
     manager = app._runtime.uploaded_file_mgr
-    assert kept_bytes() == 0
+    assert uploaded_bytes() == 0
     for number in range(3):
         manager.add_file("one", UploadedFileRec(str(number), "x.png", "image/png", b"x" * 100))
-    assert kept_bytes() == 300
+    assert uploaded_bytes() == 300
     manager.remove_session_files("one")
-    assert kept_bytes() == 0
+    assert uploaded_bytes() == 0
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,17 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
-from labeler.app.security.hosts import as_name, name_and_port
-from labeler.app.security.request_guards import guarded
-from labeler.app.security.tokens import MOST_ADDRESSES, MOST_WRONG, WINDOW, GuessLimit, chosen_token
+from labeler.app.security.hosts import parse_allowed_host, split_host
+from labeler.app.security.request_guards import with_guards
+from labeler.app.security.tokens import (
+    MAX_ADDRESSES,
+    MAX_WRONG,
+    WINDOW_SECONDS,
+    GuessRateLimit,
+    token_from_environment,
+)
 from labeler.app.server import launch
-from labeler.app.server.base_path import as_base
+from labeler.app.server.base_path import parse_base_path
 from labeler.core.errors import LabelerError
 
 HOME = "http://127.0.0.1:8501"
@@ -23,55 +29,55 @@ TOKEN = "a token of sixteen or more"
 
 def test_guesses_are_forgotten_in_time_and_never_fill_the_memory() -> None:
     now = 0.0
-    guesses = GuessLimit(lambda: now)
-    for _ in range(MOST_WRONG):
+    guesses = GuessRateLimit(lambda: now)
+    for _ in range(MAX_WRONG):
         assert guesses.wait("2001:db8::1") == 0
-        guesses.note("2001:db8::1")
+        guesses.record_failure("2001:db8::1")
     # The same household, by another of its many addresses.
-    assert guesses.wait("2001:db8::2") == WINDOW
+    assert guesses.wait("2001:db8::2") == WINDOW_SECONDS
     assert guesses.wait("2001:db8:0:1::1") == guesses.wait("192.0.2.1") == 0
     # An IPv4 address as a socket for both kinds tells it: one visitor, and not all of them.
-    for _ in range(MOST_WRONG):
-        guesses.note("::ffff:192.0.2.3")
-    assert guesses.wait("192.0.2.3") == WINDOW
+    for _ in range(MAX_WRONG):
+        guesses.record_failure("::ffff:192.0.2.3")
+    assert guesses.wait("192.0.2.3") == WINDOW_SECONDS
     assert guesses.wait("::ffff:192.0.2.4") == 0
-    now = WINDOW
+    now = WINDOW_SECONDS
     assert guesses.wait("2001:db8::1") == 0
-    for number in range(3 * MOST_ADDRESSES):
-        guesses.note(f"10.0.{number // 256}.{number % 256}")
-    assert len(guesses) == MOST_ADDRESSES
+    for number in range(3 * MAX_ADDRESSES):
+        guesses.record_failure(f"10.0.{number // 256}.{number % 256}")
+    assert len(guesses) == MAX_ADDRESSES
 
 
 def test_a_short_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABELER_TOKEN", "fifteen letters")
     with pytest.raises(LabelerError, match="LABELER_TOKEN has 15 characters"):
-        chosen_token()
+        token_from_environment()
     monkeypatch.setenv("LABELER_TOKEN", f" {TOKEN}\n")
-    assert chosen_token() == TOKEN
+    assert token_from_environment() == TOKEN
     monkeypatch.delenv("LABELER_TOKEN")
-    assert chosen_token() is None
+    assert token_from_environment() is None
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "0.0.0.0", "::"])
 def test_everybody_is_asked_for_a_token_that_is_new_at_each_start(host: str) -> None:
-    first, second = (launch.token_for(launch.LaunchOptions(host)) for _ in range(2))
+    first, second = (launch.required_token(launch.LaunchOptions(host)) for _ in range(2))
     assert first is not None and first != second and len(first) > 30
 
 
 def test_without_a_token_this_machine_alone_is_let_in() -> None:
-    assert launch.token_for(launch.LaunchOptions("127.0.0.1", token=False)) is None
+    assert launch.required_token(launch.LaunchOptions("127.0.0.1", token=False)) is None
     with pytest.raises(LabelerError, match="--no-token and --host"):
-        launch.token_for(launch.LaunchOptions("0.0.0.0", token=False))
+        launch.required_token(launch.LaunchOptions("0.0.0.0", token=False))
     with pytest.raises(LabelerError, match="name the host"):
-        launch.token_for(launch.LaunchOptions(token=False, names=("*",)))
+        launch.required_token(launch.LaunchOptions(token=False, names=("*",)))
 
 
 def test_the_address_that_is_shown_lets_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert launch.entrance_url(HOME, None) == HOME
-    assert launch.entrance_url(AWAY, "fresh") == f"{AWAY}/?token=fresh"
+    assert launch.url_with_token(HOME, None) == HOME
+    assert launch.url_with_token(AWAY, "fresh") == f"{AWAY}/?token=fresh"
     monkeypatch.setenv("LABELER_TOKEN", TOKEN)
-    assert launch.entrance_url(AWAY, TOKEN) == AWAY
-    assert launch.token_for(launch.LaunchOptions()) == TOKEN
+    assert launch.url_with_token(AWAY, TOKEN) == AWAY
+    assert launch.required_token(launch.LaunchOptions()) == TOKEN
 
 
 def test_the_app_may_open_as_many_files_as_the_system_allows() -> None:
@@ -92,7 +98,7 @@ def test_the_page_that_opens_first_is_behind_the_door() -> None:
     async def not_there_yet(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError("It was asked.")
 
-    client = TestClient(guarded(not_there_yet, ["app.example"], TOKEN), "http://app.example")
+    client = TestClient(with_guards(not_there_yet, ["app.example"], TOKEN), "http://app.example")
     assert client.get("/").status_code == 401
     assert client.get("/api/queue").status_code == 401
     assert client.get("/", headers={"Host": "evil.example"}).status_code == 400
@@ -127,15 +133,15 @@ def test_names_are_compared_as_browsers_mean_them(host: str, known: bool) -> Non
         await send({"type": "http.response.body"})
 
     names = ["127.0.0.1", "localhost", "::1", "*.inside.example"]
-    client = TestClient(guarded(answer, names, None), HOME)
+    client = TestClient(with_guards(answer, names, None), HOME)
     for more in ({}, {"X-Forwarded-Host": "localhost", "Forwarded": "host=localhost"}):
         answered = client.get("/api/x", headers={"Host": host} | more)
         assert answered.status_code == (204 if known else 400)
 
 
 def test_any_number_is_a_name_where_others_may_come() -> None:
-    assert name_and_port("[2001:DB8::1]:80") == ("2001:db8::1", "80")
-    asked = TestClient(guarded(None, [], TOKEN), "http://[2001:db8::1]:8501")  # type: ignore[arg-type]
+    assert split_host("[2001:DB8::1]:80") == ("2001:db8::1", "80")
+    asked = TestClient(with_guards(None, [], TOKEN), "http://[2001:db8::1]:8501")  # type: ignore[arg-type]
     assert asked.get("/").status_code == 401
 
 
@@ -143,7 +149,9 @@ def test_a_mistake_of_ours_is_said_with_the_same_headers() -> None:
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         raise ValueError("a mistake")
 
-    client = TestClient(guarded(broken, ["127.0.0.1"], None), HOME, raise_server_exceptions=False)
+    client = TestClient(
+        with_guards(broken, ["127.0.0.1"], None), HOME, raise_server_exceptions=False
+    )
     for path in ("/api/queue", "/elsewhere"):
         answer = client.get(path)
         assert answer.status_code == 500
@@ -152,7 +160,7 @@ def test_a_mistake_of_ours_is_said_with_the_same_headers() -> None:
 
 
 def test_another_name_is_named_with_what_to_do() -> None:
-    client = TestClient(guarded(None, ["127.0.0.1"], TOKEN), HOME)  # type: ignore[arg-type]
+    client = TestClient(with_guards(None, ["127.0.0.1"], TOKEN), HOME)  # type: ignore[arg-type]
     told = client.get("/", headers={"Host": "Label.example.org:8501"})
     assert told.status_code == 400
     assert "labeler app --allow-host label.example.org" in told.text
@@ -172,13 +180,13 @@ def test_another_name_is_named_with_what_to_do() -> None:
     ],
 )
 def test_a_name_is_taken_as_people_write_it(given: str, name: str) -> None:
-    assert as_name(given) == name
+    assert parse_allowed_host(given) == name
 
 
 @pytest.mark.parametrize("given", ["", "a b", "http://", "ann@host", "*.*.org", "höst"])
 def test_what_is_no_name_is_told(given: str) -> None:
     with pytest.raises(LabelerError, match="--allow-host"):
-        as_name(given)
+        parse_allowed_host(given)
 
 
 async def tells_its_path(scope: Any, receive: Any, send: Any) -> None:
@@ -188,7 +196,7 @@ async def tells_its_path(scope: Any, receive: Any, send: Any) -> None:
 
 def test_a_server_in_front_may_ask_for_its_own_pages() -> None:
     names = ["127.0.0.1", "label.example.org"]
-    app = guarded(tells_its_path, names, None, proxied=["label.example.org"])
+    app = with_guards(tells_its_path, names, None, proxy_hosts=["label.example.org"])
     write = {"X-Labeler": "1", "Content-Type": "application/json"}
     theirs = write | {"Origin": "https://label.example.org"}
     for host in ("127.0.0.1:8501", "label.example.org"):
@@ -221,7 +229,7 @@ def test_a_server_in_front_may_ask_for_its_own_pages() -> None:
 def test_another_service_of_the_same_name_or_site_is_another_site(
     name: str, host: str, origin: str, status: int
 ) -> None:
-    app = guarded(tells_its_path, ["127.0.0.1", name], None, proxied=[name])
+    app = with_guards(tells_its_path, ["127.0.0.1", name], None, proxy_hosts=[name])
     write = {"X-Labeler": "1", "Content-Type": "application/json", "Host": host, "Origin": origin}
     assert TestClient(app, HOME).post("/api/x", headers=write, json={}).status_code == status
 
@@ -230,17 +238,17 @@ def test_another_service_of_the_same_name_or_site_is_another_site(
     ("given", "base"), [("", ""), ("/", ""), ("taste", "/taste"), ("/a/b/", "/a/b")]
 )
 def test_a_base_path_is_taken_as_people_write_it(given: str, base: str) -> None:
-    assert as_base(given) == base
+    assert parse_base_path(given) == base
 
 
 @pytest.mark.parametrize("given", ["/a/../b", "/a?b", "/a b", "/<b>", "http://x"])
 def test_what_is_no_base_path_is_told(given: str) -> None:
     with pytest.raises(LabelerError, match="--base-path"):
-        as_base(given)
+        parse_base_path(given)
 
 
 def test_below_a_base_path_everything_is_where_the_browser_looks() -> None:
-    app = guarded(tells_its_path, ["127.0.0.1"], TOKEN, base="/taste")
+    app = with_guards(tells_its_path, ["127.0.0.1"], TOKEN, base="/taste")
     client = TestClient(app, HOME, follow_redirects=False)
     assert client.get("/taste?a=1").headers["location"] == "/taste/?a=1"
     page = client.get("/taste/review")

@@ -25,7 +25,7 @@ import pytest
 import uvicorn
 from click.testing import CliRunner
 
-from labeler.app.security.hosts import is_private
+from labeler.app.security.hosts import is_loopback
 from labeler.app.server import launch, streamlit_entry
 from labeler.cli.main import labeler
 from labeler.core.errors import LabelerError
@@ -73,12 +73,12 @@ def test_only_this_machine_is_answered_by_default() -> None:
     [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False)],
 )
 def test_what_the_network_can_reach_is_known(host: str, private: bool) -> None:
-    assert is_private(host) is private
+    assert is_loopback(host) is private
 
 
 def test_the_settings_are_those_of_the_config_file() -> None:
     config = tomllib.loads((CODE / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
-    told = launch.settings("127.0.0.1", 8501)
+    told = launch.streamlit_options("127.0.0.1", 8501)
     for section in ("server", "browser", "client"):
         for name, value in config[section].items():
             assert told[f"{section}.{name}"] == value
@@ -215,7 +215,7 @@ def test_a_store_that_cannot_be_opened_ends_the_app_with_its_sentence(tmp_path: 
 
 def test_answers_leave_at_once_whoever_made_the_socket() -> None:
     """Else each waits 40 ms for the browser to acknowledge its headers."""
-    assert in_a_thread(accepts_without_delay(launch._bound("127.0.0.1", 0), streamlit=False))
+    assert in_a_thread(accepts_without_delay(launch._bind("127.0.0.1", 0), streamlit=False))
     streamlits = socket.socket()
     streamlits.bind(("127.0.0.1", 0))
     assert in_a_thread(accepts_without_delay(streamlits, streamlit=True))
@@ -238,7 +238,7 @@ async def accepts_without_delay(bound: socket.socket, *, streamlit: bool) -> boo
 
     async with await asyncio.start_server(connected, sock=bound):
         if streamlit:
-            async with streamlit_entry.with_tcp_nodelay(None):
+            async with streamlit_entry.tcp_nodelay_lifespan(None):
                 pass
         _, writer = await asyncio.open_connection(*bound.getsockname())
         try:

@@ -13,8 +13,8 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
-from labeler.app.security.request_guards import guarded
-from labeler.app.server.static_files import ASSETS, FOR_EVER, module_url
+from labeler.app.security.request_guards import with_guards
+from labeler.app.server.static_files import ASSETS, CACHE_FOREVER, module_url
 
 TOKEN = "open-sesame-and-forty-more"
 NAMES = sorted(path.relative_to(ASSETS).as_posix() for path in ASSETS.rglob("*.js"))
@@ -26,7 +26,7 @@ async def the_app(scope: Any, receive: Any, send: Any) -> None:
 
 
 def client(token: str | None = None, base: str = "") -> TestClient:
-    app = guarded(the_app, ["127.0.0.1"], token, base=base)
+    app = with_guards(the_app, ["127.0.0.1"], token, base=base)
     return TestClient(app, "http://127.0.0.1:8501", follow_redirects=False)
 
 
@@ -41,7 +41,7 @@ def test_a_module_is_sent_whole_and_kept_by_the_browser(browser: TestClient, nam
     answer = browser.get(module_url(name))
     assert answer.content == (ASSETS / name).read_bytes()
     assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
-    assert answer.headers["cache-control"] == FOR_EVER
+    assert answer.headers["cache-control"] == CACHE_FOREVER
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert browser.head(module_url(name)).content == b""
 

@@ -24,7 +24,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from labeler.app.server.startup import DeferredApp
-from labeler.app.server.static_files import FOR_EVER, LOADING, PAGES, PageFiles
+from labeler.app.server.static_files import CACHE_FOREVER, LOADING, PAGES, StaticFiles
 from labeler.app.widgets import components
 
 CODE = Path(__file__).parents[3]
@@ -104,7 +104,7 @@ def test_the_page_is_there_before_the_app_and_the_rest_waits_for_it() -> None:
 
     async def play() -> None:
         opening = DeferredApp(load, lambda: told.append("opened"), lambda: told.append("failed"))
-        app, server = PageFiles(opening), Server(opening)
+        app, server = StaticFiles(opening), Server(opening)
         assert await server.say("startup") == "lifespan.startup.complete"
         waiting = asyncio.ensure_future(get(app, "/api/hello"))
         assert "<html" in (await get(app, "/")).text
@@ -141,13 +141,13 @@ async def the_app(scope: Any, receive: Any, send: Any) -> None:
 
 def test_only_the_files_of_the_page_are_sent() -> None:
     async def play() -> None:
-        app = PageFiles(the_app)
+        app = StaticFiles(the_app)
         page = await get(app, "/")
         assert page.headers["cache-control"] == "no-cache"
         files = [part.split('"')[0] for part in page.text.split('href="./')[1:]]
         script = next(name for name in files if "BidiComponent" in name)
         sent = await get(app, f"/{script}")
-        assert sent.headers["cache-control"] == FOR_EVER
+        assert sent.headers["cache-control"] == CACHE_FOREVER
         assert sent.headers["content-type"].startswith("text/javascript")
         for path in ("/static/js/../../index.html", "/static/js/none.js", "/index.html", "/x"):
             assert (await get(app, path)).text == "the app"
@@ -158,7 +158,7 @@ def test_only_the_files_of_the_page_are_sent() -> None:
 
 def test_every_page_says_that_it_is_loading_until_streamlit_has_begun() -> None:
     async def play() -> None:
-        app = PageFiles(the_app)
+        app = StaticFiles(the_app)
         for path in PAGES:
             assert f'<div id="root">{LOADING}</div>' in (await get(app, path)).text
 

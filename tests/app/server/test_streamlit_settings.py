@@ -40,11 +40,11 @@ from labeler.core.errors import LabelerError
 from labeler.core.jobs.child_process import environment
 try:
     named = Path(sys.argv[1]) if sys.argv[1:] else None
-    streamlit_settings.load(launch.settings("127.0.0.1", 8501), named)
+    streamlit_settings.load(launch.streamlit_options("127.0.0.1", 8501), named)
 except LabelerError as error:
     sys.exit(str(error))
 from streamlit import config
-print(logins.in_force())
+print(logins.active_login_message())
 print(config.get_option("server.maxUploadSize"), config.get_option("server.enableStaticServing"))
 print(environment()["PYTHONPATH"], Path.cwd())
 """
@@ -134,7 +134,7 @@ def test_a_file_that_is_broken_is_named_in_a_sentence(
 ) -> None:
     (tmp_path / name).write_bytes(text)
     with pytest.raises(LabelerError, match=str(tmp_path / name)):
-        streamlit_settings.read(tmp_path / name)
+        streamlit_settings.read_toml(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -156,10 +156,10 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "secrets.toml")
     for name in ("config.toml", "secrets.toml"):
         with pytest.raises(LabelerError, match="is no file"):
-            streamlit_settings.read(tmp_path / name)
-    (tmp_path / "large.toml").write_bytes(b"#" * (streamlit_settings.LARGEST + 1))
+            streamlit_settings.read_toml(tmp_path / name)
+    (tmp_path / "large.toml").write_bytes(b"#" * (streamlit_settings.MAX_BYTES + 1))
     with pytest.raises(LabelerError, match="too large"):
-        streamlit_settings.read(tmp_path / "large.toml")
+        streamlit_settings.read_toml(tmp_path / "large.toml")
 
 
 @pytest.fixture
@@ -176,14 +176,14 @@ def test_started_by_streamlit_in_a_received_folder_it_ends(read_from: Path) -> N
     settings.write_text("[server]\nenableStaticServing = true\n")
     config.get_config_options(force_reparse=True)
     with pytest.raises(LabelerError, match=str(settings)):
-        streamlit_settings.refuse_others(launch.script())
+        streamlit_settings.refuse_foreign_settings(launch.app_script())
 
 
 def test_started_by_streamlit_a_received_login_is_not_read(read_from: Path) -> None:
     (read_from / ".streamlit" / "secrets.toml").write_text(LOGIN.format("s" * 32, "eve"))
     config.get_config_options(force_reparse=True)
-    streamlit_settings.refuse_others(launch.script())
-    beside = launch.script().parent / ".streamlit" / "secrets.toml"
+    streamlit_settings.refuse_foreign_settings(launch.app_script())
+    beside = launch.app_script().parent / ".streamlit" / "secrets.toml"
     home = Path.home() / ".streamlit" / "secrets.toml"
     assert set(config.get_option("secrets.files")) == {str(beside), str(home)}
 
@@ -193,5 +193,5 @@ def test_started_beside_the_program_its_own_settings_count(
 ) -> None:
     monkeypatch.chdir(CODE)
     config.get_config_options(force_reparse=True)
-    streamlit_settings.refuse_others(launch.script())
+    streamlit_settings.refuse_foreign_settings(launch.app_script())
     assert config.get_option("server.address") == "127.0.0.1"

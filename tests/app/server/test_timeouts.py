@@ -18,7 +18,7 @@ import pytest
 import uvicorn
 
 from labeler.app.security import connections
-from labeler.app.server.timeouts import TAKEN_AT_ONCE, patient_protocol
+from labeler.app.server.timeouts import ACCEPT_BACKLOG, http_protocol_with_timeouts
 
 FOR_EVER = 3600.0  # seconds
 ASKED = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -33,12 +33,12 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/whose":
         assert connections.account_of(scope) == "1000"
     if scope["path"] == "/form":
-        connections.connection_of(scope).waits()
+        connections.connection_of(scope).form_begins()
         await receive()
         await receive()
-        connections.connection_of(scope).ends()
+        connections.connection_of(scope).form_ends()
     if scope["path"] in ("/large", "/let-in"):
-        connections.connection_of(scope).is_in = scope["path"] == "/let-in"
+        connections.connection_of(scope).is_authenticated = scope["path"] == "/let-in"
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for _ in range(LARGE // PART):
             part = {"type": "http.response.body", "body": bytes(PART), "more_body": True}
@@ -55,7 +55,10 @@ async def served(most: int, seconds: float = FOR_EVER) -> Any:
     """A server with these limits."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config = uvicorn.Config(
-            hello, http=patient_protocol(most, seconds), backlog=TAKEN_AT_ONCE, lifespan="off"
+            hello,
+            http=http_protocol_with_timeouts(most, seconds),
+            backlog=ACCEPT_BACKLOG,
+            lifespan="off",
         )
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve(sockets=[listening]))
@@ -127,8 +130,8 @@ def test_whose_a_connection_is_is_asked_once(monkeypatch: pytest.MonkeyPatch) ->
         looked.append(client)
         return 1000
 
-    monkeypatch.setattr(connections, "can_tell_accounts", lambda: True)
-    monkeypatch.setattr(connections, "user_id_of", look)
+    monkeypatch.setattr(connections, "can_identify_accounts", lambda: True)
+    monkeypatch.setattr(connections, "uid_of_connection", look)
 
     async def play() -> None:
         async with served(most=20) as there:

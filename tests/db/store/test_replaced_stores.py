@@ -25,8 +25,8 @@ from db.store.commit_numbers import ahead, belong, file_and_log_belong, followin
 from db.store.snapshot import copy_store
 from db.store.store import Store
 from labeler.app.routes.json_api import routes
-from labeler.app.security.request_guards import middleware
-from labeler.app.server.log_checkpoint import LogKeeper
+from labeler.app.security.request_guards import guard_middleware
+from labeler.app.server.log_checkpoint import IdleCheckpointer
 from tests.support.exchanges import (
     FILES,
     NAME,
@@ -131,7 +131,7 @@ def test_the_app_refuses_scores_with_a_sentence(
     """So the browser keeps them; and a page says why."""
     copy_store(store.path, tmp_path / "backup.sqlite")
     monkeypatch.setenv("LABELER_PROJECT", str(store.path.parent))
-    app = Starlette(routes=routes(), middleware=middleware(["127.0.0.1"]))
+    app = Starlette(routes=routes(), middleware=guard_middleware(["127.0.0.1"]))
     with TestClient(app, base_url=HOST) as client:
 
         def answered(event_id: str) -> tuple[int, str]:
@@ -235,7 +235,7 @@ def test_the_log_does_not_grow_for_ever(store: Store, monkeypatch: pytest.Monkey
 
 
 def test_the_log_is_emptied_when_nothing_was_written_between_two_looks(store: Store) -> None:
-    keeper, log = LogKeeper(weakref.ref(store)), store.path.with_name(FILES[1])
+    keeper, log = IdleCheckpointer(weakref.ref(store)), store.path.with_name(FILES[1])
     store.checkpoint()
     assert [keeper.look(), keeper.look()] == [False, False], "nothing to do"
     for number in range(3):
