@@ -26,7 +26,7 @@ import db.versions.registry
 from db.records import NewVersion, Predictions
 from db.versions.predictions import EXCEED
 from labeler.core.project import STORE_FILE, Project, thumbnail_path
-from labeler.versions.second_opinion_file import second_opinion_path
+from labeler.versions.model_files import second_opinion_path
 from model.estimators import kernel_ordinal
 
 CLUSTERS = 400

@@ -113,7 +113,7 @@ def from_store(folder: Path, name: str, parts: str) -> dict[str, Any]:
     waiting = db.versions.predictions.without_prediction(project.store, version.id, record.id)
 
     def score() -> int:
-        return sum(map(len, inference.predicted(project, loaded, record, waiting)))
+        return sum(map(len, inference.predict_in_batches(project, loaded, record, waiting)))
 
     return {"rate": len(waiting) / best(score)}
 

@@ -1,6 +1,6 @@
-"""Contact sheets: many images in rows as one picture, each with a line of text under it.
+"""Draw contact sheets: many images in rows as one picture, each with a line of text under it.
 
-Made from the small copies that the pages show. An image that can't be read any more leaves its
+Drawn from the small copies that the pages show. An image that can't be read any more leaves its
 place empty, with its text: a sheet always has as many places as images were asked for.
 """
 
@@ -22,14 +22,14 @@ from model.errors import UnreadableImage
 from model.images.resize import OWN_THUMBNAIL_SIDE
 
 COLUMNS, TILE, ROWS = 10, 160, 50
-MOST_PIXELS = 100_000_000  # of one sheet
+MAX_PIXELS = 100_000_000  # of one sheet
 _GAP = 8
-_PAPER, _EMPTY, _INK = (255, 255, 255), (232, 234, 233), (38, 44, 42)
+_BACKGROUND, _PLACEHOLDER, _TEXT_COLOR = (255, 255, 255), (232, 234, 233), (38, 44, 42)
 
 
 @dataclass(frozen=True, slots=True)
 class SheetImage:
-    """An image and what stands under it: one line, cut off where it is wider than its image."""
+    """An image and the line under it, which is cut off where it is wider than the image."""
 
     image_id: int
     caption: str
@@ -38,43 +38,43 @@ class SheetImage:
 def draw_sheet(
     project: Project, shown: Sequence[SheetImage], columns: int = COLUMNS, tile: int = TILE
 ) -> Image.Image:
-    """One RGB picture of all that is `shown`, in its order, `columns` to a row.
+    """Draw one RGB picture of all images in `shown`, in their order, `columns` to a row.
 
     Each image fits into a square of `tile` pixels. Raises `ValueError` for a sheet without images,
-    or of more than `MOST_PIXELS`: ask for `pages` then.
+    or of more than `MAX_PIXELS`: use `draw_sheets` then.
     """
     if not shown:
         raise ValueError("a contact sheet needs at least one image")
     columns = min(columns, len(shown))
     font = ImageFont.load_default(max(10, tile // 11))
     line = round(1.6 * font.size) if isinstance(font, ImageFont.FreeTypeFont) else 16
-    size = _size(len(shown), columns, tile, line)
-    if size[0] * size[1] > MOST_PIXELS:
+    size = _sheet_size(len(shown), columns, tile, line)
+    if size[0] * size[1] > MAX_PIXELS:
         raise ValueError(f"a sheet of {size[0]} × {size[1]} pixels is too large")
-    whole = Image.new("RGB", size, _PAPER)
-    pen = ImageDraw.Draw(whole)
-    known = {image.id: image for image in db.images.lookup.by_ids(project.store, _ids(shown))}
+    sheet = Image.new("RGB", size, _BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    images = {image.id: image for image in db.images.lookup.by_ids(project.store, _ids(shown))}
     for number, one in enumerate(shown):
         row, column = divmod(number, columns)
         left, top = _GAP + column * (tile + _GAP), _GAP + row * (tile + line + _GAP)
-        small = _small(project, known.get(one.image_id), tile)
-        if small is None:
-            pen.rectangle((left, top, left + tile - 1, top + tile - 1), fill=_EMPTY)
+        thumbnail = _load_thumbnail(project, images.get(one.image_id), tile)
+        if thumbnail is None:
+            draw.rectangle((left, top, left + tile - 1, top + tile - 1), fill=_PLACEHOLDER)
         else:
-            place = left + (tile - small.width) // 2, top + (tile - small.height) // 2
-            whole.paste(small, place)
-        _write(pen, (left, top + tile), one.caption, tile, font)
-    return whole
+            corner = left + (tile - thumbnail.width) // 2, top + (tile - thumbnail.height) // 2
+            sheet.paste(thumbnail, corner)
+        _draw_caption(draw, (left, top + tile), one.caption, tile, font)
+    return sheet
 
 
-def pages(
+def draw_sheets(
     project: Project,
     shown: Sequence[SheetImage],
     columns: int = COLUMNS,
     tile: int = TILE,
     rows: int = ROWS,
 ) -> Iterator[Image.Image]:
-    """`draw_sheet` after sheet, with `rows` rows on each but the last."""
+    """Draw sheet after sheet, with `rows` rows on each but the last."""
     for start in range(0, len(shown), columns * rows):
         yield draw_sheet(project, shown[start : start + columns * rows], columns, tile)
 
@@ -83,40 +83,40 @@ def _ids(shown: Sequence[SheetImage]) -> list[int]:
     return sorted({one.image_id for one in shown})
 
 
-def _size(count: int, columns: int, tile: int, line: int) -> tuple[int, int]:
+def _sheet_size(count: int, columns: int, tile: int, line: int) -> tuple[int, int]:
     rows = -(-count // columns)
     return _GAP + columns * (tile + _GAP), _GAP + rows * (tile + line + _GAP)
 
 
-def _small(project: Project, image: ImageRecord | None, tile: int) -> Image.Image | None:
-    """The image in a square of `tile` pixels, never enlarged; None where it can't be read."""
+def _load_thumbnail(project: Project, image: ImageRecord | None, tile: int) -> Image.Image | None:
+    """Return the image in a square of `tile` pixels, never enlarged; None if it can't be read."""
     if image is None or image.content_hash is None:
         return None
     copy_of = thumbnail_of if tile <= OWN_THUMBNAIL_SIDE // 2 else preview_of
-    known = image.content_hash, Path(image.path), image.pixel_hash
+    source = image.content_hash, Path(image.path), image.pixel_hash
     try:
         try:
-            small = open_picture(copy_of(project, *known))
+            thumbnail = open_picture(copy_of(project, *source))
         except PreviewNotKept:
-            small = unkept_preview(*known)
+            thumbnail = unkept_preview(*source)
     except (LabelerError, UnreadableImage):
         return None
-    small.thumbnail((tile, tile), Image.Resampling.LANCZOS)
-    return small
+    thumbnail.thumbnail((tile, tile), Image.Resampling.LANCZOS)
+    return thumbnail
 
 
-def _write(
-    pen: ImageDraw.ImageDraw,
-    place: tuple[int, int],
+def _draw_caption(
+    draw: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
     text: str,
     width: int,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> None:
-    """One line in the middle of `width` pixels."""
+    """Draw one line of text in the middle of `width` pixels."""
     line = "".join(c if c.isprintable() else " " for c in text[:200])
     whole = line
-    while line and pen.textlength(line, font) > width:
+    while line and draw.textlength(line, font) > width:
         whole = whole[:-1]
         line = f"{whole}…" if whole else ""
-    left = place[0] + (width - pen.textlength(line, font)) / 2
-    pen.text((left, place[1] + 2), line, _INK, font)
+    left = corner[0] + (width - draw.textlength(line, font)) / 2
+    draw.text((left, corner[1] + 2), line, _TEXT_COLOR, font)

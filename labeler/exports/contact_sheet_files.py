@@ -1,4 +1,4 @@
-"""Contact sheets as files: one picture, or several pages where one would be too large."""
+"""Write contact sheets to files: one picture, or several where one would be too large."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from labeler.core.errors import BadInput
 from labeler.core.files.export_writer import ExportWriter
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
-from labeler.exports.contact_sheet import COLUMNS, ROWS, TILE, SheetImage, pages
+from labeler.exports.contact_sheet import COLUMNS, ROWS, TILE, SheetImage, draw_sheets
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 COLUMNS_RANGE, TILE_RANGE = (1, 40), (32, 1024)
-_PAGE_PIXELS = 36_000_000  # of one page: what most programs open without waiting
+_MAX_SHEET_PIXELS = 36_000_000  # of one page: what most programs open without waiting
 
 
 def write_sheets(
@@ -35,24 +35,26 @@ def write_sheets(
         raise BadInput(f"{out} must end with .png or .jpg.")
     if not shown:
         raise BadInput("No image with a picture is in there; choose a wider band.")
-    rows = rows_on_a_page(columns, tile)
+    rows = rows_per_sheet(columns, tile)
     count = -(-len(shown) // (columns * rows))
-    places = [
+    paths = [
         out if count == 1 else out.with_name(_numbered(out, k + 1, count)) for k in range(count)
     ]
-    writer.check(*places)
-    for number, page in enumerate(pages(project, shown, columns, tile, rows)):
+    writer.check(*paths)
+    for number, page in enumerate(draw_sheets(project, shown, columns, tile, rows)):
         progress(number, count, "drawing")
-        with writer.whole(places[number]) as scratch:
+        with writer.whole(paths[number]) as scratch:
             page.save(scratch, kind, quality=90)
     progress(count, count, "drawing")
-    return places
+    return paths
 
 
-def rows_on_a_page(columns: int, tile: int) -> int:
-    """So many that a page stays of a size that can be looked at."""
+def rows_per_sheet(columns: int, tile: int) -> int:
+    """Return how many rows of tiles keep a sheet within `_MAX_SHEET_PIXELS`, at least 1."""
     # With what is around a tile: the gap beside it, and the gap and the line below.
-    return max(1, min(ROWS, _PAGE_PIXELS // (columns * (tile + 8) * (tile + 8 + tile // 4 + 16))))
+    return max(
+        1, min(ROWS, _MAX_SHEET_PIXELS // (columns * (tile + 8) * (tile + 8 + tile // 4 + 16)))
+    )
 
 
 def _numbered(out: Path, number: int, count: int) -> str:

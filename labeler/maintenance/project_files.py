@@ -26,7 +26,7 @@ from labeler.core.files.atomic import is_scratch
 from labeler.core.files.locks import is_held
 from labeler.core.project import STORE_FILE, Project, preview_path, thumbnail_path
 from labeler.embedding.quantized_index import broken_files
-from labeler.versions.second_opinion_file import head_path, load_second_opinion
+from labeler.versions.model_files import head_path, load_second_opinion
 from model.errors import ModelError, UnreadableImage
 from model.images.resize import OWN_THUMBNAIL_SIDE
 

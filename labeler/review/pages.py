@@ -34,8 +34,8 @@ from labeler.review.queues.suspects import (
     hand_score_candidates,
     unscored_candidates,
 )
-from labeler.versions.calibration import proved, published_head_spread
-from labeler.versions.second_opinion_file import load_second_opinion
+from labeler.versions.calibration import out_of_fold_calibration, published_head_spread
+from labeler.versions.model_files import load_second_opinion
 from labeler.versions.snapshot import ReviewSnapshot, review_snapshot
 from model.errors import ModelError
 from model.estimators.kernel_ordinal import KernelOrdinal
@@ -200,10 +200,12 @@ def review_arrays(snapshot: ReviewSnapshot) -> ReviewArrays:
     The errors are measured on out-of-fold predictions, and for an adopted version, which has seen
     none of the scores, on all predictions.
     """
-    spread, weighing = proved(snapshot.project, snapshot.version.id, snapshot.threshold)
-    its_spread, units = published_head_spread(snapshot), snapshot.vectors
+    spread, weighing = out_of_fold_calibration(
+        snapshot.project, snapshot.version.id, snapshot.threshold
+    )
+    published_spread, units = published_head_spread(snapshot), snapshot.vectors
     opinion = None if units is None else _load_second_opinion(snapshot)
-    spread = spread if its_spread is None else its_spread
+    spread = spread if published_spread is None else published_spread
     return snapshot.project.cache.get(
         "review arrays",
         (snapshot.version.id, snapshot.threshold),

@@ -46,9 +46,9 @@ def predict_stored(project: Project, version: Version, progress: Progress = sile
     if not len(waiting):
         return 0
     # Imported where they are used: torch takes seconds to load; pages import this module.
-    from labeler.versions.inference import predict_waiting
+    from labeler.versions.inference import predict_images
 
-    return predict_waiting(project, version, record, waiting, progress)
+    return predict_images(project, version, record, waiting, progress)
 
 
 def activate(project: Project, name: str, *, progress: Progress = silent) -> Version:

@@ -24,7 +24,7 @@ from labeler.embedding.nearest import nearest
 from labeler.embedding.quantized_index import Ids, quantized_files
 from labeler.versions import prediction_bands
 from labeler.versions.prediction_bands import Values
-from labeler.versions.predictions import by_score
+from labeler.versions.predictions import sorted_by_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def make_ready(project: Project) -> None:
     """Load what `browse` and `similar` need, so that the first request isn't slower."""
     version = db.versions.registry.active(project.store)
     if version is not None:
-        by_score(project, version.id)
+        sorted_by_score(project, version.id)
     encoder = db.images.embeddings.encoder(project.store, project.encoder)
     if encoder is not None:
         with _writable(project):

@@ -1,7 +1,7 @@
-"""What a version has proved on hand scores: how far its predictions are off, and whom to believe.
+"""Calibrate a version on hand scores: the spread of its residuals, and the weight of each opinion.
 
-Judged are predictions made without having seen the score: those out of fold, and of a version made
-elsewhere, which has seen none, all.
+Only predictions count that were made without the image's hand score: those out of fold, and all of
+a version made elsewhere, which was trained on none.
 """
 
 from __future__ import annotations
@@ -26,53 +26,60 @@ def pass_probability(
     exceed: Floats,
     threshold: float,
     *,
-    its_spread: float | None = None,
+    published_spread: float | None = None,
 ) -> Floats:
-    """Chance (n,) that each truly passes, as head and second opinion have proved out of fold.
+    """Return the probability (n,), 0–1, that each image's hand score would pass the threshold.
 
-    `its_spread` is how far the predictions of a version made elsewhere are off.
+    `predictions` (n,) are the head's, 0–1; `exceed` (n, 10) the second opinion's, rows of NaN
+    without one. `published_spread` is the residuals' spread of a version made elsewhere.
     """
-    spread, weighing = proved(project, version_id, threshold)
-    spread = spread if its_spread is None else its_spread
-    return suspicion.chance_of_passing(predictions, exceed, threshold, spread, weighing)
+    spread, weights = out_of_fold_calibration(project, version_id, threshold)
+    spread = spread if published_spread is None else published_spread
+    return suspicion.chance_of_passing(predictions, exceed, threshold, spread, weights)
 
 
-def published_head_spread(now: ReviewSnapshot) -> float | None:
-    """How far the predictions of a version made elsewhere are off, by all hand scores; None for
-    one that was trained here.
+def published_head_spread(snapshot: ReviewSnapshot) -> float | None:
+    """Return the residuals' spread, 0–1, of a version made elsewhere; None for one trained here.
+
+    It is measured on all hand scores.
     """
-    if not now.version.is_foreign:
+    if not snapshot.version.is_foreign:
         return None
-    known = int((~np.isnan(now.hand_scores) & ~np.isnan(now.collection.predictions)).sum())
+    count = int(
+        (~np.isnan(snapshot.hand_scores) & ~np.isnan(snapshot.collection.predictions)).sum()
+    )
     # Measured anew when there are twice as many hand scores: each time a million images are put in
     # order again.
-    stamp = now.collection, known.bit_length()
-    return now.project.cache.get(
-        "spread on all scores", now.version.id, stamp, lambda: _spread_on_all(now)
+    stamp = snapshot.collection, count.bit_length()
+    return snapshot.project.cache.get(
+        "spread on all scores", snapshot.version.id, stamp, lambda: _residual_spread(snapshot)
     )
 
 
-def out_of_fold(project: Project, version_id: int, everything: Collection) -> Floats:
-    """Out-of-fold predictions (n,), NaN where there are none."""
+def out_of_fold(project: Project, version_id: int, collection: Collection) -> Floats:
+    """Return the out-of-fold predictions (n,), 0–1, of the collection; NaN where none is."""
 
     def spread() -> Floats:
-        made = _unseen(project, version_id)
-        return everything.spread(made.image_ids, made.scores)
+        predictions = _out_of_fold_predictions(project, version_id)
+        return collection.spread(predictions.image_ids, predictions.scores)
 
-    return project.cache.get("out-of-fold column", version_id, everything, spread)
+    return project.cache.get("out-of-fold column", version_id, collection, spread)
 
 
 def second_opinions(project: Project, version_id: int, ids: Ids) -> Floats:
-    """Out-of-fold second opinions (n, 10) of `ids` (n,), rows of NaN where there are none."""
-    made, found = _unseen(project, version_id), np.full((len(ids), LEVELS), np.nan)
-    if made.exceed is not None:
-        rows, known = SortedIds(made.image_ids).places(ids)
-        found[known] = made.exceed[rows]
-    return found
+    """Return out-of-fold second opinions (n, 10) of `ids` (n,); rows of NaN where none is."""
+    predictions, opinions = (
+        _out_of_fold_predictions(project, version_id),
+        np.full((len(ids), LEVELS), np.nan),
+    )
+    if predictions.exceed is not None:
+        rows, known = SortedIds(predictions.image_ids).places(ids)
+        opinions[known] = predictions.exceed[rows]
+    return opinions
 
 
-def _unseen(project: Project, version_id: int) -> Predictions:
-    """What the version predicted for images held out of its training; it never changes."""
+def _out_of_fold_predictions(project: Project, version_id: int) -> Predictions:
+    """Return the version's predictions for images held out of its training; they never change."""
     return project.cache.get(
         "out-of-fold predictions",
         version_id,
@@ -82,34 +89,36 @@ def _unseen(project: Project, version_id: int) -> Predictions:
     )
 
 
-def _spread_on_all(now: ReviewSnapshot) -> float:
-    everything = now.collection
-    given = everything.spread(*db.scores.hand_scores.effective(now.project.store)) / 10
-    known = ~np.isnan(given) & ~np.isnan(everything.predictions)
-    return suspicion.residual_spread(everything.predictions[known], given[known])
+def _residual_spread(snapshot: ReviewSnapshot) -> float:
+    collection = snapshot.collection
+    hand_scores = collection.spread(*db.scores.hand_scores.effective(snapshot.project.store)) / 10
+    known = ~np.isnan(hand_scores) & ~np.isnan(collection.predictions)
+    return suspicion.residual_spread(collection.predictions[known], hand_scores[known])
 
 
-def proved(
+def out_of_fold_calibration(
     project: Project, version_id: int, threshold: float
 ) -> tuple[float, suspicion.StackingWeights]:
-    """The out-of-fold residuals' spread, and how much head and second opinion count."""
+    """Return the spread of the out-of-fold residuals, 0–1, and the weights of both opinions."""
     return project.cache.get(
         "proved",
         (version_id, threshold),
         None,
-        lambda: _prove(project, version_id, threshold),
+        lambda: _fit_calibration(project, version_id, threshold),
         newest=8,
     )
 
 
-def _prove(
+def _fit_calibration(
     project: Project, version_id: int, threshold: float
 ) -> tuple[float, suspicion.StackingWeights]:
-    made = _unseen(project, version_id)
+    held_out = _out_of_fold_predictions(project, version_id)
     ids, values = db.versions.predictions.trained_on(project.store, version_id)
-    _, rows, where = np.intersect1d(made.image_ids, ids, assume_unique=True, return_indices=True)
-    predicted, scores = made.scores[rows].astype(np.float64), values[where] / 10
-    exceed = np.full((len(rows), 10), np.nan) if made.exceed is None else made.exceed[rows]
+    _, rows, where = np.intersect1d(
+        held_out.image_ids, ids, assume_unique=True, return_indices=True
+    )
+    predicted, scores = held_out.scores[rows].astype(np.float64), values[where] / 10
+    exceed = np.full((len(rows), 10), np.nan) if held_out.exceed is None else held_out.exceed[rows]
     spread = suspicion.residual_spread(predicted, scores)
     return spread, suspicion.fit_stacking_weights(
         predicted, exceed.astype(np.float64), scores, threshold, spread

@@ -11,7 +11,7 @@ import db.versions.registry
 from db.records import EncoderRecord, NewVersion
 from labeler.core.files.atomic import make_parent
 from labeler.core.project import Project
-from labeler.versions.second_opinion_file import second_opinion_path
+from labeler.versions.model_files import second_opinion_path
 from model.heads.head_files import config_path, weights_path
 
 

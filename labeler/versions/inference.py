@@ -1,4 +1,4 @@
-"""A version at work: its head and second opinion, read from their files, predict."""
+"""Predict with a version: its head and second opinion, read from their files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import db.versions.predictions
 from db.records import EncoderRecord, Predictions, Version
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
-from labeler.versions.second_opinion_file import head_path, load_second_opinion
+from labeler.versions.model_files import head_path, load_second_opinion
 from model.errors import ModelError
 from model.estimators.kernel_ordinal import KernelOrdinal
 from model.heads.head_files import load_head
@@ -22,51 +22,53 @@ from model.heads.inference import SAMPLE, BatchPredictor
 from model.threads import parallel_map
 
 _BATCH = 2048  # what a thread reads and predicts at once: more of it leaves the caches
-_KEPT_AT_ONCE = 16 * _BATCH  # few enough to lose, enough to be quick to write
+_WRITE_BATCH = 16 * _BATCH  # few enough to lose, enough to be quick to write
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedVersion:
     """A version's head and second opinion, ready to predict, in any thread.
 
-    Without a second opinion (its file is lost, or of an earlier kind) the head predicts alone.
+    Without a second opinion (its file is missing, or of an earlier kind) the head predicts alone.
     """
 
     head: BatchPredictor
     opinion: KernelOrdinal | None
 
     def predict(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> Predictions:
-        """For images `ids` (n,) with raw embeddings (n, width)."""
+        """Predict images `ids` (n,) by their raw embeddings (n, width), float32."""
         exceed = self.opinion.exceed(vectors) if self.opinion else None
         return Predictions(ids, self.head(vectors), exceed)
 
 
-def predict_waiting(
+def predict_images(
     project: Project,
     version: Version,
     record: EncoderRecord,
     waiting: NDArray[np.int64],
     progress: Progress = silent,
 ) -> int:
-    """Let `version` predict the images `waiting` (n,), rising, all embedded by its encoder.
+    """Predict the images `waiting` (n,), rising ids, all embedded by the version's encoder.
 
-    Returns how many. Some ten thousand are kept at a time, so that what `progress` interrupts can
-    go on.
+    Stores the predictions and returns how many. Some ten thousand are written at a time, so that a
+    run that `progress` interrupts can be continued.
     """
     progress(0, len(waiting), "predicting")
     done = 0
-    with closing(predicted(project, load_version(project, version), record, waiting)) as parts:
-        for made in _gathered(parts):
-            db.versions.predictions.put_predictions(project.store, version.id, made)
-            done += len(made)
+    with closing(
+        predict_in_batches(project, load_version(project, version), record, waiting)
+    ) as parts:
+        for batch in _merge_batches(parts):
+            db.versions.predictions.put_predictions(project.store, version.id, batch)
+            done += len(batch)
             progress(done, len(waiting), "predicting")
     return done
 
 
-def predicted(
+def predict_in_batches(
     project: Project, loaded: LoadedVersion, record: EncoderRecord, waiting: NDArray[np.int64]
 ) -> Generator[Predictions, None, None]:
-    """The embeddings of `waiting` (n,) read and predicted in threads, some thousand at a time."""
+    """Read and predict the embeddings of `waiting` (n,) in threads, some thousand at a time."""
     count = min(db.images.embeddings.rows_at_once(record.width, SAMPLE), len(waiting))
     sampled = np.linspace(0, len(waiting) - 1, count, dtype=np.int64)
     _, sample = db.images.embeddings.get(project.store, record.id, waiting[sampled])
@@ -81,20 +83,20 @@ def predicted(
         yield from parts
 
 
-def _gathered(parts: Iterable[Predictions]) -> Iterator[Predictions]:
-    """As many as are kept at a time."""
-    made: list[Predictions] = []
+def _merge_batches(parts: Iterable[Predictions]) -> Iterator[Predictions]:
+    """Join consecutive parts until they have `_WRITE_BATCH` images."""
+    pending: list[Predictions] = []
     for part in parts:
-        made.append(part)
-        if sum(map(len, made)) >= _KEPT_AT_ONCE:
-            yield _together(made)
-            made.clear()
-    if made:
-        yield _together(made)
+        pending.append(part)
+        if sum(map(len, pending)) >= _WRITE_BATCH:
+            yield _concatenate(pending)
+            pending.clear()
+    if pending:
+        yield _concatenate(pending)
 
 
-def _together(parts: Sequence[Predictions]) -> Predictions:
-    """One of several, all with a second opinion or all without."""
+def _concatenate(parts: Sequence[Predictions]) -> Predictions:
+    """Join parts, all with a second opinion or all without."""
     exceed = [part.exceed for part in parts if part.exceed is not None]
     return Predictions(
         np.concatenate([part.image_ids for part in parts]),
@@ -106,24 +108,25 @@ def _together(parts: Sequence[Predictions]) -> Predictions:
 def score_embeddings(
     project: Project, version: Version, vectors: NDArray[np.floating]
 ) -> NDArray[np.float32]:
-    """Predictions (n,) 0–1 of a version for raw embeddings (n, width)."""
+    """Return the predictions (n,) float32, 0–1, of a version for raw embeddings (n, width)."""
     return load_version(project, version).head.predict_all(vectors)
 
 
 def load_version(project: Project, version: Version) -> LoadedVersion:
-    """The version's head and second opinion from its files; raises `ModelError` if the head is not
-    there, broken, or meant for embeddings of another width.
+    """Load the version's head and second opinion from its files.
+
+    Raises `ModelError` if the head's file is missing, broken, or for embeddings of another width.
     """
     record = db.images.embeddings.encoder(project.store, version.encoder)
     path = head_path(project, version)
-    width, changed = (
+    width, modified = (
         record.width if record else None,
         path.stat().st_mtime_ns if path.is_file() else 0,
     )
     head = project.cache.get(
         "head",
         path,
-        (width, changed),
+        (width, modified),
         lambda: BatchPredictor(load_head(path, width).head),
         newest=2,
     )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 import db.scores.hand_scores
 from labeler.collection.arrays import Ids, images_now
 from labeler.core.project import Project
-from labeler.versions.predictions import by_score
+from labeler.versions.predictions import sorted_by_score
 
 Values = NDArray[np.floating]
 
@@ -26,7 +26,7 @@ def by_prediction(
 
     `source_id` and `scored`, if not None, limit them to one source and to (un)scored images.
     """
-    in_band = by_score(project, version_id).within(low, high)
+    in_band = sorted_by_score(project, version_id).within(low, high)
     if source_id is None and scored is None:
         return in_band.ids, in_band.scores
     images = images_now(project)

@@ -1,4 +1,4 @@
-"""One version and all images of a project at one moment: the input of the review pages."""
+"""Read one version and all images of a project at one moment: the input of the review pages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ReviewSnapshot:
 
     @property
     def vectors(self) -> UnitVectors | None:
-        """The embeddings that the version reads; None before there are any."""
+        """Return the embeddings that the version reads; None before there are any."""
         return unit_vectors(self.project, self.version.encoder)
 
 
@@ -35,6 +35,6 @@ def review_snapshot(project: Project, version: Version, threshold: float) -> Rev
 
     `threshold` is 0–1.
     """
-    everything = collection_now(project, version.id)
+    collection = collection_now(project, version.id)
     ids, values = db.scores.hand_scores.effective(project.store)
-    return ReviewSnapshot(project, version, threshold, everything, everything.spread(ids, values))
+    return ReviewSnapshot(project, version, threshold, collection, collection.spread(ids, values))

@@ -25,7 +25,7 @@ from labeler.core.project import FEWEST_TO_TRAIN, Project
 from labeler.embedding.embed import embed
 from labeler.versions.activate import activate
 from labeler.versions.files import create_files, head_metadata
-from labeler.versions.second_opinion_file import second_opinion_path
+from labeler.versions.model_files import second_opinion_path
 from model.estimators.group_folds import connected_groups
 from model.evaluation import metrics
 from model.heads.head_files import save_head, weights_path

@@ -25,7 +25,7 @@ from db.store.schema import VersionRow
 from labeler.cli.main import labeler
 from labeler.core.project import Project
 from labeler.core.text import MARK, legible
-from labeler.exports.models.card_prose import SECTIONS, set_prose
+from labeler.exports.models.card_sections import SECTIONS, set_section
 from labeler.exports.models.target import target
 from tests.support.hostile import (
     ESCAPES,
@@ -51,7 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
     with closing(make_hostile(folder)) as project:
         for section in SECTIONS:  # A person's own words are Markdown of theirs.
-            set_prose(project, section, "")
+            set_section(project, section, "")
         return project.folder
 
 

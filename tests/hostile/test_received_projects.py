@@ -39,9 +39,9 @@ from labeler.core.jobs import liveness, runner
 from labeler.core.project import STORE_FILE, Project, open_to_others, preview_path
 from labeler.maintenance.backup import write_backup
 from labeler.maintenance.doctor import check_project
-from labeler.prediction.inference_worker.client import LOG
+from labeler.prediction.inference_worker.client import LOG_NAME
 from labeler.versions.inference import load_version
-from labeler.versions.second_opinion_file import head_path
+from labeler.versions.model_files import head_path
 from labeler.versions.train import train
 from model.errors import ModelError
 from tests.support.received import (
@@ -157,7 +157,15 @@ def test_logs_and_signs_of_runs(box: Sandbox, kind: str) -> None:
     project = Project.open(box.project)
     paths = [
         project.runs_folder / name
-        for name in ("7.log", LOG, "7.alive", "7.alive-new", "suspects", "reading-1-1", "9.alive")
+        for name in (
+            "7.log",
+            LOG_NAME,
+            "7.alive",
+            "7.alive-new",
+            "suspects",
+            "reading-1-1",
+            "9.alive",
+        )
     ]
     for path in paths:
         if kind == "pipe":

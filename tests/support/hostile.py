@@ -23,7 +23,7 @@ from db.store.schema import VersionRow
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
 from labeler.exports.licences import set_licence
-from labeler.exports.models.card_prose import SECTIONS, set_prose
+from labeler.exports.models.card_sections import SECTIONS, set_section
 from labeler.versions.train import train
 from model.training.quick import Quick
 from tests.support import published
@@ -144,7 +144,7 @@ def _fill(project: Project) -> None:
     db.images.tags.put(store, db.images.tags.TABLE, {i: list(TAGS) for i in ids[: len(ids) // 2]})
     db.images.lookup.set_groups(store, {i: TEXTS[n % len(TEXTS)] for n, i in enumerate(ids)})
     for section in SECTIONS:
-        set_prose(project, section, "\n\n".join(TEXTS[:-2]))
+        set_section(project, section, "\n\n".join(TEXTS[:-2]))
     set_licence(project, HTML + PICTURE, PICTURE)
     set_licence(project, LINK)
     train(project, encoder=Grey(), recipe=RECIPE, note=PICTURE + HTML)

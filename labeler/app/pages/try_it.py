@@ -19,7 +19,7 @@ from labeler.collection.uploads import add_pictures
 from labeler.core.project import Project
 from labeler.core.scale import bracket_of
 from labeler.prediction.inference_worker.client import (
-    MOST_AT_ONCE,
+    MAX_IMAGES,
     PredictionRequest,
     inference_client,
 )
@@ -50,11 +50,11 @@ def try_pictures(project: Project, version: str) -> None:
         "unless you add them to the project."
     )
     dropped = drop_zone()
-    settled = inference_client(project).settled  # before it is looked at which are answered
+    settled = inference_client(project).answered_count  # before it is looked at which are answered
     trials = asked(project, dropped, version)
     wait(trials, settled)
     unknown_keys = [
-        key for key, trial in trials.items() if trial.found and not known(project, trial)
+        key for key, trial in trials.items() if trial.result and not known(project, trial)
     ]
     if len(unknown_keys) > 1:
         add_button(
@@ -78,13 +78,13 @@ def chosen_version(project: Project) -> str | None:
 
 
 def drop_zone() -> Dropped:
-    """Show the drop zone; return at most `MOST_AT_ONCE` of its files."""
+    """Show the drop zone; return at most `MAX_IMAGES` of its files."""
     files = st.file_uploader(
         "Pictures", accept_multiple_files=True, key="try-pictures", label_visibility="collapsed"
     )
-    if len(files) > MOST_AT_ONCE:
-        st.warning(f"These are the first {MOST_AT_ONCE}; filter a folder for more.")
-    return {each.file_id: each for each in files[:MOST_AT_ONCE]}
+    if len(files) > MAX_IMAGES:
+        st.warning(f"These are the first {MAX_IMAGES}; filter a folder for more.")
+    return {each.file_id: each for each in files[:MAX_IMAGES]}
 
 
 def asked(project: Project, dropped: Dropped, version: str) -> dict[str, PredictionRequest]:
@@ -92,7 +92,7 @@ def asked(project: Project, dropped: Dropped, version: str) -> dict[str, Predict
     previous: dict[tuple[str, str], PredictionRequest] = st.session_state.get("trials", {})
     current = {
         (key, version): previous.get((key, version))
-        or inference_client(project).ask(each.name, each.getvalue(), version)
+        or inference_client(project).submit(each.name, each.getvalue(), version)
         for key, each in dropped.items()
     }
     st.session_state["trials"] = current
@@ -115,17 +115,17 @@ def result(
     trial = trials[key]
     with st.container(border=True):
         st.text(shown_name(trial.name))
-        if trial.found is None:
+        if trial.result is None:
             st.warning(
                 formatting.markdown_escaped(trial.problem or ""), icon=":material/broken_image:"
             )
             return
         left, right = st.columns([2, 5], gap="medium")
         with left:
-            picture(trial.found)
+            picture(trial.result)
         with right:
-            verdict(project, trial.found)
-        nearest(project, trial.found, key)
+            verdict(project, trial.result)
+        nearest(project, trial.result, key)
         if (image := known(project, trial)) is not None:
             st.caption(
                 f"In the project already: image {image.id}, {formatting.scored(image.hand_score)}."
@@ -136,9 +136,9 @@ def result(
 
 def known(project: Project, trial: PredictionRequest) -> Image | None:
     """Return the project's image with the same content."""
-    if trial.found is None:
+    if trial.result is None:
         return None
-    return db.images.lookup.find_by_content(project.store, trial.found["content_hash"])
+    return db.images.lookup.find_by_content(project.store, trial.result["content_hash"])
 
 
 def picture(prediction: dict[str, Any]) -> None:
@@ -201,7 +201,7 @@ def add_button(
     ):
         return
     pictures = [
-        (trials[key].name, (trials[key].found or {})["format"], dropped[key].getvalue())
+        (trials[key].name, (trials[key].result or {})["format"], dropped[key].getvalue())
         for key in keys
     ]
     st.session_state["try-run"] = add_pictures(project, pictures).id

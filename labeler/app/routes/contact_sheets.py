@@ -19,7 +19,7 @@ from labeler.core.files.export_writer import ExportWriter
 from labeler.core.project import Project
 from labeler.exports.contact_sheet import SheetImage
 from labeler.exports.contact_sheet_files import write_sheets
-from labeler.exports.contact_sheet_images import corrections, in_band
+from labeler.exports.contact_sheet_images import corrections_in_round, images_in_band
 from labeler.versions.browse import Band
 
 MOST = 1000  # images on the sheet of a page: somebody waits for it
@@ -64,7 +64,7 @@ def _drawn(project: Project, request: Request, folder: Path) -> Response:
 def _asked(project: Project, asked: dict[str, str]) -> list[SheetImage]:
     number = asked.get("round")
     if number is None:
-        return in_band(project, read_band(asked), MOST)
+        return images_in_band(project, read_band(asked), MOST)
     if not (number.isdecimal() and len(number) < 10):
         raise BadInput("A round's number counts from 1.")
-    return corrections(project, int(number))
+    return corrections_in_round(project, int(number))

@@ -29,7 +29,7 @@ from labeler.core.errors import BadInput
 from labeler.core.files.tables import FORMATS
 from labeler.core.project import Project
 from labeler.exports.datasets.export import DATASET, KINDS, export
-from labeler.exports.models.export import MODEL_KINDS, export_aside
+from labeler.exports.models.export import MODEL_KINDS, export_in_subprocess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -71,7 +71,7 @@ def _answer(project: Project, request: Request, folder: Path) -> Response:
     what, query = request.path_params["what"], dict(request.query_params)
     name = shown_name(project.folder.name)
     if what in MODEL_KINDS:
-        export_aside(project, what, folder)
+        export_in_subprocess(project, what, folder)
         return zip_answer(folder, f"{name}-{what}.zip")
     if what not in KINDS:
         known = ", ".join([*KINDS, *MODEL_KINDS])

@@ -77,7 +77,7 @@ def trials(project: Project, request: Request) -> Response:
     client = inference_client(project)
     return JSONResponse(
         {
-            "ended": str(client.settled) != request.query_params.get("settled"),
+            "ended": str(client.answered_count) != request.query_params.get("settled"),
             "title": "Looking at pictures",
             "line": TRYING[client.state],
             "share": None,

@@ -15,10 +15,15 @@ from labeler.app.sections.export_targets import checked, download, folder_field,
 from labeler.app.widgets import formatting
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
-from labeler.exports.models.card_prose import LONGEST, SECTIONS, prose, set_prose
-from labeler.exports.models.export import MODEL_KINDS, export_aside, model_kind
+from labeler.exports.models.card_sections import (
+    MAX_CHARACTERS,
+    SECTIONS,
+    set_section,
+    written_sections,
+)
+from labeler.exports.models.export import MODEL_KINDS, export_in_subprocess, model_kind
 from labeler.exports.models.model_card import model_card
-from labeler.exports.models.safetensors_pair import own_files
+from labeler.exports.models.safetensors_pair import version_files
 from labeler.versions.evaluation import measures
 from labeler.versions.evaluation.figures import with_figures
 from model.files.bounded_json import parse_json
@@ -60,7 +65,7 @@ def to_folder(project: Project, name: str) -> None:
     replace = replace_field(name)
     if st.button("Write", icon=":material/save:", key="write-model"):
         with st.spinner("Writing"):
-            export_aside(project, name, checked(folder), force=replace)
+            export_in_subprocess(project, name, checked(folder), force=replace)
         st.success(formatting.markdown_escaped(f"Wrote the {MODEL_KINDS[name].label} to {folder}."))
 
 
@@ -76,7 +81,7 @@ def details(project: Project, version: Version) -> None:
 def config_of(project: Project, version: Version) -> dict[str, Any]:
     """Return the exported config and the settings of the training."""
     made_with = {"encoder": version.encoder, "recipe": version.recipe}
-    _, config = own_files(project)
+    _, config = version_files(project)
     try:
         with config.open(encoding="utf-8") as file:
             content = parse_json(file.read(_LARGEST))
@@ -108,7 +113,7 @@ def card(project: Project) -> None:
 
 
 def prose_form(project: Project) -> None:
-    known = prose(project)
+    known = written_sections(project)
     st.caption(
         "Markdown, kept for the cards of all versions. What is left empty says what the grey text "
         "says; all figures and tables come from the project."
@@ -118,9 +123,9 @@ def prose_form(project: Project) -> None:
             name: st.text_area(
                 section.title,
                 value=known[name],
-                max_chars=LONGEST,
-                placeholder=section.usual or section.about,
-                help=section.about,
+                max_chars=MAX_CHARACTERS,
+                placeholder=section.default_text or section.description,
+                help=section.description,
                 key=f"prose-{name}",
             )
             for name, section in SECTIONS.items()
@@ -129,5 +134,5 @@ def prose_form(project: Project) -> None:
     if kept:
         for name, text in said.items():
             if (text or "").strip() != known[name]:
-                set_prose(project, name, text or "")
+                set_section(project, name, text or "")
         st.success("Kept; the card says it from now on.")

@@ -65,7 +65,7 @@ def contact_sheet(
     # Imported where they are used: `labeler --help` imports click alone.
     from labeler.core.files.export_writer import ExportWriter
     from labeler.exports.contact_sheet_files import write_sheets
-    from labeler.exports.contact_sheet_images import MOST
+    from labeler.exports.contact_sheet_images import MAX_IMAGES
 
     with opened_project() as project, progress_bar() as progress:
         shown = _shown(project, top, band, number, version)
@@ -81,7 +81,7 @@ def contact_sheet(
     for file in written:
         print_result(f"Wrote {file}")
     print_result(f"It shows {count_of(len(shown), 'image')}.")
-    if len(shown) == MOST:
+    if len(shown) == MAX_IMAGES:
         print_message("Sheets show no more than that; choose a narrower band for the others.")
 
 
@@ -92,13 +92,18 @@ def _shown(
     number: int | None,
     version: str | None,
 ) -> list[SheetImage]:
-    from labeler.exports.contact_sheet_images import MOST, USUAL, corrections, in_band
+    from labeler.exports.contact_sheet_images import (
+        DEFAULT_IMAGES,
+        MAX_IMAGES,
+        corrections_in_round,
+        images_in_band,
+    )
     from labeler.versions.activate import version_named
     from labeler.versions.browse import Band
 
     if number is not None:
-        return corrections(project, number)
+        return corrections_in_round(project, number)
     low, high = band or (0.0, 1.0)
     by = version_named(project, version).name
-    most = top or (MOST if band else USUAL)
-    return in_band(project, Band(version=by, low=low, high=high), most)
+    most = top or (MAX_IMAGES if band else DEFAULT_IMAGES)
+    return images_in_band(project, Band(version=by, low=low, high=high), most)

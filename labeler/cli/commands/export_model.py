@@ -92,7 +92,8 @@ def set_section(section: str, text: str | None, file: Path | None) -> None:
     new versions. An empty TEXT takes it back.
     """
     from labeler.core.errors import BadInput
-    from labeler.exports.models.card_prose import SECTIONS, set_prose
+    from labeler.exports.models.card_sections import SECTIONS
+    from labeler.exports.models.card_sections import set_section as store_section
 
     if (text is None) == (file is None):
         raise click.UsageError("Give either TEXT or --file FILE.")
@@ -102,7 +103,7 @@ def set_section(section: str, text: str | None, file: Path | None) -> None:
         except UnicodeDecodeError as error:
             raise BadInput(f"{file} is no text in UTF-8; save it as that.") from error
     with opened_project() as project:
-        set_prose(project, section, text or "")
+        store_section(project, section, text or "")
         done = "Kept" if (text or "").strip() else "Took back"
         print_result(f"{done} the section {SECTIONS[section].title}.")
 

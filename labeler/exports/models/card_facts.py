@@ -1,4 +1,4 @@
-"""The computed sections of a model card: the version, its scores, its metrics, its data."""
+"""Compute the sections of a model card: the version, its scores, its metrics, its data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from labeler.core.project import Project
 from labeler.core.scale import BRACKETS, to_others
 from labeler.core.text import bar_chart, escape_markdown, markdown_code, markdown_table
 from labeler.exports.licences import ALL, licences
-from labeler.exports.models.card_history import version_in_markdown
+from labeler.exports.models.card_history import escaped_version_name
 from labeler.exports.models.safetensors_pair import checked_threshold
 from labeler.exports.models.target import encoder_record, shown_encoder
 from labeler.versions import predictions
@@ -33,7 +33,7 @@ LOSSES = ("train", "held_out")
 
 def description(version: Version) -> list[str]:
     """Return one paragraph: the input, the output, and what the version was trained on."""
-    made = f"{version.created_at:%Y-%m-%d}"
+    created = f"{version.created_at:%Y-%m-%d}"
     origin = f"learnt from {version.scored_count:,} images that were scored by hand from 0 to 10"
     if version.is_foreign:
         kind = escape_markdown(str(version.settings.get("kind") or "unknown"))
@@ -44,20 +44,24 @@ def description(version: Version) -> list[str]:
     return [
         "",
         f"A small network on the embeddings of {_encoder(version)}. From an image's "
-        f"embedding it predicts a score from 0 to 1; version of {made}, {origin}.",
+        f"embedding it predicts a score from 0 to 1; version of {created}, {origin}.",
     ]
 
 
 def usage(project: Project, version: Version) -> list[str]:
     """Return the section about the input, the output, and filtering by score."""
     record = encoder_record(project, version)
-    seen = validated_preprocessing(record.preprocessing, shown_encoder(record.identity))
-    pictures = f"{seen['size']} × {seen['size']} pixels" if "size" in seen else "as the encoder's"
-    if seen.get("resize"):
+    preprocessing = validated_preprocessing(record.preprocessing, shown_encoder(record.identity))
+    pictures = (
+        f"{preprocessing['size']} × {preprocessing['size']} pixels"
+        if "size" in preprocessing
+        else "as the encoder's"
+    )
+    if preprocessing.get("resize"):
         whole = "the whole picture, resized to that"
         middle = "the middle of the picture, its shorter side resized to that"
-        way = middle if seen["resize"] == "shortest" else whole
-        pictures += f": {way} ({seen.get('interpolation', 'bicubic')})"
+        way = middle if preprocessing["resize"] == "shortest" else whole
+        pictures += f": {way} ({preprocessing.get('interpolation', 'bicubic')})"
     rows = [
         ["encoder", _encoder(version)],
         ["pictures", escape_markdown(pictures)],
@@ -98,7 +102,7 @@ def biases(project: Project, version: Version) -> list[str]:
         if source.expect_low is not None and source.expect_high is not None
     ]
     notes = [
-        f"- {version_in_markdown(each)}: {escape_markdown(each.note)}"
+        f"- {escaped_version_name(each)}: {escape_markdown(each.note)}"
         for each in db.versions.registry.history(project.store)
         if each.note and (each.id == version.id if version.is_foreign else each.id <= version.id)
     ]
@@ -143,51 +147,51 @@ def distribution(project: Project, version: Version) -> list[str]:
         "",
         f"Predictions of {len(scores):,} images:",
         "",
-        *_fenced(bar_chart(spans, tenths, max(tenths))),
+        *_code_block(bar_chart(spans, tenths, max(tenths))),
         "",
         f"Hand scores of {sum(scored):,} images, fractions counted with the nearest whole score:",
         "",
-        *_fenced(bar_chart([str(k) for k in range(11)], scored, max(scored))),
+        *_code_block(bar_chart([str(k) for k in range(11)], scored, max(scored))),
     ]
 
 
-def _fenced(lines: Iterator[str]) -> list[str]:
+def _code_block(lines: Iterator[str]) -> list[str]:
     return ["```text", *lines, "```"]
 
 
 def _predictions(project: Project, version: Version) -> NDArray[np.float64]:
-    return predictions.by_id(project, version.id).scores.astype(np.float64)
+    return predictions.sorted_by_id(project, version.id).scores.astype(np.float64)
 
 
-def figures_of(project: Project, version: Version) -> list[str]:
+def metrics(project: Project, version: Version) -> list[str]:
     """Return the metrics with their intervals, and the estimates from the random sample."""
-    found = figures(project, version)
-    how = "out of fold: each predicted by a head that had not seen it"
+    evaluation = figures(project, version)
+    judged_on = "out of fold: each predicted by a head that had not seen it"
     if version.is_foreign:
-        how = "all that have a hand score: it has seen none of them"
-    told = ["", "Nothing can be said yet: no image has both a hand score and a prediction."]
-    if found.judged:
-        guess = figures_named(found.metrics, "baseline")
+        judged_on = "all that have a hand score: it has seen none of them"
+    lines = ["", "Nothing can be said yet: no image has both a hand score and a prediction."]
+    if evaluation.judged:
+        baseline = figures_named(evaluation.metrics, "baseline")
         rows = [
             [
                 each.name,
-                written(found.metrics, each).replace("  ", " "),
-                written(guess, each).replace("  ", " "),
+                written(evaluation.metrics, each).replace("  ", " "),
+                written(baseline, each).replace("  ", " "),
                 to_others(each.meaning),
             ]
             for each in MEASURES
         ]
-        told = [
+        lines = [
             "",
-            f"On {found.judged:,} images ({how}), with 95 % intervals; an image passes from "
-            f"{version.threshold:g} on.",
+            f"On {evaluation.judged:,} images ({judged_on}), with 95 % intervals; "
+            f"an image passes from {version.threshold:g} on.",
             "",
             *markdown_table(["measure", "value", "guessing the mean", "meaning"], rows),
         ]
-    return [*told, "", "### By a random sample", *_audited(project)]
+    return [*lines, "", "### By a random sample", *_audit_lines(project)]
 
 
-def _audited(project: Project) -> list[str]:
+def _audit_lines(project: Project) -> list[str]:
     report = audit_report(project)
     active = report.active
     if active is None or not active.audit.judged:
@@ -197,20 +201,20 @@ def _audited(project: Project) -> list[str]:
             "the figures above are of images that were chosen.",
         ]
     rows = [
-        ["false positives, of what passes", *_estimated(active.audit.false_positives)],
-        ["false negatives, of what fails", *_estimated(active.audit.false_negatives)],
+        ["false positives, of what passes", *_estimate_cells(active.audit.false_positives)],
+        ["false negatives, of what fails", *_estimate_cells(active.audit.false_negatives)],
     ]
     return [
         "",
         f"{active.audit.judged:,} images that were scored whatever the model said of them, at the "
-        f"threshold {report.threshold:g}, speak for the whole collection.{_good(active)}",
+        f"threshold {report.threshold:g}, speak for the whole collection.{_passing_share(active)}",
         "",
         *markdown_table(["mistakes", "share", "seen"], rows),
         *(["", *(escape_markdown(note) for note in report.notes())] if report.notes() else []),
     ]
 
 
-def _good(active: VersionAudit) -> str:
+def _passing_share(active: VersionAudit) -> str:
     good = active.audit.good
     if good is None:
         return ""
@@ -218,7 +222,7 @@ def _good(active: VersionAudit) -> str:
     return f" Of all images {100 * good.value:.0f} % ({between}) should pass."
 
 
-def _estimated(estimate: Estimate) -> tuple[str, str]:
+def _estimate_cells(estimate: Estimate) -> tuple[str, str]:
     seen = f"{estimate.mistakes} of {estimate.judged}"
     if estimate.share is None:
         return "too few to say", seen
@@ -234,14 +238,16 @@ def training(project: Project, version: Version) -> list[str]:
     images = images_now(project)
     places, known = images.places(ids)
     sources, values = images.sources[places], values[known]
-    said = licences(project)
+    licence_of = licences(project)
     rows = []
     for source in db.images.sources.sources(project.store):
-        mine = values[sources == source.id]
-        if len(mine):
-            licence = escape_markdown(said.get(source.name, said.get(ALL, "not stated")))
+        scores = values[sources == source.id]
+        if len(scores):
+            licence = escape_markdown(
+                licence_of.get(source.name, licence_of.get(ALL, "not stated"))
+            )
             rows.append(
-                [escape_markdown(source.name), f"{len(mine):,}", f"{mine.mean():.1f}", licence]
+                [escape_markdown(source.name), f"{len(scores):,}", f"{scores.mean():.1f}", licence]
             )
     return [
         "",

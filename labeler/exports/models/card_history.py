@@ -1,4 +1,4 @@
-"""A model card's history: every version, and what each round of review changed."""
+"""Write a model card's history: every version, and what each round of review changed."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from labeler.versions.evaluation.rounds import JUDGED_BY, RoundReport, round_rep
 _OWN = re.compile(r"v\d+\.\d+")
 
 
-def version_in_markdown(version: Version | str) -> str:
-    """A version's name in Markdown; those that came from elsewhere are named by others."""
+def escaped_version_name(version: Version | str) -> str:
+    """Return a version's name, escaped for Markdown unless this program has given it."""
     name = version if isinstance(version, str) else version.name
     return name if _OWN.fullmatch(name) else escape_markdown(name)
 
 
-def versions(project: Project) -> list[str]:
-    """The lines of the two tables."""
-    known = db.versions.registry.history(project.store)
-    rows = [_version(with_figures(project, each)) for each in known]
+def version_tables(project: Project) -> list[str]:
+    """Return the lines of the tables of versions and of rounds."""
+    history = db.versions.registry.history(project.store)
+    rows = [_version_row(with_figures(project, each)) for each in history]
     head = ["version", "made", "after", "recipe", "scores", "error", "average precision", "note"]
-    told = [
+    lines = [
         "",
         "Figures with their 95 % intervals, each on images that the version had not seen; the "
         "error is in points of 10.",
@@ -37,9 +37,9 @@ def versions(project: Project) -> list[str]:
     ]
     rounds = round_reports(project)
     if not rounds:
-        return [*told, "", "No predictions have been reviewed yet."]
+        return [*lines, "", "No predictions have been reviewed yet."]
     return [
-        *told,
+        *lines,
         "",
         "What each round of review changed: predictions that looked wrong were shown and scored, "
         "and a correction is one that was wrong. The figures are those of both versions on the "
@@ -47,30 +47,30 @@ def versions(project: Project) -> list[str]:
         "the difference leaves no change out.",
         "",
         *markdown_table(
-            ["round", "reviewed", "corrected", "hit rate", *map(_name, JUDGED_BY)],
-            map(_round, rounds),
+            ["round", "reviewed", "corrected", "hit rate", *map(_measure_name, JUDGED_BY)],
+            map(_round_row, rounds),
         ),
     ]
 
 
-def _name(key: str) -> str:
+def _measure_name(key: str) -> str:
     return BY_KEY[key].name.lower()
 
 
-def _version(version: Version) -> list[str]:
+def _version_row(version: Version) -> list[str]:
     return [
-        version_in_markdown(version) + (" (active)" if version.active else ""),
+        escaped_version_name(version) + (" (active)" if version.active else ""),
         f"{version.created_at:%Y-%m-%d}",
-        version_in_markdown(version.parent) if version.parent else "–",
+        escaped_version_name(version.parent) if version.parent else "–",
         escape_markdown(version.recipe),
         f"{version.scored_count:,}" if version.scored_count else "none",
-        _figure(version, "mae"),
-        _figure(version, "average_precision"),
+        _figure_cell(version, "mae"),
+        _figure_cell(version, "average_precision"),
         escape_markdown(version.note) or "–",
     ]
 
 
-def _figure(version: Version, key: str) -> str:
+def _figure_cell(version: Version, key: str) -> str:
     measure = BY_KEY[key]
     value, low, high = bounds(version.metrics, measure)
     if value is None:
@@ -80,24 +80,24 @@ def _figure(version: Version, key: str) -> str:
     return f"{measure.figure(value)} ({measure.figure(low)} to {measure.figure(high)})"
 
 
-def _round(report: RoundReport) -> Sequence[str]:
+def _round_row(report: RoundReport) -> Sequence[str]:
     changes = {change.measure: change for change in report.changes}
     rate = report.hit_rate
     return [
-        f"{version_in_markdown(report.of)} → {version_in_markdown(report.to)}"
+        f"{escaped_version_name(report.of)} → {escaped_version_name(report.to)}"
         if report.to
-        else f"{version_in_markdown(report.of)}, open",
+        else f"{escaped_version_name(report.of)}, open",
         f"{report.reviewed:,}",
         f"{report.corrected:,}",
         "–"
         if rate is None
         else f"{100 * rate.value:.0f} % ({100 * rate.low:.0f} % to {100 * rate.high:.0f} %)",
-        *(_changed(changes.get(key)) for key in JUDGED_BY),
+        *(_change_cell(changes.get(key)) for key in JUDGED_BY),
     ]
 
 
-def _changed(change: Change | None) -> str:
-    """`1.31 → 1.18, better`; a dash without a change that could be judged."""
+def _change_cell(change: Change | None) -> str:
+    """Return `1.31 → 1.18, better`; a dash where the change couldn't be measured."""
     if change is None:
         return "–"
     measure = BY_KEY[change.measure]

@@ -1,4 +1,4 @@
-"""The pictures of a model card, as PNG: its loss curve, and the images that it likes best."""
+"""Draw the pictures of a model card, as PNG: the loss curve, and the best images."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from labeler.collection.arrays import images_now
 from labeler.core.project import Project
 from labeler.core.scale import whole_percent
 from labeler.exports.models.card_facts import curve_points, has_curve
-from labeler.versions.predictions import by_score
+from labeler.versions.predictions import sorted_by_score
 
-TOP = 100
+TOP_IMAGES = 100
 _LINES = {"train": "learnt from", "held_out": "held out"}
 
 
-def loss_picture(version: Version) -> bytes | None:
-    """The curve that was drawn while the version was trained; None without one."""
+def loss_curve_png(version: Version) -> bytes | None:
+    """Return the loss curve of the version's training as PNG; None without one."""
     if not has_curve(version):
         return None
     # Imported where they are used: a card without pictures does without both.
     import vl_convert
 
-    made: bytes = vl_convert.vegalite_to_png(_chart(curve_points(version)), scale=2)
-    return made
+    png: bytes = vl_convert.vegalite_to_png(_chart(curve_points(version)), scale=2)
+    return png
 
 
 def _chart(curve: list[tuple[float, dict[str, float]]]) -> dict[str, Any]:
@@ -63,16 +63,18 @@ def _chart(curve: list[tuple[float, dict[str, float]]]) -> dict[str, Any]:
     }
 
 
-def top_picture(project: Project, version: Version) -> bytes | None:
-    """The images that the version likes best, highest first; None where none can be shown."""
+def top_images_png(project: Project, version: Version) -> bytes | None:
+    """Return the images with the highest predictions as PNG, highest first; None without any."""
     from labeler.exports.contact_sheet import SheetImage, draw_sheet
 
-    found, images = by_score(project, version.id), images_now(project)
-    fine = images.fine[images.rows(found.ids)]
+    predictions, images = sorted_by_score(project, version.id), images_now(project)
+    fine = images.fine[images.rows(predictions.ids)]
     best = [
         SheetImage(int(image_id), f"{whole_percent(prediction)} %")
         for image_id, prediction in zip(
-            found.ids[fine][::-1][:TOP], found.scores[fine][::-1][:TOP], strict=True
+            predictions.ids[fine][::-1][:TOP_IMAGES],
+            predictions.scores[fine][::-1][:TOP_IMAGES],
+            strict=True,
         )
     ]
     if not best:

@@ -1,4 +1,4 @@
-"""The forms in which a model leaves: what each is for, and how it is made."""
+"""List the forms in which a model is exported, and export it in one of them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from labeler.core.project import Project
 
 @dataclass(frozen=True, slots=True)
 class ModelKind:
-    """`maker` is module:function of (project, OUT, writer) → the files written; `is_heavy`: it
-    loads torch, which a page must not.
+    """One form; `maker` is "module:function" of (project, OUT, writer) → paths of the files.
+
+    `is_heavy`: it loads torch, which a page must not.
     """
 
     name: str
@@ -64,27 +65,27 @@ MODEL_KINDS = {
 
 
 def model_kind(name: str) -> ModelKind:
-    """Raises `BadInput` where there is none of that name."""
+    """Return the form named `name`; raises `BadInput` if there is none."""
     if name not in MODEL_KINDS:
         raise BadInput(f"There is no model as {name}; there are {', '.join(MODEL_KINDS)}.")
     return MODEL_KINDS[name]
 
 
 def export_as(project: Project, name: str, out: Path, *, force: bool = False) -> list[Path]:
-    """Write the active version as the kind `name` to OUT; returns the files that were written.
+    """Write the active version as the kind `name` to OUT; return the paths of the files.
 
     Files that are not as an earlier export left them are replaced only by `force`. Raises
-    `BadInput` for others and without a version, `ModelError` for a version that can't be loaded,
-    and `OSError` where it can't be written.
+    `BadInput` for those and without a version, `ModelError` for a version that can't be loaded, and
+    `OSError` where it can't be written.
     """
     module, _, function = model_kind(name).maker.partition(":")
-    make: Callable[[Project, Path, ExportWriter], list[Path]]
-    make = getattr(import_module(module), function)
-    return make(project, out, ExportWriter.of(project, force=force))
+    export: Callable[[Project, Path, ExportWriter], list[Path]]
+    export = getattr(import_module(module), function)
+    return export(project, out, ExportWriter.of(project, force=force))
 
 
-def export_aside(project: Project, name: str, out: Path, *, force: bool = False) -> None:
-    """As `export_as` for the folder OUT, what is heavy by a process of its own."""
+def export_in_subprocess(project: Project, name: str, out: Path, *, force: bool = False) -> None:
+    """Do `export_as` for the folder OUT, in a process of its own if the kind loads torch."""
     if not model_kind(name).is_heavy:
         export_as(project, name, out, force=force)
         return

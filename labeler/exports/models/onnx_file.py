@@ -1,4 +1,4 @@
-"""The active version's head as an ONNX file, for whatever has a runtime for those."""
+"""Export the active version's head as an ONNX file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from labeler.core.files.tables import plain_text
 from labeler.core.project import Project
 from labeler.exports.models.safetensors_pair import checked_threshold
 from labeler.exports.models.target import active_version, encoder_record, shown_encoder, target
-from labeler.versions.second_opinion_file import head_path
+from labeler.versions.model_files import head_path
 from model.encoders.stored_preprocessing import validated_preprocessing
 
 SUFFIX = ".onnx"
-TRIED_ON = 256  # embeddings
+SAMPLE_SIZE = 256  # embeddings
 
 
 def export_onnx(project: Project, out: Path, writer: ExportWriter) -> list[Path]:
-    """Write the head to OUT if that ends with .onnx, else into the folder OUT; returns its path.
+    """Write the head to OUT if that ends with .onnx, else into the folder OUT; return its path.
 
     Raises `BadInput` without a version; `ModelError` where a package is missing, or where the
     scores of stored embeddings differ from the head's: then nothing is written.
@@ -37,26 +37,26 @@ def export_onnx(project: Project, out: Path, writer: ExportWriter) -> list[Path]
     record = encoder_record(project, version)
     file = target(project, version, out, SUFFIX)
     writer.check(file)
-    about = _facts(project, version, record)
+    metadata = _metadata(project, version, record)
     head = load_head(head_path(project, version), record.width).head
-    writer.write(file, head_to_onnx(head, _sample(project, version, record), about))
+    writer.write(file, head_to_onnx(head, _sample(project, version, record), metadata))
     return [file]
 
 
 def _sample(project: Project, version: Version, record: EncoderRecord) -> NDArray[np.float32]:
-    """Some stored embeddings (n, width), raw; drawn ones where there are none (any more)."""
+    """Return some stored embeddings (n, width), raw; random ones if none are stored."""
     ids = db.versions.predictions.predictions(project.store, version.id).image_ids
-    chosen = ids[np.linspace(0, len(ids) - 1, min(len(ids), TRIED_ON)).astype(int)]
+    chosen = ids[np.linspace(0, len(ids) - 1, min(len(ids), SAMPLE_SIZE)).astype(int)]
     _, vectors = db.images.embeddings.get(project.store, record.id, chosen)
     if len(vectors):
         return vectors
-    drawn = np.random.default_rng(0).normal(size=(TRIED_ON, record.width))
-    return drawn.astype(np.float32)
+    random = np.random.default_rng(0).normal(size=(SAMPLE_SIZE, record.width))
+    return random.astype(np.float32)
 
 
-def _facts(project: Project, version: Version, record: EncoderRecord) -> dict[str, str]:
-    """What the file says of itself besides its shape."""
-    told = {
+def _metadata(project: Project, version: Version, record: EncoderRecord) -> dict[str, str]:
+    """Return the file's metadata besides its shape."""
+    facts = {
         "name": project.folder.name,
         "version": version.name,
         "encoder": shown_encoder(record.identity),
@@ -66,4 +66,4 @@ def _facts(project: Project, version: Version, record: EncoderRecord) -> dict[st
         "threshold": f"{checked_threshold(project):g}",
         "recipe": version.recipe,
     }
-    return {name: plain_text(value) for name, value in told.items()}
+    return {name: plain_text(value) for name, value in facts.items()}

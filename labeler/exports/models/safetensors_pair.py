@@ -1,4 +1,4 @@
-"""The active version as the pair of files that CityAesthetics reads: weights and their config."""
+"""Export the active version as the pair of files that CityAesthetics reads: weights and config."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from labeler.core.errors import BadInput
 from labeler.core.files.export_writer import ExportWriter
 from labeler.core.project import Project
 from labeler.exports.models.target import active_version, encoder_record, target
-from labeler.versions.second_opinion_file import head_path
+from labeler.versions.model_files import CONFIG_SUFFIX, WEIGHTS_SUFFIX, head_path
 from model.encoders.stored_preprocessing import RESIZE_CROP_KEYS, validated_preprocessing
-
-WEIGHTS_SUFFIX, CONFIG_SUFFIX = ".safetensors", ".config.json"
 
 
 @dataclass(frozen=True, slots=True)
 class SafetensorsPair:
-    """What the two files hold; `framing_known` tells whether the config says all of how the encoder
-    takes its pictures.
+    """The content of the two files.
+
+    `preprocessing_complete` tells whether the config states all of the encoder's preprocessing.
     """
 
     config: bytes
     weights: bytes
-    framing_known: bool
+    preprocessing_complete: bool
 
 
-def own_files(project: Project) -> tuple[Path, Path]:
-    """Where the project keeps the active version's weights and config; raises `BadInput` without a
-    version, or where one of them is gone.
+def version_files(project: Project) -> tuple[Path, Path]:
+    """Return the paths of the active version's weights and config in the project.
+
+    Raises `BadInput` without a version, or where one of them is missing.
     """
     weights = head_path(project, active_version(project))
     config = weights.with_name(f"{weights.name.removesuffix(WEIGHTS_SUFFIX)}{CONFIG_SUFFIX}")
@@ -48,42 +48,46 @@ def export_model(project: Project, out: Path, writer: ExportWriter) -> list[Path
     `ModelError` for files that are no head; `OSError` where it can't write.
     """
     version = active_version(project)
-    place = target(project, version, out, WEIGHTS_SUFFIX)
+    weights_path = target(project, version, out, WEIGHTS_SUFFIX)
     pair = safetensors_pair(project, version)
-    beside = place.with_name(f"{place.name.removesuffix(place.suffix)}{CONFIG_SUFFIX}")
-    writer.write_all({beside: pair.config, place: pair.weights})
-    return [beside, place]
+    config_path = weights_path.with_name(
+        f"{weights_path.name.removesuffix(weights_path.suffix)}{CONFIG_SUFFIX}"
+    )
+    writer.write_all({config_path: pair.config, weights_path: pair.weights})
+    return [config_path, weights_path]
 
 
 def safetensors_pair(project: Project, version: Version) -> SafetensorsPair:
-    """The active version's files made anew from its head: loaded, checked, and nothing else that
-    lay in them.
+    """Build both files anew from the loaded and checked head, without anything else in them.
 
-    Raises `BadInput` where they are gone, `ModelError` where they are no head of this encoder.
+    Raises `BadInput` where they are missing, `ModelError` where they are no head of this encoder.
     """
     # Imported where they are used: torch takes seconds to load; the Export page does
     # without.
     from model.heads.head_files import head_bytes, load_head
 
-    weights, _ = own_files(project)
+    weights, _ = version_files(project)
     record = encoder_record(project, version)
     head = load_head(weights, record.width).head
-    about = config_facts(project, version, record)
+    metadata = config_metadata(project, version, record)
     try:
-        config, data = head_bytes(head, name=project.folder.name, rev=version.name, metadata=about)
+        config, data = head_bytes(
+            head, name=project.folder.name, rev=version.name, metadata=metadata
+        )
     except ValueError as error:  # NaN, which is no JSON
         raise BadInput(
             f"What the project keeps of {version.name} holds a figure that is no number; train "
             "again with: labeler train"
         ) from error
     return SafetensorsPair(
-        config, data, all(key in about["preprocessing"] for key in RESIZE_CROP_KEYS)
+        config, data, all(key in metadata["preprocessing"] for key in RESIZE_CROP_KEYS)
     )
 
 
-def config_facts(project: Project, version: Version, record: EncoderRecord) -> dict[str, Any]:
-    """What the config says of the version besides the head's shape; raises `ModelError` for a
-    preprocessing that can't be.
+def config_metadata(project: Project, version: Version, record: EncoderRecord) -> dict[str, Any]:
+    """Return what the config states besides the head's shape.
+
+    Raises `ModelError` for an impossible preprocessing.
     """
     return {
         "encoder": record.identity,
@@ -100,7 +104,7 @@ def config_facts(project: Project, version: Version, record: EncoderRecord) -> d
 
 
 def checked_threshold(project: Project) -> float:
-    """The project's threshold; raises `BadInput` where what is kept as one is none."""
+    """Return the project's threshold, in (0, 1); raise `BadInput` if the stored one is invalid."""
     try:
         threshold = project.threshold
     except ValueError:

@@ -1,4 +1,4 @@
-"""Trying pictures out: a page asks, a process of its own looks at them and stays warm for a while.
+"""Send pictures from a page to the worker process that predicts them, and collect its answers.
 
 Nothing here waits and nothing imports torch. Pictures are sent through a pipe and never written to
 a disk.
@@ -21,15 +21,15 @@ from labeler.core.jobs.child_process import command, start
 from labeler.core.project import Project
 from labeler.prediction.inference_worker.protocol import receive, send
 
-MOST_BYTES = 50 << 20  # of one picture, as the page's drop zone has it
-MOST_AT_ONCE = 12  # pictures
-LOG = "try.log"
+MAX_BYTES = 50 << 20  # of one picture, as the page's drop zone has it
+MAX_IMAGES = 12  # pictures
+LOG_NAME = "try.log"
 _TOO_LARGE = "It takes {:,} bytes, more than the limit of {:,}; make a smaller copy of it."
 _ENDED = "The process that looks at pictures ended unexpectedly; try it again."
 
 
 class WorkerProcess(Protocol):
-    """A process that answers: a pipe to it, and one from it."""
+    """A running worker: a pipe to it, and one from it."""
 
     @property
     def stdin(self) -> BinaryIO: ...
@@ -40,144 +40,146 @@ class WorkerProcess(Protocol):
 
 @dataclass(eq=False)
 class PredictionRequest:
-    """One picture that was asked about; `found` or `problem` comes when it is answered.
+    """One picture to predict; `result` or `problem` is set when it is answered.
 
-    `found` has the fields of `labeler.prediction.inference_worker.predict_one.OnePrediction`. Its
-    data is kept only until then.
+    `result` has the fields of `labeler.prediction.inference_worker.predict_one.OnePrediction`.
+    `data` is kept only until then.
     """
 
     name: str
     data: bytes = field(repr=False)
     version: str
-    found: dict[str, Any] | None = None
+    result: dict[str, Any] | None = None
     problem: str | None = None
     done: threading.Event = field(default_factory=threading.Event)
 
     @property
     def answered(self) -> bool:
+        """Return whether there is a result or a problem."""
         return self.done.is_set()
 
-    def settle(self, found: dict[str, Any] | None = None, problem: str | None = None) -> None:
-        self.found, self.problem, self.data = found, problem, b""
+    def set_result(self, result: dict[str, Any] | None = None, problem: str | None = None) -> None:
+        """Store the answer, and forget the picture's data."""
+        self.result, self.problem, self.data = result, problem, b""
         self.done.set()
 
 
 class InferenceClient:
-    """Hands pictures to the helper process, which is started when there is something to ask."""
+    """Send pictures to the worker process, which is started with the first one."""
 
     def __init__(self, start: Callable[[], WorkerProcess]) -> None:
         self._start = start
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._pending: dict[int, PredictionRequest] = {}
-        self._line: queue.Queue[tuple[int, PredictionRequest] | None] | None = None
+        self._queue: queue.Queue[tuple[int, PredictionRequest] | None] | None = None
         self._state = "off"
-        self._settled = 0
+        self._answered_count = 0
 
     @property
-    def settled(self) -> int:
-        """How many pictures were answered so far, with what was found or with a problem."""
-        return self._settled
+    def answered_count(self) -> int:
+        """Return how many requests were answered so far, with a result or a problem."""
+        return self._answered_count
 
     @property
     def state(self) -> str:
-        """off, starting, loading (the encoder) or looking."""
+        """Return the worker's state: off, starting, loading (the encoder) or looking."""
         return self._state
 
-    def ask(self, name: str, data: bytes, version: str) -> PredictionRequest:
-        """Have a picture looked at; returns at once."""
-        if len(data) > MOST_BYTES:
-            trial = PredictionRequest(name, b"", version)
-            trial.settle(problem=_TOO_LARGE.format(len(data), MOST_BYTES))
-            return trial
-        trial = PredictionRequest(name, data, version)
+    def submit(self, name: str, data: bytes, version: str) -> PredictionRequest:
+        """Queue a picture for prediction by the version `version`; returns at once."""
+        if len(data) > MAX_BYTES:
+            request = PredictionRequest(name, b"", version)
+            request.set_result(problem=_TOO_LARGE.format(len(data), MAX_BYTES))
+            return request
+        request = PredictionRequest(name, data, version)
         with self._lock:
             number = next(self._numbers)
-            self._pending[number] = trial
-            self._pass_on(number, trial)
-        return trial
+            self._pending[number] = request
+            self._enqueue(number, request)
+        return request
 
-    def _pass_on(self, number: int, trial: PredictionRequest) -> None:
-        """To the helper, a new one if there is none; holds the lock."""
-        if self._line is None:
+    def _enqueue(self, number: int, request: PredictionRequest) -> None:
+        """Queue a request for the worker, starting it if there is none; the lock must be held."""
+        if self._queue is None:
             self._state = "starting"
             try:
-                helper = self._start()
+                worker = self._start()
             except OSError as error:
                 self._state = "off"
                 why = f"can't be started: {error.strerror}; try again."
                 problem = f"What looks at pictures {why}"
-                self._settle(self._pending.pop(number), problem=problem)
+                self._answer(self._pending.pop(number), problem=problem)
                 return
-            self._line = queue.Queue()
-            for work in (self._send, self._hear):
-                threading.Thread(target=work, args=(helper, self._line), daemon=True).start()
-        self._line.put((number, trial))
+            self._queue = queue.Queue()
+            for work in (self._send, self._read_answers):
+                threading.Thread(target=work, args=(worker, self._queue), daemon=True).start()
+        self._queue.put((number, request))
 
     def _send(
-        self, helper: WorkerProcess, line: queue.Queue[tuple[int, PredictionRequest] | None]
+        self, worker: WorkerProcess, requests: queue.Queue[tuple[int, PredictionRequest] | None]
     ) -> None:
-        """One picture after the other, each as soon as the helper takes it."""
+        """Write one request after the other, each as soon as the worker reads it."""
         with suppress(OSError, ValueError):  # gone: who hears it says so
-            while (waiting := line.get()) is not None:
-                number, trial = waiting
-                asked = {"id": number, "name": trial.name, "version": trial.version}
-                send(helper.stdin, asked, trial.data)
+            while (waiting := requests.get()) is not None:
+                number, request = waiting
+                message = {"id": number, "name": request.name, "version": request.version}
+                send(worker.stdin, message, request.data)
         with suppress(OSError):
-            helper.stdin.close()
+            worker.stdin.close()
 
-    def _hear(
-        self, helper: WorkerProcess, line: queue.Queue[tuple[int, PredictionRequest] | None]
+    def _read_answers(
+        self, worker: WorkerProcess, requests: queue.Queue[tuple[int, PredictionRequest] | None]
     ) -> None:
         leaving = False
         with suppress(OSError, ValueError):
-            while (heard := receive(helper.stdout)) is not None:
-                message, _ = heard
+            while (answer := receive(worker.stdout)) is not None:
+                message, _ = answer
                 leaving = message["kind"] == "leaving"
                 if leaving:
                     break
-                self._take(message)
+                self._handle(message)
         with self._lock:
-            self._line, self._state = None, "off"
-            line.put(None)
-            left, self._pending = self._pending, {}
-            for number, trial in left.items():
+            self._queue, self._state = None, "off"
+            requests.put(None)
+            unanswered, self._pending = self._pending, {}
+            for number, request in unanswered.items():
                 if leaving:  # It had gone before this one came.
-                    self._pending[number] = trial
-                    self._pass_on(number, trial)
+                    self._pending[number] = request
+                    self._enqueue(number, request)
                 else:
-                    self._settle(trial, problem=_ENDED)
-        helper.stdout.close()
-        helper.wait()
+                    self._answer(request, problem=_ENDED)
+        worker.stdout.close()
+        worker.wait()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         with self._lock:
             if message["kind"] == "state":
                 self._state = message["state"]
                 return
-            trial = self._pending.pop(message["id"])
-        self._settle(trial, message.get("found"), message.get("problem"))
+            request = self._pending.pop(message["id"])
+        self._answer(request, message.get("found"), message.get("problem"))
 
-    def _settle(
+    def _answer(
         self,
-        trial: PredictionRequest,
-        found: dict[str, Any] | None = None,
+        request: PredictionRequest,
+        result: dict[str, Any] | None = None,
         problem: str | None = None,
     ) -> None:
-        trial.settle(found, problem)
-        self._settled += 1
+        request.set_result(result, problem)
+        self._answered_count += 1
 
 
 def inference_client(project: Project) -> InferenceClient:
-    """The one of this project, in this process."""
+    """Return this process's client for the project."""
     return project.cache.get(
-        "inference client", None, None, lambda: InferenceClient(lambda: _spawn(project))
+        "inference client", None, None, lambda: InferenceClient(lambda: _start_worker(project))
     )
 
 
-def _spawn(project: Project) -> WorkerProcess:
-    """In a session of its own: Ctrl-C in the app's terminal reaches it as the end of its input."""
-    with os.fdopen(opened_log(project.runs_folder / LOG, anew=True), "wb") as log:
+def _start_worker(project: Project) -> WorkerProcess:
+    """Start the worker in a session of its own: Ctrl-C in the terminal only closes its input."""
+    with os.fdopen(opened_log(project.runs_folder / LOG_NAME, anew=True), "wb") as log:
         process = start(
             command(project, "_try"),
             stdin=subprocess.PIPE,

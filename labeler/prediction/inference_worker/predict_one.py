@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from model.encoders.encoder import Encoder
 
 NEAREST = 5  # scored images: a row of the page
-_SHOWN = 640  # pixels of the longer side of the small copy
+_THUMBNAIL_SIDE = 640  # pixels of the longer side of the small copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class OnePrediction:
     format: str
     width: int
     height: int
-    small: str  # a JPEG in base64, its longer side `_SHOWN` pixels or less
+    small: str  # a JPEG in base64, its longer side `_THUMBNAIL_SIDE` pixels or less
 
     def as_values(self) -> dict[str, Any]:
         """Return values that JSON can store."""
@@ -58,8 +58,8 @@ def predict_one(
     Raises `UnreadableImage` if it can't be decoded.
     """
     file, path = io.BytesIO(data), Path(name)
-    decoded = decode(read_header(file, path), longer=_SHOWN)
-    decoded.image.thumbnail((_SHOWN, _SHOWN))
+    decoded = decode(read_header(file, path), longer=_THUMBNAIL_SIDE)
+    decoded.image.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
     thumbnail = io.BytesIO()
     decoded.image.save(thumbnail, "JPEG", quality=88)
     file.seek(0)
@@ -96,7 +96,9 @@ def _predict(
         else None
     )
     scores = predictions.scores.astype(np.float64)
-    chance = pass_probability(project, version.id, scores, exceed, threshold, its_spread=spread)
+    chance = pass_probability(
+        project, version.id, scores, exceed, threshold, published_spread=spread
+    )
     return round(float(scores[0]), 6), float(chance[0])
 
 

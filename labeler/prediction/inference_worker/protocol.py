@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, BinaryIO
 
-_LONGEST_LINE = 4 << 20  # bytes
+_MAX_LINE_BYTES = 4 << 20  # bytes
 
 
 def send(to: BinaryIO, message: dict[str, Any], data: bytes = b"") -> None:
@@ -18,7 +18,7 @@ def send(to: BinaryIO, message: dict[str, Any], data: bytes = b"") -> None:
 
 def receive(source: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
     """Return the next message and its bytes; None at the end of input or for a partial message."""
-    line = source.readline(_LONGEST_LINE)
+    line = source.readline(_MAX_LINE_BYTES)
     if not line.endswith(b"\n"):
         return None
     message = json.loads(line)

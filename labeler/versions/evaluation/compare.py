@@ -178,7 +178,7 @@ def moved_most(
     project: Project, version: Version, parent: Version, limit: int
 ) -> list[MovedPrediction]:
     """The images whose prediction changed most from `parent` to `version`, most first."""
-    found = predictions.moved_most(project, version.id, parent.id, limit)
+    found = predictions.largest_changes(project, version.id, parent.id, limit)
     images = {
         each.id: each for each in db.images.lookup.by_ids(project.store, [i for i, *_ in found])
     }

@@ -21,7 +21,7 @@ from labeler.app.routes.json_api import routes
 from labeler.app.security.request_guards import guard_middleware
 from labeler.app.widgets.navigation import page_file
 from labeler.core.project import Project
-from labeler.prediction.inference_worker.client import MOST_BYTES, inference_client
+from labeler.prediction.inference_worker.client import MAX_BYTES, inference_client
 from tests.support.collection import copied, make_collection
 
 HOST = "http://127.0.0.1:8501"
@@ -107,12 +107,12 @@ def test_whoever_waits_for_a_picture_hears_of_its_answer(
         raise OSError(12, "no memory")
 
     monkeypatch.setattr(asked, "_start", none_starts)
-    before = asked.settled
+    before = asked.answered_count
     waiting = told(client, "trials", settled=before)
     assert (waiting["ended"], waiting["line"]) == (False, "Starting …")
-    assert asked.ask("a.png", b"...", "v1.0").answered
+    assert asked.submit("a.png", b"...", "v1.0").answered
     assert told(client, "trials", settled=before)["ended"]
-    assert asked.ask("b.png", b"." * (MOST_BYTES + 1), "v1.0").answered  # without waiting
+    assert asked.submit("b.png", b"." * (MAX_BYTES + 1), "v1.0").answered  # without waiting
 
 
 def test_a_project_that_can_be_read_again_is_told(

@@ -27,7 +27,7 @@ from labeler.core.progress import Pace
 from labeler.core.project import Project
 from labeler.embedding.embed import embed
 from labeler.versions.activate import predict_active
-from labeler.versions.second_opinion_file import second_opinion_path
+from labeler.versions.model_files import second_opinion_path
 from model.estimators import kernel_ordinal
 from model.heads.head import Head
 from model.heads.head_files import save_head

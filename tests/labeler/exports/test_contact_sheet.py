@@ -14,7 +14,7 @@ import db.images.locations
 import db.images.lookup
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
-from labeler.exports.contact_sheet import SheetImage, draw_sheet, pages
+from labeler.exports.contact_sheet import SheetImage, draw_sheet, draw_sheets
 
 COLOURS = [(220, 30, 30), (30, 200, 40), (40, 60, 220), (230, 200, 20), (120, 20, 160)]
 GAP = 8
@@ -112,9 +112,9 @@ def test_an_image_that_is_gone_leaves_its_place_empty(project: Project, tmp_path
 
 
 def test_pages_hold_every_image_once(project: Project) -> None:
-    made = list(pages(project, shown_all(project), columns=2, tile=50, rows=1))
+    made = list(draw_sheets(project, shown_all(project), columns=2, tile=50, rows=1))
     assert [page.width for page in made] == [2 * 50 + 3 * GAP, 2 * 50 + 3 * GAP, 50 + 2 * GAP]
-    assert list(pages(project, [], columns=2, tile=50)) == []
+    assert list(draw_sheets(project, [], columns=2, tile=50)) == []
 
 
 def test_no_sheet_without_images_or_beyond_all_measure(project: Project) -> None:

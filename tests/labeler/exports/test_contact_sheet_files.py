@@ -24,8 +24,8 @@ from labeler.core.errors import BadInput
 from labeler.core.files.export_writer import ExportWriter
 from labeler.core.project import Project
 from labeler.exports.contact_sheet import SheetImage
-from labeler.exports.contact_sheet_files import rows_on_a_page, write_sheets
-from labeler.exports.contact_sheet_images import corrections, in_band
+from labeler.exports.contact_sheet_files import rows_per_sheet, write_sheets
+from labeler.exports.contact_sheet_images import corrections_in_round, images_in_band
 from labeler.versions.browse import Band, browse
 from tests.support.collection import add_version, make_collection
 
@@ -47,17 +47,17 @@ def call(project: Project, *words: object, code: int = 0) -> Result:
 
 
 def test_the_best_stand_first_with_prediction_and_hand_score(project: Project) -> None:
-    shown = in_band(project, Band(version="v1.0"), 5)
+    shown = images_in_band(project, Band(version="v1.0"), 5)
     best = browse(project, Band(version="v1.0"), per_page=5).shown
     assert [one.image_id for one in shown] == [one.image.id for one in best]
     first = best[0]
     assert shown[0].caption.startswith(f"{100 * (first.prediction or 0):.0f} %")
     given = first.image.hand_score
     assert shown[0].caption.endswith(" %" if given is None else f"scored {given:g}")
-    by_hand = in_band(project, Band(low=10, high=10), 100)
+    by_hand = images_in_band(project, Band(low=10, high=10), 100)
     assert by_hand
     assert {one.caption for one in by_hand} == {"scored 10"}
-    assert {one.caption for one in in_band(project, Band(scored=False))} == {"unscored"}
+    assert {one.caption for one in images_in_band(project, Band(scored=False))} == {"unscored"}
 
 
 def test_images_without_a_picture_make_room_for_the_next(project: Project) -> None:
@@ -67,7 +67,7 @@ def test_images_without_a_picture_make_room_for_the_next(project: Project) -> No
             session.connection().exec_driver_sql(
                 "UPDATE images SET content_hash = NULL WHERE id = ?", (one.image.id,)
             )
-    shown = in_band(project, Band(version="v1.0"), 5)
+    shown = images_in_band(project, Band(version="v1.0"), 5)
     assert len(shown) == 5
     assert not {one.image_id for one in shown} & {one.image.id for one in missing}
 
@@ -94,12 +94,12 @@ def test_a_round_shows_its_corrections_from_what_was_shown(project: Project) -> 
             shown_version=version.name,
         )
         assert db.scores.events.record(project.store, [scored])[0].accepted
-    assert corrections(project, 1) == [
+    assert corrections_in_round(project, 1) == [
         SheetImage(unscored[1], "80 % → 0"),
         SheetImage(unscored[0], "80 % → 3"),
     ]
     with pytest.raises(BadInput, match="there are 1"):
-        corrections(project, 2)
+        corrections_in_round(project, 2)
     told = call(project, project.folder / "round.png", "--round", 1).stdout
     assert "It shows 2 images." in told
 
@@ -114,7 +114,7 @@ def test_the_command_draws_the_best_a_band_and_pages(project: Project, tmp_path:
     with Image.open(out) as drawn:
         assert drawn.format == "PNG"
         assert drawn.width == 8 + 4 * 72
-    low = len(in_band(project, Band(version="v1.0", low=0.2, high=0.4)))
+    low = len(images_in_band(project, Band(version="v1.0", low=0.2, high=0.4)))
     told = call(project, tmp_path / "band.jpg", "--band", "0.2:0.4", "--version", "v1.0").stdout
     assert f"It shows {low} image" in told
     with Image.open(tmp_path / "band.jpg") as drawn:
@@ -122,10 +122,10 @@ def test_the_command_draws_the_best_a_band_and_pages(project: Project, tmp_path:
 
 
 def test_what_is_too_large_for_one_picture_becomes_pages(project: Project, tmp_path: Path) -> None:
-    rows = rows_on_a_page(40, 1024)
+    rows = rows_per_sheet(40, 1024)
     assert rows == 1
-    assert rows_on_a_page(10, 160) == 50
-    shown = in_band(project, Band(version="v1.0"))
+    assert rows_per_sheet(10, 160) == 50
+    shown = images_in_band(project, Band(version="v1.0"))
     ten = [shown[n % len(shown)] for n in range(101)]
     written = write_sheets(
         project, ten, tmp_path / "p.png", writer=ExportWriter.of(project), columns=1, tile=32

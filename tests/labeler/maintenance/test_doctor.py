@@ -35,7 +35,7 @@ from labeler.core.project import STORE_FILE, Project, preview_path
 from labeler.maintenance.doctor import DoctorReport, check_project
 from labeler.maintenance.doctor_checks import Finding
 from labeler.versions.activate import predict_stored
-from labeler.versions.second_opinion_file import load_second_opinion
+from labeler.versions.model_files import load_second_opinion
 from labeler.versions.train import train
 from model.errors import ModelError
 from tests.support.collection import make_collection

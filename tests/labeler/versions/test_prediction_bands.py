@@ -115,8 +115,11 @@ def test_what_moved_most_comes_first(project: Project) -> None:
     parent = predict(project.store, ids[:4], [0.5, 0.5, 0.5, 0.5])
     version = predict(project.store, [*ids[:3], ids[4]], [0.75, 0.0, 0.5, 1.0])
     moved = [(ids[1], 0.5, 0.0), (ids[0], 0.5, 0.75), (ids[2], 0.5, 0.5)]
-    assert predictions.moved_most(project, version, parent, 2) == moved[:2]
-    assert predictions.moved_most(project, version, parent, 9) == moved
+    assert predictions.largest_changes(project, version, parent, 2) == moved[:2]
+    assert predictions.largest_changes(project, version, parent, 9) == moved
     put(project.store, version, ids[3:4], [0.25])
-    assert predictions.moved_most(project, version, parent, 2) == [moved[0], (ids[0], 0.5, 0.75)]
-    assert predictions.moved_most(project, version, parent, 3)[2] == (ids[3], 0.5, 0.25)
+    assert predictions.largest_changes(project, version, parent, 2) == [
+        moved[0],
+        (ids[0], 0.5, 0.75),
+    ]
+    assert predictions.largest_changes(project, version, parent, 3)[2] == (ids[3], 0.5, 0.25)

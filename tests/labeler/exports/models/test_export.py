@@ -29,8 +29,8 @@ from labeler.cli.main import labeler
 from labeler.core.errors import BadInput, LabelerError
 from labeler.core.jobs import child_process
 from labeler.core.project import Project
-from labeler.exports.models.card_prose import prose
-from labeler.exports.models.export import MODEL_KINDS, export_as, export_aside
+from labeler.exports.models.card_sections import written_sections
+from labeler.exports.models.export import MODEL_KINDS, export_as, export_in_subprocess
 from labeler.exports.models.target import shown_encoder
 from model.errors import ModelError
 from model.heads import onnx_export
@@ -154,11 +154,11 @@ def test_what_loads_torch_is_done_by_another_process(
 ) -> None:
     asked: list[tuple[str, ...]] = []
     monkeypatch.setattr(child_process, "run_command", lambda _, *words: asked.append(words))
-    export_aside(project, "onnx", tmp_path / "out")
-    export_aside(project, "model", tmp_path / "out", force=True)
+    export_in_subprocess(project, "onnx", tmp_path / "out")
+    export_in_subprocess(project, "model", tmp_path / "out", force=True)
     out = ("--", str(tmp_path / "out"))
     assert asked == [("export", "onnx", *out), ("export", "model", "--force", *out)]
-    export_aside(project, "model-card", tmp_path / "out")
+    export_in_subprocess(project, "model-card", tmp_path / "out")
     assert len(asked) == 2
     assert (tmp_path / "out" / "model-card.md").is_file()
 
@@ -200,7 +200,7 @@ def test_the_page_keeps_the_persons_words_for_the_card(project: Project, tmp_pat
     page.text_area(key="prose-goals").set_value("For my **wall**.")
     next(each for each in page.button if each.label == "Keep").click().run()
     assert not page.exception
-    assert prose(project)["goals"] == "For my **wall**."
+    assert written_sections(project)["goals"] == "For my **wall**."
     assert any("For my **wall**." in each.value for each in page.markdown)
     page.text_input(key="folder-model-card").set_value(str(tmp_path / "out"))
     page.button(key="write-model").click().run()

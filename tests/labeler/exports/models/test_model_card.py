@@ -27,7 +27,7 @@ from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
-from labeler.exports.models.card_prose import SECTIONS, prose, set_prose
+from labeler.exports.models.card_sections import SECTIONS, set_section, written_sections
 from labeler.exports.models.export import export_as
 from labeler.exports.models.model_card import model_card
 from labeler.versions.evaluation.audit import audit_report
@@ -217,24 +217,24 @@ def test_what_strangers_named_puts_nothing_into_it(tmp_path: Path) -> None:
 def test_what_a_person_wrote_stays_over_new_versions(project: Project) -> None:
     add_version(project, noise=0.2)
     usual = model_card(project)
-    assert SECTIONS["out-of-scope"].usual in usual
+    assert SECTIONS["out-of-scope"].default_text in usual
     assert "## Notes" not in usual
     own = "For **my** wall.\n\n- no photos\n"
-    set_prose(project, "goals", own.replace("\n", "\r\n"))
-    set_prose(project, "notes", "Thanks!")
-    set_prose(project, "licence", "MIT")
+    set_section(project, "goals", own.replace("\n", "\r\n"))
+    set_section(project, "notes", "Thanks!")
+    set_section(project, "licence", "MIT")
     add_version(project, noise=0.1)
     card = model_card(project)
     assert card.startswith("# project v1.1\n")
     assert section(card, "Design goals") == own.strip()
     assert section(card, "Notes") == "Thanks!"
     assert section(card, "Licence") == "MIT"
-    set_prose(project, "goals", " ")
-    assert section(model_card(project), "Design goals") == SECTIONS["goals"].usual
+    set_section(project, "goals", " ")
+    assert section(model_card(project), "Design goals") == SECTIONS["goals"].default_text
     with pytest.raises(BadInput, match="no section"):
-        set_prose(project, "title", "x")
+        set_section(project, "title", "x")
     with pytest.raises(BadInput, match="20,000"):
-        set_prose(project, "notes", "x" * 20_001)
+        set_section(project, "notes", "x" * 20_001)
 
 
 def test_the_file_has_its_pictures_beside_it(project: Project, tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_the_commands_write_and_show_it(project: Project, tmp_path: Path) -> Non
     )
     (tmp_path / "notes.md").write_text("one\n\ntwo\n", encoding="utf-8")
     assert run(project, "card", "set", "notes", "--file", str(tmp_path / "notes.md"))[0] == 0
-    assert prose(project)["notes"] == "one\n\ntwo"
+    assert written_sections(project)["notes"] == "one\n\ntwo"
     code, shown = run(project, "card", "show")
     assert (code, shown) == (0, model_card(project))
     assert "A **wall**." in shown

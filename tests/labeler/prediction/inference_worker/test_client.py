@@ -28,7 +28,7 @@ from labeler.collection.importing import import_paths
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from labeler.prediction.inference_worker.client import (
-    MOST_BYTES,
+    MAX_BYTES,
     InferenceClient,
     PredictionRequest,
 )
@@ -139,11 +139,11 @@ def test_a_dropped_picture_is_told_what_predicting_says_of_it(
 ) -> None:
     tryer = InferenceClient(helpers)
     path = made / "pictures" / "shade 025.png"
-    trials = [tryer.ask(path.name, path.read_bytes(), name) for name in ("v1.0", "v1.1")]
+    trials = [tryer.submit(path.name, path.read_bytes(), name) for name in ("v1.0", "v1.1")]
     answered(*trials)
     for trial in trials:
         [said] = predict_paths(project, [path], version=trial.version).images
-        found = trial.found
+        found = trial.result
         assert found is not None, trial.problem
         assert found["prediction"] == pytest.approx(said.prediction, abs=1e-4)
         assert found["version"] == trial.version
@@ -163,21 +163,21 @@ def test_a_dropped_picture_is_told_what_predicting_says_of_it(
 def test_what_is_no_picture_is_named_and_the_next_is_looked_at(helpers: Helpers) -> None:
     tryer = InferenceClient(helpers)
     bad = [
-        tryer.ask("notes.png", b"no picture", "v1.0"),
-        tryer.ask("empty.png", b"", "v1.0"),
-        tryer.ask("cut.jpg", picture(90, "JPEG")[:300], "v1.0"),
-        tryer.ask("bomb.png", bomb(), "v1.0"),
-        tryer.ask("fine.png", picture(90), "v9.9"),
+        tryer.submit("notes.png", b"no picture", "v1.0"),
+        tryer.submit("empty.png", b"", "v1.0"),
+        tryer.submit("cut.jpg", picture(90, "JPEG")[:300], "v1.0"),
+        tryer.submit("bomb.png", bomb(), "v1.0"),
+        tryer.submit("fine.png", picture(90), "v9.9"),
     ]
-    good = tryer.ask("ünïcode \n.png", picture(240), "v1.0")
+    good = tryer.submit("ünïcode \n.png", picture(240), "v1.0")
     answered(*bad, good)
     for trial in bad:
-        assert trial.found is None
+        assert trial.result is None
         assert trial.problem
         assert "Traceback" not in trial.problem
     assert "more than the limit" in (bad[3].problem or "")
     assert "There is no version v9.9" in (bad[4].problem or "")
-    assert good.found is not None
+    assert good.result is not None
 
 
 def bomb() -> bytes:
@@ -188,7 +188,7 @@ def bomb() -> bytes:
 
 
 def test_what_is_too_large_is_not_even_sent(helpers: Helpers) -> None:
-    trial = InferenceClient(helpers).ask("large.png", bytes(MOST_BYTES + 1), "v1.0")
+    trial = InferenceClient(helpers).submit("large.png", bytes(MAX_BYTES + 1), "v1.0")
     assert trial.answered
     assert "smaller copy" in (trial.problem or "")
     assert helpers.started == []
@@ -200,9 +200,9 @@ def test_a_picture_that_a_helper_has_left_behind_is_handed_to_the_next(helpers: 
         send(answers, {"kind": "leaving"})
 
     tryer = InferenceClient(_one_after_the_other(lambda: Helper(leaves), helpers))
-    trial = tryer.ask("some.png", picture(10), "v1.0")
+    trial = tryer.submit("some.png", picture(10), "v1.0")
     answered(trial)
-    assert trial.found is not None, trial.problem
+    assert trial.result is not None, trial.problem
     assert len(helpers.started) == 1
 
 
@@ -237,20 +237,20 @@ def test_a_helper_that_dies_is_a_sentence_and_the_next_one_works(helpers: Helper
         receive(asked)
 
     tryer = InferenceClient(_one_after_the_other(lambda: Helper(dies), helpers))
-    first = tryer.ask("one.png", picture(10), "v1.0")
+    first = tryer.submit("one.png", picture(10), "v1.0")
     answered(first)
     assert "ended unexpectedly" in (first.problem or "")
     assert tryer.state == "off"
-    second = tryer.ask("one.png", picture(10), "v1.0")
+    second = tryer.submit("one.png", picture(10), "v1.0")
     answered(second)
-    assert second.found is not None
+    assert second.result is not None
 
 
 def test_a_helper_that_cannot_be_started_is_a_sentence(project: Project) -> None:
     def refused() -> Helper:
         raise OSError(12, "Cannot allocate memory")
 
-    trial = InferenceClient(refused).ask("one.png", picture(10), "v1.0")
+    trial = InferenceClient(refused).submit("one.png", picture(10), "v1.0")
     assert trial.answered
     assert "can't be started" in (trial.problem or "")
 
@@ -260,7 +260,7 @@ def test_an_encoder_that_cannot_be_loaded_is_the_answer(project: Project) -> Non
         raise BadInput("The weights are not there.")
 
     helper = Helper(lambda asked, out: serve(project, asked, out, no_weights, LONG))
-    trial = InferenceClient(lambda: helper).ask("one.png", picture(10), "v1.0")
+    trial = InferenceClient(lambda: helper).submit("one.png", picture(10), "v1.0")
     answered(trial)
     assert trial.problem == "The weights are not there."
     helper.stdin.close()

@@ -25,7 +25,7 @@ from labeler.review.simulation.strategies import (
     TrainedVersion,
 )
 from labeler.scoring.events import record_events
-from labeler.versions.second_opinion_file import second_opinion_path
+from labeler.versions.model_files import second_opinion_path
 from labeler.versions.snapshot import review_snapshot
 from labeler.versions.train import train
 from model.review import bandit

@@ -1,6 +1,6 @@
-"""What a person says about the model in their own words: kept beside the scores, for every card.
+"""Keep the sections of the model card that a person writes; each has a default text.
 
-The text is the person's own Markdown. A part that nobody wrote has what is usually true instead.
+The text is the person's own Markdown, stored among the project's settings.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
 
-LONGEST = 20_000  # characters of one part
+MAX_CHARACTERS = 20_000  # characters of one part
 _SETTING = "model_card."
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the card that a person writes; `usual` stands there until then."""
+    """A section that a person writes; `default_text` stands there until then."""
 
     name: str
     title: str
-    about: str
-    usual: str = ""
+    description: str
+    default_text: str = ""
 
 
 SECTIONS: Mapping[str, Section] = {
@@ -58,19 +58,19 @@ SECTIONS: Mapping[str, Section] = {
 }
 
 
-def prose(project: Project) -> dict[str, str]:
-    """What was written, by the name of the section; empty where nothing was."""
+def written_sections(project: Project) -> dict[str, str]:
+    """Return the written text of each section by its name; "" where nothing was written."""
     return {name: project.store.setting(_SETTING + name) or "" for name in SECTIONS}
 
 
-def set_prose(project: Project, name: str, text: str) -> None:
-    """Keep the text of a section; an empty one takes it back.
+def set_section(project: Project, name: str, text: str) -> None:
+    """Store the text of a section; an empty one removes it.
 
-    Raises `BadInput` for a section that isn't there or a text that is too long.
+    Raises `BadInput` for an unknown section or a text of more than `MAX_CHARACTERS`.
     """
     if name not in SECTIONS:
         raise BadInput(f"There is no section {name}; there are {', '.join(SECTIONS)}.")
     text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
-    if len(text) > LONGEST:
-        raise BadInput(f"A section has at most {LONGEST:,} characters, not {len(text):,}.")
+    if len(text) > MAX_CHARACTERS:
+        raise BadInput(f"A section has at most {MAX_CHARACTERS:,} characters, not {len(text):,}.")
     project.store.set_setting(_SETTING + name, text.encode("utf-8", "replace").decode())
