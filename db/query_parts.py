@@ -89,7 +89,7 @@ def driver_rows(session: Session, query: Query) -> Sequence[tuple[Any, ...]]:
 
 
 def unchecked_rows(session: Session, query: Query) -> Sequence[tuple[Any, ...]]:
-    """As `driver_rows`, of whatever kind their values are."""
+    """Do `driver_rows` without checking the types of the values."""
     with closing(session.connection().execute(query)) as result:
         rows: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
     return rows
@@ -102,7 +102,7 @@ def _checked(query: Query) -> list[tuple[int, Checked]]:
 
 
 def concatenated_columns(session: Session, query: Query) -> list[str | bytes | None]:
-    """Each column of `query` as one text with commas, or the bytes of its blobs joined.
+    """Return each column of `query` as one text with commas, or the bytes of its blobs joined.
 
     Twice as quick as rows where a million are read, and without a Python object for each value.
     None of what a column holds may be NULL, and blobs are all as long; `None` for a query without
@@ -172,7 +172,7 @@ def numbers(text: str | bytes | None, dtype: DTypeLike) -> np.ndarray:
 
 
 def iterate_rows(session: Session, query: Query) -> Iterator[tuple[Any, ...]]:
-    """As `driver_rows`, but read one by one: for whoever stops early."""
+    """Do `driver_rows`, reading one row at a time: for callers that stop early."""
     checked = _checked(query)
     with closing(session.connection().execute(query)) as result:
         for row in iter(result.cursor.fetchone, None):

@@ -70,17 +70,17 @@ class Project:
 
     @property
     def folder(self) -> Path:
-        """The project's folder, an absolute path."""
+        """Return the project's folder, an absolute path."""
         return self._project.folder
 
     @property
     def encoder(self) -> str:
-        """The canonical name of the encoder whose embeddings the heads are trained on."""
+        """Return the canonical name of the encoder whose embeddings the heads are trained on."""
         return self._project.encoder
 
     @property
     def threshold(self) -> float:
-        """The smallest prediction, in (0, 1), with which an image passes."""
+        """Return the smallest prediction, in (0, 1), with which an image passes."""
         return self._project.threshold
 
     def images(self) -> pd.DataFrame:

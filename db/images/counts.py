@@ -56,7 +56,7 @@ def by_state(store: Store) -> dict[str, int]:
 
 
 def image_stamp(store: Store) -> tuple[tuple[Any, ...], ...]:
-    """Changes when images come, go, or change their source or state."""
+    """Return a value that changes when images come, go, or change their source or state."""
     alike = (ImageCountRow.source_id, ImageCountRow.state)
     query = select(*alike, _IMAGES, _ID_SUM)
     with store.reading() as session:

@@ -22,7 +22,7 @@ def ids_of_paths(store: Store, paths: Iterable[str]) -> dict[str, int]:
 
 
 def ids_at(connection: Connection, paths: Iterable[str]) -> dict[str, int]:
-    """As `ids_of_paths`, within a transaction."""
+    """Do `ids_of_paths` within a transaction."""
     query = (
         select(LocationRow.path, LocationRow.image_id)
         .where(is_in(LocationRow.path, paths))

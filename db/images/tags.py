@@ -60,7 +60,7 @@ def of_images(store: Store, ids: Ids) -> dict[int, list[str]]:
 
 
 def among_scored(store: Store, fewest: int) -> dict[str, np.ndarray]:
-    """By tag: the ids (n,) int64, rising, of the images with a hand score that carry it.
+    """Return by tag the ids (n,) int64, rising, of the images with a hand score that carry it.
 
     Only tags that at least `fewest` of them carry.
     """

@@ -58,7 +58,7 @@ _IS_UNSEEN = (
 
 
 def merge_into(store: Store, pairs: Collection[tuple[int, int]]) -> None:
-    """Of each pair make the first a part of the second, with its embedding and what was done."""
+    """Merge the first image of each pair into the second, with its embedding and its scores."""
     with store.transaction() as session:
         connection = session.connection()
         copy_embeddings(connection, pairs)

@@ -47,7 +47,7 @@ _COPY_EMBEDDINGS = """INSERT OR IGNORE INTO embeddings (encoder_id, image_id, ve
 
 
 def merge(session: Session, pairs: Sequence[tuple[int, int]]) -> None:
-    """Of each pair of images, have what was done to the first count for the second."""
+    """Let the scores and predictions of the first image of each pair count for the second."""
     if not pairs:
         return
     connection = session.connection()
@@ -64,7 +64,7 @@ def _move(connection: Connection, left: int, to: int) -> None:
 
 
 def copy_embeddings(connection: Connection, pairs: Iterable[tuple[int, int]]) -> None:
-    """Of each pair of images that are one picture, have the second the embeddings of the first."""
+    """Copy the embeddings of each pair's first image to the second, the same picture."""
     for left, to in pairs:
         connection.exec_driver_sql(_COPY_EMBEDDINGS, {"left": left, "to": to})
 
@@ -77,7 +77,7 @@ def move_references(connection: Connection, pairs: Iterable[tuple[int, int]]) ->
 
 
 def absorb(session: Session, pairs: Collection[tuple[int, int]]) -> list[str]:
-    """Of each pair make the first a part of the second: its files, its contents, what was done.
+    """Make the first image of each pair a part of the second: files, contents, scores.
 
     Returns the contents that were the first ones' own.
     """

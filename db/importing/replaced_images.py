@@ -24,7 +24,7 @@ class Replaced:
 
 
 def replaced(store: Store) -> list[Replaced]:
-    """Pairs of images that one file has held, the old one scored and gone, the new one unscored.
+    """Return (old, new) images of one file: the old one scored and gone, the new one unscored.
 
     Of several old ones the one that the file held last.
     """

@@ -131,7 +131,7 @@ def _bring_back_images(connection: Connection) -> None:
 
 
 def give_places(connection: Connection, folder: Path) -> None:
-    """A place below `folder`, where no file is, for every image of which none is known."""
+    """Give each image without a location one below `folder`, where no file is."""
     connection.exec_driver_sql(
         "INSERT INTO locations (image_id, source_id, path, mtime_ns, size_bytes, present)"
         " SELECT id, source_id, ? || '/' || id, 0, 0, 0 FROM images"

@@ -25,7 +25,7 @@ _DROPPED_AT_ONCE = 5000
 
 
 def unwatched(more: int) -> None:
-    """For callers who don't watch."""
+    """Do nothing: the progress of callers who don't watch."""
 
 
 def totals(store: Store) -> tuple[int, int]:
@@ -117,17 +117,6 @@ def bad_predictions(
         values = np.frombuffer(packed, dtype=EXCEED).reshape(len(ids), BRACKETS)
         bad.append(ids[~((values >= 0) & (values <= 1)).all(axis=1)])
         watch(len(ids))
-
-
-def version_with_bad_predictions(store: Store) -> str | None:
-    """Return the name of a version that has any; `None` if there is none."""
-    with store.reading() as session:
-        versions = session.execute(select(VersionRow.id, VersionRow.name)).all()
-    for version_id, name in versions:
-        for unseen in (False, True):
-            if len(bad_predictions(store, version_id, out_of_fold=unseen)):
-                return str(name)
-    return None
 
 
 def _outside(

@@ -26,7 +26,7 @@ class _Unreadable(Exception):
 
 
 def rows_of(path: Path, columns: int) -> Iterator[tuple[int, list[Value]]]:
-    """(row's number, its values) of every row with so many columns; many tables' may have them."""
+    """Yield (row number, values) of each row with so many columns; tables may share that number."""
     with path.open("rb") as file:
         page_size = _page_size(file.read(_HEADER))
         pages = range(1, -(-path.stat().st_size // page_size) + 1)

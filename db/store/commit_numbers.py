@@ -48,7 +48,7 @@ def following(number: int) -> int:
 
 
 def ahead(number: int, than: int) -> int | None:
-    """By how many commits `number` is later; negative if it is earlier, None if of another store.
+    """Return how many commits `number` is later, negative if earlier; None if of another store.
 
     A store without numbers yet (0) is one commit before the first one.
     """

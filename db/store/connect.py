@@ -49,7 +49,7 @@ class Guarded(sqlite3.Connection):
         self.watch(_go_on)
 
     def size(self) -> int:
-        """Bytes of the file, with its log."""
+        """Return the bytes of the file and its log."""
         return _bytes_of(self._steps.path)
 
     def begin_counting(self) -> None:

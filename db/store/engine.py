@@ -65,7 +65,7 @@ def open_engine(
 
 
 def driver_connection(connection: Connection) -> Guarded:
-    """SQLite's own connection below SQLAlchemy's."""
+    """Return SQLite's own connection below SQLAlchemy's."""
     driven = connection.connection.driver_connection
     assert isinstance(driven, Guarded)
     return driven
@@ -221,5 +221,5 @@ def is_write_error(error: BaseException | None) -> bool:
 
 
 def primary_code(error: BaseException | None) -> int:
-    """SQLite's code for what went wrong, without its details; 0 for what is none of SQLite's."""
+    """Return SQLite's primary error code; 0 for an error that isn't SQLite's."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -57,12 +57,12 @@ class FileWatch:
 
     @property
     def number(self) -> int:
-        """Of the latest commit that was seen."""
+        """Return the number of the latest commit that was seen."""
         return self._number
 
     @property
     def log_size(self) -> int:
-        """Bytes of the log when it was last looked at."""
+        """Return the bytes of the log when it was last checked."""
         return self._log.size if self._log else 0
 
     @property

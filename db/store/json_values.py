@@ -19,14 +19,14 @@ def anything(_document: Any) -> bool:
 
 
 def are_figures(document: Any, depth: int = _FIGURES_DEEP) -> bool:
-    """Of a version: numbers or nothing, by their names, some within others."""
+    """Return whether they are a version's metrics: numbers or None by name, possibly nested."""
     if isinstance(document, dict):
         return depth > 0 and all(are_figures(each, depth - 1) for each in document.values())
     return document is None or is_number(document)
 
 
 def is_curve(document: list[Any]) -> bool:
-    """Points, each of numbers."""
+    """Return whether it is a loss curve: a list of points, each of numbers."""
     return all(
         are_figures(point, 1)
         if isinstance(point, dict)
@@ -36,7 +36,7 @@ def is_curve(document: list[Any]) -> bool:
 
 
 def is_setting_up(document: dict[str, Any]) -> bool:
-    """Of a version: its own scale, where it has one, runs from a number to a higher one."""
+    """Return whether they are a version's settings; a scale, if any, runs from low to high."""
     scale = document.get("scale")
     if scale is None:
         return True
@@ -46,7 +46,7 @@ def is_setting_up(document: dict[str, Any]) -> bool:
 
 
 def is_preprocessing(document: dict[str, Any]) -> bool:
-    """Of an encoder: the side of its pictures, and the mean and spread of their colours."""
+    """Return whether it is an encoder's preprocessing: image side, mean and spread of colours."""
     size = document.get("size", 1)
     sides = size if isinstance(size, list) else [size]
     colours = [document[name] for name in ("mean", "std") if name in document]

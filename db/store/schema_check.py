@@ -88,7 +88,7 @@ def unexpected_objects(connection: sqlite3.Connection) -> list[str]:
 
 
 def described(connection: sqlite3.Connection) -> Described:
-    """Each object of the schema by its kind and name, and a short sum of how it was made."""
+    """Return each object of the schema by kind and name, with a short hash of its definition."""
     objects: Described = {}
     for kind, name, table, sql in islice(connection.execute(_QUERY), _MOST):
         key = f"{kind} {name}"
@@ -99,7 +99,7 @@ def described(connection: sqlite3.Connection) -> Described:
 
 @cache
 def summed(table: str, sql: object) -> str:
-    """Of how an object was made, but for its white space and the quotes around plain names."""
+    """Return a hash of a definition, without its white space and the quotes around plain names."""
     return hashlib.sha256(f"{table}\n{_normal(sql)}".encode("utf-8", "replace")).hexdigest()[:16]
 
 

@@ -137,7 +137,7 @@ class Store:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the file was found not to be the one that was opened; nothing is taken then."""
+        """Return whether the file isn't the one that was opened; nothing is written then."""
         return self._watch.stopped
 
     def _begin(self) -> int:
@@ -215,7 +215,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """One consistent view of the store; what is written meanwhile is not seen."""
+        """Yield one consistent view of the store; what is written meanwhile is not seen."""
         with (
             store_errors_explained(self.path),
             Session(self._engine, autoflush=False) as session,

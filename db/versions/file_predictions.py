@@ -96,7 +96,7 @@ def is_predicted(path: Path, key: bytes) -> bool:
 
 @contextmanager
 def open_file_predictions(path: Path, version: str) -> Iterator[FilePredictions]:
-    """What is kept in `path` of the version that is called so; those used last are kept.
+    """Open the predictions kept in `path` for the version of that name; the last used are kept.
 
     Where nothing can be written, nothing is kept beyond this. Raises `StoreError` for a file that
     is locked.

@@ -72,7 +72,7 @@ SERVED = ServedProject()
 
 
 def current_project() -> Project | None:
-    """The project being served, opened once per process; None where the folder holds none.
+    """Return the project being served, opened once per process; None if the folder holds none.
 
     Raises `StoreError` for a store that can't be used, and `LabelerError` for a folder that was
     served and is not there any more, or can't be looked into.
@@ -82,7 +82,7 @@ def current_project() -> Project | None:
 
 
 def project_id(project: Project) -> str:
-    """A name for the project that no other has, so that a browser never mixes two up."""
+    """Return a name for the project that no other has, so that a browser never mixes two up."""
     named = project.store.setting("project_id")
     if named is None:
         named = project.store.keep_setting("project_id", uuid.uuid4().hex)

@@ -1,4 +1,4 @@
-"""What all commands share: opening the project, turning errors into a sentence and an exit code."""
+"""Share between commands: opening the project, errors as a sentence and an exit code, options."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class TypedPath(click.Path):
     """A path as `labeler.core.files.typed_paths` reads it."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; a usage error for one that can't be meant."""
         if isinstance(value, str):
             # Imported where they are used: `labeler --help` imports click alone.
             from labeler.core.errors import BadInput
@@ -73,6 +74,7 @@ class Failure(click.ClickException):
     """An error that ends the command: one sentence on standard error, exit code 1."""
 
     def show(self, file: Any = None) -> None:  # noqa: ARG002
+        """Print the message."""
         print_message(self.message)
 
 
@@ -86,12 +88,14 @@ class Commands(click.Group):
     """A command group that shows expected errors as a sentence; others keep their traceback."""
 
     def make_context(self, *args: Any, **more: Any) -> click.Context:
+        """Parse the arguments; errors in them are made printable."""
         try:
             return super().make_context(*args, **more)
         except click.ClickException as error:
             raise _printable(error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; expected errors become a `Failure` with one sentence."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -102,7 +106,7 @@ class Commands(click.Group):
             raise
         except Exception as error:
             message = message_for(error)
-            if message is None or _reader_left(error):
+            if message is None or _is_broken_pipe(error):
                 raise
             kind = Interrupted if message == STOPPED else Failure
             raise kind(message) from error
@@ -120,7 +124,7 @@ def _printable(error: click.ClickException) -> click.ClickException:
     return error
 
 
-def _reader_left(error: Exception) -> bool:
+def _is_broken_pipe(error: Exception) -> bool:
     """Return whether the output's reader has ended, as in `labeler predict … | head`."""
     return isinstance(error, OSError) and error.errno == errno.EPIPE
 
@@ -138,7 +142,7 @@ def opened_project() -> Iterator[Project]:
         project.close()
 
 
-def give_way() -> None:
+def lower_priority() -> None:
     """Lower this process's priority, so that the app stays quick: see
     `labeler.core.jobs.child_process`.
 
@@ -147,7 +151,7 @@ def give_way() -> None:
     from labeler.core.jobs import child_process
 
     if click.get_current_context().meta.get(OWN_PROCESS):
-        child_process.give_way()
+        child_process.lower_priority()
 
 
 class Fraction(click.ParamType):
@@ -158,7 +162,8 @@ class Fraction(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        number = _fraction(str(value))
+        """Return the number, 0–1."""
+        number = _parse_fraction(str(value))
         if number is None:
             self.fail(
                 f"{value!r} is not a number from 0 to 1; for half write 0.5 or 50%.", param, ctx
@@ -169,7 +174,7 @@ class Fraction(click.ParamType):
         return number
 
 
-def _fraction(text: str) -> float | None:
+def _parse_fraction(text: str) -> float | None:
     """Return the number, also with a decimal comma or as a percentage; None where it is none."""
     bare = text.strip().replace(",", ".")
     try:
@@ -186,6 +191,7 @@ class FractionBand(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[float, float]:
+        """Return (low, high), both 0–1."""
         if isinstance(value, tuple):
             return value
         low, colon, high = str(value).partition(":")
@@ -197,7 +203,7 @@ class FractionBand(click.ParamType):
         return band[0], band[1]
 
 
-def _ends(value: Any) -> tuple[float, float]:
+def _parse_ends(value: Any) -> tuple[float, float]:
     """Return the numbers of LOW:HIGH; NaN where they are none."""
     low, _, high = str(value).partition(":")
     try:
@@ -214,9 +220,10 @@ class Band(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[float, float]:
+        """Return (low, high), both 0–10."""
         if isinstance(value, tuple):
             return value
-        band = _ends(value)
+        band = _parse_ends(value)
         if not 0 <= band[0] <= band[1] <= 10:
             self.fail(
                 f"{value!r} is not LOW:HIGH with hand scores from 0 to 10, such as 0:1.", param, ctx
@@ -232,9 +239,10 @@ class Scale(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[float, float]:
+        """Return (low, high), both finite."""
         if isinstance(value, tuple):
             return value
-        scale = _ends(value)
+        scale = _parse_ends(value)
         if not -math.inf < scale[0] < scale[1] < math.inf:
             self.fail(f"{value!r} is not LOW:HIGH with the lower first, such as 1:10.", param, ctx)
         return scale

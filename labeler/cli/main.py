@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 import click
 
 from labeler.cli.commands import (
-    backup,
+    app,
+    carry_over,
     contact_sheet,
     embeddings,
     evaluate,
     export,
     export_model,
+    maintenance,
     predict,
     scorers,
     scores,
@@ -29,8 +31,6 @@ from labeler.cli.commands import (
     train_review,
     versions,
 )
-from labeler.cli.commands import carry_over as cli_carry
-from labeler.cli.commands import project as cli_care
 from labeler.cli.commands.carry_over import carry_all_near
 from labeler.cli.common import (
     FOLLOW_LINKS,
@@ -39,16 +39,16 @@ from labeler.cli.common import (
     Band,
     Commands,
     TypedPath,
-    give_way,
+    lower_priority,
     opened_project,
 )
 from labeler.cli.output import (
     first_items,
+    print_json,
     print_message,
     print_result,
     print_unreadable,
     progress_bar,
-    show_json,
 )
 from labeler.core.text import count_of
 
@@ -163,7 +163,7 @@ def import_(
     """
     from labeler.collection.importing import import_paths
 
-    give_way()
+    lower_priority()
     with opened_project() as project:
         with progress_bar() as progress:
             summary = import_paths(
@@ -175,13 +175,13 @@ def import_(
                 progress=progress,
             )
         if as_json:
-            show_json(summary.as_document())
+            print_json(summary.as_document())
         else:
             _show_import(summary)
         if carry_over:
-            carry_all_near(project, told=not as_json)
+            carry_all_near(project, verbose=not as_json)
         if tags is not None:
-            evaluate.take_tags(project, tags)
+            evaluate.import_tags(project, tags)
 
 
 def _show_import(summary: ImportSummary) -> None:
@@ -200,7 +200,7 @@ def embed() -> None:
     from labeler.embedding.embed import embed as embed_images
     from labeler.versions.activate import predict_active
 
-    give_way()
+    lower_priority()
     with opened_project() as project:
         with progress_bar() as progress:
             summary = embed_images(project, progress=progress)
@@ -225,18 +225,18 @@ for command in (
     evaluate.tag,
     simulate.simulate,
     embeddings.import_embeddings,
-    embeddings.phantoms_,
+    embeddings.phantoms,
     predict.predict,
     predict.try_pictures,
     export.export,
     export_model.card,
-    cli_care.backup,
-    cli_care.restore,
-    cli_care.doctor,
-    cli_carry.carry_over,
-    backup.app,
-    backup.demo,
-    backup.run_in_background,
+    maintenance.backup,
+    maintenance.restore,
+    maintenance.doctor,
+    carry_over.carry_over,
+    app.app,
+    app.demo,
+    app.run_job,
 ):
     labeler.add_command(command)
 export.export.add_command(contact_sheet.contact_sheet)

@@ -1,4 +1,4 @@
-"""What the commands print: results on standard output, progress and warnings on standard error."""
+"""Print results on standard output, progress and warnings on standard error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from labeler.core.text import printable
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-LONGEST_LIST = 20
+MAX_ITEMS = 20
 
 
 def print_result(text: str = "") -> None:
@@ -33,21 +33,21 @@ def print_message(text: str) -> None:
     click.echo(printable(text), err=True)
 
 
-def show_json(document: Any) -> None:
+def print_json(document: Any) -> None:
     """Print the JSON document of a command; ASCII, so that any locale can print it."""
-    click.echo(json.dumps(_plain(document), indent=2, allow_nan=False))
+    click.echo(json.dumps(_json_value(document), indent=2, allow_nan=False))
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """Return JSON values: times as ISO 8601, NaN as null."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _json_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
-        return [_plain(item) for item in value]
+        return [_json_value(item) for item in value]
     if isinstance(value, datetime):
         return value.isoformat()
     if hasattr(value, "tolist"):  # numpy's arrays and numbers
-        return _plain(value.tolist())
+        return _json_value(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
@@ -60,9 +60,9 @@ def percent(prediction: float) -> str:
 
 def first_items(items: Sequence[str], rest: str) -> Iterator[str]:
     """Yield the first of `items`, and the number of the others; `rest` says where to see them."""
-    yield from items[:LONGEST_LIST]
-    if len(items) > LONGEST_LIST:
-        yield f"… and {len(items) - LONGEST_LIST} more; {rest}"
+    yield from items[:MAX_ITEMS]
+    if len(items) > MAX_ITEMS:
+        yield f"… and {len(items) - MAX_ITEMS} more; {rest}"
 
 
 def print_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
@@ -77,20 +77,23 @@ def progress_bar() -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield silent
         return
-    bar = _Bar()
+    bar = _ProgressBar()
     try:
         yield bar.show
     finally:
         bar.close()
 
 
-class _Bar:
+class _ProgressBar:
+    """A bar for each phase of the work."""
+
     def __init__(self) -> None:
         self._bar: tqdm | None = None
         self._what = ""
         self._pace = Pace()
 
     def show(self, done: int, total: int, what: str) -> None:
+        """Update the bar, or begin another for a new phase."""
         if self._bar is None or what != self._what:
             self.close()
             self._bar, self._what = _new_bar(self._pace, done, total, what), what
@@ -99,6 +102,7 @@ class _Bar:
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
         self._bar = None

@@ -39,8 +39,10 @@ _SMALL_COPY = re.compile(r"([0-9a-f]{2})[0-9a-f]{62}\.jpg")
 
 
 def is_small_copy(folder: str, name: str) -> bool:
-    """Whether a file in such a folder of previews or thumbnails is one: others may lie there, too,
-    where a project was made among somebody's pictures."""
+    """Return whether a file in the folder of previews or thumbnails is one of ours.
+
+    Others may lie there, where a project was made among somebody's pictures.
+    """
     named = _SMALL_COPY.fullmatch(name)
     return named is not None and named[1] == folder
 
@@ -100,7 +102,7 @@ class Project:
 
     @property
     def threshold(self) -> float:
-        """The prediction, 0–1, from which an image passes."""
+        """Return the prediction, 0–1, from which an image passes."""
         return THRESHOLD.read(self.store)
 
     def set_threshold(self, threshold: float) -> None:
@@ -111,7 +113,7 @@ class Project:
 
     @property
     def audit_every(self) -> int:
-        """One in so many images that are shown for scoring is drawn at random; 0 is never."""
+        """Return N, where one in N images shown for scoring is drawn at random; 0: none is."""
         return AUDIT_EVERY.read(self.store)
 
     def set_audit_every(self, number: int) -> None:
@@ -137,8 +139,9 @@ class Project:
 
     @property
     def sketches(self) -> Path:
-        """Embeddings at a byte a value (labeler/embedding/quantized_index.py): may be removed, are
-        made again.
+        """Return the folder of quantized embeddings (labeler/embedding/quantized_index.py).
+
+        It may be removed; it is made again.
         """
         return self.folder / "sketches"
 
@@ -179,9 +182,7 @@ def _links_in(folder: Path) -> list[Path]:
 
 
 def open_to_others(folder: Path) -> str | None:
-    """What others on this machine may do with the project's folder, read or write it; None for
-    one that is its owner's alone.
-    """
+    """Return what other accounts may do with the project's folder: "read", "write" or None."""
     modes = [(folder / name).stat().st_mode for name in (".", STORE_FILE)]
     if modes[0] & 0o022 or (modes[0] & 0o011 and modes[1] & 0o022):
         return "write"

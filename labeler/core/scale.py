@@ -36,7 +36,7 @@ BRACKETS = (
 
 
 def to_others(text: str) -> str:
-    """What the pages say to the person who scored, as it is said to everybody else."""
+    """Return a text of the pages, which speak to the person who scored, as it is said to others."""
     named = text.replace("your own", "the owner's").replace("yours", "the hand scores")
     return named.replace("your score", "the hand score")
 
@@ -46,7 +46,7 @@ _SLACK = 1e-7  # of a point: 0.3 times 10 is a little more than 3, and another n
 
 
 def bracket_of(prediction: float) -> Bracket:
-    """The bracket that a prediction, 0–1, falls into.
+    """Return the bracket of a prediction, 0–1.
 
     Cut rather than rounded, as percentages are: 0.49 is a 4, and 0.5, which passes, a 5.
     """
@@ -54,7 +54,7 @@ def bracket_of(prediction: float) -> Bracket:
 
 
 def spans_of(predictions: NDArray[np.floating]) -> list[str]:
-    """The span of each one's bracket, for predictions (n,) 0–1."""
+    """Return the span of each bracket, as text, for predictions (n,) 0–1."""
     import numpy as np  # `labeler --help` prints percents without it.
 
     places = np.searchsorted(_LOWEST, predictions * 10 + _SLACK, side="right")
@@ -72,7 +72,7 @@ def whole_percent(prediction: float) -> int:
 
 
 def band_ends(low: float, high: float) -> tuple[float, float]:
-    """The least and the largest prediction, 0–1, that a band takes, both ends included.
+    """Return the least and the largest prediction, 0–1, in a band, both ends included.
 
     An end that is a whole percent goes by what is printed: up to 0.7 takes all that shows 70 %, as
     the original's folder tool has it. A finer end is taken as it is.

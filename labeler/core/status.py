@@ -120,8 +120,9 @@ def _is_running(project: Project, kind: str) -> bool:
 
 
 def trained_before(known: Sequence[Version]) -> Version | None:
-    """The version of `known` (oldest first) since which hand scores are new: the active one, or if
-    that was made elsewhere, and has seen none, the last one that was trained here.
+    """Return the version of `known` (oldest first) since which hand scores are new.
+
+    It is the active one, or if that was made elsewhere, the last one that was trained here.
     """
     active = next((version for version in known if version.active), None)
     if active is None or not active.is_foreign:

@@ -83,7 +83,7 @@ def markdown_code(text: str) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a table; its cells are Markdown already."""
+    """Return the lines of a table; its cells are Markdown already."""
     lines = [head, ["---"] * len(head), *rows]
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
@@ -92,7 +92,7 @@ BAR_WIDTH = 40
 
 
 def bar_chart(labels: Sequence[str], counts: Sequence[int], most: int) -> Iterator[str]:
-    """One line per label with a bar; `most` fills it, more than that is cut off with a mark.
+    """Yield one line per label with a bar; `most` fills it, larger values are cut with a mark.
 
     What is not 0 always shows at least a thin one.
     """

@@ -67,7 +67,9 @@ class QuantizedFiles:
         self._sketches: QuantizedEmbeddings | None = None
 
     def now(self) -> QuantizedEmbeddings:
-        """As the store is now; in memory where there is no room, or none for us.
+        """Return the quantized embeddings as the store is now.
+
+        They are held in memory where the disk is full or not writable.
 
         Raises `OSError` where files can't be written for another reason.
         """
@@ -133,7 +135,7 @@ class QuantizedFiles:
 
 
 def quantized_files(project: Project, encoder: EncoderRecord) -> QuantizedFiles:
-    """Those of the project: one object for each encoder, so that files are read once."""
+    """Return the project's one `QuantizedFiles` of an encoder, so that files are read once."""
     return project.cache.get(
         "quantized files",
         encoder.id,
@@ -143,7 +145,7 @@ def quantized_files(project: Project, encoder: EncoderRecord) -> QuantizedFiles:
 
 
 def quantize(numbers: Ids, image_ids: Ids, vectors: Vectors) -> Records:
-    """The sketches of embeddings (n, width): unit vectors rounded to whole steps, 127 at most."""
+    """Quantize embeddings (n, width) to int8: unit vectors in whole steps, 127 at most."""
     units = normalize(vectors)
     scales = np.abs(units).max(axis=1, initial=0, keepdims=True) / np.float32(127)
     steps = np.rint(units / np.maximum(scales, np.float32(1e-30)))
@@ -155,7 +157,7 @@ def quantize(numbers: Ids, image_ids: Ids, vectors: Vectors) -> Records:
 
 
 def broken_files(project: Project) -> list[Path]:
-    """Files of sketches that can't be read, or are of an encoder that there is not."""
+    """Return the quantized files that can't be read, or are of an encoder that the store lacks."""
     widths = {each.id: each.width for each in db.images.embeddings.encoders(project.store)}
     broken = []
     for path in quantized_in(project.sketches):
@@ -170,7 +172,7 @@ def broken_files(project: Project) -> list[Path]:
 
 
 def quantized_in(folder: Path, encoder_id: str = r"\d{1,18}") -> list[Path]:
-    """The files that are named like sketches, of one encoder or of any."""
+    """Return the files named like quantized ones, of one encoder or of any."""
     named = re.compile(rf"{encoder_id}-\d{{1,18}}-\d{{1,18}}\.npy", re.ASCII)
     with suppress(OSError):
         if check_folder(folder):

@@ -83,7 +83,7 @@ class UnitVectors:
 
 
 def unit_vectors(project: Project, encoder: str) -> UnitVectors | None:
-    """Those by the encoder of that identity; None before anything was embedded with it."""
+    """Return the unit vectors by that encoder; None before anything was embedded with it."""
     store = project.store
     known = db.images.embeddings.encoder(store, encoder)
     if known is None:

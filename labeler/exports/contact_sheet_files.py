@@ -12,7 +12,6 @@ from labeler.core.project import Project
 from labeler.exports.contact_sheet import COLUMNS, ROWS, TILE, SheetImage, draw_sheets
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-COLUMNS_RANGE, TILE_RANGE = (1, 40), (32, 1024)
 _MAX_SHEET_PIXELS = 36_000_000  # of one page: what most programs open without waiting
 
 

@@ -1,4 +1,4 @@
-"""Unexpected exceptions: whether invalid data in the store is the cause.
+"""Find out whether invalid data in the store is the cause of an unexpected exception.
 
 If it is, the exception becomes a sentence; otherwise it is a bug and keeps its traceback.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from click import Abort, ClickException
@@ -40,22 +39,16 @@ def diagnosed(project: Project) -> Iterator[None]:
 
 
 def first_finding(project: Project) -> str | None:
-    """Return the first problem that the doctor would find in the store's rows, or None."""
+    """Return the first problem that the doctor finds in the store's values, or None."""
     # Imported where they are used: `labeler --help` imports click alone.
-    import db.repair.consistency
-    import db.repair.invalid_values
-    from labeler.maintenance.invalid_settings import invalid_settings
+    from labeler.core.progress import silent
+    from labeler.maintenance.doctor_checks import store_findings
 
     try:
-        for check in db.repair.consistency.CONSISTENCY_CHECKS:
-            if cases := db.repair.consistency.find(project.store, check):
-                return f"{cases.count:,} {check.what} ({'; '.join(cases.examples[:1])})"
-        for setting in invalid_settings(project):
-            return f"the setting {setting.name} makes no sense"
-        for _, image_id in islice(db.repair.invalid_values.bad_embeddings(project.store), 1):
-            return f"an embedding of image {image_id} is not of finite values"
-        if version := db.repair.invalid_values.version_with_bad_predictions(project.store):
-            return f"predictions of {version} are not from 0 to 1"
+        finding = next(store_findings(project, silent), None)
     except StoreError as error:
         return str(error).rstrip(".")
-    return None
+    if finding is None:
+        return None
+    example = f" ({finding.examples[0]})" if finding.examples else ""
+    return f"{finding.count:,} {finding.what}{example}"

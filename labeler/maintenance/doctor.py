@@ -30,7 +30,7 @@ class DoctorReport:
 
     @property
     def healthy(self) -> bool:
-        """Whether no problem is left."""
+        """Return whether no problem is left."""
         return not any(finding.is_open for finding in self.findings)
 
     def lines(self) -> Iterator[str]:

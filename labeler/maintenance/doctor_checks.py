@@ -49,7 +49,7 @@ class Finding:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is a problem that is not repaired yet."""
+        """Return whether it is a problem that is not repaired yet."""
         return not self.note and not self.mended
 
     def lines(self) -> Iterator[str]:
@@ -73,16 +73,21 @@ _ADVICE = {
 
 
 def findings(project: Project, progress: Progress) -> Iterator[Finding]:
-    """Yield the findings of all checks, those of the store's rows first."""
-    yield from row_findings(project, progress)
+    """Yield the findings of all checks, those of the store first."""
+    yield from store_findings(project, progress)
     yield from _dead_jobs(project)
-    yield from _settings(project)
-    yield from _embeddings(project, progress)
-    yield from _predictions(project, progress)
     yield from _versions(project, progress)
     yield from _files(project, progress)
     yield from _permissions(project)
     yield from _backups(project)
+
+
+def store_findings(project: Project, progress: Progress) -> Iterator[Finding]:
+    """Yield the findings about values in the store, which may be why something else fails."""
+    yield from row_findings(project, progress)
+    yield from _settings(project)
+    yield from _embeddings(project, progress)
+    yield from _predictions(project, progress)
 
 
 def row_findings(project: Project, progress: Progress) -> Iterator[Finding]:

@@ -37,7 +37,6 @@ _DIGITS = "0123456789abcdef"
 _COPY = re.compile(r"[0-9a-f]{64}\.jpg")
 _LOG = re.compile(r"(\d+)\.log")
 # Other files in a project's folders may belong to the user and are never removed.
-_HEAD_PART = re.compile(r"v\d+\.\d+\.(safetensors|config\.json|opinion\.npz)\.part")
 _SALVAGED = r"\.labeler-[0-9a-z]{2,16}(-[0-9a-f]{8})?\.part\.sqlite"
 _STORE_PART = re.compile(
     rf"(\.({re.escape(STORE_FILE)}|{_SALVAGED})\.\d+\.part"
@@ -135,8 +134,8 @@ def leftovers(project: Project) -> Iterator[Path]:
     for folder in folders:
         for name in _files_in(folder):
             path = folder / name
-            parts = {project.models: _HEAD_PART, project.folder: _STORE_PART}.get(folder)
-            unfinished = is_scratch(path) or (parts and parts.fullmatch(name))
+            is_store_part = folder == project.folder and _STORE_PART.fullmatch(name)
+            unfinished = is_scratch(path) or is_store_part
             if unfinished and _is_old(path) and not is_held(path):
                 yield path
     job_ids = db.jobs.ids(project.store)

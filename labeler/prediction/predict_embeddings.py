@@ -44,7 +44,7 @@ class PredictedBlock:
 
     @property
     def shown(self) -> NDArray[np.float64]:
-        """Predictions (N,) float64 rounded as they are written: 0.5 passes a limit of 0.5."""
+        """Return predictions (N,) float64 rounded as they are written: 0.5 passes a limit of .5."""
         return np.asarray(self.predictions, dtype=np.float64).round(6)
 
     def take(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> PredictedBlock:

@@ -50,7 +50,7 @@ class PredictedImage:
 
     @property
     def bracket(self) -> Bracket:
-        """The bracket of scores that the prediction is in."""
+        """Return the bracket of scores that the prediction is in."""
         return bracket_of(self.prediction)
 
 

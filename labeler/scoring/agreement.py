@@ -29,7 +29,7 @@ class ScorerFigures:
 
     @property
     def shown(self) -> str:
-        """The name as people see it."""
+        """Return the scorer's name as people see it."""
         return shown_name(self.name)
 
 

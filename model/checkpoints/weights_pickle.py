@@ -208,12 +208,12 @@ class _Machine:
         self.push(_called(what, given))
 
     def new(self) -> None:
-        """An instance: of scripted classes and ordered dictionaries alone, both empty."""
+        """Create an instance: of scripted classes and ordered dictionaries alone, both empty."""
         given, what = self.stack.pop(), self.stack.pop()
         self.push(_called(what, () if _is_scripted(getattr(what, "module", "")) else given))
 
     def build(self) -> None:
-        """What an instance is told beside its making; it changes no more than that instance."""
+        """Set the state of an instance, and of nothing else."""
         state = self.stack.pop()
         made = self.stack[-1]
         if type(made) is Fields:

@@ -23,7 +23,7 @@ def connected_groups(
     hashes: NDArray[np.uint64] | None = None,
     embeddings: NDArray[np.float32] | None = None,
 ) -> NDArray[np.int64]:
-    """A group number for each of `count` images, (count,), from 0 on.
+    """Return a group number for each of `count` images, (count,), from 0 on.
 
     Two images share it if a chain of equal names in `groups` (`None`: no group), difference hashes
     at most `HASH_BITS` apart, or embeddings (count, width) within `SAME_SHARE` of the median
@@ -51,7 +51,7 @@ def connected(count: int, pairs: Sequence[NDArray[np.int64]]) -> NDArray[np.int6
 def group_folds(
     scores: NDArray[np.floating], groups: NDArray[np.int64], folds: int = 5, seed: int = 0
 ) -> NDArray[np.int64]:
-    """A fold 0..k-1 for each image, (n,); whole groups, alike in size and in scores.
+    """Return a fold 0..k-1 for each image, (n,); whole groups, alike in size and in scores.
 
     `scores` (n,) 0–10, `groups` (n,). k is `folds`, or the number of groups if that is smaller.
     Greedy, largest group first: each goes where it least unbalances the histograms of scores.

@@ -44,8 +44,11 @@ class Slice:
 
     @property
     def surely(self) -> float:
-        """By how much, in points, predictions are off at least: the bound of the bias that is
-        nearer to 0, below 0 where the interval holds it. Few images can't make it large."""
+        """Return by how much, in points, predictions are off at least.
+
+        It is the bound of the bias that is nearer to 0, below 0 where the interval holds 0; few
+        images can't make it large.
+        """
         return max(self.bias.low, -self.bias.high)
 
 

@@ -47,7 +47,7 @@ class Head(nn.Module):
 
     @property
     def first(self) -> nn.Linear:
-        """The layer that reads embeddings; its keys begin with up.0."""
+        """Return the layer that reads embeddings; its keys begin with up.0."""
         layer = self.up[0]
         assert isinstance(layer, nn.Linear)
         return layer

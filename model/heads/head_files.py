@@ -53,7 +53,7 @@ class LoadedHead:
 
     @property
     def labels(self) -> list[str]:
-        """Names of the classes, in the order of the outputs; empty for a score."""
+        """Return the names of the classes, in the order of the outputs; empty for a score."""
         return list(self.config["labels"])
 
 

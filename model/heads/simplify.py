@@ -37,7 +37,7 @@ class Affine:
 
     @property
     def reads(self) -> Units:
-        """The mask (inputs,) of the inputs that change any output."""
+        """Return the mask (inputs,) of the inputs that change any output."""
         return np.asarray((self.weight != 0).any(axis=0))
 
     def rows(self, kept: NDArray[np.generic]) -> Affine:

@@ -92,7 +92,7 @@ class _FeatureTraining:
 
     @property
     def batches(self) -> int:
-        """Batches in an epoch."""
+        """Return the number of batches in an epoch."""
         return -(-len(self.inputs) // BATCH)
 
     def run_epoch(self, rates: list[float]) -> None:

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 import db.images.counts
 import db.jobs
 from labeler.collection.importing import import_paths
-from labeler.core.jobs.heartbeat import Heart
+from labeler.core.jobs.heartbeat import Heartbeat
 from labeler.core.project import Project
 from tests.support.collection import add_version, draw_pictures, make_collection
 from tests.support.live import PATIENCE, App, until
@@ -68,7 +68,7 @@ def test_scoring_starts_while_an_import_runs_whenever_it_is_asked_for(
     page.goto(f"{app.url}/start")
     expect(page.get_by_role("button", name="Import")).to_be_visible(timeout=SOON)
     run, _ = db.jobs.start(project.store, "import", {})
-    with Heart(project, run.id) as heart:
+    with Heartbeat(project, run.id) as heart:
         heart.progress(3, 12, "importing")
         # An open form gives way to the import, by itself.
         expect(page.get_by_text("importing: 3 of 12")).to_be_visible(timeout=SOON)

@@ -21,7 +21,7 @@ from db import jobs as run_rows
 from db.store.schema import RunRow
 from db.store.store import Store
 from labeler.core.jobs import liveness, runner
-from labeler.core.jobs.heartbeat import Heart
+from labeler.core.jobs.heartbeat import Heartbeat
 from labeler.core.project import Project
 from labeler.core.status import read_status
 from labeler.scoring.events import record_events
@@ -94,8 +94,8 @@ def beaten_at(project: Project, when: datetime) -> None:
 @pytest.mark.parametrize("jump", [-5 * HOUR, 5 * HOUR], ids=["back", "forward"])
 def test_a_run_that_works_outlives_a_clock_that_jumps(project: Project, jump: timedelta) -> None:
     run, _ = runner.begin(project, "train", {})
-    with Heart(project, run.id):
-        if liveness.alive_now(project) != {run.id}:
+    with Heartbeat(project, run.id):
+        if liveness.living_run_ids(project) != {run.id}:
             pytest.skip("no file can be locked here")
         beaten_at(project, datetime.now(UTC) - jump)
         assert read_status(project).running == ["train"]

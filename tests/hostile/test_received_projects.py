@@ -179,8 +179,8 @@ def test_logs_and_signs_of_runs(box: Sandbox, kind: str) -> None:
                 opened_log(path)
         os.close(opened_log(paths[1], anew=True))
         liveness.mark_dead(project)
-        with liveness.alive(project, 7):
-            liveness.alive_now(project)
+        with liveness.hold_alive(project, 7):
+            liveness.living_run_ids(project)
         with CrashGuard(project.runs_folder) as guard:
             guard.start_reading(str(box.pictures / "picture 001.png"))
 

@@ -58,7 +58,7 @@ def form(project: Project) -> None:
 
 
 def fields(project: Project, seen: PathPreview | None) -> dict[str, Any]:
-    """What else is known of the head, as `labeler.versions.adopt.adopt` takes it."""
+    """Show the other fields of a head; return them as `labeler.versions.adopt.adopt` takes them."""
     row = st.columns([3, 2, 2, 3])
     name = row[0].text_input(
         "Name", placeholder=name_of(seen.path) if seen else "as the file", max_chars=LONGEST_NAME

@@ -26,7 +26,7 @@ MOST_SOURCES = 30  # whose licences are asked for one by one
 
 
 def asked_plan(kind: Kind) -> Plan:
-    """The choices that this format has; raises `BadInput` for what can't be."""
+    """Show the choices that this format has; return them. Raises `BadInput` for invalid ones."""
     chosen: dict[str, Any] = {}
     left, right = st.columns(2, gap="medium")
     with left:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labeler.cli.common import Failure, opened_project
-from labeler.cli.output import print_result, show_json
+from labeler.cli.output import print_json, print_result
 from labeler.core.text import count_of
 
 if TYPE_CHECKING:
@@ -33,20 +33,20 @@ def carry_over(paths: tuple[Path, ...], *, only_list: bool, as_json: bool) -> No
     from labeler.collection.carry_over import carry_overs
 
     with opened_project() as project:
-        found = carry_overs(project)
+        offers = carry_overs(project)
         if as_json:
-            show_json([_document(offer) for offer in found])
+            print_json([_document(offer) for offer in offers])
         elif only_list or not paths:
-            _carry_near(project, found, only_list=only_list)
+            _carry_near(project, offers, only_list=only_list)
         else:
-            named = _named(found, paths)
-            _carry(project, named)
+            selected = _select_by_path(offers, paths)
+            _carry(project, selected)
 
 
-def _carry_near(project: Project, found: list[CarryOver], *, only_list: bool) -> None:
-    near = [offer for offer in found if offer.near]
-    others = [offer for offer in found if not offer.near]
-    for offer in found if only_list else others:
+def _carry_near(project: Project, offers: list[CarryOver], *, only_list: bool) -> None:
+    near = [offer for offer in offers if offer.near]
+    others = [offer for offer in offers if not offer.near]
+    for offer in offers if only_list else others:
         what = "looks like" if offer.near else "holds quite another picture than"
         print_result(f"{offer.new.path} {what} the one that was scored {_score(offer)}.")
     if only_list:
@@ -58,25 +58,25 @@ def _carry_near(project: Project, found: list[CarryOver], *, only_list: bool) ->
         _carry(project, near)
 
 
-def carry_all_near(project: Project, *, told: bool) -> None:
-    """Carry over what looks like what it replaced; `told` on standard output."""
+def carry_all_near(project: Project, *, verbose: bool) -> None:
+    """Carry over to what looks like what it replaced; print how many only if `verbose`."""
     from labeler.collection.carry_over import carry_over as carry
     from labeler.collection.carry_over import carry_overs
 
     count = carry(project, [offer for offer in carry_overs(project) if offer.near])
-    if told and count:
+    if verbose and count:
         print_result(f"Carried over the scores of {count_of(count, 'picture')}.")
 
 
-def _carry(project: Project, taken: list[CarryOver]) -> None:
+def _carry(project: Project, offers: list[CarryOver]) -> None:
     from labeler.collection.carry_over import carry_over as carry
 
-    print_result(f"Carried over the scores of {count_of(carry(project, taken), 'picture')}.")
+    print_result(f"Carried over the scores of {count_of(carry(project, offers), 'picture')}.")
 
 
-def _named(found: list[CarryOver], paths: tuple[Path, ...]) -> list[CarryOver]:
-    by_path = {offer.new.path: offer for offer in found}
-    taken = []
+def _select_by_path(offers: list[CarryOver], paths: tuple[Path, ...]) -> list[CarryOver]:
+    by_path = {offer.new.path: offer for offer in offers}
+    selected = []
     for path in paths:
         offer = by_path.get(str(path.absolute())) or by_path.get(str(path.resolve()))
         if offer is None:
@@ -84,8 +84,8 @@ def _named(found: list[CarryOver], paths: tuple[Path, ...]) -> list[CarryOver]:
                 f"{path} has not taken the place of a picture that was scored; see: {COMMAND} "
                 "--list"
             )
-        taken.append(offer)
-    return taken
+        selected.append(offer)
+    return selected
 
 
 def _score(offer: CarryOver) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labeler.cli.commands.export import FORCE, OUT
-from labeler.cli.common import FractionBand, give_way, opened_project
+from labeler.cli.common import FractionBand, lower_priority, opened_project
 from labeler.cli.output import print_message, print_result, progress_bar
 from labeler.core.text import count_of
 
@@ -61,7 +61,7 @@ def contact_sheet(
     """
     if number is not None and (top or band or version):
         raise click.UsageError("--round shows a round's corrections; leave out the other choices.")
-    give_way()
+    lower_priority()
     # Imported where they are used: `labeler --help` imports click alone.
     from labeler.core.files.export_writer import ExportWriter
     from labeler.exports.contact_sheet_files import write_sheets

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labeler.cli.common import PATHS, Failure, embedding_columns, give_way, opened_project
+from labeler.cli.common import PATHS, Failure, embedding_columns, lower_priority, opened_project
 from labeler.cli.output import first_items, print_message, print_result, progress_bar
 from labeler.core.text import count_of
 
@@ -57,7 +57,7 @@ def import_embeddings(
     from labeler.embedding.importing import import_embeddings as take
     from labeler.versions.activate import predict_active
 
-    give_way()
+    lower_priority()
     with opened_project() as project:
         with progress_bar() as progress:
             summary = take(
@@ -69,10 +69,10 @@ def import_embeddings(
                 progress=progress,
             )
             predict_active(project, progress)
-        _show(summary, with_scores=with_scores)
+        _print_import_summary(summary, with_scores=with_scores)
 
 
-def _show(summary: EmbeddingImportSummary, *, with_scores: bool) -> None:
+def _print_import_summary(summary: EmbeddingImportSummary, *, with_scores: bool) -> None:
     for line in first_items(
         [f"{file}: {reason}" for file, reason in summary.unusable], "all alike"
     ):
@@ -106,7 +106,7 @@ def _show(summary: EmbeddingImportSummary, *, with_scores: bool) -> None:
 
 @click.command("phantoms")
 @click.option("--remove", is_flag=True, help="Remove those that nobody scored or trained on.")
-def phantoms_(*, remove: bool) -> None:
+def phantoms(*, remove: bool) -> None:
     """Show or remove images known by an embedding alone.
 
     They come with embeddings whose names are no path that the project knows. Those whose names mean
@@ -117,15 +117,15 @@ def phantoms_(*, remove: bool) -> None:
     from labeler.collection.phantoms import match_phantoms
 
     with opened_project() as project:
-        if met := match_phantoms(project):
-            print_result(f"{count_of(met, 'embedding')} met their pictures.")
-        left = unseen_images(project.store)
+        if matched := match_phantoms(project):
+            print_result(f"{count_of(matched, 'embedding')} met their pictures.")
+        unseen = unseen_images(project.store)
         if not remove:
-            for line in first_items([one.path for one in left], "remove them with: --remove"):
+            for line in first_items([one.path for one in unseen], "remove them with: --remove"):
                 print_result(line)
-            print_result(f"{count_of(len(left), 'image')} known by their embedding alone.")
+            print_result(f"{count_of(len(unseen), 'image')} known by their embedding alone.")
             return
-        gone = take_away(project.store, {one.image_id for one in left})
-        kept = len({one.image_id for one in left}) - gone
+        removed = take_away(project.store, {one.image_id for one in unseen})
+        kept = len({one.image_id for one in unseen}) - removed
         more = f" {count_of(kept, 'scored one')} stay." if kept else ""
-        print_result(f"Removed {count_of(gone, 'image')} known by their embedding alone.{more}")
+        print_result(f"Removed {count_of(removed, 'image')} known by their embedding alone.{more}")

@@ -1,4 +1,4 @@
-"""Commands that say how it is going: audit, rounds, slices, and tags to slice by."""
+"""Commands that evaluate: audit, rounds, slices, and tags to slice by."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.common import Failure, TypedPath, opened_project
-from labeler.cli.output import print_message, print_result, show_json
+from labeler.cli.output import print_json, print_message, print_result
 from labeler.core.text import count_of
 
 if TYPE_CHECKING:
@@ -49,18 +49,18 @@ def audit(every: int | None, as_json: bool) -> None:
             project.set_audit_every(every)
         report = audit_report(project)
         if as_json:
-            show_json(asdict(report) | {"versions": [*map(_audit_document, report.versions)]})
+            print_json(asdict(report) | {"versions": [*map(_audit_document, report.versions)]})
             return
         for line in _audit_lines(report):
             print_result(line)
 
 
-def _audit_document(judged: VersionAudit) -> dict[str, Any]:
+def _audit_document(version_audit: VersionAudit) -> dict[str, Any]:
     return {
-        "version": judged.version.name,
-        "active": judged.version.active,
-        "unpredicted": judged.unpredicted,
-        **asdict(judged.audit),
+        "version": version_audit.version.name,
+        "active": version_audit.version.active,
+        "unpredicted": version_audit.unpredicted,
+        **asdict(version_audit.audit),
     }
 
 
@@ -73,17 +73,17 @@ def _audit_lines(report: AuditReport) -> Iterator[str]:
     yield from report.notes()
     if not report.versions:
         yield "There is no version to judge yet; make one with: labeler train"
-    for judged in report.versions:
-        yield f"{'*' if judged.version.active else ' '} {judged.version.name}"
-        found = judged.audit
-        yield f"    false positives, of what passes: {_estimated(found.false_positives)}"
-        yield f"    false negatives, of what fails: {_estimated(found.false_negatives)}"
+    for version_audit in report.versions:
+        yield f"{'*' if version_audit.version.active else ' '} {version_audit.version.name}"
+        counts = version_audit.audit
+        yield f"    false positives, of what passes: {_estimate(counts.false_positives)}"
+        yield f"    false negatives, of what fails: {_estimate(counts.false_negatives)}"
     if (active := report.active) is not None:
-        yield from _about_all(active)
+        yield from _collection_lines(active)
 
 
-def _about_all(active: VersionAudit) -> Iterator[str]:
-    """What is left of the active version's mistakes, and the baseline beside its shares."""
+def _collection_lines(active: VersionAudit) -> Iterator[str]:
+    """Yield how many mistakes of the active version are left, and the share that should pass."""
     if (left := active.audit.left) is not None:
         yield (
             f"Mistakes of {active.version.name} left that no hand score has shown: about "
@@ -91,16 +91,16 @@ def _about_all(active: VersionAudit) -> Iterator[str]:
         )
     if (good := active.audit.good) is not None:
         yield (
-            f"Of all images {_share(good)} should pass: the baseline, so many would be false "
+            f"Of all images {_proportion(good)} should pass: the baseline, so many would be false "
             "negatives if nothing passed."
         )
 
 
-def _estimated(found: Estimate) -> str:
-    seen = f"{found.mistakes} of {count_of(found.judged, 'sampled image')}"
-    if found.share is None:
+def _estimate(estimate: Estimate) -> str:
+    seen = f"{estimate.mistakes} of {count_of(estimate.judged, 'sampled image')}"
+    if estimate.share is None:
         return f"too few to say ({seen})"
-    return f"{_percents(found.share)}, {seen}"
+    return f"{_percent_bounds(estimate.share)}, {seen}"
 
 
 @click.command()
@@ -115,32 +115,33 @@ def rounds(as_json: bool) -> None:
     from labeler.versions.evaluation.rounds import round_reports
 
     with opened_project() as project:
-        found = round_reports(project)
-        advised = review_advice(project, found, audit_report(project))
+        reports = round_reports(project)
+        advice = review_advice(project, reports, audit_report(project))
         if as_json:
-            show_json({"rounds": [asdict(each) for each in found], "advice": asdict(advised)})
+            print_json({"rounds": [asdict(each) for each in reports], "advice": asdict(advice)})
             return
-        for number, each in enumerate(found, start=1):
+        for number, each in enumerate(reports, start=1):
             for line in _round_lines(number, each):
                 print_result(line)
-        print_result(advised.sentence)
+        print_result(advice.sentence)
 
 
-def _round_lines(number: int, found: RoundReport) -> Iterator[str]:
-    after = f" → {found.to}" if found.to else ", open"
-    yield f"{number}. {found.of}{after}: {_hits(found.corrected, found.reviewed, found.hit_rate)}"
-    for queue in found.queues:
+def _round_lines(number: int, report: RoundReport) -> Iterator[str]:
+    after = f" → {report.to}" if report.to else ", open"
+    hits = _hits(report.corrected, report.reviewed, report.hit_rate)
+    yield f"{number}. {report.of}{after}: {hits}"
+    for queue in report.queues:
         yield f"    {queue.queue}: {_hits(queue.corrected, queue.reviewed, queue.hit_rate)}"
-    for change in found.changes:
-        yield f"    {_changed(change)}, on {count_of(found.judged, 'image')}"
+    for change in report.changes:
+        yield f"    {_format_change(change)}, on {count_of(report.judged, 'image')}"
 
 
 def _hits(corrected: int, reviewed: int, rate: Proportion | None) -> str:
-    told = f"{corrected} mistakes in {count_of(reviewed, 'card')}"
-    return told if rate is None else f"{told}, {_share(rate)}"
+    text = f"{corrected} mistakes in {count_of(reviewed, 'card')}"
+    return text if rate is None else f"{text}, {_proportion(rate)}"
 
 
-def _changed(change: Change) -> str:
+def _format_change(change: Change) -> str:
     verdict = change.verdict or "no clear change"
     scale = 10 if change.measure == "mae" else 1
     figures = f"{change.old * scale:.2f} → {change.new * scale:.2f}"
@@ -167,7 +168,7 @@ def slices(by: str, as_json: bool) -> None:
     with opened_project() as project:
         report = slice_report(project, by)
         if as_json:
-            show_json(asdict(report) | {"told": report.sentences()})
+            print_json(asdict(report) | {"told": report.sentences()})
             return
         for line in _slice_lines(report):
             print_result(line)
@@ -182,7 +183,7 @@ def _slice_lines(report: SliceReport) -> Iterator[str]:
         ):
             if share is not None:
                 wrong.append(f"{name} {share.hits} of {share.trials}")
-        yield f"{_signed(one.bias)}  {one.name} (n = {one.images}): {', '.join(wrong)}"
+        yield f"{_signed_bounds(one.bias)}  {one.name} (n = {one.images}): {', '.join(wrong)}"
     yield from report.sentences()
 
 
@@ -196,11 +197,14 @@ def tag(file: Path) -> None:
     stay.
     """
     with opened_project() as project:
-        take_tags(project, file)
+        import_tags(project, file)
 
 
-def take_tags(project: Project, file: Path) -> None:
-    """Take the tags in `file` and say what became of it, each bad line named."""
+def import_tags(project: Project, file: Path) -> None:
+    """Import the tags in `file`; print the result and each bad line.
+
+    Raises `Failure` if no line is usable.
+    """
     from labeler.collection.tags import tag_from_table
 
     summary = tag_from_table(project, file)
@@ -213,13 +217,13 @@ def take_tags(project: Project, file: Path) -> None:
         raise Failure(f"Nothing in {file} could be taken; put right what is named above.")
 
 
-def _share(share: Proportion) -> str:
+def _proportion(share: Proportion) -> str:
     return f"{share.value:.0%} ({share.low:.0%} to {share.high:.0%})"
 
 
-def _percents(bounds: Bounds) -> str:
+def _percent_bounds(bounds: Bounds) -> str:
     return f"{bounds.value:.0%} ({bounds.low:.0%} to {bounds.high:.0%})"
 
 
-def _signed(bounds: Bounds) -> str:
+def _signed_bounds(bounds: Bounds) -> str:
     return f"{bounds.value:+z.1f} ({bounds.low:+z.1f} to {bounds.high:+z.1f})"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import TypedPath, give_way, opened_project
+from labeler.cli.common import TypedPath, lower_priority, opened_project
 from labeler.cli.output import first_items, print_message, print_result, progress_bar
 from labeler.core.text import count_of
 
@@ -35,7 +35,7 @@ LINK = click.option(
 NAME = click.option("--name", metavar="NAME", help="What follows the score in a folder's name.")
 
 
-def _format(formats: list[str], usual: str, what: str = "") -> Callable[[Command], Command]:
+def _format_option(formats: list[str], usual: str, what: str = "") -> Callable[[Command], Command]:
     return click.option(
         "--format",
         "file_format",
@@ -44,8 +44,8 @@ def _format(formats: list[str], usual: str, what: str = "") -> Callable[[Command
     )
 
 
-def splitting(command: Command) -> Command:
-    """The options that decide the splits."""
+def split_options(command: Command) -> Command:
+    """Add the options of the splits to a command."""
     for option in (
         click.option(
             "--seed", type=int, default=0, show_default=True, help="Another one draws others."
@@ -75,11 +75,11 @@ def export() -> None:
 
 @export.command("dataset")
 @OUT
-@_format(["csv", "parquet", "jsonl"], "csv")
+@_format_option(["csv", "parquet", "jsonl"], "csv")
 @click.option("--with-images", is_flag=True, help="Put the image files beside the table, too.")
 @LINK
 @SCOPE
-@splitting
+@split_options
 @FORCE
 def export_dataset(out: Path, **chosen: Any) -> None:
     """Write a table with one row per image.
@@ -94,10 +94,10 @@ def export_dataset(out: Path, **chosen: Any) -> None:
 
 @export.command("imagefolder")
 @OUT
-@_format(["parquet", "jsonl", "csv"], "parquet", "Of the metadata. ")
+@_format_option(["parquet", "jsonl", "csv"], "parquet", "Of the metadata. ")
 @LINK
 @SCOPE
-@splitting
+@split_options
 @FORCE
 def export_imagefolder(out: Path, **chosen: Any) -> None:
     """Write images as a Hugging Face imagefolder.
@@ -112,7 +112,7 @@ def export_imagefolder(out: Path, **chosen: Any) -> None:
 @OUT
 @NAME
 @LINK
-@splitting
+@split_options
 @FORCE
 def export_score_folders(out: Path, **chosen: Any) -> None:
     """Write scored images into a folder per score.
@@ -125,7 +125,7 @@ def export_score_folders(out: Path, **chosen: Any) -> None:
 @export.command("cityclassifiers")
 @OUT
 @NAME
-@splitting
+@split_options
 @FORCE
 def export_cityclassifiers(out: Path, **chosen: Any) -> None:
     """Write embeddings as CityClassifiers trains on.
@@ -139,7 +139,7 @@ def export_cityclassifiers(out: Path, **chosen: Any) -> None:
 @export.command("clip-retrieval")
 @OUT
 @SCOPE
-@splitting
+@split_options
 @FORCE
 def export_clip_retrieval(out: Path, **chosen: Any) -> None:
     """Write embeddings in the layout of clip-retrieval.
@@ -165,7 +165,7 @@ def export_clip_retrieval(out: Path, **chosen: Any) -> None:
     help="Number or e-mail address of an account there that has a scorer's annotations, or all.",
 )
 @SCOPE
-@splitting
+@split_options
 @FORCE
 def export_label_studio(out: Path, accounts: tuple[str, ...], **chosen: Any) -> None:
     """Write tasks for Label Studio with all scores.
@@ -187,7 +187,7 @@ def export_label_studio(out: Path, accounts: tuple[str, ...], **chosen: Any) -> 
     help="Of all images or of one source; kept for later cards.",
 )
 @SCOPE
-@splitting
+@split_options
 @FORCE
 def export_data_card(out: Path, said: tuple[str, ...], force: bool, **chosen: Any) -> None:
     """Write the data card alone.
@@ -210,16 +210,16 @@ def _export(kind: str, out: Path, chosen: dict[str, Any]) -> None:
     from labeler.exports.datasets.export import export as write
     from labeler.exports.datasets.plan import Plan
 
-    give_way()
+    lower_priority()
     force = chosen.pop("force")
     plan = Plan(**chosen)
     with opened_project() as project:
         with progress_bar() as progress:
             done = write(project, kind, out, plan, progress, force=force)
-        _tell(done)
+        _print_exported(done)
 
 
-def _tell(done: Exported) -> None:
+def _print_exported(done: Exported) -> None:
     print_result(f"Wrote {count_of(done.images, 'image')} to {done.place}")
     if done.made or done.there:
         print_result(f"Files: {done.made} written, {done.there} there already.")

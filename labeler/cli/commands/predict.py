@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.commands.predict_output import (
-    document,
-    entry,
+    image_document,
     print_copies,
     print_image,
-    reasons,
-    tell_about,
+    print_summary,
+    result_document,
+    unreadable_documents,
 )
 from labeler.cli.common import (
     FOLLOW_LINKS,
@@ -27,7 +27,7 @@ from labeler.cli.common import (
     embedding_columns,
     opened_project,
 )
-from labeler.cli.output import print_message, print_unreadable, progress_bar, show_json
+from labeler.cli.output import print_json, print_message, print_unreadable, progress_bar
 from labeler.core.progress import silent
 from labeler.core.text import count_of
 
@@ -193,29 +193,29 @@ def _check_columns(columns: Columns, paths: tuple[Path, ...], *, embedded: bool)
         raise click.UsageError("--paths names the rows of one .npy file; give that alone.")
 
 
-def _predict_images(paths: tuple[Path, ...], wanted: Filter, *, as_json: bool) -> None:
+def _predict_images(paths: tuple[Path, ...], image_filter: Filter, *, as_json: bool) -> None:
     from labeler.prediction.filter import filter_images
 
     with opened_project() as project, progress_bar() as progress:
-        done = filter_images(project, paths, wanted, progress=progress)
-    if wanted.out is not None:
-        print_message(f"Wrote {count_of(len(done.chosen), 'row')} to {wanted.out}.")
+        result = filter_images(project, paths, image_filter, progress=progress)
+    if image_filter.out is not None:
+        print_message(f"Wrote {count_of(len(result.chosen), 'row')} to {image_filter.out}.")
     if as_json:
-        show_json(document(done.result, done.chosen, done.copies))
+        print_json(result_document(result.result, result.chosen, result.copies))
     else:
-        for image in done.chosen:
+        for image in result.chosen:
             print_image(image.path, image.prediction)
-    print_unreadable(done.result.unreadable)
-    if done.copies is not None and wanted.destination is not None:
-        print_copies(done.copies, wanted.destination.folder)
-    tell_about(done.result, done.chosen)
+    print_unreadable(result.result.unreadable)
+    if result.copies is not None and image_filter.destination is not None:
+        print_copies(result.copies, image_filter.destination.folder)
+    print_summary(result.result, result.chosen)
 
 
 def _predict_embeddings(
     paths: tuple[Path, ...],
     encoder: str,
     columns: Columns,
-    wanted: Filter,
+    image_filter: Filter,
     file_format: str,
     *,
     as_json: bool,
@@ -226,10 +226,10 @@ def _predict_embeddings(
     from labeler.prediction.predict_embeddings import predict_embeddings
     from labeler.prediction.selection import COLUMNS
 
-    out = wanted.out
+    out = image_filter.out
     listed: list[Sequence[Any]] = []
     with opened_project() as project, ExitStack() as opened:
-        writer = ExportWriter.of(project, force=wanted.force)
+        writer = ExportWriter.of(project, force=image_filter.force)
         sinks: list[Write] = [listed.extend] if as_json else []
         if out is not None:
             table = growing_table(out, COLUMNS, file_format, writer.whole)
@@ -237,15 +237,20 @@ def _predict_embeddings(
         # Without either the lines that go past show progress, and a bar would break them.
         progress = opened.enter_context(progress_bar()) if sinks else silent
         result = predict_embeddings(
-            project, paths, encoder, version=wanted.version, columns=columns, progress=progress
+            project,
+            paths,
+            encoder,
+            version=image_filter.version,
+            columns=columns,
+            progress=progress,
         )
-        count = _hand_out(result, wanted, sinks or [_say_rows])
+        count = _write_rows(result, image_filter, sinks or [_print_rows])
     if out is not None:
         print_message(f"Wrote {count_of(count, 'row')} to {out}.")
     if as_json:
-        images = [entry(name, prediction, span) for name, prediction, _, span in listed]
-        found = {"version": result.version, "images": images}
-        show_json(found | {"unreadable": reasons(result.unusable), "copied": None})
+        images = [image_document(name, prediction, span) for name, prediction, _, span in listed]
+        document = {"version": result.version, "images": images}
+        print_json(document | {"unreadable": unreadable_documents(result.unusable), "copied": None})
     print_unreadable(result.unusable)
     if not result.predicted:
         raise Failure("There are no embeddings that can be used; see the reasons above.")
@@ -253,12 +258,14 @@ def _predict_embeddings(
         print_message(f"None of the {result.predicted} embeddings is in that range.")
 
 
-def _hand_out(result: PredictedEmbeddings, wanted: Filter, sinks: list[Write]) -> int:
-    """Every row to each of `sinks`; returns how many."""
+def _write_rows(result: PredictedEmbeddings, image_filter: Filter, sinks: list[Write]) -> int:
+    """Pass every row to each of `sinks`; return how many rows."""
     from labeler.prediction.selection import rows_of, select_blocks
 
     count = 0
-    for block in select_blocks(result.blocks, wanted.low, wanted.high, wanted.top):
+    for block in select_blocks(
+        result.blocks, image_filter.low, image_filter.high, image_filter.top
+    ):
         rows = list(rows_of(block, result.version))
         for sink in sinks:
             sink(rows)
@@ -266,7 +273,7 @@ def _hand_out(result: PredictedEmbeddings, wanted: Filter, sinks: list[Write]) -
     return count
 
 
-def _say_rows(rows: Iterable[Sequence[Any]]) -> None:
+def _print_rows(rows: Iterable[Sequence[Any]]) -> None:
     for name, prediction, *_ in rows:
         print_image(name, prediction)
 

@@ -1,4 +1,4 @@
-"""What labeler predict prints: a line for each image, and beside them what became of the others."""
+"""Print what labeler predict has found: a line per image, messages about the others, JSON."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 
 def is_terminal() -> bool:
+    """Return whether a person reads the output as it comes."""
     return sys.stdout.isatty()
 
 
 def print_image(name: str, prediction: float) -> None:
-    """A line that other programs read as well; the bracket is for people, who look on."""
+    """Print one prediction, a line that other programs parse too; the bracket is for terminals."""
     line = f"{percent(prediction):>4} [{name}]"
     if is_terminal():
         # Imported where they are used: `labeler --help` imports click alone.
@@ -32,26 +33,30 @@ def print_image(name: str, prediction: float) -> None:
     print_result(line)
 
 
-def document(
+def result_document(
     result: PredictedImages, chosen: list[PredictedImage], copies: CopyResult | None
 ) -> dict[str, Any]:
+    """Return the result as plain data, for JSON."""
     return {
         "version": result.version,
-        "images": [entry(one.path, one.prediction, one.bracket.span) for one in chosen],
-        "unreadable": reasons(result.unreadable),
+        "images": [image_document(one.path, one.prediction, one.bracket.span) for one in chosen],
+        "unreadable": unreadable_documents(result.unreadable),
         "copied": None if copies is None else asdict(copies),
     }
 
 
-def entry(path: str, prediction: float, bracket: str) -> dict[str, Any]:
+def image_document(path: str, prediction: float, bracket: str) -> dict[str, Any]:
+    """Return one image's prediction as plain data."""
     return {"path": path, "prediction": prediction, "bracket": bracket}
 
 
-def reasons(unreadable: list[tuple[str, str]]) -> list[dict[str, str]]:
+def unreadable_documents(unreadable: list[tuple[str, str]]) -> list[dict[str, str]]:
+    """Return (path, reason) pairs as plain data."""
     return [{"path": path, "reason": reason} for path, reason in unreadable]
 
 
 def print_copies(copies: CopyResult, folder: Path | None) -> None:
+    """Print how many images were copied, and what could not be."""
     print_message(
         f"Copied {count_of(copies.made, 'image')} to {folder}; there already: {copies.there}."
     )
@@ -75,7 +80,11 @@ def print_copies(copies: CopyResult, folder: Path | None) -> None:
     print_unreadable(copies.lost)
 
 
-def tell_about(result: PredictedImages, chosen: list[PredictedImage]) -> None:
+def print_summary(result: PredictedImages, chosen: list[PredictedImage]) -> None:
+    """Print how many images are in each bracket.
+
+    Raises `Failure` if no file could be read.
+    """
     if not result.images:
         if result.unreadable:
             raise Failure("None of these files can be read as an image; see the reasons above.")
@@ -83,13 +92,13 @@ def tell_about(result: PredictedImages, chosen: list[PredictedImage]) -> None:
     elif not chosen:
         print_message(f"None of the {len(result.images)} images is in that range.")
     else:
-        print_message(_by_bracket(chosen))
+        print_message(_bracket_counts(chosen))
 
 
-def _by_bracket(chosen: list[PredictedImage]) -> str:
-    """How many fall into which bracket, the best first."""
+def _bracket_counts(chosen: list[PredictedImage]) -> str:
+    """Return the number of images in each bracket as a sentence, the best first."""
     from labeler.core.scale import BRACKETS
 
     counts = Counter(one.bracket for one in chosen)
-    told = [f"{counts[each]} in {each.span} ({each.meaning})" for each in BRACKETS if counts[each]]
-    return "By bracket: " + "; ".join(reversed(told)) + "."
+    parts = [f"{counts[each]} in {each.span} ({each.meaning})" for each in BRACKETS if counts[each]]
+    return "By bracket: " + "; ".join(reversed(parts)) + "."

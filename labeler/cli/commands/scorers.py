@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.common import opened_project
-from labeler.cli.output import print_result, show_json
+from labeler.cli.output import print_json, print_result
 from labeler.core.text import count_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def scorers(rule: str | None, as_json: bool) -> None:
         changed = choose_rule(project, rule) if rule is not None else None
         report = scorers_report(project)
         if as_json:
-            show_json(_document(report, changed))
+            print_json(_document(report, changed))
             return
         if changed is not None:
             print_result(f"Changed {count_of(changed, 'hand score')} that counts.")
@@ -69,29 +69,29 @@ def _lines(report: ScorersReport) -> Iterator[str]:
     for each in report.scorers:
         yield f"{each.shown}: {count_of(each.images, 'image')}, mean {each.mean:.1f}"
     for pair in report.pairs:
-        yield _pair(pair)
+        yield _pair_line(pair)
     if report.left_out:
         yield f"Pairs with fewer images in common that were not compared: {report.left_out}"
     if len(report.scorers) > 1 and not report.pairs:
         yield "No two of them have scored the same image."
 
 
-def _pair(pair: ScorerPair) -> str:
+def _pair_line(pair: ScorerPair) -> str:
     from labeler.core.scorers import shown_name
 
-    found = pair.agreement
+    agreement = pair.agreement
     return (
         f"{shown_name(pair.first)} and {shown_name(pair.second)}, "
         f"{count_of(pair.images, 'image')}: rank correlation "
-        f"{_figure(found.rank_correlation, '.2f')}, difference "
-        f"{_figure(found.mean_difference, '+.1f')}"
+        f"{_figure_text(agreement.rank_correlation, '.2f')}, difference "
+        f"{_figure_text(agreement.mean_difference, '+.1f')}"
     )
 
 
-def _figure(figure: Any, form: str) -> str:
+def _figure_text(figure: Any, form: str) -> str:
     if figure["value"] is None:
         return "–"
-    told = format(figure["value"], form)
+    text = format(figure["value"], form)
     if figure["low"] is None:
-        return f"{told} (too few for an interval)"
-    return f"{told} ({figure['low']:{form}} to {figure['high']:{form}})"
+        return f"{text} (too few for an interval)"
+    return f"{text} ({figure['low']:{form}} to {figure['high']:{form}})"

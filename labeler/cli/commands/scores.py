@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.common import Failure, Scale, TypedPath, opened_project
-from labeler.cli.output import LONGEST_LIST, print_message, print_result, progress_bar, show_json
+from labeler.cli.output import MAX_ITEMS, print_json, print_message, print_result, progress_bar
 from labeler.core.text import count_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def label(
     add_images: bool,
     dry_run: bool,
     as_json: bool,
-    **told: Any,
+    **options: Any,
 ) -> None:
     """Give hand scores: to one image, or from a file or folder.
 
@@ -70,18 +70,20 @@ def label(
     image unscored; scores on another --scale are spread over 0 to 10. Taking the same file again
     adds nothing.
     """
-    of_file = [name for name in OF_FILES if told[name] is not None]
+    of_file = [name for name in OF_FILES if options[name] is not None]
     if (image is None or score is None) if file is None else image is not None:
         raise click.UsageError("Give either IMAGE and SCORE, or --from FILE.")
     if file is None and (of_file or add_images or dry_run or as_json):
         raise click.UsageError("Reading options and --dry-run, --import, --json go with --from.")
-    if scorer is not None and told["scorer_column"] is not None:
+    if scorer is not None and options["scorer_column"] is not None:
         raise click.UsageError("Give --scorer or --scorer-column, not both.")
     with opened_project() as project:
         if file is None:
             _label_one(project, str(image), str(score), scorer)
             return
-        _label_from(project, file, told | {"scorer": scorer}, (add_images, dry_run, as_json))
+        _label_from_file(
+            project, file, options | {"scorer": scorer}, (add_images, dry_run, as_json)
+        )
 
 
 def _label_one(project: Project, image: str, score: str, scorer: str | None) -> None:
@@ -93,21 +95,21 @@ def _label_one(project: Project, image: str, score: str, scorer: str | None) -> 
         value = read_score(score)
     except BadInput as error:
         raise click.BadParameter(str(error), param_hint="SCORE") from error
-    labelled = label_one(project, _meant(image), value, scorer)
+    labelled = label_one(project, _resolve_image(image), value, scorer)
     before = "" if labelled.before is None else f" (was {labelled.before:g})"
     print_result(f"{labelled.image.path}: {labelled.score:g}{before}")
 
 
-def _meant(image: str) -> str:
-    """The path that was typed; what is an id, or a path as it stands, stays as it is."""
+def _resolve_image(image: str) -> str:
+    """Return an id, or a path as it stands, unchanged; else the path that was meant by it."""
     from labeler.core.files.typed_paths import typed_path
 
     typed = str(typed_path(image))
     return image if typed == os.path.normpath(image) else typed
 
 
-def _label_from(
-    project: Project, file: Path, told: dict[str, Any], flags: tuple[bool, bool, bool]
+def _label_from_file(
+    project: Project, file: Path, options: dict[str, Any], flags: tuple[bool, bool, bool]
 ) -> None:
     from labeler.scoring.import_scores import import_scores
     from labeler.scoring.score_files.statements import ReadOptions
@@ -117,25 +119,25 @@ def _label_from(
         summary = import_scores(
             project,
             file,
-            ReadOptions(**told),
+            ReadOptions(**options),
             dry_run=dry_run,
             add_images=add_images,
             keep_all=as_json,
             progress=progress,
         )
     if as_json:
-        show_json({"file": str(file), "dry_run": dry_run} | document(summary))
+        print_json({"file": str(file), "dry_run": dry_run} | summary_document(summary))
     elif dry_run:
-        for line in _would(summary):
+        for line in _dry_run_lines(summary):
             print_result(line)
     else:
-        _say_done(file, summary)
+        _print_summary(file, summary)
     if summary.is_useless:
         raise Failure(f"Nothing in {file} could be taken; put right what is named above.")
 
 
-def document(summary: LabelSummary) -> dict[str, Any]:
-    """A summary as plain data."""
+def summary_document(summary: LabelSummary) -> dict[str, Any]:
+    """Return a summary as plain data, for JSON."""
     return {
         "kind": summary.kind,
         "taken": summary.taken,
@@ -152,10 +154,10 @@ def document(summary: LabelSummary) -> dict[str, Any]:
     }
 
 
-def _say_done(file: Path, summary: LabelSummary) -> None:
-    for bad in summary.bad[:LONGEST_LIST]:
+def _print_summary(file: Path, summary: LabelSummary) -> None:
+    for bad in summary.bad[:MAX_ITEMS]:
         print_message(f"{file}, {bad.where}: {bad.problem}")
-    if (more := summary.refused - min(len(summary.bad), LONGEST_LIST)) > 0:
+    if (more := summary.refused - min(len(summary.bad), MAX_ITEMS)) > 0:
         print_message(f"… and {more} more; all of them: the same command with --json")
     if summary.imported is not None:
         print_result(f"Imported {count_of(summary.imported.new, 'new image')} first.")
@@ -163,12 +165,12 @@ def _say_done(file: Path, summary: LabelSummary) -> None:
         f"Scored {count_of(summary.taken, 'image')}; unchanged {summary.unchanged}, "
         f"without a score {summary.blank}, not taken {summary.refused}."
     )
-    for note in _notes(summary):
+    for note in _note_lines(summary):
         print_result(note)
 
 
-def _would(summary: LabelSummary) -> Iterator[str]:
-    """What a dry run says."""
+def _dry_run_lines(summary: LabelSummary) -> Iterator[str]:
+    """Yield what a dry run prints."""
     yield (
         f"Read as {summary.kind}. Nothing was changed. Would score "
         f"{count_of(summary.taken, 'image')}; unchanged {summary.unchanged}, without a score "
@@ -177,22 +179,22 @@ def _would(summary: LabelSummary) -> Iterator[str]:
     if summary.to_import:
         yield f"Would import {count_of(summary.to_import, 'file')} first."
     for example in summary.examples[:FEW]:
-        yield f"    {_shown(example)}"
+        yield f"    {_example_line(example)}"
     for reason, count in summary.reasons.most_common():
         yield f"Not taken, {reason}: {count}"
         for bad in [each for each in summary.bad if each.reason == reason][:FEW]:
             yield f"    {bad.where}: {bad.problem}"
-    yield from _notes(summary)
+    yield from _note_lines(summary)
     if summary.refused > FEW:
         yield "All that is not taken: the same command with --json"
 
 
-def _shown(example: Example) -> str:
+def _example_line(example: Example) -> str:
     before = "unscored" if example.before is None else f"{example.before:g}"
     return f"{example.image}: {example.score:g} by {example.scorer or '(nameless)'} (now {before})"
 
 
-def _notes(summary: LabelSummary) -> Iterator[str]:
+def _note_lines(summary: LabelSummary) -> Iterator[str]:
     if len(summary.scorers) > 1:
         each = ", ".join(f"{name or '(nameless)'} {n}" for name, n in summary.scorers.items())
         yield f"By scorer: {each}."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.common import Fraction, TypedPath
-from labeler.cli.output import print_message, print_result, progress_bar, show_json
+from labeler.cli.output import print_json, print_message, print_result, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +106,7 @@ def simulate(
 
     chosen = tuple(dict.fromkeys(strategies)) or STRATEGIES
     plan = SimulationPlan(strategies=chosen, **numbers)  # type: ignore[arg-type]
-    with _kept(out) as folder, progress_bar() as progress:
+    with _output_folder(out) as folder, progress_bar() as progress:
         _check(folder, force)
         data = read_labelled(
             labels,
@@ -119,7 +119,7 @@ def simulate(
         document = summary(simulate(data, plan, progress), plan)
         files = _write(document, out, force) if out else []
     if as_json:
-        show_json(document)
+        print_json(document)
     else:
         for line in table(document):
             print_result(line)
@@ -128,7 +128,7 @@ def simulate(
 
 
 def _check(folder: Path, force: bool) -> None:
-    """Refuse what would be replaced before hours of playing."""
+    """Raise `BadInput` for files that would be replaced, before hours of simulating."""
     from labeler.core.files.export_writer import ExportWriter, NoneYet
     from labeler.core.project import Project, is_project
     from labeler.review.simulation.report import report_files
@@ -150,8 +150,8 @@ def _write(document: dict[str, Any], folder: Path, force: bool) -> list[Path]:
 
 
 @contextmanager
-def _kept(out: Path | None) -> Iterator[Path]:
-    """`out`, or a folder that is gone afterwards."""
+def _output_folder(out: Path | None) -> Iterator[Path]:
+    """Yield `out`, or a temporary folder."""
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         yield out

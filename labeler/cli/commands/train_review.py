@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labeler.cli.commands.versions import AS_JSON, metric_lines, version_document, version_line
-from labeler.cli.common import Failure, give_way, opened_project
+from labeler.cli.common import Failure, lower_priority, opened_project
 from labeler.cli.output import (
     first_items,
     percent,
+    print_json,
     print_message,
     print_result,
     progress_bar,
-    show_json,
 )
 from labeler.core.text import bar_chart, count_of
 
@@ -46,14 +46,14 @@ def train(recipe: str, note: str, as_json: bool) -> None:
     # Imported where they are used: `labeler --help` imports click alone.
     import db.versions.registry
 
-    give_way()
+    lower_priority()
     with opened_project() as project:
         run = _train(project, {"recipe": recipe, "note": note})
         version = db.versions.registry.by_name(project.store, run.version) if run.version else None
         if run.state != "done" or version is None:
             raise Failure(run.message or f"The training {run.state}; run it again.")
         if as_json:
-            show_json(version_document(version))
+            print_json(version_document(version))
             return
         print_result(
             f"Trained {version.name} on {version.scored_count} scored images; it is active now."
@@ -108,7 +108,7 @@ def review(queue: str, limit: int, as_json: bool) -> None:
     with opened_project() as project:
         cards = review_cards(project, queue, limit=limit)
         if as_json:
-            show_json({"queue": queue, "cards": [_card_document(card) for card in cards]})
+            print_json({"queue": queue, "cards": [_card_document(card) for card in cards]})
             return
         if not cards:
             print_result(explain_empty(project, reviewed_version(project, queue), queue))
@@ -170,7 +170,7 @@ def status(as_json: bool) -> None:
     with opened_project() as project:
         now = read_status(project)
         if as_json:
-            show_json(as_document(now))
+            print_json(as_document(now))
         else:
             _show_status(now)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.common import Scale, TypedPath, give_way, opened_project
-from labeler.cli.output import print_message, print_result, progress_bar, show_json
+from labeler.cli.common import Scale, TypedPath, lower_priority, opened_project
+from labeler.cli.output import print_json, print_message, print_result, progress_bar
 from labeler.core.text import count_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _list(project: Project, as_json: bool) -> None:
 
     known = history(project.store)
     if as_json:
-        show_json([version_document(with_figures(project, version)) for version in known])
+        print_json([version_document(with_figures(project, version)) for version in known])
         return
     if not known:
         print_result("There is no version yet; make one with: labeler train")
@@ -57,7 +57,7 @@ def activate(name: str) -> None:
     """
     from labeler.versions import activate
 
-    give_way()
+    lower_priority()
     with opened_project() as project:
         with progress_bar() as progress:
             activate.activate(project, name, progress=progress)
@@ -99,7 +99,7 @@ def add(file: Path, as_json: bool, **given: Any) -> None:
     """
     from labeler.versions.adopt import adopt
 
-    give_way()
+    lower_priority()
     with opened_project() as project:
         with progress_bar() as progress:
             version = adopt(project, file, **given, progress=progress)
@@ -111,7 +111,7 @@ def _show_added(project: Project, version: Version, as_json: bool) -> None:
 
     found = figures(project, version)
     if as_json:
-        show_json(version_document(with_figures(project, version)))
+        print_json(version_document(with_figures(project, version)))
         return
     low, high = version.settings["scale"]
     print_result(
@@ -129,7 +129,7 @@ def _show_added(project: Project, version: Version, as_json: bool) -> None:
 
 
 def metric_lines(metrics: dict[str, Any]) -> Iterator[str]:
-    """Each figure with its 95 % interval."""
+    """Yield a line for each metric with its 95 % interval."""
     for name, figure in metrics.items():
         if not isinstance(figure, dict) or figure.get("value") is None:
             continue
@@ -140,7 +140,7 @@ def metric_lines(metrics: dict[str, Any]) -> Iterator[str]:
 
 
 def version_document(version: Version) -> dict[str, Any]:
-    """All of a version but its loss curve."""
+    """Return a version as plain data, without its loss curve."""
     return {
         "name": version.name,
         "parent": version.parent,
@@ -158,6 +158,7 @@ def version_document(version: Version) -> dict[str, Any]:
 
 
 def version_line(version: Version) -> str:
+    """Return one line about a version; `*` marks the active one."""
     mark = "*" if version.active else " "
     day = f"{version.created_at.astimezone():%Y-%m-%d %H:%M}"
     after = f" after {version.parent}" if version.parent else ""

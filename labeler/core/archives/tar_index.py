@@ -58,7 +58,7 @@ class _Damaged(Exception):
 
 
 def index_tar(file: BinaryIO) -> TarIndex:
-    """What is in the open archive; reads the headers only. Raises `OSError`."""
+    """Return what is in the open archive; reads the headers only. Raises `OSError`."""
     found = TarIndex()
     try:
         _Walk(file, found).to_the_end()

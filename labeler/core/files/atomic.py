@@ -111,9 +111,7 @@ def scratch_beside(path: Path, *, private: bool = False) -> Iterator[Path]:
 
 
 def opened_log(path: Path, *, anew: bool = False) -> int:
-    """The handle of a file to which lines are added as they come, by whole lines; `anew` without
-    those of before.
-    """
+    """Open a file to which whole lines are appended, and return its handle; `anew` empties it."""
     mode = make_parent(path)
     return created_anew(path, mode) if anew else opened_or_created(path, mode, append=True)
 
@@ -140,7 +138,7 @@ def _project_around(path: Path) -> Path | None:
 
 
 def is_scratch(path: Path) -> bool:
-    """Whether a file is one that was never finished, or is being written now, by its name."""
+    """Return whether a file's name is that of a scratch file, abandoned or being written."""
     return _SCRATCH.fullmatch(path.name) is not None
 
 

@@ -18,10 +18,10 @@ _HAS_ONE = re.compile(rf"^'(?='*[{_RUN}\t\r\n])|{_BEGINNING}'(?='*[{_RUN}])")
 
 
 def escape_formula(text: str) -> str:
-    """`text` as it is written into a cell."""
+    """Return `text` as it is written into a cell."""
     return _NEEDS_ONE.sub("'", text)
 
 
 def unescape_formula(cell: str) -> str:
-    """The text that `escape_formula` wrote as `cell`."""
+    """Return the text that `escape_formula` wrote as `cell`."""
     return _HAS_ONE.sub("", cell)

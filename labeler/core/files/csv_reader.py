@@ -50,14 +50,14 @@ class Line:
 
     @property
     def problem(self) -> str | None:
-        """The reason why the cells can't be used, as one sentence; None if they can."""
+        """Return why the cells can't be used, as one sentence; None if they can."""
         if not self.is_overfull:
             return None
         return "there are more cells than columns; quote what holds a comma, and write 7.5 for 7,5."
 
     @property
     def doubt(self) -> str | None:
-        """A possible reason for a cell without a match; None if there is none."""
+        """Return a possible reason for a cell without a match; None if there is none."""
         if self.last == self.number:
             return None
         return f"a quotation mark opened here closes only in line {self.last}."

@@ -110,8 +110,9 @@ class ExportWriter:
 
 
 def fingerprint(file: Path) -> str:
-    """The size and content of a plain file, or where a link leads; empty for anything else, also
-    for a file that is almost all holes, which no export has left.
+    """Return size and hash of a plain file, or the target of a link; "" for anything else.
+
+    Also for a file that is almost all holes, which no export has left.
     """
     status = file.stat(follow_symlinks=False)
     if stat.S_ISLNK(status.st_mode):
@@ -138,8 +139,10 @@ def link_fingerprint(to: Path) -> str:
 
 
 def may_replace(file: Path, record: Record, *, force: bool = False) -> bool:
-    """Whether nothing is lost that a person may want: there is nothing, an empty file, or what
-    `record` knows; by `force` any plain file or link, never a folder, pipe or device.
+    """Return whether nothing is lost that a person may want.
+
+    So if there is nothing, an empty file, or what `record` knows; by `force` any plain file or
+    link, never a folder, pipe or device.
     """
     try:
         status = file.stat(follow_symlinks=False)

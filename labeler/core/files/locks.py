@@ -29,7 +29,7 @@ def lock(handle: int) -> bool:
 
 
 def is_held(path: Path) -> bool | None:
-    """Whether a living process has the file locked; None where that can't be told."""
+    """Return whether a living process has the file locked; None where that can't be told."""
     if fcntl is None:
         return None
     try:

@@ -14,8 +14,10 @@ _USUAL = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "HEIF": ".heic", "JPEG2
 
 
 def plain_stem(name: str, otherwise: str) -> str:
-    """The name with letters of any language, and `_` for what a shell, another system or a loader
-    could take for its own; `otherwise` where nothing is left of it.
+    """Return the name as a safe file stem; `otherwise` where nothing is left of it.
+
+    Letters of any language stay; what a shell, another system or a loader could interpret becomes
+    `_`.
     """
     shown = unicodedata.normalize("NFC", name)
     clean = "".join(c if c in _KEPT or unicodedata.category(c)[0] in "LMN" else "_" for c in shown)

@@ -40,7 +40,7 @@ class TooMuch(pyarrow.ArrowInvalid):
 
 
 def open_parquet(path: Path | str, **how: Any) -> parquet.ParquetFile:
-    """A Parquet file whose description is of a usable size and says nothing impossible.
+    """Open a Parquet file whose metadata is of a usable size and says nothing impossible.
 
     Raises `TooMuch`, `pyarrow.ArrowException`, `OSError`.
     """
@@ -62,7 +62,7 @@ def open_parquet(path: Path | str, **how: Any) -> parquet.ParquetFile:
 
 
 def open_texts(path: Path | str) -> parquet.ParquetFile:
-    """As `open_parquet`, its texts (also those in lists) being read without repeating them."""
+    """Do `open_parquet`, reading repeated texts (also those in lists) once."""
     with open_parquet(path) as file:
         columns = list(map(file.schema.column, range(len(file.schema))))
         texts = [each for each in columns if each.physical_type == "BYTE_ARRAY"]
@@ -88,7 +88,7 @@ def check_columns(file: parquet.ParquetFile, path: Path | str, names: Collection
 
 
 def column_pages(file: parquet.ParquetFile, path: Path | str, name: str) -> ColumnPages:
-    """The pages of a column, the parts that it has taken together; raises as `check_columns`."""
+    """Return the pages of a column, in groups read together; raises as `check_columns`."""
     top = name.partition(".")[0]
     columns = [
         place
@@ -109,10 +109,10 @@ def column_pages(file: parquet.ParquetFile, path: Path | str, name: str) -> Colu
 
 
 def plain(column: Any) -> Any:
-    """A column of `open_texts` as any other.
+    """Return a column of `open_texts` as any other.
 
-    Raises `TooMuch` for texts too long to be names, or too many, `pyarrow.ArrowInvalid` for what
-    is not UTF-8.
+    Raises `TooMuch` for texts too long to be names, or too many, `pyarrow.ArrowInvalid` for what is
+    not UTF-8.
     """
     column.validate(full=True)
     _check_texts(column)
@@ -120,7 +120,7 @@ def plain(column: Any) -> Any:
 
 
 def plain_batch(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
-    """All columns `plain`."""
+    """Return a batch with all its columns `plain`."""
     return pyarrow.RecordBatch.from_arrays(
         [plain(column) for column in batch.columns], names=batch.schema.names
     )
@@ -233,7 +233,7 @@ class _Compact:
         self.data, self.at = data, 0
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
-        """Its fields by their numbers, whatever they mean."""
+        """Return the fields of a Thrift struct by their numbers."""
         found: dict[int, Any] = {}
         field = 0
         while head := self.byte():

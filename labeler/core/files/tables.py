@@ -51,7 +51,7 @@ def write_table(path: Path, table: Table, file_format: str, whole: Whole = atomi
 def growing_table(
     path: Path, kinds: Kinds, file_format: str, whole: Whole = atomic_write
 ) -> Iterator[Write]:
-    """Hands out what writes more rows, and only holds those of one call in memory.
+    """Yield a function that writes more rows; only those of one call are in memory.
 
     The file appears whole or not at all, by way of `whole`. In a CSV file a list of texts is one
     cell with commas, and texts are guarded against table programs

@@ -1,7 +1,7 @@
-"""Child processes of this program, for work that would block the pages or fill their memory.
+"""Start child processes of this program, for work that would block the pages or fill their memory.
 
-All of them are started here. They get the environment of this program's own start, and they import
-nothing from the current folder, which may be somebody else's: Python looks there first, otherwise.
+They get the environment of this program's own start, and they import nothing from the current
+folder, which may be somebody else's: Python looks there first, otherwise.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from labeler.core.errors import LabelerError
 from labeler.core.project import Project
 
 # What this process alone needs to know; another one would only pass it on.
-KEPT_BACK = ("LABELER_TOKEN",)
+WITHHELD_VARIABLES = ("LABELER_TOKEN",)
 
 
 def command(project: Project, *words: str) -> list[str]:
@@ -35,18 +35,20 @@ def python(*words: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment in which such a process finds this program, and nothing of a stranger's.
+    """Return the environment in which a child process imports this program and nothing else.
 
     Of the PYTHONPATH that this program was started with the absolute folders stay: what is
     installed there was found by this process, too. A relative one means another folder in each
     current folder.
     """
-    given = {name: value for name, value in STARTED_WITH.items() if name not in KEPT_BACK}
+    variables = {
+        name: value for name, value in STARTED_WITH.items() if name not in WITHHELD_VARIABLES
+    }
     code = str(Path(__file__).resolve().parents[3])
-    folders = given.get("PYTHONPATH", "").split(os.pathsep)
+    folders = variables.get("PYTHONPATH", "").split(os.pathsep)
     path = os.pathsep.join(dict.fromkeys([code, *filter(os.path.isabs, folders)]))
     # The second for processes that these start in turn.
-    return given | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+    return variables | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
 def start(words: list[str], **streams: Any) -> subprocess.Popen[bytes]:
@@ -74,16 +76,16 @@ def run_command(project: Project, *words: str) -> None:
 
 
 @contextmanager
-def pool(
+def process_pool(
     workers: int, prepare: Callable[..., None], given: tuple[Any, ...]
 ) -> Iterator[ProcessPoolExecutor]:
-    """Processes that share work, each begun by `prepare(*given)`; they end with the context.
+    """Yield worker processes, each initialised by `prepare(*given)`; they end with the context.
 
-    Their environment is the process's own while it is open, so nothing else must be going on here.
+    The process's own environment is replaced meanwhile, so nothing else may run in it.
     """
     before = dict(os.environ)
     executor = None
-    _become(environment())
+    _set_environment(environment())
     try:
         spawning = multiprocessing.get_context("spawn")
         executor = ProcessPoolExecutor(workers, spawning, prepare, given)
@@ -91,13 +93,13 @@ def pool(
     finally:
         if executor is not None:
             executor.shutdown(wait=True, cancel_futures=True)
-        _become(before)
+        _set_environment(before)
 
 
-def _become(wanted: dict[str, str]) -> None:
-    for name in os.environ.keys() - wanted.keys():
+def _set_environment(variables: dict[str, str]) -> None:
+    for name in os.environ.keys() - variables.keys():
         del os.environ[name]
-    os.environ.update(wanted)
+    os.environ.update(variables)
 
 
 # The work has a third of the share of a program that wants the same core. At 10 it would have a
@@ -107,7 +109,7 @@ def _become(wanted: dict[str, str]) -> None:
 NICENESS = 5
 
 
-def give_way() -> None:
+def lower_priority() -> None:
     """Lower the priority of this process for good; call it before there are any threads."""
     if sys.platform == "win32":
         return

@@ -11,7 +11,7 @@ from typing import Any
 import db.jobs
 from db.errors import StoreError
 from labeler.core.errors import Stopped
-from labeler.core.jobs.liveness import alive
+from labeler.core.jobs.liveness import hold_alive
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 
@@ -19,10 +19,10 @@ HEARTBEAT_SECONDS = 2.0
 WRITE_SECONDS = 0.3
 
 
-class Heart:
+class Heartbeat:
     """Writer of a run's heartbeat and progress; it also reads requests to stop.
 
-    A context manager; `progress` is handed to the work and raises `Stopped` when asked to.
+    A context manager; `progress` is passed to the work and raises `Stopped` when asked to.
     """
 
     def __init__(self, project: Project, run_id: int, watcher: Progress = silent) -> None:
@@ -38,6 +38,7 @@ class Heart:
         self._sign = ExitStack()
 
     def progress(self, done: int, total: int, what: str) -> None:
+        """Record `done` of `total` steps of the phase `what`; raise `Stopped` when asked to."""
         new_phase = what != self._latest[2]
         self._latest = (done, total, what)
         if new_phase or time.monotonic() - self._written_at >= WRITE_SECONDS:
@@ -52,7 +53,7 @@ class Heart:
         self._curve = curve
 
     def tell(self) -> None:
-        """Write the last progress, which may be newer than the last beat."""
+        """Write the last progress, which may be newer than the last heartbeat."""
         with suppress(StoreError):
             self._beat()
 
@@ -75,10 +76,10 @@ class Heart:
             except StoreError:  # Busy for long; the next beat comes soon.
                 continue
 
-    def __enter__(self) -> Heart:
+    def __enter__(self) -> Heartbeat:
         self._beat()
         self._thread.start()
-        self._sign.enter_context(alive(self._project, self._run_id))
+        self._sign.enter_context(hold_alive(self._project, self._run_id))
         return self
 
     def __exit__(

@@ -1,7 +1,7 @@
-"""Long work as runs: rows that every page and command can watch, worked on by their own process.
+"""Run long work in background jobs: rows that pages and commands can watch, each with a process.
 
 The row comes first, and the store allows one active run of a kind: a second start joins the first.
-The process beats while it works; one that stopped beating is marked failed by whoever looks next.
+The process writes a heartbeat while it works; a run without one is marked failed.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from labeler.core.error_messages import message_for
 from labeler.core.errors import BadInput, LabelerError, Stopped
 from labeler.core.files.atomic import opened_log
 from labeler.core.jobs.child_process import command, start
-from labeler.core.jobs.heartbeat import Heart
-from labeler.core.jobs.liveness import alive_now, locked_sign, mark_dead
+from labeler.core.jobs.heartbeat import Heartbeat
+from labeler.core.jobs.liveness import create_alive_lock, living_run_ids, mark_dead
 from labeler.core.progress import Progress, silent
 from labeler.core.project import Project
 
 # What there is to run; what each kind does is handed to `work`.
 KINDS = ("import", "embed", "train", "export", "adopt", "predict", "backup", "doctor")
 FOLLOW_SECONDS = 0.3
-BETWEEN_TRIES, MOST_TRIED = 2.0, 600.0  # seconds, to write down how a run has ended
+RETRY_SECONDS, RETRY_LIMIT_SECONDS = 2.0, 600.0  # seconds, to write down how a run has ended
 JOINED = ("train", "embed")
 # (the sentence for the run's row, the id of the version that it made)
 Outcome = tuple[str, int | None]
-Job = Callable[[Project, dict[str, Any], Heart, Any], Outcome]
-CALLED = {"predict": "filtering", "adopt": "adding of a head"}
+Job = Callable[[Project, dict[str, Any], Heartbeat, Any], Outcome]
+RUN_NAMES = {"predict": "filtering", "adopt": "adding of a head"}
 
 
 def start_run(project: Project, kind: str, params: dict[str, Any]) -> Run:
@@ -53,22 +53,22 @@ def start_run(project: Project, kind: str, params: dict[str, Any]) -> Run:
     if kind not in KINDS:
         raise BadInput(f"There are no runs of the kind {kind}; it is one of {', '.join(KINDS)}.")
     mark_dead(project)
-    run, started = db.jobs.start(project.store, kind, params, alive=alive_now(project))
+    run, started = db.jobs.start(project.store, kind, params, alive=living_run_ids(project))
     if not started:
         if kind not in JOINED and not _is_same(params, run.params):
-            called = CALLED.get(kind, kind)
-            raise BadInput(f"Another {called} is running; start this one when it is through.")
+            run_name = RUN_NAMES.get(kind, kind)
+            raise BadInput(f"Another {run_name} is running; start this one when it is through.")
         return run
-    sign = locked_sign(project, run.id)
+    alive_lock = create_alive_lock(project, run.id)
     try:
-        process = _spawn(project, run.id, sign)
+        process = _spawn(project, run.id, alive_lock)
     except OSError as error:
         message = f"The {kind} run could not be started: {error.strerror}; try again."
         db.jobs.finish(project.store, run.id, "failed", message)
         raise LabelerError(message) from error
     finally:
-        if sign is not None:
-            os.close(sign)
+        if alive_lock is not None:
+            os.close(alive_lock)
     db.jobs.set_pid(project.store, run.id, process.pid)
     threading.Thread(target=_reap, args=(project, run.id, process), daemon=True).start()
     return db.jobs.get(project.store, run.id) or run
@@ -82,7 +82,7 @@ def _is_same(params: dict[str, Any], kept: dict[str, Any]) -> bool:
 def begin(project: Project, kind: str, params: dict[str, Any]) -> tuple[Run, bool]:
     """Make a run for this process to `work` on; False: one is active, `follow` it instead."""
     mark_dead(project)
-    return db.jobs.start(project.store, kind, params, os.getpid(), alive=alive_now(project))
+    return db.jobs.start(project.store, kind, params, os.getpid(), alive=living_run_ids(project))
 
 
 def follow(
@@ -107,6 +107,7 @@ def has_died(run: Run) -> bool:
 
 
 def log_file(project: Project, run_id: int) -> Path:
+    """Return the path of the run's log."""
     return project.runs_folder / f"{run_id}.log"
 
 
@@ -147,13 +148,13 @@ def work(
     *,
     progress: Progress = silent,
     encoder: Any = None,
-    on_start: Callable[[Heart], None] | None = None,
+    on_start: Callable[[Heartbeat], None] | None = None,
     again: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Do the run's work here and now, and return its row as it ended: done, failed or stopped.
 
     `jobs` has the function of each kind.
-    `encoder` is for tests and callers that have one loaded; `on_start` gets the heart, to tie a
+    `encoder` is for tests and callers that have one loaded; `on_start` gets the heartbeat, to tie a
     signal to its `stop`; `again` is asked whether to try once more where how it ended can't be
     written, as on a full disk. Raises `BadInput` if there is no such active run, and lets
     KeyboardInterrupt pass once the row says stopped.
@@ -162,11 +163,11 @@ def work(
     if run is None or run.state != "active":
         raise BadInput(f"There is no active run {run_id}; start one with: labeler train")
     finish = partial(db.jobs.finish, project.store, run_id)
-    with Heart(project, run_id, progress) as heart:
+    with Heartbeat(project, run_id, progress) as heartbeat:
         if on_start is not None:
-            on_start(heart)
+            on_start(heartbeat)
         try:
-            message, version_id = jobs[run.kind](project, run.params, heart, encoder)
+            message, version_id = jobs[run.kind](project, run.params, heartbeat, encoder)
             state = "done"
         except (Stopped, KeyboardInterrupt) as stop:
             _write(partial(finish, "stopped", str(stop) or "Stopped."), again)
@@ -175,8 +176,8 @@ def work(
             return _existing(project, run_id)
         except Exception as error:
             state, version_id, message = "failed", None, _failure(project, run_id, error)
-        # While its heart beats: else who comes now takes the run for dead.
-        heart.tell()
+        # While the heartbeat runs: else the run looks dead to others.
+        heartbeat.tell()
         _write(partial(finish, state, message, version_id), again)
     return _existing(project, run_id)
 
@@ -190,13 +191,13 @@ def _write(what: Callable[[], None], again: Callable[[], bool]) -> None:
                 raise
 
 
-def until_there_is_room() -> Callable[[], bool]:
-    """For `work`: waits between two tries, and gives up in the end."""
-    began = time.monotonic()
+def retry_until_written() -> Callable[[], bool]:
+    """Return the `again` of `work`: it waits before each try, for at most `RETRY_LIMIT_SECONDS`."""
+    started = time.monotonic()
 
     def again() -> bool:
-        time.sleep(BETWEEN_TRIES)
-        return time.monotonic() - began < MOST_TRIED
+        time.sleep(RETRY_SECONDS)
+        return time.monotonic() - started < RETRY_LIMIT_SECONDS
 
     return again
 

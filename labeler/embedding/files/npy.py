@@ -82,7 +82,7 @@ class ArrayFile:
 
     @property
     def base(self) -> Path:
-        """The folder of the list of names; of clip-retrieval's folder metadata, the one above."""
+        """Return the folder of the list of names; of clip-retrieval's metadata, the one above."""
         if self.named is None:
             return self.path.absolute().parent
         folder = self.named[0].absolute().parent

@@ -15,7 +15,6 @@ from labeler.exports.datasets.plan import Exported, Plan
 from labeler.exports.datasets.rows import Dataset, dataset_of
 
 DATASET = "dataset"
-CARD_KIND = "data-card"
 CARD = "data-card.md"
 
 

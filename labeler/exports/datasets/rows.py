@@ -121,7 +121,7 @@ class Dataset:
 
     @cached_property
     def version(self) -> Version | None:
-        """The active version."""
+        """Return the active version."""
         return db.versions.registry.active(self.project.store)
 
     def rows(self, only: Ids | None = None) -> Iterator[Row]:

@@ -122,7 +122,7 @@ def simulate(
     progress(0, len(jobs), "simulating")
     workers = min(os.cpu_count() or 1, len(jobs))
     played = []
-    with child_process.pool(workers, _start_worker, (data, plan)) as pool:
+    with child_process.process_pool(workers, _start_worker, (data, plan)) as pool:
         futures = {pool.submit(_run_strategy, *run) for run in jobs}
         for done, future in enumerate(as_completed(futures), start=1):
             played.append(future.result())

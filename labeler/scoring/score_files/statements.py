@@ -97,7 +97,7 @@ class Refused:
 
     @property
     def where(self) -> str:
-        """The place for people."""
+        """Return the place in the file, for people."""
         return f"line {self.place}" if isinstance(self.place, int) else self.place
 
 
@@ -135,7 +135,7 @@ class ReadOptions:
 
     @property
     def bounds(self) -> Scale:
-        """The scale, by default 0 to 10."""
+        """Return the scale, by default 0 to 10."""
         return self.scale or OWN_SCALE
 
 

@@ -47,12 +47,12 @@ class LabelSummary:
 
     @property
     def refused(self) -> int:
-        """The number of refused statements."""
+        """Return the number of refused statements."""
         return self.reasons.total()
 
     @property
     def is_useless(self) -> bool:
-        """Whether statements were refused, and none was recorded or known."""
+        """Return whether statements were refused, and none was recorded or known."""
         return bool(self.refused) and not self.taken and not self.unchanged
 
     def refuse(self, refused: Refused) -> None:

@@ -301,7 +301,7 @@ def leave_files(folder: Path) -> None:
         f"previews/ab/{digest}.jpg",
         f"thumbnails/ab/{digest}.jpg",
         ".labeler-0011.part",
-        "models/v1.1.safetensors.part",
+        "models/.labeler-0a1b.part",
         ".labeler.sqlite.77.part",
         "labeler.sqlite.before-0004.partial",
         "sketches/1-0-9.npy",

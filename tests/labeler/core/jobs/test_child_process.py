@@ -82,7 +82,7 @@ def test_shared_work_is_done_by_our_own_code_and_the_environment_is_put_back(
 ) -> None:
     monkeypatch.setenv("A_SECRET", "x")
     before = dict(os.environ)
-    with child_process.pool(1, os.getpid, ()) as pool:
+    with child_process.process_pool(1, os.getpid, ()) as pool:
         assert pool.submit(os.getenv, "A_SECRET").result() is None
         assert pool.submit(os.getcwd).result() == str(strange)
     assert dict(os.environ) == before

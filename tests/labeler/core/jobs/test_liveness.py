@@ -23,7 +23,7 @@ from db.store.schema import RunRow
 from labeler.app.widgets.job_status import latest
 from labeler.core.jobs import runner
 from labeler.core.jobs.child_process import environment
-from labeler.core.jobs.heartbeat import Heart
+from labeler.core.jobs.heartbeat import Heartbeat
 from labeler.core.jobs.liveness import mark_dead
 from labeler.core.project import Project
 
@@ -31,11 +31,11 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from labeler.core.jobs import runner
-from labeler.core.jobs.heartbeat import Heart
+from labeler.core.jobs.heartbeat import Heartbeat
 from labeler.core.project import Project
 project = Project.open(Path(sys.argv[1]))
 run, _ = runner.begin(project, "train", {})
-with Heart(project, run.id):
+with Heartbeat(project, run.id):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -83,7 +83,7 @@ def test_whoever_follows_a_killed_run_hears_of_it(project: Project) -> None:
 
 def test_a_living_run_is_left_alone(project: Project) -> None:
     run, _ = runner.begin(project, "train", {})
-    with Heart(project, run.id):
+    with Heartbeat(project, run.id):
         mark_dead(project)
         assert runner.begin(project, "train", {}) == (rows.get(project.store, run.id), False)
     assert not list(project.runs_folder.glob("*.alive"))

@@ -22,7 +22,7 @@ from db.store.schema import RunRow
 from labeler.cli.job_kinds import JOBS
 from labeler.core.errors import BadInput
 from labeler.core.jobs import runner
-from labeler.core.jobs.heartbeat import Heart
+from labeler.core.jobs.heartbeat import Heartbeat
 from labeler.core.project import Project
 from labeler.core.status import read_status
 from tests.support.collection import copied, draw_pictures
@@ -128,7 +128,7 @@ def test_a_signal_to_end_stops_the_run_politely(
     project: Project, importing: dict[str, object]
 ) -> None:
     run, _ = runner.begin(project, "import", importing)
-    assert runner.work(project, run.id, JOBS, on_start=Heart.stop).state == "stopped"
+    assert runner.work(project, run.id, JOBS, on_start=Heartbeat.stop).state == "stopped"
 
 
 def test_ctrl_c_is_noted_and_passed_on(project: Project, importing: dict[str, object]) -> None:
@@ -164,7 +164,7 @@ def test_progress_reaches_the_row_and_the_watcher(
     project: Project, importing: dict[str, object]
 ) -> None:
     run, _ = runner.begin(project, "import", importing)
-    with Heart(project, run.id, lambda done, total, what: None) as heart:
+    with Heartbeat(project, run.id, lambda done, total, what: None) as heart:
         heart.progress(3, 8, "importing")
         row = run_rows.get(project.store, run.id)
     assert row is not None

@@ -1,4 +1,4 @@
-"""Commands that show a project: app and demo, and the one by which the app starts long work."""
+"""Commands that serve the app: app and demo, and `_run`, by which it starts background jobs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from labeler.cli.common import TypedPath, give_way, opened_project
+from labeler.cli.common import TypedPath, lower_priority, opened_project
 from labeler.cli.output import print_message, print_result, progress_bar
 
 if TYPE_CHECKING:
-    from labeler.core.jobs.heartbeat import Heart
+    from labeler.core.jobs.heartbeat import Heartbeat
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 # A command takes them as the fields of `labeler.app.server.launch.LaunchOptions`.
-_SERVED = (
+_SERVE_OPTIONS = (
     click.option(
         "--host",
         default="127.0.0.1",
@@ -62,8 +62,8 @@ _SERVED = (
 
 
 def serve_options(command: Command) -> Command:
-    """Gives a command the options that say how the app is served."""
-    for option in reversed(_SERVED):
+    """Add the options of serving the app to a command."""
+    for option in reversed(_SERVE_OPTIONS):
         command = option(command)
     return command
 
@@ -93,18 +93,18 @@ def app(**options: Any) -> None:
             print_message(
                 f"There is no project in {folder} yet; the app's first page makes one there."
             )
-        elif may := open_to_others(folder):
+        elif access := open_to_others(folder):
             print_message(
-                f"Others on this machine can {may} {folder}; how to end that: labeler doctor"
+                f"Others on this machine can {access} {folder}; how to end that: labeler doctor"
             )
     except NoProject:
-        if _is_named():
+        if _is_project_named():
             raise
     _serve(folder, options)
 
 
-def _is_named() -> bool:
-    """Whether a project was asked for, so that not finding it is a mistake."""
+def _is_project_named() -> bool:
+    """Return whether a project was asked for, so that not finding it is an error."""
     import os
 
     named = click.get_current_context().find_object(Path)
@@ -121,28 +121,25 @@ def _serve(folder: Path | None, options: dict[str, Any]) -> None:
         "base": parse_base_path(options["base"]),
         "secrets": options["secrets"] and options["secrets"].expanduser().absolute(),
     }
-    wanted = launch.LaunchOptions(**options)
-    launch.required_token(wanted)
-    if not is_loopback(wanted.host):
+    serving = launch.LaunchOptions(**options)
+    launch.required_token(serving)
+    if not is_loopback(serving.host):
         print_message(
-            f"With --host {wanted.host} whoever has the token gets in from the network. Nothing is "
-            "encrypted on the way: others in it can read along. Through a tunnel (ssh -L) nobody "
-            "can; then leave --host out."
+            f"With --host {serving.host} whoever has the token gets in from the network. Nothing "
+            "is encrypted on the way: others in it can read along. Through a tunnel (ssh -L) "
+            "nobody can; then leave --host out."
         )
-    if (
-        wanted.secrets is None
-        and (passed_over := launch.secrets_in_working_directory()) is not None
-    ):
+    if serving.secrets is None and (ignored := launch.secrets_in_working_directory()) is not None:
         print_message(
-            f"{passed_over} is not read, since a folder may be somebody else's; if the login there "
-            f"is yours, name it: --secrets {passed_over}"
+            f"{ignored} is not read, since a folder may be somebody else's; if the login there "
+            f"is yours, name it: --secrets {ignored}"
         )
-    if not wanted.token:
+    if not serving.token:
         print_message("With --no-token all accounts and programs of this machine get in.")
     announce = "The app is open at {}  (Ctrl-C ends it)"
     # Streamlit turns the one into the other; neither comes where a script ignores Ctrl-C.
     with suppress(KeyboardInterrupt, click.Abort):
-        launch.serve(folder, wanted, lambda at: print_result(announce.format(at)))
+        launch.serve(folder, serving, lambda at: print_result(announce.format(at)))
     print_message("The app has ended; every score is kept.")
 
 
@@ -168,18 +165,18 @@ def demo(folder: Path, open_app: bool, **options: Any) -> None:
 
 @click.command("_run", hidden=True)
 @click.argument("run_id", type=int)
-def run_in_background(run_id: int) -> None:
+def run_job(run_id: int) -> None:
     """Do the work of a run, as the app starts it."""
     from labeler.cli.job_kinds import JOBS
     from labeler.core.jobs import runner
 
-    give_way()
+    lower_priority()
     with opened_project() as project:
-        again = runner.until_there_is_room()
+        again = runner.retry_until_written()
         run = runner.work(project, run_id, JOBS, on_start=_stop_on_terminate, again=again)
         print_message(f"{run.kind}: {run.state}. {run.message or ''}")
 
 
-def _stop_on_terminate(heart: Heart) -> None:
-    """A polite end: what is finished is kept, and the row says stopped."""
-    signal.signal(signal.SIGTERM, lambda *_: heart.stop())
+def _stop_on_terminate(heartbeat: Heartbeat) -> None:
+    """Stop the run on SIGTERM: what is finished is kept, and its row says stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: heartbeat.stop())

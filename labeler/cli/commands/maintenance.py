@@ -1,4 +1,4 @@
-"""Commands that look after a project: backup, restore and doctor."""
+"""Commands that maintain a project: backup, restore and doctor."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from labeler.cli.commands.versions import AS_JSON
-from labeler.cli.common import TypedPath, give_way, opened_project
-from labeler.cli.output import print_result, progress_bar, show_json
+from labeler.cli.common import TypedPath, lower_priority, opened_project
+from labeler.cli.output import print_json, print_result, progress_bar
 
 
 @click.command()
@@ -27,7 +27,7 @@ def backup(place: Path, force: bool) -> None:
     # Imported where they are used: `labeler --help` imports click alone.
     from labeler.maintenance.backup import write_backup
 
-    give_way()
+    lower_priority()
     with opened_project() as project:
         with progress_bar() as progress:
             done = write_backup(project, place, force=force, progress=progress)
@@ -49,7 +49,7 @@ def restore(backup: Path, folder: Path | None) -> None:
     from labeler.core.project import find_folder
     from labeler.maintenance.restore import restore as restore_project
 
-    give_way()
+    lower_priority()
     place = folder or find_folder(click.get_current_context().find_object(Path), lost=True)
     with progress_bar() as progress:
         done = restore_project(backup, place, progress=progress)
@@ -70,12 +70,12 @@ def doctor(repair: bool, as_json: bool) -> None:
     from labeler.core.project import find_folder
     from labeler.maintenance.doctor import as_document, check_project
 
-    give_way()
+    lower_priority()
     folder = find_folder(click.get_current_context().find_object(Path))
     with progress_bar() as progress:
         report = check_project(folder, repair=repair, progress=progress)
     if as_json:
-        show_json(as_document(report))
+        print_json(as_document(report))
     else:
         for line in report.lines():
             print_result(line)
