@@ -14,7 +14,7 @@ from labeler.core.files.typed_paths import typed_path
 from labeler.core.project import STORE_FILE, Project
 
 # A page asks again by itself, and should say why before its browser gives up.
-PATIENCE_SECONDS = 10.0
+OPEN_TIMEOUT_SECONDS = 10.0
 Inodes = tuple[int, int]  # of the folder, and of the store in it
 
 
@@ -63,7 +63,7 @@ class ServedProject:
                 "app and start it again; scores that are not saved stay in the browser. A backup "
                 "is put in place, with the app closed, by: labeler restore FILE"
             )
-        project = Project.open(folder, PATIENCE_SECONDS)
+        project = Project.open(folder, OPEN_TIMEOUT_SECONDS)
         self._folder, self._inodes, self._project = folder, inodes, project
         checkpoint_when_idle(project.store)
 

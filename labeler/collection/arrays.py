@@ -93,20 +93,20 @@ class _KeptImages:
         """None where more has changed than that images have come."""
         last = int(self._columns.ids.max(initial=0))
         new = db.images.arrays.image_columns(self._store, after=last)
-        found = self._columns.followed_by(new) if len(new) else self._columns
+        columns = self._columns.followed_by(new) if len(new) else self._columns
         counted = {
             (source_id, state): (images, id_sum)
             for source_id, state, images, id_sum in db.images.counts.image_stamp(self._store)
             if images
         }
-        return found if found.stamp() == counted else None
+        return columns if columns.stamp() == counted else None
 
 
-def _joined(images: ImageColumns, made: Predictions, bands: Bands) -> Collection:
-    rows, known = images.places(made.image_ids)
+def _joined(images: ImageColumns, predictions: Predictions, bands: Bands) -> Collection:
+    rows, is_known = images.places(predictions.image_ids)
     exceed = np.full((len(images), LEVELS), np.nan, dtype=np.float16)  # as the store keeps them
-    if made.exceed is not None:
-        exceed[rows] = made.exceed[known]
+    if predictions.exceed is not None:
+        exceed[rows] = predictions.exceed[is_known]
     low, high = np.full((2, len(images)), np.nan)
     for source_id, lowest, highest in bands:
         mine = images.sources == source_id
@@ -115,7 +115,7 @@ def _joined(images: ImageColumns, made: Predictions, bands: Bands) -> Collection
         ids=images.ids,
         hashes=images.hashes,
         fine=images.fine,
-        predictions=images.spread(made.image_ids, made.scores),
+        predictions=images.spread(predictions.image_ids, predictions.scores),
         exceed=exceed,
         low=low,
         high=high,

@@ -14,12 +14,14 @@ def match_phantoms(project: Project) -> int:
     """Give the embedding, and what was done to it, of each such image to the one picture that its
     name means; returns how many there were.
     """
-    known = unseen_images(project.store)
-    if not known:
+    phantoms = unseen_images(project.store)
+    if not phantoms:
         return 0
     lookup = Lookup(lambda: db.images.locations.ids_by_path(project.store, seen_only=True))
     pairs = [
-        (one.image_id, image_id) for one in known if (image_id := _meant(lookup, one)) is not None
+        (one.image_id, image_id)
+        for one in phantoms
+        if (image_id := _meant(lookup, one)) is not None
     ]
     if pairs:
         merge_into(project.store, pairs)
@@ -28,5 +30,5 @@ def match_phantoms(project: Project) -> int:
 
 def _meant(lookup: Lookup, one: UnseenImage) -> int | None:
     inside = one.root is not None and one.path.startswith(f"{one.root}{os.sep}")
-    given = os.path.relpath(one.path, one.root) if inside else one.path
-    return lookup.find(given, (one.path, normalised(one.path)))
+    path = os.path.relpath(one.path, one.root) if inside else one.path
+    return lookup.find(path, (one.path, normalised(one.path)))

@@ -111,11 +111,11 @@ def make_previews(
     `file` is what the header was read from. Returns the picture, maybe at a smaller size: enough to
     compare it with others. Raises `UnreadableImage` and `PreviewNotKept`.
     """
-    made = preview_and_thumbnail(image, file)
-    if made.thumbnail is not None:
-        _write(thumbnail_path(project, content_hash), made.thumbnail)
-    _write(preview_path(project, content_hash), made.preview)
-    return made.picture
+    images = preview_and_thumbnail(image, file)
+    if images.thumbnail is not None:
+        _write(thumbnail_path(project, content_hash), images.thumbnail)
+    _write(preview_path(project, content_hash), images.preview)
+    return images.picture
 
 
 def delete_previews(project: Project, content_hash: str) -> None:

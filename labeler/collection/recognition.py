@@ -51,13 +51,13 @@ def _recognise_file(
 ) -> ImportedFile:
     if file.pixels is None:
         return file
-    held = images.get(held_id) if held_id is not None else None
-    is_unchanged = held is not None and held.content_hash == file.content_hash
+    held_image = images.get(held_id) if held_id is not None else None
+    is_unchanged = held_image is not None and held_image.content_hash == file.content_hash
     turned = False
-    if held is not None and held.content_hash is not None and not is_unchanged:
-        result = likeness(held, pixels.get(held.id), file)
+    if held_image is not None and held_image.content_hash is not None and not is_unchanged:
+        result = likeness(held_image, pixels.get(held_image.id), file)
         if result.same:
-            return replace(file, same_as=held.id)
+            return replace(file, same_as=held_image.id)
         turned = result.turned
     for image_id in by_pixel_hash.get(file.pixels.pixel_hash, ()):
         other = images[image_id]

@@ -127,14 +127,17 @@ class Project:
 
     @property
     def models(self) -> Path:
+        """Return the folder of the versions' files."""
         return self.folder / "models"
 
     @property
     def previews(self) -> Path:
+        """Return the folder of the previews."""
         return self.folder / "previews"
 
     @property
     def thumbnails(self) -> Path:
+        """Return the folder of the thumbnails."""
         return self.folder / "thumbnails"
 
     @property
@@ -147,6 +150,7 @@ class Project:
 
     @property
     def runs_folder(self) -> Path:
+        """Return the folder of the background jobs' logs and locks."""
         return self.folder / "runs"
 
     def close(self) -> None:
@@ -202,6 +206,7 @@ def _make_private(folder: Path) -> None:
 
 
 def is_project(folder: Path) -> bool:
+    """Return whether the folder holds a project's store."""
     return (folder / STORE_FILE).is_file()
 
 
@@ -247,9 +252,9 @@ def _check_place(folder: Path) -> None:
         )
 
 
-def find_project(given: Path | None = None) -> Project:
+def find_project(folder: Path | None = None) -> Project:
     """Open the project in the folder that `find_folder` finds; raises as `Project.open` does."""
-    return Project.open(find_folder(given))
+    return Project.open(find_folder(folder))
 
 
 def preview_path(project: Project, content_hash: str) -> Path:

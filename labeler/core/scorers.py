@@ -17,15 +17,15 @@ def account_name() -> str:
         return "somebody"
 
 
-def clean_name(given: str | None) -> str | None:
+def clean_name(name: str | None) -> str | None:
     """Return a scorer's name as it is stored; None where nothing is left of it.
 
     Single spaces, nothing that can't be printed, composed letters, and not too long: a name typed
     twice is one person, and no name can cost a score.
     """
-    if given is None:
+    if name is None:
         return None
-    composed = unicodedata.normalize("NFC", given)
+    composed = unicodedata.normalize("NFC", name)
     shown = "".join(c if c.isprintable() else " " for c in composed)
     return " ".join(shown.split())[:LONGEST_NAME].strip() or None
 

@@ -65,10 +65,12 @@ def _audit_every(text: str) -> int:
 
 
 def _licences(text: str) -> dict[str, str]:
-    known: Any = parse_json(text)
-    if not isinstance(known, dict) or not all(isinstance(each, str) for each in known.values()):
+    document: Any = parse_json(text)
+    if not isinstance(document, dict) or not all(
+        isinstance(each, str) for each in document.values()
+    ):
         raise ValueError(text)
-    return known
+    return document
 
 
 @dataclass(frozen=True, slots=True)

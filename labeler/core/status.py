@@ -25,6 +25,8 @@ ACTIVE_KINDS = ("import", "embed", "train", "adopt")
 
 @dataclass(frozen=True)
 class SourceStatus:
+    """A source, with the numbers of its images."""
+
     name: str
     root: str | None
     expect: tuple[float, float] | None  # hand scores, 0–10
@@ -34,6 +36,8 @@ class SourceStatus:
 
 @dataclass(frozen=True)
 class Unreadable:
+    """A file that can't be read as an image, and why."""
+
     path: str
     reason: str
 
@@ -65,10 +69,12 @@ class Status:
 
     @property
     def active(self) -> Version | None:
+        """Return the active version; None without one."""
         return next((version for version in self.versions if version.active), None)
 
     @property
     def since(self) -> Version | None:
+        """Return the version since which hand scores are new; None without one."""
         return trained_before(self.versions)
 
     def next_step(self) -> str | None:
@@ -89,8 +95,8 @@ def read_status(project: Project) -> Status:
         mark_dead(project)
     states = db.images.counts.by_state(store)
     replaced = count_replaced(store) if states["missing"] else 0
-    known = db.versions.registry.history(store)
-    since = trained_before(known)
+    versions = db.versions.registry.history(store)
+    since = trained_before(versions)
     encoder = db.images.embeddings.encoder(store, project.encoder)
     counted = db.images.counts.by_hand_score(store)
     return Status(
@@ -109,7 +115,7 @@ def read_status(project: Project) -> Status:
         distribution=counted.distribution,
         waiting=db.scores.hand_scores.since_version(store, since.id if since else None),
         sources=_sources(project),
-        versions=known,
+        versions=versions,
         running=[kind for kind in ACTIVE_KINDS if _is_running(project, kind)],
     )
 
@@ -119,20 +125,20 @@ def _is_running(project: Project, kind: str) -> bool:
     return run is not None and not is_dead(project, run)
 
 
-def trained_before(known: Sequence[Version]) -> Version | None:
-    """Return the version of `known` (oldest first) since which hand scores are new.
+def trained_before(versions: Sequence[Version]) -> Version | None:
+    """Return the version of `versions` (oldest first) since which hand scores are new.
 
     It is the active one, or if that was made elsewhere, the last one that was trained here.
     """
-    active = next((version for version in known if version.active), None)
+    active = next((version for version in versions if version.active), None)
     if active is None or not active.is_foreign:
         return active
-    return next((version for version in reversed(known) if not version.is_foreign), None)
+    return next((version for version in reversed(versions) if not version.is_foreign), None)
 
 
 def _unreadable(project: Project) -> list[Unreadable]:
-    found = db.images.lookup.unreadable(project.store)
-    return [Unreadable(image.path, image.reason or "unknown") for image in found]
+    images = db.images.lookup.unreadable(project.store)
+    return [Unreadable(image.path, image.reason or "unknown") for image in images]
 
 
 def _sources(project: Project) -> list[SourceStatus]:

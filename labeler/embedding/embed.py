@@ -70,16 +70,16 @@ def embed(
     """
     identity = encoder.identity if encoder else project.encoder
     record = db.images.embeddings.encoder(project.store, identity)
-    wanted = db.images.embeddings.missing(
+    missing = db.images.embeddings.missing(
         project.store, record.id if record else 0, only=_ids(only)
     )
-    summary = EmbedSummary(already=_fine(project, only) - len(wanted))
-    if wanted:
-        progress(0, len(wanted), "embedding")
+    summary = EmbedSummary(already=_fine(project, only) - len(missing))
+    if missing:
+        progress(0, len(missing), "embedding")
         encoder = encoder or _load(project)
         record = register(project, encoder)
         _embed_missing(
-            project, encoder, record, wanted, summary, progress=progress, batch_size=batch_size
+            project, encoder, record, missing, summary, progress=progress, batch_size=batch_size
         )
     return summary
 
@@ -144,7 +144,7 @@ def _embed_missing(
     project: Project,
     encoder: Encoder,
     record: EncoderRecord,
-    wanted: Sequence[Wanted],
+    missing: Sequence[Wanted],
     summary: EmbedSummary,
     *,
     progress: Progress,
@@ -152,7 +152,7 @@ def _embed_missing(
 ) -> None:
     started = time.perf_counter()
     prepare = partial(_prepare, encoder, db.images.locations.known_locations(project.store, None))
-    with closing(encoded(encoder, wanted, prepare, batch_size)) as batches:
+    with closing(encoded(encoder, missing, prepare, batch_size)) as batches:
         for batch in batches:
             summary.failed += [(path, reason) for (_, path), reason in batch.failed]
             if batch.items:
@@ -160,13 +160,13 @@ def _embed_missing(
                 db.images.embeddings.put(project.store, record.id, ids, batch.vectors)
             summary.embedded += len(batch.items)
             summary.rate = summary.embedded / (time.perf_counter() - started)
-            progress(summary.embedded + len(summary.failed), len(wanted), "embedding")
+            progress(summary.embedded + len(summary.failed), len(missing), "embedding")
 
 
-def _prepare(encoder: Encoder, known: dict[str, KnownLocation], one: Wanted) -> NDArray[Any]:
+def _prepare(encoder: Encoder, locations: dict[str, KnownLocation], one: Wanted) -> NDArray[Any]:
     """Return the encoder's input for an imported image; raises `UnreadableImage`."""
     _, path = one
-    _check_unchanged(path, known.get(path))
+    _check_unchanged(path, locations.get(path))
     return prepare_file(encoder, path)
 
 

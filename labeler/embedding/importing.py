@@ -97,15 +97,15 @@ def import_embeddings(
     identity = _check_encoder(project, encoder)
     resolved = [_existing(path) for path in paths]
     summary = EmbeddingImportSummary()
-    found: list[tuple[Path, EmbeddingFile]] = []
+    files: list[tuple[Path, EmbeddingFile]] = []
     for path in resolved:
         contents = find_embeddings(path, columns)
         summary.unusable += contents.unusable
-        found += [(path, file) for file in contents.files]
+        files += [(path, file) for file in contents.files]
     record = db.images.embeddings.encoder(project.store, identity)
-    expected = _wanted(identity, record, [file for _, file in found])
-    fitting = [(path, file) for path, file in found if expected.misfit(file) is None]
-    summary.unusable += [(f.shown, why) for _, f in found if (why := expected.misfit(f))]
+    expected = _wanted(identity, record, [file for _, file in files])
+    fitting = [(path, file) for path, file in files if expected.misfit(file) is None]
+    summary.unusable += [(f.shown, why) for _, f in files if (why := expected.misfit(f))]
     sample_of([file for _, file in fitting], expected)
     if fitting:
         record = db.images.embeddings.register_encoder(
@@ -239,7 +239,7 @@ class _Taking:
                 self.summary.unusable.append((file.shown, _left_out(left_out)))
 
     def _take_part(self, part: _Part, source_id: int) -> None:
-        taken = db.importing.embeddings.import_embeddings(
+        imported = db.importing.embeddings.import_embeddings(
             self.project.store,
             self.record.id,
             source_id,
@@ -248,11 +248,11 @@ class _Taking:
             known=self._known(part),
             replace=self.how.replace,
         )
-        self.summary.images += taken.images
-        self.summary.embedded += taken.embedded
-        self.summary.kept += len(part.paths) - taken.embedded
+        self.summary.images += imported.images
+        self.summary.embedded += imported.embedded
+        self.summary.kept += len(part.paths) - imported.embedded
         if self.how.with_scores and part.scores is not None:
-            self._score(taken.ids, part.paths, part.scores)
+            self._score(imported.ids, part.paths, part.scores)
 
     def _known(self, part: _Part) -> list[int | None]:
         """Return the image id of each row whose name is not a stored path, None for the others."""

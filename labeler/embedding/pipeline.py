@@ -70,10 +70,10 @@ def encoded(
         yield from batches
 
 
-def _parts(items: Sequence[Item], batch_size: int, left: int) -> Iterator[Sequence[Item]]:
+def _parts(items: Sequence[Item], batch_size: int, remaining: int) -> Iterator[Sequence[Item]]:
     start = 0
     while start < len(items):
-        share = (len(items) - start) // left
+        share = (len(items) - start) // remaining
         size = min(batch_size, max(share, FEWEST))
         yield items[start : start + size]
         start += size

@@ -99,16 +99,16 @@ class QuantizedFiles:
 
     def _next(self, after: int, limit: int) -> Records:
         """Sketches of the next embeddings behind the number `after`, at most `limit`."""
-        found = [np.zeros(0, dtype=_kind(self._encoder.width))]
-        while (wanted := min(limit - sum(map(len, found)), _AT_ONCE)) > 0:
+        parts = [np.zeros(0, dtype=_kind(self._encoder.width))]
+        while (room := min(limit - sum(map(len, parts)), _AT_ONCE)) > 0:
             numbers, ids, vectors = db.images.embeddings.added_since(
-                self._store, self._encoder.id, after, wanted
+                self._store, self._encoder.id, after, room
             )
             if not len(numbers):
                 break
-            found.append(quantize(numbers, ids, vectors))
+            parts.append(quantize(numbers, ids, vectors))
             after = int(numbers[-1])
-        return np.concatenate(found)
+        return np.concatenate(parts)
 
     def _kept(self, after: int, records: Records) -> Records:
         path = _path(self._folder, self._encoder.id, after, int(records["number"][-1]))

@@ -32,6 +32,7 @@ class UnitRows:
         self._units = units
 
     def of(self, ids: Ids) -> Vectors:
+        """Return the unit vectors (n, width) of `ids` (n,)."""
         return self._units[ids]
 
 
@@ -39,6 +40,7 @@ class NoEmbeddings:
     """What there is before anything was embedded."""
 
     def of(self, ids: Ids) -> Vectors:
+        """Return rows of zeros: no image has an embedding."""
         return np.zeros((len(ids), 1), dtype=np.float32)
 
 
@@ -54,40 +56,40 @@ class UnitVectors:
 
     def of(self, ids: Ids) -> Vectors:
         """Unit embeddings (n, width) in the order of `ids`; zeros where an image has none."""
-        wanted = ids.tolist()
+        requested = ids.tolist()
         with self._lock:
             # An id asked for twice must not take two rows: the next ones would overwrite live ones.
-            unique = list(dict.fromkeys(wanted))
+            unique = list(dict.fromkeys(requested))
             new = [image_id for image_id in unique if image_id not in self._place]
             if len(self._place) + len(new) >= self._most:
                 self._forget()
                 new = unique
             if new:
                 self._add(np.array(new, dtype=np.int64))
-            return self._kept[[self._place.get(image_id, 0) for image_id in wanted]]
+            return self._kept[[self._place.get(image_id, 0) for image_id in requested]]
 
     def _forget(self) -> None:
         self._place: dict[int, int] = {}
         self._kept = np.zeros((1, self.width), dtype=np.float32)  # row 0: no embedding
 
     def _add(self, ids: Ids) -> None:
-        found, vectors = db.images.embeddings.get(self._store, self._encoder_id, ids)
+        stored_ids, vectors = db.images.embeddings.get(self._store, self._encoder_id, ids)
         start = len(self._place) + 1
-        end = start + len(found)
+        end = start + len(stored_ids)
         if end > len(self._kept):
             grown = np.zeros((max(end, 3 * len(self._kept) // 2), self.width), dtype=np.float32)
             grown[:start] = self._kept[:start]
             self._kept = grown
         self._kept[start:end] = normalize(vectors)
-        self._place |= {image_id: start + k for k, image_id in enumerate(found.tolist())}
+        self._place |= {image_id: start + k for k, image_id in enumerate(stored_ids.tolist())}
 
 
 def unit_vectors(project: Project, encoder: str) -> UnitVectors | None:
     """Return the unit vectors by that encoder; None before anything was embedded with it."""
     store = project.store
-    known = db.images.embeddings.encoder(store, encoder)
-    if known is None:
+    record = db.images.embeddings.encoder(store, encoder)
+    if record is None:
         return None
     return project.cache.get(
-        "unit vectors", known.id, known.width, lambda: UnitVectors(store, known.id, known.width)
+        "unit vectors", record.id, record.width, lambda: UnitVectors(store, record.id, record.width)
     )

@@ -39,10 +39,10 @@ class DoctorReport:
             yield from finding.lines()
         if self.backup is not None:
             yield f"The store as it was before: {self.backup}"
-        left = [finding for finding in self.findings if finding.is_open]
-        if not left:
+        open_findings = [finding for finding in self.findings if finding.is_open]
+        if not open_findings:
             yield "Everything else is as it should be." if self.findings else "All is well."
-        elif any(finding.mend and not finding.left for finding in left):
+        elif any(finding.mend and not finding.left for finding in open_findings):
             yield "Next: labeler doctor --repair"
 
 
@@ -114,10 +114,10 @@ def _repair(project: Project, report: DoctorReport, progress: Progress) -> None:
         _mend(finding, project, progress)
     # One repair may reveal another problem.
     for again in row_findings(project, progress):
-        known = next((each for each in report.findings if each.name == again.name), again)
-        known.mend = again.mend
-        _mend(known, project, progress)
-        if known is again:
+        previous = next((each for each in report.findings if each.name == again.name), again)
+        previous.mend = again.mend
+        _mend(previous, project, progress)
+        if previous is again:
             report.findings.append(again)
 
 

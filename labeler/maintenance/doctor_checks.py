@@ -106,8 +106,8 @@ def _mend_rows(
     check: db.repair.consistency.ConsistencyCheck, project: Project, _progress: Progress
 ) -> list[str]:
     db.repair.consistency.repair(project.store, check)
-    left = db.repair.consistency.find(project.store, check)
-    return [f"{left.count} {check.what}: {'; '.join(left.examples)}"] if left else []
+    remaining = db.repair.consistency.find(project.store, check)
+    return [f"{remaining.count} {check.what}: {'; '.join(remaining.examples)}"] if remaining else []
 
 
 def _dead_jobs(project: Project) -> Iterator[Finding]:
@@ -242,15 +242,15 @@ def _files(project: Project, progress: Progress) -> Iterator[Finding]:
             partial(_make_small_copies, small.missing),
             in_store=False,
         )
-    left = [*project_files.removable(project, small.left), *project_files.leftovers(project)]
-    if left:
+    removable = [*project_files.removable(project, small.left), *project_files.leftovers(project)]
+    if removable:
         yield Finding(
             "leftovers",
             "files belong to nothing any more, or were never finished",
-            len(left),
-            [str(path) for path in left[:EXAMPLES]],
+            len(removable),
+            [str(path) for path in removable[:EXAMPLES]],
             "They are removed; the program makes such files by itself.",
-            partial(_remove, left),
+            partial(_remove, removable),
             in_store=False,
         )
     if strange := project_files.unreferenced_heads(project):

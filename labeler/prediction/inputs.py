@@ -63,11 +63,11 @@ def _holds_others(path: Path) -> bool:
     return path.is_dir() or may_be_archive(path)
 
 
-def _input_file(given: Path, root: Path, file: FoundFile, *, many: bool) -> InputFile:
+def _input_file(path: Path, root: Path, file: FoundFile, *, many: bool) -> InputFile:
     """Return `file` as an input; with `many` folders the relative path begins with the folder's
     name, so that their copies don't mix.
     """
     if file.path == str(root):
-        return InputFile(file, str(given), given.name)
+        return InputFile(file, str(path), path.name)
     inside = Path(file.path).relative_to(root)
-    return InputFile(file, str(given / inside), str(root.name / inside if many else inside))
+    return InputFile(file, str(path / inside), str(root.name / inside if many else inside))

@@ -104,8 +104,8 @@ def rule_words(rule: Rule) -> str:
     return "the latest, whoever gave it"
 
 
-def _values(given: tuple[Ids, Floats], ids: Ids) -> Floats:
-    return given[1][np.searchsorted(given[0], ids)]
+def _values(scores: tuple[Ids, Floats], ids: Ids) -> Floats:
+    return scores[1][np.searchsorted(scores[0], ids)]
 
 
 def _agreed(

@@ -45,7 +45,7 @@ class Reservations:
         # The lock covers the query: else two requests at once would get the same images.
         with self._lock:
             self._drop_expired()
-            others = {i for who, held in self._held.items() if who != scorer for i in held}
+            others = {i for who, reserved in self._held.items() if who != scorer for i in reserved}
             result = next_without({*exclude, *others})
             if others and not result.images:
                 result = next_without(exclude)
@@ -54,17 +54,19 @@ class Reservations:
             # `exclude` names the images that are still on the screen: they are held again.
             latest = dict.fromkeys((*exclude, *(i.id for i in result.images)), self._clock())
             before = self._held.get(scorer, {}).items()
-            held = {image_id: at for image_id, at in before if image_id not in latest} | latest
-            self._held[scorer] = dict(islice(held.items(), max(0, len(held) - MOST_HELD), None))
+            reserved = {image_id: at for image_id, at in before if image_id not in latest} | latest
+            self._held[scorer] = dict(
+                islice(reserved.items(), max(0, len(reserved) - MOST_HELD), None)
+            )
         return result
 
     def _drop_expired(self) -> None:
         since = self._clock() - HELD
         fresh = {
-            who: {image_id: at for image_id, at in held.items() if at > since}
-            for who, held in self._held.items()
+            who: {image_id: at for image_id, at in reserved.items() if at > since}
+            for who, reserved in self._held.items()
         }
-        self._held = {who: held for who, held in fresh.items() if held}
+        self._held = {who: reserved for who, reserved in fresh.items() if reserved}
 
 
 def reservations_of(project: Project) -> Reservations:

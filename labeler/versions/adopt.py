@@ -100,9 +100,9 @@ def _free_name(project: Project, path: Path, given: str | None) -> str:
     return name
 
 
-def _encoder(project: Project, published: PublishedHeadFile, given: str | None) -> EncoderRecord:
+def _encoder(project: Project, published: PublishedHeadFile, name: str | None) -> EncoderRecord:
     """Return the record of the project's encoder; raises `BadInput` if the head has another."""
-    own, named = project.encoder, given or published.encoder
+    own, named = project.encoder, name or published.encoder
     file, width = readable_name(Path(published.file)), published.features
     if named is None:
         raise BadInput(
@@ -110,7 +110,7 @@ def _encoder(project: Project, published: PublishedHeadFile, given: str | None) 
             f"--encoder (this project's is {own})."
         )
     if not _is_compatible(canonical(named), own, any_length=published.normalise):
-        advice = "" if given else f", or say --encoder {own} if it was trained on those"
+        advice = "" if name else f", or say --encoder {own} if it was trained on those"
         raise BadInput(
             f"{file} reads embeddings by {canonical(named)}, and this project's are by {own}; use "
             f"it in a project of its encoder (labeler init DIR --encoder {named}){advice}."

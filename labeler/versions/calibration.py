@@ -73,8 +73,8 @@ def second_opinions(project: Project, version_id: int, ids: Ids) -> Floats:
         np.full((len(ids), LEVELS), np.nan),
     )
     if predictions.exceed is not None:
-        rows, known = SortedIds(predictions.image_ids).places(ids)
-        opinions[known] = predictions.exceed[rows]
+        rows, has_opinion = SortedIds(predictions.image_ids).places(ids)
+        opinions[has_opinion] = predictions.exceed[rows]
     return opinions
 
 
@@ -92,8 +92,8 @@ def _out_of_fold_predictions(project: Project, version_id: int) -> Predictions:
 def _residual_spread(snapshot: ReviewSnapshot) -> float:
     collection = snapshot.collection
     hand_scores = collection.spread(*db.scores.hand_scores.effective(snapshot.project.store)) / 10
-    known = ~np.isnan(hand_scores) & ~np.isnan(collection.predictions)
-    return suspicion.residual_spread(collection.predictions[known], hand_scores[known])
+    both = ~np.isnan(hand_scores) & ~np.isnan(collection.predictions)
+    return suspicion.residual_spread(collection.predictions[both], hand_scores[both])
 
 
 def out_of_fold_calibration(

@@ -54,7 +54,7 @@ def project(made: Path, tmp_path: Path) -> Iterator[Project]:
 @pytest.fixture
 def client(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     monkeypatch.setenv("LABELER_PROJECT", str(project.folder))
-    monkeypatch.setattr(served, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(served, "OPEN_TIMEOUT_SECONDS", 0.05)
     app = Starlette(routes=routes(), middleware=guard_middleware(["127.0.0.1", "localhost"]))
     with TestClient(app, base_url=HOST) as client:
         yield client

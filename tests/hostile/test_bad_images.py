@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import db.images.lookup
-from labeler.app.routes.images import _full
+from labeler.app.routes.images import _full_response
 from labeler.collection.crash_guard import CRASHED
 from labeler.collection.importing import import_paths
 from labeler.core.archives.opening import CHANGED
@@ -242,13 +242,13 @@ def test_a_picture_replaced_by_a_link_is_not_shown(
     import_paths(project, [source])
     image = db.images.lookup.find_by_path(project.store, str(source / name))
     assert image is not None
-    assert _full(image).status_code == 200
+    assert _full_response(image).status_code == 200
     for content in (b"root:x:0:0", jpeg_bytes(7)):
         secret.write_bytes(content)
         (source / name).unlink()
         (source / name).symlink_to(secret)
         with pytest.raises(UnreadableImage, match=CHANGED):
-            _full(image)
+            _full_response(image)
 
 
 def test_files_that_change_while_they_are_read_are_told(project: Project, tmp_path: Path) -> None:

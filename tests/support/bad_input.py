@@ -131,7 +131,7 @@ def make_project(folder: Path) -> Path:
 def _look(project_folder: Path, folder: Path) -> dict[str, object]:
     """Each file alone through what reads pictures: how long each takes, and what becomes of it."""
     import db.images.lookup
-    from labeler.app.routes.images import _full
+    from labeler.app.routes.images import _full_response
     from labeler.collection.previews import preview_of, thumbnail_of
     from labeler.core.project import Project
     from labeler.embedding.embed import embed, prepare_file
@@ -158,7 +158,7 @@ def _look(project_folder: Path, folder: Path) -> dict[str, object]:
             steps += [
                 lambda kept=kept: thumbnail_of(*kept),
                 lambda kept=kept: preview_of(*kept),
-                lambda image=image: _full(image),
+                lambda image=image: _full_response(image),
             ]
         for step in steps:
             try:

@@ -15,7 +15,7 @@ from labeler.app.routes.payloads import shown_name
 from labeler.app.server.preload import preload_review
 from labeler.app.widgets.formatting import count, markdown_escaped
 from labeler.app.widgets.navigation import page_file
-from labeler.app.widgets.page_errors import friendly
+from labeler.app.widgets.page_errors import show_errors
 from labeler.core.project import Project
 
 # Streamlit would write the tables' cells as they are, and a name may be a formula: the files of the
@@ -31,7 +31,7 @@ def frame() -> None:
     # A file of ours: Streamlit fetches named icons for the tab from another site.
     st.set_page_config(page_title="Taste labeler", page_icon=str(ICON), layout="wide")
     st.html(NO_RAW_TABLES)
-    with friendly():
+    with show_errors():
         project = current_project()
         started = project is not None and has_images(project)
         start = page("add_images", "Add pictures", "add_photo_alternate", address="start")
@@ -42,7 +42,7 @@ def frame() -> None:
         if not started and chosen != start:
             st.switch_page(start)
         if project is not None and started:
-            at_a_glance(project)
+            sidebar_counts(project)
         chosen.run()
 
 
@@ -62,6 +62,7 @@ def loop_pages() -> list[Any]:
 def page(
     name: str, title: str, icon: str, *, first: bool = False, address: str | None = None
 ) -> Any:
+    """Return the navigation entry of a page."""
     return st.Page(
         page_file(name),
         title=title,
@@ -72,10 +73,11 @@ def page(
 
 
 def has_images(project: Project) -> bool:
+    """Return whether the project has any image."""
     return sum(db.images.counts.by_state(project.store).values()) > 0
 
 
-def at_a_glance(project: Project) -> None:
+def sidebar_counts(project: Project) -> None:
     """Show the project's counts in the sidebar."""
     images = db.images.counts.by_state(project.store).get("fine", 0)
     version = db.versions.registry.active(project.store)

@@ -20,8 +20,8 @@ from labeler.app.sections.import_scores import import_scores_section
 from labeler.app.widgets import components, formatting, job_status
 from labeler.app.widgets.job_status import LONG_WORK
 from labeler.app.widgets.navigation import go_to
-from labeler.app.widgets.page_errors import friendly
-from labeler.app.widgets.path_input import PathPreview, look
+from labeler.app.widgets.page_errors import show_errors
+from labeler.app.widgets.path_input import PathPreview, preview_path
 from labeler.core.errors import BadInput
 from labeler.core.files.typed_paths import typed_path
 from labeler.core.jobs import runner
@@ -30,7 +30,7 @@ from labeler.core.status import Status, read_status
 from model.encoders.names import canonical
 
 FORM_WIDTH = 820
-LOOK_AGAIN = 2000  # milliseconds
+POLL_MILLISECONDS = 2000  # milliseconds
 
 # What each choice means: what it costs once, and how well it tells pictures apart.
 ENCODERS = {
@@ -58,21 +58,21 @@ def show() -> None:
         if any(offers):
             go_to("score")
         return
-    follow_others(project)
+    follow_running_job(project)
     if project is not None:
-        outcome(project)
+        import_outcome(project)
         carry_over_section(project)
-    choose(project, images)
+    choose_source(project, images)
     if project is not None and images:
         import_scores_section(project)
-        unreadable(read_status(project))
+        unreadable_images(read_status(project))
 
 
-def follow_others(project: Project | None) -> None:
+def follow_running_job(project: Project | None) -> None:
     """Rerun the page when an import begins in another tab or by a command."""
     newest = job_status.newest(project, LONG_WORK) if project else None
     query = {"after": newest.id if newest else 0}
-    components.watch("begun", query, "watch-begun", every=LOOK_AGAIN)
+    components.watch("begun", query, "watch-begun", every=POLL_MILLISECONDS)
 
 
 def welcome() -> None:
@@ -84,7 +84,7 @@ def welcome() -> None:
     )
 
 
-def choose(project: Project | None, images: int) -> None:
+def choose_source(project: Project | None, images: int) -> None:
     """Show the form that starts an import."""
     with st.container(border=True, width=FORM_WIDTH):
         pasted = st.text_input(
@@ -94,8 +94,8 @@ def choose(project: Project | None, images: int) -> None:
             "zip or Parquet file of pictures.",
             key="pictures",
         )
-        seen = look(pasted) if pasted and pasted.strip() else None
-        say(seen)
+        seen = preview_path(pasted) if pasted and pasted.strip() else None
+        show_preview(seen)
         source, expect = source_fields(seen)
         follow = st.checkbox(
             "Follow links",
@@ -110,7 +110,7 @@ def choose(project: Project | None, images: int) -> None:
             "Import", type="primary", icon=":material/download:", disabled=not ready
         )
         if pressed and seen is not None:
-            begin(
+            start_import(
                 project=project,
                 folder=folder,
                 encoder=encoder,
@@ -121,7 +121,7 @@ def choose(project: Project | None, images: int) -> None:
             )
 
 
-def say(seen: PathPreview | None) -> None:
+def show_preview(seen: PathPreview | None) -> None:
     """Show what was found at the typed path."""
     if seen is None:
         return
@@ -187,7 +187,7 @@ def encoder_field(project: Project | None) -> str:
     )
 
 
-def begin(
+def start_import(
     *,
     project: Project | None,
     folder: Path | None,
@@ -216,7 +216,7 @@ def begin(
     st.rerun()
 
 
-def outcome(project: Project) -> None:
+def import_outcome(project: Project) -> None:
     """Show the result of the last import, and the next step: embed what is missing, or start
     scoring.
     """
@@ -232,7 +232,7 @@ def outcome(project: Project) -> None:
         and row.button("Start scoring", type="primary", icon=":material/touch_app:")
     ):
         go_to("score")
-    waiting = waiting_for_embedding(project)
+    waiting = unembedded_images(project)
     if waiting and row.button(
         f"Embed {formatting.count(waiting, 'image')}", icon=":material/memory:"
     ):
@@ -240,7 +240,7 @@ def outcome(project: Project) -> None:
         st.rerun()
 
 
-def waiting_for_embedding(project: Project) -> int:
+def unembedded_images(project: Project) -> int:
     """Count the readable images without an embedding; training and Review need one."""
     encoder = db.images.embeddings.encoder(project.store, project.encoder)
     if encoder is None:
@@ -248,7 +248,7 @@ def waiting_for_embedding(project: Project) -> int:
     return db.images.counts.not_embedded(project.store, encoder.id)
 
 
-def unreadable(status: Status) -> None:
+def unreadable_images(status: Status) -> None:
     """Show the files that could not be imported, each with its reason.
 
     The table's cells show a file's name as text; Markdown in a name would be rendered.
@@ -263,5 +263,5 @@ def unreadable(status: Status) -> None:
         st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
 
 
-with friendly():
+with show_errors():
     show()

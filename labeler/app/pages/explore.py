@@ -16,7 +16,7 @@ from labeler.app.routes.payloads import shown_name
 from labeler.app.sections.contact_sheets import offer_band
 from labeler.app.widgets import formatting
 from labeler.app.widgets.gallery import pick, prediction_tile, tile
-from labeler.app.widgets.page_errors import friendly, opened_project
+from labeler.app.widgets.page_errors import opened_project, show_errors
 from labeler.core.project import Project
 from labeler.versions import browse
 
@@ -45,13 +45,13 @@ def show() -> None:
     results = browse.browse(project, band, page=page_number(band), per_page=PER_PAGE)
     chosen: int | None = st.session_state.get("explored")
     if chosen is None:
-        shelves(results, band)
+        image_grid(results, band)
         return
     left, right = st.columns([5, 4], gap="medium")
     with left:
-        shelves(results, band)
+        image_grid(results, band)
     with right:
-        story(project, chosen)
+        image_details_panel(project, chosen)
 
 
 def filters(project: Project) -> browse.Band:
@@ -105,11 +105,11 @@ def page_number(band: browse.Band) -> int:
     """Return the page that the pager shows; the first page again when the filter changes."""
     if st.session_state.get("explored-band") != band:
         st.session_state["explored-band"] = band
-        renew_pager()
-    return st.session_state.get(pager_key(), 1)
+        reset_page_number()
+    return st.session_state.get(page_number_key(), 1)
 
 
-def shelves(results: browse.ResultPage, band: browse.Band) -> None:
+def image_grid(results: browse.ResultPage, band: browse.Band) -> None:
     """Show the thumbnails of one page, with the count above and the pager below."""
     if not results.total:
         st.info("Nothing is in this band; widen it or choose another source.")
@@ -124,26 +124,26 @@ def shelves(results: browse.ResultPage, band: browse.Band) -> None:
         st.rerun()
     pages = -(-results.total // PER_PAGE)
     if pages > 1:
-        st.pagination(pages, key=pager_key(), on_change=renew_grid)
+        st.pagination(pages, key=page_number_key(), on_change=reset_grid)
 
 
-def pager_key() -> str:
+def page_number_key() -> str:
     """Return the session-state key of the present pager."""
     return f"explored-page-{st.session_state.get('pager-turn', 0)}"
 
 
-def renew_pager() -> None:
+def reset_page_number() -> None:
     """Replace the pager by a new one, on the first page."""
     st.session_state["pager-turn"] = st.session_state.get("pager-turn", 0) + 1
-    renew_grid()
+    reset_grid()
 
 
-def renew_grid() -> None:
+def reset_grid() -> None:
     """Replace the grid by a new one without a selection, so that any image can be clicked again."""
     st.session_state["grid-turn"] = st.session_state.get("grid-turn", 0) + 1
 
 
-def story(project: Project, image_id: int) -> None:
+def image_details_panel(project: Project, image_id: int) -> None:
     """Show the details of one image."""
     details = browse.image_details(project, image_id)
     with st.container(border=True):
@@ -154,9 +154,9 @@ def story(project: Project, image_id: int) -> None:
         facts(details)
         hand_scores(details)
         predictions(details)
-        neighbours("Nearest scored", details.nearest_scored, f"nearest-{image_id}")
+        show_similar("Nearest scored", details.nearest_scored, f"nearest-{image_id}")
         similar_images = browse.similar(project, image_id, limit=12)
-        neighbours("Most alike", similar_images, f"alike-{image_id}")
+        show_similar("Most alike", similar_images, f"alike-{image_id}")
 
 
 def heading(image: Image) -> None:
@@ -165,7 +165,7 @@ def heading(image: Image) -> None:
     row.subheader(f"Image {image.id}", width="stretch")
     if row.button("", icon=":material/close:", type="tertiary", help="Close", key="close-story"):
         del st.session_state["explored"]
-        renew_grid()
+        reset_grid()
         st.rerun()
 
 
@@ -237,7 +237,7 @@ def small_table(rows: list[dict]) -> None:
     )
 
 
-def neighbours(title: str, images: list[browse.Similar], key: str) -> None:
+def show_similar(title: str, images: list[browse.Similar], key: str) -> None:
     """Show similar images; a click opens one."""
     if not images:
         return
@@ -249,9 +249,9 @@ def neighbours(title: str, images: list[browse.Similar], key: str) -> None:
     clicked = pick(items, key)
     if clicked is not None:
         st.session_state["explored"] = clicked
-        renew_grid()
+        reset_grid()
         st.rerun()
 
 
-with friendly():
+with show_errors():
     show()

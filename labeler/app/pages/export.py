@@ -11,11 +11,16 @@ import streamlit as st
 from labeler.app.routes.export_urls import plan_address
 from labeler.app.routes.payloads import shown_name
 from labeler.app.sections.backup import backup_section
-from labeler.app.sections.export_form import asked_plan, card_form
+from labeler.app.sections.export_form import card_form, plan_form
 from labeler.app.sections.export_model import export_model_section
-from labeler.app.sections.export_targets import checked, download, folder_field, replace_field
+from labeler.app.sections.export_targets import (
+    download,
+    folder_field,
+    replace_field,
+    typed_output_path,
+)
 from labeler.app.widgets import formatting, job_status
-from labeler.app.widgets.page_errors import friendly, opened_project
+from labeler.app.widgets.page_errors import opened_project, show_errors
 from labeler.core.jobs import runner
 from labeler.core.project import Project
 from labeler.exports.datasets.export import DATASET, KINDS, Kind
@@ -28,11 +33,11 @@ def show() -> None:
     project = opened_project()
     st.title("Export")
     data, model, backup = st.tabs(["Dataset", "Model", "Backup"])
-    with data, friendly():
+    with data, show_errors():
         dataset(project)
-    with model, friendly():
+    with model, show_errors():
         export_model_section(project)
-    with backup, friendly():
+    with backup, show_errors():
         backup_section(project)
 
 
@@ -43,18 +48,18 @@ def dataset(project: Project) -> None:
     )
     kind = KINDS[name]
     st.markdown(kind.purpose)
-    plan = asked_plan(kind)
-    looked_at(project, kind, plan)
+    plan = plan_form(kind)
+    dataset_preview(project, kind, plan)
     if kind.name == DATASET:
         download("Download", f"{plan_address(kind, plan)}&format={plan.file_format or 'csv'}")
     download("Download all as a zip", plan_address(kind, plan))
     with st.expander("Write to a folder instead"):
-        to_folder(project, kind, plan)
+        export_to_folder(project, kind, plan)
     with st.expander("Data card: what is in it and how it came about"):
         card_form(project, plan)
 
 
-def looked_at(project: Project, kind: Kind, plan: Plan) -> None:
+def dataset_preview(project: Project, kind: Kind, plan: Plan) -> None:
     """Show the size of the export, its first rows and its notes."""
     summary = preview(project, kind, plan)
     parts = [
@@ -81,13 +86,13 @@ def looked_at(project: Project, kind: Kind, plan: Plan) -> None:
         st.info(formatting.markdown_escaped(note), icon=":material/info:")
 
 
-def to_folder(project: Project, kind: Kind, plan: Plan) -> None:
+def export_to_folder(project: Project, kind: Kind, plan: Plan) -> None:
     """Start the export as a run, or show its progress and result."""
     folder = folder_field(project, kind.name)
     replace = replace_field(kind.name)
     busy = job_status.active(project, "export")
     if st.button("Write", icon=":material/save:", key="write-dataset", disabled=busy):
-        target = checked(folder)
+        target = typed_output_path(folder)
         params = {
             "kind": kind.name,
             "out": str(target),
@@ -121,5 +126,5 @@ def _shown(cell: Any) -> Any:
     return shown_name(cell) if isinstance(cell, str) else cell
 
 
-with friendly():
+with show_errors():
     show()

@@ -15,7 +15,7 @@ from labeler.app.sections.progress_tables import audit_row, round_row, slice_row
 from labeler.app.sections.scorers import scorers_section
 from labeler.app.widgets import charts, formatting
 from labeler.app.widgets.navigation import go_to
-from labeler.app.widgets.page_errors import friendly, opened_project
+from labeler.app.widgets.page_errors import opened_project, show_errors
 from labeler.core.project import Project
 from labeler.review.advice import review_advice
 from labeler.versions.evaluation import measures
@@ -47,25 +47,25 @@ def show() -> None:
         )
         if st.button("Train", type="primary", icon=":material/model_training:"):
             go_to("train")
-        with friendly():
+        with show_errors():
             scorers_section(project)
         return
     rounds, audit = round_reports(project), audit_report(project)
     advice = review_advice(project, rounds, audit)
     st.info(formatting.markdown_escaped(advice.sentence), icon=ICONS[advice.answer])
-    audited(audit)
+    audit_part(audit)
     st.divider()
-    with friendly():
+    with show_errors():
         rounds_part(versions, rounds)
     st.divider()
-    with friendly():
+    with show_errors():
         slices_part(project)
     st.divider()
-    with friendly():
+    with show_errors():
         scorers_section(project)
 
 
-def audited(report: AuditReport) -> None:
+def audit_part(report: AuditReport) -> None:
     """Show the active version's errors on the random sample, with the earlier versions below."""
     active = report.active
     name = formatting.markdown_escaped(active.version.name) if active else "No active version"
@@ -111,13 +111,14 @@ def share_tile(place: DeltaGenerator, name: str, of: str, estimate: Estimate) ->
         )
 
 
-def left_tile(place: DeltaGenerator, left: Bounds | None) -> None:
+def left_tile(place: DeltaGenerator, mistakes_left: Bounds | None) -> None:
     """Show how many mistakes are left."""
-    if left is None:
+    if mistakes_left is None:
         tile(place, "Mistakes left", "–", "The random sample is too small to say.", HELP_LEFT)
     else:
-        range_text = f"{left.low:,.0f} to {left.high:,.0f} that no hand score has shown yet."
-        tile(place, "Mistakes left", f"about {left.value:,.0f}", range_text, HELP_LEFT)
+        low, high = mistakes_left.low, mistakes_left.high
+        range_text = f"{low:,.0f} to {high:,.0f} that no hand score has shown yet."
+        tile(place, "Mistakes left", f"about {mistakes_left.value:,.0f}", range_text, HELP_LEFT)
 
 
 def tile(place: DeltaGenerator, name: str, value: str, below: str, more: str | None = None) -> None:
@@ -138,7 +139,7 @@ def rounds_part(versions: list[Version], rounds: list[RoundReport]) -> None:
     else:
         st.caption("Nothing has been reviewed yet. The Review page shows the likely mistakes.")
     for place, key in zip(bottom, ("mae", "average_precision"), strict=True):
-        figure(place, versions, key)
+        metric_chart(place, versions, key)
     if rounds:
         rows = [round_row(each) for each in reversed(rounds)]
         st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
@@ -176,7 +177,7 @@ def outcomes(place: DeltaGenerator, names: list[str], rounds: Sequence[RoundRepo
     place.altair_chart(charts.outcomes(names, counts, height=SMALL), width="stretch")
 
 
-def figure(place: DeltaGenerator, versions: list[Version], key: str) -> None:
+def metric_chart(place: DeltaGenerator, versions: list[Version], key: str) -> None:
     """Draw one held-out figure over the versions."""
     measure = next(each for each in measures.MEASURES if each.key == key)
     bounds = [measures.bounds(each.metrics, measure) for each in versions]
@@ -222,5 +223,5 @@ def slices_part(project: Project) -> None:
     )
 
 
-with friendly():
+with show_errors():
     show()

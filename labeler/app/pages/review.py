@@ -7,7 +7,7 @@ import streamlit as st
 import db.versions.registry
 from labeler.app.project import project_id
 from labeler.app.widgets import components
-from labeler.app.widgets.page_errors import friendly, opened_project
+from labeler.app.widgets.page_errors import opened_project, show_errors
 from labeler.core.project import Project
 
 ROOMY = """<style>
@@ -50,5 +50,5 @@ def threshold_row(project: Project, version: str) -> float:
     return project.threshold
 
 
-with friendly():
+with show_errors():
     show()

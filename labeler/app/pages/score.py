@@ -12,7 +12,7 @@ import db.scores.hand_scores
 from labeler.app.project import project_id
 from labeler.app.routes.payloads import shown_name
 from labeler.app.widgets import components
-from labeler.app.widgets.page_errors import friendly, opened_project
+from labeler.app.widgets.page_errors import opened_project, show_errors
 from labeler.core.project import Project
 from labeler.core.scale import BRACKETS
 from labeler.core.scorers import account_name
@@ -37,11 +37,11 @@ def show() -> None:
         st.info("There is no picture to score yet.", icon=":material/photo_library:")
         return
     st.html(ROOMY)
-    checks_setting(project)
+    random_checks_setting(project)
     components.score(page_data(project))
 
 
-def checks_setting(project: Project) -> None:
+def random_checks_setting(project: Project) -> None:
     """Show how often a random check is mixed in; a change is stored at once."""
     # No default that follows the choice: it would make this a new control after every choice.
     if "checks" not in st.session_state:
@@ -52,14 +52,18 @@ def checks_setting(project: Project) -> None:
         st.space("small")
         options = st.session_state["checks-offered"]
         chosen = st.selectbox(
-            "Random checks", options, format_func=checks_named, help=HELP_CHECKS, key="checks"
+            "Random checks",
+            options,
+            format_func=random_checks_label,
+            help=HELP_CHECKS,
+            key="checks",
         )
     if chosen != st.session_state["checks-kept"]:
         project.set_audit_every(chosen)
         st.session_state["checks-kept"] = chosen
 
 
-def checks_named(every: int) -> str:
+def random_checks_label(every: int) -> str:
     """Return the label of a rate of random checks."""
     if every == 0:
         return "none"
@@ -82,5 +86,5 @@ def page_data(project: Project) -> dict[str, object]:
     }
 
 
-with friendly():
+with show_errors():
     show()

@@ -19,7 +19,7 @@ from labeler.app.sections import adopt_head
 from labeler.app.widgets import charts, formatting, job_status
 from labeler.app.widgets.gallery import pick, tile
 from labeler.app.widgets.navigation import go_to
-from labeler.app.widgets.page_errors import friendly, opened_project
+from labeler.app.widgets.page_errors import opened_project, show_errors
 from labeler.core.jobs import runner
 from labeler.core.project import FEWEST_TO_TRAIN, Project
 from labeler.core.status import trained_before
@@ -32,7 +32,7 @@ RECIPES = {
     "quick": ("Quick", "seconds"),
     "original": ("Original · the published recipe", "minutes"),
 }
-MOVED = 24
+LARGEST_CHANGES = 24
 BASELINE = "What predicting the mean score for every image would give."
 
 
@@ -45,7 +45,7 @@ def show() -> None:
     versions = [with_figures(project, each) for each in db.versions.registry.history(project.store)]
     if not versions:
         return
-    with friendly():
+    with show_errors():
         result(project, versions)
 
 
@@ -54,15 +54,17 @@ def training(project: Project) -> None:
     if job_status.active(project, "train"):
         job_status.watch(project, "train")
         return
-    job_status.show_outcome(job_status.latest(project, "train"), job_status.made_already(project))
+    job_status.show_outcome(
+        job_status.latest(project, "train"), job_status.already_trained(project)
+    )
     scored = db.images.counts.by_hand_score(project.store).scored
     if scored < FEWEST_TO_TRAIN:
-        refuse(scored)
+        too_few_scores(scored)
         return
     start_form(project, scored)
 
 
-def refuse(scored: int) -> None:
+def too_few_scores(scored: int) -> None:
     """Show how many more scores a training needs."""
     missing = FEWEST_TO_TRAIN - scored
     st.info(
@@ -120,7 +122,7 @@ def result(project: Project, versions: list[Version]) -> None:
         "Version", names, names.index(active.name), label_visibility="collapsed", width=140
     )
     version = by_name[chosen]
-    parent = beside(version, versions)
+    parent = comparison_choice(version, versions)
     heading.subheader(
         formatting.markdown_escaped(
             f"{version.name} beside {parent.name}" if parent else version.name
@@ -129,15 +131,15 @@ def result(project: Project, versions: list[Version]) -> None:
     if version.note:
         st.text("\n".join(shown_name(line) for line in version.note.splitlines()))
     if parent is not None:
-        compared(project, version, parent)
-    figures(version, parent)
+        comparison(project, version, parent)
+    metrics_table(version, parent)
     for tab, draw in zip(st.tabs(list(TABS)), TABS.values(), strict=True):
         with tab:
             draw(project, version, parent)
     history(project, versions)
 
 
-def beside(version: Version, versions: Sequence[Version]) -> Version | None:
+def comparison_choice(version: Version, versions: Sequence[Version]) -> Version | None:
     """Return the version to compare with: the parent; for an adopted version the last one trained
     here.
     """
@@ -146,7 +148,7 @@ def beside(version: Version, versions: Sequence[Version]) -> Version | None:
     return next((each for each in versions if each.name == version.parent), None)
 
 
-def compared(project: Project, version: Version, parent: Version) -> None:
+def comparison(project: Project, version: Version, parent: Version) -> None:
     """Show the verdict of the comparison with the parent."""
     escaped_parent = replace(
         parent, name=formatting.markdown_escaped(parent.name)
@@ -154,7 +156,7 @@ def compared(project: Project, version: Version, parent: Version) -> None:
     st.markdown(measures.verdict(compare.compare(project, version, parent), escaped_parent))
 
 
-def figures(version: Version, parent: Version | None) -> None:
+def metrics_table(version: Version, parent: Version | None) -> None:
     """Show each measure with its 95 % interval, beside the parent's and the baseline's."""
     st.dataframe(
         pd.DataFrame(measures.rows(version, parent)),
@@ -172,7 +174,7 @@ def figures(version: Version, parent: Version | None) -> None:
             f"{measures.judged(parent)} images), every image judged by a head that had not seen it."
         )
     for foreign in (each for each in (version, parent) if each and each.is_foreign):
-        st.caption(formatting.markdown_escaped(adopt_head.judged_words(foreign)))
+        st.caption(formatting.markdown_escaped(adopt_head.evaluation_sentence(foreign)))
 
 
 def precision_recall(project: Project, version: Version, parent: Version | None) -> None:
@@ -186,7 +188,7 @@ def precision_recall(project: Project, version: Version, parent: Version | None)
     st.caption("What each threshold would let through, judged on images not seen in training.")
 
 
-def moved_most(project: Project, version: Version, parent: Version | None) -> None:
+def largest_changes_table(project: Project, version: Version, parent: Version | None) -> None:
     """Show the images whose predictions changed most."""
     if parent is None:
         st.caption("There is no version before it that it could have moved from.")
@@ -197,7 +199,7 @@ def moved_most(project: Project, version: Version, parent: Version | None) -> No
             f"{formatting.percent(each.before)} → {formatting.percent(each.after)}",
             formatting.scored(each.image.hand_score),
         )
-        for each in compare.moved_most(project, version, parent, limit=MOVED)
+        for each in compare.moved_most(project, version, parent, limit=LARGEST_CHANGES)
     ]
     clicked = pick(items, f"moved-{version.name}")
     if clicked is not None:
@@ -211,7 +213,7 @@ def hand_scores(project: Project, _version: Version, _parent: Version | None) ->
     st.altair_chart(chart, width="stretch")
 
 
-def loss(_project: Project, version: Version, _parent: Version | None) -> None:
+def loss_chart(_project: Project, version: Version, _parent: Version | None) -> None:
     """Draw the training's loss."""
     if len(curve := measures.points(version.curve)) > 1:
         st.altair_chart(charts.loss_curve(curve), width="stretch")
@@ -286,10 +288,10 @@ def history_row(version: Version) -> dict[str, object]:
 
 TABS = {
     "Precision and recall": precision_recall,
-    "Moved most": moved_most,
+    "Moved most": largest_changes_table,
     "Hand scores": hand_scores,
-    "Loss": loss,
+    "Loss": loss_chart,
 }
 
-with friendly():
+with show_errors():
     show()

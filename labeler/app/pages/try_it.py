@@ -14,7 +14,7 @@ from labeler.app.sections.filter_folder import filter_section
 from labeler.app.widgets import components, formatting, job_status
 from labeler.app.widgets.gallery import pick, tile
 from labeler.app.widgets.navigation import go_to
-from labeler.app.widgets.page_errors import friendly, opened_project
+from labeler.app.widgets.page_errors import opened_project, show_errors
 from labeler.collection.uploads import add_pictures
 from labeler.core.project import Project
 from labeler.core.scale import bracket_of
@@ -24,7 +24,7 @@ from labeler.prediction.inference_worker.client import (
     inference_client,
 )
 
-ASK_AGAIN = 400  # milliseconds between two requests while an answer is awaited
+POLL_MILLISECONDS = 400  # milliseconds between two requests while an answer is awaited
 Dropped = dict[str, Any]  # uploaded files by Streamlit's file id
 
 
@@ -37,9 +37,9 @@ def show() -> None:
         st.info("There is no version yet; train one first.", icon=":material/model_training:")
         return
     pictures, folder = st.tabs(["Pictures", "A folder"])
-    with pictures, friendly():
+    with pictures, show_errors():
         try_pictures(project, version)
-    with folder, friendly():
+    with folder, show_errors():
         filter_section(project, version)
 
 
@@ -51,10 +51,12 @@ def try_pictures(project: Project, version: str) -> None:
     )
     dropped = drop_zone()
     settled = inference_client(project).answered_count  # before it is looked at which are answered
-    trials = asked(project, dropped, version)
-    wait(trials, settled)
+    trials = prediction_requests(project, dropped, version)
+    watch_requests(trials, settled)
     unknown_keys = [
-        key for key, trial in trials.items() if trial.result and not known(project, trial)
+        key
+        for key, trial in trials.items()
+        if trial.result and not image_in_project(project, trial)
     ]
     if len(unknown_keys) > 1:
         add_button(
@@ -62,8 +64,8 @@ def try_pictures(project: Project, version: str) -> None:
         )
     for key, trial in trials.items():
         if trial.answered:
-            result(project, dropped, trials, key)
-    outcome(project)
+            show_result(project, dropped, trials, key)
+    import_outcome(project)
 
 
 def chosen_version(project: Project) -> str | None:
@@ -87,7 +89,9 @@ def drop_zone() -> Dropped:
     return {each.file_id: each for each in files[:MAX_IMAGES]}
 
 
-def asked(project: Project, dropped: Dropped, version: str) -> dict[str, PredictionRequest]:
+def prediction_requests(
+    project: Project, dropped: Dropped, version: str
+) -> dict[str, PredictionRequest]:
     """Return a request for each picture; new pictures are sent, removed ones are forgotten."""
     previous: dict[tuple[str, str], PredictionRequest] = st.session_state.get("trials", {})
     current = {
@@ -99,16 +103,16 @@ def asked(project: Project, dropped: Dropped, version: str) -> dict[str, Predict
     return {key: trial for (key, _), trial in current.items()}
 
 
-def wait(trials: dict[str, PredictionRequest], settled: int) -> None:
+def watch_requests(trials: dict[str, PredictionRequest], settled: int) -> None:
     """Show the progress, and rerun the page when there is another answer."""
     answered = sum(trial.answered for trial in trials.values())
     if answered < len(trials):
         progress = f" {answered} of {len(trials)} done." if len(trials) > 1 else ""
         query = {"settled": settled}
-        components.watch("trials", query, "watch-trials", more=progress, every=ASK_AGAIN)
+        components.watch("trials", query, "watch-trials", more=progress, every=POLL_MILLISECONDS)
 
 
-def result(
+def show_result(
     project: Project, dropped: Dropped, trials: dict[str, PredictionRequest], key: str
 ) -> None:
     """Show one picture's result."""
@@ -124,9 +128,9 @@ def result(
         with left:
             picture(trial.result)
         with right:
-            verdict(project, trial.result)
-        nearest(project, trial.result, key)
-        if (image := known(project, trial)) is not None:
+            show_prediction(project, trial.result)
+        nearest_scored(project, trial.result, key)
+        if (image := image_in_project(project, trial)) is not None:
             st.caption(
                 f"In the project already: image {image.id}, {formatting.scored(image.hand_score)}."
             )
@@ -134,7 +138,7 @@ def result(
             add_button(project, dropped, trials, [key], "Add to the project")
 
 
-def known(project: Project, trial: PredictionRequest) -> Image | None:
+def image_in_project(project: Project, trial: PredictionRequest) -> Image | None:
     """Return the project's image with the same content."""
     if trial.result is None:
         return None
@@ -153,7 +157,7 @@ def picture(prediction: dict[str, Any]) -> None:
     )
 
 
-def verdict(project: Project, result: dict[str, Any]) -> None:
+def show_prediction(project: Project, result: dict[str, Any]) -> None:
     """Show the prediction, its chance of passing and its bracket."""
     prediction, threshold = result["prediction"], project.threshold
     bracket, passes = bracket_of(prediction), prediction >= threshold
@@ -169,7 +173,7 @@ def verdict(project: Project, result: dict[str, Any]) -> None:
     st.markdown(f"Bracket **{bracket.span}**: {formatting.markdown_escaped(bracket.meaning)}")
 
 
-def nearest(project: Project, result: dict[str, Any], key: str) -> None:
+def nearest_scored(project: Project, result: dict[str, Any], key: str) -> None:
     """Show the most similar scored images; a click opens one in Explore."""
     cosine_of = {int(image_id): float(cosine) for image_id, cosine in result["near"]}
     images: list[Image] = db.images.lookup.by_ids(project.store, list(cosine_of))
@@ -208,7 +212,7 @@ def add_button(
     st.rerun()
 
 
-def outcome(project: Project) -> None:
+def import_outcome(project: Project) -> None:
     """Show the progress and the result of adding."""
     run = job_status.latest(project, "import")
     if run is None or run.id != st.session_state.get("try-run"):
@@ -219,5 +223,5 @@ def outcome(project: Project) -> None:
         st.success(formatting.markdown_escaped(run.message), icon=":material/check_circle:")
 
 
-with friendly():
+with show_errors():
     show()

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from labeler.app.routes.downloads import file_answer, made_aside, zip_answer
+from labeler.app.routes.downloads import file_response, respond_from_temporary_folder, zip_response
 from labeler.app.routes.payloads import shown_name
 from labeler.core.errors import BadInput
 from labeler.core.files.export_writer import ExportWriter
@@ -22,7 +22,7 @@ from labeler.exports.contact_sheet_files import write_sheets
 from labeler.exports.contact_sheet_images import corrections_in_round, images_in_band
 from labeler.versions.browse import Band
 
-MOST = 1000  # images on the sheet of a page: somebody waits for it
+MAX_IMAGES = 1000  # images on the sheet of a page: somebody waits for it
 _FLAGS = {"0": False, "1": True}
 
 
@@ -49,22 +49,22 @@ def read_band(query: dict[str, str]) -> Band:
 
 def sheet(request: Request) -> Response:
     """Draw the requested sheet and send it as an attachment; 4xx with one sentence otherwise."""
-    return made_aside(request, _drawn)
+    return respond_from_temporary_folder(request, _draw_response)
 
 
-def _drawn(project: Project, request: Request, folder: Path) -> Response:
+def _draw_response(project: Project, request: Request, folder: Path) -> Response:
     name = f"{shown_name(project.folder.name)}-sheet"
-    shown = _asked(project, dict(request.query_params))
+    shown = _requested_images(project, dict(request.query_params))
     written = write_sheets(project, shown, folder / "sheet.png", writer=ExportWriter.of(project))
     if len(written) > 1:
-        return zip_answer(folder, f"{name}.zip")
-    return file_answer(written[0], "image/png", f"{name}.png")
+        return zip_response(folder, f"{name}.zip")
+    return file_response(written[0], "image/png", f"{name}.png")
 
 
-def _asked(project: Project, asked: dict[str, str]) -> list[SheetImage]:
-    number = asked.get("round")
+def _requested_images(project: Project, query: dict[str, str]) -> list[SheetImage]:
+    number = query.get("round")
     if number is None:
-        return images_in_band(project, read_band(asked), MOST)
+        return images_in_band(project, read_band(query), MAX_IMAGES)
     if not (number.isdecimal() and len(number) < 10):
         raise BadInput("A round's number counts from 1.")
     return corrections_in_round(project, int(number))

@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from labeler.app.routes.export_urls import read_plan
 from labeler.app.routes.payloads import shown_name
-from labeler.app.routes.zip_stream import zipped
+from labeler.app.routes.zip_stream import stream_zip
 from labeler.app.widgets.page_errors import PRESENTABLE, opened_project
 from labeler.core.error_messages import message_for
 from labeler.core.errors import BadInput
@@ -48,10 +48,12 @@ def routes() -> list[Route]:
 
 def download(request: Request) -> Response:
     """Make what is requested and send it as an attachment; 4xx with one sentence otherwise."""
-    return made_aside(request, _answer)
+    return respond_from_temporary_folder(request, _download_response)
 
 
-def made_aside(request: Request, make: Callable[[Project, Request, Path], Response]) -> Response:
+def respond_from_temporary_folder(
+    request: Request, make: Callable[[Project, Request, Path], Response]
+) -> Response:
     """Return what `make` answers from the files of a temporary folder.
 
     `make` must see to it that the folder is removed after sending; on an error it is removed here.
@@ -67,19 +69,19 @@ def made_aside(request: Request, make: Callable[[Project, Request, Path], Respon
         return PlainTextResponse(message_for(error) or str(error), status)
 
 
-def _answer(project: Project, request: Request, folder: Path) -> Response:
+def _download_response(project: Project, request: Request, folder: Path) -> Response:
     what, query = request.path_params["what"], dict(request.query_params)
     name = shown_name(project.folder.name)
     if what in MODEL_KINDS:
         export_in_subprocess(project, what, folder)
-        return zip_answer(folder, f"{name}-{what}.zip")
+        return zip_response(folder, f"{name}-{what}.zip")
     if what not in KINDS:
-        known = ", ".join([*KINDS, *MODEL_KINDS])
-        raise BadInput(f"There is no download {what}; there are {known}.")
+        kinds = ", ".join([*KINDS, *MODEL_KINDS])
+        raise BadInput(f"There is no download {what}; there are {kinds}.")
     if what == DATASET and "format" in query:
         return _table(project, query, name, folder)
     done = export(project, what, folder, read_plan(query))
-    return zip_answer(folder, f"{name}-{what}.zip", done.contents)
+    return zip_response(folder, f"{name}-{what}.zip", done.contents)
 
 
 def _table(project: Project, query: dict[str, str], name: str, folder: Path) -> Response:
@@ -89,10 +91,10 @@ def _table(project: Project, query: dict[str, str], name: str, folder: Path) -> 
     file = folder / f"dataset.{file_format}"
     plan = replace(read_plan(query), file_format=file_format, with_images=False)
     export(project, DATASET, file, plan)
-    return file_answer(file, MEDIA_TYPES[file_format], f"{name}.{file_format}")
+    return file_response(file, MEDIA_TYPES[file_format], f"{name}.{file_format}")
 
 
-def file_answer(file: Path, media_type: str, name: str) -> Response:
+def file_response(file: Path, media_type: str, name: str) -> Response:
     """Send one file; its folder is removed after sending."""
     return FileResponse(
         file,
@@ -102,14 +104,14 @@ def file_answer(file: Path, media_type: str, name: str) -> Response:
     )
 
 
-def zip_answer(folder: Path, name: str, contents: Mapping[str, str] | None = None) -> Response:
+def zip_response(folder: Path, name: str, contents: Mapping[str, str] | None = None) -> Response:
     """Send all files below `folder` as a zip; the folder is removed after sending. `contents` as
-    for `zipped`.
+    for `stream_zip`.
     """
 
     def stream() -> Iterator[bytes]:
         try:
-            yield from zipped(folder, contents)
+            yield from stream_zip(folder, contents)
         finally:  # also where the download is cancelled
             shutil.rmtree(folder, ignore_errors=True)
 

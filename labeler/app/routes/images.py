@@ -18,18 +18,18 @@ from model.errors import UnreadableImage
 from model.images.browser_orientation import browsers_agree, with_our_orientation
 from model.images.decode import read_header, read_picture
 
-SMALL = {"thumbnail": thumbnail_of, "preview": preview_of}
-KINDS = (*SMALL, "full")
+SMALL_COPIES = {"thumbnail": thumbnail_of, "preview": preview_of}
+KINDS = (*SMALL_COPIES, "full")
 # Formats, as recognised by content at import, that every browser shows as they are.
-SHOWN_AS_THEY_ARE = {
+BROWSER_FORMATS = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
     "WEBP": "image/webp",
     "GIF": "image/gif",
 }
-FOR_EVER = "private, max-age=31536000, immutable"
-FOR_A_WHILE = "private, max-age=300"
-_LARGEST = 64 << 20  # bytes of a file that is sent as it is
+CACHE_FOREVER = "private, max-age=31536000, immutable"
+CACHE_SHORTLY = "private, max-age=300"
+_MAX_BYTES = 64 << 20  # bytes of a file that is sent as it is
 
 
 def picture(project: Project, request: Request) -> Response:
@@ -40,30 +40,32 @@ def picture(project: Project, request: Request) -> Response:
         return _missing("There is no such picture.")
     try:
         if kind == "full":
-            return _full(image)
-        return _small(project, image, kind, request.query_params.get("h"))
+            return _full_response(image)
+        return _small_response(project, image, kind, request.query_params.get("h"))
     except UnreadableImage as error:
         return _missing(str(error))
 
 
-def _small(project: Project, image: Image, kind: str, requested_hash: str | None) -> Response:
+def _small_response(
+    project: Project, image: Image, kind: str, requested_hash: str | None
+) -> Response:
     """Return the thumbnail or preview."""
     source = image.content_hash or "", Path(image.path), image.pixel_hash
     try:
-        path = SMALL[kind](project, *source)
+        path = SMALL_COPIES[kind](project, *source)
     except (
         PreviewNotKept
     ):  # The disk is full or read-only: the picture is drawn without being kept.
-        return _drawn(unkept_preview(*source, small=kind != "preview"))
+        return _jpeg_response(unkept_preview(*source, small=kind != "preview"))
     # The content named by its hash never changes; without it the browser asks again.
-    cache_control = FOR_EVER if requested_hash == image.content_hash else FOR_A_WHILE
+    cache_control = CACHE_FOREVER if requested_hash == image.content_hash else CACHE_SHORTLY
     # A page requests hundreds: small files are sent faster whole than as a stream.
     return Response(
         path.read_bytes(), media_type="image/jpeg", headers={"Cache-Control": cache_control}
     )
 
 
-def _full(image: Image) -> Response:
+def _full_response(image: Image) -> Response:
     """Return the original file, if its content is still what was imported.
 
     The path may hold another file by now, or a link out of the app's folders. Very large files are
@@ -71,18 +73,18 @@ def _full(image: Image) -> Response:
     than the preview.
     """
     path = Path(image.path)
-    media_type = SHOWN_AS_THEY_ARE.get(image.format or "")
+    media_type = BROWSER_FORMATS.get(image.format or "")
     with open_known(path, image.content_hash, image.pixel_hash) as opened:
-        data = opened.read(_LARGEST + 1) if media_type else b""
-        unchanged = _standing(data, path) if media_type and len(data) <= _LARGEST else None
+        data = opened.read(_MAX_BYTES + 1) if media_type else b""
+        unchanged = _upright(data, path) if media_type and len(data) <= _MAX_BYTES else None
         if unchanged is not None:
-            headers = {"Cache-Control": FOR_A_WHILE}
+            headers = {"Cache-Control": CACHE_SHORTLY}
             return Response(unchanged, media_type=media_type, headers=headers)
         opened.seek(0)
-        return _drawn(read_picture(opened, path).image)
+        return _jpeg_response(read_picture(opened, path).image)
 
 
-def _standing(data: bytes, path: Path) -> bytes | None:
+def _upright(data: bytes, path: Path) -> bytes | None:
     """Return the file's bytes with the preview's orientation, changed if that is cheap; None if
     not.
     """
@@ -90,11 +92,11 @@ def _standing(data: bytes, path: Path) -> bytes | None:
     return data if browsers_agree(header) else with_our_orientation(header, data)
 
 
-def _drawn(picture: Pixels) -> Response:
+def _jpeg_response(picture: Pixels) -> Response:
     """Return the picture as a JPEG."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=95, subsampling=0)
-    headers = {"Cache-Control": FOR_A_WHILE}
+    headers = {"Cache-Control": CACHE_SHORTLY}
     return Response(buffer.getvalue(), media_type="image/jpeg", headers=headers)
 
 

@@ -26,7 +26,7 @@ from db.scores.undo_history import UndoableEvent
 from labeler.app.project import current_project, project_id
 from labeler.app.routes import watch
 from labeler.app.routes.images import picture
-from labeler.app.routes.payloads import image_items, moving_item, review_item
+from labeler.app.routes.payloads import image_items, review_item, what_if_item
 from labeler.core.error_messages import message_for
 from labeler.core.errors import BadInput, LabelerError, NoProject
 from labeler.core.project import Project
@@ -39,9 +39,9 @@ from labeler.scoring.stats import score_stats
 from model.errors import ModelError
 from model.files.bounded_json import parse_json
 
-MOST = 200  # images or cards in one answer
-MOST_EVENTS = 2000
-MOST_UNDONE = 60  # acts that a page can take back after it was opened anew
+MAX_ITEMS = 200  # images or cards in one answer
+MAX_EVENTS = 2000
+MAX_UNDOABLE = 60  # acts that a page can take back after it was opened anew
 
 
 class _RowId(IntegerConvertor):
@@ -56,26 +56,26 @@ register_url_convertor("row", _RowId())
 def routes() -> list[Route]:
     """Return the app's own routes, to be served beside Streamlit's."""
     return [
-        Route("/img/{image_id:row}/{kind}", _answered(picture), methods=["GET"]),
-        Route("/api/queue", _answered(queue), methods=["GET"]),
-        Route("/api/recent", _answered(recent), methods=["GET"]),
-        Route("/api/review", _answered(cards), methods=["GET"]),
-        Route("/api/review/moved", _answered(moved), methods=["GET"]),
-        Route("/api/stats", _answered(stats), methods=["GET"]),
-        Route("/api/image/{image_id:row}", _answered(one_image), methods=["GET"]),
+        Route("/img/{image_id:row}/{kind}", _json_handler(picture), methods=["GET"]),
+        Route("/api/queue", _json_handler(queue), methods=["GET"]),
+        Route("/api/recent", _json_handler(recent), methods=["GET"]),
+        Route("/api/review", _json_handler(cards), methods=["GET"]),
+        Route("/api/review/moved", _json_handler(what_if), methods=["GET"]),
+        Route("/api/stats", _json_handler(stats), methods=["GET"]),
+        Route("/api/image/{image_id:row}", _json_handler(one_image), methods=["GET"]),
         Route("/api/events", events, methods=["POST"]),
-        Route("/api/watch/run", _answered(watch.run), methods=["GET"]),
-        Route("/api/watch/begun", _answered(watch.begun), methods=["GET"]),
-        Route("/api/watch/trials", _answered(watch.trials), methods=["GET"]),
-        Route("/api/watch/project", _answered(watch.readable), methods=["GET"]),
-        Route("/api/runs/{run_id:row}/stop", _answered(watch.stop), methods=["POST"]),
+        Route("/api/watch/run", _json_handler(watch.run), methods=["GET"]),
+        Route("/api/watch/begun", _json_handler(watch.started_runs), methods=["GET"]),
+        Route("/api/watch/trials", _json_handler(watch.prediction_requests), methods=["GET"]),
+        Route("/api/watch/project", _json_handler(watch.readable), methods=["GET"]),
+        Route("/api/runs/{run_id:row}/stop", _json_handler(watch.stop), methods=["POST"]),
         # Else Streamlit would answer a mistyped path with its page and status 200.
-        Route("/api/{rest:path}", unknown),
-        Route("/img/{rest:path}", unknown),
+        Route("/api/{rest:path}", not_found),
+        Route("/img/{rest:path}", not_found),
     ]
 
 
-def _answered(handler: Callable[[Project, Request], Response]) -> Callable[[Request], Response]:
+def _json_handler(handler: Callable[[Project, Request], Response]) -> Callable[[Request], Response]:
     """Call `handler` with the project; turn errors that a person can act on into a sentence."""
 
     @wraps(handler)
@@ -111,7 +111,7 @@ def _problem(status: int, error: Exception | str) -> JSONResponse:
     return JSONResponse({"problem": str(error)}, status_code=status)
 
 
-def unknown(_request: Request) -> Response:
+def not_found(_request: Request) -> Response:
     """Answer 404."""
     return _problem(404, "There is nothing at this address.")
 
@@ -150,14 +150,14 @@ def recent(project: Project, request: Request) -> Response:
     images = db.images.lookup.by_ids(project.store, list({act.image_id: None for act in acts}))
     return JSONResponse(
         {
-            "events": [_act(act) for act in acts],
+            "events": [_undoable_item(act) for act in acts],
             "items": image_items(project, images),
             "stats": asdict(score_stats(project)),
         }
     )
 
 
-def _act(act: UndoableEvent) -> dict[str, Any]:
+def _undoable_item(act: UndoableEvent) -> dict[str, Any]:
     return {
         "event": act.event_id,
         "image": act.image_id,
@@ -187,11 +187,11 @@ def cards(project: Project, request: Request) -> Response:
     if not request.query_params.get("ahead"):
         shown |= page.image_ids()
     acts = db.scores.undo_history.recent_events(
-        project.store, pages.image_queues(queue), MOST_UNDONE, _scorer(request)
+        project.store, pages.image_queues(queue), MAX_UNDOABLE, _scorer(request)
     )
     # Written after the answer is sent, so that the page doesn't wait for another writer.
     record_shown = BackgroundTask(_note_shown, project, queue, shown)
-    answer = review_item(page) | {"events": [_act(act) for act in acts]}
+    answer = review_item(page) | {"events": [_undoable_item(act) for act in acts]}
     return JSONResponse(answer, background=record_shown)
 
 
@@ -203,11 +203,11 @@ def _note_shown(project: Project, queue: str, shown: set[int]) -> None:
         pages.note_shown(project, queue, shown)
 
 
-def moved(project: Project, request: Request) -> Response:
+def what_if(project: Project, request: Request) -> Response:
     """Answer GET /api/review/moved?ids: the effect of the open round's scores before training."""
     from labeler.review import what_if
 
-    return JSONResponse(moving_item(what_if.what_if(project, _ids(request, "ids"))))
+    return JSONResponse(what_if_item(what_if.what_if(project, _ids(request, "ids"))))
 
 
 def stats(project: Project, _request: Request) -> Response:
@@ -228,15 +228,17 @@ async def events(request: Request) -> Response:
     try:
         body = parse_json(await request.body())
         raw = body["events"]
-        if not isinstance(raw, list) or len(raw) > MOST_EVENTS:
+        if not isinstance(raw, list) or len(raw) > MAX_EVENTS:
             raise ValueError
     except (ValueError, KeyError, TypeError):
-        return _problem(400, f'Send {{"events": […]}} with at most {MOST_EVENTS} events.')
-    record = _answered(lambda project, _request: _take(project, body.get("project"), raw))
+        return _problem(400, f'Send {{"events": […]}} with at most {MAX_EVENTS} events.')
+    record = _json_handler(
+        lambda project, _request: _record_events(project, body.get("project"), raw)
+    )
     return await run_in_threadpool(record, request)
 
 
-def _take(project: Project, page_project: str | None, events: list[Any]) -> Response:
+def _record_events(project: Project, page_project: str | None, events: list[Any]) -> Response:
     """Record the events; 409 where the page belongs to another project."""
     if page_project is not None and page_project != project_id(project):
         # A page of another project that is still open: its image ids are other images here.
@@ -269,8 +271,8 @@ def _scorer(request: Request) -> str:
 def _number(request: Request, name: str, default: int) -> int:
     """Return a parameter as a number from 1 to `MAX_IDLE`; raises `BadInput`."""
     raw = request.query_params.get(name, str(default))
-    if not (raw.isdecimal() and len(raw) < 10) or not 1 <= int(raw) <= MOST:
-        raise BadInput(f"{name} must be between 1 and {MOST}.")
+    if not (raw.isdecimal() and len(raw) < 10) or not 1 <= int(raw) <= MAX_ITEMS:
+        raise BadInput(f"{name} must be between 1 and {MAX_ITEMS}.")
     return int(raw)
 
 

@@ -28,7 +28,7 @@ def image_item(image: Image) -> dict[str, Any]:
         "source": shown_name(image.source),
         "width": image.width,
         "height": image.height,
-        "score": _short(image.hand_score),
+        "score": _rounded(image.hand_score),
         "gone": image.state == "missing",
     }
 
@@ -80,7 +80,7 @@ def _card(card: Card, page: ReviewPage) -> dict[str, Any]:
         "confirm": card.confirm,
         "reasons": [_reason(reason) for reason in card.reasons],
         "near": [_neighbour(neighbour) for neighbour in card.near],
-        "together": [_twin(twin) for twin in card.together],
+        "together": [_near_duplicate(twin) for twin in card.together],
     }
 
 
@@ -88,11 +88,11 @@ def _reason(reason: Reason) -> dict[str, Any]:
     return {"words": reason.words, "more": reason.more, "strong": reason.strong}
 
 
-def _twin(twin: NearDuplicate) -> dict[str, Any]:
+def _near_duplicate(twin: NearDuplicate) -> dict[str, Any]:
     return {**image_item(twin.image), "queue": twin.queue, "prediction": twin.prediction}
 
 
-def moving_item(result: WhatIf) -> dict[str, Any]:
+def what_if_item(result: WhatIf) -> dict[str, Any]:
     """Return what the round's corrections would change, by image id."""
     return {
         "moved": {
@@ -110,6 +110,6 @@ def _neighbour(neighbour: Neighbour) -> dict[str, Any]:
     return {**image_item(neighbour.image), "similarity": neighbour.similarity}
 
 
-def _short(score: float | None) -> float | int | None:
+def _rounded(score: float | None) -> float | int | None:
     """Return a whole score without its point (7, not 7.0), and fractions as they are."""
     return int(score) if score is not None and score == int(score) else score

@@ -37,7 +37,7 @@ def run(project: Project, request: Request) -> Response:
     from labeler.versions.evaluation import measures
 
     kind = request.query_params.get("kind", "")
-    if kind not in job_status.DOING:
+    if kind not in job_status.RUNNING_LABELS:
         raise BadInput(f"There are no runs of the kind {kind[:20]!r}.")
     latest = job_status.latest(project, kind)
     if (
@@ -49,7 +49,7 @@ def run(project: Project, request: Request) -> Response:
     answer: dict[str, Any] = {
         "ended": False,
         "run": latest.id,
-        "title": job_status.DOING[kind],
+        "title": job_status.RUNNING_LABELS[kind],
         "line": job_status.progress_now(project, latest),
         "share": min(1.0, latest.done / latest.total) if latest.total else None,
         "stopping": latest.stop_requested,
@@ -60,7 +60,7 @@ def run(project: Project, request: Request) -> Response:
     return JSONResponse(answer)
 
 
-def begun(project: Project, request: Request) -> Response:
+def started_runs(project: Project, request: Request) -> Response:
     """Answer GET /api/watch/begun?after: ended when an import or embedding newer than that run
     exists, or one is active.
     """
@@ -70,7 +70,7 @@ def begun(project: Project, request: Request) -> Response:
     return JSONResponse({"ended": is_new})
 
 
-def trials(project: Project, request: Request) -> Response:
+def prediction_requests(project: Project, request: Request) -> Response:
     """Answer GET /api/watch/trials?settled: the state of the trial predictions; ended when more are
     answered than `settled`.
     """

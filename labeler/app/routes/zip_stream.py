@@ -14,7 +14,7 @@ from labeler.core.images.originals import check_known
 _BLOCK = 1 << 20
 
 
-def zipped(folder: Path, contents: Mapping[str, str] | None = None) -> Iterator[bytes]:
+def stream_zip(folder: Path, contents: Mapping[str, str] | None = None) -> Iterator[bytes]:
     """Yield the bytes of a zip of all files below `folder`, links followed, stored without
     compression.
 
@@ -56,9 +56,11 @@ class _Sink(io.RawIOBase):
         self._kept = bytearray()
 
     def writable(self) -> bool:
+        """Return True: `zipfile` writes into it."""
         return True
 
     def write(self, data: object) -> int:
+        """Keep a block until it is taken; return its length in bytes."""
         block = memoryview(data)  # type: ignore[arg-type]
         self._kept += block
         return block.nbytes

@@ -9,7 +9,7 @@ import streamlit as st
 import db.versions.registry
 from db.records import Version
 from labeler.app.widgets import formatting, job_status
-from labeler.app.widgets.path_input import PathPreview, look
+from labeler.app.widgets.path_input import PathPreview, preview_path
 from labeler.core.jobs import runner
 from labeler.core.project import Project
 from labeler.versions.adopt import LONGEST_NAME, name_of
@@ -33,27 +33,30 @@ def adopt_section(project: Project) -> None:
     if job_status.active(project, "adopt"):
         job_status.watch(project, "adopt")
         return
-    job_status.show_outcome(job_status.latest(project, "adopt"), job_status.made_already(project))
+    job_status.show_outcome(
+        job_status.latest(project, "adopt"), job_status.already_trained(project)
+    )
     with st.expander("Use somebody else's head", icon=":material/group_add:"):
         form(project)
 
 
 def form(project: Project) -> None:
+    """Show the form by which a published head is adopted."""
     st.caption(WHAT)
     pasted = st.text_input(
         "File", placeholder="/home/me/Downloads/sac+logos+ava1-l14-linearMSE.pth", key="head-file"
     )
-    seen = look(pasted) if pasted and pasted.strip() else None
+    seen = preview_path(pasted) if pasted and pasted.strip() else None
     problem = _problem(seen)
     if problem:
         st.warning(formatting.markdown_escaped(problem), icon=":material/folder_off:")
-    given = fields(project, seen)
-    half = given["scale"] is not None and None in given["scale"]
+    arguments = fields(project, seen)
+    half = arguments["scale"] is not None and None in arguments["scale"]
     if half:
         st.warning("Give both ends of its scale, or none of them.")
     ready = seen is not None and problem is None and not half
     if st.button("Add the head", icon=":material/add:", disabled=not ready) and seen is not None:
-        runner.start_run(project, "adopt", {"path": str(seen.path), **given})
+        runner.start_run(project, "adopt", {"path": str(seen.path), **arguments})
         st.rerun()
 
 
@@ -82,12 +85,12 @@ def fields(project: Project, seen: PathPreview | None) -> dict[str, Any]:
     }
 
 
-def judged_words(version: Version) -> str:
+def evaluation_sentence(version: Version) -> str:
     """Return what an adopted version is judged by, as a sentence."""
-    made = f"{version.name} was made elsewhere and trained on none of your scores"
+    origin = f"{version.name} was made elsewhere and trained on none of your scores"
     if judged := measures.judged(version):
-        return f"{made}: its figures are on all {formatting.count(judged, 'scored image')}."
-    return f"{made}. It has figures as soon as you have scored some."
+        return f"{origin}: its figures are on all {formatting.count(judged, 'scored image')}."
+    return f"{origin}. It has figures as soon as you have scored some."
 
 
 def _problem(seen: PathPreview | None) -> str | None:

@@ -7,7 +7,7 @@ import shlex
 import streamlit as st
 
 from labeler.app.routes.payloads import shown_name
-from labeler.app.sections.export_targets import checked
+from labeler.app.sections.export_targets import typed_output_path
 from labeler.app.widgets import formatting, job_status
 from labeler.core.jobs import runner
 from labeler.core.project import Project
@@ -15,6 +15,7 @@ from labeler.maintenance.backup import default_path, last_backup
 
 
 def backup_section(project: Project) -> None:
+    """Show the last backup, the forms for a backup and a check, and how to restore."""
     st.markdown(
         "One file with all that can't be made again: every score and how it came about, "
         "embeddings, versions with their models, added pictures, settings. Pictures of sources "
@@ -25,8 +26,8 @@ def backup_section(project: Project) -> None:
         st.caption("There is no backup of this project yet.")
     else:
         at = f"{last.at.astimezone():%Y-%m-%d %H:%M}"
-        told = f"with {last.hand_scores:,} scored images: {shown_name(last.place)}"
-        st.caption(f"The last one is of {at}, {formatting.markdown_escaped(told)}")
+        text = f"with {last.hand_scores:,} scored images: {shown_name(last.place)}"
+        st.caption(f"The last one is of {at}, {formatting.markdown_escaped(text)}")
     write(project)
     restore_section(project)
     st.divider()
@@ -34,6 +35,7 @@ def backup_section(project: Project) -> None:
 
 
 def write(project: Project) -> None:
+    """Show the form that writes a backup."""
     place = st.text_input(
         "File",
         value=shown_name(str(default_path(project))),
@@ -43,7 +45,7 @@ def write(project: Project) -> None:
     )
     replace = st.checkbox("Replace a backup that is there", key="backup-replace")
     if _started(project, "backup", "Back up", ":material/save:"):
-        params = {"out": str(checked(place or "")), "force": replace}
+        params = {"out": str(typed_output_path(place or "")), "force": replace}
         st.session_state["backup-run"] = runner.start_run(project, "backup", params).id
         st.rerun()
     _watched(project, "backup")
@@ -61,6 +63,7 @@ def restore_section(project: Project) -> None:
 
 
 def check(project: Project) -> None:
+    """Show the button that starts the doctor, and its report."""
     st.markdown("The check goes through everything that the project keeps, and changes nothing.")
     if _started(project, "doctor", "Check the project", ":material/health_and_safety:"):
         st.session_state["doctor-run"] = runner.start_run(project, "doctor", {}).id

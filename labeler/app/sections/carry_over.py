@@ -44,8 +44,8 @@ def carry_over_section(project: Project) -> None:
             _carry(project, offers)
 
 
-def _carry(project: Project, taken: list[CarryOver]) -> None:
-    carry_over(project, taken)
+def _carry(project: Project, offers: list[CarryOver]) -> None:
+    carry_over(project, offers)
     st.rerun()
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from labeler.app.routes.contact_sheets import MOST
+from labeler.app.routes.contact_sheets import MAX_IMAGES
 from labeler.versions.browse import Band
 from labeler.versions.evaluation.rounds import RoundReport
 
@@ -20,7 +20,7 @@ _LAST = 6  # rounds whose corrections are offered
 
 def offer_band(place: DeltaGenerator, band: Band, total: int) -> None:
     """Show a link to the contact sheet of `band`."""
-    most = f" of the first {MOST:,}" if total > MOST else ""
+    most = f" of the first {MAX_IMAGES:,}" if total > MAX_IMAGES else ""
     link = _LINK.format(escape(band_address(band)), f"Contact sheet{most}")
     place.html(link, width="content")
 

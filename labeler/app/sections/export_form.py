@@ -25,7 +25,7 @@ SCOPES = {True: "Scored images", False: "All images"}
 MOST_SOURCES = 30  # whose licences are asked for one by one
 
 
-def asked_plan(kind: Kind) -> Plan:
+def plan_form(kind: Kind) -> Plan:
     """Show the choices that this format has; return them. Raises `BadInput` for invalid ones."""
     chosen: dict[str, Any] = {}
     left, right = st.columns(2, gap="medium")
@@ -93,13 +93,13 @@ def _text(label: str, field: str, kind: Kind) -> str | None:
 
 def card_form(project: Project, plan: Plan) -> None:
     """Show the licences, which are stored when they change, and the card as it would be written."""
-    known = licences(project)
+    licence_of = licences(project)
     sources = [source.name for source in db.images.sources.sources(project.store)][:MOST_SOURCES]
     with st.form("licences"):
-        said = {
+        texts = {
             source: st.text_input(
                 f"Licence of {markdown_escaped(source)}" if source else "Licence of the images",
-                value=known.get(source, ""),
+                value=licence_of.get(source, ""),
                 max_chars=LONGEST,
                 key=f"licence-{number}",
             )
@@ -107,7 +107,7 @@ def card_form(project: Project, plan: Plan) -> None:
         }
         kept = st.form_submit_button("Keep the licences")
     if kept:
-        for source, text in said.items():
+        for source, text in texts.items():
             set_licence(project, text or "", source)
         st.success("Kept; every data card from now on says them.")
     if st.button("Show the card", key="show-card"):

@@ -11,7 +11,12 @@ import streamlit as st
 import db.versions.registry
 from db.records import Version
 from labeler.app.routes.payloads import shown_name
-from labeler.app.sections.export_targets import checked, download, folder_field, replace_field
+from labeler.app.sections.export_targets import (
+    download,
+    folder_field,
+    replace_field,
+    typed_output_path,
+)
 from labeler.app.widgets import formatting
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
@@ -37,10 +42,10 @@ def export_model_section(project: Project) -> None:
     if version is None:
         st.info("There is no model yet; score some images and train on the page Train.")
         return
-    made = f"trained on {formatting.count(version.scored_count, 'image')}"
+    origin = f"trained on {formatting.count(version.scored_count, 'image')}"
     if version.is_foreign:
-        made = "made elsewhere"
-    st.caption(f"Version {formatting.markdown_escaped(version.name)}, {made}.")
+        origin = "made elsewhere"
+    st.caption(f"Version {formatting.markdown_escaped(version.name)}, {origin}.")
     name = st.segmented_control(
         "Form",
         list(MODEL_KINDS),
@@ -53,23 +58,25 @@ def export_model_section(project: Project) -> None:
     st.markdown(kind.purpose)
     download("Download", f"api/download/{kind.name}")
     with st.expander("Write to a folder instead"):
-        to_folder(project, kind.name)
+        export_to_folder(project, kind.name)
     if kind.name == "model-card":
         card(project)
     else:
         details(project, with_figures(project, version))
 
 
-def to_folder(project: Project, name: str) -> None:
+def export_to_folder(project: Project, name: str) -> None:
+    """Show the form that exports the model to a folder."""
     folder = folder_field(project, name)
     replace = replace_field(name)
     if st.button("Write", icon=":material/save:", key="write-model"):
         with st.spinner("Writing"):
-            export_in_subprocess(project, name, checked(folder), force=replace)
+            export_in_subprocess(project, name, typed_output_path(folder), force=replace)
         st.success(formatting.markdown_escaped(f"Wrote the {MODEL_KINDS[name].label} to {folder}."))
 
 
 def details(project: Project, version: Version) -> None:
+    """Show the version's config and metrics."""
     config, metrics = st.columns(2, gap="large")
     config.markdown("**Config**")
     config.json(_legible(config_of(project, version)))
@@ -106,23 +113,24 @@ def card(project: Project) -> None:
     """Show the form of the person's own texts, and the card as it would be written."""
     write, read = st.tabs(["Your own words", "Preview"])
     with write:
-        prose_form(project)
+        card_sections_form(project)
     with read:
         # Whose words these are is not known: what a card shows of the web is not fetched here.
         st.markdown(re.sub(r"!(?=\[)", r"\\!", model_card(project)))
 
 
-def prose_form(project: Project) -> None:
-    known = written_sections(project)
+def card_sections_form(project: Project) -> None:
+    """Show the form for the sections of the model card that a person writes."""
+    written = written_sections(project)
     st.caption(
         "Markdown, kept for the cards of all versions. What is left empty says what the grey text "
         "says; all figures and tables come from the project."
     )
     with st.form("card-prose"):
-        said = {
+        texts = {
             name: st.text_area(
                 section.title,
-                value=known[name],
+                value=written[name],
                 max_chars=MAX_CHARACTERS,
                 placeholder=section.default_text or section.description,
                 help=section.description,
@@ -132,7 +140,7 @@ def prose_form(project: Project) -> None:
         }
         kept = st.form_submit_button("Keep", icon=":material/save:")
     if kept:
-        for name, text in said.items():
-            if (text or "").strip() != known[name]:
+        for name, text in texts.items():
+            if (text or "").strip() != written[name]:
                 set_section(project, name, text or "")
         st.success("Kept; the card says it from now on.")

@@ -42,9 +42,9 @@ def replace_field(name: str) -> bool:
     )
 
 
-def checked(text: str) -> Path:
-    """Return the typed folder; raises `BadInput` where it is no absolute path."""
-    folder = typed_path(text)
-    if not text.strip() or not folder.is_absolute():
+def typed_output_path(text: str) -> Path:
+    """Return the typed path; raises `BadInput` where it is no absolute path."""
+    path = typed_path(text)
+    if not text.strip() or not path.is_absolute():
         raise BadInput(f"{text or 'Nothing'} is not a whole path; write it from its first /.")
-    return folder
+    return path

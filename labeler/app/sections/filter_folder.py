@@ -6,9 +6,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from labeler.app.sections.export_targets import checked, replace_field
+from labeler.app.sections.export_targets import replace_field, typed_output_path
 from labeler.app.widgets import formatting, job_status
-from labeler.app.widgets.path_input import look
+from labeler.app.widgets.path_input import preview_path
 from labeler.core.errors import BadInput
 from labeler.core.files.tables import FORMATS
 from labeler.core.jobs import runner
@@ -31,7 +31,7 @@ def filter_section(project: Project, version: str) -> None:
         "Take the images that pass out of any folder. The folder stays as it is, and nothing of "
         "it is imported."
     )
-    given = st.text_input("Folder with pictures", key="filter-folder") or ""
+    typed = st.text_input("Folder with pictures", key="filter-folder") or ""
     low, high = st.slider(
         "Prediction", 0, 100, (round(100 * project.threshold), 100), format="%d %%"
     )
@@ -51,18 +51,18 @@ def filter_section(project: Project, version: str) -> None:
         )
     busy = job_status.active(project, "predict")
     if st.button("Filter", icon=":material/filter_alt:", key="filter", disabled=busy):
-        source, folder = _looked_at(given), checked(target)
+        source, folder = _folder_preview(typed), typed_output_path(target)
         where = None if put == "none" else Destination(folder, put, flat, sidecar)
         out = folder / f"predictions.{form}"
-        wanted = Filter(low / 100, high / 100, top, version, where, out, follow, replace)
-        params = {"paths": [str(source)], "filter": wanted.as_values()}
+        image_filter = Filter(low / 100, high / 100, top, version, where, out, follow, replace)
+        params = {"paths": [str(source)], "filter": image_filter.as_values()}
         st.session_state["filter-run"] = runner.start_run(project, "predict", params).id
         st.rerun()
     _outcome(project, busy=busy)
 
 
-def _looked_at(text: str) -> Path:
-    seen = look(text)
+def _folder_preview(text: str) -> Path:
+    seen = preview_path(text)
     if seen.problem:
         raise BadInput(seen.problem)
     return seen.path

@@ -11,7 +11,7 @@ import streamlit as st
 
 from labeler.app.routes.payloads import shown_name
 from labeler.app.widgets import formatting
-from labeler.app.widgets.page_errors import friendly
+from labeler.app.widgets.page_errors import show_errors
 from labeler.core.files.typed_paths import typed_path
 from labeler.core.project import Project
 from labeler.core.scorers import account_name
@@ -21,8 +21,8 @@ from labeler.scoring.score_files.statements import ReadOptions
 from labeler.scoring.score_files.summary import LabelSummary
 
 UPLOADS = ("csv", "tsv", "parquet", "jsonl", "ndjson", "json")
-GUESSED = "by its name"
-_SEEN = "score-file-seen"
+GUESSED_KIND = "by its name"
+_DRY_RUN_KEY = "score-file-seen"
 HELP_UPLOADED = (
     "A file that is uploaded has no place on this machine: its images are found by whole paths, or "
     "by file names that are unique in the project. To use paths beside it, give its path instead."
@@ -46,10 +46,10 @@ def import_scores_section(project: Project) -> None:
                 file = Path(folder) / f"scores{PurePath(uploaded.name).suffix.lower()}"
                 file.write_bytes(uploaded.getbuffer())
                 named = f"uploaded:{uploaded.name}"
-                _look(project, file, replace(reading, by_name=True, identity=named), add_images)
+                _dry_run(project, file, replace(reading, by_name=True, identity=named), add_images)
         elif pasted and pasted.strip():
-            with friendly():
-                _look(project, typed_path(pasted), reading, add_images)
+            with show_errors():
+                _dry_run(project, typed_path(pasted), reading, add_images)
 
 
 def _reading_fields() -> tuple[ReadOptions, bool]:
@@ -57,7 +57,7 @@ def _reading_fields() -> tuple[ReadOptions, bool]:
     left, middle, right = st.columns(3)
     kind = left.selectbox(
         "What it is",
-        [GUESSED, *KINDS],
+        [GUESSED_KIND, *KINDS],
         format_func=lambda name: KINDS[name].description if name in KINDS else f"told {name}",
     )
     path_column = middle.text_input("Column of paths", placeholder="path")
@@ -68,7 +68,7 @@ def _reading_fields() -> tuple[ReadOptions, bool]:
     scorer_column = left.text_input("or the column that says who", placeholder="none")
     add_images = middle.checkbox("Import pictures that are missing", value=False)
     return ReadOptions(
-        kind=None if kind == GUESSED else kind,
+        kind=None if kind == GUESSED_KIND else kind,
         path_column=path_column or None,
         score_column=score_column or None,
         scorer_column=scorer_column or None,
@@ -77,17 +77,17 @@ def _reading_fields() -> tuple[ReadOptions, bool]:
     ), add_images
 
 
-def _look(project: Project, file: Path, reading: ReadOptions, add_images: bool) -> None:
+def _dry_run(project: Project, file: Path, reading: ReadOptions, add_images: bool) -> None:
     """Return a preview of the import, kept over reruns, and show a button that imports."""
-    with friendly():
+    with show_errors():
         size = file.stat().st_size if file.is_file() else 0
-        asked = (reading.identity or str(file), size, reading, add_images)
+        request = (reading.identity or str(file), size, reading, add_images)
         row = st.container(horizontal=True)
         if row.button("Look at it", icon=":material/search:"):
             seen = import_scores(project, file, reading, dry_run=True, add_images=add_images)
-            st.session_state[_SEEN] = (asked, seen, "Would score")
-        about, summary, verb = st.session_state.get(_SEEN, (None, None, ""))
-        if summary is None or about != asked:
+            st.session_state[_DRY_RUN_KEY] = (request, seen, "Would score")
+        about, summary, verb = st.session_state.get(_DRY_RUN_KEY, (None, None, ""))
+        if summary is None or about != request:
             return
         if verb == "Would score" and row.button(
             "Take these scores",
@@ -97,7 +97,7 @@ def _look(project: Project, file: Path, reading: ReadOptions, add_images: bool) 
         ):
             with st.spinner("Taking the scores …"):
                 taken = import_scores(project, file, reading, add_images=add_images)
-            st.session_state[_SEEN] = (asked, taken, "Scored")
+            st.session_state[_DRY_RUN_KEY] = (request, taken, "Scored")
             st.rerun()
         _show(summary, verb)
 

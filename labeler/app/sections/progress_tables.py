@@ -21,21 +21,21 @@ QUEUES = {
 
 def audit_row(judged: VersionAudit) -> dict[str, object]:
     """Return a version's row of the audit table."""
-    found = judged.audit
+    counts = judged.audit
     return {
         "version": judged.version.name + (" · active" if judged.version.active else ""),
-        "judged": found.judged,
-        "false positives, of what passes": _estimated(found.false_positives),
-        "false negatives, of what fails": _estimated(found.false_negatives),
+        "judged": counts.judged,
+        "false positives, of what passes": _estimate_cell(counts.false_positives),
+        "false negatives, of what fails": _estimate_cell(counts.false_negatives),
     }
 
 
-def _estimated(found: Estimate) -> str:
-    if found.share is None:
-        return f"too few to say ({found.mistakes} of {found.judged})"
+def _estimate_cell(estimate: Estimate) -> str:
+    if estimate.share is None:
+        return f"too few to say ({estimate.mistakes} of {estimate.judged})"
     return (
-        f"{formatting.share(found.share.value)}  ({formatting.percents(found.share)}; "
-        f"{found.mistakes} of {found.judged})"
+        f"{formatting.share(estimate.share.value)}  ({formatting.percents(estimate.share)}; "
+        f"{estimate.mistakes} of {estimate.judged})"
     )
 
 
@@ -47,9 +47,9 @@ def round_row(report: RoundReport) -> dict[str, object]:
         "round": f"{report.of} → {report.to}" if report.to else f"{report.of}, open",
         "reviewed": report.reviewed,
         "corrected": report.corrected,
-        "hit rate": _rate(report.hit_rate, counted=False),
+        "hit rate": _rate_cell(report.hit_rate, counted=False),
         **{name: hits.get(queue, "–") for queue, name in QUEUES.items()},
-        **{_measure(key).name.lower(): _changed(changes.get(key)) for key in JUDGED_BY},
+        **{_measure_name(key).name.lower(): _change_cell(changes.get(key)) for key in JUDGED_BY},
     }
 
 
@@ -58,19 +58,19 @@ def slice_row(kind: str, one: Slice) -> dict[str, object]:
     return {
         kind: shown_name(one.name),
         "images": one.images,
-        "runs too high by": _signed(one.bias),
+        "runs too high by": _signed_cell(one.bias),
         "mean error": f"{one.mae.value:.1f}  ({max(one.mae.low, 0):.1f} to {one.mae.high:.1f})",
-        "false positives": _rate(one.false_positives),
-        "false negatives": _rate(one.false_negatives),
+        "false positives": _rate_cell(one.false_positives),
+        "false negatives": _rate_cell(one.false_negatives),
         "stands out": "yes" if one.stands_out else "",
     }
 
 
-def _signed(bounds: Bounds) -> str:
+def _signed_cell(bounds: Bounds) -> str:
     return f"{bounds.value:+z.1f}  ({bounds.low:+z.1f} to {bounds.high:+z.1f})"
 
 
-def _rate(share: Proportion | None, *, counted: bool = True) -> str:
+def _rate_cell(share: Proportion | None, *, counted: bool = True) -> str:
     """Return `7 % (2–23 %; 2 of 28)`; a dash without trials."""
     if share is None:
         return "–"
@@ -79,14 +79,14 @@ def _rate(share: Proportion | None, *, counted: bool = True) -> str:
     return f"{formatting.share(share.value)}  ({between}{counts})"
 
 
-def _changed(change: Change | None) -> str:
+def _change_cell(change: Change | None) -> str:
     """Return `1.31 → 1.18, better`, the verdict only where it is clear; a dash without a change."""
     if change is None:
         return "–"
-    measure = _measure(change.measure)
+    measure = _measure_name(change.measure)
     old, new = (measure.figure(value * measure.scale) for value in (change.old, change.new))
     return f"{old} → {new}" + (f", {change.verdict}" if change.verdict else "")
 
 
-def _measure(key: str) -> measures.Measure:
+def _measure_name(key: str) -> measures.Measure:
     return next(measure for measure in measures.MEASURES if measure.key == key)

@@ -57,22 +57,22 @@ def scorers_section(project: Project) -> None:
 
 def pair_row(pair: ScorerPair) -> dict[str, object]:
     """Return a pair's row of the table."""
-    found = pair.agreement
+    agreement = pair.agreement
     return {
         "scorers": f"{shown_name(pair.first)} and {shown_name(pair.second)}",
         "scored by both": pair.images,
-        "rank correlation": _told(found.rank_correlation, ".2f"),
-        "first scores higher by": _told(found.mean_difference, "+.1f"),
+        "rank correlation": _figure_text(agreement.rank_correlation, ".2f"),
+        "first scores higher by": _figure_text(agreement.mean_difference, "+.1f"),
     }
 
 
-def _told(figure: Figure, form: str) -> str:
+def _figure_text(figure: Figure, form: str) -> str:
     if figure["value"] is None:
         return "–"
-    told = format(figure["value"], form)
+    text = format(figure["value"], form)
     if figure["low"] is None or figure["high"] is None:
-        return f"{told}  (too few for an interval)"
-    return f"{told}  ({figure['low']:{form}} to {figure['high']:{form}})"
+        return f"{text}  (too few for an interval)"
+    return f"{text}  ({figure['low']:{form}} to {figure['high']:{form}})"
 
 
 def _caption(report: ScorersReport) -> str:
@@ -81,9 +81,11 @@ def _caption(report: ScorersReport) -> str:
             "One person so far. Whoever else scores says so on the Score page, below the picture; "
             "the order “Scored by others, not by you” there shows what can be compared."
         )
-    told = (
+    text = (
         "Agreement is on the images that both scored; differences are in points of 10, intervals "
         "are 95 %."
     )
-    left = report.left_out
-    return told + (f" {left} pairs with fewer images in common are left out." if left else "")
+    left_out = report.left_out
+    return text + (
+        f" {left_out} pairs with fewer images in common are left out." if left_out else ""
+    )

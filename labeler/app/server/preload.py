@@ -14,7 +14,7 @@ DELAY_SECONDS = 2.0  # seconds: nothing is read ahead while the page that was as
 
 
 def preload_review(project: Project, version_id: int) -> None:
-    """Read, beside everything else and once for each version, what its pages are made from."""
+    """Read in a thread of its own, once for each version, what Review and Explore need."""
     project.cache.get(
         "reading ahead", version_id, None, lambda: _start(project, version_id), newest=2
     )

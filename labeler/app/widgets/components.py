@@ -72,8 +72,8 @@ def watch(
     data: dict[str, Any] = {"address": f"api/watch/{what}", "query": query, "more": more}
     data |= {} if offer is None else {"offer": offer}
     data |= {} if every is None else {"every": every}
-    told = _watch(data=data, key=key, on_ended_change=_nothing, on_taken_change=_nothing)
-    return bool(told.taken)
+    state = _watch(data=data, key=key, on_ended_change=_nothing, on_taken_change=_nothing)
+    return bool(state.taken)
 
 
 def plain(data: dict[str, Any]) -> dict[str, Any]:

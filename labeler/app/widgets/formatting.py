@@ -51,6 +51,7 @@ def score(value: float | None) -> str:
 
 
 def scored(value: float | None) -> str:
+    """Return `scored 7`, or `unscored`."""
     return "unscored" if value is None else f"scored {score(value)}"
 
 
@@ -71,6 +72,7 @@ def duration(seconds: float) -> str:
 
 
 def file_size(size: int) -> str:
+    """Return a size in bytes with a unit that people read."""
     amount = float(size)
     for unit in ("bytes", "kB", "MB"):
         if amount < 1000:
@@ -88,5 +90,5 @@ MISSING = (
 def file_facts(image: Image) -> str:
     """Return the image's size in pixels, format and bytes; a dash for an embedding alone."""
     size = f"{image.width} × {image.height}" if image.width and image.height else "–"
-    told = [size, image.format, file_size(image.size_bytes) if image.size_bytes else None]
-    return " · ".join(part for part in told if part)
+    facts = [size, image.format, file_size(image.size_bytes) if image.size_bytes else None]
+    return " · ".join(part for part in facts if part)

@@ -17,7 +17,7 @@ from labeler.core.progress import Pace
 from labeler.core.project import Project
 
 LONG_WORK = ("import", "embed")
-PACES = 8  # runs whose pace is remembered
+MAX_PACES = 8  # runs whose pace is remembered
 NEXT_STEP = {
     "import": "Start the import again: it goes on where it stopped.",
     "embed": "Start the embedding again: it goes on where it stopped.",
@@ -28,7 +28,7 @@ NEXT_STEP = {
     "backup": "Back up again; nothing is left of the one that was begun.",
     "doctor": "Check again; nothing was changed.",
 }
-MADE_ALREADY = "A version that is in the list below already can be made active there."
+ALREADY_TRAINED = "A version that is in the list below already can be made active there."
 # What the phases of a run are called to a person; others say it themselves.
 PHASES = {"training": "learning from all, and without a part to be judged on it"}
 # What a run does, in order; the time left is told of the phase that it is in.
@@ -37,7 +37,7 @@ IN_ORDER = {
     "embed": ("embedding", "predicting"),
     "train": ("embedding", "training", "predicting"),
 }
-DOING = {
+RUNNING_LABELS = {
     "import": "Importing",
     "embed": "Embedding",
     "train": "Training",
@@ -60,8 +60,8 @@ def latest(project: Project, kind: str) -> Run | None:
 
 def newest(project: Project, kinds: Sequence[str]) -> Run | None:
     """Return the run among `kinds` that started last."""
-    found = [run for kind in kinds if (run := latest(project, kind)) is not None]
-    return max(found, key=lambda run: run.id, default=None)
+    runs = [run for kind in kinds if (run := latest(project, kind)) is not None]
+    return max(runs, key=lambda run: run.id, default=None)
 
 
 def active(project: Project, kind: str) -> bool:
@@ -84,27 +84,27 @@ def watch(project: Project, kind: str, offer: str | None = None) -> bool:
 def progress_now(project: Project, run: Run) -> str:
     """Return how far the run is, and the time left by its measured pace."""
     pace, looking = project.cache.get(
-        "pace of a run", run.id, None, lambda: (Pace(), threading.Lock()), newest=PACES
+        "pace of a run", run.id, None, lambda: (Pace(), threading.Lock()), newest=MAX_PACES
     )
     with looking:
         pace.seen(run.done or 0, run.what or "", time.monotonic())
-        left = pace.left(run.total) if run.total else None
-    return progress_line(run, left)
+        seconds_left = pace.left(run.total) if run.total else None
+    return progress_line(run, seconds_left)
 
 
-def progress_line(run: Run, left: float | None) -> str:
+def progress_line(run: Run, seconds_left: float | None) -> str:
     """Return `embedding: 1,200 of 4,000, 2 minutes left, then predicting`."""
     if not run.total:
         return run.what or "Starting …"
     what = PHASES.get(run.what, run.what)
     line = f"{what}: {run.done:,} of {run.total:,}" if what else f"{run.done} / {run.total}"
-    if left is not None:
-        line += f", {formatting.duration(left)} left"
-    following = _following(run)
+    if seconds_left is not None:
+        line += f", {formatting.duration(seconds_left)} left"
+    following = _follow(run)
     return f"{line}, then {following}" if following else line
 
 
-def _following(run: Run) -> str:
+def _follow(run: Run) -> str:
     """Return the phases still to come: their speed isn't known yet."""
     phases = IN_ORDER.get(run.kind, ())
     return " and ".join(phases[phases.index(run.what) + 1 :]) if run.what in phases else ""
@@ -125,7 +125,7 @@ def show_outcome(run: Run | None, also: str = "") -> None:
         st.error(f"{formatting.markdown_escaped(reason)}  \n{step}", icon=":material/info:")
 
 
-def made_already(project: Project) -> str:
+def already_trained(project: Project) -> str:
     """Return where to activate a version whose run ended before it was activated."""
     versions = db.versions.registry.history(project.store)
-    return "" if all(version.active for version in versions) else MADE_ALREADY
+    return "" if all(version.active for version in versions) else ALREADY_TRAINED

@@ -11,6 +11,7 @@ PAGES = Path(__file__).parents[1] / "pages"
 
 
 def page_file(name: str) -> Path:
+    """Return the path of a page's script."""
     return PAGES / f"{name}.py"
 
 

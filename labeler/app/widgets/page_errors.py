@@ -22,11 +22,11 @@ from model.errors import ModelError
 PRESENTABLE = (LabelerError, ModelError, StoreError, OSError)
 
 
-LOOK_AGAIN = 3000  # milliseconds
+POLL_MILLISECONDS = 3000  # milliseconds
 
 
 @contextmanager
-def friendly() -> Iterator[None]:
+def show_errors() -> Iterator[None]:
     """Show an error that a person can act on as one sentence instead of a traceback.
 
     Where the project can't be read the page waits until it can, and then reruns.
@@ -39,7 +39,7 @@ def friendly() -> Iterator[None]:
         if not _can_be_read():
             # Once on a page, however many of its parts say so.
             with suppress(StreamlitDuplicateElementKey):
-                components.watch("project", {}, "project-again", every=LOOK_AGAIN)
+                components.watch("project", {}, "project-again", every=POLL_MILLISECONDS)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from labeler.core.archives.archives import look_into
 from labeler.core.errors import BadInput
 from labeler.core.files.typed_paths import typed_path
 
-ENOUGH = 50_000  # files counted at most, so that the look stays quick on a whole disk
+MAX_COUNTED = 50_000  # files counted at most, so that the look stays quick on a whole disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class PathPreview:
     problem: str | None  # why it can't be imported, as one sentence
 
 
-def look(text: str) -> PathPreview:
+def preview_path(text: str) -> PathPreview:
     """Return what is at the path in `text`."""
     try:
         path = typed_path(text)
@@ -53,6 +53,6 @@ def _count(path: Path) -> tuple[int, bool]:
     files = 0
     for _, _, names in os.walk(path):
         files += len(names)
-        if files >= ENOUGH:
-            return ENOUGH, True
+        if files >= MAX_COUNTED:
+            return MAX_COUNTED, True
     return files, False

@@ -77,8 +77,8 @@ def open_member(archive: str, name: str) -> BinaryIO:
 
     A large one in a tar is read from the archive, not into memory: many at once would fill it.
     """
-    held = _opened(archive)
-    if isinstance(held, TarArchive) and (part := held.part(name)):
+    archive_file = _opened(archive)
+    if isinstance(archive_file, TarArchive) and (part := archive_file.part(name)):
         return io.BufferedReader(part)
     data = read_member(archive, name)
     if not data:
@@ -88,11 +88,11 @@ def open_member(archive: str, name: str) -> BinaryIO:
 
 def read_member(archive: str, name: str, most: int = MOST_BYTES) -> bytes:
     """Return a member's first `most` bytes; raises `UnreadableImage` or `OSError`."""
-    held = _opened(archive)
+    archive_file = _opened(archive)
     try:
-        if held is None:
+        if archive_file is None:
             raise KeyError(name)
-        return held.read(name, most)
+        return archive_file.read(name, most)
     except KeyError:
         raise UnreadableImage(_GONE) from None
 
@@ -150,7 +150,7 @@ def _opened(path: str) -> Archive | None:
             _kept.move_to_end(key)
             return _kept[key]
         archive = _KINDS[os.path.splitext(path)[1].lower()](path)  # noqa: PTH122
-        for older in [known for known in _kept if known[0] == path]:
+        for older in [kept for kept in _kept if kept[0] == path]:
             del _kept[older]
         _kept[key] = archive
         while len(_kept) > 1 and sum(len(each or ()) for each in _kept.values()) > _MOST_NAMES:

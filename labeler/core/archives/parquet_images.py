@@ -62,8 +62,8 @@ def parquet_archive(path: str) -> ParquetArchive | None:
     """
     try:
         file = open_parquet(path, buffer_size=1 << 20)
-        found = _picture_column(file, path)
-        return None if found is None else ParquetArchive(path, file, *found)
+        column = _picture_column(file, path)
+        return None if column is None else ParquetArchive(path, file, *column)
     except (pyarrow.ArrowException, ValueError, OverflowError) as error:
         raise UnreadableImage(f"It can't be read as Parquet ({error}); get it again.") from error
 
@@ -80,8 +80,8 @@ class ParquetArchive:
         texts = open_texts(path)
         self._texts = [Cells(texts, path, name) for name in _TEXTS if name in names]
         failed = _failed(texts, path)
-        taken = file.metadata.num_rows if failed is None else int((~failed).sum())
-        self._pictures.check_room(taken)
+        row_count = file.metadata.num_rows if failed is None else int((~failed).sum())
+        self._pictures.check_room(row_count)
         self._rows = _named(_row_names(texts, path, column), failed, suffix)
         self.listing = Listing(dict.fromkeys(self._rows, UNKNOWN_SIZE))
         if self._texts:
@@ -96,9 +96,14 @@ class ParquetArchive:
         return len(self._rows)
 
     def rows(self) -> dict[int, str]:
+        """Return the name of each row's member, by row number."""
         return {row: name for name, row in self._rows.items()}
 
     def read(self, name: str, most: int = MOST_BYTES) -> bytes:
+        """Return at most `most` bytes of a member: a picture, or the texts of its row.
+
+        Raises `UnreadableImage` for a damaged one.
+        """
         try:
             if name in self._rows:
                 return _bytes_of(self._pictures[self._rows[name]])[:most]
@@ -187,8 +192,8 @@ class Cells:
 def _picture_column(file: parquet.ParquetFile, path: str) -> tuple[str, str] | None:
     """Return the column that holds pictures, and the extension of their names."""
     schema = file.schema_arrow
-    held = [(name, _held_in(schema.field(name).type, name)) for name in schema.names]
-    candidates = [column for name, column in held if column is not None and "." not in name]
+    columns = [(name, _held_in(schema.field(name).type, name)) for name in schema.names]
+    candidates = [column for name, column in columns if column is not None and "." not in name]
     candidates.sort(key=lambda column: column.partition(".")[0] not in _USUAL)
     for column in candidates:
         cells = Cells(file, path, column)

@@ -115,10 +115,10 @@ def paired(pictures: Sequence[str] | dict[str, int], beside: dict[str, list[str]
     NAME.txt, NAME.caption and NAME.json are about NAME.png, NAME.png.txt is about that picture
     alone.
     """
-    found = {}
+    pairs = {}
     for name in pictures:
         stem = os.path.splitext(name)[0]  # noqa: PTH122
         texts = [*beside.get(name, ()), *(beside.get(stem, ()) if stem != name else ())]
         if texts:
-            found[name] = texts
-    return found
+            pairs[name] = texts
+    return pairs

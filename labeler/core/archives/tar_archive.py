@@ -44,8 +44,8 @@ class _Part(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer)
-        wanted = max(min(len(view), self._place.size - self._at), 0)
-        data = os.pread(self._file.fileno(), wanted, self._place.offset + self._at)
+        length = max(min(len(view), self._place.size - self._at), 0)
+        data = os.pread(self._file.fileno(), length, self._place.offset + self._at)
         view[: len(data)] = data
         self._at += len(data)
         return len(data)
@@ -109,5 +109,5 @@ def _left_out(index: TarIndex, outside: int, inner: int) -> str | None:
         "files in it are sparse": index.sparse,
         "archives in it would have to be unpacked": inner,
     }
-    told = [f"{count:,} {what}" for what, count in kinds.items() if count]
-    return f"{'; '.join(told)}; these are left out." if told else None
+    parts = [f"{count:,} {what}" for what, count in kinds.items() if count]
+    return f"{'; '.join(parts)}; these are left out." if parts else None

@@ -59,26 +59,27 @@ class _Damaged(Exception):
 
 def index_tar(file: BinaryIO) -> TarIndex:
     """Return what is in the open archive; reads the headers only. Raises `OSError`."""
-    found = TarIndex()
+    index = TarIndex()
     try:
-        _Walk(file, found).to_the_end()
+        _Walk(file, index).to_the_end()
     except _Damaged as damage:
-        found.problem = str(damage)
-    return found
+        index.problem = str(damage)
+    return index
 
 
 class _Walk:
     """From header to header; `about` is what was said of the member that comes next."""
 
-    def __init__(self, file: BinaryIO, found: TarIndex) -> None:
+    def __init__(self, file: BinaryIO, index: TarIndex) -> None:
         self.descriptor = file.fileno()
         self.end = os.fstat(self.descriptor).st_size
-        self.found = found
+        self.found = index
         self.headers = 0
         self.at = 0
         self.about: dict[bytes, bytes] = {}
 
     def to_the_end(self) -> None:
+        """Read all headers into the index."""
         while len(self.found.members) < MOST_MEMBERS and self.headers < _MOST_HEADERS:
             self.headers += 1
             header = self._read(self.at, BLOCK)
@@ -147,13 +148,13 @@ class _Walk:
                 f"It tells {size:,} bytes about one file, which no archive needs; the rest is "
                 "left out. Get it again."
             )
-        said = self._read(data, size)
-        if len(said) < size:
+        header = self._read(data, size)
+        if len(header) < size:
             raise _Damaged("It breaks off within a header; get it again for the rest.")
         if kind == _GNU_NAME:
-            self.about[b"path"] = said.split(b"\0", 1)[0][: _LONGEST_NAME + 1]
+            self.about[b"path"] = header.split(b"\0", 1)[0][: _LONGEST_NAME + 1]
         else:
-            self.about |= _pax_records(said)
+            self.about |= _pax_records(header)
 
     def _past_sparse_map(self, header: bytes, data: int) -> int:
         more = header[482:483]
@@ -198,20 +199,20 @@ def _decimal(digits: bytes) -> int:
     return int(digits) if digits.isdigit() and len(digits) < 20 else -1
 
 
-def _pax_records(said: bytes) -> dict[bytes, bytes]:
+def _pax_records(data: bytes) -> dict[bytes, bytes]:
     """Of lines of the form `LENGTH NAME=VALUE`, the length being that of the whole line, those that
     matter here; that a file is sparse is said by any that begins so.
     """
     records: dict[bytes, bytes] = {}
     at = 0
-    while line := _PAX_LINE.match(said, at):
+    while line := _PAX_LINE.match(data, at):
         end = at + int(line[1])
-        if not line.end() < end <= len(said) + 1:
+        if not line.end() < end <= len(data) + 1:
             break
         if line[2].startswith(_SPARSE):
             records[_SPARSE] = b""
         elif line[2] in (b"path", b"size"):
             # One more than is allowed tells that it is too long.
-            records[line[2]] = said[line.end() : min(end - 1, line.end() + _LONGEST_NAME + 1)]
+            records[line[2]] = data[line.end() : min(end - 1, line.end() + _LONGEST_NAME + 1)]
         at = end
     return records

@@ -31,13 +31,13 @@ class ZipArchive:
         self._path = path
         try:
             with open_plain(path) as file:
-                found = read_members(file.fileno(), MOST_MEMBERS)
-                self._members = self._usable(found)
+                members = read_members(file.fileno(), MOST_MEMBERS)
+                self._members = self._usable(members)
                 self._check_sum(os.fstat(file.fileno()).st_size)
                 self.listing = self._listed(file.fileno())
         except BadZip as error:
             raise UnreadableImage(str(error)) from error
-        self.listing.note = _note(found)
+        self.listing.note = _note(members)
 
     def __len__(self) -> int:
         return len(self._members)
@@ -60,11 +60,11 @@ class ZipArchive:
         return {}
 
     @staticmethod
-    def _usable(found: list[Member]) -> dict[str, Member]:
+    def _usable(members: list[Member]) -> dict[str, Member]:
         """By name, of two with one name the last."""
         return {
             each.name.removeprefix("./"): each
-            for each in found
+            for each in members
             if _is_file(each) and each.is_readable and stays_inside(each.name.removeprefix("./"))
         }
 
@@ -93,14 +93,14 @@ def _head(descriptor: int, member: Member) -> bytes:
         return b""
 
 
-def _note(found: list[Member]) -> str | None:
+def _note(members: list[Member]) -> str | None:
     """What was left out, and why."""
-    files = [each for each in found if _is_file(each)]
+    files = [each for each in members if _is_file(each)]
     outside = sum(not stays_inside(each.name.removeprefix("./")) for each in files)
     locked = sum(each.is_encrypted for each in files)
     packed = sum(not each.is_readable and not each.is_encrypted for each in files)
     inner = sum(each.name.lower().endswith(_ARCHIVES) for each in files)
-    told = [
+    parts = [
         f"{outside:,} names in it lead out of it; these are left out." if outside else "",
         f"Left out as encrypted: {locked:,}; unpack it with its password." if locked else "",
         f"Left out, as packed in a way that is not read here: {packed:,}; unpack it."
@@ -110,4 +110,4 @@ def _note(found: list[Member]) -> str | None:
         if inner
         else "",
     ]
-    return " ".join(filter(None, told)) or None
+    return " ".join(filter(None, parts)) or None

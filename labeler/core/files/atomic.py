@@ -146,20 +146,20 @@ def remove_scratch(folder: Path) -> None:
     """Remove what killed processes have left in a folder, and nothing that is being written."""
     with suppress(OSError):
         if check_folder(folder):
-            for left in filter(is_scratch, folder.iterdir()):
+            for path in filter(is_scratch, folder.iterdir()):
                 with suppress(OSError):
-                    _remove_dead(left)
+                    _remove_dead(path)
 
 
-def _remove_dead(left: Path) -> None:
+def _remove_dead(path: Path) -> None:
     if not LOCKS:
-        if time.time() - left.stat(follow_symlinks=False).st_ctime > _FORGOTTEN_SECONDS:
-            left.unlink()
+        if time.time() - path.stat(follow_symlinks=False).st_ctime > _FORGOTTEN_SECONDS:
+            path.unlink()
         return
-    handle = os.open(left, _OPENED & ~os.O_CREAT)
+    handle = os.open(path, _OPENED & ~os.O_CREAT)
     try:
-        if _owned(handle, left):
-            left.unlink()
+        if _owned(handle, path):
+            path.unlink()
     finally:
         os.close(handle)
 
@@ -175,8 +175,8 @@ def _beside(path: Path, *, private: bool) -> tuple[int, Path]:
 
 def _opened(path: Path, mode: int) -> tuple[int, Path]:
     """The scratch file for `path`, empty, and the handle that holds its lock."""
-    told = blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
-    scratch = path.with_name(f"{_PREFIX}{told}{_SUFFIX}")
+    digest = blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
+    scratch = path.with_name(f"{_PREFIX}{digest}{_SUFFIX}")
     if LOCKS:
         with suppress(OSError):
             is_new = not scratch.exists()
@@ -192,7 +192,7 @@ def _opened(path: Path, mode: int) -> tuple[int, Path]:
                 pass
             os.close(handle)
     # Another process writes the same file at this moment, or nothing can be locked here.
-    scratch = path.with_name(f"{_PREFIX}{told}-{secrets.token_hex(4)}{_SUFFIX}")
+    scratch = path.with_name(f"{_PREFIX}{digest}-{secrets.token_hex(4)}{_SUFFIX}")
     handle = created(scratch, mode)
     lock(handle)
     return handle, scratch
@@ -200,15 +200,15 @@ def _opened(path: Path, mode: int) -> tuple[int, Path]:
 
 def _give(handle: int, mode: int, *, is_new: bool) -> None:
     """What was left of another file may be open to more than this one is to be."""
-    left = stat.S_IMODE(os.fstat(handle).st_mode)
-    if not is_new and left & ~mode:
-        os.fchmod(handle, left & mode)
+    current_mode = stat.S_IMODE(os.fstat(handle).st_mode)
+    if not is_new and current_mode & ~mode:
+        os.fchmod(handle, current_mode & mode)
 
 
 def _owned(handle: int, scratch: Path) -> bool:
     """Lock an open scratch file; False where a living process has it, or it is no longer there."""
     if not lock(handle):
         return False
-    held, there = os.fstat(handle), scratch.stat(follow_symlinks=False)
-    alone = held.st_nlink == 1 and held.st_uid == os.geteuid() and stat.S_ISREG(held.st_mode)
-    return os.path.samestat(held, there) and alone
+    opened, there = os.fstat(handle), scratch.stat(follow_symlinks=False)
+    alone = opened.st_nlink == 1 and opened.st_uid == os.geteuid() and stat.S_ISREG(opened.st_mode)
+    return os.path.samestat(opened, there) and alone

@@ -31,18 +31,24 @@ _SETTING = "exported_files"
 class Record(Protocol):
     """What earlier exports wrote, by `fingerprint`."""
 
-    def knows(self, file: Path) -> bool: ...
+    def knows(self, file: Path) -> bool:
+        """Return whether an earlier export wrote the file as it is."""
+        ...
 
-    def keep(self, written: str) -> None: ...
+    def keep(self, written: str) -> None:
+        """Record the fingerprint of a written file."""
+        ...
 
 
 class NoneYet:
     """Where nothing was exported before."""
 
     def knows(self, file: Path) -> bool:  # noqa: ARG002
+        """Return False."""
         return False
 
-    def keep(self, written: str) -> None: ...
+    def keep(self, written: str) -> None:
+        """Record nothing."""
 
 
 class ExportedFiles:
@@ -52,12 +58,17 @@ class ExportedFiles:
         self._store = project.store
 
     def knows(self, file: Path) -> bool:
-        known = set(self._kept())
+        """Return whether an export of this project wrote the file as it is."""
+        fingerprints = set(self._kept())
         size = file.stat(follow_symlinks=False).st_size
         # A person's own file of many GB is not read just to be refused.
-        return any(one.startswith(f"{size} ") for one in known) and fingerprint(file) in known
+        return (
+            any(one.startswith(f"{size} ") for one in fingerprints)
+            and fingerprint(file) in fingerprints
+        )
 
     def keep(self, written: str) -> None:
+        """Record the fingerprint of a written file in the project."""
         kept = [one for one in self._kept() if one != written]
         # An export is as good where the store can't be written; the next one will ask.
         with suppress(StoreError):
@@ -99,6 +110,7 @@ class ExportWriter:
             self.check(file)  # Hours may have passed.
 
     def write(self, file: Path, data: bytes) -> None:
+        """Write one file, replacing only what `check` allows."""
         with self.whole(file) as scratch:
             scratch.write_bytes(data)
 

@@ -48,4 +48,5 @@ def readable_name(path: str | Path) -> str:
 
 
 def leads_inside(link: Path, folder: Path) -> bool:
+    """Return whether what `link` resolves to lies in `folder`."""
     return Path(os.path.realpath(link)).is_relative_to(os.path.realpath(folder))

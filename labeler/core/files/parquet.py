@@ -95,17 +95,17 @@ def column_pages(file: parquet.ParquetFile, path: Path | str, name: str) -> Colu
         for place in range(file.metadata.num_columns)
         if file.schema.column(place).path.partition(".")[0] == top
     ]
-    found = ColumnPages()
+    pages = ColumnPages()
     with open_plain(path) as opened:
         descriptor = opened.fileno()
         for column in columns:
             part = _pages_of(file.metadata, descriptor, column)
-            found = ColumnPages(
-                max(found.values, part.values),
-                found.stored + part.stored,
-                max(found.dictionary, part.dictionary),
+            pages = ColumnPages(
+                max(pages.values, part.values),
+                pages.stored + part.stored,
+                max(pages.dictionary, part.dictionary),
             )
-    return found
+    return pages
 
 
 def plain(column: Any) -> Any:
@@ -201,17 +201,17 @@ def _pages(descriptor: int, chunk: Any) -> Iterator[_Page]:
     if not 0 < at <= end <= size:
         raise TooMuch(f"{chunk.path_in_schema} lies beyond the file")
     while at < end:
-        told, length = _page_header(descriptor, at, end)
-        unpacked, packed = told.get(2), told.get(3)
+        header, length = _page_header(descriptor, at, end)
+        unpacked, packed = header.get(2), header.get(3)
         if (
             not isinstance(unpacked, int)
             or not isinstance(packed, int)
             or min(unpacked, packed) < 0
         ):
             raise TooMuch(f"{chunk.path_in_schema} has a page without a size")
-        about = [told[part] for part in (5, 7, 8) if isinstance(told.get(part), dict)]
+        about = [header[part] for part in (5, 7, 8) if isinstance(header.get(part), dict)]
         values = about[0].get(1) if about else 0
-        yield _Page(told.get(1) == 2, unpacked, packed, values if isinstance(values, int) else 0)
+        yield _Page(header.get(1) == 2, unpacked, packed, values if isinstance(values, int) else 0)
         at += length + packed
 
 
@@ -234,15 +234,16 @@ class _Compact:
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
         """Return the fields of a Thrift struct by their numbers."""
-        found: dict[int, Any] = {}
+        fields: dict[int, Any] = {}
         field = 0
         while head := self.byte():
             kind = head & 15
             field = field + (head >> 4) if head >> 4 else self.zigzag()
-            found[field] = self.value(kind, depth)
-        return found
+            fields[field] = self.value(kind, depth)
+        return fields
 
     def value(self, kind: int, depth: int) -> Any:
+        """Read a value of a Thrift type; None for those that are only skipped."""
         if depth > 8:
             raise TooMuch("one of its pages has a header without bottom")
         if kind in (1, 2):
@@ -265,26 +266,30 @@ class _Compact:
         raise TooMuch("one of its pages has a header that means nothing")
 
     def byte(self) -> int:
-        found = self.data[self.at]
+        """Read one byte."""
+        value = self.data[self.at]
         self.at += 1
-        return found
+        return value
 
     def skip(self, size: int) -> None:
+        """Skip `size` bytes; raise `IndexError` beyond the end."""
         self.at += size
         if self.at > len(self.data):
             raise IndexError
 
     def varint(self) -> int:
-        found = shift = 0
+        """Read an unsigned integer of 7 bits a byte (LEB128)."""
+        value = shift = 0
         while True:
             one = self.byte()
-            found |= (one & 127) << shift
+            value |= (one & 127) << shift
             if one < 128:
-                return found
+                return value
             shift += 7
             if shift > 63:
                 raise TooMuch("one of its pages has a header that means nothing")
 
     def zigzag(self) -> int:
-        found = self.varint()
-        return (found >> 1) ^ -(found & 1)
+        """Read a signed integer in zigzag encoding."""
+        value = self.varint()
+        return (value >> 1) ^ -(value & 1)

@@ -32,6 +32,7 @@ class Table:
 
     @property
     def columns(self) -> list[str]:
+        """Return the names of the columns."""
         return list(self.kinds)
 
 

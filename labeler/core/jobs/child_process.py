@@ -77,7 +77,7 @@ def run_command(project: Project, *words: str) -> None:
 
 @contextmanager
 def process_pool(
-    workers: int, prepare: Callable[..., None], given: tuple[Any, ...]
+    workers: int, prepare: Callable[..., None], arguments: tuple[Any, ...]
 ) -> Iterator[ProcessPoolExecutor]:
     """Yield worker processes, each initialised by `prepare(*given)`; they end with the context.
 
@@ -88,7 +88,7 @@ def process_pool(
     _set_environment(environment())
     try:
         spawning = multiprocessing.get_context("spawn")
-        executor = ProcessPoolExecutor(workers, spawning, prepare, given)
+        executor = ProcessPoolExecutor(workers, spawning, prepare, arguments)
         yield executor
     finally:
         if executor is not None:

@@ -90,10 +90,12 @@ class ArrayFile:
 
     @property
     def rows(self) -> int:
+        """Return the number of embeddings."""
         return self.header.rows
 
     @property
     def width(self) -> int:
+        """Return the number of values in each embedding."""
         return self.header.width
 
     def vectors(self, start: int, stop: int) -> NDArray[np.floating]:
@@ -105,10 +107,12 @@ class ArrayFile:
         return np.memmap(self.path, header.number_format, "c", offset=offset, shape=shape)
 
     def sample(self, count: int) -> NDArray[np.floating]:
+        """Return about `count` embeddings (n, width), spread over the file."""
         rows = np.linspace(0, self.rows - 1, min(count, self.rows), dtype=np.int64)
         return np.array(self.vectors(0, self.rows)[rows])
 
     def blocks(self) -> Iterator[Block]:
+        """Yield all rows in order, at most BLOCK at a time."""
         start = 0
         for names in self._names():
             stop = start + len(names)
@@ -124,6 +128,7 @@ class ArrayFile:
 
 
 def array_file(path: Path, header: Header, named: tuple[Path, str | None] | None) -> ArrayFile:
+    """Open a .npy file with the names of its rows; raises `BadInput` if it is none."""
     return ArrayFile(path, readable_name(path), header, named)
 
 
@@ -138,14 +143,17 @@ class VectorFolder:
 
     @property
     def rows(self) -> int:
+        """Return the number of files, one embedding each."""
         return len(self.headers)
 
     def sample(self, count: int) -> NDArray[np.floating]:
+        """Return about `count` embeddings (n, width), spread over the folder."""
         paths = list(self.headers)
         rows = np.linspace(0, self.rows - 1, min(count, self.rows), dtype=np.int64)
         return self._read([paths[row] for row in rows])
 
     def blocks(self) -> Iterator[Block]:
+        """Yield all embeddings in order, at most BLOCK at a time."""
         # Imported where they are used: pyarrow takes long to load, and is for names in a table.
         import pyarrow
 

@@ -39,6 +39,7 @@ class VectorTable:
 
     @property
     def base(self) -> Path:
+        """Return the table's folder."""
         return self.path.absolute().parent
 
     def sample(self, count: int) -> NDArray[np.floating]:
@@ -54,6 +55,7 @@ class VectorTable:
         return np.concatenate(parts)
 
     def blocks(self) -> Iterator[Block]:
+        """Yield all rows in order, at most BLOCK at a time."""
         columns = [self.vectors, *([self.names] if self.names else [])]
         start = 0
         with _explained(self.shown), open_texts(self.path) as file:
@@ -110,11 +112,11 @@ def _vector_column(schema: pyarrow.Schema, requested: str | None) -> str:
     if requested is not None:
         if requested in candidates:
             return requested
-        held = (
+        columns = (
             f"holds {schema.field(requested).type}" if requested in schema.names else "isn't there"
         )
         raise Unusable(
-            f"Its column {requested} {held}; choose one of lists of numbers with a point."
+            f"Its column {requested} {columns}; choose one of lists of numbers with a point."
         )
     usual = next((name for name in _USUAL if name in candidates), None)
     if usual is None and len(candidates) != 1:
@@ -145,12 +147,15 @@ def _check_lengths(file: parquet.ParquetFile, path: Path, column: str) -> None:
     """Raise `Unusable` for lists that are too long: few bytes may stand for millions of numbers."""
     check_columns(file, path, [column])
     for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
-        held = [
+        lengths = [
             part.num_values
             for part in map(group.column, range(group.num_columns))
             if part.path_in_schema.partition(".")[0] == column
         ]
-        if max(held, default=0) > group.num_rows * _WIDEST or max(held, default=0) > _MOST_VALUES:
+        if (
+            max(lengths, default=0) > group.num_rows * _WIDEST
+            or max(lengths, default=0) > _MOST_VALUES
+        ):
             raise Unusable(
                 f"Its column {column} holds lists of far more numbers than an embedding has, or "
                 "too many in one row group; write it anew."

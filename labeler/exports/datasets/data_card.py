@@ -171,7 +171,7 @@ def _brackets(facts: _Facts) -> list[str]:
 
 
 def _sources(facts: _Facts) -> list[str]:
-    said = licences(facts.dataset.project)
+    licence_of = licences(facts.dataset.project)
     rows = []
     for source in db.images.sources.sources(facts.store):
         mine = facts.sources == source.id
@@ -189,7 +189,7 @@ def _sources(facts: _Facts) -> list[str]:
                 f"{len(scores):,}",
                 mean,
                 band,
-                escape_markdown(said.get(source.name, said.get(ALL, "not stated"))),
+                escape_markdown(licence_of.get(source.name, licence_of.get(ALL, "not stated"))),
             ]
         )
     head = ["source", "images", "scored", "mean score", "expected scores", "licence"]
@@ -203,8 +203,11 @@ def _sources(facts: _Facts) -> list[str]:
 
 
 def _licence(facts: _Facts) -> list[str]:
-    said = licences(facts.dataset.project).get(ALL)
-    return ["", escape_markdown(said) if said else "None is stated: ask whoever made the images."]
+    licence = licences(facts.dataset.project).get(ALL)
+    return [
+        "",
+        escape_markdown(licence) if licence else "None is stated: ask whoever made the images.",
+    ]
 
 
 def _refined(facts: _Facts) -> list[str]:
@@ -277,7 +280,7 @@ def _hit_rate(hits: int, trials: int) -> str:
 
 
 def _scorers(facts: _Facts) -> list[str]:
-    given: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     undone: Counter[str] = Counter()
     why: Counter[str] = Counter()
     spans: dict[str, tuple[datetime, datetime]] = {}
@@ -287,12 +290,12 @@ def _scorers(facts: _Facts) -> list[str]:
         if one.undone_at is not None:
             undone[who] += 1
             continue
-        given[who] += 1
+        counts[who] += 1
         why[one.why] += 1
         images.setdefault(who, set()).add(one.image_id)
         first, last = spans.get(who, (one.at, one.at))
         spans[who] = min(first, one.at), max(last, one.at)
-    if not given:
+    if not counts:
         return ["", "Nobody has scored these images yet."]
     rows = [
         [
@@ -302,7 +305,7 @@ def _scorers(facts: _Facts) -> list[str]:
             f"{undone[who]:,}",
             " to ".join(f"{at:%Y-%m-%d}" for at in spans[who]),
         ]
-        for who, count in given.most_common()
+        for who, count in counts.most_common()
     ]
     reasons = ", ".join(
         f"{count:,} {escape_markdown(reason)}" for reason, count in why.most_common()

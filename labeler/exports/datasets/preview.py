@@ -41,7 +41,7 @@ def preview(project: Project, kind: Kind, plan: Plan, rows: int = 5) -> Preview:
     ids = ids_of(project, scored_only=bool(with_defaults(kind, plan).scored_only))
     images = images_now(project)
     scored, values = db.scores.hand_scores.effective(project.store)
-    taken = np.isin(scored, ids)
+    exported = np.isin(scored, ids)
     version = db.versions.registry.active(project.store)
     predicted = 0
     if version is not None:
@@ -51,7 +51,7 @@ def preview(project: Project, kind: Kind, plan: Plan, rows: int = 5) -> Preview:
     place = [list(COLUMNS).index(name) for name in _SHOWN]
     return Preview(
         images=len(ids),
-        scored=int(taken.sum()),
+        scored=int(exported.sum()),
         predicted=predicted,
         missing=int((~images.fine[images.rows(ids)]).sum()),
         version=version.name if version else None,
@@ -59,7 +59,7 @@ def preview(project: Project, kind: Kind, plan: Plan, rows: int = 5) -> Preview:
             {name: COLUMNS[name] for name in _SHOWN},
             [[row.cells()[k] for k in place] for row in sample.rows()],
         ),
-        notes=_notes(project, kind, values[taken]),
+        notes=_notes(project, kind, values[exported]),
     )
 
 

@@ -166,8 +166,8 @@ class Dataset:
         scored = scored[np.isin(scored, self.ids)]
         held_out, stored = held_out_predictions(self.project, self.version, scored)
         out_of_fold = np.fmax(held_out, stored)  # at most one of the two is a number
-        known = ~np.isnan(out_of_fold)
-        return _by_id(scored[known], out_of_fold[known])
+        has_prediction = ~np.isnan(out_of_fold)
+        return _by_id(scored[has_prediction], out_of_fold[has_prediction])
 
 
 def _by_id(ids: Ids, scores: NDArray[np.floating]) -> dict[int, float]:

@@ -236,8 +236,8 @@ def training(project: Project, version: Version) -> list[str]:
         return ["", "Not known here: it was made elsewhere."]
     ids, values = db.versions.predictions.trained_on(project.store, version.id)
     images = images_now(project)
-    places, known = images.places(ids)
-    sources, values = images.sources[places], values[known]
+    places, in_collection = images.places(ids)
+    sources, values = images.sources[places], values[in_collection]
     licence_of = licences(project)
     rows = []
     for source in db.images.sources.sources(project.store):

@@ -47,10 +47,10 @@ def scored_pairs(snapshot: ReviewSnapshot) -> tuple[Ids, Ids]:
     if vectors is None or len(rows) < 2:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     images = snapshot.collection
-    known = snapshot.project.cache.get(
+    pairs = snapshot.project.cache.get(
         "scored pairs", None, (images, vectors), lambda: _PairCache(images, vectors)
     )
-    return known.among(rows)
+    return pairs.among(rows)
 
 
 class _PairCache:

@@ -57,46 +57,57 @@ class RankedCandidates:
 
     @property
     def collection_rows(self) -> Ids:
+        """Return their rows (n,) in the collection."""
         return self.candidates.collection_rows[self.order]
 
     @property
     def ids(self) -> Ids:
+        """Return their image ids (n,)."""
         return self.candidates.ids[self.order]
 
     @property
     def predictions(self) -> Floats:
+        """Return their predictions (n,), 0–1."""
         return self.candidates.predictions[self.order]
 
     @property
     def suspicion(self) -> Floats:
+        """Return their suspicion (n,), 0–1, higher = more likely a mistake."""
         return self.candidates.suspicion[self.order]
 
     @property
     def second_opinion(self) -> Floats:
+        """Return the hand scores (n,), 0–10, that the second opinion expects; NaN without one."""
         return self.candidates.second_opinion[self.order]
 
     @property
     def hand_scores(self) -> Floats:
+        """Return their hand scores (n,), NaN for none."""
         return self.candidates.hand_scores[self.order]
 
     @property
     def outside(self) -> Floats:
+        """Return how far (n,) predictions are above or below (< 0) their source's band, 0–1."""
         return self.candidates.outside[self.order]
 
     @property
     def conflict(self) -> Floats:
+        """Return the points (n,), 0–10, to the score of a near-duplicate; 0 without a conflict."""
         return self.candidates.conflict[self.order]
 
     @property
     def too_high(self) -> Mask:
+        """Return the mask (n,) of those that are suspected of being too high."""
         return self.candidates.too_high[self.order]
 
     @property
     def certain(self) -> Mask:
+        """Return the mask (n,) of those outside the band that was set for their source."""
         return self.candidates.certain[self.order]
 
     @property
     def harmless(self) -> Mask:
+        """Return the mask (n,) of certain ones on the right side of the threshold."""
         return self.candidates.harmless[self.order]
 
     def take(self, rows: Ids | Mask) -> RankedCandidates:

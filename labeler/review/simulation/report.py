@@ -150,14 +150,14 @@ def _flat(turn: RoundResult) -> dict[str, Any]:
 
 def _mean(values: Sequence[float | None], limits: tuple[float, float]) -> dict[str, float | None]:
     """Mean and 95 % interval over the seeds, which are what is random here; within `limits`."""
-    known = np.array([value for value in values if value is not None], dtype=np.float64)
-    if not len(known):
+    numbers = np.array([value for value in values if value is not None], dtype=np.float64)
+    if not len(numbers):
         return {"mean": None, "low": None, "high": None}
-    mean = float(known.mean())
-    if len(known) < 2:
+    mean = float(numbers.mean())
+    if len(numbers) < 2:
         return {"mean": mean, "low": None, "high": None}
-    error = float(known.std(ddof=1)) / math.sqrt(len(known))
-    half = float(student.ppf(0.975, len(known) - 1)) * error
+    error = float(numbers.std(ddof=1)) / math.sqrt(len(numbers))
+    half = float(student.ppf(0.975, len(numbers) - 1)) * error
     low, high = max(mean - half, limits[0]), min(mean + half, limits[1])
     return {"mean": mean, "low": low, "high": high}
 

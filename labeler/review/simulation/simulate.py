@@ -172,12 +172,12 @@ def _run_strategy(seed: int, strategy: str) -> StrategyRun:
         if not len(state.left):
             break
         chances.append(_calibration_pairs(data, state))
-        asked = _ask_batch(data, plan, state, STRATEGIES[strategy])
-        found = sum(hit for _, hit in state.record[-asked:])
+        count = _ask_batch(data, plan, state, STRATEGIES[strategy])
+        hits = sum(hit for _, hit in state.record[-count:])
         state.version, state.answers = _train(data, plan, state.scored, seed), {}
         state.left = np.setdiff1d(available, state.scored)
         turn = _round_result(data, plan, state, withheld, seed=seed, strategy=strategy)
-        turns.append(replace(turn, round=number, asked=asked, found=found))
+        turns.append(replace(turn, round=number, asked=count, found=hits))
     return StrategyRun(strategy, seed, turns, np.concatenate([np.zeros((0, 2)), *chances]))
 
 
@@ -278,9 +278,9 @@ def _ask_batch(
     data: LabelledData, plan: SimulationPlan, state: SimulationState, strategy: Strategy
 ) -> int:
     """Ask for a batch, as many at a time as the strategy selects; return its size."""
-    asked = 0
-    while asked < plan.batch and len(state.left):
-        selected, names = strategy(state, plan.batch - asked)
+    count = 0
+    while count < plan.batch and len(state.left):
+        selected, names = strategy(state, plan.batch - count)
         rows = selected.tolist()
         for row, name in zip(rows, names, strict=True):
             state.answers[row] = float(data.scores[row])
@@ -288,8 +288,8 @@ def _ask_batch(
             state.record.append((name, bool(passes != _passes(data, plan, row))))
         state.scored += rows
         state.left = np.setdiff1d(state.left, selected)
-        asked += len(rows)
-    return asked
+        count += len(rows)
+    return count
 
 
 def _passes(data: LabelledData, plan: SimulationPlan, rows: Ids | int) -> NDArray[np.bool_]:

@@ -34,8 +34,8 @@ def metadata_files(folder: Path) -> Iterator[Path]:
         except OSError:
             continue
         # No pipes: reading one may never end.
-        if found := [name for name in METADATA if name in names and (here / name).is_file()]:
-            yield here / found[0]
+        if names_here := [name for name in METADATA if name in names and (here / name).is_file()]:
+            yield here / names_here[0]
         elif depth < _DEEPEST:
             inside = sorted(name for name, is_folder in names.items() if is_folder)
             waiting += [(here / name, depth + 1) for name in reversed(inside)]

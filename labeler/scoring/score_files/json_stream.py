@@ -56,9 +56,9 @@ class _Window:
     def next(self) -> str:
         """Return the next character that is no space, without passing it; empty at the end."""
         while True:
-            found = _NO_SPACE.search(self.read, self.at)
-            self.at = found.start() if found else len(self.read)
-            if found or not self.more():
+            match = _NO_SPACE.search(self.read, self.at)
+            self.at = match.start() if match else len(self.read)
+            if match or not self.more():
                 return self.read[self.at : self.at + 1]
 
     def skip(self) -> None:

@@ -246,11 +246,11 @@ def _score(annotation: dict[str, Any], reading: ReadOptions, notes: ReaderNotes)
 
     Raises `StatementError` if it has several.
     """
-    found = list(_results(annotation, reading.score_column, notes))
-    if not found:
+    results = list(_results(annotation, reading.score_column, notes))
+    if not results:
         return None
     scores: set[float | None] = set()
-    for kind, value in found:
+    for kind, value in results:
         if kind == "rating" and value == 0:
             scores.add(None)
             continue

@@ -68,15 +68,15 @@ class ImageMatcher:
 
     def image(self, statement: Statement) -> int:
         """Return the image's id; raises `StatementError` where the project has no such image."""
-        found = self._by_path(statement)
-        if found is not None:
-            return found
+        image = self._by_path(statement)
+        if image is not None:
+            return image
         if statement.content_hash in self._by_hash:
             return self._by_hash[statement.content_hash]
-        for given in statement.images:
-            found = self._lookup.find(given, _absolute(self._folder, (given, normalised(given))))
-            if found is not None:
-                return found
+        for name in statement.images:
+            image = self._lookup.find(name, _absolute(self._folder, (name, normalised(name))))
+            if image is not None:
+                return image
         named = self._called(statement)
         if len(named) == 1:
             self.by_name += 1
@@ -97,14 +97,14 @@ class ImageMatcher:
                 return inside[0]
             if os.path.exists(path):  # noqa: PTH110 - also answers for names too long
                 return path
-        for given in statement.images:
-            if spelled := on_disk(self._folder, given):
+        for name in statement.images:
+            if spelled := on_disk(self._folder, name):
                 return self._real(os.path.abspath(spelled))  # noqa: PTH100
         return None
 
     def _problem(self, statement: Statement) -> StatementError:
-        given = statement.images[0]
-        shown = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}…"
+        name = statement.images[0]
+        shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
         if statement.doubt is not None:
             return StatementError(NO_FILE, statement.doubt)
         if (there := self.file(statement)) is not None:
@@ -123,8 +123,8 @@ class ImageMatcher:
 
     def _by_path(self, statement: Statement) -> int | None:
         plain = _absolute(self._folder, statement.images)
-        found = self._first(plain)
-        return found if found is not None else self._first([self._real(path) for path in plain])
+        image = self._first(plain)
+        return image if image is not None else self._first([self._real(path) for path in plain])
 
     def _first(self, candidates: Sequence[str]) -> int | None:
         return next((self._ids[path] for path in candidates if path in self._ids), None)
@@ -142,15 +142,15 @@ class ImageMatcher:
 
 def _ids_of_cut_names(store: Store, names: Collection[str]) -> dict[str, set[int]]:
     """Return the images, by name, whose file names a server may have cut to one of `names`."""
-    wanted = {cut: name for name in names if (cut := cut_name(name))}
-    lengths = {len(beginning) for beginning, _ in wanted}
+    name_of_cut = {cut: name for name in names if (cut := cut_name(name))}
+    lengths = {len(beginning) for beginning, _ in name_of_cut}
 
     def spelled(name: str) -> str:
         stem, suffix = os.path.splitext(uploaded_name(name))  # noqa: PTH122
         begins = ((stem[:length], suffix) for length in lengths if len(stem) > length)
-        return next((wanted[cut] for cut in begins if cut in wanted), "")
+        return next((name_of_cut[cut] for cut in begins if cut in name_of_cut), "")
 
-    return db.images.locations.ids_of_names(store, wanted.values(), spelled)
+    return db.images.locations.ids_of_names(store, name_of_cut.values(), spelled)
 
 
 def _distinct(statements: Sequence[Statement]) -> Sequence[Statement]:

@@ -81,8 +81,8 @@ class Statement:
             # No name can cost a score: of a long one the beginning is kept anyhow.
             object.__setattr__(self, "scorer", self.scorer[:_LONGEST_TEXT])
         if self.event is not None:
-            said = (self.event.event_id, self.event.why, self.event.queue)
-            if long := next((each for each in said if each and len(each) > _LONGEST_WORD), None):
+            texts = (self.event.event_id, self.event.why, self.event.queue)
+            if long := next((each for each in texts if each and len(each) > _LONGEST_WORD), None):
                 problem = f"{short(long)} is too long for the history of a score; export it again."
                 raise StatementError(BROKEN, problem)
 

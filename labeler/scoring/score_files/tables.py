@@ -145,8 +145,8 @@ def _statement(row: Row, columns: Columns, reading: ReadOptions) -> Statement:
     )
 
 
-def _named(given: str | None, usual: tuple[str, ...]) -> tuple[str, ...]:
-    return (given.strip().lower(),) if given else usual
+def _named(column: str | None, usual: tuple[str, ...]) -> tuple[str, ...]:
+    return (column.strip().lower(),) if column else usual
 
 
 def _csv_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
@@ -167,9 +167,9 @@ def _parquet_rows(file: Path, needed: list[tuple[str, ...]], also: Sequence[str]
             names = table.schema_arrow.names
             present = [*(name.lower() for name in names), *(PATH_COLUMNS if pictures else ())]
             _check(file, present, needed)
-            wanted = {name for each in needed for name in each} | set(also)
+            columns = {name for each in needed for name in each} | set(also)
             read = _without_bytes(
-                table.schema_arrow, [name for name in names if name.lower() in wanted]
+                table.schema_arrow, [name for name in names if name.lower() in columns]
             )
             check_columns(table, file, read)
             for batch in table.iter_batches(batch_size=_BATCH, columns=read):
@@ -270,11 +270,11 @@ def _list_rows(file: Path, needed: list[tuple[str, ...]]) -> Iterator[Row]:
 def _check_lines(file: Path, lines: BinaryIO, needed: list[tuple[str, ...]]) -> None:
     """Check the columns in JSON lines, up to the line that completes them, mostly the first."""
     present: dict[str, None] = {}
-    wanted = {name for names in needed for name in names}
+    columns = {name for names in needed for name in names}
     for cells in filter(None, map(_object, _short_lines(lines))):
         # A line may have names of its own without end.
         present |= dict.fromkeys(
-            name for name in cells if name in wanted or len(present) < _MOST_COLUMNS
+            name for name in cells if name in columns or len(present) < _MOST_COLUMNS
         )
         if all(any(name in present for name in names) for names in needed):
             return
@@ -295,10 +295,10 @@ def _short_lines(lines: BinaryIO) -> Iterator[bytes]:
 
 def _object(line: bytes) -> dict[str, Any] | None:
     try:
-        found = parse_json(line.decode("utf-8-sig"))
+        document = parse_json(line.decode("utf-8-sig"))
     except ValueError:
         return None
-    return _lower(found) if isinstance(found, dict) else None
+    return _lower(document) if isinstance(document, dict) else None
 
 
 def _lower(cells: dict[str, Any]) -> dict[str, Any]:

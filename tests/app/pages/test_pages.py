@@ -25,7 +25,7 @@ import db.versions.predictions
 import db.versions.registry
 from labeler.app.widgets import formatting, job_status
 from labeler.app.widgets.navigation import page_file
-from labeler.app.widgets.path_input import look
+from labeler.app.widgets.path_input import preview_path
 from labeler.collection.importing import import_paths
 from labeler.core.jobs.runner import follow
 from labeler.core.project import Project
@@ -349,15 +349,15 @@ def test_the_time_left_is_that_of_a_phase_and_the_next_ones_are_named(served: Pr
 
 @pytest.mark.parametrize("text", ["", "holidays", "/nowhere/at/all"])
 def test_a_look_at_an_unusable_path_gives_a_reason(text: str) -> None:
-    assert look(text).problem
+    assert preview_path(text).problem
 
 
 def test_a_look_counts_files_in_every_folder(tmp_path: Path) -> None:
     draw_pictures(tmp_path / "a", 2)
     draw_pictures(tmp_path / "a" / "deeper", 3)
-    assert look(f"file://{tmp_path}").files == 5
+    assert preview_path(f"file://{tmp_path}").files == 5
     (tmp_path / "empty").mkdir()
-    assert "holds no files" in (look(str(tmp_path / "empty")).problem or "")
+    assert "holds no files" in (preview_path(str(tmp_path / "empty")).problem or "")
 
 
 def test_figures_without_an_interval_or_value_are_not_made_up() -> None:

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from labeler.app.routes import downloads
 from labeler.app.routes.export_urls import plan_address, read_plan
-from labeler.app.routes.zip_stream import zipped
+from labeler.app.routes.zip_stream import stream_zip
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from labeler.exports.datasets.export import KINDS
@@ -98,12 +98,12 @@ def test_a_plan_survives_its_address() -> None:
 def test_a_zip_comes_in_parts_and_breaks_off_where_a_file_does(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(b"x" * 3_000_000)
     (tmp_path / "second").write_text("two")
-    parts = list(zipped(tmp_path))
+    parts = list(stream_zip(tmp_path))
     assert len(parts) > 3
     with zipfile.ZipFile(io.BytesIO(b"".join(parts))) as archive:
         assert archive.namelist() == ["large", "second"]
         assert archive.read("second") == b"two"
-    parts = zipped(tmp_path)
+    parts = stream_zip(tmp_path)
     next(parts)
     (tmp_path / "second").unlink()
     with pytest.raises(FileNotFoundError):

@@ -309,7 +309,7 @@ def test_a_query_that_makes_no_sense_is_refused_in_a_sentence(
 def test_no_number_in_an_address_is_too_long(client: TestClient) -> None:
     assert client.get(f"/api/review?first={'9' * 5000}").status_code == 200
     with pytest.raises(BadInput, match="round"):
-        contact_sheets._asked(current_project(), {"round": "9" * 5000})
+        contact_sheets._requested_images(current_project(), {"round": "9" * 5000})
 
 
 def test_names_that_are_no_utf8_can_be_sent() -> None:

@@ -136,7 +136,7 @@ def test_a_page_waits_once_however_many_of_its_parts_can_not_be_read() -> None:
 
         with patch.object(page_errors, "_can_be_read", lambda: False):
             for _ in range(3):
-                with page_errors.friendly():
+                with page_errors.show_errors():
                     raise OSError(28, "No space left on device")
         st.write("through")
 

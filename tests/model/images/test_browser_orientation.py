@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageOps
 
 import db.images.lookup
-from labeler.app.routes.images import _full
+from labeler.app.routes.images import _full_response
 from labeler.collection.importing import import_paths
 from labeler.collection.previews import preview_of
 from labeler.core.archives.opening import open_picture
@@ -85,10 +85,10 @@ def test_full_size_stands_as_the_preview(project: Project, tmp_path: Path, name:
     import_paths(project, [path.parent])
     image = db.images.lookup.find_by_path(project.store, str(path))
     assert image is not None and image.content_hash is not None
-    full = as_a_browser(_full(image).body)
+    full = as_a_browser(_full_response(image).body)
     preview = Image.open(preview_of(project, image.content_hash, path)).convert("RGB")
     assert full.size == preview.size == open_picture(path).size == (image.width, image.height)
     difference = np.abs(np.asarray(full, np.int16) - np.asarray(preview, np.int16))
     assert difference.mean() < 12
     if name.startswith("none") or name == "a.jpg":
-        assert _full(image).body == path.read_bytes()
+        assert _full_response(image).body == path.read_bytes()

@@ -74,20 +74,20 @@ def rounded_of(cells: list[Any]) -> int:
 
 def notes(scores: set[int], encoder: EncoderRecord) -> list[str]:
     """Return notes about unexpected effects of these scores and this encoder on the trainer."""
-    told = []
+    sentences = []
     missing = [str(end) for end in (0, 10) if end not in scores]
     if missing and scores:
-        told.append(
+        sentences.append(
             f"No image has the score {' or '.join(missing)}: CityClassifiers rescales over the "
             f"scores that are present, so {min(scores)} becomes 0 % and {max(scores)} becomes "
             "100 %; score some at both ends to keep its scale."
         )
     if encoder.identity not in _MADE_FOR:
-        told.append(
+        sentences.append(
             f"Its published models read 768 values of CLIP L/14; these are {encoder.width} values "
             f"of {encoder.identity}, which only a model trained on such reads."
         )
-    return told
+    return sentences
 
 
 class _TestEmbedding:

@@ -42,5 +42,5 @@ def rounded(row: Row) -> int:
 
 def folder_name(dataset: Dataset) -> str:
     """Return the part of the folders' names after the number."""
-    given = dataset.plan.name or dataset.project.folder.name
-    return re.sub(r"[^\w-]+", "-", given).strip("-_")[:40] or "score"
+    name = dataset.plan.name or dataset.project.folder.name
+    return re.sub(r"[^\w-]+", "-", name).strip("-_")[:40] or "score"

@@ -24,8 +24,8 @@ import db.images.counts
 import db.images.locations
 import db.images.lookup
 import db.images.tags
-from labeler.app.routes.images import _full
-from labeler.app.widgets.path_input import look
+from labeler.app.routes.images import _full_response
+from labeler.app.widgets.path_input import preview_path
 from labeler.collection.import_summary import ImportSummary
 from labeler.collection.importing import import_paths
 from labeler.collection.previews import preview_of
@@ -156,7 +156,7 @@ def test_a_picture_in_an_archive_is_read_in_its_place_by_all(
     assert image is not None and image.content_hash is not None
     preview_of(project, image.content_hash, path).unlink()
     assert open_picture(preview_of(project, image.content_hash, path)).size == (64, 48)
-    assert _full(image).body == jpeg_bytes(2)
+    assert _full_response(image).body == jpeg_bytes(2)
     assert open_picture(path).size == (64, 48)
 
     known = db.images.locations.known_locations(project.store, None)
@@ -427,7 +427,7 @@ def test_a_pipe_called_like_an_archive_is_not_opened(project: Project, tmp_path:
 
 
 def test_the_start_page_looks_into_an_archive(tmp_path: Path) -> None:
-    assert look(str(shard(tmp_path / "0.tar", 3))).files == 3
-    assert look(str(table(tmp_path / "0.parquet", 2))).files == 2
+    assert preview_path(str(shard(tmp_path / "0.tar", 3))).files == 3
+    assert preview_path(str(table(tmp_path / "0.parquet", 2))).files == 2
     (tmp_path / "bad.tar").write_bytes(b"nothing of the kind")
-    assert "not a tar file" in (look(str(tmp_path / "bad.tar")).problem or "")
+    assert "not a tar file" in (preview_path(str(tmp_path / "bad.tar")).problem or "")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from labeler.app.sections.export_targets import checked
-from labeler.app.widgets.path_input import look
+from labeler.app.sections.export_targets import typed_output_path
+from labeler.app.widgets.path_input import preview_path
 from labeler.cli.main import labeler
 from labeler.core.errors import BadInput
 from labeler.core.files.typed_paths import typed_path
@@ -57,11 +57,11 @@ def test_a_folder_is_found_in_each_way_of_writing_it(folder: Path, way: int) -> 
     text = ways(folder)[way]
     assert typed_path(text) == folder
     assert (
-        look(text).problem,
-        look(text).path,
-        look(text).files,
+        preview_path(text).problem,
+        preview_path(text).path,
+        preview_path(text).files,
     ) == (None, folder, 1)
-    assert checked(text) == folder
+    assert typed_output_path(text) == folder
 
 
 def test_what_is_new_is_made_where_it_is_meant(folder: Path) -> None:
@@ -71,7 +71,7 @@ def test_what_is_new_is_made_where_it_is_meant(folder: Path) -> None:
         f"'{folder}/new one' ",
         f"~/{folder.name}/new one",
     ):
-        assert checked(text) == folder / "new one"
+        assert typed_output_path(text) == folder / "new one"
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_a_percent_sign_in_a_new_name_is_one(folder: Path) -> None:
 def test_what_is_no_path_here_is_told_in_one_sentence(folder: Path, text: str, told: str) -> None:
     with pytest.raises(BadInput, match=told):
         typed_path(text)
-    assert told in (look(text).problem or "")
+    assert told in (preview_path(text).problem or "")
     with pytest.raises(BadInput, match=told):
-        checked(text)
+        typed_output_path(text)
     done = CliRunner().invoke(labeler, ["--project", text, "status"])
     assert done.exit_code == 2
     assert told in " ".join(done.output.split())

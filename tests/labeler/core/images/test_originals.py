@@ -19,7 +19,7 @@ import db.images.embeddings
 import db.images.locations
 import db.images.lookup
 from labeler.app.routes import downloads
-from labeler.app.routes.zip_stream import zipped
+from labeler.app.routes.zip_stream import stream_zip
 from labeler.core.images.originals import copy_known, open_known
 from labeler.core.project import Project
 from labeler.exports.datasets.export import export
@@ -105,11 +105,11 @@ def test_what_changes_while_it_is_zipped_breaks_it_off(tmp_path: Path) -> None:
     for name in ("a", "b"):
         with (tmp_path / name).open("rb") as opened:
             known[name] = content_hash(opened)
-    assert b"b" * 1000 in b"".join(zipped(tmp_path, known))
+    assert b"b" * 1000 in b"".join(stream_zip(tmp_path, known))
     (tmp_path / "b").write_bytes(b"c" * 1000)
     sent = []
     with pytest.raises(UnreadableImage, match="changed"):
-        sent.extend(zipped(tmp_path, known))
+        sent.extend(stream_zip(tmp_path, known))
     assert b"c" * 10 not in b"".join(sent)
 
 

@@ -30,7 +30,7 @@ import db.images.lookup
 import db.records
 import db.repair.consistency
 import db.scores.hand_scores
-from labeler.app.routes.images import _full
+from labeler.app.routes.images import _full_response
 from labeler.cli.main import labeler
 from labeler.collection.carry_over import carry_over, carry_overs
 from labeler.collection.import_summary import ImportSummary
@@ -231,7 +231,7 @@ def test_the_same_pixels_elsewhere_are_the_same_image(project: Project, tmp_path
     left = image_at(project, copy)
     assert (left.id, left.state, left.path) == (before.id, "fine", str(copy))
     assert place_image(left, tmp_path / "out" / "copy.jpg", "copy") == (True, False)
-    assert _full(left).body == copy.read_bytes()
+    assert _full_response(left).body == copy.read_bytes()
 
 
 def test_two_new_files_that_show_the_same_are_one_image(project: Project, tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ def test_between_two_imports_a_rewritten_file_serves_as_before(
     path = make_jpeg(tmp_path / "photos" / "a.jpg")
     image = scored(project, path)
     rewrite(path, with_segment(path.read_bytes(), SEGMENTS["EXIF"]))
-    assert _full(image).body == path.read_bytes()
+    assert _full_response(image).body == path.read_bytes()
     known = image.content_hash or "", path, image.pixel_hash
     assert preview_of(project, *known).is_file()
     for link in ("copy", "hard"):
