@@ -1,4 +1,4 @@
-"""Images known by their embedding alone that mean pictures which are here by now: made one."""
+"""Merge images known by their embedding alone into the pictures that their names mean."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from labeler.core.project import Project
 
 
 def match_phantoms(project: Project) -> int:
-    """Give the embedding, and what was done to it, of each such image to the one picture that its
-    name means; returns how many there were.
+    """Merge each image known by its embedding alone into the picture that its name means.
+
+    Its embedding, and what was done to it, become the picture's. Returns how many were merged.
     """
     phantoms = unseen_images(project.store)
     if not phantoms:

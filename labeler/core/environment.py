@@ -1,4 +1,4 @@
-"""The environment that this program was started with, as it was before anything else was imported.
+"""Keep the environment that this program was started with, before anything else is imported.
 
 What comes into `os.environ` later may be a library's doing (Streamlit puts secrets there), not the
 person's.

@@ -1,4 +1,7 @@
-"""What counts as the same picture in a collection (model/estimators/near_duplicates.py)."""
+"""Measure how near two images are to count as the same picture in this collection.
+
+The rule itself is in model/estimators/near_duplicates.py.
+"""
 
 from __future__ import annotations
 

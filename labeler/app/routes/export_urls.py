@@ -1,4 +1,4 @@
-"""The addresses of downloads, and the plan in an address's parameters."""
+"""Write and read the addresses of downloads, with the plan of an export in their parameters."""
 
 from __future__ import annotations
 

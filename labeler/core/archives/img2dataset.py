@@ -1,4 +1,4 @@
-"""Failed downloads, as img2dataset's table beside a folder lists them."""
+"""Read which downloads have failed, from img2dataset's table beside a folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SUCCESS = "success"
 def failed_keys(table: Path) -> frozenset[str]:
     """Return the keys of the failed downloads in a table.
 
-    None where it is another kind of table, or can't be read: the pictures themselves then tell.
+    Empty where it is another kind of table, or can't be read: the pictures themselves then tell.
     """
     # Imported where they are used: pyarrow takes long to load, and most imports read
     # no table.

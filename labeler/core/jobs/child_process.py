@@ -1,7 +1,8 @@
-"""Start child processes of this program, for work that would block the pages or fill their memory.
+"""Start child processes of this program, and lower the priority of background work.
 
-They get the environment of this program's own start, and they import nothing from the current
-folder, which may be somebody else's: Python looks there first, otherwise.
+The work would block the pages or fill their memory otherwise. The processes get the environment of
+this program's own start, and they import nothing from the current folder, which may be somebody
+else's: Python looks there first, otherwise.
 """
 
 from __future__ import annotations

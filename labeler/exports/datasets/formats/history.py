@@ -1,4 +1,4 @@
-"""Every hand score as a separate table, for formats that can't nest it."""
+"""Write every hand score as a separate table, for formats that can't nest it."""
 
 from __future__ import annotations
 
