@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from tests.support.browsers import app, browser, page, serve  # noqa: F401 (fixtures)
+from tests.support.browsers import app, browser, page, serve, window  # noqa: F401 (fixtures)

@@ -16,11 +16,13 @@ import db.scores.hand_scores
 import db.scores.queue_queries
 from db.records import Image
 from labeler.core.project import Project
+from tests.support.browsers import Window
 from tests.support.collection import add_version, make_collection
 from tests.support.live import PATIENCE, App, until
 from tests.support.score_page import (
     WATCH,
     current,
+    going_on,
     kept,
     opened,
     press,
@@ -43,9 +45,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture
-def score_page(page: Page, app: App) -> Page:
-    page.add_init_script(WATCH)
-    return opened(page, app)
+def score_page(window: Window, app: App) -> Page:
+    return going_on(window, app)
 
 
 @pytest.fixture
@@ -85,28 +86,29 @@ def test_scores_wait_while_the_project_is_away_and_are_sent_when_it_is_back(
 
 
 def test_a_page_opened_meanwhile_says_what_is_wrong_and_comes_by_itself(
-    page: Page, app: App, away: Callable[[bool], None]
+    score_page: Page, away: Callable[[bool], None]
 ) -> None:
-    opened(page, app)
     away(True)
-    page.reload()
-    expect(page.get_by_text("is not there any more: it was moved")).to_be_visible()
+    score_page.reload()
+    expect(score_page.get_by_text("is not there any more: it was moved")).to_be_visible()
     away(False)
-    wait_ready(page)
+    wait_ready(score_page)
 
 
 def test_a_clock_set_back_does_not_change_the_order_of_what_waits(
-    score_page: Page, project: Project
+    page: Page, app: App, project: Project
 ) -> None:
+    page.add_init_script(WATCH)
+    opened(page, app)
     noon = datetime.now(UTC)
-    score_page.clock.set_fixed_time(noon)
-    score_page.route("**/api/events", lambda route: route.abort())
-    image_id = current(score_page)
-    press(score_page, "2")
-    score_page.clock.set_fixed_time(noon - timedelta(hours=1))
-    press(score_page, "u9u8")
-    score_page.unroute("**/api/events")
-    score_page.reload()
+    page.clock.set_fixed_time(noon)
+    page.route("**/api/events", lambda route: route.abort())
+    image_id = current(page)
+    press(page, "2")
+    page.clock.set_fixed_time(noon - timedelta(hours=1))
+    press(page, "u9u8")
+    page.unroute("**/api/events")
+    page.reload()
     assert kept(project, {image_id: 8.0})
     values = [
         (row.value, row.undone_at is None)

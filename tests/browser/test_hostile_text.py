@@ -1,9 +1,8 @@
 """Names, tags, notes and texts of others are text on every page: nothing of them runs, is fetched
-or passes for the app's own words."""
+or passes for the app's own words, and no page fetches anything from elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from labeler.core.project import Project
+from tests.support.browsers import Window
 from tests.support.hostile import (
     FORMULA,
     HTML,
@@ -62,16 +62,36 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return make_hostile(tmp_path_factory.mktemp("hostile"))
 
 
+# What the frame calls each page, and what of it is there once it is shown.
+LINKS = {
+    "": ("Score", ".labeler.score"),
+    "review": ("Review", ".labeler.review"),
+    "train": ("Train", "h1:text-is('Train')"),
+    "progress": ("Progress", "h1:text-is('Progress')"),
+    "explore": ("Explore", "h1:text-is('Explore')"),
+    "try": ("Try", "h1:text-is('Try')"),
+    "export": ("Export", "h1:text-is('Export')"),
+    "start": ("Add pictures", "h1:text-is('Add pictures')"),
+}
+
+
 @dataclass
 class Watch:
-    """A page whose every move is noted."""
+    """A page whose every move is noted, from the first test on: what comes late is noted, too."""
 
     page: Page
     app: App
     asked: list[str] = field(default_factory=list)
 
     def opened(self, name: str) -> None:
-        self.page.goto(f"{self.app.url}/{name}")
+        """By the link to it, which costs less than to load the page, or anew if it is shown."""
+        link, shown = LINKS[name]
+        before = self.page.url.split("?")[0]
+        if before in ("about:blank", f"{self.app.url}/{name}"):
+            self.page.goto(f"{self.app.url}/{name}")
+        else:
+            self.page.get_by_role("link", name=link, exact=True).click()
+        self.page.locator(shown).wait_for()
         start = self.page.get_by_role("link", name="Add pictures")
         expect(start).to_be_visible(timeout=PATIENCE * 1000)
         self.settled()
@@ -105,12 +125,20 @@ class Watch:
         assert not any("\u202e" in text or "\x1b" in text for text in found["text"])
 
 
+@pytest.fixture(scope="module")
+def watches() -> list[Watch]:
+    return []
+
+
 @pytest.fixture
-def watch(page: Page, app: App) -> Iterator[Watch]:
-    watch = Watch(page, app)
-    page.add_init_script(BEFORE)
-    page.on("request", lambda request: watch.asked.append(request.url))
-    yield watch
+def watch(window: Window, app: App, watches: list[Watch]) -> Watch:
+    page = window.page()
+    if not watches or watches[-1].page is not page:
+        watch = Watch(page, app)
+        page.add_init_script(BEFORE)
+        page.on("request", lambda request: watch.asked.append(request.url))
+        watches.append(watch)
+    return watches[-1]
 
 
 def test_score(watch: Watch) -> None:

@@ -10,9 +10,10 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from labeler.core.project import Project
+from tests.support.browsers import Window
 from tests.support.collection import make_collection
 from tests.support.live import App
-from tests.support.score_page import WATCH, kept, opened, press, seen, stored, unsaved
+from tests.support.score_page import WATCH, going_on, kept, opened, press, seen, stored, unsaved
 
 pytestmark = pytest.mark.browser
 
@@ -23,7 +24,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture
-def score_page(page: Page, app: App) -> Page:
+def score_page(window: Window, app: App) -> Page:
+    return going_on(window, app)
+
+
+@pytest.fixture
+def tab(page: Page, app: App) -> Page:
+    """A Score page that may be closed."""
     page.add_init_script(WATCH)
     return opened(page, app)
 
@@ -53,10 +60,10 @@ def test_scores_that_could_not_be_sent_wait_in_the_browser(
     assert kept(project, scores)
 
 
-def test_a_tab_closed_right_after_keys_loses_none(score_page: Page, project: Project) -> None:
-    press(score_page, "61253")
-    scores = seen(score_page, "61253")
-    score_page.close()
+def test_a_tab_closed_right_after_keys_loses_none(tab: Page, project: Project) -> None:
+    press(tab, "61253")
+    scores = seen(tab, "61253")
+    tab.close()
     assert kept(project, scores)
 
 
@@ -74,13 +81,13 @@ def test_a_killed_and_restarted_server_gets_every_score(
 
 
 def test_a_tab_closed_while_the_server_is_dead_sends_when_opened_again(
-    score_page: Page, project: Project, app: App
+    tab: Page, project: Project, app: App
 ) -> None:
     app.kill()
-    press(score_page, "951")
-    scores = seen(score_page, "951")
-    context: BrowserContext = score_page.context
-    score_page.close()
+    press(tab, "951")
+    scores = seen(tab, "951")
+    context: BrowserContext = tab.context
+    tab.close()
     app.start()
     opened(context.new_page(), app)
     assert kept(project, scores)

@@ -12,6 +12,7 @@ import db.scores.hand_scores
 import db.versions.rounds
 from db.records import HandScore
 from labeler.core.project import Project
+from tests.support.browsers import Window
 from tests.support.collection import add_version, make_collection
 from tests.support.live import PATIENCE, App, until
 
@@ -32,9 +33,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture
-def review_page(page: Page, app: App) -> Page:
-    page.goto(f"{app.url}/review")
-    card(page).wait_for()
+def review_page(window: Window, app: App) -> Page:
+    """At the first card of the queue, on the page that the test before has left."""
+    page = window.page()
+    if page.url == f"{app.url}/review":
+        open_queue(page, "hand-score")
+    else:
+        page.goto(f"{app.url}/review")
+        card(page).wait_for()
     open_queue(page, "false-positive")
     return page
 
@@ -245,6 +251,7 @@ def test_a_card_that_another_tab_scores_leaves_here_too(
         "is scored 2 by now, in another window", timeout=SOON
     )
     assert has_focus(other, focused(other))
+    other.close()
 
 
 def has_focus(page: Page, image_id: int) -> bool:

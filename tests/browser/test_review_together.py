@@ -14,7 +14,7 @@ import db.images.lookup
 import db.scores.hand_scores
 import db.versions.rounds
 from labeler.core.project import Project
-from tests.support.collection import make_collection
+from tests.support.collection import copied, make_collection
 from tests.support.live import App, until
 from tests.support.reviewing import add, look_alike, scatter
 
@@ -24,16 +24,22 @@ IMAGES, SCORED = 90, 30
 TWINS = {40: 0.5, 41: 0.35, 42: 0.7}
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    project = make_collection(tmp_path, images=IMAGES, scored=SCORED)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = make_collection(tmp_path_factory.mktemp("made"), images=IMAGES, scored=SCORED)
     scatter(project)
     look_alike(project, list(TWINS))
     look_alike(project, [3, 8])  # with hand scores of 2 and 7
     generator = np.random.default_rng(1)
     others = {i: float(generator.uniform(0.55, 0.95)) for i in range(45, IMAGES + 1)}
     add(project, others | TWINS)
-    return project
+    project.close()
+    return project.folder
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path) -> Iterator[Project]:
+    yield from copied(made, tmp_path / "project")
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ import db.scores.hand_scores
 import db.scores.queue_queries
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
+from tests.support.browsers import Window
 from tests.support.collection import add_version, draw_pictures, make_collection
 from tests.support.live import App, until
 from tests.support.score_page import (
-    WATCH,
     current,
+    going_on,
     kept,
-    opened,
     press,
     seen,
     stored,
@@ -44,26 +44,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture
-def score_page(page: Page, app: App) -> Page:
-    page.add_init_script(WATCH)
-    return opened(page, app)
+def score_page(window: Window, app: App) -> Page:
+    return going_on(window, app)
 
 
-def test_sixty_images_are_scored_by_sixty_keys(score_page: Page, project: Project) -> None:
-    before = stored(project)
-    keys = "0123456789t" * 5 + "01234"
-    for key in keys:
-        wait_ready(score_page)
-        score_page.keyboard.press(key)
-    scores = seen(score_page, keys)
-    assert kept(project, scores)
-    assert stored(project) == before | scores
-    unsaved(score_page, 0)
-
-
-def test_what_is_passed_by_is_named_to_the_server_and_what_was_scored_long_ago_is_not(
+def test_each_key_scores_the_next_image_and_what_was_scored_long_ago_is_not_named_to_the_server(
     score_page: Page, project: Project
 ) -> None:
+    """What was passed by is named, so that it isn't offered again."""
+    before = stored(project)
     asked: list[set[int]] = []
 
     def note(request: Request) -> None:
@@ -75,18 +64,20 @@ def test_what_is_passed_by_is_named_to_the_server_and_what_was_scored_long_ago_i
     score_page.keyboard.press("ArrowRight")
     wait_ready(score_page)
     score_page.on("request", note)
-    keys = "456" * 25
+    keys = "0123456789t" * 6 + "01234567"
     for key in keys:
         wait_ready(score_page)
         score_page.keyboard.press(key)
-    first = next(iter(seen(score_page, keys)))
-    assert len(asked) > 1 and first not in asked[-1]
+    scores = seen(score_page, keys)
+    assert len(asked) > 1 and next(iter(scores)) not in asked[-1]
     assert passed_by in asked[-1]
-    assert kept(project, seen(score_page, keys))
+    assert kept(project, scores)
+    assert stored(project) == before | scores
+    unsaved(score_page, 0)
 
 
 def test_an_order_goes_on_though_only_images_that_were_seen_are_offered_for_once(
-    page: Page, app: App, project: Project
+    score_page: Page, project: Project
 ) -> None:
     asked: list[str] = []
     first: list[Any] = []
@@ -99,17 +90,18 @@ def test_an_order_goes_on_though_only_images_that_were_seen_are_offered_for_once
         first.append(told.json())
         return route.fulfill(response=told)
 
-    page.route("**/api/queue?*", answer)
-    page.add_init_script(WATCH)
-    opened(page, app)
+    score_page.route("**/api/queue?*", answer)
+    score_page.reload()
+    wait_ready(score_page, 8)
     keys = "789" * 15  # beyond the forty of the first answer
     for key in keys:
-        wait_ready(page)
-        page.keyboard.press(key)
-    assert kept(project, seen(page, keys))
+        wait_ready(score_page)
+        score_page.keyboard.press(key)
+    assert kept(project, seen(score_page, keys))
     again = {str(item["id"]) for item in first[0]["items"]}
     named = parse_qs(urlsplit(asked[2]).query)["exclude"][0].split(",")
     assert again <= set(named)
+    score_page.unroute("**/api/queue?*")
 
 
 def test_ten_has_keys_of_its_own_and_a_button(score_page: Page, project: Project) -> None:
@@ -171,6 +163,7 @@ def test_skipped_images_get_no_score_and_come_last(score_page: Page, project: Pr
     assert waiting[-1].id == image_id
     assert waiting[-1].hand_score is None
     score_page.keyboard.press("u")
+    unsaved(score_page, 0)
     assert current(score_page) == image_id
 
 
@@ -216,11 +209,10 @@ def test_filling_thin_brackets_needs_a_version_and_begins_when_there_is_one(
 def test_the_page_survives_going_to_another_page_and_back(
     score_page: Page, project: Project
 ) -> None:
-    for _ in range(2):
-        score_page.get_by_role("link", name="Explore").click()
-        score_page.locator(".labeler.score").wait_for(state="detached")
-        score_page.get_by_role("link", name="Score", exact=True).click()
-        wait_ready(score_page, 3)
+    score_page.get_by_role("link", name="Explore").click()
+    score_page.locator(".labeler.score").wait_for(state="detached")
+    score_page.get_by_role("link", name="Score", exact=True).click()
+    wait_ready(score_page, 3)
     before = stored(project)
     score_page.keyboard.press("7")
     scores = seen(score_page, "7")

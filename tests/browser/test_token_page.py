@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +12,7 @@ from playwright.sync_api import Page, expect
 from labeler.app.security.token_gate import TOKEN_WRONG
 from labeler.core.project import Project
 from tests.support.collection import make_collection
-from tests.support.live import PATIENCE, ROOT, App, until
+from tests.support.live import PATIENCE, App, until
 from tests.support.score_page import WATCH, current, kept, opened, seen, stored, wait_ready
 
 pytestmark = pytest.mark.browser
@@ -30,24 +27,21 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 class Asking(App):
-    """`labeler app` as it is by itself, with more `options`, and the token stated or its own."""
+    """`labeler app` as it is by itself, with more `options`, and the token stated or its own.
 
-    def __init__(self, project: Path, logs: Path, *options: str, token: str = "") -> None:
+    Without `fork`, in a process that imports all by itself.
+    """
+
+    def __init__(
+        self, project: Path, logs: Path, *options: str, token: str = "", fork: bool = True
+    ) -> None:
         super().__init__(project, logs)
-        self.options, self.token = options, token
+        self.options, self.token, self.fork = options, token, fork
 
     def start(self, *, ours: bool = True, wait: bool = False) -> None:
-        command = ["labeler.cli", "app", "--no-browser", "--port", str(self.port), *self.options]
-        told = {"LABELER_PROJECT": str(self.project), "PYTHONPATH": str(ROOT)}
+        arguments = ["app", "--no-browser", "--port", str(self.port), *self.options]
         self.logs.write_text("")
-        with self.logs.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *command],
-                env=os.environ | told | {"LABELER_TOKEN": self.token},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self.launch("labeler.cli", arguments, fork=self.fork, LABELER_TOKEN=self.token)
         until(self.listens, f"the app did not start: {self.logs}")
 
     def shown(self) -> str:
@@ -59,7 +53,7 @@ class Asking(App):
 @pytest.fixture(scope="module")
 def reachable(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     log = tmp_path_factory.mktemp("app") / "log.txt"
-    app = Asking(project.folder, log, "--host", "0.0.0.0", token=TOKEN)
+    app = Asking(project.folder, log, "--host", "0.0.0.0", token=TOKEN, fork=False)
     app.start()
     yield app
     app.kill()

@@ -106,20 +106,31 @@ class App:
         if ours:
             module, arguments = "labeler.cli", ["app", "--no-browser", "--no-token", "--port", port]
             arguments += ["--base-path", self.base] if self.base else []
-        environment = os.environ | {"LABELER_PROJECT": str(self.project), "PYTHONPATH": str(ROOT)}
-        if hasattr(os, "pidfd_open"):
-            self.process = forks().start(module, arguments, environment, self.logs)
-        else:  # on macOS, where a process that has imported all this had better not be forked
-            with self.logs.open("ab") as log:
-                self.process = subprocess.Popen(
-                    [sys.executable, "-m", module, *arguments],
-                    cwd=ROOT,
-                    env=environment,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+        self.launch(module, arguments)
         until(self.answers if wait else self.listens, f"the app did not start: {self.logs}")
+
+    def launch(
+        self, module: str, arguments: Sequence[str], *, fork: bool = True, **more: str
+    ) -> None:
+        """`python -m module arguments` on the project, with `more` in its environment.
+
+        Without `fork`, in a process that is new from its first line on.
+        """
+        told = {"LABELER_PROJECT": str(self.project), "PYTHONPATH": str(ROOT)}
+        environment = os.environ | told | more
+        # On macOS a process that has imported all this had better not be forked.
+        if fork and hasattr(os, "pidfd_open"):
+            self.process = forks().start(module, arguments, environment, self.logs)
+            return
+        with self.logs.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def answers(self) -> bool:
         assert not self._ended(), self.logs.read_text()

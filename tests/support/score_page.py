@@ -6,6 +6,7 @@ from playwright.sync_api import Page, expect
 
 import db.scores.hand_scores
 from labeler.core.project import Project
+from tests.support.browsers import Window
 from tests.support.live import App, until
 
 # Hears a key before the page does, and notes it with the image that can be seen at that moment.
@@ -23,6 +24,24 @@ window.addEventListener('keydown', (event) => {
 def opened(page: Page, app: App, ready: int = 8) -> Page:
     page.goto(app.url)
     wait_ready(page, ready)
+    return page
+
+
+def going_on(window: Window, app: App) -> Page:
+    """The Score page as the test before has left it: at its next picture, all saved, none noted.
+
+    It says which keys mean which pictures, as `seen` tells them, from here on.
+    """
+    page = window.page()
+    if not page.url.startswith(app.url):
+        page.add_init_script(WATCH)
+        return opened(page, app)
+    order = page.get_by_label("Order of the images")
+    if order.input_value() != "random":
+        order.select_option("random")
+    unsaved(page, 0)
+    wait_ready(page, 8)
+    page.evaluate("window.seen = []")
     return page
 
 
