@@ -118,9 +118,11 @@ def test_a_clock_set_back_does_not_change_the_order_of_what_waits(
 
 
 def test_a_score_for_a_picture_that_is_another_one_by_now_is_said_and_dropped(
-    score_page: Page, project: Project
+    page: Page, app: App, project: Project
 ) -> None:
-    image_id = current(score_page)
+    page.add_init_script(WATCH)
+    opened(page, app)
+    image_id = current(page)
     image = db.images.lookup.get(project.store, image_id)
     assert image is not None
 
@@ -130,15 +132,15 @@ def test_a_score_for_a_picture_that_is_another_one_by_now_is_said_and_dropped(
             session.connection().exec_driver_sql(command, (content, image_id))
 
     holds("another")
-    press(score_page, "73")
-    scores = seen(score_page, "73")
+    press(page, "73")
+    scores = seen(page, "73")
     sentence = "1 not taken: That picture is another one now; reload the page"
-    expect(score_page.locator(".labeler.score .saving")).to_have_text(sentence)
+    expect(page.locator(".labeler.score .saving")).to_have_text(sentence)
     del scores[image_id]
     assert kept(project, scores)
     assert image_id not in stored(project)
     left = "Object.keys(localStorage).filter((key) => key.startsWith('labeler:event:'))"
-    assert score_page.evaluate(left) == []
+    assert page.evaluate(left) == []
     holds(image.content_hash)
 
 

@@ -66,12 +66,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 LINKS = {
     "": ("Score", ".labeler.score"),
     "review": ("Review", ".labeler.review"),
-    "train": ("Train", "h1:text-is('Train')"),
-    "progress": ("Progress", "h1:text-is('Progress')"),
-    "explore": ("Explore", "h1:text-is('Explore')"),
-    "try": ("Try", "h1:text-is('Try')"),
-    "export": ("Export", "h1:text-is('Export')"),
-    "start": ("Add pictures", "h1:text-is('Add pictures')"),
+    "train": ("Train", "h1:has-text('Train')"),
+    "progress": ("Progress", "h1:has-text('Progress')"),
+    "explore": ("Explore", "h1:has-text('Explore')"),
+    "try": ("Try", "h1:has-text('Try')"),
+    "export": ("Export", "h1:has-text('Export')"),
+    "start": ("Add pictures", "h1:has-text('Add pictures')"),
 }
 
 

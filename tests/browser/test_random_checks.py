@@ -9,9 +9,10 @@ from sqlalchemy import select
 import db.scores.random_sample
 from db.store.schema import DrawRow, HandScoreRow
 from labeler.core.project import Project
+from tests.support.browsers import Window
 from tests.support.collection import make_collection
 from tests.support.live import App, until
-from tests.support.score_page import current, kept, opened, stored, wait_ready
+from tests.support.score_page import current, going_on, kept, stored, wait_ready
 
 pytestmark = pytest.mark.browser
 
@@ -29,11 +30,14 @@ def drawn(project: Project) -> set[int]:
         return set(session.scalars(query))
 
 
-def in_order(page: Page, app: App, order: str) -> Page:
-    opened(page, app)
+@pytest.fixture
+def page(window: Window, app: App) -> Page:
+    return going_on(window, app)
+
+
+def in_order(page: Page, order: str) -> None:
     page.get_by_label("Order of the images").select_option(order)
     wait_ready(page)
-    return page
 
 
 def score_next(page: Page, project: Project) -> int:
@@ -45,9 +49,9 @@ def score_next(page: Page, project: Project) -> int:
 
 
 def test_every_other_image_is_a_marked_check_and_kept_as_a_draw(
-    page: Page, app: App, project: Project
+    page: Page, project: Project
 ) -> None:
-    in_order(page, app, "newest")
+    in_order(page, "newest")
     mark = page.locator(".labeler.score .check")
     checks = set()
     for place in range(8):
@@ -62,9 +66,9 @@ def test_every_other_image_is_a_marked_check_and_kept_as_a_draw(
 
 
 def test_in_the_random_order_nothing_is_marked_and_all_are_draws(
-    page: Page, app: App, project: Project
+    page: Page, project: Project
 ) -> None:
-    in_order(page, app, "random")
+    in_order(page, "random")
     before = drawn(project)
     scored = {score_next(page, project) for _ in range(3)}
     expect(page.locator(".labeler.score .check")).to_be_hidden()
@@ -72,9 +76,9 @@ def test_in_the_random_order_nothing_is_marked_and_all_are_draws(
 
 
 def test_the_setting_takes_effect_at_once_and_keys_still_score(
-    page: Page, app: App, project: Project
+    page: Page, project: Project
 ) -> None:
-    in_order(page, app, "newest")
+    in_order(page, "newest")
     page.get_by_role("combobox", name="Random checks").click()
     page.get_by_role("option", name="none").click()
     until(lambda: project.audit_every == 0, "the setting was not kept")

@@ -287,13 +287,13 @@ def test_a_burst_handles_one_card_per_key_and_more_flow_in(
 def test_the_threshold_is_kept_and_divides_anew(review_page: Page, project: Project) -> None:
     slider = review_page.get_by_role("slider")
     slider.focus()
-    for _ in range(10):
+    for _ in range(4):
         slider.press("ArrowRight")
-    until(lambda: project.threshold == pytest.approx(0.6), "the threshold was not kept")
-    review_page.locator(".labeler.review[data-threshold='0.6']").wait_for()
+    until(lambda: project.threshold == pytest.approx(0.54), "the threshold was not kept")
+    review_page.locator(".labeler.review[data-threshold='0.54']").wait_for()
     image_id = focused(review_page)
     shown = review_page.locator(".card .prediction").all_text_contents()
-    assert all(int(text.split()[0]) >= 60 for text in shown)
+    assert all(int(text.split()[0]) >= 54 for text in shown)
     review_page.keyboard.press("5")
     scored(project, image_id, 5, "correction-false-positive")
     project.set_threshold(0.5)
