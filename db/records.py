@@ -149,9 +149,11 @@ class Event:
     correction or, where it agrees with the prediction at `shown_threshold` (0–1) or with the hand
     score, a confirmation. `queue` is the one that the image was shown in; a score or skip with a
     review queue counts for the open round of `shown_version`. `draw` marks a
-    score of an image that was shown because it was next in the random order. `shown_hash` is the
-    content of the picture on the screen: an image of other content gets no score or skip by it. A
-    score with `undone_at` was taken back already where it comes from.
+    score of an image that was shown because it was next in the random order, `repeat` one of an
+    image that was shown once more without the score that the same person gave it before; with a
+    prediction on the screen it is none. `shown_hash` is the content of the picture on the screen:
+    an image of other content gets no score or skip by it. A score with `undone_at` was taken back
+    already where it comes from.
     """
 
     event_id: str
@@ -168,6 +170,7 @@ class Event:
     shown_hash: str | None = None
     undoes: str | None = None
     draw: bool = False
+    repeat: bool = False
     undone_at: datetime | None = None
 
 

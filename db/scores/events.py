@@ -22,6 +22,7 @@ from db.store.schema import (
     DrawRow,
     HandScoreRow,
     ImageRow,
+    RepeatRow,
     RoundImageRow,
     RoundRow,
     SkipRow,
@@ -80,6 +81,7 @@ class _EventBatch:
         self.touched: set[int] = set()  # images whose effective score may differ now
         self._unwritten: list[dict[str, Any]] = []
         self._drawn: list[dict[str, str]] = []
+        self._repeats: list[dict[str, str]] = []
         # The images that exist, what each holds, and who has scored it.
         rows = session.execute(
             select(ImageRow.id, ImageRow.content_hash, ImageRow.hand_score).where(
@@ -145,7 +147,11 @@ class _EventBatch:
 
     def write(self) -> None:
         """Write the scores taken so far, all at once: one by one takes three times as long."""
-        for statement, rows in ((_ADD_SCORE, self._unwritten), (_ADD_DRAW, self._drawn)):
+        for statement, rows in (
+            (_ADD_SCORE, self._unwritten),
+            (_ADD_DRAW, self._drawn),
+            (_ADD_REPEAT, self._repeats),
+        ):
             if rows:
                 self._connection.execute(statement, rows)
                 rows.clear()
@@ -176,6 +182,8 @@ class _EventBatch:
         self._unwritten.append(values)
         if event.draw:
             self._drawn.append({"event": event.event_id})
+        if event.repeat and event.shown_prediction is None:
+            self._repeats.append({"event": event.event_id})
         if event.undone_at is None:
             self._scorers[image_id].add(event.scorer)
         self.touched.add(image_id)
@@ -287,9 +295,12 @@ class _EventBatch:
 
 # Built once: bulk entry takes thousands of events in one batch.
 _ADD_SCORE = insert(HandScoreRow.__table__)  # type: ignore[arg-type]
+_OF_EVENT = select(HandScoreRow.id).where(HandScoreRow.event_id == bindparam("event"))
 _ADD_DRAW = insert(DrawRow.__table__).from_select(  # type: ignore[arg-type]
-    ["hand_score_id"],
-    select(HandScoreRow.id).where(HandScoreRow.event_id == bindparam("event")),
+    ["hand_score_id"], _OF_EVENT
+)
+_ADD_REPEAT = insert(RepeatRow.__table__).from_select(  # type: ignore[arg-type]
+    ["hand_score_id"], _OF_EVENT
 )
 _LATEST_WHY = (
     select(HandScoreRow.why)

@@ -11,7 +11,7 @@ from sqlalchemy import and_, column, func, or_, select
 from sqlalchemy.orm import Session
 
 from db.query_parts import Query, is_in
-from db.store.schema import HandScoreRow, SkipRow
+from db.store.schema import HandScoreRow, RepeatRow, SkipRow
 from db.store.store import Store
 
 
@@ -19,7 +19,8 @@ from db.store.store import Store
 class UndoableEvent:
     """A score (`value`, 0–10) or a skip (`value` is None) that is not undone.
 
-    `before` is the hand score that the image had until then, None if it had none. `together` are
+    `before` is the hand score that the image had until then, None if it had none. An `is_repeat`
+    score was given to an image that was shown once more without its score. `together` are
     the event and image ids of what was done by the same key, in whatever queue: events whose id is
     this one's with a dot and a number behind it.
     """
@@ -29,6 +30,7 @@ class UndoableEvent:
     value: float | None
     before: float | None
     at: datetime
+    is_repeat: bool = False
     together: tuple[tuple[str, int], ...] = ()
 
 
@@ -57,10 +59,16 @@ def recent_events(
             scored = session.execute(_latest(scores.where(own), HandScoreRow, queues, limit)).all()
             skipped = []
         befores = _befores(session, {row.image_id for row in scored})
+        repeats = select(RepeatRow.hand_score_id).where(
+            is_in(RepeatRow.hand_score_id, {row.id for row in scored})
+        )
+        repeated = set(session.scalars(repeats))
         together = _together(session, {row.event_id for row in (*scored, *skipped)})
     # Oldest first already here, so that acts of the same moment keep their order.
     acts = [
-        UndoableEvent(row.event_id, row.image_id, row.value, befores.get(row.id), row.at)
+        UndoableEvent(
+            row.event_id, row.image_id, row.value, befores.get(row.id), row.at, row.id in repeated
+        )
         for row in reversed(scored)
     ]
     acts += [

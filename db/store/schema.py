@@ -251,6 +251,15 @@ class DrawRow(Base):
     hand_score_id: Mapped[int] = mapped_column(ForeignKey("hand_scores.id"), primary_key=True)
 
 
+class RepeatRow(Base):
+    """A hand score whose image was shown once more, without what the same person gave it before and
+    without a prediction."""
+
+    __tablename__ = "repeats"
+
+    hand_score_id: Mapped[int] = mapped_column(ForeignKey("hand_scores.id"), primary_key=True)
+
+
 class SkipRow(Base):
     __tablename__ = "skips"
     __table_args__ = (

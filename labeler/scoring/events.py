@@ -40,8 +40,8 @@ def record_events(
     An event is a dict: `event` (its id), `kind` (score, confirm, skip or undo), `image` (an id),
     `score`, `queue` and `undoes` where the kind needs them, and what the screen showed:
     `prediction`, `version`, `threshold`, `hash` (of the picture's content; refused if the image
-    has another one now), and `draw` if the image was drawn at random. `scorer` in the event
-    overrides `scorer` here. `at` is a time in ISO 8601; one after `now` becomes `now`. A malformed
+    has another one now), `draw` if the image was drawn at random, and `repeat` if it was shown once
+    more without its score. `scorer` in the event overrides `scorer` here. `at` is a time in ISO 8601; one after `now` becomes `now`. A malformed
     event is refused by its receipt, which says why, and the others are recorded.
     """
     now = now or datetime.now(UTC)
@@ -69,6 +69,7 @@ def _read_event(raw: dict[str, Any], scorer: str | None, now: datetime, threshol
     """
     kind, queue = raw["kind"], raw.get("queue")
     gives_score, prediction = kind in SCORES, raw.get("prediction")
+    is_scored = kind == "score" and queue in (None, "score")
     return Event(
         event_id=raw["event"],
         kind=kind,
@@ -82,7 +83,8 @@ def _read_event(raw: dict[str, Any], scorer: str | None, now: datetime, threshol
         shown_version=_read_text(raw.get("version")),
         shown_hash=raw.get("hash"),
         undoes=raw["undoes"] if kind == "undo" else None,
-        draw=kind == "score" and queue in (None, "score") and raw.get("draw") is True,
+        draw=is_scored and raw.get("draw") is True,
+        repeat=is_scored and raw.get("repeat") is True,
     )
 
 

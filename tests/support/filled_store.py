@@ -110,6 +110,10 @@ def _history(store: Store, ids: list[int]) -> None:
             event("undo-3", "undo", undoes="drawn-2"),
         ],
     )
+    try:
+        score(store, ids[5], 8, scorer="ann", queue="score", repeat=True, event_id="repeat-1")
+    except TypeError:  # before images were shown once more
+        return
 
 
 def _embeddings(store: Store, ids: list[int]) -> None:
