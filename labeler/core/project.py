@@ -19,7 +19,17 @@ from db.store.regular_files import NotPlain, check_folder, make_folders
 from labeler.core.cache import ProjectCache
 from labeler.core.errors import BadInput, LabelerError, NoProject
 from labeler.core.files.typed_paths import typed_path
-from labeler.core.settings import AUDIT_EVERY, DEFAULT_THRESHOLD, MOST_AUDIT_EVERY, THRESHOLD
+from labeler.core.settings import (
+    AUDIT_EVERY,
+    DEFAULT_REPEAT_EVERY,
+    DEFAULT_THRESHOLD,
+    FEWEST_REPEAT_EVERY,
+    MOST_AUDIT_EVERY,
+    MOST_REPEAT_EVERY,
+    REPEAT_EVERY,
+    THRESHOLD,
+    may_repeat_every,
+)
 from model.encoders.names import canonical
 
 if TYPE_CHECKING:
@@ -124,6 +134,20 @@ class Project:
                 "for all of them or 0 for none; 10 is usual."
             )
         self.store.set_setting("audit_every", str(number))
+
+    @property
+    def repeat_every(self) -> int:
+        """One in so many images shown for scoring is one scored a while ago; 0 is never."""
+        return REPEAT_EVERY.read(self.store)
+
+    def set_repeat_every(self, number: int) -> None:
+        """Set how often an image is shown once more; raises `BadInput` outside 5–1000 and 0."""
+        if not may_repeat_every(number):
+            raise BadInput(
+                f"One repeat in {number} images can't be; give {FEWEST_REPEAT_EVERY} to "
+                f"{MOST_REPEAT_EVERY}, or 0 for none; {DEFAULT_REPEAT_EVERY} is usual."
+            )
+        self.store.set_setting("repeat_every", str(number))
 
     @property
     def models(self) -> Path:

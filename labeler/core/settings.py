@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 DEFAULT_THRESHOLD = 0.5
 DEFAULT_AUDIT_EVERY = 10
 MOST_AUDIT_EVERY = 1000
+DEFAULT_REPEAT_EVERY = 30
+FEWEST_REPEAT_EVERY, MOST_REPEAT_EVERY = 5, 1000
 
 Value = TypeVar("Value")
 _MOST_IMAGES = 1 << 53
@@ -64,6 +66,18 @@ def _audit_every(text: str) -> int:
     return value
 
 
+def _repeat_every(text: str) -> int:
+    value = int(text)
+    if not may_repeat_every(value):
+        raise ValueError(text)
+    return value
+
+
+def may_repeat_every(number: int) -> bool:
+    """Return whether one in so many images may be a repeat; 0 means none."""
+    return number == 0 or FEWEST_REPEAT_EVERY <= number <= MOST_REPEAT_EVERY
+
+
 def _licences(text: str) -> dict[str, str]:
     document: Any = parse_json(text)
     if not isinstance(document, dict) or not all(
@@ -101,6 +115,9 @@ def _last_backup(text: str) -> LastBackup:
 
 THRESHOLD = Setting("threshold", _threshold, DEFAULT_THRESHOLD, str(DEFAULT_THRESHOLD))
 AUDIT_EVERY = Setting("audit_every", _audit_every, DEFAULT_AUDIT_EVERY, str(DEFAULT_AUDIT_EVERY))
+REPEAT_EVERY = Setting(
+    "repeat_every", _repeat_every, DEFAULT_REPEAT_EVERY, str(DEFAULT_REPEAT_EVERY)
+)
 LICENCES: Setting[dict[str, str]] = Setting("licences", _licences, {}, None)
 LAST_BACKUP: Setting[LastBackup | None] = Setting("last_backup", _last_backup, None, "")
-TYPED: tuple[Setting[Any], ...] = (THRESHOLD, AUDIT_EVERY, LICENCES, LAST_BACKUP)
+TYPED: tuple[Setting[Any], ...] = (THRESHOLD, AUDIT_EVERY, REPEAT_EVERY, LICENCES, LAST_BACKUP)

@@ -39,10 +39,11 @@ def record_events(
 
     An event is a dict: `event` (its id), `kind` (score, confirm, skip or undo), `image` (an id),
     `score`, `queue` and `undoes` where the kind needs them, and what the screen showed:
-    `prediction`, `version`, `threshold`, `hash` (of the picture's content; refused if the image
-    has another one now), `draw` if the image was drawn at random, and `repeat` if it was shown once
-    more without its score. `scorer` in the event overrides `scorer` here. `at` is a time in ISO 8601; one after `now` becomes `now`. A malformed
-    event is refused by its receipt, which says why, and the others are recorded.
+    `prediction`, `version`, `threshold`, `hash` (of the picture's content; refused if the image has
+    another one now), `draw` if the image was drawn at random, and `repeat` if it was shown once
+    more without its score. `scorer` in the event overrides `scorer` here. `at` is a time in ISO
+    8601; one after `now` becomes `now`. A malformed event is refused by its receipt, which says
+    why, and the others are recorded.
     """
     now = now or datetime.now(UTC)
     threshold = project.threshold

@@ -16,14 +16,16 @@ from db.records import Image, Version
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from labeler.scoring.random_checks import with_checks
+from labeler.scoring.repeats import with_repeats
 
+REVISE = "revise"
 OTHERS = "others"
 ORDERS = (
     ("random", "Random"),
     ("newest", "Newest first"),
     ("thin", "Fill the thin brackets"),
     ("best", "Highest predictions first"),
-    ("revise", "Already scored, newest first"),
+    (REVISE, "Already scored, newest first"),
     (OTHERS, "Scored by others, not by you"),
 )
 _NOBODY_ELSE = "Nobody else has scored a picture that you have not: set who is scoring beside it."
@@ -37,12 +39,14 @@ class NextImages:
     """Images to score next.
 
     `explanation` is a sentence for the page where there are no images, `draws` are the ids of the
-    images that are next in the random order.
+    images that are next in the random order, `repeats` of those that the person scored a while ago
+    and is to score without seeing that.
     """
 
     images: list[Image]
     explanation: str | None = None
     draws: frozenset[int] = frozenset()
+    repeats: frozenset[int] = frozenset()
 
 
 def next_images(
@@ -58,9 +62,20 @@ def next_images(
     `order` is a name in `ORDERS`, or `source-<id>` for the images of one source in random order.
     An image that `scorer` has scored is not unscored for them, also if the rule counts only the
     scores of another person. Random checks are mixed into the orders of unscored images, except
-    into the random one, as often as the project's `audit_every` says. Raises `BadInput` for an
-    unknown order.
+    into the random one, as often as the project's `audit_every` says, and repeats into all orders
+    but that of the scored images, as `repeat_every` says. Raises `BadInput` for an unknown order.
     """
+    offer = _in_order(project, order, limit, exclude, scorer)
+    if order == REVISE:
+        return offer
+    images, repeats = with_repeats(project, offer.images, limit, scorer, exclude)
+    return replace(offer, images=images, repeats=repeats)
+
+
+def _in_order(
+    project: Project, order: str, limit: int, exclude: Collection[int], scorer: str | None
+) -> NextImages:
+    """Return the next images of an order, random checks included."""
     store = project.store
     unscored = partial(
         db.scores.queue_queries.unscored, store, limit=limit, exclude=exclude, scorer=scorer
@@ -73,7 +88,7 @@ def next_images(
     if order == "random":
         images = unscored(order="random")
         return NextImages(images, draws=frozenset(image.id for image in images))
-    if order == "revise":
+    if order == REVISE:
         images = db.scores.queue_queries.last_scored(store, limit=limit, exclude=exclude)
         return NextImages(images, None if images or exclude else "Nothing is scored yet.")
     if order in ("thin", "best"):

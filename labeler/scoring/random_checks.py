@@ -50,8 +50,13 @@ def with_checks(
 
 
 def is_followed_by_check(image_id: int, every: int) -> bool:
-    """Return whether a check follows this image, so that one of `every` images is a check.
+    """Return whether a check follows this image, so that one of `every` images is a check."""
+    return is_followed("check", image_id, every)
+
+
+def is_followed(by: str, image_id: int, every: int) -> bool:
+    """Return whether something mixed in follows this image, one of `every` images shown.
 
     The choice is random, but fixed for each image: reloading the page doesn't change it.
     """
-    return every == 2 or random.Random(f"check behind {image_id}").randrange(every - 1) == 0
+    return every == 2 or random.Random(f"{by} behind {image_id}").randrange(every - 1) == 0

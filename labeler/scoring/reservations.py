@@ -14,7 +14,7 @@ from labeler.scoring.queue import NextImages
 HELD = 600.0  # seconds that a reservation lasts after a person's last request
 MOST_HELD = 1000  # images by one person; the oldest reservations go first
 # Orders of images that are scored already: everybody may look at these.
-FOR_ALL = ("revise", queue.OTHERS)
+FOR_ALL = (queue.REVISE, queue.OTHERS)
 
 
 class Reservations:
