@@ -88,7 +88,8 @@ def blind_pairs(store: Store) -> dict[str | None, tuple[np.ndarray, np.ndarray, 
     return {
         scorer: (
             id_array([image_id for image_id, _, _ in pairs]),
-            *(np.array([pair[k] for pair in pairs], dtype=np.float64) for k in (1, 2)),
+            np.array([first for _, first, _ in pairs], dtype=np.float64),
+            np.array([again for _, _, again in pairs], dtype=np.float64),
         )
         for scorer, pairs in found.items()
     }

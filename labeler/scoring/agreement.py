@@ -1,19 +1,28 @@
-"""Agreement of the people who score a collection: figures of each one, and of each pair."""
+"""Agreement of the people who score a collection: of each pair, and of each one with themselves."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 import db.scores.hand_scores
+import db.scores.repeats
 from db.scores.aggregation import Rule, effective_rule, read_rule, set_effective_rule
 from labeler.collection.arrays import Floats, Ids, group_numbers
 from labeler.core.errors import BadInput
 from labeler.core.project import Project
 from labeler.core.scorers import shown_name
-from model.evaluation.agreement import Agreement, agreement
+from model.evaluation.agreement import (
+    FEWEST_REPEATS,
+    Agreement,
+    Repeatability,
+    agreement,
+    repeatability,
+)
+from model.evaluation.audit import Bounds
 
 MOST_PAIRS = 45  # pairs that are compared, as many as ten people have
 
@@ -44,13 +53,57 @@ class ScorerPair:
 
 
 @dataclass(frozen=True, slots=True)
+class SelfAgreement:
+    """How far `people` agree with themselves, each on the images that they scored once more without
+    knowing; in points of 10.
+
+    `found` is `None` where the `repeats` are too few to say; `every` is the project's setting.
+    """
+
+    people: int
+    repeats: int
+    every: int
+    found: Repeatability | None
+
+    def sentence(self) -> str:
+        """What it means for a model's error, or how many repeats are missing."""
+        themselves = (
+            "You agree with yourself" if self.people < 2 else "Scorers agree with themselves"
+        )
+        if self.found is None:
+            missing = FEWEST_REPEATS - self.repeats
+            told = (
+                f"How far {themselves[0].lower()}{themselves[1:]} is not known yet: "
+                f"{missing} more repeat{'' if missing == 1 else 's'}"
+            )
+            if not self.every:
+                return f"{told}, and they are switched off."
+            return f"{told}. One in {self.every} images that are shown for scoring is one."
+        error, deviation = (_between(each) for each in (self.found.error, self.found.deviation))
+        return (
+            f"{themselves} to within {self.found.error.value:.2f} points ({error}; "
+            f"{self.repeats:,} repeats): the floor, no model can be expected to have a lower error "
+            f"on single scores. One score has a standard deviation of "
+            f"{self.found.deviation.value:.2f} ({deviation})."
+        )
+
+
+def _between(bounds: Bounds) -> str:
+    return f"{bounds.low:.2f} to {bounds.high:.2f}"
+
+
+@dataclass(frozen=True, slots=True)
 class ScorersReport:
-    """All scorers, those with most images first, and the pairs with most images in common."""
+    """All scorers, those with most images first, and the pairs with most images in common.
+
+    `repeats` tells how far each of the scorers agrees with themselves, by name.
+    """
 
     rule: Rule
     scorers: list[ScorerFigures]
     pairs: list[ScorerPair]
     left_out: int  # pairs beyond MOST_PAIRS, which are not compared
+    repeats: dict[str | None, SelfAgreement]
 
     def rules(self) -> list[str]:
         """Return the rules that can be chosen, as `choose_rule` reads them."""
@@ -78,7 +131,31 @@ def scorers_report(project: Project) -> ScorersReport:
         agreed = _agreed(project, (first, second), a, b, group_numbers(project, both))
         pairs.append(ScorerPair(first, second, len(both), agreed))
     rule = effective_rule(project.store)
-    return ScorersReport(rule, people, pairs, max(0, len(common) - MOST_PAIRS))
+    known = db.scores.repeats.blind_pairs(project.store)
+    repeats = {each.name: _with_themselves(project, known, [each.name]) for each in people}
+    return ScorersReport(rule, people, pairs, max(0, len(common) - MOST_PAIRS), repeats)
+
+
+def self_agreement(project: Project) -> SelfAgreement:
+    """Return how far those whose scores count agree with themselves: the floor of a model's error.
+
+    Several people's repeats are taken together, as their scores are.
+    """
+    known = db.scores.repeats.blind_pairs(project.store)
+    rule = effective_rule(project.store)
+    people = [rule.person] if rule.kind == "person" else list(known)
+    return _with_themselves(project, known, people)
+
+
+def _with_themselves(
+    project: Project,
+    known: Mapping[str | None, tuple[Ids, Floats, Floats]],
+    people: Sequence[str | None],
+) -> SelfAgreement:
+    pairs = [known[name][1:] for name in people if name in known]
+    first, again = (np.concatenate([[], *(each[k] for each in pairs)]) for k in (0, 1))
+    found = repeatability(first, again)
+    return SelfAgreement(len(pairs), len(first), project.repeat_every, found)
 
 
 def choose_rule(project: Project, text: str) -> int:

@@ -18,6 +18,7 @@ from labeler.app.widgets.navigation import go_to
 from labeler.app.widgets.page_errors import opened_project, show_errors
 from labeler.core.project import Project
 from labeler.review.advice import review_advice
+from labeler.scoring.agreement import self_agreement
 from labeler.versions.evaluation import measures
 from labeler.versions.evaluation.audit import AuditReport, audit_report
 from labeler.versions.evaluation.figures import with_figures
@@ -57,6 +58,7 @@ def show() -> None:
     st.divider()
     with show_errors():
         rounds_part(versions, rounds)
+        st.caption(self_agreement(project).sentence())
     st.divider()
     with show_errors():
         slices_part(project)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 import streamlit as st
@@ -19,9 +20,15 @@ from labeler.core.scorers import account_name
 from labeler.scoring.queue import ORDERS
 
 CHECKS = (0, 5, 10, 20)
+REPEATS = (0, 20, 30, 50)
 HELP_CHECKS = (
     "How many of the images shown in any order but the random one are drawn at random. Only these "
     "say how good the model really is: see the audit on the Progress page."
+)
+HELP_REPEATS = (
+    "How many of the images shown are ones that you scored a while ago. They come unannounced and "
+    "without that score: how far you agree with yourself is what a model can reach at best. See "
+    "the Progress page."
 )
 # The picture gets the room that Streamlit leaves around a page's text.
 ROOMY = """<style>
@@ -37,34 +44,32 @@ def show() -> None:
         st.info("There is no picture to score yet.", icon=":material/photo_library:")
         return
     st.html(ROOMY)
-    random_checks_setting(project)
+    with st.sidebar:
+        st.space("small")
+        checks, repeats = project.audit_every, project.repeat_every
+        share_setting("Random checks", HELP_CHECKS, CHECKS, checks, project.set_audit_every)
+        share_setting("Repeats", HELP_REPEATS, REPEATS, repeats, project.set_repeat_every)
     components.score(page_data(project))
 
 
-def random_checks_setting(project: Project) -> None:
-    """Show how often a random check is mixed in; a change is stored at once."""
+def share_setting(
+    label: str, more: str, offered: tuple[int, ...], stored: int, keep: Callable[[int], None]
+) -> None:
+    """Show how often something is mixed in; a change is stored at once."""
     # No default that follows the choice: it would make this a new control after every choice.
-    if "checks" not in st.session_state:
-        stored = project.audit_every
-        st.session_state["checks"] = st.session_state["checks-kept"] = stored
-        st.session_state["checks-offered"] = sorted({stored, *CHECKS})
-    with st.sidebar:
-        st.space("small")
-        options = st.session_state["checks-offered"]
-        chosen = st.selectbox(
-            "Random checks",
-            options,
-            format_func=random_checks_label,
-            help=HELP_CHECKS,
-            key="checks",
-        )
-    if chosen != st.session_state["checks-kept"]:
-        project.set_audit_every(chosen)
-        st.session_state["checks-kept"] = chosen
+    key = label.lower()
+    if key not in st.session_state:
+        st.session_state[key] = st.session_state[f"{key}-kept"] = stored
+        st.session_state[f"{key}-offered"] = sorted({stored, *offered})
+    options = st.session_state[f"{key}-offered"]
+    chosen = st.selectbox(label, options, format_func=share_label, help=more, key=key)
+    if chosen != st.session_state[f"{key}-kept"]:
+        keep(chosen)
+        st.session_state[f"{key}-kept"] = chosen
 
 
-def random_checks_label(every: int) -> str:
-    """Return the label of a rate of random checks."""
+def share_label(every: int) -> str:
+    """Return the label of how often something is mixed in."""
     if every == 0:
         return "none"
     return "every image" if every == 1 else f"1 in {every} images"
@@ -76,6 +81,7 @@ def page_data(project: Project) -> dict[str, object]:
         "project": project_id(project),
         "brackets": [asdict(bracket) for bracket in BRACKETS],
         "checks": project.audit_every,
+        "repeats": project.repeat_every,
         "scorer": account_name(),
         "scorers": [name for name in db.scores.hand_scores.scorers(project.store) if name],
         "orders": [list(order) for order in ORDERS],

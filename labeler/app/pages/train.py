@@ -23,6 +23,7 @@ from labeler.app.widgets.page_errors import opened_project, show_errors
 from labeler.core.jobs import runner
 from labeler.core.project import FEWEST_TO_TRAIN, Project
 from labeler.core.status import trained_before
+from labeler.scoring.agreement import self_agreement
 from labeler.versions.activate import lacks_predictions
 from labeler.versions.evaluation import compare, measures
 from labeler.versions.evaluation.figures import with_figures
@@ -133,6 +134,7 @@ def result(project: Project, versions: list[Version]) -> None:
     if parent is not None:
         comparison(project, version, parent)
     metrics_table(version, parent)
+    st.caption(self_agreement(project).sentence())
     for tab, draw in zip(st.tabs(list(TABS)), TABS.values(), strict=True):
         with tab:
             draw(project, version, parent)

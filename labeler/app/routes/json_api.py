@@ -118,7 +118,7 @@ def not_found(_request: Request) -> Response:
 
 def queue(project: Project, request: Request) -> Response:
     """Answer GET /api/queue?order&limit&exclude=1,2&scorer: images to score next, random draws
-    marked.
+    and repeats marked.
     """
     order = request.query_params.get("order", "random")
     offer = reservations_of(project).offer(
@@ -128,12 +128,17 @@ def queue(project: Project, request: Request) -> Response:
         exclude=_ids(request, "exclude"),
         scorer=_scorer(request),
     )
-    # A second opinion that has seen the first is none.
-    hidden = {"score": None} if order == OTHERS else {}
+    # A second opinion that has seen the first is none, somebody else's or one's own.
+    hidden = offer.repeats.union(image.id for image in offer.images if order == OTHERS)
     return JSONResponse(
         {
             "items": [
-                {**item, **hidden, "draw": item["id"] in offer.draws}
+                {
+                    **item,
+                    **({"score": None} if item["id"] in hidden else {}),
+                    "draw": item["id"] in offer.draws,
+                    "repeat": item["id"] in offer.repeats,
+                }
                 for item in image_items(project, offer.images)
             ],
             "explanation": offer.explanation,
@@ -162,7 +167,8 @@ def _undoable_item(act: UndoableEvent) -> dict[str, Any]:
         "event": act.event_id,
         "image": act.image_id,
         "skip": act.value is None,
-        "before": act.before,
+        "before": None if act.is_repeat else act.before,
+        "repeat": act.is_repeat,
         "together": [{"event": event_id, "image": image_id} for event_id, image_id in act.together],
     }
 

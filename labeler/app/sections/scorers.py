@@ -12,6 +12,7 @@ from labeler.core.scorers import shown_name
 from labeler.scoring.agreement import (
     ScorerPair,
     ScorersReport,
+    SelfAgreement,
     choose_rule,
     rule_words,
     scorers_report,
@@ -45,7 +46,12 @@ def scorers_section(project: Project) -> None:
         st.toast(f"{formatting.count(changed, 'hand score')} changed.")
         st.rerun()
     people = [
-        {"scorer": each.shown, "images": each.images, "mean": f"{each.mean:.1f}"}
+        {
+            "scorer": each.shown,
+            "images": each.images,
+            "mean": f"{each.mean:.1f}",
+            "agrees with themselves to within": _repeated(report.repeats[each.name]),
+        }
         for each in report.scorers
     ]
     st.dataframe(pd.DataFrame(people), hide_index=True, width="stretch")
@@ -53,6 +59,13 @@ def scorers_section(project: Project) -> None:
         rows = [pair_row(each) for each in report.pairs]
         st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
     st.caption(_caption(report))
+
+
+def _repeated(own: SelfAgreement) -> str:
+    if own.found is None:
+        return f"–  (too few: {formatting.count(own.repeats, 'repeat')})"
+    error = own.found.error
+    return f"{error.value:.2f}  ({error.low:.2f} to {error.high:.2f}; {own.repeats} repeats)"
 
 
 def pair_row(pair: ScorerPair) -> dict[str, object]:

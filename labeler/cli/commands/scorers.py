@@ -22,19 +22,28 @@ if TYPE_CHECKING:
     metavar="RULE",
     help="From now on the score that counts is: latest, mean, or person:NAME.",
 )
+@click.option(
+    "--repeat-every",
+    type=int,
+    metavar="N",
+    help="From now on one in N images shown for scoring is one scored a while ago; 0: none.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def scorers(rule: str | None, as_json: bool) -> None:
+def scorers(rule: str | None, repeat_every: int | None, as_json: bool) -> None:
     """Say who scored, how far they agree, and whose scores count.
 
     Every scorer's scores are kept. Which one counts for an image is a rule of the project: the
     latest whoever gave it, the mean of each scorer's latest, or one person's. Agreement is on the
     images that both scored: rank correlation, and the mean difference in points of 10, each with
-    its 95 % interval.
+    its 95 % interval. How far a scorer agrees with themselves comes from repeats: images that they
+    scored a while ago and are shown again, unannounced and without that score.
     """
     # Imported where they are used: `labeler --help` imports click alone.
     from labeler.scoring.agreement import choose_rule, scorers_report
 
     with opened_project() as project:
+        if repeat_every is not None:
+            project.set_repeat_every(repeat_every)
         changed = choose_rule(project, rule) if rule is not None else None
         report = scorers_report(project)
         if as_json:
@@ -57,6 +66,7 @@ def _document(report: ScorersReport, changed: int | None) -> dict[str, Any]:
             for each in report.pairs
         ],
         "pairs_left_out": report.left_out,
+        "repeats": [{"scorer": name} | asdict(each) for name, each in report.repeats.items()],
     }
 
 
@@ -68,6 +78,7 @@ def _lines(report: ScorersReport) -> Iterator[str]:
         yield "Nobody has scored yet."
     for each in report.scorers:
         yield f"{each.shown}: {count_of(each.images, 'image')}, mean {each.mean:.1f}"
+        yield f"    {report.repeats[each.name].sentence()}"
     for pair in report.pairs:
         yield _pair_line(pair)
     if report.left_out:

@@ -36,6 +36,7 @@ def versions(ctx: click.Context, as_json: bool) -> None:
 def _list(project: Project, as_json: bool) -> None:
     # Imported where they are used: `labeler --help` imports click alone.
     from db.versions.registry import history
+    from labeler.scoring.agreement import self_agreement
     from labeler.versions.evaluation.figures import with_figures
 
     known = history(project.store)
@@ -46,6 +47,8 @@ def _list(project: Project, as_json: bool) -> None:
         print_result("There is no version yet; make one with: labeler train")
     for version in known:
         print_result(version_line(version))
+    if known:
+        print_result(self_agreement(project).sentence())
 
 
 @versions.command("activate")

@@ -29,7 +29,7 @@ from labeler.exports.datasets.plan import Exported
 from labeler.exports.datasets.rows import BATCH, Dataset
 from labeler.exports.datasets.splits import SPLITS, read_shares
 from labeler.exports.licences import ALL, licences
-from labeler.scoring.agreement import rule_words
+from labeler.scoring.agreement import rule_words, self_agreement
 from labeler.versions.evaluation.measures import BY_KEY, bounds
 from model.evaluation.proportions import proportion
 
@@ -234,6 +234,8 @@ def _refined(facts: _Facts) -> list[str]:
             ["version", "made", "after", "scores", "error", "guessing the mean", "note"],
             [_version(each) for each in facts.versions],
         ),
+        "",
+        self_agreement(facts.dataset.project).sentence(),
     ]
     if rounds:
         lines += [

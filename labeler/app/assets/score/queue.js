@@ -167,6 +167,7 @@ export class ImageQueue {
     this.isAsking = false;
     this.failures = 0;
     this.explanation = page.explanation;
+    this.leaveBehind(page.items.filter((image) => image.repeat).map((image) => image.id));
     const known = new Set(this.images.map((image) => image.id));
     const added = page.items.filter((image) => !known.has(image.id));
     if (!added.length && this.excludeAlso(page.items)) {
@@ -178,6 +179,19 @@ export class ImageQueue {
     this.preload();
     if (this.isComplete) this.askAgainLater();
     if (!this.isComplete || !isKnown) this.changed(); // else all stands there already
+  }
+
+  /**
+   * What is shown once more leaves the place where it was shown before, with the score that it had.
+   * @param {number[]} ids
+   */
+  leaveBehind(ids) {
+    for (const id of ids) {
+      const index = this.images.findIndex((image) => image.id === id);
+      if (index < 0 || index >= this.index) continue;
+      this.images.splice(index, 1)[0].picture?.remove();
+      this.index -= 1;
+    }
   }
 
   /**

@@ -64,7 +64,8 @@ class ScorePage {
 
   /** @param {ScorePageData} data */
   update(data) {
-    if (data.project === this.data.project && data.checks === this.data.checks) return;
+    const { project, checks, repeats } = this.data;
+    if (data.project === project && data.checks === checks && data.repeats === repeats) return;
     this.data = data;
     this.stopListening();
     this.outbox = Outbox.of(data.project);
@@ -165,9 +166,9 @@ class ScorePage {
       this.view.showFlash(image?.state === "broken" ? "no picture to score: s skips it" : "not loaded yet");
       return;
     }
-    const known = this.isBlind() ? {} : { known: image.score };
+    const known = this.isBlind() || image.repeat ? {} : { known: image.score };
     this.send(image, { kind: "score", image: image.id, score, ...known, ...this.onScreen(image) });
-    this.count(image.score, score);
+    this.count(image, image.score, score);
     image.score = score;
     this.view.showFlash(String(score), score);
     this.advance();
@@ -194,9 +195,9 @@ class ScorePage {
    * What was on the screen; the prediction only if it could be seen.
    * @param {QueuedImage} image
    */
-  onScreen({ hash, prediction, version, draw }) {
+  onScreen({ hash, prediction, version, draw, repeat }) {
     const seen = this.showsPrediction && prediction !== null ? { prediction, version } : {};
-    return { hash, ...seen, ...(draw ? { draw } : {}) };
+    return { hash, ...seen, ...(draw ? { draw } : {}), ...(repeat ? { repeat } : {}) };
   }
 
   undo() {
@@ -206,8 +207,9 @@ class ScorePage {
       return;
     }
     const { image, event, before } = last;
-    this.outbox.add({ kind: "undo", image: image.id, undoes: event, known: before });
-    if (image.score !== before) this.count(image.score, before);
+    const known = image.repeat ? {} : { known: before };
+    this.outbox.add({ kind: "undo", image: image.id, undoes: event, ...known });
+    if (image.score !== before) this.count(image, image.score, before);
     image.score = before;
     this.queue.goTo(image);
     this.view.showFlash("undone");
@@ -304,13 +306,19 @@ class ScorePage {
   }
 
   /**
-   * Keeps the figures right while the server's answer is under way.
+   * Keeps the figures right while the server's answer is under way. Of an image that was scored before
+   * this page doesn't know the score: no image is scored more or less by it.
+   * @param {QueuedImage} image
    * @param {number | null} before
    * @param {number | null} after
    */
-  count(before, after) {
+  count({ repeat }, before, after) {
     const { stats } = this;
     if (!stats) return;
+    if (repeat && (before === null || after === null)) {
+      stats.today = Math.max(0, stats.today + (after === null ? -1 : 1));
+      return;
+    }
     if (before !== null) stats.distribution[Math.round(before)] -= 1;
     if (after !== null) stats.distribution[Math.round(after)] += 1;
     const added = Number(after !== null) - Number(before !== null);
@@ -359,7 +367,7 @@ class ScorePage {
   }
 
   allDone() {
-    const unscored = this.queue.images.filter((image) => image.score === null);
+    const unscored = this.queue.images.filter((image) => image.score === null && !image.repeat);
     const passed = unscored.filter((image) => !image.missing);
     const missing = unscored.length - passed.length;
     const made = message("Every image here has been seen.", "Choose another order above, or look at your scores again.");
@@ -393,7 +401,8 @@ class ScorePage {
  * @returns {Undoable[]}
  */
 function undoableOf({ items, events }) {
-  const images = new Map(items.map((item) => [item.id, item]));
+  const repeats = new Set(events.filter(({ repeat }) => repeat).map(({ image }) => image));
+  const images = new Map(items.map((item) => [item.id, { ...item, repeat: repeats.has(item.id) }]));
   return events.flatMap(({ event, image: id, skip, before }) => {
     const image = images.get(id);
     return image ? { event, image, before: skip ? image.score : before } : [];

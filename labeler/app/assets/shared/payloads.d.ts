@@ -21,6 +21,8 @@ export interface QueueItem extends ImageItem {
   version: string | null;
   /** Drawn at random, whatever the order. */
   draw?: boolean;
+  /** Scored by this person a while ago, and shown as if it were new. */
+  repeat?: boolean;
 }
 
 export interface Stats {
@@ -46,6 +48,8 @@ export interface RecentEvent {
   image: number;
   skip: boolean;
   before: number | null;
+  /** A score of an image that was shown as if it were new; `before` is null then. */
+  repeat?: boolean;
   together: { event: string; image: number }[];
 }
 
@@ -117,6 +121,7 @@ export interface NewEvent {
   version?: string | null;
   threshold?: number;
   draw?: boolean;
+  repeat?: boolean;
 }
 
 /** POST /api/events */
@@ -162,6 +167,7 @@ export interface ScorePageData {
   project: string;
   brackets: { low: number; high: number; meaning: string }[];
   checks: number;
+  repeats: number;
   scorer: string;
   scorers: string[];
   orders: [order: string, label: string][];
