@@ -24,6 +24,7 @@ from model.evaluation.agreement import (
 )
 from model.evaluation.audit import Bounds
 
+_SCORERS = ("scorers", "agree with themselves")
 MOST_PAIRS = 45  # pairs that are compared, as many as ten people have
 
 
@@ -65,26 +66,28 @@ class SelfAgreement:
     every: int
     found: Repeatability | None
 
-    def sentence(self) -> str:
-        """What it means for a model's error, or how many repeats are missing."""
-        themselves = (
-            "You agree with yourself" if self.people < 2 else "Scorers agree with themselves"
-        )
+    def sentence(self, who: str | None = None) -> str:
+        """What it means for a model's error, or how many repeats are missing; `who` is a name where
+        it is told to others.
+        """
+        subject, rest = ("you", "agree with yourself") if self.people < 2 else _SCORERS
+        if who is not None:
+            subject, rest = who, "agrees with themselves"
         if self.found is None:
             missing = FEWEST_REPEATS - self.repeats
             told = (
-                f"How far {themselves[0].lower()}{themselves[1:]} is not known yet: "
+                f"How far {subject} {rest} is not known yet: "
                 f"{missing} more repeat{'' if missing == 1 else 's'}"
             )
             if not self.every:
                 return f"{told}, and they are switched off."
             return f"{told}. One in {self.every} images that are shown for scoring is one."
-        error, deviation = (_between(each) for each in (self.found.error, self.found.deviation))
+        error, deviation = self.found.error, self.found.deviation
         return (
-            f"{themselves} to within {self.found.error.value:.2f} points ({error}; "
-            f"{self.repeats:,} repeats): the floor, no model can be expected to have a lower error "
-            f"on single scores. One score has a standard deviation of "
-            f"{self.found.deviation.value:.2f} ({deviation})."
+            f"{subject if who else subject.capitalize()} {rest} to within {error.value:.2f} points "
+            f"({_between(error)}; {self.repeats:,} repeats): the floor, no model can be expected "
+            f"to have a lower error on single scores. One score has a standard deviation of "
+            f"{deviation.value:.2f} ({_between(deviation)})."
         )
 
 

@@ -78,7 +78,7 @@ def _lines(report: ScorersReport) -> Iterator[str]:
         yield "Nobody has scored yet."
     for each in report.scorers:
         yield f"{each.shown}: {count_of(each.images, 'image')}, mean {each.mean:.1f}"
-        yield f"    {report.repeats[each.name].sentence()}"
+        yield f"    {report.repeats[each.name].sentence(each.shown)}"
     for pair in report.pairs:
         yield _pair_line(pair)
     if report.left_out:

@@ -143,3 +143,19 @@ def test_how_often_a_random_check_comes_is_kept(served: Project) -> None:
     served.set_audit_every(7)  # with the command, meanwhile
     page = opened("score")
     assert page.sidebar.selectbox[0].value == 7
+
+
+def test_how_often_a_repeat_comes_is_kept(served: Project) -> None:
+    page = opened("score")
+    assert page.sidebar.selectbox[1].value == 30
+    page.sidebar.selectbox[1].set_value(0).run()
+    assert (served.repeat_every, served.audit_every) == (0, 10)
+    served.set_repeat_every(40)  # with the command, meanwhile
+    assert opened("score").sidebar.selectbox[1].value == 40
+
+
+def test_the_floor_of_the_error_stands_beside_the_figures(served: Project) -> None:
+    add_version(served, noise=0.1)
+    for name in ("train", "progress"):
+        told = [caption.value for caption in opened(name).caption]
+        assert any("agree with yourself is not known yet: 10 more repeats" in one for one in told)

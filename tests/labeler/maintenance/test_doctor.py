@@ -130,6 +130,7 @@ WRONG_ROWS = {
     " '2025-01-01T00:00:00.000000+00:00', '2025-01-01T00:00:00.000000+00:00', 0, 0, '', '[]', 0)",
     "settings": "UPDATE settings SET value = 'half' WHERE name = 'threshold'",
     "settings of checks": "INSERT INTO settings VALUES ('audit_every', '-4')",
+    "settings of repeats": "INSERT INTO settings VALUES ('repeat_every', '3')",
     "settings of encoders": "UPDATE settings SET value = 'eyes' WHERE name = 'encoder'",
     "settings of encoders nested": "UPDATE settings SET value = replace(hex(zeroblob(20000)), '0',"
     " '/normalised') WHERE name = 'encoder'",

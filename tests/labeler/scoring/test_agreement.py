@@ -224,6 +224,18 @@ def test_the_command_lists_and_sets(project: Project) -> None:
     assert effective(project) == before
 
 
+def test_the_command_sets_how_often_a_person_agrees_with_themselves(project: Project) -> None:
+    shown = call(project, "--repeat-every", "50").stdout
+    assert project.repeat_every == 50
+    assert (
+        "How far ann agrees with themselves is not known yet: 10 more repeats. One in 50" in shown
+    )
+    assert "0 for none; 30 is usual" in call(project, "--repeat-every", "3", code=1).stderr
+    document = json.loads(call(project, "--repeat-every", "0", "--json").stdout)
+    (ann,) = document["repeats"]
+    assert ann == {"scorer": "ann", "people": 0, "repeats": 0, "every": 0, "found": None}
+
+
 def test_a_version_learns_from_the_fractions_of_a_mean(project: Project) -> None:
     shared = sorted(effective(project))
     give(project, "ben", dict.fromkeys(shared, 4.0))
