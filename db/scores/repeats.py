@@ -30,6 +30,7 @@ from db.store.schema import HandScoreRow, ImageRow, RepeatRow, RoundImageRow
 from db.store.store import Store
 
 BETWEEN = 50  # scores that the person has given since, so that the first one is not remembered
+_LATEST = 20_000  # scores of a person at most among which a repeat is chosen
 _LOOKED_AT = 40  # images at most that are looked at for one repeat
 _STANDING = HandScoreRow.undone_at.is_(None)
 _BLIND = and_(
@@ -96,13 +97,16 @@ def blind_pairs(store: Store) -> dict[str | None, tuple[np.ndarray, np.ndarray, 
 
 
 def _scored_a_while_ago(session: Session, scorer: str | None) -> np.ndarray:
-    """Return the images (n,) that this person scored blindly, `BETWEEN` scores of theirs ago."""
+    """Return the images (n,) that this person scored blindly, `BETWEEN` scores of theirs ago; of
+    very many the latest.
+    """
     own = (_of(scorer), _STANDING)
     typed = select(HandScoreRow.id).where(*own, HandScoreRow.why != "import")
     behind = session.scalar(typed.order_by(HandScoreRow.id.desc()).offset(BETWEEN - 1).limit(1))
     if behind is None:
         return np.empty(0, dtype=np.int64)
     query = select(HandScoreRow.image_id).where(*own, _BLIND, HandScoreRow.id < behind)
+    query = query.order_by(HandScoreRow.id.desc()).limit(_LATEST)
     return numbers(concatenated_columns(session, query)[0], np.int64)
 
 
