@@ -16,6 +16,9 @@ from scipy.sparse.csgraph import connected_components
 from model.estimators.kernels import median_distance, normalize
 from model.estimators.near_duplicates import SAME_SHARE, linking_pairs, near_embeddings
 
+# How much more the sides of the threshold weigh than those of one other level.
+_THRESHOLD_WEIGHT = 100.0
+
 
 def connected_groups(
     count: int,
@@ -49,30 +52,45 @@ def connected(count: int, pairs: Sequence[NDArray[np.int64]]) -> NDArray[np.int6
 
 
 def group_folds(
-    scores: NDArray[np.floating], groups: NDArray[np.int64], folds: int = 5, seed: int = 0
+    scores: NDArray[np.floating],
+    groups: NDArray[np.int64],
+    folds: int = 5,
+    seed: int = 0,
+    threshold: float | None = None,
 ) -> NDArray[np.int64]:
     """Return a fold 0..k-1 for each image, (n,); whole groups, alike in size and in scores.
 
     `scores` (n,) 0–10, `groups` (n,). k is `folds`, or the number of groups if that is smaller.
-    Greedy, largest group first: each goes where it least unbalances the histograms of scores.
+    Spread evenly are the images on the rarer side of every level (score >= 1, … 10), those of
+    `threshold` (0–1) before all others: a rare side whose scores all differ is rare as a whole.
+    Greedy: each group goes where it least unbalances the folds, those with the most and the rarest
+    images first.
     """
     _, group = np.unique(groups, return_inverse=True)
-    levels = np.clip(np.floor(scores + 0.5), 0, 10).astype(np.int64)
-    histograms = np.zeros((group.max(initial=-1) + 1, 11))
-    np.add.at(histograms, (group, levels), 1)
-    count = min(folds, len(histograms))
-    shuffled = np.random.default_rng(seed).permutation(len(histograms))
-    order = shuffled[np.argsort(-histograms.sum(axis=1)[shuffled], kind="stable")]
-    rarity = 1 / np.maximum(histograms.sum(axis=0), 1)
-    filled, fold_of = np.zeros((count, 11)), np.zeros(len(histograms), dtype=np.int64)
+    levels = np.append(np.arange(1, 11), [] if threshold is None else 10 * threshold)
+    columns = np.ones((len(scores), 1 + len(levels)))  # each image, and on which sides it is rare
+    columns[:, 1:] = _rarer_sides(scores[:, None] >= levels - 1e-9)
+    weights = np.ones(columns.shape[1])
+    weights[11:] = _THRESHOLD_WEIGHT
+    members = np.zeros((group.max(initial=-1) + 1, columns.shape[1]))  # (groups, columns)
+    np.add.at(members, group, columns)
+    # Every column weighs alike, however many images it has.
+    weights = weights / np.maximum(members.sum(axis=0), 1)
+    count = min(folds, len(members))
+    shuffled = np.random.default_rng(seed).permutation(len(members))
+    order = shuffled[np.argsort(-(members @ weights)[shuffled], kind="stable")]
+    filled, fold_of = np.zeros((count, len(weights))), np.zeros(len(members), dtype=np.int64)
     for member in order:
-        mine = histograms[member]
-        # What the sum of squares over the folds grows by, rare scores weighing more; then size.
-        growth = ((filled * mine) * rarity).sum(axis=1) * len(scores)
-        growth += filled.sum(axis=1) * mine.sum()
+        # What the sum of squares over the folds grows by.
+        growth = filled @ (weights * members[member])
         fold_of[member] = int(np.argmin(growth))
-        filled[fold_of[member]] += mine
+        filled[fold_of[member]] += members[member]
     return fold_of[group]
+
+
+def _rarer_sides(reached: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which images (n, k) are on the rarer side of each level, given which reach it."""
+    return np.where(2 * reached.sum(axis=0) <= len(reached), reached, ~reached)
 
 
 def _same_name(groups: Sequence[str | None]) -> NDArray[np.int64]:

@@ -62,7 +62,7 @@ def cross_fit(
     `callback` is called by one thread at a time; what it raises ends all trainings and is raised
     here. Raises `ModelError` if all images are of one group: then none can be held out.
     """
-    folds = group_folds(data.scores, data.groups, recipe.folds, seed)
+    folds = group_folds(data.scores, data.groups, recipe.folds, seed, data.threshold)
     count = int(folds.max(initial=0)) + 1
     if count < 2:
         raise ModelError(

@@ -80,3 +80,12 @@ def test_the_seed_decides() -> None:
     scores, groups = np.arange(40) % 11.0, np.arange(40)
     same = [group_folds(scores, groups, seed=seed).tolist() for seed in (1, 1, 2)]
     assert same[0] == same[1] != same[2]
+
+
+def test_few_that_pass_are_spread_evenly_whatever_their_scores() -> None:
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        scores = np.concatenate([draw.permutation(np.arange(5.0, 11))[:5], draw.integers(0, 5, 55)])
+        folds = group_folds(scores, np.arange(60), 5, seed, threshold=0.5)
+        assert np.bincount(folds[scores >= 5], minlength=5).tolist() == [1] * 5
+        assert np.ptp(np.bincount(folds)) <= 1
