@@ -36,8 +36,8 @@ from labeler.review.simulation.simulate import LabelledData
 from model.estimators import kernel_ordinal, ordinal
 from model.estimators.group_folds import group_folds
 from model.estimators.kernels import median_distance, normalize
-from model.evaluation.metrics import passes
 from model.heads.head import predict
+from model.passing import passes
 from model.review import suspicion
 from model.training.recipe import TrainingData
 from model.training.recipes import recipe_named

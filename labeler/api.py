@@ -39,6 +39,7 @@ from model.encoders.load import load_encoder
 from model.encoders.names import canonical
 from model.images.formats import orientation
 from model.images.pixels import flatten, upright
+from model.passing import passes
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -285,7 +286,7 @@ class Predictor:
                 "problem": pd.array([why for _, why in results.values()], dtype="string"),
             }
         )
-        frame.insert(2, "passes", frame["prediction"] >= self.threshold)
+        frame.insert(2, "passes", passes(frame["prediction"].to_numpy(), self.threshold))
         return frame.sort_values(["prediction", PATH], ascending=[False, True], ignore_index=True)
 
     def predict_images(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
@@ -308,13 +309,19 @@ class Predictor:
     def predict_embeddings(self, embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
         """Predict embeddings (N, width) of `encoder`: returns (N,) float32, 0–1.
 
-        Raises `BadInput` for another width.
+        Raises `BadInput` for another width, and for values that are not finite.
         """
         width = self._head.features
         if embeddings.ndim != 2 or embeddings.shape[1] != width:
             raise BadInput(
                 f"{self.name} reads embeddings (n, {width}) by {self.encoder}, and these have the "
                 f"shape {embeddings.shape}; use that encoder's."
+            )
+        finite = np.isfinite(embeddings).all(axis=1)
+        if not finite.all():
+            raise BadInput(
+                f"The embedding in row {int(np.argmin(finite))} holds NaN or infinity; embed that "
+                "image again, or leave the row out."
             )
         return np.asarray(self._head.predict_all(embeddings))
 

@@ -56,8 +56,8 @@ def random_sample(store: Store) -> RandomSample:
     )
 
 
-def passing_counts(store: Store, version_id: int, threshold: float) -> tuple[int, int]:
-    """Return how many fine images the version predicts to pass at `threshold` (0–1), and to fail.
+def passing_counts(store: Store, version_id: int, least: float) -> tuple[int, int]:
+    """Return how many fine images the version predicts to reach `least` (0–1), and not to.
 
     Those that it was trained on count with the prediction that was made without having seen them.
     """
@@ -67,19 +67,19 @@ def passing_counts(store: Store, version_id: int, threshold: float) -> tuple[int
     held_out = (OutOfFoldRow.image_id.in_(seen), OutOfFoldRow.image_id.not_in(elsewhere))
     with store.reading() as session:
         # All are counted in the index's own order; only what doesn't belong there is looked up.
-        every, passing = _counts(session, PredictionRow, version_id, threshold)
-        others, passing_others = _counts(session, PredictionRow, version_id, threshold, left_out)
-        unseen, passing_unseen = _counts(session, OutOfFoldRow, version_id, threshold, *held_out)
+        every, passing = _counts(session, PredictionRow, version_id, least)
+        others, passing_others = _counts(session, PredictionRow, version_id, least, left_out)
+        unseen, passing_unseen = _counts(session, OutOfFoldRow, version_id, least, *held_out)
     passing += passing_unseen - passing_others
     return passing, every + unseen - others - passing
 
 
 def _counts(
-    session: Session, table: Any, version_id: int, threshold: float, *among: Any
+    session: Session, table: Any, version_id: int, least: float, *among: Any
 ) -> tuple[int, int]:
     """Return how many predictions there are, and how many of them pass."""
     # Counted apart, not asked for: asking would draw SQLite to the index by score.
-    passing = func.count().filter(table.score >= threshold)
+    passing = func.count().filter(table.score >= least)
     query = select(func.count(), passing).where(table.version_id == version_id, *among)
     every, some = session.execute(query).one()
     return every, some

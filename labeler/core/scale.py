@@ -7,6 +7,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from model.passing import SLACK, least_passing
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -42,7 +44,7 @@ def to_others(text: str) -> str:
 
 
 _LOWEST = [each.low for each in BRACKETS]
-_SLACK = 1e-7  # of a point: 0.3 times 10 is a little more than 3, and another number a little less
+_SLACK = 10 * SLACK  # of a point
 
 
 def bracket_of(prediction: float) -> Bracket:
@@ -62,8 +64,7 @@ def spans_of(predictions: NDArray[np.floating]) -> list[str]:
     return [spans[place] for place in places.tolist()]
 
 
-# Of a percent: 0.7 in float32, and 0.29 times 100, are a little less than they say.
-_PERCENT_SLACK = 1e-4
+_PERCENT_SLACK = 100 * SLACK  # of a percent: 0.29 times 100 is a little less than it says
 
 
 def whole_percent(prediction: float) -> int:
@@ -74,16 +75,12 @@ def whole_percent(prediction: float) -> int:
 def band_ends(low: float, high: float) -> tuple[float, float]:
     """Return the least and the largest prediction, 0–1, in a band, both ends included.
 
-    An end that is a whole percent goes by what is printed: up to 0.7 takes all that shows 70 %, as
-    the original's folder tool has it. A finer end is taken as it is.
+    The lower end goes by what `passes`. An upper end that is a whole percent goes by what is
+    printed: up to 0.7 takes all that shows 70 %, as the original's folder tool has it.
     """
     return (
-        (round(low * 100) - _PERCENT_SLACK) / 100 if _is_whole(low) else low,
+        least_passing(low),
         math.nextafter((round(high * 100) + 1 - _PERCENT_SLACK) / 100, 0)
-        if _is_whole(high)
-        else high,
+        if abs(high * 100 - round(high * 100)) < _PERCENT_SLACK
+        else high + SLACK,
     )
-
-
-def _is_whole(end: float) -> bool:
-    return abs(end * 100 - round(end * 100)) < _PERCENT_SLACK

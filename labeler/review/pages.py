@@ -39,7 +39,7 @@ from labeler.versions.model_files import load_second_opinion
 from labeler.versions.snapshot import ReviewSnapshot, review_snapshot
 from model.errors import ModelError
 from model.estimators.kernel_ordinal import KernelOrdinal
-from model.evaluation.metrics import passes
+from model.passing import passes
 
 __all__ = [
     "Card",

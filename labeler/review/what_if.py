@@ -19,6 +19,7 @@ from labeler.review.pages import reviewed_version
 from labeler.versions.calibration import out_of_fold
 from labeler.versions.snapshot import ReviewSnapshot, review_snapshot
 from model.estimators.residual_gp import MOST, Kernel, choose_kernel, shifts, usual_kernel
+from model.passing import passes
 
 # Waiting images, the nearest to the threshold, that are checked for a change of sides. A few
 # corrections hardly move one that lies farther away across it.
@@ -69,7 +70,7 @@ def what_if(project: Project, ids: Some[int]) -> WhatIf:
     kernel = _kernel(snapshot, vectors)
     others, corrected = (vectors.of(snapshot.collection.ids[group]) for group in (targets, rows))
     after = np.clip(before[targets] + shifts(kernel, others, corrected, residuals), 0, 1)
-    crossed = (before[targets] >= snapshot.threshold) != (after >= snapshot.threshold)
+    crossed = passes(before[targets], snapshot.threshold) != passes(after, snapshot.threshold)
     return WhatIf(
         moved=[
             PredictionChange(int(snapshot.collection.ids[row]), float(before[row]), float(new))

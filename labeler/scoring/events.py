@@ -15,6 +15,7 @@ from db.records import Event, Receipt
 from db.scores.event_checks import SCORES, refused
 from labeler.core.project import Project
 from labeler.core.scorers import clean_name
+from model.passing import passes
 
 
 def confirmed_score(prediction: float, threshold: float) -> int:
@@ -27,7 +28,7 @@ def confirmed_score(prediction: float, threshold: float) -> int:
     score = math.floor(prediction * 10 + 0.5)
     # The tolerance is for rounding errors: 0.7 * 10 is slightly more than 7.
     lowest_pass = math.ceil(threshold * 10 - 1e-9)
-    if prediction >= threshold:
+    if passes(prediction, threshold):
         return min(10, max(score, lowest_pass))
     return max(0, min(score, lowest_pass - 1))
 

@@ -10,21 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri, stdtrit
 
-from model.evaluation.audit import Bounds
-from model.evaluation.bootstrap import (
-    RESAMPLES,
-    Ranking,
-    point_estimates,
-    resample,
-    resample_counts,
-)
+from model.evaluation import intervals
+from model.evaluation.intervals import Bounds
 from model.evaluation.metrics import Figure, figure_of
 from model.evaluation.proportions import LEVEL
+from model.finite import check_finite
 
 Floats = NDArray[np.float64]
-FEWEST = 5  # groups of images from which on an interval is given
+LARGEST_DIFFERENCE = 10.0  # points
 FEWEST_REPEATS = 10  # pairs from which on a person's repeatability is told
-_RANK = "rank_correlation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +29,17 @@ class Agreement:
     mean_difference: Figure
 
 
-def agreement(first: Floats, second: Floats, groups: NDArray[np.int64], seed: int = 0) -> Agreement:
-    """Return the agreement of scores (n,), n > 0, of the same images.
+def agreement(first: Floats, second: Floats, groups: NDArray[np.int64]) -> Agreement:
+    """Return the agreement of scores (n,) 0–10, n > 0, of the same images.
 
-    `groups` (n,) are what the bootstrap draws.
+    `groups` (n,) are what is independent. Raises `ModelError` for a score that is not finite.
     """
-    ranking = Ranking.of(first, second, 0.5, second >= 0)
-    _, places, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    difference = first - second
-    sums = np.bincount(places, weights=difference, minlength=len(sizes))
-    correlated = differed = np.full(RESAMPLES, np.nan)
-    if len(sizes) >= FEWEST:
-        correlated = resample([ranking], [_RANK], groups, seed)[0][_RANK]
-        drawn = (resample_counts(len(sizes), seed, [number])[0] for number in range(RESAMPLES))
-        differed = np.array([(each @ sums) / (each @ sizes) for each in drawn])
+    for scores in (first, second):
+        check_finite("hand score", scores, "leave the image out")
+    limits = (-LARGEST_DIFFERENCE, LARGEST_DIFFERENCE)
     return Agreement(
-        figure_of(point_estimates(ranking, [_RANK])[_RANK], correlated),
-        figure_of(float(difference.mean()), differed),
+        figure_of(intervals.rank_correlation(first, second, groups)),
+        figure_of(intervals.grouped_mean(first - second, groups, limits=limits)),
     )
 
 

@@ -12,21 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluation.metrics import passes
+from model.evaluation.intervals import Bounds
 from model.evaluation.proportions import LEVEL, Proportion, exact_count, proportion
+from model.finite import check_finite
+from model.passing import passes
 
 # Sampled images on a side of the threshold, below which no share is told: with 20 a share of a
 # tenth is known as 1 % to 32 %.
 FEWEST = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """A number with the ends of its interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +66,12 @@ def audit(
     """Return the audit of a version whose predictions (n,) for the sampled images have scores (n,).
 
     `sides` are how many images of the whole collection pass by prediction, and fail; `known` how
-    many false positives and false negatives its hand scores show already.
+    many false positives and false negatives its hand scores show already. Raises `ModelError` for
+    what is not finite.
     """
-    passing, good = predictions >= threshold, passes(scores, threshold)
+    check_finite("hand score", scores, "leave the image out")
+    check_finite("prediction", predictions, "leave the image out, or predict it again")
+    passing, good = passes(predictions, threshold), passes(scores, threshold)
     counts = [
         (int((rows & (good != should_pass)).sum()), int(rows.sum()))
         for rows, should_pass in ((passing, True), (~passing, False))

@@ -2,24 +2,26 @@
 
 Predictions and scores are 0–1 here; an image passes from `threshold` on, its score likewise. A
 figure that has no meaning (precision where nothing passes, a rank correlation of constants) is
-`None`. Intervals are bootstrapped by whole groups (Efron & Tibshirani 1993, percentile method), so
-that near-duplicates don't count as evidence twice.
+`None`. Intervals go by whole groups (model/evaluation/intervals.py), so that near-duplicates don't
+count as evidence twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import TypedDict, TypeVar
+from collections.abc import Collection
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluation.bootstrap import FIGURES, RESAMPLES, Ranking, point_estimates, ratio, resample
+from model.evaluation import intervals
+from model.evaluation.intervals import Bounds
+from model.evaluation.weighted_figures import FIGURES, Ranking, point_estimates, ratio
+from model.finite import check_finite
+from model.passing import passes
 
 Floats = NDArray[np.float64]
-T = TypeVar("T", float, Floats)
-# An interval is given where at least this share of the resamples has the figure at all.
-MIN_DEFINED_SHARE = 0.5
+Ints = NDArray[np.int64]
 
 
 class Figure(TypedDict):
@@ -30,27 +32,41 @@ class Figure(TypedDict):
     high: float | None
 
 
-def passes(scores: NDArray[np.floating], threshold: float) -> NDArray[np.bool_]:
-    """Return which scores (0–1) reach `threshold`, rounding errors of 1e-9 forgiven."""
-    return np.asarray(scores >= threshold - 1e-9)
-
-
 def measure(
     predictions: NDArray[np.floating],
     scores: NDArray[np.floating],
     threshold: float,
-    groups: NDArray[np.int64] | None = None,
-    seed: int = 0,
+    groups: Ints | None = None,
+    weights: Floats | None = None,
 ) -> dict[str, Figure]:
     """Return every figure of `predictions` (n,) against `scores` (n,), by its name in `FIGURES`.
 
-    `groups` (n,) are what the bootstrap draws, each image by itself without them.
+    `groups` (n,) are what is independent, each image by itself without them; `weights` (n,) are 1 /
+    the probability that an image was drawn with, where these differ. The number of false positives
+    is of as many images as there are. Raises `ModelError` for what is not finite.
     """
-    groups = np.arange(len(scores)) if groups is None else groups
-    figures = _figures([predictions], scores, threshold, list(FIGURES), (groups, seed))
-    passing, good = predictions.astype(np.float64) >= threshold, passes(scores, threshold)
-    _widen_certain_intervals(figures, passing, good, groups)
-    return figures
+    _check(predictions, scores)
+    count = len(scores)
+    if not count:
+        return dict.fromkeys(FIGURES, figure_of(None))
+    groups = np.arange(count) if groups is None else groups
+    said, truth = predictions.astype(np.float64), scores.astype(np.float64)
+    passing, good, everything = passes(said, threshold), passes(truth, threshold), np.ones(count)
+    errors = np.abs(said - truth)
+    found = {
+        "mae": intervals.grouped_mean(errors, groups, weights=weights, limits=(0, 1)),
+        "rank_correlation": intervals.rank_correlation(said, truth, groups, weights=weights),
+        "precision": intervals.grouped_share(passing & good, passing, groups, weights=weights),
+        "recall": intervals.grouped_share(passing & good, good, groups, weights=weights),
+        "false_positives": intervals.grouped_share(
+            passing & ~good, everything, groups, weights=weights
+        ),
+        "average_precision": intervals.average_precision(said, good, groups, weights=weights),
+    }
+    return {
+        name: figure_of(bounds, count if name == "false_positives" else 1)
+        for name, bounds in found.items()
+    }
 
 
 def values(
@@ -59,7 +75,11 @@ def values(
     threshold: float,
     only: Collection[str],
 ) -> dict[str, float | None]:
-    """Return the figures named in `only` without intervals, which take nearly all the time."""
+    """Return the figures named in `only` without intervals, which take nearly all the time.
+
+    Raises `ModelError` for what is not finite.
+    """
+    _check(predictions, scores)
     names = [name for name in FIGURES if name in only]
     if not len(scores):
         return dict.fromkeys(names)
@@ -68,17 +88,23 @@ def values(
 
 
 def baseline(
-    scores: NDArray[np.floating],
-    threshold: float,
-    groups: NDArray[np.int64] | None = None,
-    seed: int = 0,
+    scores: NDArray[np.floating], threshold: float, groups: Ints | None = None
 ) -> dict[str, Figure]:
     """Return mae and average_precision of predicting the mean score for every image.
 
-    The latter is the share of images that should pass.
+    The latter is the share of images that should pass. Raises `ModelError` for a score that is not
+    finite.
     """
-    constant = np.full(len(scores), scores.mean() if len(scores) else 0.0)
-    return _figures([constant], scores, threshold, ["mae", "average_precision"], (groups, seed))
+    _check(scores, scores)
+    if not len(scores):
+        return dict.fromkeys(("mae", "average_precision"), figure_of(None))
+    groups = np.arange(len(scores)) if groups is None else groups
+    good, errors = passes(scores, threshold), np.abs(scores - scores.mean()).astype(np.float64)
+    share = intervals.grouped_share(good, np.ones(len(good)), groups) if good.any() else None
+    return {
+        "mae": figure_of(intervals.grouped_mean(errors, groups, limits=(0, 1))),
+        "average_precision": figure_of(share),
+    }
 
 
 def difference(
@@ -86,18 +112,28 @@ def difference(
     old: NDArray[np.floating],
     scores: NDArray[np.floating],
     threshold: float,
-    groups: NDArray[np.int64] | None = None,
+    groups: Ints | None = None,
     *,
     only: Collection[str] | None = None,
-    seed: int = 0,
+    weights: Floats | None = None,
 ) -> dict[str, Figure]:
     """Return how each figure of predictions `new` (n,) differs from that of `old`: new - old.
 
-    Paired: both are resampled together, so that an interval without 0 means a difference. `only`
-    names the figures wanted, where not all of them are.
+    Paired: both are measured on the same images, so that an interval without 0 means a difference.
+    `only` names the figures wanted, where not all of them are. No interval is given where no group
+    makes a difference. Raises `ModelError` for what is not finite.
     """
+    _check(new, scores)
+    _check(old, scores)
     names = [name for name in FIGURES if only is None or name in only]
-    return _figures([new, old], scores, threshold, names, (groups, seed))
+    if not len(scores):
+        return dict.fromkeys(names, figure_of(None))
+    rankings = [_ranking(each, scores, threshold) for each in (new, old)]
+    groups = np.arange(len(scores)) if groups is None else groups
+    found = intervals.paired_differences(rankings[0], rankings[1], names, groups, weights=weights)
+    if np.array_equal(new, old):  # for certain, whatever the images
+        found = {name: bounds and Bounds(0, 0, 0) for name, bounds in found.items()}
+    return {name: figure_of(found[name]) for name in names}
 
 
 def precision_recall(
@@ -111,34 +147,15 @@ def precision_recall(
     What should pass is decided by the hand score at `threshold` alone.
     """
     good = passes(scores, threshold)
-    selected = predictions[None, :] >= cuts[:, None]  # (k, n)
+    selected = passes(predictions[None, :], cuts[:, None])  # (k, n)
     hits = (selected & good).sum(axis=1).astype(np.float64)
     total = np.full(len(cuts), float(good.sum()))
     return ratio(hits, selected.sum(axis=1).astype(np.float64)), ratio(hits, total)
 
 
-def _figures(
-    predictions: Sequence[NDArray[np.floating]],
-    scores: NDArray[np.floating],
-    threshold: float,
-    names: Sequence[str],
-    bootstrap: tuple[NDArray[np.int64] | None, int],
-) -> dict[str, Figure]:
-    """Return the figures of one prediction, or how those of the first differ from the second's.
-
-    `bootstrap` holds the groups (n,) that the bootstrap draws, if there are any, and its seed.
-    """
-    groups, seed = bootstrap
-    if not len(scores):
-        return {name: Figure(value=None, low=None, high=None) for name in names}
-    groups = np.arange(len(scores)) if groups is None else groups
-    rankings = [_ranking(each, scores, threshold) for each in predictions]
-    values = [point_estimates(ranking, names) for ranking in rankings]
-    resamples = resample(rankings, names, groups, seed)
-    return {
-        name: figure_of(_first_less_second(values, name), _first_less_second(resamples, name))
-        for name in names
-    }
+def _check(predictions: NDArray[np.floating], scores: NDArray[np.floating]) -> None:
+    check_finite("hand score", scores, "leave the image out")
+    check_finite("prediction", predictions, "leave the image out, or predict it again")
 
 
 def _ranking(
@@ -148,39 +165,12 @@ def _ranking(
     return Ranking.of(predictions.astype(np.float64), scores.astype(np.float64), threshold, good)
 
 
-def _first_less_second(estimates: Sequence[dict[str, T]], name: str) -> T:
-    """Return the difference of two, or the value of one alone."""
-    return estimates[0][name] if len(estimates) == 1 else estimates[0][name] - estimates[1][name]
-
-
-def _widen_certain_intervals(
-    figures: dict[str, Figure],
-    passing: NDArray[np.bool_],
-    good: NDArray[np.bool_],
-    groups: NDArray[np.int64],
-) -> None:
-    """Widen the intervals of shares that are all or nothing, where no resample can differ.
-
-    Of n groups without a miss the share of misses is, at 95 %, at most 1 - 0.025^(1 / n) (Clopper &
-    Pearson 1934, groups counted as one trial each).
-    """
-    for name, rows in (("precision", passing), ("recall", good)):
-        figure, trials = figures[name], len(np.unique(groups[rows]))
-        if trials and figure["value"] == 1:
-            figure["low"] = 0.025 ** (1 / trials)
-        elif trials and figure["value"] == 0:
-            figure["high"] = 1 - 0.025 ** (1 / trials)
-    if figures["false_positives"]["value"] == 0 and figures["precision"]["low"] is not None:
-        most = passing.sum() * (1 - figures["precision"]["low"])
-        figures["false_positives"]["high"] = float(most)
-
-
-def figure_of(value: float, resampled: Floats) -> Figure:
-    """Return `value` with the interval that holds 95 % of its `resampled` values (r,)."""
-    if not np.isfinite(value):
+def figure_of(bounds: Bounds | None, times: float = 1) -> Figure:
+    """Return `bounds` as they are kept, multiplied; NaN is no bound."""
+    if bounds is None:
         return Figure(value=None, low=None, high=None)
-    resampled = resampled[np.isfinite(resampled)]
-    if len(resampled) < MIN_DEFINED_SHARE * RESAMPLES:
-        return Figure(value=value, low=None, high=None)
-    low, high = np.quantile(resampled, (0.025, 0.975))
-    return Figure(value=value, low=float(low), high=float(high))
+    value, low, high = (
+        float(end * times) if np.isfinite(end) else None
+        for end in (bounds.value, bounds.low, bounds.high)
+    )
+    return Figure(value=value, low=low, high=high)

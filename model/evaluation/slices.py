@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
-from model.evaluation.audit import Bounds
-from model.evaluation.metrics import passes
+from model.evaluation.intervals import Bounds, grouped_mean, shrink
 from model.evaluation.proportions import LEVEL, Proportion, proportion
+from model.finite import check_finite
+from model.passing import passes
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -29,9 +29,10 @@ NOTICEABLE = 0.25
 class Slice:
     """One part of the collection: `bias` is the mean signed error and `mae` the mean error.
 
-    `false_positives` is of its images that pass, `false_negatives` of those that fail. It
-    `stands_out` if its bias is `NOTICEABLE` and leaves out 0 at a level that allows for all the
-    slices looked at.
+    `bias` is pulled towards the mean of all slices (`intervals.shrink`), since the worst of many
+    look worse than they are. `false_positives` is of its images that pass, `false_negatives` of
+    those that fail. It `stands_out` if its own mean is `NOTICEABLE` and leaves out 0 at a level
+    that allows for all the slices looked at.
     """
 
     name: str
@@ -62,43 +63,35 @@ def slices(
     """Return the slices with at least `FEWEST` groups, worst first.
 
     Arrays are (n,); the rows of a slice index into them. The error rate at which a slice stands out
-    is divided by the number of slices (Bonferroni).
+    is divided by the number of slices (Bonferroni). Raises `ModelError` for what is not finite.
     """
+    check_finite("hand score", scores, "leave the image out")
+    check_finite("prediction", predictions, "leave the image out, or predict it again")
     large_enough = {
         name: rows for name, rows in rows_of.items() if len(np.unique(groups[rows])) >= FEWEST
     }
     corrected_level = 1 - (1 - LEVEL) / max(1, len(large_enough))
     errors = 10 * (predictions - scores)
-    passing, good = predictions >= threshold, passes(scores, threshold)
+    passing, good = passes(predictions, threshold), passes(scores, threshold)
+    biases = shrink([_mean_error(errors[rows], groups[rows]) for rows in large_enough.values()])
     result = []
-    for name, rows in large_enough.items():
-        bias = grouped_mean(errors[rows], groups[rows], corrected_level)
+    for (name, rows), bias in zip(large_enough.items(), biases, strict=True):
+        own = _mean_error(errors[rows], groups[rows], corrected_level)
         one = Slice(
             name=name,
             images=len(rows),
-            bias=grouped_mean(errors[rows], groups[rows]),
-            mae=grouped_mean(np.abs(errors[rows]), groups[rows]),
+            bias=bias,
+            mae=grouped_mean(np.abs(errors[rows]), groups[rows], limits=(0, 10)),
             false_positives=_wrong(passing[rows], ~good[rows], groups[rows]),
             false_negatives=_wrong(~passing[rows], good[rows], groups[rows]),
-            stands_out=abs(bias.value) >= NOTICEABLE and (bias.low > 0 or bias.high < 0),
+            stands_out=abs(own.value) >= NOTICEABLE and (own.low > 0 or own.high < 0),
         )
         result.append(one)
     return sorted(result, key=lambda one: (-one.surely, one.name))
 
 
-def grouped_mean(values: Floats, groups: Ints, level: float = LEVEL) -> Bounds:
-    """Return the mean of `values` (n,) in at least two `groups` (n,), with its interval.
-
-    Groups, not values, are independent: their summed deviations give the variance, Student's t with
-    as many degrees of freedom as groups less one the bounds (Liang & Zeger 1986).
-    """
-    mean = float(values.mean())
-    _, place = np.unique(groups, return_inverse=True)
-    deviations = np.bincount(place, weights=values - mean)  # (groups,)
-    count = len(deviations)
-    error = np.sqrt(count / (count - 1) * (deviations**2).sum()) / len(values)
-    reach = float(stdtrit(count - 1, 0.5 + level / 2) * error)
-    return Bounds(mean, mean - reach, mean + reach)
+def _mean_error(errors: Floats, groups: Ints, level: float = LEVEL) -> Bounds:
+    return grouped_mean(errors, groups, level, limits=(-10, 10))
 
 
 def _wrong(rows: NDArray[np.bool_], is_wrong: NDArray[np.bool_], groups: Ints) -> Proportion | None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from model.evaluation.audit import Bounds
+from model.evaluation.intervals import Bounds
 from model.evaluation.proportions import Proportion
 
 WORTH = 0.1

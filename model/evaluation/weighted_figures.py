@@ -1,30 +1,28 @@
-"""Figures of predictions under many weightings at once, for bootstrap intervals.
+"""Figures of predictions under many weightings at once, for intervals.
 
-A resample draws whole groups with repetition, which weights each image. All resamples share one
-order of the predictions, and are computed in blocks that fit the processor's cache.
+A jackknife leaves out some groups at a time, which weights their images with 0. All weightings
+share one order of the predictions.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property, reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.passing import passes
+
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-RESAMPLES = 1000
-_BLOCK = 1 << 17  # weights at a time: a megabyte
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
-    """Predictions and scores sorted by prediction, with what every resample needs; (n,) each."""
+    """Predictions and scores sorted by prediction, with what every weighting needs; (n,) each."""
 
     order: Numbers  # the images' places before they were ranked
     ties: Numbers  # number of the distinct prediction, rising
@@ -45,13 +43,13 @@ class Ranking:
             ends=np.cumsum(counts),
             levels=np.unique(scores[order], return_inverse=True)[1],
             errors=np.abs(predictions - scores)[order],
-            passing=predictions[order] >= threshold,
+            passing=passes(predictions[order], threshold),
             good=good[order],
         )
 
 
 class Weighted:
-    """A ranking under r weightings by whole numbers: figures are (r,), NaN where undefined."""
+    """A ranking under r weightings, 0 or more: figures are (r,), NaN where undefined."""
 
     def __init__(self, ranking: Ranking, weights: Floats) -> None:
         """`weights` (r, n) of the images in the ranking's order."""
@@ -80,11 +78,11 @@ class Weighted:
         below = _cumulative(gained)[:, np.searchsorted(ties, ties)]
         hits = self._sums[:, 3:4] - below
         taken = self._sums[:, 1:2] - self._below[:, ties]
-        precision = hits / np.maximum(taken, 1)  # nothing is gained where nothing is taken
+        precision = hits / np.maximum(taken, 1e-12)  # nothing is gained where nothing is taken
         return ratio(_row_products(gained, precision), self._sums[:, 3])
 
     def rank_correlation(self) -> Floats:
-        """Return Spearman's rank correlation, ranked anew in each resample."""
+        """Return Spearman's rank correlation, ranked anew under each weighting."""
         below, levels = self._below, self._by_level
         ranks = _mid_ranks(below)  # (r, distinct predictions)
         score_ranks = _mid_ranks(_cumulative(levels))  # (r, distinct scores)
@@ -130,49 +128,13 @@ FIGURES: dict[str, Callable[[Weighted], Floats]] = {
 }
 
 
-def point_estimates(ranking: Ranking, names: Collection[str]) -> dict[str, float]:
-    """Return the figures `names` with every image once, NaN where undefined."""
-    weighted = Weighted(ranking, np.ones((1, len(ranking.order))))
+def point_estimates(
+    ranking: Ranking, names: Collection[str], weights: Floats | None = None
+) -> dict[str, float]:
+    """Return the figures `names`, NaN where undefined; `weights` (n,) of the images, else all 1."""
+    ones = np.ones(len(ranking.order)) if weights is None else weights[ranking.order]
+    weighted = Weighted(ranking, ones[None])
     return {name: float(FIGURES[name](weighted)[0]) for name in names}
-
-
-def resample(
-    rankings: Sequence[Ranking], names: Collection[str], groups: Numbers, seed: int
-) -> list[dict[str, Floats]]:
-    """Return the figures `names` of each ranking in every resample, (RESAMPLES,) each.
-
-    All rankings are resampled alike. `groups` (n,) says which images are drawn together.
-    """
-    _, group = np.unique(groups, return_inverse=True)
-    count = min(RESAMPLES, max(1, _BLOCK // len(group)))
-    places = [group[ranking.order] for ranking in rankings]
-
-    def evaluate(start: int) -> list[list[Floats]]:
-        numbers = range(start, min(start + count, RESAMPLES))
-        counts = resample_counts(int(group.max()) + 1, seed, numbers)
-        blocks = zip(rankings, places, strict=True)
-        weighted = [Weighted(ranking, counts[:, rows]) for ranking, rows in blocks]
-        return [[FIGURES[name](each) for name in names] for each in weighted]
-
-    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-        blocks = list(threads.map(evaluate, range(0, RESAMPLES, count)))
-    return [
-        {
-            name: np.concatenate([block[number][k] for block in blocks])
-            for k, name in enumerate(names)
-        }
-        for number in range(len(rankings))
-    ]
-
-
-def resample_counts(total: int, seed: int, numbers: Sequence[int]) -> Floats:
-    """Return how often each of `total` groups is drawn in the resamples `numbers`, (r, total).
-
-    Each resample has its own seed, so that it is the same however the work is split.
-    """
-    generators = (np.random.default_rng((seed, number)) for number in numbers)
-    rows = (generator.integers(0, total, total) for generator in generators)
-    return np.stack([np.bincount(row, minlength=total) for row in rows]).astype(np.float64)
 
 
 def _cumulative(weights: Floats) -> Floats:

@@ -15,6 +15,7 @@ from scipy.special import expit, logit, ndtr
 
 from model.estimators.kernels import normalize
 from model.estimators.ordinal import LEVELS, reached_levels, threshold_level
+from model.passing import passes
 
 Floats = NDArray[np.float64]
 # Of a normal distribution, the median of |x| is this share of its standard deviation.
@@ -80,7 +81,7 @@ def fit_stacking_weights(
     """
     inputs = _log_odds(out_of_fold, exceed, threshold, spread)
     inputs[:, 2] = np.where(np.isnan(inputs[:, 2]), inputs[:, 1], inputs[:, 2])
-    sign = np.where(scores >= threshold - 1e-9, 1.0, -1.0)
+    sign = np.where(passes(scores, threshold), 1.0, -1.0)
     prior, width = np.array([0.0, 0.5, 0.5]), np.array([1.0, 0.3, 0.3])
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
@@ -117,7 +118,7 @@ def chance_wrong(predictions: Floats, passing_chance: Floats, threshold: float) 
     """Return the chance (n,) of a wrong side: a false positive where the prediction passes, else a
     false negative.
     """
-    return np.where(predictions >= threshold, 1 - passing_chance, passing_chance)
+    return np.where(passes(predictions, threshold), 1 - passing_chance, passing_chance)
 
 
 def hand_score_suspicion(

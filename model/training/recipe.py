@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from model.finite import check_finite
 from model.heads.head import Head, predict
 
 
@@ -40,13 +41,18 @@ def no_callback(step: int, steps: int, curve: list[Point]) -> None:
 class TrainingData:
     """Scored images: raw embeddings, hand scores 0–10, group numbers, and the threshold 0–1.
 
-    Images of one group are near-duplicates or belong together: they never cross a fold.
+    Images of one group are near-duplicates or belong together: they never cross a fold. Raises
+    `ModelError` for an embedding or a score that is not finite.
     """
 
     embeddings: NDArray[np.float32]  # (n, width)
     scores: NDArray[np.float64]  # (n,)
     groups: NDArray[np.int64]  # (n,)
     threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_finite("embedding", self.embeddings, "compute it anew: labeler embed")
+        check_finite("hand score", self.scores, "score the image again")
 
     def subset(self, rows: NDArray[np.bool_]) -> TrainingData:
         """Return the images of the mask `rows` (n,) alone."""

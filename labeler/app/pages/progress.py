@@ -24,7 +24,8 @@ from labeler.versions.evaluation.audit import AuditReport, audit_report
 from labeler.versions.evaluation.figures import with_figures
 from labeler.versions.evaluation.rounds import RoundReport, round_reports
 from labeler.versions.evaluation.slices import slice_report
-from model.evaluation.audit import FEWEST, Bounds, Estimate
+from model.evaluation.audit import FEWEST, Estimate
+from model.evaluation.intervals import Bounds
 
 SMALL = 170  # height of the charts of the rounds
 MOST_SHOWN = 15  # slices in the picture; the table has all

@@ -23,6 +23,7 @@ from labeler.prediction.inference_worker.client import (
     PredictionRequest,
     inference_client,
 )
+from model.passing import passes
 
 POLL_MILLISECONDS = 400  # milliseconds between two requests while an answer is awaited
 Dropped = dict[str, Any]  # uploaded files by Streamlit's file id
@@ -160,13 +161,13 @@ def picture(prediction: dict[str, Any]) -> None:
 def show_prediction(project: Project, result: dict[str, Any]) -> None:
     """Show the prediction, its chance of passing and its bracket."""
     prediction, threshold = result["prediction"], project.threshold
-    bracket, passes = bracket_of(prediction), prediction >= threshold
+    bracket, is_pass = bracket_of(prediction), passes(prediction, threshold)
     st.metric(
         f"Prediction by {formatting.markdown_escaped(result['version'])}",
         formatting.percent(prediction),
     )
     st.markdown(
-        f"**{'Passes' if passes else 'Does not pass'}** the threshold of "
+        f"**{'Passes' if is_pass else 'Does not pass'}** the threshold of "
         f"{formatting.percent(threshold)}. The chance that it truly passes: "
         f"{formatting.share(result['chance'])}."
     )

@@ -8,7 +8,8 @@ from labeler.versions.evaluation import measures
 from labeler.versions.evaluation.audit import VersionAudit
 from labeler.versions.evaluation.compare import Change
 from labeler.versions.evaluation.rounds import JUDGED_BY, RoundReport
-from model.evaluation.audit import Bounds, Estimate
+from model.evaluation.audit import Estimate
+from model.evaluation.intervals import Bounds
 from model.evaluation.proportions import Proportion
 from model.evaluation.slices import Slice
 

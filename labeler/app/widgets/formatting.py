@@ -10,7 +10,7 @@ from labeler.core.text import escape_all_markdown
 
 if TYPE_CHECKING:
     from db.records import Image
-    from model.evaluation.audit import Bounds
+    from model.evaluation.intervals import Bounds
 
 # As they look when they are escaped.
 _ADDRESS = re.compile(r"https?\\:(?=\\/\\/)|www(?=\\\.)|(?<=\w)\\@(?=\w)", re.IGNORECASE)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from labeler.versions.evaluation.compare import Change
     from labeler.versions.evaluation.rounds import RoundReport
     from labeler.versions.evaluation.slices import SliceReport
-    from model.evaluation.audit import Bounds, Estimate
+    from model.evaluation.audit import Estimate
+    from model.evaluation.intervals import Bounds
     from model.evaluation.proportions import Proportion
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

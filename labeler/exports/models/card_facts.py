@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,7 +15,7 @@ import db.versions.registry
 from db.records import Version
 from labeler.collection.arrays import images_now
 from labeler.core.project import Project
-from labeler.core.scale import BRACKETS, to_others
+from labeler.core.scale import BRACKETS, spans_of, to_others
 from labeler.core.text import bar_chart, escape_markdown, markdown_code, markdown_table
 from labeler.exports.licences import ALL, licences
 from labeler.exports.models.card_history import escaped_version_name
@@ -27,6 +28,7 @@ from labeler.versions.evaluation.measures import MEASURES, figures_named, number
 from labeler.versions.evaluation.slices import KINDS, slice_report
 from model.encoders.stored_preprocessing import validated_preprocessing
 from model.evaluation.audit import Estimate
+from model.passing import SLACK
 
 LOSSES = ("train", "held_out")
 
@@ -121,17 +123,22 @@ def biases(project: Project, version: Version) -> list[str]:
 
 def brackets(project: Project, version: Version) -> list[str]:
     """Return the table of brackets with the number of predictions and hand scores in each."""
-    tenths = _predictions(project, version) * 10
+    predicted = Counter(spans_of(_predictions(project, version)))
     counted = db.images.counts.by_hand_score(project.store).distribution
     rows = []
     for bracket in BRACKETS:
         top = bracket is BRACKETS[-1]
-        inside = (tenths >= bracket.low) & (top | (tenths < bracket.high + 1))
         span = f"{10 * bracket.low}–{10 if top else bracket.high + 1}0 %"
         scores = f"{bracket.low}–{bracket.high}" if bracket.high > bracket.low else f"{bracket.low}"
         scored = sum(counted[bracket.low : bracket.high + 1])
         rows.append(
-            [span, scores, to_others(bracket.meaning), f"{int(inside.sum()):,}", f"{scored:,}"]
+            [
+                span,
+                scores,
+                to_others(bracket.meaning),
+                f"{predicted[bracket.span]:,}",
+                f"{scored:,}",
+            ]
         )
     head = ["prediction", "hand score", "what it usually means", "predicted", "scored by hand"]
     return ["", *markdown_table(head, rows)]
@@ -140,7 +147,7 @@ def brackets(project: Project, version: Version) -> list[str]:
 def distribution(project: Project, version: Version) -> list[str]:
     """Return histograms of predictions (by tenths) and of hand scores, as text bars."""
     scores = _predictions(project, version)
-    tenths = np.bincount(np.clip((scores * 10).astype(int), 0, 9), minlength=10).tolist()
+    tenths = np.bincount(np.clip((10 * (scores + SLACK)).astype(int), 0, 9), minlength=10).tolist()
     spans = [f"{10 * k}–{10 * k + 10} %" for k in range(10)]
     scored = db.images.counts.by_hand_score(project.store).distribution
     return [

@@ -15,6 +15,7 @@ from labeler.review.cards.page_selection import PageSelection
 from labeler.review.queues.suspects import RankedCandidates
 from labeler.versions.snapshot import ReviewSnapshot
 from model.estimators.near_duplicates import Nearness
+from model.passing import passes
 from model.review import bandit
 from model.review import suspicion as ranking
 
@@ -131,7 +132,8 @@ def reasons(
     result: list[Reason] = []
     prediction, hand_score = float(leads.predictions[row]), float(leads.hand_scores[row])
     if leads.outside[row] and band is not None:
-        result.append(_band_reason(band, float(leads.outside[row]) > 0, prediction >= threshold))
+        too_high = float(leads.outside[row]) > 0
+        result.append(_band_reason(band, too_high, passes(prediction, threshold)))
     elif np.isnan(hand_score):
         result.append(_chance_reason(float(leads.suspicion[row])))
     if evidence in EVIDENCE_REASONS:
@@ -197,15 +199,15 @@ def _neighbour_reason(near: Sequence[Neighbour], prediction: float, threshold: f
     if not near[0].near_duplicate:
         return Reason(words, more)
     score = near[0].image.hand_score or 0.0
-    contradicts = (score / 10 >= threshold) != (prediction >= threshold)
+    contradicts = passes(score / 10, threshold) != passes(prediction, threshold)
     more = "A picture that is nearly the same has this hand score; it is the first one below."
     return Reason(f"near-duplicate of one scored {score:.3g}", more, strong=contradicts)
 
 
 def _second_opinion_reason(expected: float, prediction: float, threshold: float) -> Reason:
-    passes = expected / 10 >= threshold
-    side = "passes" if passes else "fails"
+    is_pass = passes(expected / 10, threshold)
+    side = "passes" if is_pass else "fails"
     more = "Another, simpler model of the same embeddings; it expects this hand score."
-    if passes == (prediction >= threshold):
+    if is_pass == passes(prediction, threshold):
         return Reason(f"second opinion: {expected:.1f}, {side}", more)
     return Reason(f"second opinion contradicts: {expected:.1f}, {side}", more)

@@ -11,6 +11,7 @@ from labeler.embedding.unit_cache import UnitVectors
 from labeler.review.near_duplicates import nearness_in
 from labeler.versions.snapshot import ReviewSnapshot
 from model.estimators.near_duplicates import confirmed, near_hashes
+from model.passing import passes
 
 # Points, 0–10. Two scores of one person for the same picture often differ by 1, seldom by 2.
 CONFLICT = 2.0
@@ -30,8 +31,8 @@ def conflict_gaps(
     gaps = np.zeros(len(hand_scores))
     first, second = pairs
     difference = np.abs(hand_scores[first] - hand_scores[second])
-    passes = hand_scores / 10 >= threshold - 1e-9
-    contradicts = (difference >= CONFLICT) | (passes[first] != passes[second])
+    passed = passes(hand_scores / 10, threshold)
+    contradicts = (difference >= CONFLICT) | (passed[first] != passed[second])
     contradicts &= ~np.isnan(difference) & ~(kept[first] & kept[second])
     for rows in pairs:
         np.maximum.at(gaps, rows[contradicts], difference[contradicts])

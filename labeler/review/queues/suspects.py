@@ -12,6 +12,7 @@ from labeler.collection.arrays import Collection, Floats, Ids, Mask
 from labeler.review.queues.score_conflicts import conflict_gaps, scored_pairs
 from labeler.versions.calibration import out_of_fold, second_opinions
 from labeler.versions.snapshot import ReviewSnapshot
+from model.passing import passes
 from model.review import suspicion as ranking
 
 # A prediction that rounds to a score within the band of its source is no mistake.
@@ -225,7 +226,7 @@ def outside_band(predictions: Floats, low: Floats, high: Floats) -> Floats:
 
 def is_too_high(predictions: Floats, outside: Floats, threshold: float) -> Mask:
     """Return which images (n,) are likely false positives; the others: false negatives."""
-    return np.where(outside == 0, predictions >= threshold, outside > 0)
+    return np.where(outside == 0, passes(predictions, threshold), outside > 0)
 
 
 def rank_predicted(
@@ -258,7 +259,7 @@ def rank_predicted(
         conflict=np.zeros(len(rows)),
         too_high=high,
         certain=outside != 0,
-        harmless=(outside != 0) & ((predictions >= threshold) != high),
+        harmless=(outside != 0) & (passes(predictions, threshold) != high),
     )
     return sort_candidates(candidates)
 
@@ -276,7 +277,7 @@ def _hand_score_suspicion(
     predicted = ~np.isnan(out_of_fold)
     held_out, hand_scores = out_of_fold[predicted], scores[predicted]
     spread = ranking.residual_spread(held_out, hand_scores)
-    crosses = (held_out >= threshold) != (hand_scores >= threshold)
+    crosses = passes(held_out, threshold) != passes(hand_scores, threshold)
     suspicion[predicted] = ranking.hand_score_suspicion(held_out, hand_scores, opinion[predicted])
     far[predicted] = np.abs(held_out - hand_scores) > np.where(crosses, spread / 2, spread)
     return suspicion, far

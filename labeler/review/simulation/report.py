@@ -34,6 +34,7 @@ FIGURE_LIMITS = {
     "mae": (0.0, 1.0),
     "rank_correlation": (-1.0, 1.0),
 }
+DIFFERENCE_LIMITS = {name: (low - high, high - low) for name, (low, high) in FIGURE_LIMITS.items()}
 _COUNT = (0.0, math.inf)
 
 # One for each strategy; ours first.
@@ -44,7 +45,10 @@ def summary(runs: Sequence[StrategyRun], plan: SimulationPlan) -> dict[str, Any]
     """Return the results as plain values.
 
     `rounds` has, per strategy and round, the mean of every figure over the seeds with its 95 %
-    interval (Student's t, clipped to the possible range); `turns` has every single figure.
+    interval (Student's t, clipped to the possible range; none where all seeds give the same).
+    `differences` has, per round and strategy after the first, by how much the first one's figures
+    are higher, paired by seed: all strategies of a seed start alike. `turns` has every single
+    figure.
     """
     results = [result for run in runs for result in run.turns]
     return {
@@ -55,18 +59,37 @@ def summary(runs: Sequence[StrategyRun], plan: SimulationPlan) -> dict[str, Any]
             for number in range(plan.rounds + 1)
             if any(result.strategy == strategy and result.round == number for result in results)
         ],
+        "differences": [
+            _difference(results, plan.strategies[0], strategy, number)
+            for strategy in plan.strategies[1:]
+            for number in range(1, plan.rounds + 1)
+            if _by_seed(results, strategy, number)
+        ],
         "calibration": {name: _calibration(runs, name) for name in plan.strategies},
         "turns": [_flat(result) for result in results],
     }
 
 
 def table(document: dict[str, Any]) -> list[str]:
-    """Return the lines of an aligned Markdown table: a row per strategy and round."""
-    header = ["strategy", "round", "scored", *FIGURE_LABELS.values()]
+    """Return the lines of aligned Markdown tables: a row per strategy and round, then how the first
+    strategy differs from the others."""
+    lines = _table("strategy", document["rounds"])
+    if document["differences"]:
+        first = document["plan"]["strategies"][0]
+        told = [
+            each | {"strategy": f"{first} − {each['strategy']}"} for each in document["differences"]
+        ]
+        lines += ["", f"{first} less each other strategy, paired by seed:", ""]
+        lines += _table("difference", told)
+    return lines
+
+
+def _table(name: str, results: Sequence[dict[str, Any]]) -> list[str]:
+    header = [name, "round", "scored", *FIGURE_LABELS.values()]
     rows = [
         [result["strategy"], str(result["round"]), f"{result['scored']:.0f}"]
         + [_cell(result["figures"][name], name) for name in FIGURE_LABELS]
-        for result in document["rounds"]
+        for result in results
     ]
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     return [_line(row, widths) for row in [header, ["-" * width for width in widths], *rows]]
@@ -144,17 +167,50 @@ def _round(turns: Sequence[RoundResult], strategy: str, number: int) -> dict[str
     }
 
 
+def _difference(
+    results: Sequence[RoundResult], first: str, strategy: str, number: int
+) -> dict[str, Any]:
+    ours, theirs = (_by_seed(results, name, number) for name in (first, strategy))
+    seeds = sorted(ours.keys() & theirs.keys())
+    pairs = [(_flat(ours[seed]), _flat(theirs[seed])) for seed in seeds]
+    return {
+        "strategy": strategy,
+        "round": number,
+        "seeds": len(seeds),
+        "scored": float(np.mean([turn.scored for turn in theirs.values()])),
+        "figures": {
+            name: _mean(
+                [
+                    None if a[name] is None or b[name] is None else a[name] - b[name]
+                    for a, b in pairs
+                ],
+                DIFFERENCE_LIMITS.get(name, (-math.inf, math.inf)),
+            )
+            for name in FIGURE_LABELS
+        },
+    }
+
+
+def _by_seed(results: Sequence[RoundResult], strategy: str, number: int) -> dict[int, RoundResult]:
+    return {
+        each.seed: each for each in results if each.strategy == strategy and each.round == number
+    }
+
+
 def _flat(turn: RoundResult) -> dict[str, Any]:
     return {k: v for k, v in asdict(turn).items() if k != "figures"} | turn.figures
 
 
 def _mean(values: Sequence[float | None], limits: tuple[float, float]) -> dict[str, float | None]:
-    """Mean and 95 % interval over the seeds, which are what is random here; within `limits`."""
+    """Mean and 95 % interval over the seeds, which are what is random here; within `limits`.
+
+    Without an interval where no two seeds differ: how much others would, can't be told.
+    """
     numbers = np.array([value for value in values if value is not None], dtype=np.float64)
     if not len(numbers):
         return {"mean": None, "low": None, "high": None}
     mean = float(numbers.mean())
-    if len(numbers) < 2:
+    if len(numbers) < 2 or np.ptp(numbers) == 0:
         return {"mean": mean, "low": None, "high": None}
     error = float(numbers.std(ddof=1)) / math.sqrt(len(numbers))
     half = float(student.ppf(0.975, len(numbers) - 1)) * error

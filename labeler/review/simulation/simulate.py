@@ -32,6 +32,7 @@ from labeler.review.simulation.strategies import (
 )
 from model.estimators.kernels import normalize
 from model.evaluation import metrics
+from model.passing import passes
 from model.review import suspicion
 
 # Imported where they are used: torch takes seconds to load; the plan is checked without it.
@@ -141,7 +142,7 @@ def check_plan(data: LabelledData, plan: SimulationPlan) -> None:
             f"Of {len(data.scores)} images {fewest} are left when whole groups are withheld, and "
             f"--start takes {plan.start} of them: score more images or choose a smaller --start."
         )
-    if len(np.unique(data.scores / 10 >= plan.threshold - 1e-9)) < 2:
+    if len(np.unique(passes(data.scores / 10, plan.threshold))) < 2:
         raise BadInput(
             f"All images are on one side of the threshold {plan.threshold:g}; choose another with "
             "--threshold."
@@ -284,8 +285,8 @@ def _ask_batch(
         rows = selected.tolist()
         for row, name in zip(rows, names, strict=True):
             state.answers[row] = float(data.scores[row])
-            passes = state.version.predictions[row] >= plan.threshold
-            state.record.append((name, bool(passes != _passes(data, plan, row))))
+            said = passes(state.version.predictions[row], plan.threshold)
+            state.record.append((name, bool(said != _passes(data, plan, row))))
         state.scored += rows
         state.left = np.setdiff1d(state.left, selected)
         count += len(rows)
@@ -293,14 +294,14 @@ def _ask_batch(
 
 
 def _passes(data: LabelledData, plan: SimulationPlan, rows: Ids | int) -> NDArray[np.bool_]:
-    return metrics.passes(data.scores[rows] / 10, plan.threshold)
+    return passes(data.scores[rows] / 10, plan.threshold)
 
 
 def _calibration_pairs(data: LabelledData, state: SimulationState) -> Floats:
     """Return (k, 2): each unscored image's chance of a mistake, and whether it is one."""
     ranked, suspicion = state.version.arrays.ranked, np.empty(len(data.scores))
     suspicion[ranked.collection_rows] = ranked.suspicion
-    is_mistake = (state.predicted >= state.threshold) != metrics.passes(
+    is_mistake = passes(state.predicted, state.threshold) != passes(
         data.scores[state.left] / 10, state.threshold
     )
     return np.stack([suspicion[state.left], is_mistake.astype(np.float64)], axis=1)
@@ -317,6 +318,6 @@ def _round_result(
 ) -> RoundResult:
     """Measure a version; the counts are those of round 0."""
     predictions, truth = state.version.predictions, data.scores / 10
-    wrong = (state.predicted >= plan.threshold) != _passes(data, plan, state.left)
+    wrong = passes(state.predicted, plan.threshold) != _passes(data, plan, state.left)
     figures = metrics.values(predictions[withheld], truth[withheld], plan.threshold, FIGURES)
     return RoundResult(seed, strategy, 0, len(state.scored), 0, 0, int(wrong.sum()), figures)

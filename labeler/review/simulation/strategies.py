@@ -16,7 +16,7 @@ from labeler.review.queues.arrays import ReviewArrays
 from labeler.review.queues.mistakes import Answers
 from labeler.review.queues.suspects import unscored_candidates
 from model.estimators.kernels import distances
-from model.evaluation.metrics import passes
+from model.passing import passes
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]

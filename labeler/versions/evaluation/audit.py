@@ -19,7 +19,7 @@ from labeler.core.project import Project
 from labeler.versions.evaluation.held_out import held_out_predictions
 from model.evaluation import audit as auditing
 from model.evaluation.audit import Audit
-from model.evaluation.metrics import passes
+from model.passing import least_passing, passes
 
 # Waiting images in the part that has been gone through, above which it speaks for the collection
 # as it was before they were imported.
@@ -100,7 +100,7 @@ def _version_audit(project: Project, version: Version, sample: RandomSample) -> 
     threshold = project.threshold
     held_out, stored = held_out_predictions(project, version, sample.image_ids)
     said, scores = np.fmax(held_out, stored), sample.values / 10
-    passing, good, told = said >= threshold, passes(scores, threshold), ~np.isnan(said)
+    passing, good, told = passes(said, threshold), passes(scores, threshold), ~np.isnan(said)
     rows = sample.sampled & told
     return VersionAudit(
         version=version,
@@ -125,6 +125,6 @@ def _sides(project: Project, version_id: int, threshold: float) -> tuple[int, in
         "passing counts",
         (version_id, threshold),
         (batches, db.images.counts.image_stamp(store)),
-        lambda: db.scores.random_sample.passing_counts(store, version_id, threshold),
+        lambda: db.scores.random_sample.passing_counts(store, version_id, least_passing(threshold)),
         newest=256,
     )

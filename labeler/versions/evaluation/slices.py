@@ -22,7 +22,7 @@ from labeler.core.errors import BadInput, LabelerError
 from labeler.core.project import Project
 from labeler.versions.evaluation.held_out import held_out_predictions
 from model.evaluation import slices as slicing
-from model.evaluation.audit import Bounds
+from model.evaluation.intervals import Bounds, grouped_mean
 from model.evaluation.slices import Slice
 
 KINDS = ("source", "tag")
@@ -78,7 +78,7 @@ def slice_report(project: Project, kind: str) -> SliceReport:
         kind=kind,
         version=version.name,
         judged=len(ids),
-        overall=slicing.grouped_mean(10 * (said - scores), groups) if enough else None,
+        overall=grouped_mean(10 * (said - scores), groups, limits=(-10, 10)) if enough else None,
         slices=slicing.slices(members, said, scores, project.threshold, groups),
     )
 

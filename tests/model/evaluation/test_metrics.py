@@ -1,4 +1,7 @@
-"""Protects the figures a version is judged by: right values, honest intervals, `None` not NaN."""
+"""Protects the figures a version is judged by: right values, honest intervals, `None` not NaN.
+
+The intervals themselves: test_intervals.py.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from model.evaluation.bootstrap import FIGURES, Ranking, Weighted, resample_counts
-from model.evaluation.metrics import baseline, measure, precision_recall
+from model.errors import ModelError
+from model.evaluation.metrics import baseline, difference, measure, precision_recall, values
+from model.evaluation.weighted_figures import FIGURES, Ranking, Weighted
 
 SAID = np.array([0.9, 0.8, 0.6, 0.4, 0.2])
 TRUTH = np.array([0.8, 0.3, 0.6, 0.7, 0.1])
@@ -86,28 +90,11 @@ def test_copies_of_an_image_are_no_evidence() -> None:
     assert alone["high"] - alone["low"] < 0.6 * (grouped["high"] - grouped["low"])
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
-    draw = np.random.default_rng(4)
-    covered = 0
-    for trial in range(60):
-        error = np.abs(draw.normal(0, 0.1, 80))
-        found = measure(np.full(80, 0.5), 0.5 + error, 0.5, seed=trial)["mae"]
-        covered += found["low"] <= 0.1 * np.sqrt(2 / np.pi) <= found["high"]
-    assert 50 <= covered <= 60
-
-
-def test_each_resample_draws_as_many_groups_as_there_are() -> None:
-    drawn = resample_counts(9, 0, range(50))
-    assert drawn.shape == (50, 9)
-    assert (drawn.sum(axis=1) == 9).all()
-    assert len(np.unique(drawn, axis=0)) == 50
-
-
 @pytest.mark.parametrize("step", [0.001, 0.25])  # hardly a tie, and next to nothing but ties
 def test_an_image_drawn_twice_counts_as_two(step: float) -> None:
     draw = np.random.default_rng(5)
     said, truth = np.round(draw.random(40) / step) * step, draw.integers(0, 11, 40) / 10
-    counts = resample_counts(40, 1, range(3))
+    counts = draw.integers(0, 3, (3, 40)).astype(np.float64)
     ranking = Ranking.of(said, truth, 0.5, truth >= 0.5)
     weighted = Weighted(ranking, counts[:, ranking.order])
     for place, times in enumerate(counts.astype(int)):
@@ -134,8 +121,95 @@ def test_a_share_without_a_miss_is_not_certain() -> None:
     bound = 0.025 ** (1 / 10)  # 0.69: ten hits in ten
     assert found["precision"] == pytest.approx({"value": 1, "low": bound, "high": 1})
     assert found["recall"] == pytest.approx({"value": 1, "low": bound, "high": 1})
+    assert found["average_precision"] == pytest.approx({"value": 1, "low": bound, "high": 1})
+    # None of twenty images is a false positive.
     assert found["false_positives"] == pytest.approx(
-        {"value": 0, "low": 0, "high": 10 * (1 - bound)}
+        {"value": 0, "low": 0, "high": 20 * (1 - 0.025 ** (1 / 20))}
     )
     pairs = measure(scores, scores, 0.5, np.arange(20) // 2)
     assert pairs["precision"]["low"] == pytest.approx(0.025 ** (1 / 5))  # pairs count once
+
+
+EXACT = np.linspace(0.05, 0.95, 12)
+
+
+@pytest.mark.parametrize(
+    ("said", "truth", "groups"),
+    [
+        (SAID, TRUTH, np.zeros(5, dtype=int)),  # one group
+        (EXACT, EXACT, np.arange(12)),  # all right: errors 0, average precision and rank 1
+        (1 - EXACT, EXACT, np.arange(12)),  # all in the reverse order
+        (np.full(12, 0.3), EXACT, np.arange(12)),  # nothing passes
+        (np.full(12, 0.7), EXACT, np.arange(12)),  # everything passes
+        (EXACT, np.full(12, 0.9), np.arange(12)),  # all should pass
+        (EXACT, np.array([0.9] + [0.1] * 11), np.arange(12)),  # one should
+        (EXACT + 0.01, EXACT, np.arange(12)),  # all off by the same
+        (np.array([0.9]), np.array([0.8]), np.arange(1)),  # one image
+    ],
+)
+def test_no_interval_is_certain_or_impossible(
+    said: np.ndarray, truth: np.ndarray, groups: np.ndarray
+) -> None:
+    for name, figure in measure(said, truth, 0.5, groups).items():
+        if figure["value"] is not None:
+            least = -1 if name == "rank_correlation" else 0
+            most = len(said) if name == "false_positives" else 1
+            assert least <= figure["low"] <= figure["value"] <= figure["high"] <= most
+            assert figure["high"] - figure["low"] > 0.002
+
+
+def test_weights_count_an_image_as_often() -> None:
+    draw = np.random.default_rng(7)
+    truth = draw.integers(0, 11, 60) / 10
+    said = np.clip(truth + draw.normal(0, 0.2, 60), 0, 1)
+    times = draw.integers(1, 4, 60)
+    weighted = measure(said, truth, 0.5, weights=times.astype(np.float64))
+    repeated = measure(
+        np.repeat(said, times), np.repeat(truth, times), 0.5, np.repeat(np.arange(60), times)
+    )
+    for name in set(FIGURES) - {"false_positives"}:
+        assert weighted[name]["value"] == pytest.approx(repeated[name]["value"])
+        assert weighted[name]["low"] == pytest.approx(repeated[name]["low"], abs=0.03)
+
+
+@pytest.mark.parametrize("level", [0.7, 0.9])
+def test_float32_that_says_the_threshold_passes(level: float) -> None:
+    said = np.full(4, level, dtype=np.float32)
+    assert float(said[0]) < level
+    found = measure(said, np.full(4, level), level)
+    assert (found["precision"]["value"], found["recall"]["value"]) == (1, 1)
+    assert precision_recall(said, np.full(4, level), level, np.array([level]))[1] == [1]
+
+
+def test_no_interval_is_told_where_no_group_makes_a_difference() -> None:
+    found = difference(SAID, SAID**1.001, TRUTH, 0.5)
+    assert found["recall"] == {"value": 0, "low": None, "high": None}
+    same = difference(SAID, SAID, TRUTH, 0.5)["recall"]
+    assert same == {"value": 0, "low": 0, "high": 0}
+
+
+def test_a_difference_is_paired() -> None:
+    draw = np.random.default_rng(8)
+    truth = draw.uniform(0, 1, 50)
+    old = np.clip(truth + draw.normal(0, 0.2, 50), 0, 1)
+    new = np.clip(truth + (old - truth) * 0.9, 0, 1)  # everywhere a tenth nearer
+    found = difference(new, old, truth, 0.5, only=["mae"])["mae"]
+    gains = np.abs(new - truth) - np.abs(old - truth)
+    assert found["value"] == pytest.approx(gains.mean())
+    # Student's t with 49 degrees of freedom, or a few less.
+    assert (found["high"] - found["value"]) / (gains.std(ddof=1) / 50**0.5) == pytest.approx(
+        2.01, abs=0.06
+    )
+
+
+@pytest.mark.parametrize("where", ["prediction", "hand score"])
+def test_nan_is_a_sentence(where: str) -> None:
+    said, truth = SAID.copy(), TRUTH.copy()
+    (said if where == "prediction" else truth)[2] = np.nan
+    for ask in (
+        lambda: measure(said, truth, 0.5),
+        lambda: values(said, truth, 0.5, ["mae"]),
+        lambda: difference(SAID, said, truth, 0.5),
+    ):
+        with pytest.raises(ModelError, match=f"The {where} in row 2 holds NaN.*leave the image"):
+            ask()

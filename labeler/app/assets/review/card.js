@@ -4,7 +4,7 @@
 /** @import { CardItem, ImageItem, PredictionChange } from "../shared/payloads" */
 
 import { button, element, focusedBeside, pictureOf } from "../shared/dom.js";
-import { nameOf, percent, scoreText } from "../shared/format.js";
+import { nameOf, passes, percent, scoreText } from "../shared/format.js";
 import { NearDuplicates } from "./near_duplicates.js";
 
 /**
@@ -77,8 +77,8 @@ export class Card {
     prediction.textContent = percent(item.prediction);
     if (!isNoticeable) return;
     prediction.textContent = `${percent(change.before)} → ${percent(change.after)}`;
-    const passes = change.after >= item.threshold;
-    if (passes !== change.before >= item.threshold) prediction.append(element("span", "crosses", passes ? "now passes" : "now fails"));
+    const passed = passes(change.after, item.threshold);
+    if (passed !== passes(change.before, item.threshold)) prediction.append(element("span", "crosses", passed ? "now passes" : "now fails"));
   }
 
   body() {
@@ -118,7 +118,7 @@ export class Card {
     for (let score = 0; score <= 10; score++) {
       const cell = button("", String(score), () => this.actions.score(this, score));
       cell.title = `Score ${score}${score === 10 ? " (key t)" : ""}`;
-      cell.classList.toggle("passes", score / 10 >= this.item.threshold);
+      cell.classList.toggle("passes", passes(score / 10, this.item.threshold));
       cell.classList.toggle("model", score === this.item.confirm);
       row.append(cell);
     }

@@ -8,7 +8,7 @@
 
 import { RETRY_MS, messageOf, pause, retryDelay } from "../shared/api.js";
 import { element, focusedBeside, mounted, releaseFocus } from "../shared/dom.js";
-import { replacedMessage } from "../shared/format.js";
+import { passes, replacedMessage } from "../shared/format.js";
 import { isForPage, isUndoShortcut, letterOf, movesControl, pressesControl, scoreOfKey } from "../shared/keyboard.js";
 import { Outbox } from "../shared/outbox.js";
 import { Zoom } from "../shared/zoom.js";
@@ -425,8 +425,8 @@ class ReviewPage {
       this.counts.skipped += 1;
       return;
     }
-    const passes = score / 10 >= this.data.threshold;
-    const isModelRight = item.queue === "hand-score" ? score === item.score : passes === (item.queue === "false-positive");
+    const passed = passes(score / 10, this.data.threshold);
+    const isModelRight = item.queue === "hand-score" ? score === item.score : passed === (item.queue === "false-positive");
     this.counts[kind === "confirm" || isModelRight ? "confirmed" : "corrected"] += 1;
   }
 

@@ -17,6 +17,15 @@ export function percent(prediction) {
   return `${Math.floor(prediction * 100 + 1e-4)} %`;
 }
 
+/**
+ * As model/passing.py: float32 can't tell 0.7 from a little less.
+ * @param {number} value 0–1
+ * @param {number} threshold 0–1
+ */
+export function passes(value, threshold) {
+  return value >= threshold - 1e-6;
+}
+
 /** @param {number} share 0–1, or more */
 export function rounded(share) {
   return `${Math.round(share * 100)} %`;

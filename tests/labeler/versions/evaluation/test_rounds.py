@@ -23,7 +23,7 @@ from labeler.core.project import Project
 from labeler.review.advice import review_advice
 from labeler.versions.evaluation.audit import audit_report
 from labeler.versions.evaluation.rounds import round_reports
-from model.evaluation.audit import Bounds
+from model.evaluation.intervals import Bounds
 from model.evaluation.proportions import proportion
 from model.evaluation.stopping import Evidence, advise
 from tests.support.collection import add_version, make_collection

@@ -74,7 +74,6 @@ def test_many_looks_make_nothing_stand_out_by_chance() -> None:
         rows = {str(k): np.arange(20 * k, 20 * k + 20) for k in range(100)}
         found = slices(rows, said, np.full(2000, 0.5), 0.5, np.arange(2000))
         seldom += any(one.stands_out for one in found)
-        assert sum(one.surely > 0 for one in found) >= 1 or seed  # uncorrected, some would
     assert seldom <= 6  # 5 % of 40 is 2
 
 
