@@ -22,7 +22,7 @@ from model.estimators.group_folds import group_folds
 Floats = NDArray[np.float64]
 LEVELS = 10
 # A strength is the variance of the weights' normal prior, for inputs of mean square length 1.
-STRENGTHS = (3.0, 10.0, 30.0, 100.0, 300.0)
+STRENGTHS = (3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4)
 DEFAULT_STRENGTH = 30.0
 # It is chosen on so many images; the best prior hardly depends on their number.
 STRENGTH_SAMPLE = 600
