@@ -33,8 +33,8 @@ class StackingWeights:
     """
 
     bias: float = 0.0
-    head: float = 0.4
-    second_opinion: float = 1.0
+    head: float = 0.5
+    second_opinion: float = 0.5
 
 
 def residual_spread(out_of_fold: Floats, scores: Floats) -> float:

@@ -71,7 +71,7 @@ def test_weighing_trusts_whoever_was_right() -> None:
 
 def test_weighing_without_evidence_is_the_usual() -> None:
     none = ranking.fit_stacking_weights(np.zeros(0), np.zeros((0, 10)), np.zeros(0), 0.5, 0.2)
-    assert none == StackingWeights()
+    assert none == StackingWeights(0.0, 0.4, 1.0)
 
 
 def test_chances_of_being_wrong_come_true() -> None:
