@@ -299,5 +299,5 @@ def _check(arrays: dict[str, NDArray[np.generic]], kinds: Mapping[str, str]) -> 
     wrong += [name for name, kind in kinds.items() if kind != "f"]
     if wrong:
         raise ValueError(f"arrays of other shapes or types: {', '.join(wrong)}")
-    if broken := [name for name in kinds if not np.isfinite(np.asarray(arrays[name])).all()]:  # type: ignore[arg-type]
+    if broken := [name for name in kinds if not np.isfinite(np.asarray(arrays[name])).all()]:
         raise ValueError(f"arrays with NaN or infinity: {', '.join(broken)}")

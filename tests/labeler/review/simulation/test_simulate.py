@@ -63,7 +63,7 @@ def wrong_side_cluster() -> LabelledData:
 
 @contextmanager
 def no_processes(_workers: int, prepare: Callable[..., None], given: Any) -> Iterator[Executor]:
-    """As `child_process.pool`, the work being done in this process."""
+    """As `child_process.process_pool`, the work being done in this process."""
     threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(1, initializer=prepare, initargs=given) as executor:
@@ -76,7 +76,7 @@ def no_processes(_workers: int, prepare: Callable[..., None], given: Any) -> Ite
 @pytest.fixture(scope="module")
 def played() -> list[StrategyRun]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(child_process, "pool", no_processes)
+        patch.setattr(child_process, "process_pool", no_processes)
         return simulate(wrong_side_cluster(), PLAN)
 
 
@@ -140,7 +140,7 @@ def test_the_same_plan_gives_the_same_whatever_else_is_played_in_which_process(
 def test_who_asks_for_all_is_given_each_once_and_nothing_withheld(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(child_process, "pool", no_processes)
+    monkeypatch.setattr(child_process, "process_pool", no_processes)
     plan = replace(PLAN, seeds=1, rounds=3, batch=1000, strategies=("review",))
     (each,) = simulate(wrong_side_cluster(), plan)
     assert [turn.asked for turn in each.turns] == [0, OPENED - 40]
