@@ -151,9 +151,11 @@ class Event:
     review queue counts for the open round of `shown_version`. `draw` marks a
     score of an image that was shown because it was next in the random order, `repeat` one of an
     image that was shown once more without the score that the same person gave it before; with a
-    prediction on the screen it is none. `shown_hash` is the content of the picture on the screen:
-    an image of other content gets no score or skip by it. A score with `undone_at` was taken back
-    already where it comes from.
+    prediction on the screen it is none. `at_least` and `below` (0–10) are the bounds of a score of
+    which no number was said: at_least <= score < below, None where that side is open; `value` lies
+    between them. `shown_hash` is the content of the picture on the screen: an image of other
+    content gets no score or skip by it. A score with `undone_at` was taken back already where it
+    comes from.
     """
 
     event_id: str
@@ -172,6 +174,13 @@ class Event:
     draw: bool = False
     repeat: bool = False
     undone_at: datetime | None = None
+    at_least: float | None = None
+    below: float | None = None
+
+    @property
+    def is_interval(self) -> bool:
+        """Return whether it says between which bounds the score lies, and no number."""
+        return self.at_least is not None or self.below is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +202,11 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class HandScore:
-    """One row of an image's history; it counts unless `undone_at` is set."""
+    """One row of an image's history; it counts unless `undone_at` is set.
+
+    Of a confirmation no number was said, only at_least <= score < below (0–10, None where that side
+    is open); `value` is then the number that is shown for it. Both are None for a typed score.
+    """
 
     id: int
     event_id: str
@@ -207,6 +220,12 @@ class HandScore:
     round_id: int | None
     undone_at: datetime | None
     queue: str | None = None
+    at_least: float | None = None
+    below: float | None = None
+
+    @property
+    def is_interval(self) -> bool:
+        return self.at_least is not None or self.below is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from db.store.schema import Base
 _MAY_GO = frozenset(
     {
         *("image_counts", "image_tags", "image_pixels", "other_contents"),
-        *("locations", "draws", "repeats", "skips", "round_images", "rounds"),
+        *("locations", "draws", "repeats", "confirmations"),
+        *("skips", "round_images", "rounds"),
         *("embeddings", "predictions", "out_of_fold", "version_scores"),
     }
 )

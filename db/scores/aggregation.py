@@ -1,17 +1,23 @@
-"""Which hand score counts for an image where several people have scored it."""
+"""Which hand score counts for an image where several people have scored it.
+
+A typed score goes before a confirmation, which says no number, whoever gave either and whichever
+came later: only where none of those whose scores the rule counts has typed one do confirmations
+count. They are then taken as scores are: the latest, or each scorer's own latest, whose mean lies
+between the means of their bounds.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from db.errors import StoreError
 from db.query_parts import Ids, Query, is_in, python_ids
-from db.store.schema import HandScoreRow, ImageRow, SettingRow
+from db.store.schema import ConfirmationRow, HandScoreRow, ImageRow, SettingRow
 from db.store.store import Store
 
 SETTING = "effective_rule"
@@ -99,21 +105,64 @@ def ids_with_wrong_score(rule: Rule) -> Query:
     )
 
 
+def effective_bounds(rule: Rule) -> Query:
+    """Select (image_id, at_least, below), 0–10, of the images whose hand score is a confirmation.
+
+    NULL where that side is open.
+    """
+    confirmed = select(HandScoreRow.image_id).join(
+        ConfirmationRow, ConfirmationRow.hand_score_id == HandScoreRow.id
+    )
+    counted = _counted_rows(rule, HandScoreRow.image_id.in_(confirmed))
+    columns = [
+        case((func.count(bound) > 0, func.avg(func.coalesce(bound, end)))).label(bound.key)
+        for bound, end in ((ConfirmationRow.at_least, 0), (ConfirmationRow.below, 10))
+    ]
+    return (
+        select(HandScoreRow.image_id, *columns)
+        .join(ConfirmationRow, ConfirmationRow.hand_score_id == HandScoreRow.id)
+        .where(HandScoreRow.id.in_(counted))
+        .group_by(HandScoreRow.image_id)
+        .order_by(HandScoreRow.image_id)
+    )
+
+
+def is_typed(row: Any = HandScoreRow) -> ColumnElement[bool]:
+    """Return whether a row of `hand_scores` holds a number that was said."""
+    return row.id.not_in(select(ConfirmationRow.hand_score_id))
+
+
 def _effective(rule: Rule, *only: ColumnElement[bool]) -> Query:
     """Select (image_id, effective) of the images that have a hand score by the rule.
 
     `only` narrows the rows of `hand_scores` that are looked at.
     """
-    standing = (*only, HandScoreRow.undone_at.is_(None))
+    return (
+        # The mean of one is that one itself.
+        select(HandScoreRow.image_id, func.avg(HandScoreRow.value).label("effective"))
+        .where(HandScoreRow.id.in_(_counted_rows(rule, *only)))
+        .group_by(HandScoreRow.image_id)
+    )
+
+
+def _counted_rows(rule: Rule, *only: ColumnElement[bool]) -> Query:
+    """Select the ids of the rows of `hand_scores` that the hand score of each image is made of."""
+    typed = aliased(HandScoreRow)
+    its_typed = and_(
+        typed.image_id == HandScoreRow.image_id, typed.undone_at.is_(None), is_typed(typed)
+    )
     by: tuple[Any, ...] = (HandScoreRow.image_id,)
     if rule.kind == "mean":
         by = (HandScoreRow.image_id, HandScoreRow.scorer)
     elif rule.kind == "person":
-        standing = (*standing, HandScoreRow.scorer.is_not_distinct_from(rule.person))
-    latest = select(func.max(HandScoreRow.id)).where(*standing).group_by(*by)
+        only = (*only, HandScoreRow.scorer.is_not_distinct_from(rule.person))
+        its_typed = and_(its_typed, typed.scorer.is_not_distinct_from(rule.person))
     return (
-        # The mean of one is that one itself.
-        select(HandScoreRow.image_id, func.avg(HandScoreRow.value).label("effective"))
-        .where(HandScoreRow.id.in_(latest))
-        .group_by(HandScoreRow.image_id)
+        select(func.max(HandScoreRow.id))
+        .where(
+            *only,
+            HandScoreRow.undone_at.is_(None),
+            or_(is_typed(), ~exists().where(its_typed).correlate(HandScoreRow)),
+        )
+        .group_by(*by)
     )

@@ -12,6 +12,7 @@ KINDS = ("score", "confirm", "skip", "undo")
 SCORES = ("score", "confirm")
 _LONGEST_ID = 200  # characters
 _BEHIND_ALL_IDS = 1 << 63
+SLACK = 1e-9  # of a score: thresholds times 10 are rounded
 
 
 def problem_of(event: Event) -> str | None:
@@ -32,12 +33,29 @@ def _problems(event: Event) -> Iterator[str]:
         yield f"There is no image {str(event.image_id)[:20]}."
     if event.kind in SCORES and not _is_within(event.value, 0, 10):
         yield f"A score of {str(event.value)[:20]!r} is not between 0 and 10."
+    if event.is_interval and (problem := _interval_problem(event)):
+        yield problem
     if event.shown_prediction is not None and not _is_within(event.shown_prediction, 0, 1):
         yield f"A prediction of {event.shown_prediction} is not between 0 and 1."
     if event.why not in (None, *REASONS_TO_SCORE):
         yield f"{event.why!r} is no reason to score."
     if event.at.tzinfo is None:
         yield "The time of an event needs a time zone."
+
+
+def _interval_problem(event: Event) -> str | None:
+    """Return what is wrong with the bounds of a score, as a sentence; None if nothing is."""
+    bounds = [each for each in (event.at_least, event.below) if each is not None]
+    if event.kind not in SCORES:
+        return "Only a score has bounds."
+    if not all(_is_within(each, 0, 10) for each in bounds):
+        return f"A score between {event.at_least} and {event.below} is not within 0 and 10."
+    value, low, high = event.value, event.at_least or 0, event.below
+    if not _is_within(value, low - SLACK, 10) or (high is not None and not value < high + SLACK):  # type: ignore[operator]
+        return f"The score {value} is not between its bounds {event.at_least} and {event.below}."
+    if high is not None and not low < high:
+        return f"The bounds {event.at_least} and {event.below} leave no score between them."
+    return None
 
 
 def refused(event_id: object, problem: str) -> Receipt:

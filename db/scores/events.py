@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import REAL, bindparam, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -19,6 +19,7 @@ from db.records import REVIEW_QUEUES, Event, Receipt
 from db.scores.aggregation import apply_rule, rule_in
 from db.scores.event_checks import SCORES, problem_of, queue_of, reason_of, refused, value_of
 from db.store.schema import (
+    ConfirmationRow,
     DrawRow,
     HandScoreRow,
     ImageRow,
@@ -82,6 +83,7 @@ class _EventBatch:
         self._unwritten: list[dict[str, Any]] = []
         self._drawn: list[dict[str, str]] = []
         self._repeats: list[dict[str, str]] = []
+        self._bounds: list[dict[str, Any]] = []
         # The images that exist, what each holds, and who has scored it.
         rows = session.execute(
             select(ImageRow.id, ImageRow.content_hash, ImageRow.hand_score).where(
@@ -113,7 +115,8 @@ class _EventBatch:
         before = self._standing[image_id]
         if event.kind in SCORES:
             self._score(event)
-            if event.undone_at is None:
+            # A confirmation takes the place of no score.
+            if event.undone_at is None and not (event.is_interval and before is not None):
                 self._standing[image_id] = value_of(event)
         else:
             self._skip(event)
@@ -151,6 +154,7 @@ class _EventBatch:
             (_ADD_SCORE, self._unwritten),
             (_ADD_DRAW, self._drawn),
             (_ADD_REPEAT, self._repeats),
+            (_ADD_BOUNDS, self._bounds),
         ):
             if rows:
                 self._connection.execute(statement, rows)
@@ -184,6 +188,9 @@ class _EventBatch:
             self._drawn.append({"event": event.event_id})
         if event.repeat and event.shown_prediction is None:
             self._repeats.append({"event": event.event_id})
+        if event.is_interval:
+            bounds = {"lowest": event.at_least, "highest": event.below}
+            self._bounds.append({"event": event.event_id, **bounds})
         if event.undone_at is None:
             self._scorers[image_id].add(event.scorer)
         self.touched.add(image_id)
@@ -301,6 +308,12 @@ _ADD_DRAW = insert(DrawRow.__table__).from_select(  # type: ignore[arg-type]
 )
 _ADD_REPEAT = insert(RepeatRow.__table__).from_select(  # type: ignore[arg-type]
     ["hand_score_id"], _OF_EVENT
+)
+_ADD_BOUNDS = insert(ConfirmationRow.__table__).from_select(  # type: ignore[arg-type]
+    ["hand_score_id", "at_least", "below"],
+    select(
+        HandScoreRow.id, bindparam("lowest", type_=REAL), bindparam("highest", type_=REAL)
+    ).where(HandScoreRow.event_id == bindparam("event")),
 )
 _LATEST_WHY = (
     select(HandScoreRow.why)

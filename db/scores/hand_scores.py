@@ -20,8 +20,16 @@ from db.query_parts import (
     was_scored_again,
 )
 from db.records import HandScore, Tempo
+from db.scores.aggregation import is_typed
 from db.store.column_types import Checked
-from db.store.schema import TYPED, HandScoreRow, ImageRow, VersionRow, VersionScoreRow
+from db.store.schema import (
+    TYPED,
+    ConfirmationRow,
+    HandScoreRow,
+    ImageRow,
+    VersionRow,
+    VersionScoreRow,
+)
 from db.store.store import Store
 
 _PAUSE = timedelta(minutes=2)
@@ -36,15 +44,19 @@ def history(store: Store, image_id: int) -> list[HandScore]:
 
 def histories(store: Store, ids: Ids) -> list[HandScore]:
     """Return every hand score that these images ever got, in the order in which they came."""
+    elsewhere = {
+        "shown_version": VersionRow.name.label("shown_version"),
+        "at_least": ConfirmationRow.at_least,
+        "below": ConfirmationRow.below,
+    }
     columns = [
-        VersionRow.name.label("shown_version")
-        if name == "shown_version"
-        else getattr(HandScoreRow, name)
+        elsewhere[name] if name in elsewhere else getattr(HandScoreRow, name)
         for name in HandScore.__slots__
     ]
     query = (
         select(*columns)
         .outerjoin(VersionRow, VersionRow.id == HandScoreRow.shown_version_id)
+        .outerjoin(ConfirmationRow, ConfirmationRow.hand_score_id == HandScoreRow.id)
         .where(is_in(HandScoreRow.image_id, python_ids(ids)))
         .order_by(HandScoreRow.id)
     )
@@ -79,11 +91,11 @@ def effective_of(store: Store, ids: Ids) -> dict[int, float]:
 
 def by_scorer(store: Store) -> dict[str | None, tuple[np.ndarray, np.ndarray]]:
     """Of each scorer (`None`: the nameless one) the images (n,) int64, rising, and the latest hand
-    scores (n,) float64, 0–10, that are not undone.
+    scores (n,) float64, 0–10, that are not undone. Confirmations are no numbers, and left out.
     """
     latest = (
         select(func.max(HandScoreRow.id))
-        .where(HandScoreRow.undone_at.is_(None))
+        .where(HandScoreRow.undone_at.is_(None), is_typed())
         .group_by(HandScoreRow.image_id, HandScoreRow.scorer)
     )
     query = (

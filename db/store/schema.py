@@ -260,6 +260,26 @@ class RepeatRow(Base):
     hand_score_id: Mapped[int] = mapped_column(ForeignKey("hand_scores.id"), primary_key=True)
 
 
+class ConfirmationRow(Base):
+    """A hand score of which no number was said: it is at least `at_least` and less than `below`.
+
+    NULL where that side is open, up to 0 or 10. `hand_scores.value`, between them, is the number
+    that is shown for it.
+    """
+
+    __tablename__ = "confirmations"
+    __table_args__ = (
+        CheckConstraint("at_least IS NOT NULL OR below IS NOT NULL", name="bounded"),
+        CheckConstraint("at_least BETWEEN 0 AND 10", name="at_least"),
+        CheckConstraint("below BETWEEN 0 AND 10", name="below"),
+        CheckConstraint("at_least < below", name="order"),
+    )
+
+    hand_score_id: Mapped[int] = mapped_column(ForeignKey("hand_scores.id"), primary_key=True)
+    at_least: Mapped[float | None] = mapped_column(BoundedReal(0, 10))
+    below: Mapped[float | None] = mapped_column(BoundedReal(0, 10))
+
+
 class SkipRow(Base):
     __tablename__ = "skips"
     __table_args__ = (

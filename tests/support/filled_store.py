@@ -165,6 +165,7 @@ def _rounds(store: Store, ids: list[int]) -> None:
     score(store, ids[4], 1, **given)
     score(store, ids[5], 9, why="confirmation", **given)
     score(store, ids[6], 2, event_id="taken-back", **given)
+    score(store, ids[13], 8, why="confirmation", at_least=4.5, **given)
     score(store, ids[2], 3, queue="hand-score", shown_version="v1.1")
     db.scores.events.record(
         store,
