@@ -23,7 +23,7 @@ from scipy.special import expit
 from model.errors import ModelError
 from model.estimators import ordinal
 from model.estimators.kernels import median_distance, normalize, rbf_kernel
-from model.estimators.ordinal import LEVELS, Floats, probabilities
+from model.estimators.ordinal import LEVELS, Floats, Known, probabilities
 from model.files.arrays import read_arrays
 
 # The kernel's width as a share of the median distance between scored images: half to twice of it
@@ -186,25 +186,38 @@ def fit(
     strength: float = ordinal.DEFAULT_STRENGTH,
     temperature: float = 1.0,
     seed: int = 0,
+    *,
+    known: Known | None = None,
 ) -> KernelOrdinal:
-    """Fit a second opinion to raw embeddings (n, width) and hand scores (n,) 0–10, whole or not."""
+    """Fit a second opinion to raw embeddings (n, width) and hand scores (n,) 0–10, whole or not.
+
+    `known` (n, 10) are the levels that are learnt of each score, all without it.
+    """
     space = _FeatureMap(_unit(embeddings), seed)
-    return replace(space.regression(scores, strength), temperature=temperature)
+    return replace(space.regression(scores, strength, known), temperature=temperature)
 
 
 def choose_strength(
-    embeddings: NDArray[np.float32], scores: Floats, groups: NDArray[np.int64], seed: int = 0
+    embeddings: NDArray[np.float32],
+    scores: Floats,
+    groups: NDArray[np.int64],
+    seed: int = 0,
+    *,
+    known: Known | None = None,
 ) -> float:
     """See `ordinal.choose_strength`."""
 
     def fit_many(
-        train: NDArray[np.float32], train_scores: Floats, others: NDArray[np.float32]
+        train: NDArray[np.float32],
+        train_scores: Floats,
+        train_known: Known,
+        others: NDArray[np.float32],
     ) -> NDArray[np.float64]:
         space = _FeatureMap(_unit(train), seed)
-        models = [space.regression(train_scores, each) for each in ordinal.STRENGTHS]
+        models = [space.regression(train_scores, each, train_known) for each in ordinal.STRENGTHS]
         return np.stack([each.logits(others) for each in models])
 
-    return ordinal.choose_strength(embeddings, scores, groups, fit_many, seed)
+    return ordinal.choose_strength(embeddings, scores, groups, fit_many, seed, known=known)
 
 
 def moderate(mean: Floats, variance: Floats) -> Floats:
@@ -243,9 +256,14 @@ class _FeatureMap:
         self.projection = whitening @ axes / self.size
         self.offset = -mean @ axes / self.size
 
-    def regression(self, scores: NDArray[np.floating], strength: float) -> KernelOrdinal:
-        parameters = ordinal.fit(self.features, scores, strength)
+    def regression(
+        self, scores: NDArray[np.floating], strength: float, known: Known | None = None
+    ) -> KernelOrdinal:
+        parameters = ordinal.fit(self.features, scores, strength, known=known)
         probability = expit(self.features @ parameters[:-1] + parameters[-1])
+        variance = probability * (1 - probability)
+        # An image of which a level is not known tells nothing about that level.
+        variance = variance if known is None else variance * known
         return KernelOrdinal(
             landmarks=self.landmarks,
             width=self.width,
@@ -255,7 +273,7 @@ class _FeatureMap:
             spread=self.spread,
             weights=parameters[:-1],
             bias=parameters[-1],
-            mean_variance=(probability * (1 - probability)).mean(axis=0),
+            mean_variance=variance.mean(axis=0),
             strength=strength,
         )
 

@@ -5,6 +5,12 @@ direction), regularised, on inputs that are centred and brought to mean square l
 scipy only. Two models share it: `quick` fits one of raw embeddings, adds learnt features
 (model/training/hidden_features.py) and writes both into a head; the second opinion
 (model/estimators/kernel_ordinal.py) fits one in the space of a kernel.
+
+Of some scores only an interval is known (they are interval-censored): its likelihood is
+P(score >= low) - P(score >= high), as in ordinal regression of grouped or censored answers
+(McCullagh 1980; Agresti 2010, section 3.4; for survival times Prentice & Gloeckler 1978). Of a
+score on one side of a threshold that is the chance of a single level, whose loss alone is active:
+`known_levels`.
 """
 
 from __future__ import annotations
@@ -48,9 +54,11 @@ SMALLEST_GAP_TO_ONE = 1e-8  # float32 rounds what is that close to 1
 
 # callback(step, weights and, last, bias (k + 1, 10)): called after every step of the optimiser.
 StepCallback = Callable[[int, Floats], None]
-# Fits to embeddings (n, width) and scores (n,) one model per strength and returns, for other
-# embeddings, their log odds (strengths, m, 10).
-FitMany = Callable[[NDArray[np.float32], Floats, NDArray[np.float32]], Floats]
+# Which levels (n, 10) of hand scores are learnt.
+Known = NDArray[np.bool_]
+# Fits to embeddings (n, width), scores (n,) and what is known of them (n, 10) one model per
+# strength and returns, for other embeddings, their log odds (strengths, m, 10).
+FitMany = Callable[[NDArray[np.float32], Floats, Known, NDArray[np.float32]], Floats]
 
 
 def no_callback(step: int, weights: Floats) -> None:
@@ -114,16 +122,20 @@ def fit(
     scores: NDArray[np.floating],
     strength: float,
     *,
+    known: Known | None = None,
     steps: int = MAX_STEPS,
     callback: StepCallback = no_callback,
 ) -> Floats:
     """Return weights and, last, bias (k + 1, 10) for inputs (n, k) and hand scores (n,) 0–10.
 
-    A level that every image reaches, or none, gets a bias alone, as if half an image differed.
+    `known` (n, 10) are the levels that are learnt of each score, all of them without it. A level
+    that every such image reaches, or none, gets a bias alone, as if half an image differed.
     """
     targets = reached_levels(scores)  # (n, 10)
-    both = targets.any(axis=0) & ~targets.all(axis=0)
-    base_rate = (targets.sum(axis=0) + 0.5) / (len(scores) + 1)
+    known = np.ones_like(targets) if known is None else known
+    reached, counts = (targets & known).sum(axis=0), known.sum(axis=0)
+    both = (reached > 0) & (reached < counts)
+    base_rate = (reached + 0.5) / (counts + 1)
     parameters = np.concatenate([np.zeros((values.shape[1], LEVELS)), logit(base_rate)[None]])
 
     def on_step(step: int, weights: Floats) -> None:
@@ -133,7 +145,13 @@ def fit(
     if both.any():
         start = parameters[:, both]
         parameters[:, both] = _logistic(
-            values, targets[:, both], start, strength, max_steps=steps, callback=on_step
+            values,
+            targets[:, both],
+            start,
+            strength,
+            known=known[:, both],
+            max_steps=steps,
+            callback=on_step,
         )
     return parameters
 
@@ -144,13 +162,16 @@ def choose_strength(
     groups: NDArray[np.int64],
     fit_many: FitMany,
     seed: int = 0,
+    *,
+    known: Known | None = None,
 ) -> float:
     """Return the one of `STRENGTHS` with the least held-out log loss, over three group folds.
 
-    `DEFAULT_STRENGTH` where there are fewer than three groups.
+    `DEFAULT_STRENGTH` where there are fewer than three groups. `known` (n, 10) as in `fit`.
     """
     rows = _sample_groups(groups, STRENGTH_SAMPLE, seed)
     embeddings, scores, groups = embeddings[rows], scores[rows], groups[rows]
+    known = np.ones((len(scores), LEVELS), dtype=bool) if known is None else known[rows]
     if len(np.unique(groups)) < 3:
         return DEFAULT_STRENGTH
     folds = group_folds(scores, groups, 3, seed)
@@ -158,21 +179,26 @@ def choose_strength(
     for fold in range(3):
         held_out = folds == fold
         held_out_logits[:, held_out] = fit_many(
-            embeddings[~held_out], scores[~held_out], embeddings[held_out]
+            embeddings[~held_out], scores[~held_out], known[~held_out], embeddings[held_out]
         )
     targets = reached_levels(scores)
-    losses = [log_loss(each / best_temperature(each, scores), targets) for each in held_out_logits]
+    losses = [
+        log_loss(each / best_temperature(each, scores, known), targets, known)
+        for each in held_out_logits
+    ]
     return STRENGTHS[int(np.argmin(losses))]
 
 
-def best_temperature(logits: Floats, scores: NDArray[np.floating]) -> float:
+def best_temperature(
+    logits: Floats, scores: NDArray[np.floating], known: Known | None = None
+) -> float:
     """Return the number that calibrates held-out `logits` (n, 10) when they are divided by it.
 
-    Temperature scaling (Guo et al. 2017): the least log loss, within 0.02–5.
+    Temperature scaling (Guo et al. 2017): the least log loss, within 0.02–5. `known` as in `fit`.
     """
     targets = reached_levels(scores)
     result = minimize_scalar(
-        lambda log_t: log_loss(logits / np.exp(log_t), targets),
+        lambda log_t: log_loss(logits / np.exp(log_t), targets, known),
         bounds=(np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)),
         method="bounded",
     )
@@ -257,9 +283,23 @@ def reached_levels(scores: NDArray[np.floating]) -> NDArray[np.bool_]:
     return np.asarray(scores[:, None] >= np.arange(1, LEVELS + 1) - 1e-9)
 
 
-def log_loss(logits: Floats, targets: NDArray[np.bool_]) -> float:
-    """Return the mean of -log of the probability given to what is true; both (n, 10)."""
-    return float(np.logaddexp(0, np.where(targets, -logits, logits)).mean())
+def known_levels(scores: NDArray[np.floating], low: Floats, high: Floats) -> Known:
+    """Return the levels (n, 10) to learn of scores (n,) 0–10 that lie within low <= score < high.
+
+    All of a score that is known itself (low = high). Of an interval those at its ends: the lowest
+    level that reaches `low`, and `high`. The others follow from these or are not known, and taking
+    only those that follow would bias their rate: of the images on one side alone.
+    """
+    levels = np.arange(1, LEVELS + 1)
+    ends = [np.ceil(each - 1e-9)[:, None] == levels for each in (low, high)]
+    reached = reached_levels(scores)
+    return (low == high)[:, None] | (ends[0] & reached) | (ends[1] & ~reached)
+
+
+def log_loss(logits: Floats, targets: NDArray[np.bool_], known: Known | None = None) -> float:
+    """Return the mean of -log of the probability given to what is true; all (n, 10)."""
+    losses = np.logaddexp(0, np.where(targets, -logits, logits))
+    return float((losses if known is None else losses[known]).mean())
 
 
 def _reduced_basis(inputs: Floats) -> tuple[Floats, Floats | None]:
@@ -277,12 +317,15 @@ def _logistic(
     start: Floats,
     strength: float,
     *,
+    known: Known,
     max_steps: int,
     callback: StepCallback,
 ) -> Floats:
     """Return weights and, last, bias (width + 1, k) of k L2-regularised logistic regressions."""
-    # In float32, half the time; only sums are taken in float64.
-    sign = np.where(targets, np.float32(1), np.float32(-1))
+    # In float32, half the time; only sums are taken in float64. What is not known has no slope, and
+    # a loss that never changes.
+    sign = np.where(targets, np.float32(1), np.float32(-1)) * known
+    unknown_loss = np.log(2) * (~known).sum()
     single = inputs.astype(np.float32)
     steps = 0
 
@@ -298,7 +341,7 @@ def _logistic(
         slope[:-1] += parameters[:-1] / strength
         penalty = float((parameters[:-1] ** 2).sum()) / (2 * strength)
         loss = -log_expit(margin).sum(dtype=np.float64)
-        return float(loss) + penalty, slope.ravel()
+        return float(loss) - unknown_loss + penalty, slope.ravel()
 
     def on_step(flat: Floats) -> None:
         nonlocal steps

@@ -28,7 +28,6 @@ from model.training.recipe import (
     Recipe,
     TrainingData,
     TrainResult,
-    ValidationData,
     no_callback,
 )
 
@@ -75,26 +74,29 @@ def cross_fit(
     parallel = _ParallelTraining(len(training), recipe.steps + _SECOND_OPINION_STEPS, callback)
 
     def train_head(k: int) -> TrainResult:
-        validation = (
-            ValidationData(held_out[k].embeddings, held_out[k].scores) if k < count else None
-        )
+        validation = held_out[k].validation() if k < count else None
         own_seed = seed + k + 1 if k < count else seed
         return recipe.train(training[k], validation, seed=own_seed, callback=parallel.callback(k))
 
     def fit_second_opinion(k: int) -> tuple[KernelOrdinal, NDArray[np.float64]]:
-        fitted = kernel_ordinal.fit(training[k].embeddings, training[k].scores, strength, seed=seed)
+        mine = training[k]
+        fitted = kernel_ordinal.fit(
+            mine.embeddings, mine.scores, strength, seed=seed, known=mine.known
+        )
         parallel.callback(k)(recipe.steps + _SECOND_OPINION_STEPS, recipe.steps, [])
         return fitted, fitted.logits(held_out[k].embeddings) if k < count else np.zeros((0, LEVELS))
 
     heads = parallel.run(train_head, len(training))
-    strength = kernel_ordinal.choose_strength(data.embeddings, data.scores, data.groups, seed)
+    strength = kernel_ordinal.choose_strength(
+        data.embeddings, data.scores, data.groups, seed, known=data.known
+    )
     second_opinions = parallel.run(fit_second_opinion, len(training))
     out_of_fold = np.zeros(len(folds), dtype=np.float32)
     logits = np.zeros((len(folds), LEVELS))
     for fold in range(count):
         out_of_fold[folds == fold] = heads[fold].predictions
         logits[folds == fold] = second_opinions[fold][1]
-    temperature = ordinal.best_temperature(logits, data.scores)
+    temperature = ordinal.best_temperature(logits, data.scores, data.known)
     return CrossFitResult(
         head=heads[-1].head,
         second_opinion=replace(second_opinions[-1][0], temperature=temperature),

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from model.estimators.ordinal import LEAK, Features, Floats, Ordinal, reached_levels
+from model.estimators.ordinal import LEAK, Features, Floats, Known, Ordinal, reached_levels
 
 BATCH = 128
 RATE = 1e-3
@@ -30,6 +30,7 @@ def learn_features(
     embeddings: NDArray[np.float32],
     scores: NDArray[np.float64],
     *,
+    known: Known | None = None,
     count: int,
     epochs: int,
     seed: int,
@@ -37,13 +38,19 @@ def learn_features(
 ) -> Ordinal:
     """Return `regression` with `count` hidden features, fitted to raw embeddings and hand scores.
 
-    `embeddings` (n, width), `scores` (n,) 0–10. The same seed gives the same features on the same
+    `embeddings` (n, width), `scores` (n,) 0–10, `known` (n, 10) the levels that are learnt of each
+    score, all without it. The same seed gives the same features on the same
     machine, whatever else draws random numbers.
     """
     mean = embeddings.mean(axis=0, dtype=np.float64)
     scale = float((embeddings - mean).std()) or 1.0
     training = _FeatureTraining(
-        (embeddings - mean) / scale, scores, regression.logits(embeddings), count, seed
+        (embeddings - mean) / scale,
+        scores,
+        known,
+        regression.logits(embeddings),
+        count=count,
+        seed=seed,
     )
     steps = epochs * training.batches
 
@@ -71,13 +78,16 @@ class _FeatureTraining:
         self,
         inputs: Floats,
         scores: NDArray[np.float64],
+        known: Known | None,
         base_logits: Floats,
+        *,
         count: int,
         seed: int,
     ) -> None:
         self.inputs = torch.from_numpy(inputs.astype(np.float32))
         self.base_logits = torch.from_numpy(base_logits.astype(np.float32))
         self.targets = torch.from_numpy(reached_levels(scores).astype(np.float32))
+        self.known = None if known is None else torch.from_numpy(known.astype(np.float32))
         self.generator = torch.Generator().manual_seed(seed)
         width, levels = inputs.shape[1], base_logits.shape[1]
         start = torch.randn(width, count, generator=self.generator) / width**0.5
@@ -101,7 +111,11 @@ class _FeatureTraining:
         for rows, rate in zip(order.split(BATCH), rates, strict=True):
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            loss = functional.binary_cross_entropy_with_logits(self(rows), self.targets[rows])
+            loss = functional.binary_cross_entropy_with_logits(
+                self(rows),
+                self.targets[rows],
+                weight=None if self.known is None else self.known[rows],
+            )
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()

@@ -29,7 +29,8 @@ from model.training.recipe import (
     train_result,
 )
 
-# Updates the weights for raw embeddings (k, width) with scores (k,) 0–1; returns their mean loss.
+# Updates the weights for raw embeddings (k, width) with the bounds (k, 2) of their scores, 0–1;
+# returns their mean loss.
 Update = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 CURVE_POINTS = 40
 DROPOUT_LAYER = 2  # the index of the dropout in a head's `down`
@@ -113,18 +114,19 @@ def _train_head(
 ) -> list[Point]:
     device, steps = next(head.parameters()).device, recipe.steps
     inputs = torch.from_numpy(data.embeddings).to(device)  # (n, width)
-    scores = torch.from_numpy((data.scores / 10).astype(np.float32)).to(device)  # (n,)
+    ends = np.stack([data.low, np.minimum(data.high, 10)], axis=1) / 10
+    bounds = torch.from_numpy(ends.astype(np.float32)).to(device)  # (n, 2)
     one_by_one = recipe.batch == 1
     update = (_single_image_update if one_by_one else _batch_update)(head, recipe)
     steps_at_once = STEPS_AT_ONCE if one_by_one else 1
     curve: list[Point] = []
     losses, interval = [], max(1, steps // CURVE_POINTS)
-    next_rows = _row_sampler(len(scores), seed)
+    next_rows = _row_sampler(len(bounds), seed)
     for start in range(0, steps, steps_at_once):
         step = min(start + steps_at_once, steps)
         rows = torch.from_numpy(next_rows((step - start) * recipe.batch)).to(device)
         head.train()
-        losses.append(update(inputs[rows], scores[rows]))
+        losses.append(update(inputs[rows], bounds[rows]))
         if start // interval < step // interval or step == steps:
             train = float(torch.stack(losses).mean())
             error = validation.error(predict(head, validation.embeddings)) if validation else None
@@ -140,9 +142,9 @@ def _single_image_update(head: Head, recipe: Original) -> Update:
         head, lambda k: recipe.rate * (1 + math.cos(math.pi * k / recipe.steps)) / 2
     )
 
-    def update(x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def update(x: torch.Tensor, bounds: torch.Tensor) -> torch.Tensor:
         x.requires_grad_()
-        return optimizer.step(lambda: torch.abs(head(x)[:, 0] - targets)).mean()
+        return optimizer.step(lambda: _distances(head(x)[:, 0], bounds)).mean()
 
     return update
 
@@ -154,10 +156,10 @@ def _batch_update(head: Head, recipe: Original) -> Update:
     device = next(head.parameters()).device
     in_bfloat16 = has_bfloat16(device)
 
-    def update(x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def update(x: torch.Tensor, bounds: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16):
             predictions = head(x)[:, 0].float()  # (B,)
-        loss = (predictions - targets).abs().mean()
+        loss = _distances(predictions, bounds).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -165,6 +167,14 @@ def _batch_update(head: Head, recipe: Original) -> Update:
         return loss.detach()
 
     return update
+
+
+def _distances(predictions: torch.Tensor, bounds: torch.Tensor) -> torch.Tensor:
+    """Return the distance of each prediction (k,) from its score, or from its nearest bound (k, 2).
+
+    The L1 loss where both bounds are the score; nothing is learnt from a prediction between them.
+    """
+    return torch.relu(bounds[:, 0] - predictions) + torch.relu(predictions - bounds[:, 1])
 
 
 def _row_sampler(count: int, seed: int) -> Callable[[int], NDArray[np.int64]]:

@@ -25,6 +25,7 @@ from model.training.recipe import (
     TrainingData,
     TrainResult,
     ValidationData,
+    mean_distance,
     no_callback,
     train_result,
 )
@@ -86,13 +87,18 @@ class _QuickTraining:
     def run(self, seed: int) -> tuple[ordinal.Ordinal, list[Point]]:
         data, inputs = self.data, ordinal.Inputs(self.data.embeddings)
         weights = ordinal.fit(
-            inputs.values, data.scores, self.recipe.strength, callback=self._on_regression_step
+            inputs.values,
+            data.scores,
+            self.recipe.strength,
+            known=data.known,
+            callback=self._on_regression_step,
         )
         self.callback(self.regression_steps, self.recipe.steps, self.curve)
         fitted = learn_features(
             inputs.ordinal(weights),
             data.embeddings,
             data.scores,
+            known=data.known,
             count=self.recipe.features,
             epochs=self.recipe.steps - self.regression_steps,
             seed=seed,
@@ -106,9 +112,11 @@ class _QuickTraining:
 
     def _on_epoch(self, epoch: int, fitted: ordinal.Ordinal) -> None:
         data, validation, step = self.data, self.validation, self.regression_steps + epoch
-        train = self._error(fitted, data.embeddings, data.scores)
+        train = self._error(fitted, data.embeddings, data.low, data.high)
         error = (
-            self._error(fitted, validation.embeddings, validation.scores) if validation else None
+            self._error(fitted, validation.embeddings, validation.low, validation.high)
+            if validation
+            else None
         )
         self.curve.append({"step": step, "train": train, "held_out": error})
         self.callback(step, self.recipe.steps, self.curve)
@@ -117,7 +125,8 @@ class _QuickTraining:
         self,
         fitted: ordinal.Ordinal,
         embeddings: NDArray[np.float32],
-        scores: NDArray[np.float64],
+        low: NDArray[np.float64],
+        high: NDArray[np.float64],
     ) -> float:
         predictions = ordinal.to_scores(fitted.logits(embeddings), self.data.threshold)
-        return float(np.abs(predictions - scores / 10).mean())
+        return mean_distance(predictions, low, high)

@@ -7,14 +7,17 @@ CityAesthetics, and `plain` the latter in batches, seconds instead of minutes: t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.estimators.ordinal import known_levels
 from model.finite import check_finite
 from model.heads.head import Head, predict
+
+_UNGIVEN: NDArray[np.float64] = np.zeros(0)
 
 
 class Point(TypedDict):
@@ -41,36 +44,85 @@ def no_callback(step: int, steps: int, curve: list[Point]) -> None:
 class TrainingData:
     """Scored images: raw embeddings, hand scores 0–10, group numbers, and the threshold 0–1.
 
-    Images of one group are near-duplicates or belong together: they never cross a fold. Raises
-    `ModelError` for an embedding or a score that is not finite.
+    Images of one group are near-duplicates or belong together: they never cross a fold. Of some
+    images only low <= score < high is known; `scores` then holds any number between. Elsewhere
+    `low`, `high` and `scores` are equal, which is what they are if only the scores are given.
+    Raises `ModelError` for an embedding or a score that is not finite.
     """
 
     embeddings: NDArray[np.float32]  # (n, width)
     scores: NDArray[np.float64]  # (n,)
     groups: NDArray[np.int64]  # (n,)
     threshold: float = 0.5
+    low: NDArray[np.float64] = field(default_factory=lambda: _UNGIVEN)  # (n,) 0–10
+    high: NDArray[np.float64] = field(default_factory=lambda: _UNGIVEN)  # (n,) 0–10 or infinite
 
     def __post_init__(self) -> None:
         check_finite("embedding", self.embeddings, "compute it anew: labeler embed")
         check_finite("hand score", self.scores, "score the image again")
+        _fill_bounds(self)
+
+    @property
+    def known(self) -> NDArray[np.bool_] | None:
+        """The levels (n, 10) that are learnt of each score; None where all are."""
+        if (self.low == self.high).all():
+            return None
+        return known_levels(self.scores, self.low, self.high)
 
     def subset(self, rows: NDArray[np.bool_]) -> TrainingData:
         """Return the images of the mask `rows` (n,) alone."""
         return TrainingData(
-            self.embeddings[rows], self.scores[rows], self.groups[rows], self.threshold
+            self.embeddings[rows],
+            self.scores[rows],
+            self.groups[rows],
+            self.threshold,
+            self.low[rows],
+            self.high[rows],
         )
+
+    def validation(self) -> ValidationData:
+        """Return the images as some that are only predicted."""
+        return ValidationData(self.embeddings, self.scores, self.low, self.high)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ValidationData:
-    """Images that are only predicted: raw embeddings (n, width), hand scores (n,) 0–10."""
+    """Images that are only predicted: raw embeddings (n, width), hand scores (n,) 0–10.
+
+    `low` and `high` (n,) as in `TrainingData`.
+    """
 
     embeddings: NDArray[np.float32]
     scores: NDArray[np.float64]
+    low: NDArray[np.float64] = field(default_factory=lambda: _UNGIVEN)
+    high: NDArray[np.float64] = field(default_factory=lambda: _UNGIVEN)
+
+    def __post_init__(self) -> None:
+        _fill_bounds(self)
 
     def error(self, predictions: NDArray[np.float32]) -> float:
         """Return the mean absolute error, 0–1, of predictions (n,) 0–1."""
-        return float(np.abs(predictions - self.scores / 10).mean())
+        return mean_distance(predictions, self.low, self.high)
+
+
+def mean_distance(
+    predictions: NDArray[np.floating], low: NDArray[np.float64], high: NDArray[np.float64]
+) -> float:
+    """Return the mean distance, 0–1, of predictions (n,) 0–1 from scores within low–high (n,) 0–10.
+
+    The mean absolute error of the typed ones, whose bounds are equal; where there is none, how far
+    predictions lie outside their intervals.
+    """
+    if (typed := low == high).any():
+        predictions, low, high = predictions[typed], low[typed], high[typed]
+    off = np.maximum(low / 10 - predictions, predictions - high / 10)
+    return float(np.maximum(off, 0).mean())
+
+
+def _fill_bounds(data: TrainingData | ValidationData) -> None:
+    for name in ("low", "high"):
+        if getattr(data, name) is _UNGIVEN:
+            object.__setattr__(data, name, data.scores)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
