@@ -19,11 +19,20 @@ from db.store.store import Store
 Bounds: TypeAlias = "tuple[np.ndarray, np.ndarray]"
 
 
-def bounds(store: Store, ids: np.ndarray, values: np.ndarray) -> Bounds:
-    """Return the bounds, 0–10, of the hand scores `values` (n,) that count for `ids` (n,)."""
+def effective_confirmations(store: Store) -> dict[int, tuple[float | None, float | None]]:
+    """Return (at least, below), 0–10, of each image whose hand score is a confirmation.
+
+    None where that side is open.
+    """
     with store.reading() as session:
         rows = driver_rows(session, effective_bounds(rule_in(session)))
-    return _placed(rows, ids, values)
+    return {image_id: (at_least, below) for image_id, at_least, below in rows}
+
+
+def bounds(store: Store, ids: np.ndarray, values: np.ndarray) -> Bounds:
+    """Return the bounds, 0–10, of the hand scores `values` (n,) that count for `ids` (n,)."""
+    found = effective_confirmations(store)
+    return _placed([(i, *ends) for i, ends in found.items()], ids, values)
 
 
 def bounds_trained_on(store: Store, version_id: int, ids: np.ndarray, values: np.ndarray) -> Bounds:

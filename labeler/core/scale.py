@@ -37,6 +37,13 @@ BRACKETS = (
 )
 
 
+def bounds_words(at_least: float | None, below: float | None) -> str:
+    """Say what is known of a hand score, 0–10, of which no number was said."""
+    if below is None:
+        return "passes"
+    return "fails" if at_least is None else f"{at_least:g} to under {below:g}"
+
+
 def to_others(text: str) -> str:
     """Return a text of the pages, which speak to the person who scored, as it is said to others."""
     named = text.replace("your own", "the owner's").replace("yours", "the hand scores")

@@ -97,13 +97,14 @@ def _corrections(snapshot: ReviewSnapshot, round_id: int) -> tuple[Ids, Floats]:
     """Return the rows (k,) of the images scored in the round, and the change (k,), −1 to 1, that
     each score asks of the prediction.
 
-    For a changed score that is its change, for a new one the error of the prediction.
+    For a changed score that is its change, for a new one the error of the prediction, or how far
+    it lies outside what a confirmation says.
     """
     store, collection = snapshot.project.store, snapshot.collection
     rows = collection.rows(db.versions.rounds.answered(store, round_id))
     training_scores = _training_scores(snapshot)[rows] / 10
     before = np.where(np.isnan(training_scores), collection.predictions[rows], training_scores)
-    residuals = snapshot.hand_scores[rows] / 10 - before
+    residuals = np.clip(before, snapshot.low[rows] / 10, snapshot.high[rows] / 10) - before
     usable = np.flatnonzero(~np.isnan(residuals))[-MOST_CORRECTIONS:]
     return rows[usable], residuals[usable]
 

@@ -255,6 +255,8 @@ class _ScoreImport:
             queue=recorded.queue if recorded else None,
             shown_prediction=recorded.shown_prediction if recorded else None,
             undone_at=recorded.undone_at if recorded else None,
+            at_least=recorded.at_least if recorded else None,
+            below=recorded.below if recorded else None,
         )
 
     def _record(self, events: list[tuple[Statement, Event]]) -> None:

@@ -13,6 +13,7 @@ import db.images.embeddings
 import db.images.locations
 import db.images.lookup
 import db.images.sources
+import db.scores.confirmations
 import db.scores.hand_scores
 import db.versions.predictions
 import db.versions.registry
@@ -20,6 +21,7 @@ from db.records import HandScore, Image, Location, Version
 from db.store.store import Store
 from labeler.core.errors import BadInput, LabelerError
 from labeler.core.project import Project
+from labeler.core.scale import bounds_words
 from labeler.embedding.nearest import nearest
 from labeler.embedding.quantized_index import Ids, quantized_files
 from labeler.versions import prediction_bands
@@ -89,6 +91,7 @@ class ImageDetails:
     history: list[HandScore]  # oldest first, undone ones included
     predictions: list[VersionPrediction]  # oldest version first
     nearest_scored: list[Similar]
+    confirmed: str | None = None  # what the hand score says where it is a confirmation
 
 
 def browse(project: Project, band: Band, *, page: int = 1, per_page: int = 60) -> ResultPage:
@@ -151,10 +154,15 @@ def image_details(project: Project, image_id: int, *, neighbours: int = 8) -> Im
     if image is None:
         raise BadInput(f"There is no image {image_id}; it may be of another project.")
     scored_ids, _ = db.scores.hand_scores.effective(project.store)
+    history = db.scores.hand_scores.history(project.store, image_id)
+    said = None
+    if any(each.is_interval for each in history):
+        said = db.scores.confirmations.effective_confirmations(project.store).get(image_id)
     return ImageDetails(
         image=image,
         locations=db.images.locations.locations(project.store, image_id),
-        history=db.scores.hand_scores.history(project.store, image_id),
+        history=history,
+        confirmed=bounds_words(*said) if said else None,
         predictions=_predictions(project.store, image_id),
         nearest_scored=similar(project, image_id, limit=neighbours, among=scored_ids),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-import db.scores.hand_scores
+import db.scores.confirmations
 import db.versions.predictions
 from db.images.arrays import SortedIds
 from db.records import Predictions
@@ -16,6 +16,7 @@ from labeler.collection.arrays import Collection, Floats, Ids
 from labeler.core.project import Project
 from labeler.versions.snapshot import ReviewSnapshot
 from model.estimators.ordinal import LEVELS
+from model.evaluation.censoring import side_is_known
 from model.review import suspicion
 
 
@@ -91,7 +92,7 @@ def _out_of_fold_predictions(project: Project, version_id: int) -> Predictions:
 
 def _residual_spread(snapshot: ReviewSnapshot) -> float:
     collection = snapshot.collection
-    hand_scores = collection.spread(*db.scores.hand_scores.effective(snapshot.project.store)) / 10
+    hand_scores = np.where(snapshot.is_typed, snapshot.hand_scores, np.nan) / 10
     both = ~np.isnan(hand_scores) & ~np.isnan(collection.predictions)
     return suspicion.residual_spread(collection.predictions[both], hand_scores[both])
 
@@ -119,7 +120,10 @@ def _fit_calibration(
     )
     predicted, scores = held_out.scores[rows].astype(np.float64), values[where] / 10
     exceed = np.full((len(rows), 10), np.nan) if held_out.exceed is None else held_out.exceed[rows]
-    spread = suspicion.residual_spread(predicted, scores)
+    bounds = db.scores.confirmations.bounds_trained_on(project.store, version_id, ids, values)
+    low, high = (each[where] / 10 for each in bounds)
+    typed, on = low == high, side_is_known(low, high, threshold)
+    spread = suspicion.residual_spread(predicted[typed], scores[typed])
     return spread, suspicion.fit_stacking_weights(
-        predicted, exceed.astype(np.float64), scores, threshold, spread
+        predicted[on], exceed[on].astype(np.float64), scores[on], threshold, spread
     )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import db.images.embeddings
 import db.images.lookup
+import db.scores.confirmations
 import db.scores.hand_scores
 import db.versions.registry
 from db.records import EncoderRecord, NewVersion, Predictions, Version
@@ -28,6 +29,7 @@ from labeler.versions.files import create_files, head_metadata
 from labeler.versions.model_files import second_opinion_path
 from model.estimators.group_folds import connected_groups
 from model.evaluation import metrics
+from model.evaluation.censoring import measure_known
 from model.heads.head_files import save_head, weights_path
 from model.training import cross_fitting
 from model.training.recipe import Callback, Point, Recipe, TrainingData
@@ -71,7 +73,8 @@ def train(
             f"All {len(ids)} scored images are one group or near-duplicates of each other; "
             "score at least 1 different image."
         )
-    data = TrainingData(vectors, values, groups, project.threshold)
+    low, high = db.scores.confirmations.bounds(project.store, ids, values)
+    data = TrainingData(vectors, values, groups, project.threshold, low, high)
     result = cross_fitting.cross_fit(recipe, data, seed, _step_callback(progress, on_curve))
     new = _described(
         project,
@@ -188,11 +191,17 @@ def _described(
 
 def _measured(data: TrainingData, result: cross_fitting.CrossFitResult) -> dict[str, Any]:
     """Return out-of-fold metrics of the head, and of predicting the mean score as `baseline`."""
-    truth = data.scores / 10
-    figures: dict[str, Any] = dict(
-        metrics.measure(result.out_of_fold, truth, data.threshold, data.groups)
+    truth, low, high = data.scores / 10, data.low / 10, data.high / 10
+    threshold, groups = data.threshold, data.groups
+    figures: dict[str, Any] = measure_known(
+        lambda on: metrics.measure(result.out_of_fold[on], truth[on], threshold, groups[on]),
+        low,
+        high,
+        threshold,
     )
-    figures["baseline"] = metrics.baseline(truth, data.threshold, data.groups)
+    figures["baseline"] = measure_known(
+        lambda on: metrics.baseline(truth[on], threshold, groups[on]), low, high, threshold
+    )
     figures["groups"] = len(np.unique(data.groups))
     return figures
 

@@ -11,13 +11,14 @@ from streamlit.delta_generator import DeltaGenerator
 import db.images.counts
 import db.images.sources
 import db.versions.registry
-from db.records import Image
+from db.records import HandScore, Image
 from labeler.app.routes.payloads import shown_name
 from labeler.app.sections.contact_sheets import offer_band
 from labeler.app.widgets import formatting
 from labeler.app.widgets.gallery import pick, prediction_tile, tile
 from labeler.app.widgets.page_errors import opened_project, show_errors
 from labeler.core.project import Project
+from labeler.core.scale import bounds_words
 from labeler.versions import browse
 
 PER_PAGE = 60
@@ -190,13 +191,14 @@ def facts(details: browse.ImageDetails) -> None:
 
 def hand_scores(details: browse.ImageDetails) -> None:
     """Show the hand score and its history."""
-    st.markdown(f"**Hand score** {formatting.score(details.image.hand_score)}")
+    said = f" (confirmed: {details.confirmed})" if details.confirmed else ""
+    st.markdown(f"**Hand score** {formatting.score(details.image.hand_score)}{said}")
     if details.history:
         rows = [
             {
                 "when": each.at,
                 "score": each.value,
-                "why": WHY.get(each.why, each.why) + (", undone" if each.undone_at else ""),
+                "why": why_words(each) + (", undone" if each.undone_at else ""),
                 "who": each.scorer or "",
                 "shown": formatting.percent(each.shown_prediction),
                 "by": each.shown_version or "",
@@ -204,6 +206,12 @@ def hand_scores(details: browse.ImageDetails) -> None:
             for each in reversed(details.history)
         ]
         small_table(rows)
+
+
+def why_words(one: HandScore) -> str:
+    """Say why a score was given, and of a confirmation what it says."""
+    why = WHY.get(one.why, one.why)
+    return f"{why}: {bounds_words(one.at_least, one.below)}" if one.is_interval else why
 
 
 def predictions(details: browse.ImageDetails) -> None:

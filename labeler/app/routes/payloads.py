@@ -78,6 +78,7 @@ def _card(card: Card, page: ReviewPage) -> dict[str, Any]:
         "version": page.version,
         "threshold": page.threshold,
         "confirm": card.confirm,
+        "confirm_bounds": card.confirm_bounds,
         "reasons": [_reason(reason) for reason in card.reasons],
         "near": [_neighbour(neighbour) for neighbour in card.near],
         "together": [_near_duplicate(twin) for twin in card.together],
@@ -107,7 +108,11 @@ def what_if_item(result: WhatIf) -> dict[str, Any]:
 
 
 def _neighbour(neighbour: Neighbour) -> dict[str, Any]:
-    return {**image_item(neighbour.image), "similarity": neighbour.similarity}
+    return {
+        **image_item(neighbour.image),
+        "similarity": neighbour.similarity,
+        "confirmed": neighbour.confirmed,
+    }
 
 
 def _rounded(score: float | None) -> float | int | None:

@@ -58,6 +58,13 @@ def data_card(dataset: Dataset, exported: Exported | None = None) -> str:
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
+CONFIRMED = (
+    "\nOf {:,} of these scores no number was said: the model's side of the threshold was "
+    "confirmed. Their columns at_least and below say which side; the number is the rounded "
+    "prediction."
+)
+
+
 class _Facts:
     """The dataset's images as arrays, and the history of their hand scores."""
 
@@ -285,6 +292,7 @@ def _scorers(facts: _Facts) -> list[str]:
     counts: Counter[str] = Counter()
     undone: Counter[str] = Counter()
     why: Counter[str] = Counter()
+    intervals = 0
     spans: dict[str, tuple[datetime, datetime]] = {}
     images: dict[str, set[int]] = {}
     for one in facts.events():
@@ -294,6 +302,7 @@ def _scorers(facts: _Facts) -> list[str]:
             continue
         counts[who] += 1
         why[one.why] += 1
+        intervals += one.is_interval
         images.setdefault(who, set()).add(one.image_id)
         first, last = spans.get(who, (one.at, one.at))
         spans[who] = min(first, one.at), max(last, one.at)
@@ -318,4 +327,5 @@ def _scorers(facts: _Facts) -> list[str]:
         "",
         f"Why the scores were given: {reasons}. What counts for an image is "
         f"{escape_markdown(rule_words(effective_rule(facts.store)))}.",
+        *([CONFIRMED.format(intervals)] if intervals else []),
     ]

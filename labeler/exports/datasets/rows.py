@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import db.images.lookup
 import db.images.tags
+import db.scores.confirmations
 import db.scores.hand_scores
 import db.versions.predictions
 import db.versions.registry
@@ -43,6 +44,10 @@ COLUMNS: dict[str, Any] = {
     "height": int,
     "split": str,
     "tags": [str],
+    # Of a score that is a confirmation no number was said, only score_at_least <= score <
+    # score_below, empty where that side is open; both are empty for a typed score.
+    "score_at_least": float,
+    "score_below": float,
 }
 # One hand score of an image, oldest first, undone ones too; times are ISO 8601 in UTC.
 HISTORY: dict[str, Any] = {
@@ -56,6 +61,8 @@ HISTORY: dict[str, Any] = {
     "round": int,
     "undone_at": str,
     "event": str,
+    "at_least": float,  # as score_at_least and score_below
+    "below": float,
 }
 NESTED = COLUMNS | {"history": [HISTORY]}
 
@@ -75,10 +82,15 @@ class Row:
     prediction: float | None
     out_of_fold: float | None
     version: str | None
+    bounds: tuple[float | None, float | None] = (None, None)  # of the hand score, 0–10
 
     def latest_by_scorer(self) -> dict[str | None, HandScore]:
-        """Return each scorer's last hand score that was not undone; None is the unnamed scorer."""
-        return {one.scorer: one for one in self.history if one.undone_at is None}
+        """Return each scorer's last hand score that was not undone; None is the unnamed scorer.
+
+        A typed score goes before a confirmation.
+        """
+        standing = [one for one in self.history if one.undone_at is None]
+        return {one.scorer: one for one in sorted(standing, key=lambda one: not one.is_interval)}
 
     def cells(self) -> list[Any]:
         """Return the cells of `COLUMNS`."""
@@ -99,6 +111,7 @@ class Row:
             image.height,
             self.split,
             self.tags,
+            *self.bounds,
         ]
 
     def nested(self) -> list[Any]:
@@ -145,11 +158,16 @@ class Dataset:
                     prediction=prediction,
                     out_of_fold=self._out_of_fold.get(image.id),
                     version=None if prediction is None else name,
+                    bounds=self._bounds.get(image.id, (None, None)),
                 )
 
     def splits_of(self, ids: Ids) -> list[str]:
         """Return the names of the splits of `ids`, in their order."""
         return [SPLITS[place] for place in self.splits[np.searchsorted(self.ids, ids)].tolist()]
+
+    @cached_property
+    def _bounds(self) -> dict[int, tuple[float | None, float | None]]:
+        return db.scores.confirmations.effective_confirmations(self.project.store)
 
     @cached_property
     def _predictions(self) -> dict[int, float]:
@@ -220,4 +238,6 @@ def event_cells(one: HandScore) -> list[Any]:
         one.round_id,
         one.undone_at.isoformat() if one.undone_at else None,
         one.event_id,
+        one.at_least,
+        one.below,
     ]

@@ -13,7 +13,7 @@ from db.records import Image
 from labeler.review.cards.page_selection import PageSelection
 from labeler.review.cards.reasons import Neighbour, Reason, nearest_scored_images, reasons
 from labeler.review.queues.suspects import is_too_high, outside_band
-from labeler.scoring.events import confirmed_score
+from labeler.scoring.events import confirmed_bounds, confirmed_score
 from labeler.versions.calibration import out_of_fold
 from labeler.versions.snapshot import ReviewSnapshot
 from model.estimators.near_duplicates import Nearness
@@ -38,7 +38,8 @@ class Card:
 
     `prediction` is 0–1 (out of fold in the hand-score queue). `suspicion` is 0–1, higher = more
     likely a mistake, 1 for a certain one. `second_opinion` is the hand score that the second
-    opinion expects, 0–10. `confirm` is the hand score that "the model is right" records. `near` are
+    opinion expects, 0–10. `confirm` is the hand score that "the model is right" records, and
+    `confirm_bounds` what it says (see `confirmed_bounds`). `near` are
     the nearest scored images, nearest first. `evidence` names what selected the card, None where
     the order of the queue did (model/review/bandit.py).
     """
@@ -49,6 +50,7 @@ class Card:
     suspicion: float
     second_opinion: float | None
     confirm: int
+    confirm_bounds: tuple[float | None, float | None]
     reasons: list[Reason]
     near: list[Neighbour]
     together: list[NearDuplicate]
@@ -71,11 +73,14 @@ def make_cards(
         if source.expect_low is not None
     }
     neighbours = nearest_scored_images(snapshot, page, nearness)
+    confirmed = snapshot.confirmed_words(ids)
     for row, (image_id, duplicate_ids) in enumerate(
         zip(leads.ids.tolist(), page.together, strict=True)
     ):
         image, together = images[image_id], [near_duplicates[i] for i in duplicate_ids.tolist()]
         prediction, second_opinion = float(leads.predictions[row]), float(leads.second_opinion[row])
+        confirm = confirmed_score(prediction, snapshot.threshold)
+        in_bracket = bool(leads.harmless[row])
         why = reasons(
             leads,
             row,
@@ -84,6 +89,7 @@ def make_cards(
             near=neighbours[row],
             near_duplicates=[twin.image for twin in together],
             evidence=evidence.get(image_id),
+            confirmed=confirmed,
         )
         yield Card(
             image=image,
@@ -91,7 +97,8 @@ def make_cards(
             prediction=prediction,
             suspicion=float(leads.suspicion[row]),
             second_opinion=None if np.isnan(second_opinion) else second_opinion,
-            confirm=confirmed_score(prediction, snapshot.threshold),
+            confirm=confirm,
+            confirm_bounds=confirmed_bounds(confirm, snapshot.threshold, in_bracket=in_bracket),
             reasons=why,
             near=neighbours[row],
             together=together,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -40,12 +41,19 @@ class Reason:
 class Neighbour:
     """A scored image, and the cosine of its embedding with the card's, -1 to 1.
 
-    `near_duplicate` is whether it shows the same picture.
+    `near_duplicate` is whether it shows the same picture. `confirmed` says what is known of its
+    hand score where that is a confirmation.
     """
 
     image: Image
     similarity: float
     near_duplicate: bool = False
+    confirmed: str | None = None
+
+    @property
+    def said(self) -> str:
+        """What its hand score says."""
+        return self.confirmed or f"{self.image.hand_score:.3g}"
 
 
 # The reasons of cards that were not selected by their chance of a mistake.
@@ -88,6 +96,7 @@ def nearest_scored_images(
     images = {
         image.id: image for image in db.images.lookup.by_ids(snapshot.project.store, neighbour_ids)
     }
+    confirmed = snapshot.confirmed_words(list(neighbour_ids))
     hashes = snapshot.collection.hashes[snapshot.collection.rows(leads)].tolist()
     return [
         [
@@ -95,6 +104,7 @@ def nearest_scored_images(
                 images[i],
                 cosine,
                 nearness.same_picture(difference_hash, images[i].fingerprint, cosine),
+                confirmed.get(i),
             )
             for i, cosine in neighbours
         ]
@@ -123,11 +133,13 @@ def reasons(
     near: Sequence[Neighbour],
     near_duplicates: Sequence[Image],
     evidence: str | None = None,
+    confirmed: Mapping[int, str] = MappingProxyType({}),
 ) -> list[Reason]:
     """Return why the candidate in `row` of `leads` is shown, the strongest reason first.
 
     `threshold` is 0–1, `band` the expected scores of its source as text, `near` its nearest scored
-    images, `near_duplicates` those on the card, `evidence` what selected it.
+    images, `near_duplicates` those on the card, `evidence` what selected it, `confirmed` what the
+    confirmations among these images and the candidate say, by image id.
     """
     result: list[Reason] = []
     prediction, hand_score = float(leads.predictions[row]), float(leads.hand_scores[row])
@@ -139,8 +151,9 @@ def reasons(
     if evidence in EVIDENCE_REASONS:
         result.append(EVIDENCE_REASONS[evidence])
     if leads.conflict[row]:
-        result.append(_conflict_reason(hand_score, near_duplicates))
-    if not np.isnan(hand_score):
+        own = confirmed.get(int(leads.ids[row]), f"{hand_score:g}")
+        result.append(_conflict_reason(own, near_duplicates, confirmed))
+    if not np.isnan(hand_score) and int(leads.ids[row]) not in confirmed:
         result.append(_gap_reason(hand_score, prediction))
     if near:
         result.append(_neighbour_reason(near, prediction, threshold))
@@ -172,16 +185,20 @@ def _chance_reason(suspicion: float) -> Reason:
     return Reason(f"{round(suspicion * 100)} % likely wrong", more)
 
 
-def _conflict_reason(hand_score: float, near_duplicates: Sequence[Image]) -> Reason:
-    others = sorted(
-        {twin.hand_score for twin in near_duplicates if twin.hand_score not in (None, hand_score)}
+def _conflict_reason(
+    own: str, near_duplicates: Sequence[Image], confirmed: Mapping[int, str]
+) -> Reason:
+    scored = sorted(
+        (twin for twin in near_duplicates if twin.hand_score is not None),
+        key=lambda twin: twin.hand_score or 0.0,
     )
-    listed = " and ".join(f"{score:.3g}" for score in others)
+    said = dict.fromkeys(confirmed.get(twin.id, f"{twin.hand_score:.3g}") for twin in scored)
+    listed = " and ".join(each for each in said if each != own)
     more = (
         "You gave different scores to pictures that are nearly the same. A score typed here is "
         "given to all of them that are ticked."
     )
-    return Reason(f"scored {hand_score:g}, its near-duplicate {listed}", more, strong=True)
+    return Reason(f"scored {own}, its near-duplicate {listed}", more, strong=True)
 
 
 def _gap_reason(hand_score: float, prediction: float) -> Reason:
@@ -191,7 +208,7 @@ def _gap_reason(hand_score: float, prediction: float) -> Reason:
 
 
 def _neighbour_reason(near: Sequence[Neighbour], prediction: float, threshold: float) -> Reason:
-    scores = ", ".join(f"{neighbour.image.hand_score:.3g}" for neighbour in near)
+    scores = ", ".join(neighbour.said for neighbour in near)
     words = (
         f"its {len(near)} nearest scored {scores}" if len(near) > 1 else f"its nearest: {scores}"
     )
@@ -201,7 +218,7 @@ def _neighbour_reason(near: Sequence[Neighbour], prediction: float, threshold: f
     score = near[0].image.hand_score or 0.0
     contradicts = passes(score / 10, threshold) != passes(prediction, threshold)
     more = "A picture that is nearly the same has this hand score; it is the first one below."
-    return Reason(f"near-duplicate of one scored {score:.3g}", more, strong=contradicts)
+    return Reason(f"near-duplicate of one scored {near[0].said}", more, strong=contradicts)
 
 
 def _second_opinion_reason(expected: float, prediction: float, threshold: float) -> Reason:

@@ -15,25 +15,32 @@ from model.passing import passes
 
 # Points, 0–10. Two scores of one person for the same picture often differ by 1, seldom by 2.
 CONFLICT = 2.0
+_LEAST_GAP = 1e-3  # of two sides that touch at the threshold
 # At most this many scored images are compared: the cost grows with the square of it.
 MOST_COMPARED = 20_000
 
 
 def conflict_gaps(
-    pairs: tuple[Ids, Ids], hand_scores: Floats, threshold: float, kept: Mask
+    pairs: tuple[Ids, Ids], bounds: tuple[Floats, Floats], threshold: float, kept: Mask
 ) -> Floats:
     """Return for each image (n,) the points to the near-duplicate whose score contradicts its most.
 
-    `pairs` are row numbers of near-duplicates, `hand_scores` (n,) 0–10, `threshold` 0–1. Two scores
-    contradict each other if they differ by at least `CONFLICT` points or lie on two sides of the
-    threshold, unless both were `kept` (n,) by hand. 0 where nothing contradicts.
+    `pairs` are row numbers of near-duplicates, `threshold` 0–1. `bounds` of the hand scores are
+    (n,) and (n,) 0–10: equal for a typed score, low <= score < high for a confirmation, NaN for
+    none. Two scores contradict each other if they differ by at least `CONFLICT` points, whatever is
+    meant, or lie on two sides of the threshold for sure, unless both were `kept` (n,) by hand.
+    0 where nothing contradicts.
     """
-    gaps = np.zeros(len(hand_scores))
+    low, high = bounds
+    gaps = np.zeros(len(low))
     first, second = pairs
-    difference = np.abs(hand_scores[first] - hand_scores[second])
-    passed = passes(hand_scores / 10, threshold)
-    contradicts = (difference >= CONFLICT) | (passed[first] != passed[second])
-    contradicts &= ~np.isnan(difference) & ~(kept[first] & kept[second])
+    apart = np.maximum(low[first] - high[second], low[second] - high[first])
+    difference = np.maximum(apart, _LEAST_GAP)
+    passed = passes(low / 10, threshold)
+    failed = ~passed & ((low == high) | (high / 10 <= threshold + 1e-9))
+    two_sides = (passed[first] & failed[second]) | (failed[first] & passed[second])
+    contradicts = (difference >= CONFLICT) | two_sides
+    contradicts &= ~np.isnan(apart) & ~(kept[first] & kept[second])
     for rows in pairs:
         np.maximum.at(gaps, rows[contradicts], difference[contradicts])
     return gaps

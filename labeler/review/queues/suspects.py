@@ -177,7 +177,8 @@ def hand_score_candidates(snapshot: ReviewSnapshot) -> RankedCandidates:
 
     First those that contradict the score of a near-duplicate; then those whose score is far from
     the held-out prediction: farther than the usual out-of-fold residual, or than half of it across
-    the threshold. Scores that a person has kept against the prediction are left out, and conflicts
+    the threshold. A confirmation, which says no number, is only shown where it contradicts a
+    near-duplicate. Scores that a person has kept against the prediction are left out, and conflicts
     whose scores were all kept. All predictions of an adopted version are held out: it has seen none
     of the scores.
     """
@@ -185,13 +186,16 @@ def hand_score_candidates(snapshot: ReviewSnapshot) -> RankedCandidates:
     hand_scores = snapshot.hand_scores[rows]
     kept = collection.marked(db.scores.hand_scores.confirmed_image_ids(snapshot.project.store))
     conflict = conflict_gaps(
-        scored_pairs(snapshot), snapshot.hand_scores, snapshot.threshold, kept
+        scored_pairs(snapshot), (snapshot.low, snapshot.high), snapshot.threshold, kept
     )[rows]
     held_out = collection.predictions[rows]
     if not snapshot.version.is_foreign:
         held_out = out_of_fold(snapshot.project, snapshot.version.id, collection)[rows]
     opinion = second_opinions(snapshot.project, snapshot.version.id, collection.ids[rows])
-    suspicion, far = _hand_score_suspicion(held_out, opinion, hand_scores / 10, snapshot.threshold)
+    typed_held_out = np.where(snapshot.is_typed[rows], held_out, np.nan)
+    suspicion, far = _hand_score_suspicion(
+        typed_held_out, opinion, hand_scores / 10, snapshot.threshold
+    )
     shown = np.where(np.isnan(held_out), collection.predictions[rows], held_out)
     none = np.zeros(len(rows), dtype=bool)
     ranked = sort_candidates(

@@ -96,6 +96,8 @@ def _statement(row: Row, path: str, cells: Mapping[str, Any]) -> Statement:
             queue=_text(cells.get("queue")),
             shown_prediction=prediction,
             undone_at=_time(cells["undone_at"]),
+            at_least=_bound(cells.get("at_least")),
+            below=_bound(cells.get("below")),
         ),
     )
 
@@ -114,6 +116,11 @@ def _prediction(value: Any) -> float | None:
         raise StatementError(
             BROKEN, f"{short(value)} is no prediction; export the history again."
         ) from None
+
+
+def _bound(value: Any) -> float | None:
+    """Return what a confirmation says; a history of before has none, and is as it was."""
+    return None if value in (None, "") else read_score(value)
 
 
 def _time(value: Any) -> datetime | None:

@@ -46,6 +46,8 @@ class RecordedScore:
     queue: str | None
     shown_prediction: float | None
     undone_at: datetime | None
+    at_least: float | None = None
+    below: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ resampled by group, so that near-duplicates don't count as evidence twice.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 import db.images.lookup
+import db.scores.confirmations
 import db.scores.hand_scores
 import db.versions.predictions
 from db.records import Image, Version
@@ -23,6 +24,7 @@ from labeler.collection.arrays import group_numbers
 from labeler.core.project import Project
 from labeler.versions import predictions
 from model.evaluation import metrics
+from model.evaluation.censoring import measure_known, side_is_known
 
 Floats = NDArray[np.float64]
 FEWEST_SHARED = 10  # images both were judged on, below which nothing is said
@@ -62,12 +64,17 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JudgedByBoth:
-    """Hand scores (n,) and what two versions predicted, (n,) each, 0–1; `groups` (n,) int64."""
+    """Hand scores (n,) and what two versions predicted, (n,) each, 0–1; `groups` (n,) int64.
+
+    `low` and `high` (n,) bound the scores, as in `model.evaluation.censoring`.
+    """
 
     truth: Floats
     new: Floats
     old: Floats
     groups: NDArray[np.int64]
+    low: Floats
+    high: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +108,14 @@ def judged_by_both(project: Project, version: Version, parent: Version) -> Judge
     ids, values = db.scores.hand_scores.effective(project.store)
     shared = np.array([i in new and i in old for i in ids.tolist()], dtype=bool)
     listed = ids[shared].tolist()
+    low, high = db.scores.confirmations.bounds(project.store, ids[shared], values[shared])
     return JudgedByBoth(
         truth=values[shared] / 10,
         new=np.array([new[i] for i in listed], dtype=np.float64),
         old=np.array([old[i] for i in listed], dtype=np.float64),
         groups=group_numbers(project, ids[shared]),
+        low=low / 10,
+        high=high / 10,
     )
 
 
@@ -119,14 +129,21 @@ def kept_differences(
     """`differences` at the version's threshold, kept: resampling takes its time, and pages ask
     again and again.
     """
-    truth, new, old, groups = judged.truth, judged.new, judged.old, judged.groups
-    arrays = tuple(each.tobytes() for each in (truth, new, old, groups))
+    arrays = tuple(getattr(judged, each.name).tobytes() for each in fields(judged))
     threshold = version.threshold
     changes = project.cache.get(
         "differences",
         (version.id, parent.id, tuple(only)),
         (threshold, *arrays),
-        lambda: differences(truth, new, old, threshold=threshold, groups=groups, only=only),
+        lambda: differences(
+            judged.truth,
+            judged.new,
+            judged.old,
+            threshold=threshold,
+            groups=judged.groups,
+            only=only,
+            bounds=(judged.low, judged.high),
+        ),
         newest=256,
     )
     return list(changes)
@@ -140,10 +157,28 @@ def differences(
     threshold: float,
     groups: NDArray[np.int64] | None = None,
     only: Collection[str] = tuple(HIGHER_IS_BETTER),
+    bounds: tuple[Floats, Floats] | None = None,
 ) -> list[Change]:
-    """The change of every measure in `only` that both predictions have; all arrays (n,), 0–1."""
-    after, before = (metrics.values(said, truth, threshold, only) for said in (new, old))
-    paired = metrics.difference(new, old, truth, threshold, groups, only=only)
+    """The change of every measure in `only` that both predictions have; all arrays (n,), 0–1.
+
+    `bounds` are those of the scores (see `JudgedByBoth`), the scores themselves without them.
+    """
+    groups = np.arange(len(truth)) if groups is None else groups
+    bounds = (truth, truth) if bounds is None else bounds
+
+    def values_of(said: Floats) -> dict[str, float | None]:
+        return measure_known(
+            lambda on: metrics.values(said[on], truth[on], threshold, only), *bounds, threshold
+        )
+
+    after, before = values_of(new), values_of(old)
+    paired = measure_known(
+        lambda on: metrics.difference(
+            new[on], old[on], truth[on], threshold, groups[on], only=only
+        ),
+        *bounds,
+        threshold,
+    )
     changes = []
     for name in paired:
         higher_is_better = HIGHER_IS_BETTER[name]
@@ -164,9 +199,14 @@ def curve(project: Project, version: Version) -> Curve | None:
     """
     unseen = _unseen(project, version)
     ids, values = db.versions.predictions.trained_on(project.store, version.id)
+    low, high = db.scores.confirmations.bounds_trained_on(project.store, version.id, ids, values)
     if version.is_foreign:
         ids, values = db.scores.hand_scores.effective(project.store)
-    judged = np.array([k for k, i in enumerate(ids.tolist()) if i in unseen], dtype=int)
+        low, high = db.scores.confirmations.bounds(project.store, ids, values)
+    known = side_is_known(low / 10, high / 10, version.threshold)
+    judged = np.array(
+        [k for k, i in enumerate(ids.tolist()) if i in unseen and known[k]], dtype=int
+    )
     if not len(judged):
         return None
     said = np.array([unseen[i] for i in ids[judged].tolist()])

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+import db.scores.confirmations
 import db.scores.hand_scores
 import db.versions.predictions
 from db.records import Version
 from labeler.collection.arrays import Floats, Ids, group_numbers
 from labeler.core.project import Project
 from model.evaluation import metrics
+from model.evaluation.censoring import measure_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,13 @@ def figures(project: Project, version: Version) -> Figures:
     made = db.versions.predictions.predictions(project.store, version.id, ids)
     rows = np.isin(ids, made.image_ids)
     truth, groups = values[rows] / 10, group_numbers(project, ids[rows])
+    low, high = db.scores.confirmations.bounds(project.store, ids[rows], values[rows])
     said = made.scores.astype(np.float64)
     found = project.cache.get(  # Resampling takes its time, and pages ask again and again.
         "figures",
         version.id,
-        (version.threshold, said.tobytes(), truth.tobytes(), groups.tobytes()),
-        lambda: _measured(said, truth, groups, version.threshold),
+        (version.threshold, *(each.tobytes() for each in (said, truth, groups, low, high))),
+        lambda: _measured(said, truth, groups, version.threshold, (low / 10, high / 10)),
         newest=16,
     )
     return Figures(len(truth), found)
@@ -49,8 +52,20 @@ def with_figures(project: Project, version: Version) -> Version:
     return replace(version, metrics=figures(project, version).metrics)
 
 
-def _measured(predictions: Floats, scores: Floats, groups: Ids, threshold: float) -> dict[str, Any]:
-    found: dict[str, Any] = dict(metrics.measure(predictions, scores, threshold, groups))
-    found["baseline"] = metrics.baseline(scores, threshold, groups)
+def _measured(
+    predictions: Floats,
+    scores: Floats,
+    groups: Ids,
+    threshold: float,
+    bounds: tuple[Floats, Floats],
+) -> dict[str, Any]:
+    found: dict[str, Any] = measure_known(
+        lambda on: metrics.measure(predictions[on], scores[on], threshold, groups[on]),
+        *bounds,
+        threshold,
+    )
+    found["baseline"] = measure_known(
+        lambda on: metrics.baseline(scores[on], threshold, groups[on]), *bounds, threshold
+    )
     found["judged"] = len(scores)
     return found

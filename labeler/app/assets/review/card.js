@@ -20,6 +20,9 @@ import { NearDuplicates } from "./near_duplicates.js";
  * }} CardActions
  */
 
+/** @param {[number | null, number | null]} bounds */
+const boundsWords = ([atLeast, below]) =>
+  below === null ? "passes" : atLeast === null ? "fails" : `is ${atLeast} to under ${below}`;
 const NOTICEABLE = 0.015; // the least change of a prediction that is shown
 
 export class Card {
@@ -104,8 +107,8 @@ export class Card {
     const row = element("div", "near");
     for (const image of this.item.near) {
       const figure = element("figure");
-      const [score, similarity] = [scoreText(image.score), image.similarity.toFixed(2)];
-      figure.title = `${image.name}: scored ${score}, similarity ${similarity}`;
+      const [score, similarity] = [image.confirmed ?? scoreText(image.score), image.similarity.toFixed(2)];
+      figure.title = `${image.name}: ${image.confirmed ? "confirmed:" : "scored"} ${score}, similarity ${similarity}`;
       const picture = pictureOf(image, "thumbnail", { loading: "lazy", fetchPriority: "low" });
       figure.append(picture, element("b", "", score), element("figcaption", "", similarity));
       row.append(figure);
@@ -132,7 +135,7 @@ export class Card {
     confirm.classList.add("confirm");
     confirm.title = this.isHandScore
       ? `The model is right: make it ${item.confirm}`
-      : `The model is right: keep ${item.confirm} as the hand score`;
+      : `The model is right: ${item.confirm} is shown as the hand score, and says no more than that it ${boundsWords(item.confirm_bounds)}`;
     row.append(confirm);
     if (this.isHandScore && item.score !== null) row.append(this.choice("k", `keep ${scoreText(item.score)}`, actions.keep));
     const skip = this.choice("s", this.isHandScore ? "" : "skip", actions.skip);

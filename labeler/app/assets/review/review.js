@@ -20,7 +20,7 @@ import { WhatIf } from "./what_if.js";
 
 /**
  * What a key does to an image.
- * @typedef {Pick<NewEvent, "kind" | "score">} Answer
+ * @typedef {Pick<NewEvent, "kind" | "score" | "at_least" | "below">} Answer
  */
 
 /**
@@ -344,9 +344,12 @@ class ReviewPage {
   /** @param {Card} card */
   confirm(card) {
     // Taking the model's word against one's own score is a correction; otherwise it is agreed with.
-    // A near-duplicate may lie on the other side of the threshold: its score speaks for itself.
-    const score = card.item.confirm;
-    this.handle(card, { kind: card.isHandScore ? "score" : "confirm", score }, "✓", () => ({ kind: "score", score }));
+    // A near-duplicate may lie on the other side of the threshold: its score speaks for itself. Of a
+    // likely mistake no number is said, only where the score lies.
+    const { confirm: score, confirm_bounds: [at_least, below] } = card.item;
+    /** @type {Answer} */
+    const answer = card.isHandScore ? { kind: "score", score } : { kind: "score", score, at_least, below };
+    this.handle(card, card.isHandScore ? answer : { ...answer, kind: "confirm" }, "✓", () => answer);
   }
 
   /**

@@ -72,8 +72,11 @@ export interface CardItem extends NearDuplicateItem {
   threshold: number;
   /** The score that means "the model is right". */
   confirm: number;
+  /** What that says of the score: at least the first, less than the second; null where open. */
+  confirm_bounds: [number | null, number | null];
   reasons: { words: string; more: string | null; strong: boolean }[];
-  near: (ImageItem & { score: number; similarity: number })[];
+  /** `confirmed` says what is known of a score that is a confirmation. */
+  near: (ImageItem & { score: number; similarity: number; confirmed: string | null })[];
   together: NearDuplicateItem[];
 }
 
@@ -122,6 +125,9 @@ export interface NewEvent {
   threshold?: number;
   draw?: boolean;
   repeat?: boolean;
+  /** What is said where no number is: at least this, and less than `below`. */
+  at_least?: number | null;
+  below?: number | null;
 }
 
 /** POST /api/events */

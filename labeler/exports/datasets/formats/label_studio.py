@@ -118,6 +118,8 @@ def _annotation(one: HandScore, account: int | str | None) -> dict[str, Any]:
     at = one.at.isoformat()
     result = _number(one.value)
     meta = {"scorer": one.scorer or "", "score": result["value"]["number"], "at": at}
+    if one.is_interval:  # Label Studio has no control for that.
+        meta |= {"at_least": one.at_least, "below": one.below}
     annotation = {"was_cancelled": False, "created_at": at, "result": [result | {"meta": meta}]}
     if account is None:
         return annotation

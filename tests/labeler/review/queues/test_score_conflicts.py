@@ -90,12 +90,12 @@ def test_scores_conflict_two_points_apart_or_across_the_threshold() -> None:
     given = np.array([2.0, 7.0, 3.0, 4.0, 5.0, np.nan])
     pairs = (np.array([0, 0, 2, 3, 0]), np.array([1, 2, 3, 4, 5]))
     kept = np.zeros(6, dtype=bool)
-    assert conflict_gaps(pairs, given, 0.5, kept).tolist() == [5, 5, 0, 1, 1, 0]
+    assert conflict_gaps(pairs, (given, given), 0.5, kept).tolist() == [5, 5, 0, 1, 1, 0]
     # 4 and 5 are on one side of it; 2 and 3 are one point apart.
-    assert conflict_gaps(pairs, given, 0.8, kept).tolist() == [5, 5, 0, 0, 0, 0]
+    assert conflict_gaps(pairs, (given, given), 0.8, kept).tolist() == [5, 5, 0, 0, 0, 0]
 
 
 def test_a_conflict_ends_when_both_scores_were_kept() -> None:
     given, pair = np.array([2.0, 7.0]), (np.array([0]), np.array([1]))
-    assert conflict_gaps(pair, given, 0.5, np.array([True, False])).tolist() == [5, 5]
-    assert conflict_gaps(pair, given, 0.5, np.array([True, True])).tolist() == [0, 0]
+    assert conflict_gaps(pair, (given, given), 0.5, np.array([True, False])).tolist() == [5, 5]
+    assert conflict_gaps(pair, (given, given), 0.5, np.array([True, True])).tolist() == [0, 0]
