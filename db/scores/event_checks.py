@@ -51,7 +51,7 @@ def _interval_problem(event: Event) -> str | None:
     if not all(_is_within(each, 0, 10) for each in bounds):
         return f"A score between {event.at_least} and {event.below} is not within 0 and 10."
     value, low, high = event.value, event.at_least or 0, event.below
-    if not _is_within(value, low - SLACK, 10) or (high is not None and not value < high + SLACK):  # type: ignore[operator]
+    if not _is_within(value, low - SLACK, 10) or (high is not None and not value < high):  # type: ignore[operator]
         return f"The score {value} is not between its bounds {event.at_least} and {event.below}."
     if high is not None and not low < high:
         return f"The bounds {event.at_least} and {event.below} leave no score between them."
