@@ -16,7 +16,7 @@ import db.records
 import db.scores.hand_scores
 from labeler.core.project import Project
 from labeler.core.scale import BRACKETS
-from labeler.scoring.events import confirmed_score, record_events
+from labeler.scoring.events import confirmed_bounds, confirmed_score, record_events
 from tests.support.collection import add_version, make_collection
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -197,3 +197,40 @@ def test_the_reason_follows_from_what_counts_when_the_event_comes(project: Proje
     assert all(receipt.accepted for receipt in record_events(project, events, "ann", NOW))
     reasons = [row.why for row in db.scores.hand_scores.history(project.store, 3)][-3:]
     assert reasons == ["correction-hand-score", "confirmation", "correction-hand-score"]
+
+
+@given(st.floats(0, 1), st.floats(0.1, 0.9), st.booleans())
+def test_what_is_recorded_lies_within_what_is_said(
+    prediction: float, threshold: float, in_bracket: bool
+) -> None:
+    score = confirmed_score(prediction, threshold)
+    at_least, below = confirmed_bounds(score, threshold, in_bracket=in_bracket)
+    assert (at_least or 0) - 1e-9 <= score < (11 if below is None else below)
+    side = (threshold * 10, None) if prediction >= threshold else (None, threshold * 10)
+    if not in_bracket:
+        assert (at_least, below) == pytest.approx(side)
+
+
+@pytest.mark.parametrize(
+    ("score", "said"), [(0, (0, 1)), (3, (2, 4)), (4, (4, 5)), (5, (5, None)), (9, (5, None))]
+)
+def test_a_bracket_is_said_where_the_side_is_not_in_question(score: int, said: object) -> None:
+    assert confirmed_bounds(score, 0.5, in_bracket=True) == said
+
+
+def test_a_confirmation_is_no_number(project: Project) -> None:
+    told = {"queue": "false-positive", "threshold": 0.7, "prediction": 0.84}
+    assert take(project, kind="confirm", score=8, **told) is None
+    row = last(project)
+    assert (row.value, row.at_least, row.below) == (8, 7, None)
+    # A near-duplicate on the other side of the threshold is corrected, and by no number either.
+    near = {"queue": "false-negative", "threshold": 0.7, "at_least": 7.0, "below": None}
+    assert take(project, image=21, score=8, **near) is None
+    row = last(project, 21)
+    assert (row.why, row.at_least) == ("correction-false-negative", 7)
+    assert take(project, image=22, score=8, queue="false-positive", threshold=0.7) is None
+    assert not last(project, 22).is_interval
+    assert take(project, kind="confirm", image=3, score=3, queue="hand-score") is None
+    assert not last(project, 3).is_interval  # one's own score, kept
+    wrong = take(project, image=23, score=8, queue="false-positive", at_least="many")
+    assert wrong == "A score between many and None is not within 0 and 10."

@@ -25,7 +25,9 @@ from db.records import Event, Version
 from labeler.collection.importing import import_paths
 from labeler.core.errors import NotEnoughScores, Stopped
 from labeler.core.project import Project
+from labeler.scoring.events import record_events
 from labeler.versions.activate import predict_stored
+from labeler.versions.browse import image_details
 from labeler.versions.inference import load_version, score_embeddings
 from labeler.versions.train import train
 from model.errors import ModelError
@@ -309,3 +311,24 @@ def test_without_its_second_opinion_a_version_predicts_by_its_head(
     made = load_version(project, version).predict(np.arange(4), vectors)
     assert made.exceed is None
     np.testing.assert_array_equal(made.scores, score_embeddings(project, version, vectors))
+
+
+def test_confirmations_have_no_part_in_the_error_and_come_out_by_name(project: Project) -> None:
+    typed = train(project, recipe=TINY).metrics
+    ids = sorted(set(ids_of(project)) - set(db.scores.hand_scores.effective(project.store)[0]))
+    told = {"kind": "confirm", "queue": "false-positive", "threshold": 0.5, "prediction": 0.94}
+    events = [{"event": f"right {i}", "image": i, "score": 9, **told} for i in ids]
+    assert all(receipt.accepted for receipt in record_events(project, events))
+    assert len(ids) >= 8
+    version = train(project, recipe=TINY)
+    made = db.versions.predictions.out_of_fold(project.store, version.id)
+    given = dict(zip(*db.versions.predictions.trained_on(project.store, version.id), strict=True))
+    errors = {
+        i: abs(score - given[i] / 10)
+        for i, score in zip(made.image_ids.tolist(), made.scores.tolist(), strict=True)
+    }
+    of_typed = [error for i, error in errors.items() if i not in ids]
+    assert version.metrics["mae"]["value"] == pytest.approx(np.mean(of_typed))
+    assert typed["mae"]["value"] is not None
+    assert image_details(project, ids[0]).confirmed == "passes"
+    assert image_details(project, next(i for i in given if i not in ids)).confirmed is None

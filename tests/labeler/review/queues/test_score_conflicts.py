@@ -99,3 +99,16 @@ def test_a_conflict_ends_when_both_scores_were_kept() -> None:
     given, pair = np.array([2.0, 7.0]), (np.array([0]), np.array([1]))
     assert conflict_gaps(pair, (given, given), 0.5, np.array([True, False])).tolist() == [5, 5]
     assert conflict_gaps(pair, (given, given), 0.5, np.array([True, True])).tolist() == [0, 0]
+
+
+def test_a_confirmation_contradicts_only_what_it_excludes() -> None:
+    # passes, typed 9, typed 4, fails, typed 5, not scored
+    low = np.array([5.0, 9, 4, 0, 5, np.nan])
+    high = np.array([np.inf, 9, 4, 5, 5, np.nan])
+    pairs = (np.array([0, 0, 0, 3, 3, 0]), np.array([1, 2, 3, 2, 4, 5]))
+    gaps = conflict_gaps(pairs, (low, high), 0.5, np.zeros(6, dtype=bool))
+    assert (gaps > 0).tolist() == [True, False, True, True, True, False]
+    assert gaps[2] == 1
+    # At another threshold "passes" says nothing of the side.
+    gaps = conflict_gaps((pairs[0][:2], pairs[1][:2]), (low, high), 0.8, np.zeros(6, dtype=bool))
+    assert gaps.tolist() == [0, 0, 0, 0, 0, 0]

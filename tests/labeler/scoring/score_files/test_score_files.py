@@ -26,6 +26,7 @@ import db.images.lookup
 import db.scores.events
 import db.scores.hand_scores
 from db.records import Event
+from db.scores.confirmations import effective_confirmations
 from labeler.cli.main import labeler
 from labeler.collection.importing import import_paths
 from labeler.core.errors import BadInput
@@ -643,7 +644,10 @@ def other(made: Path, tmp_path: Path) -> Iterator[Project]:
 def histories(project: Project) -> list[tuple[Any, ...]]:
     ids = sorted(db.images.locations.ids_by_path(project.store).values())
     return [
-        (one.event_id, one.image_id, one.value, one.why, one.scorer, one.at, one.undone_at)
+        (
+            (one.event_id, one.image_id, one.value, one.why, one.scorer, one.at, one.undone_at),
+            (one.at_least, one.below),
+        )
         for one in db.scores.hand_scores.histories(project.store, ids)
     ]
 
@@ -652,13 +656,19 @@ def histories(project: Project) -> list[tuple[Any, ...]]:
 def test_our_own_history_comes_back_whole(
     told: Project, other: Project, tmp_path: Path, name: str
 ) -> None:
+    right = {"value": 7, "why": "confirmation", "queue": "false-positive", "at_least": 4.5}
+    image_id = db.scores.hand_scores.histories(told.store, range(99))[-1].image_id
+    at = datetime(2025, 3, 2, tzinfo=UTC)
+    db.scores.events.record(told.store, [Event("right", "confirm", image_id, at, **right)])
     export(told, "dataset", tmp_path / name, Plan())
     file = tmp_path / ("all.history.csv" if name == "all.csv" else name)
     summary = import_scores(other, file)
-    assert (summary.kind, summary.taken, summary.bad) == ("history", 6, [])
+    assert (summary.kind, summary.taken, summary.bad) == ("history", 7, [])
+    assert effective_confirmations(other.store) == {image_id: (4.5, None)}
     assert set(histories(other)) == set(histories(told))
-    assert scored(other) == scored(told) == {NAMES[0]: 0, NAMES[1]: 4.5, NAMES[2]: 6}
-    assert import_scores(other, file).unchanged == 6
+    given = {NAMES[0]: 0, NAMES[1]: 4.5, NAMES[2]: 6, NAMES[3]: 7}
+    assert scored(other) == scored(told) == given
+    assert import_scores(other, file).unchanged == 7
 
 
 def test_a_history_finds_its_pictures_wherever_they_lie_now(
