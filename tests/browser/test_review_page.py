@@ -98,6 +98,7 @@ def test_enter_confirms_on_the_models_side(review_page: Page, project: Project) 
     row = latest(project, image_id)
     assert row.why == "confirmation"
     assert row.value == max(5, int(row.shown_prediction * 10 + 0.5))
+    assert (row.at_least, row.below) == (5, None)  # that it passes, and no number
 
 
 def test_the_link_to_the_page_does_not_take_its_first_key(

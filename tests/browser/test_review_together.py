@@ -109,6 +109,9 @@ def test_confirming_and_skipping_mean_all_of_them(review: Page, project: Project
     until(lambda: given(project) == [5, 5, 5], "not all were scored")
     # Its own prediction of 35 % was on the other side.
     assert whys(project) == ["confirmation", "correction-false-negative", "confirmation"]
+    # Of none of them a number was said.
+    rows = [db.scores.hand_scores.history(project.store, image_id)[-1] for image_id in TWINS]
+    assert [row.at_least for row in rows] == [5, 5, 5]
 
 
 def test_an_unticked_near_duplicate_is_left_alone(review: Page, project: Project) -> None:

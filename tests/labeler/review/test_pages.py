@@ -75,6 +75,16 @@ def test_cards_show_the_nearest_scored_images(project: Project) -> None:
     assert [n.similarity for n in near] == sorted((n.similarity for n in near), reverse=True)
 
 
+def test_a_confirmed_neighbour_is_shown_by_what_was_said(project: Project) -> None:
+    add(project, {23: 0.6, 24: 0.7})
+    right = {"kind": "confirm", "queue": "false-positive", "score": 7, "threshold": 0.5}
+    assert record_events(project, [{"event": "right", "image": 24, **right}])[0].accepted
+    (card,) = review_cards(project, "false-positive")
+    assert {near.image.id: near.said for near in card.near}[24] == "passes"
+    assert any("passes" in reason.words.split("scored")[-1] for reason in card.reasons)
+    assert (card.confirm, card.confirm_bounds) == (6, (5, None))
+
+
 def test_a_hand_score_far_from_its_prediction_is_shown(project: Project) -> None:
     add(project, {}, out_of_fold={4: 0.9})  # image 4 has a hand score of 3
     cards = review_cards(project, "hand-score")

@@ -331,4 +331,4 @@ def test_confirmations_have_no_part_in_the_error_and_come_out_by_name(project: P
     assert version.metrics["mae"]["value"] == pytest.approx(np.mean(of_typed))
     assert typed["mae"]["value"] is not None
     assert image_details(project, ids[0]).confirmed == "passes"
-    assert image_details(project, next(i for i in given if i not in ids)).confirmed is None
+    assert image_details(project, int(next(i for i in given if i not in ids))).confirmed is None
