@@ -168,9 +168,9 @@ def choose_rule(project: Project, text: str) -> int:
     `BadInput` for a person without scores: no score would count.
     """
     rule = read_rule(text)
-    by_scorer = db.scores.hand_scores.by_scorer(project.store) if rule.person is not None else {}
-    if rule.person is not None and rule.person not in by_scorer:
-        people = ", ".join(sorted(filter(None, by_scorer))) or "nobody"
+    known = db.scores.hand_scores.scorers(project.store) if rule.person is not None else []
+    if rule.person is not None and rule.person not in known:
+        people = ", ".join(filter(None, known)) or "nobody"
         raise BadInput(f"{rule.person} has given no scores here; those who have: {people}.")
     return set_effective_rule(project.store, rule)
 

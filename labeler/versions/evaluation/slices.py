@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import db.images.sources
 import db.images.tags
+import db.scores.confirmations
 import db.scores.random_sample
 import db.versions.registry
 from db.records import Version
@@ -86,11 +87,15 @@ def slice_report(project: Project, kind: str) -> SliceReport:
 def _judged(
     project: Project, version: Version
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Ids (n,), predictions made without having seen the image, and hand scores; both 0–1."""
+    """Ids (n,), predictions made without having seen the image, and hand scores; both 0–1.
+
+    A bias is in points, so only typed scores tell of it.
+    """
     sample = db.scores.random_sample.random_sample(project.store)
     held_out, stored = held_out_predictions(project, version, sample.image_ids)
     said = np.where(sample.sampled, np.fmax(held_out, stored), held_out)
-    rows = ~np.isnan(said)
+    low, high = db.scores.confirmations.bounds(project.store, sample.image_ids, sample.values)
+    rows = ~np.isnan(said) & (low == high)
     return sample.image_ids[rows], said[rows], sample.values[rows] / 10
 
 
