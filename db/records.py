@@ -365,14 +365,16 @@ class QueueOutcome:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RandomSample:
-    """The fine images with a hand score, and which of them are the random sample.
+    """The fine images with a hand score in the order in which they were first scored.
 
-    `sampled` ones lie in the part of the random order that has been gone through. In that part
-    `waiting` images have no hand score yet (imported since), and `skipped` ones were passed over.
+    `drawn` ones were drawn at random from what had no score by then. In the part of the random
+    order that has been gone through `waiting` images have no hand score yet (imported since), and
+    the `skipped` ones were passed over, the last time at `skipped_at`.
     """
 
-    image_ids: np.ndarray  # (n,) int64, rising
+    image_ids: np.ndarray  # (n,) int64
     values: np.ndarray  # (n,) float64, 0–10
-    sampled: np.ndarray  # (n,) bool
+    drawn: np.ndarray  # (n,) bool
     waiting: int
-    skipped: int
+    skipped: np.ndarray  # (s,) int64, ids, rising
+    skipped_at: list[datetime]

@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import db.scores.events
+import db.scores.random_sample
 import db.versions.registry
 from db.records import Event
 from labeler.collection.discovery import find_images
@@ -35,6 +36,7 @@ from labeler.exports.datasets.plan import Plan
 from labeler.exports.datasets.rows import COLUMNS, HISTORY, dataset_of, event_cells
 from labeler.scoring.label import read_score
 from labeler.versions.activate import predict_active, version_named
+from labeler.versions.evaluation.figures import headline
 from model.encoders.load import load_encoder
 from model.encoders.names import canonical
 from model.images.formats import orientation
@@ -111,8 +113,15 @@ class Project:
         return pd.DataFrame(rows, columns=[ID, PATH, *HISTORY])
 
     def versions(self) -> pd.DataFrame:
-        """Return one row for each version and its metrics, oldest first, with `name` as index."""
+        """Return one row for each version, oldest first, with `name` as index.
+
+        The metrics are those by images drawn at random, on which `basis` says more (see
+        `labeler.versions.evaluation.random_draws`); those named `chosen_…` are of its training,
+        out of fold, on the images that were chosen.
+        """
+        sample = db.scores.random_sample.random_sample(self._project.store)
         versions = db.versions.registry.history(self._project.store)
+        judged = [headline(self._project, version, sample) for version in versions]
         rows = [
             {
                 "name": version.name,
@@ -123,9 +132,12 @@ class Project:
                 "scored": version.scored_count,
                 "note": version.note,
                 "created_at": version.created_at,
-                **_figures(version.metrics),
+                "basis": of_draws.basis,
+                "draws": of_draws.judged,
+                **_figures(of_draws.metrics),
+                **{f"chosen_{name}": value for name, value in _figures(version.metrics).items()},
             }
-            for version in versions
+            for version, of_draws in zip(versions, judged, strict=True)
         ]
         columns = ["name", "active", "recipe", "encoder", "threshold", "scored", "note"]
         frame = pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*columns, "created_at"])

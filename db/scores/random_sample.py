@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, Select, func, select, text
 from sqlalchemy.orm import Session
 
 from db.query_parts import driver_rows, id_array
 from db.records import RandomSample
+from db.scores.blind_scores import first_blind_scores
 from db.scores.queue_queries import was_skipped
 from db.store.schema import (
     ELSEWHERE,
@@ -22,8 +23,8 @@ from db.store.schema import (
     DrawRow,
     HandScoreRow,
     ImageRow,
-    OutOfFoldRow,
     PredictionRow,
+    SkipRow,
     VersionScoreRow,
 )
 from db.store.store import Store
@@ -32,55 +33,88 @@ _BEFORE_ALL, _BEHIND_ALL = -1, 1 << 62
 
 
 def random_sample(store: Store) -> RandomSample:
-    """Return the images before the place where the next draw will be made, as far as they have a
-    score.
+    """Return the fine images with a hand score, in the order in which they were first scored.
 
-    That place is the first waiting image behind the furthest one that was drawn and scored. It is
-    left out itself: a sample that ends with an image nobody had scored before would hold too few of
-    those that a review had picked (inverse sampling; Haldane 1945). Images skipped while scoring
-    don't end the sample, they are missing from it.
+    Drawn is what was shown because it was next in the random order. Where no draw is noted, as in
+    stores from before draws were noted, it is what was scored here up to the first image of that
+    order that has no score. A drawn image counts with its first blind score (see
+    `first_blind_scores`): what is looked at again where it disagrees with the model flatters it.
     """
-    query = select(ImageRow.id, ImageRow.hand_score, ImageRow.shuffle).where(
-        ImageRow.hand_score.is_not(None), ImageRow.state == "fine"
+    in_order = (
+        select(
+            ImageRow.id,
+            ImageRow.shuffle,
+            ImageRow.hand_score,
+            func.min(HandScoreRow.id),
+            func.count(DrawRow.hand_score_id),
+        )
+        .join(HandScoreRow, HandScoreRow.image_id == ImageRow.id)
+        .outerjoin(DrawRow, DrawRow.hand_score_id == HandScoreRow.id)
+        .where(
+            ImageRow.hand_score.is_not(None),
+            ImageRow.state == "fine",
+            HandScoreRow.undone_at.is_(None),
+        )
+        .group_by(ImageRow.id)
+        .order_by(func.min(HandScoreRow.id))
     )
     with store.reading() as session:
         end = _next_draw(session)
-        rows = driver_rows(session, query.order_by(ImageRow.id))
-        waiting, passed_over = (_waiting(session, end, skipped=each) for each in (False, True))
+        rows = driver_rows(session, in_order)
+        skips = session.execute(
+            select(SkipRow.image_id, func.max(SkipRow.at))
+            .where(
+                SkipRow.image_id.in_(_waiting(end, skipped=True)),
+                SkipRow.queue == "score",
+                SkipRow.undone_at.is_(None),
+            )
+            .group_by(SkipRow.image_id)
+            .order_by(SkipRow.image_id)
+        ).all()
+        waiting = select(func.count()).select_from(_waiting(end, skipped=False).subquery())
+        waiting_count = session.scalars(waiting).one()
+    blind = dict(zip(*(each.tolist() for each in first_blind_scores(store)), strict=True))
+    drawn = [draws > 0 for *_, draws in rows]
+    if not any(drawn):
+        drawn = [key < end for _, key, *_ in rows]
     return RandomSample(
-        image_ids=id_array([image_id for image_id, _, _ in rows]),
-        values=np.array([value for _, value, _ in rows], dtype=np.float64),
-        sampled=np.array([key < end for _, _, key in rows], dtype=bool),
-        waiting=waiting,
-        skipped=passed_over,
+        image_ids=id_array([image_id for image_id, *_ in rows]),
+        values=np.array(
+            [
+                blind.get(image_id, score) if is_drawn else score
+                for (image_id, _, score, *_), is_drawn in zip(rows, drawn, strict=True)
+            ],
+            dtype=np.float64,
+        ),
+        drawn=np.array(drawn, dtype=bool),
+        waiting=waiting_count,
+        skipped=id_array([image_id for image_id, _ in skips]),
+        skipped_at=[at for _, at in skips],
     )
 
 
-def passing_counts(store: Store, version_id: int, least: float) -> tuple[int, int]:
-    """Return how many fine images the version predicts to reach `least` (0–1), and not to.
-
-    Those that it was trained on count with the prediction that was made without having seen them.
+def unseen_counts(store: Store, version_id: int, least: float) -> tuple[int, int]:
+    """Return how many fine images that the version was not trained on it predicts to reach `least`
+    (0–1), and not to.
     """
     elsewhere = select(ImageRow.id).where(text(ELSEWHERE))
     seen = select(VersionScoreRow.image_id).where(VersionScoreRow.version_id == version_id)
-    left_out = PredictionRow.image_id.in_(seen.union(elsewhere))
-    held_out = (OutOfFoldRow.image_id.in_(seen), OutOfFoldRow.image_id.not_in(elsewhere))
+    # All are counted in the index's own order; only what doesn't belong there is looked up.
     with store.reading() as session:
-        # All are counted in the index's own order; only what doesn't belong there is looked up.
-        every, passing = _counts(session, PredictionRow, version_id, least)
-        others, passing_others = _counts(session, PredictionRow, version_id, least, left_out)
-        unseen, passing_unseen = _counts(session, OutOfFoldRow, version_id, least, *held_out)
-    passing += passing_unseen - passing_others
-    return passing, every + unseen - others - passing
+        every, passing = _counts(session, version_id, least)
+        others, passing_others = _counts(
+            session, version_id, least, PredictionRow.image_id.in_(seen.union(elsewhere))
+        )
+    return passing - passing_others, every - others - (passing - passing_others)
 
 
 def _counts(
-    session: Session, table: Any, version_id: int, least: float, *among: Any
+    session: Session, version_id: int, least: float, *among: ColumnElement[bool]
 ) -> tuple[int, int]:
     """Return how many predictions there are, and how many of them pass."""
     # Counted apart, not asked for: asking would draw SQLite to the index by score.
-    passing = func.count().filter(table.score >= least)
-    query = select(func.count(), passing).where(table.version_id == version_id, *among)
+    passing = func.count().filter(PredictionRow.score >= least)
+    query = select(func.count(), passing).where(PredictionRow.version_id == version_id, *among)
     every, some = session.execute(query).one()
     return every, some
 
@@ -118,7 +152,6 @@ def _first_chosen(session: Session) -> int:
     return _BEHIND_ALL if key is None else key
 
 
-def _waiting(session: Session, before: int, *, skipped: bool) -> int:
-    query = select(func.count()).select_from(ImageRow)
-    query = query.where(text(WAITING), ImageRow.shuffle < before)
-    return session.scalar(query.where(was_skipped() if skipped else ~was_skipped())) or 0
+def _waiting(before: int, *, skipped: bool) -> Select[Any]:
+    query = select(ImageRow.id).where(text(WAITING), ImageRow.shuffle < before)
+    return query.where(was_skipped() if skipped else ~was_skipped())

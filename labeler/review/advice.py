@@ -11,7 +11,8 @@ from db.records import MISTAKES
 from labeler.core.project import Project
 from labeler.review.pages import count_without_embedding, review_cards
 from labeler.versions.evaluation.audit import AuditReport
-from labeler.versions.evaluation.rounds import RoundReport, change_between
+from labeler.versions.evaluation.compare import compare
+from labeler.versions.evaluation.rounds import RoundReport
 from model.evaluation import stopping
 from model.evaluation.proportions import Proportion
 from model.evaluation.stopping import Advice, Evidence
@@ -51,15 +52,11 @@ def _latest_hit_rate(rounds: Sequence[RoundReport]) -> Proportion | None:
     return next(iter(reversed(enough or rates)), None)
 
 
-def _last_change(project: Project) -> Literal["better", "worse", "mixed", "same"] | None:
-    """Return how the last training changed the figures, compared with the version it came from."""
+def _last_change(project: Project) -> Literal["better", "worse", "open"] | None:
+    """Return what the last training changed, by images drawn at random after it."""
     versions = db.versions.registry.history(project.store)
     last = next((each for each in reversed(versions) if not each.is_foreign), None)
     parent = next((each for each in versions if last and last.parent == each.name), None)
     if last is None or parent is None:
         return None
-    _, changes = change_between(project, parent, last)
-    verdicts = {change.verdict for change in changes if change.verdict is not None}
-    if len(verdicts) == 2:
-        return "mixed"
-    return next(iter(verdicts), "same" if changes else None)
+    return compare(project, last, parent).verdict or "open"

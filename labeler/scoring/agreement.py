@@ -22,7 +22,7 @@ from model.evaluation.agreement import (
     agreement,
     repeatability,
 )
-from model.evaluation.audit import Bounds
+from model.evaluation.intervals import Bounds
 
 _SCORERS = ("scorers", "agree with themselves")
 MOST_PAIRS = 45  # pairs that are compared, as many as ten people have

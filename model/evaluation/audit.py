@@ -1,7 +1,7 @@
-"""Estimate a version's mistakes from a random sample of scored images.
+"""Estimate a version's mistakes on a population from the images of it that were drawn at random.
 
-The sample must be random whatever the model predicted, and its predictions made without having
-seen the images. Then nothing else is assumed: each image is one draw, near-duplicates or not.
+The draws must be random whatever the model predicted, and the predictions made without having seen
+the scores. Then nothing else is assumed: each image is one draw, near-duplicates or not.
 Predictions and scores are 0–1.
 """
 
@@ -12,36 +12,42 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.evaluation.censoring import side_is_known
 from model.evaluation.intervals import Bounds
-from model.evaluation.proportions import LEVEL, Proportion, exact_count, proportion
+from model.evaluation.proportions import always_valid, wilson
+from model.evaluation.random_draws import RandomDraws
 from model.finite import check_finite
 from model.passing import passes
 
-# Sampled images on a side of the threshold, below which no share is told: with 20 a share of a
-# tenth is known as 1 % to 32 %.
+# Drawn images on a side of the threshold, below which no share is told: with 20 a share of a tenth
+# is known as 1 % to 32 %.
 FEWEST = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The mistakes on one side of the threshold.
+    """The mistakes on one side of the threshold, or on both.
 
-    Of `judged` sampled images `mistakes` were wrong; the collection has `side` images there, of
-    which `known` are wrong by hand scores that it has already. `share` (0–1) is of all on that
-    side, `left` counts those that no hand score has shown yet; both are `None` below `FEWEST`.
+    Of `judged` drawn images `mistakes` were wrong, and `skipped` ones got no score. The population
+    has about `side` images there. `share` (0–1) is of all of them, with a 95 % interval that holds
+    whatever the skipped images are; `always` bounds it however often it is looked at while draws
+    are added. `left` counts the mistakes that no hand score has shown yet. The last three are
+    `None` below `FEWEST`.
     """
 
     mistakes: int
     judged: int
+    skipped: int
     side: int
     known: int
     share: Bounds | None
+    always: Bounds | None
     left: Bounds | None
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What the sample says about a version; `good` is the share that should pass, of all images.
+    """What the draws say about a version; `good` is the share that should pass, of all images.
 
     It is also the baseline: with nothing let through, that share of what fails would be false
     negatives, and with everything let through the others would be false positives. `left` counts
@@ -51,64 +57,89 @@ class Audit:
     judged: int
     false_positives: Estimate
     false_negatives: Estimate
-    good: Proportion | None
+    good: Bounds | None
     left: Bounds | None
 
 
-def audit(
-    predictions: NDArray[np.float64],
-    scores: NDArray[np.float64],
-    threshold: float,
-    *,
-    sides: tuple[int, int],
-    known: tuple[int, int],
-) -> Audit:
-    """Return the audit of a version whose predictions (n,) for the sampled images have scores (n,).
+def audit(draws: RandomDraws, skipped: NDArray[np.float64] | None = None) -> Audit:
+    """Return the audit of a version by `draws`.
 
-    `sides` are how many images of the whole collection pass by prediction, and fail; `known` how
-    many false positives and false negatives its hand scores show already. Raises `ModelError` for
-    what is not finite.
+    `skipped` (s,) are its predictions for the images that were drawn and got no score. Raises
+    `ModelError` for what is not finite.
     """
-    check_finite("hand score", scores, "leave the image out")
-    check_finite("prediction", predictions, "leave the image out, or predict it again")
-    passing, good = passes(predictions, threshold), passes(scores, threshold)
-    counts = [
-        (int((rows & (good != should_pass)).sum()), int(rows.sum()))
-        for rows, should_pass in ((passing, True), (~passing, False))
-    ]
-    positives, negatives = (
-        estimate(*count, side, known_mistakes)
-        for count, side, known_mistakes in zip(counts, sides, known, strict=True)
+    check_finite("hand score", draws.scores, "leave the image out")
+    check_finite("prediction", draws.predictions, "leave the image out, or predict it again")
+    skipped = np.zeros(0) if skipped is None else skipped
+    good = passes(draws.scores, draws.threshold)
+    known = side_is_known(draws.low, draws.high, draws.threshold)
+    if not draws.count:
+        nothing = Estimate(0, 0, len(skipped), 0, 0, None, None, None)
+        return Audit(0, nothing, nothing, None, None)
+    weights = draws.weights()
+    passing, skips_pass = (passes(each, draws.threshold) for each in (draws.predictions, skipped))
+    positives, negatives, both, should_pass = (
+        estimate(draws.drawn, weights, among, hits, int(skips))
+        for among, hits, skips in (
+            (passing & known, ~good, skips_pass.sum()),
+            (~passing & known, good, (~skips_pass).sum()),
+            (known, passing != good, len(skipped)),
+            (known, good, len(skipped)),
+        )
     )
+    both_known = positives.share is not None and negatives.share is not None
     return Audit(
-        judged=len(scores),
+        judged=draws.count,
         false_positives=positives,
         false_negatives=negatives,
-        good=proportion(int(good.sum()), len(good)),
-        left=_sum(positives, negatives),
+        good=should_pass.share,
+        left=both.left if both_known else None,
     )
 
 
-def estimate(mistakes: int, judged: int, side: int, known: int) -> Estimate:
-    """Estimate the mistakes among all `side` images from `mistakes` of `judged` sampled ones."""
+def estimate(
+    drawn: NDArray[np.bool_],
+    weights: NDArray[np.float64],
+    among: NDArray[np.bool_],
+    hits: NDArray[np.bool_],
+    skipped: int = 0,
+) -> Estimate:
+    """Estimate how many of the images `among` (m,) are `hits` (m,), by their `weights` (m,).
+
+    Images that are not `drawn` (m,) stand for themselves alone. The interval is Wilson's (1927)
+    with as many trials as the unequal weights are worth (Kish 1965); its ends are those of all
+    skipped images being hits, and of none (Manski 1989).
+    """
+    rows, others = among & drawn, among & ~drawn
+    judged, mistakes = int(rows.sum()), int((rows & hits).sum())
+    side, known = float(weights[among].sum()), int((among & hits).sum())
+    counts = (mistakes, judged, skipped, round(side), known)
     if judged < FEWEST:
-        return Estimate(mistakes, judged, side, known, None, None)
-    side = max(side, judged)
-    low, high = exact_count(mistakes, judged, side)
-    share = Bounds(mistakes / judged, low / side, high / side)
-    return Estimate(mistakes, judged, side, known, share, _remaining(mistakes, judged, side, known))
-
-
-def _remaining(mistakes: int, judged: int, side: int, known: int, level: float = LEVEL) -> Bounds:
-    """Return the mistakes not known yet: all that there are by the sample, less the known."""
-    totals = (mistakes / judged * side, *exact_count(mistakes, judged, side, level))
-    return Bounds(*(max(0.0, total - known) for total in totals))
-
-
-def _sum(*kinds: Estimate) -> Bounds | None:
-    """Return the sum, each part at half the error rate so that the sum keeps 95 % (Bonferroni)."""
-    if any(kind.share is None for kind in kinds):
-        return None
-    level = 1 - (1 - LEVEL) / len(kinds)
-    parts = [_remaining(kind.mistakes, kind.judged, kind.side, kind.known, level) for kind in kinds]
-    return Bounds(*(sum(getattr(part, end) for part in parts) for end in Bounds.__slots__))
+        return Estimate(*counts, None, None, None)
+    drawn_weights = weights[rows]
+    represented, fixed = float(drawn_weights.sum()), float(weights[others & hits].sum())
+    share = float(drawn_weights[hits[rows]].sum()) / represented
+    trials = represented**2 / float((drawn_weights**2).sum())
+    answered = judged / (judged + skipped)
+    fewest, most = share * answered, share * answered + 1 - answered
+    trials /= answered
+    intervals = [
+        (interval(fewest, trials)[0], interval(most, trials)[1])
+        for interval in (wilson, always_valid)
+    ]
+    plain, always = (
+        Bounds(
+            *(
+                min(1.0, (fixed + represented * end) / side)
+                for end in (share, min(low, share), max(high, share))
+            )
+        )
+        for low, high in intervals
+    )
+    most_left = max(0.0, side - float(among.sum()))
+    left = Bounds(
+        *(
+            min(max(0.0, end * side - known), most_left)
+            for end in (plain.value, plain.low, plain.high)
+        )
+    )
+    return Estimate(*counts, plain, always, left)

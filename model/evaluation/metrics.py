@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from model.evaluation import intervals
 from model.evaluation.intervals import Bounds
+from model.evaluation.proportions import LEVEL
 from model.evaluation.weighted_figures import FIGURES, Ranking, point_estimates, ratio
 from model.finite import check_finite
 from model.passing import passes
@@ -74,36 +75,41 @@ def values(
     scores: NDArray[np.floating],
     threshold: float,
     only: Collection[str],
+    weights: Floats | None = None,
 ) -> dict[str, float | None]:
     """Return the figures named in `only` without intervals, which take nearly all the time.
 
-    Raises `ModelError` for what is not finite.
+    `weights` (n,) are as in `measure`. Raises `ModelError` for what is not finite.
     """
     _check(predictions, scores)
     names = [name for name in FIGURES if name in only]
     if not len(scores):
         return dict.fromkeys(names)
-    estimates = point_estimates(_ranking(predictions, scores, threshold), names)
+    estimates = point_estimates(_ranking(predictions, scores, threshold), names, weights)
     return {name: value if np.isfinite(value) else None for name, value in estimates.items()}
 
 
 def baseline(
-    scores: NDArray[np.floating], threshold: float, groups: Ints | None = None
+    scores: NDArray[np.floating],
+    threshold: float,
+    groups: Ints | None = None,
+    weights: Floats | None = None,
 ) -> dict[str, Figure]:
     """Return mae and average_precision of predicting the mean score for every image.
 
-    The latter is the share of images that should pass. Raises `ModelError` for a score that is not
-    finite.
+    The latter is the share of images that should pass; `weights` (n,) are as in `measure`. Raises
+    `ModelError` for a score that is not finite.
     """
     _check(scores, scores)
     if not len(scores):
         return dict.fromkeys(("mae", "average_precision"), figure_of(None))
     groups = np.arange(len(scores)) if groups is None else groups
-    good, errors = passes(scores, threshold), np.abs(scores - scores.mean()).astype(np.float64)
-    share = intervals.grouped_share(good, np.ones(len(good)), groups) if good.any() else None
+    good, everything = passes(scores, threshold), np.ones(len(scores))
+    errors = np.abs(scores - np.average(scores, weights=weights)).astype(np.float64)
+    share = intervals.grouped_share(good, everything, groups, weights=weights)
     return {
-        "mae": figure_of(intervals.grouped_mean(errors, groups, limits=(0, 1))),
-        "average_precision": figure_of(share),
+        "mae": figure_of(intervals.grouped_mean(errors, groups, weights=weights, limits=(0, 1))),
+        "average_precision": figure_of(share if good.any() else None),
     }
 
 
@@ -116,11 +122,13 @@ def difference(
     *,
     only: Collection[str] | None = None,
     weights: Floats | None = None,
+    level: float = LEVEL,
 ) -> dict[str, Figure]:
     """Return how each figure of predictions `new` (n,) differs from that of `old`: new - old.
 
     Paired: both are measured on the same images, so that an interval without 0 means a difference.
-    `only` names the figures wanted, where not all of them are. No interval is given where no group
+    `only` names the figures wanted, where not all of them are; `level` is that of the intervals. No
+    interval is given where no group
     makes a difference. Raises `ModelError` for what is not finite.
     """
     _check(new, scores)
@@ -130,7 +138,9 @@ def difference(
         return dict.fromkeys(names, figure_of(None))
     rankings = [_ranking(each, scores, threshold) for each in (new, old)]
     groups = np.arange(len(scores)) if groups is None else groups
-    found = intervals.paired_differences(rankings[0], rankings[1], names, groups, weights=weights)
+    found = intervals.paired_differences(
+        rankings[0], rankings[1], names, groups, level, weights=weights
+    )
     if np.array_equal(new, old):  # for certain, whatever the images
         found = {name: bounds and Bounds(0, 0, 0) for name, bounds in found.items()}
     return {name: figure_of(found[name]) for name in names}
@@ -141,16 +151,18 @@ def precision_recall(
     scores: NDArray[np.floating],
     threshold: float,
     cuts: Floats,
+    weights: Floats,
 ) -> tuple[Floats, Floats]:
     """Return precision and recall (k,) when images pass from each of `cuts` (k,) on, or NaN.
 
-    What should pass is decided by the hand score at `threshold` alone.
+    What should pass is decided by the hand score at `threshold` alone. `weights` (n,) say how many
+    images each stands for.
     """
     good = passes(scores, threshold)
-    selected = passes(predictions[None, :], cuts[:, None])  # (k, n)
-    hits = (selected & good).sum(axis=1).astype(np.float64)
-    total = np.full(len(cuts), float(good.sum()))
-    return ratio(hits, selected.sum(axis=1).astype(np.float64)), ratio(hits, total)
+    selected = passes(predictions[None, :], cuts[:, None]) * weights  # (k, n)
+    hits = selected[:, good].sum(axis=1)
+    total = np.full(len(cuts), float(weights[good].sum()))
+    return ratio(hits, selected.sum(axis=1)), ratio(hits, total)
 
 
 def _check(predictions: NDArray[np.floating], scores: NDArray[np.floating]) -> None:

@@ -1,4 +1,4 @@
-"""Intervals of proportions: a share of hits, and a count of hits in a finite population."""
+"""Intervals of proportions: for one look, and for as many looks as one likes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.optimize import brentq
+from scipy.special import betaln, xlog1py, xlogy
 
 LEVEL = 0.95
 
@@ -45,43 +46,20 @@ def wilson(share: float, trials: float, level: float = LEVEL) -> tuple[float, fl
     return max(0.0, float(middle - reach) / whole), min(1.0, float(middle + reach) / whole)
 
 
-def exact_count(hits: int, drawn: int, population: int, level: float = LEVEL) -> tuple[int, int]:
-    """Return bounds of the hits in `population`, of which a random sample of `drawn` held `hits`.
+def always_valid(share: float, trials: float, level: float = LEVEL) -> tuple[float, float]:
+    """Return bounds of the true share that hold at once for every number of trials, so that they
+    may be looked at while trials are added.
 
-    The numbers that a two-sided exact test would not reject: drawn without replacement, so that the
-    bounds meet when all have been drawn (hypergeometric; Buonaccorsi 1987).
+    A share is left out once the likelihood of what was seen, averaged over all shares alike, is
+    1 / (1 - level) times its own (Robbins 1970; Howard et al. 2021).
     """
-    tail = (1 - level) / 2
-    fewest, most = hits, population - (drawn - hits)
+    hits, misses = share * trials, (1 - share) * trials
+    enough = -float(betaln(hits + 1, misses + 1)) - np.log(1 - level)
 
-    def is_too_few(total: int) -> bool:  # to explain so many hits
-        return 1 - _cumulative_probability(hits - 1, drawn, total, population) <= tail
+    def excess(true_share: float) -> float:
+        return float(xlogy(hits, true_share) + xlog1py(misses, -true_share)) + enough
 
-    def is_too_many(total: int) -> bool:  # to explain so few
-        return _cumulative_probability(hits, drawn, total, population) <= tail
-
-    low, high = fewest, most
-    while low < high:  # the smallest total that is not too few
-        middle = (low + high) // 2
-        low, high = (middle + 1, high) if is_too_few(middle) else (low, middle)
-    smallest, low, high = low, fewest, most
-    while low < high:  # the largest one that is not too many
-        middle = (low + high + 1) // 2
-        low, high = (low, middle - 1) if is_too_many(middle) else (middle, high)
-    return smallest, low
-
-
-def _cumulative_probability(hits: int, drawn: int, total: int, population: int) -> float:
-    """Return the probability of at most `hits` in a sample of `drawn` (hypergeometric)."""
-    counts = np.arange(max(0, drawn - (population - total)), min(hits, total, drawn) + 1)
-    logs = (
-        _log_binomial(total, counts)
-        + _log_binomial(population - total, drawn - counts)
-        - _log_binomial(population, drawn)
-    )
-    return float(np.exp(logs).sum())
-
-
-def _log_binomial(total: int, drawn: np.ndarray | int) -> np.ndarray:
-    """Return the logarithm of the binomial coefficient: ways to draw `drawn` of `total`."""
-    return np.asarray(gammaln(total + 1) - gammaln(drawn + 1) - gammaln(total - drawn + 1))
+    # The likelihood falls from the share that was seen to both ends.
+    low = brentq(lambda p: -excess(p), 1e-12, share) if excess(1e-12) < 0 < share else 0.0
+    high = brentq(excess, share, 1 - 1e-12) if excess(1 - 1e-12) < 0 and share < 1 else 1.0
+    return float(low), float(high)

@@ -10,8 +10,8 @@ speak to that, and none is believed alone:
   (`WORTH` of a page), there is nothing to look for, whatever the other two say.
 
 The hit rate and the expectation must lie on the same side of `WORTH`, else it can't be told. A yes
-is taken back where the last retraining made the held-out figures clearly worse: more of the same is
-not what is missing then. The intervals stand in the sentence, for the person to weigh.
+is taken back where the last retraining made the model worse: more of the same is not what is
+missing then. The intervals stand in the sentence, for the person to weigh.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class Evidence:
 
     `found`: mistakes among the cards of the last round with enough of them. `expected`: mistakes
     that the model expects among the next `cards` (at most a page). `left`: mistakes that nobody has
-    seen yet, by the random sample. `change`: what the last retraining clearly did to the held-out
-    figures, `same` if nothing clear. `without_embedding` images can't be shown yet.
+    seen yet, by the random sample. `change`: what the last retraining did by images drawn at random
+    after it, `open` if that can't be told yet. `without_embedding` images can't be shown yet.
     """
 
     found: Proportion | None
     expected: float | None
     cards: int
     left: Bounds | None
-    change: Literal["better", "worse", "mixed", "same"] | None
+    change: Literal["better", "worse", "open"] | None
     without_embedding: int = 0
 
 
@@ -143,9 +143,8 @@ def _with_interval(left: Bounds) -> str:
 
 def _change_reason(change: str | None) -> list[str]:
     sentences = {
-        "better": "the last retraining made the held-out figures clearly better",
-        "worse": "the last retraining made the held-out figures clearly worse",
-        "mixed": "the last retraining made some held-out figures better and some worse",
-        "same": "the last retraining changed the held-out figures by nothing clear",
+        "better": "the last retraining made the model better, by images drawn at random after it",
+        "worse": "the last retraining made the model worse, by images drawn at random after it",
+        "open": "whether the last retraining made it better can't be told yet",
     }
     return [sentences[change]] if change else []

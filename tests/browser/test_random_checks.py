@@ -62,7 +62,7 @@ def test_every_other_image_is_a_marked_check_and_kept_as_a_draw(
             checks.add(image_id)
     assert drawn(project) == checks
     found = db.scores.random_sample.random_sample(project.store)
-    assert checks <= set(found.image_ids[found.sampled].tolist())
+    assert checks <= set(found.image_ids[found.drawn].tolist())
 
 
 def test_in_the_random_order_nothing_is_marked_and_all_are_draws(

@@ -43,13 +43,13 @@ def document(folder: Path, *arguments: str) -> Any:
 
 def test_the_audit_tells_each_versions_shares(folder: Path) -> None:
     found = document(folder, "audit")
-    assert (found["sampled"], found["waiting"], found["threshold"]) == (60, 0, 0.5)
+    assert (found["drawn"], found["waiting"], found["threshold"]) == (60, 0, 0.5)
     first, second = found["versions"]
     assert (first["version"], second["active"], second["judged"]) == ("v1.0", True, 60)
     share = second["false_positives"]["share"]
     assert share["low"] <= share["value"] <= share["high"]
     told = call(folder, "audit").stdout
-    assert "Random sample: 60 scored images." in told
+    assert "Drawn at random: 60 scored images." in told
     assert "* v1.1" in told
     assert "of what passes" in told
     assert "the baseline" in told

@@ -101,7 +101,8 @@ def test_versions_tell_their_figures(folder: Path) -> None:
     with Project(folder) as project:
         row = project.versions().loc["v1.0"]
         assert (row["note"], bool(row["active"]), row["recipe"]) == ("first", True, "quick")
-        assert 0 < row["mae"] < 0.5
+        assert 0 < row["chosen_mae"] < 0.5
+        assert row["basis"] == "none"
 
 
 def test_a_predictor_says_what_the_command_says(learnt: Project) -> None:

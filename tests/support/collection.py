@@ -23,6 +23,7 @@ import db.images.embeddings
 import db.images.locations
 import db.scores.events
 import db.scores.hand_scores
+import db.scores.queue_queries
 import db.versions.predictions
 import db.versions.registry
 from db.records import Event, NewVersion, Predictions, Version
@@ -113,6 +114,42 @@ def give_scores(project: Project, ids: list[int]) -> None:
     ]
     receipts = db.scores.events.record(project.store, events)
     assert all(receipt.accepted for receipt in receipts)
+
+
+def add_unscored(project: Project, count: int) -> None:
+    """Import `count` more pictures, which no version has predicted."""
+    folder = project.folder.parent / "more"
+    draw_pictures(folder, count)
+    import_paths(project, [folder], workers=1)
+
+
+def score_at_random(project: Project, count: int, *noise_of: tuple[Version, float]) -> None:
+    """Score the next `count` images of the random order 0, 1, … 10, 0 …, which each version is made
+    to predict with its noise (standard deviation, 0–1)."""
+    drawn = db.scores.queue_queries.unscored(project.store, order="random", limit=count)
+    ids = [image.id for image in drawn]
+    assert len(ids) == count
+    events = [
+        Event(
+            event_id=f"drawn-{image_id}",
+            kind="score",
+            image_id=image_id,
+            at=datetime.now(UTC),
+            value=float(number % 11),
+            queue="score",
+            draw=True,
+        )
+        for number, image_id in enumerate(ids)
+    ]
+    receipts = db.scores.events.record(project.store, events)
+    assert all(receipt.accepted for receipt in receipts)
+    values = np.array([number % 11 for number in range(count)]) / 10
+    for seed, (version, noise) in enumerate(noise_of):
+        generator = np.random.default_rng(seed)
+        said = np.clip(values + generator.normal(0, noise, count), 0, 1).astype(np.float32)
+        order = np.argsort(ids)
+        made = Predictions(np.array(ids)[order], said[order])
+        db.versions.predictions.put_predictions(project.store, version.id, made)
 
 
 def add_version(project: Project, noise: float, note: str = "", *, seed: int = 1) -> Version:

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+import db.scores.random_sample
 import db.versions.registry
 from db.records import Version
 from labeler.app.sections.contact_sheets import offer_corrections
@@ -21,7 +22,7 @@ from labeler.review.advice import review_advice
 from labeler.scoring.agreement import self_agreement
 from labeler.versions.evaluation import measures
 from labeler.versions.evaluation.audit import AuditReport, audit_report
-from labeler.versions.evaluation.figures import with_figures
+from labeler.versions.evaluation.figures import with_headline
 from labeler.versions.evaluation.rounds import RoundReport, round_reports
 from labeler.versions.evaluation.slices import slice_report
 from model.evaluation.audit import FEWEST, Estimate
@@ -41,7 +42,10 @@ def show() -> None:
     """Show the page Progress."""
     project = opened_project()
     st.title("Progress")
-    versions = [with_figures(project, each) for each in db.versions.registry.history(project.store)]
+    sample = db.scores.random_sample.random_sample(project.store)
+    versions = [
+        with_headline(project, each, sample) for each in db.versions.registry.history(project.store)
+    ]
     if not versions:
         st.info(
             "There is no version to judge yet: score 20 pictures or more, then train one.",
@@ -72,15 +76,16 @@ def audit_part(report: AuditReport) -> None:
     """Show the active version's errors on the random sample, with the earlier versions below."""
     active = report.active
     name = formatting.markdown_escaped(active.version.name) if active else "No active version"
-    st.subheader(f"{name} by {formatting.count(report.sampled, 'image')} scored at random")
-    if active is not None and report.sampled:
+    judged = active.audit.judged if active else 0
+    st.subheader(f"{name} by {formatting.count(judged, 'image')} drawn at random")
+    if active is not None and judged:
         tiles = st.columns(4)
         estimates = active.audit
         share_tile(tiles[0], "False positives", "of what passes", estimates.false_positives)
         share_tile(tiles[1], "False negatives", "of what fails", estimates.false_negatives)
         left_tile(tiles[2], estimates.left)
         if estimates.good is not None:
-            good = Bounds(estimates.good.value, estimates.good.low, estimates.good.high)
+            good = estimates.good
             tile(
                 tiles[3],
                 "Should pass",
@@ -88,29 +93,33 @@ def audit_part(report: AuditReport) -> None:
                 f"{formatting.percents(good)} of all images: the baseline. So many would be false "
                 "negatives if nothing passed.",
             )
+    if active is not None:
+        st.caption(formatting.markdown_escaped(active.sentence))
     for note in report.notes():
         st.caption(note)
-    if len(report.versions) > 1 and report.sampled:
+    if len(report.versions) > 1 and report.drawn:
         rows = [audit_row(each) for each in reversed(report.versions)]
         st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
     st.caption(
-        "Only images that were scored at random count here, whatever the model chose to show; each "
-        "is predicted by a head that had not seen it. Intervals are 95 %."
+        "Only images that were drawn at random speak for those that nobody has scored; each is "
+        "predicted by a head that had not seen it. Intervals are 95 %. Whoever looks again and "
+        "again while scoring should go by the wider one, which holds however often one looks."
     )
 
 
 def share_tile(place: DeltaGenerator, name: str, of: str, estimate: Estimate) -> None:
     """Show one error rate with its interval."""
     counts = f"{estimate.mistakes} of {estimate.judged}"
-    if estimate.share is None:
-        tile(place, name, "–", f"{of}: {counts} sampled images; {FEWEST} are needed to say.")
+    if estimate.share is None or estimate.always is None:
+        tile(place, name, "–", f"{of}: {counts} drawn images; {FEWEST} are needed to say.")
     else:
         value = formatting.share(estimate.share.value)
         tile(
             place,
             name,
             value,
-            f"{formatting.percents(estimate.share)} {of}; {counts} sampled images.",
+            f"{formatting.percents(estimate.share)} {of}; {counts} drawn images. However often "
+            f"you look: {formatting.percents(estimate.always)}.",
         )
 
 
@@ -181,7 +190,7 @@ def outcomes(place: DeltaGenerator, names: list[str], rounds: Sequence[RoundRepo
 
 
 def metric_chart(place: DeltaGenerator, versions: list[Version], key: str) -> None:
-    """Draw one held-out figure over the versions."""
+    """Draw one figure by random draws over the versions."""
     measure = next(each for each in measures.MEASURES if each.key == key)
     bounds = [measures.bounds(each.metrics, measure) for each in versions]
     values, lows, highs = (list(column) for column in zip(*bounds, strict=True))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -12,6 +12,7 @@ import streamlit as st
 import db.images.counts
 import db.jobs
 import db.scores.hand_scores
+import db.scores.random_sample
 import db.versions.registry
 from db.records import Version
 from labeler.app.routes.payloads import shown_name
@@ -26,7 +27,7 @@ from labeler.core.status import trained_before
 from labeler.scoring.agreement import self_agreement
 from labeler.versions.activate import lacks_predictions
 from labeler.versions.evaluation import compare, measures
-from labeler.versions.evaluation.figures import with_figures
+from labeler.versions.evaluation.figures import Headline, headline, on_chosen_images
 
 # How each is called, and how long it takes where it has not been used yet.
 RECIPES = {
@@ -43,7 +44,7 @@ def show() -> None:
     st.title("Train")
     training(project)
     adopt_head.adopt_section(project)
-    versions = [with_figures(project, each) for each in db.versions.registry.history(project.store)]
+    versions = db.versions.registry.history(project.store)
     if not versions:
         return
     with show_errors():
@@ -114,6 +115,8 @@ def button_label(version: Version | None, new: int, scored: int) -> str:
 def result(project: Project, versions: list[Version]) -> None:
     """Show one version beside its parent; the active one unless another is selected."""
     by_name = {version.name: version for version in versions}
+    sample = db.scores.random_sample.random_sample(project.store)
+    headlines = {each.name: headline(project, each, sample) for each in versions}
     active = next((version for version in versions if version.active), versions[-1])
     names = [version.name for version in reversed(versions)]
     st.divider()
@@ -133,12 +136,12 @@ def result(project: Project, versions: list[Version]) -> None:
         st.text("\n".join(shown_name(line) for line in version.note.splitlines()))
     if parent is not None:
         comparison(project, version, parent)
-    metrics_table(version, parent)
+    metrics_table(project, version, parent, headlines)
     st.caption(self_agreement(project).sentence())
     for tab, draw in zip(st.tabs(list(TABS)), TABS.values(), strict=True):
         with tab:
             draw(project, version, parent)
-    history(project, versions)
+    history(project, versions, headlines)
 
 
 def comparison_choice(version: Version, versions: Sequence[Version]) -> Version | None:
@@ -152,16 +155,39 @@ def comparison_choice(version: Version, versions: Sequence[Version]) -> Version 
 
 def comparison(project: Project, version: Version, parent: Version) -> None:
     """Show the verdict of the comparison with the parent."""
-    escaped_parent = replace(
-        parent, name=formatting.markdown_escaped(parent.name)
-    )  # The rest is Markdown of our own.
-    st.markdown(measures.verdict(compare.compare(project, version, parent), escaped_parent))
+    names = (formatting.markdown_escaped(each.name) for each in (version, parent))
+    st.markdown(measures.verdict(compare.compare(project, version, parent), *names))
 
 
-def metrics_table(version: Version, parent: Version | None) -> None:
-    """Show each measure with its 95 % interval, beside the parent's and the baseline's."""
+def metrics_table(
+    project: Project, version: Version, parent: Version | None, headlines: dict[str, Headline]
+) -> None:
+    """Show each measure with its 95 % interval, beside the parent's and the baseline's: those by
+    random draws, and folded away those on the images that were chosen.
+    """
+    shown = [version] if parent is None else [version, parent]
+    measures_table({each.name: headlines[each.name].metrics for each in shown}, version)
+    for each in shown:
+        st.caption(formatting.markdown_escaped(headlines[each.name].sentence))
+    for foreign in (each for each in shown if each.is_foreign):
+        st.caption(formatting.markdown_escaped(adopt_head.evaluation_sentence(foreign)))
+    with st.expander("On the images you chose"):
+        chosen = {each.name: on_chosen_images(project, each) for each in shown}
+        measures_table({name: each.metrics for name, each in chosen.items()}, version)
+        counts = ", ".join(f"{each.judged:,} for {name}" for name, each in chosen.items())
+        st.caption(
+            formatting.markdown_escaped(
+                f"All scored images ({counts}), each judged by a head that had not seen it. Most "
+                "of them you or a model chose, hard ones first after a review: these figures are "
+                "of them, not of the collection, and say nothing of which version is better."
+            )
+        )
+
+
+def measures_table(by_version: dict[str, dict[str, Any]], version: Version) -> None:
+    """Show the measures of each version side by side."""
     st.dataframe(
-        pd.DataFrame(measures.rows(version, parent)),
+        pd.DataFrame(measures.rows(by_version, by_version[version.name])),
         hide_index=True,
         width="stretch",
         column_config={
@@ -170,13 +196,6 @@ def metrics_table(version: Version, parent: Version | None) -> None:
             "meaning": st.column_config.TextColumn(""),
         },
     )
-    if parent is not None:
-        st.caption(
-            f"Each on all the hand scores it had ({measures.judged(version)} and "
-            f"{measures.judged(parent)} images), every image judged by a head that had not seen it."
-        )
-    for foreign in (each for each in (version, parent) if each and each.is_foreign):
-        st.caption(formatting.markdown_escaped(adopt_head.evaluation_sentence(foreign)))
 
 
 def precision_recall(project: Project, version: Version, parent: Version | None) -> None:
@@ -184,10 +203,10 @@ def precision_recall(project: Project, version: Version, parent: Version | None)
     shown = [each for each in (version, parent) if each is not None]
     curves = [each for each in (compare.curve(project, one) for one in shown) if each is not None]
     if not curves:
-        st.caption("There are no predictions of scored images to draw this from.")
+        st.caption("Too few images were drawn at random to draw this from.")
         return
-    st.altair_chart(charts.precision_recall(curves, version.threshold), width="stretch")
-    st.caption("What each threshold would let through, judged on images not seen in training.")
+    st.altair_chart(charts.precision_recall(curves, project.threshold), width="stretch")
+    st.caption("What each threshold would let through, judged by the images drawn at random.")
 
 
 def largest_changes_table(project: Project, version: Version, parent: Version | None) -> None:
@@ -223,13 +242,13 @@ def loss_chart(_project: Project, version: Version, _parent: Version | None) -> 
         st.caption("No loss was kept for this version.")
 
 
-def history(project: Project, versions: list[Version]) -> None:
+def history(project: Project, versions: list[Version], headlines: dict[str, Headline]) -> None:
     """Show all versions with their notes, one measure over them, and the choice of another."""
     st.divider()
     st.subheader("Versions")
     if len(versions) > 1:
-        history_chart(versions)
-    rows = pd.DataFrame([history_row(each) for each in reversed(versions)])
+        history_chart(headlines)
+    rows = pd.DataFrame([history_row(each, headlines[each.name]) for each in reversed(versions)])
     st.dataframe(
         rows.astype({"trained on": "Int64"}),  # of one made elsewhere nothing, rather than 0
         hide_index=True,
@@ -255,30 +274,29 @@ def activate(project: Project, name: str) -> None:
         runner.start_run(project, "embed", {})
 
 
-def history_chart(versions: list[Version]) -> None:
+def history_chart(headlines: dict[str, Headline]) -> None:
     """Draw one measure over the versions."""
     by_name = {measure.name: measure for measure in measures.MEASURES}
     chosen = st.segmented_control(
         "Measure", list(by_name), default="Error", required=True, label_visibility="collapsed"
     )
     measure = by_name[str(chosen)]
-    bounds = [measures.bounds(each.metrics, measure) for each in versions]
+    bounds = [measures.bounds(each.metrics, measure) for each in headlines.values()]
     values, lows, highs = (list(column) for column in zip(*bounds, strict=True))
     if all(value is None for value in values):
         return
-    names = [each.name for each in versions]
-    chart = charts.version_history(names, values, lows, highs, figure=measure.axis)
+    chart = charts.version_history(list(headlines), values, lows, highs, figure=measure.axis)
     st.altair_chart(chart, width="stretch")
 
 
-def history_row(version: Version) -> dict[str, object]:
+def history_row(version: Version, judged: Headline) -> dict[str, object]:
     """Return a version's row of the table."""
     return {
         "version": version.name + (" · active" if version.active else ""),
         "note": shown_name(version.note),
         "trained on": version.scored_count or None,
         **{
-            measure.name: measures.written(version.metrics, measure)
+            measure.name: measures.written(judged.metrics, measure)
             for measure in measures.MEASURES
             if measure.key in ("mae", "average_precision", "false_positives")
         },

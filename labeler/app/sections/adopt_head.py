@@ -13,7 +13,6 @@ from labeler.app.widgets.path_input import PathPreview, preview_path
 from labeler.core.jobs import runner
 from labeler.core.project import Project
 from labeler.versions.adopt import LONGEST_NAME, name_of
-from labeler.versions.evaluation import measures
 
 WHAT = (
     "A head that somebody else has published orders your first images, and is reviewed and "
@@ -87,10 +86,7 @@ def fields(project: Project, seen: PathPreview | None) -> dict[str, Any]:
 
 def evaluation_sentence(version: Version) -> str:
     """Return what an adopted version is judged by, as a sentence."""
-    origin = f"{version.name} was made elsewhere and trained on none of your scores"
-    if judged := measures.judged(version):
-        return f"{origin}: its figures are on all {formatting.count(judged, 'scored image')}."
-    return f"{origin}. It has figures as soon as you have scored some."
+    return f"{version.name} was made elsewhere and trained on none of your scores."
 
 
 def _problem(seen: PathPreview | None) -> str | None:

@@ -30,7 +30,7 @@ from labeler.exports.models.export import MODEL_KINDS, export_in_subprocess, mod
 from labeler.exports.models.model_card import model_card
 from labeler.exports.models.safetensors_pair import version_files
 from labeler.versions.evaluation import measures
-from labeler.versions.evaluation.figures import with_figures
+from labeler.versions.evaluation.figures import Headline, headline
 from model.files.bounded_json import parse_json
 
 _LARGEST = 1 << 20  # characters of a config
@@ -62,7 +62,7 @@ def export_model_section(project: Project) -> None:
     if kind.name == "model-card":
         card(project)
     else:
-        details(project, with_figures(project, version))
+        details(project, version, headline(project, version))
 
 
 def export_to_folder(project: Project, name: str) -> None:
@@ -75,14 +75,16 @@ def export_to_folder(project: Project, name: str) -> None:
         st.success(formatting.markdown_escaped(f"Wrote the {MODEL_KINDS[name].label} to {folder}."))
 
 
-def details(project: Project, version: Version) -> None:
-    """Show the version's config and metrics."""
+def details(project: Project, version: Version, judged: Headline) -> None:
+    """Show the version's config, and its metrics by random draws."""
     config, metrics = st.columns(2, gap="large")
     config.markdown("**Config**")
     config.json(_legible(config_of(project, version)))
     metrics.markdown("**Metrics**")
-    rows = pd.DataFrame(measures.rows(version, None)).drop(columns="meaning")
+    table = measures.rows({version.name: judged.metrics}, judged.metrics)
+    rows = pd.DataFrame(table).drop(columns="meaning")
     metrics.dataframe(rows, hide_index=True, width="stretch")
+    metrics.caption(formatting.markdown_escaped(judged.sentence))
 
 
 def config_of(project: Project, version: Version) -> dict[str, Any]:

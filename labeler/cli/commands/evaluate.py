@@ -60,7 +60,8 @@ def _audit_document(version_audit: VersionAudit) -> dict[str, Any]:
     return {
         "version": version_audit.version.name,
         "active": version_audit.version.active,
-        "unpredicted": version_audit.unpredicted,
+        "basis": version_audit.basis,
+        "told": version_audit.sentence,
         **asdict(version_audit.audit),
     }
 
@@ -68,7 +69,7 @@ def _audit_document(version_audit: VersionAudit) -> dict[str, Any]:
 def _audit_lines(report: AuditReport) -> Iterator[str]:
     checks = f"1 in {report.audit_every} images" if report.audit_every else "none"
     yield (
-        f"Random sample: {count_of(report.sampled, 'scored image')}. "
+        f"Drawn at random: {count_of(report.drawn, 'scored image')}. "
         f"Random checks in other orders: {checks}."
     )
     yield from report.notes()
@@ -77,6 +78,7 @@ def _audit_lines(report: AuditReport) -> Iterator[str]:
     for version_audit in report.versions:
         yield f"{'*' if version_audit.version.active else ' '} {version_audit.version.name}"
         counts = version_audit.audit
+        yield f"    {version_audit.sentence}"
         yield f"    false positives, of what passes: {_estimate(counts.false_positives)}"
         yield f"    false negatives, of what fails: {_estimate(counts.false_negatives)}"
     if (active := report.active) is not None:
@@ -92,16 +94,17 @@ def _collection_lines(active: VersionAudit) -> Iterator[str]:
         )
     if (good := active.audit.good) is not None:
         yield (
-            f"Of all images {_proportion(good)} should pass: the baseline, so many would be false "
-            "negatives if nothing passed."
+            f"Of all images {_percent_bounds(good)} should pass: the baseline, so many would be "
+            "false negatives if nothing passed."
         )
 
 
 def _estimate(estimate: Estimate) -> str:
-    seen = f"{estimate.mistakes} of {count_of(estimate.judged, 'sampled image')}"
-    if estimate.share is None:
+    seen = f"{estimate.mistakes} of {count_of(estimate.judged, 'drawn image')}"
+    if estimate.share is None or estimate.always is None:
         return f"too few to say ({seen})"
-    return f"{_percent_bounds(estimate.share)}, {seen}"
+    always = f"however often you look: {_percent_bounds(estimate.always)}"
+    return f"{_percent_bounds(estimate.share)}, {seen}; {always}"
 
 
 @click.command()

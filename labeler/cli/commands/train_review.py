@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labeler.cli.commands.versions import AS_JSON, metric_lines, version_document, version_line
+from labeler.cli.commands.versions import AS_JSON, headline_lines, version_document, version_line
 from labeler.cli.common import Failure, lower_priority, opened_project
 from labeler.cli.output import (
     first_items,
@@ -19,7 +19,7 @@ from labeler.cli.output import (
 from labeler.core.text import bar_chart, count_of
 
 if TYPE_CHECKING:
-    from db.records import Run
+    from db.records import Run, Version
     from labeler.core.project import Project
     from labeler.core.status import Status
     from labeler.review.cards.card import Card
@@ -45,6 +45,9 @@ def train(recipe: str, note: str, as_json: bool) -> None:
     """
     # Imported where they are used: `labeler --help` imports click alone.
     import db.versions.registry
+    from labeler.versions.evaluation import measures
+    from labeler.versions.evaluation.compare import compare
+    from labeler.versions.evaluation.figures import headline
 
     lower_priority()
     with opened_project() as project:
@@ -52,15 +55,27 @@ def train(recipe: str, note: str, as_json: bool) -> None:
         version = db.versions.registry.by_name(project.store, run.version) if run.version else None
         if run.state != "done" or version is None:
             raise Failure(run.message or f"The training {run.state}; run it again.")
+        judged, parent = headline(project, version), _parent(project, version)
+        compared = compare(project, version, parent) if parent else None
         if as_json:
-            print_json(version_document(version))
+            print_json(version_document(version, judged))
             return
         print_result(
             f"Trained {version.name} on {version.scored_count} scored images; it is active now."
         )
-        for line in metric_lines(version.metrics):
+        for line in headline_lines(judged):
             print_result(line)
+        if parent is not None and compared is not None:
+            told = measures.verdict(compared, version.name, parent.name)
+            print_result(told.replace("**", ""))
         print_result("Next: labeler review")
+
+
+def _parent(project: Project, version: Version) -> Version | None:
+    # Imported where it is used: `labeler --help` imports click alone.
+    import db.versions.registry
+
+    return db.versions.registry.by_name(project.store, version.parent) if version.parent else None
 
 
 def _train(project: Project, params: dict[str, Any]) -> Run:

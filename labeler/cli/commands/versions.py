@@ -9,13 +9,13 @@ import click
 
 from labeler.cli.common import Scale, TypedPath, lower_priority, opened_project
 from labeler.cli.output import print_json, print_message, print_result, progress_bar
-from labeler.core.text import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from db.records import Version
     from labeler.core.project import Project
+    from labeler.versions.evaluation.figures import Headline
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -37,11 +37,11 @@ def _list(project: Project, as_json: bool) -> None:
     # Imported where they are used: `labeler --help` imports click alone.
     from db.versions.registry import history
     from labeler.scoring.agreement import self_agreement
-    from labeler.versions.evaluation.figures import with_figures
+    from labeler.versions.evaluation.figures import headline
 
     known = history(project.store)
     if as_json:
-        print_json([version_document(with_figures(project, version)) for version in known])
+        print_json([version_document(version, headline(project, version)) for version in known])
         return
     if not known:
         print_result("There is no version yet; make one with: labeler train")
@@ -110,25 +110,28 @@ def add(file: Path, as_json: bool, **given: Any) -> None:
 
 
 def _show_added(project: Project, version: Version, as_json: bool) -> None:
-    from labeler.versions.evaluation.figures import figures, with_figures
+    from labeler.versions.evaluation.figures import headline
 
-    found = figures(project, version)
     if as_json:
-        print_json(version_document(with_figures(project, version)))
+        print_json(version_document(version, headline(project, version)))
         return
     low, high = version.settings["scale"]
     print_result(
         f"Added {version.name} ({version.settings['kind']}); its {low:g} to {high:g} are "
         "0 to 10 here."
     )
-    if found.judged:
-        print_result(f"On your {count_of(found.judged, 'hand score')}, none of which it has seen:")
-        for line in metric_lines(found.metrics):
-            print_result(line)
+    for line in headline_lines(headline(project, version)):
+        print_result(line)
     if version.active:
         print_result("It is active now. Next: labeler review, or score in: labeler app")
     else:
         print_message(f"To use it: labeler versions activate {version.name}")
+
+
+def headline_lines(judged: Headline) -> Iterator[str]:
+    """Yield what the figures are of, and each of them."""
+    yield judged.sentence
+    yield from metric_lines(judged.metrics)
 
 
 def metric_lines(metrics: dict[str, Any]) -> Iterator[str]:
@@ -142,8 +145,8 @@ def metric_lines(metrics: dict[str, Any]) -> Iterator[str]:
         yield f"  {name.replace('_', ' ')}: {figure['value']:.3g}{between}"
 
 
-def version_document(version: Version) -> dict[str, Any]:
-    """Return a version as plain data, without its loss curve."""
+def version_document(version: Version, judged: Headline) -> dict[str, Any]:
+    """Return a version as plain data, without its loss curve; `metrics` are by random draws."""
     return {
         "name": version.name,
         "parent": version.parent,
@@ -155,7 +158,9 @@ def version_document(version: Version) -> dict[str, Any]:
         "threshold": version.threshold,
         "note": version.note,
         "scored": version.scored_count,
-        "metrics": version.metrics,
+        "metrics": judged.metrics,
+        "judged_on": {"basis": judged.basis, "images": judged.judged, "told": judged.sentence},
+        "metrics_on_chosen_images": version.metrics,
         "file": version.file,
     }
 

@@ -30,6 +30,7 @@ from labeler.exports.datasets.rows import BATCH, Dataset
 from labeler.exports.datasets.splits import SPLITS, read_shares
 from labeler.exports.licences import ALL, licences
 from labeler.scoring.agreement import rule_words, self_agreement
+from labeler.versions.evaluation.figures import with_headline
 from labeler.versions.evaluation.measures import BY_KEY, bounds
 from model.evaluation.proportions import proportion
 
@@ -233,13 +234,13 @@ def _refined(facts: _Facts) -> list[str]:
     ]
     lines = [
         "",
-        "Versions: models trained on the scores of their time. The error is in points of 10, on "
-        "images that the model had not seen, with its 95 % interval; beside it what guessing the "
-        "mean would reach.",
+        "Versions: models trained on the scores of their time. The error is in points of 10, by "
+        "images drawn at random that the model had not seen, with its 95 % interval; beside it "
+        "what guessing the mean would reach. A dash: too few were drawn to tell.",
         "",
         *markdown_table(
             ["version", "made", "after", "scores", "error", "guessing the mean", "note"],
-            [_version(each) for each in facts.versions],
+            [_version(with_headline(facts.dataset.project, each)) for each in facts.versions],
         ),
         "",
         self_agreement(facts.dataset.project).sentence(),

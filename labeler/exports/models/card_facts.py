@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from labeler.exports.models.safetensors_pair import checked_threshold
 from labeler.exports.models.target import encoder_record, shown_encoder
 from labeler.versions import predictions
 from labeler.versions.evaluation.audit import VersionAudit, audit_report
-from labeler.versions.evaluation.figures import figures
+from labeler.versions.evaluation.figures import headline, on_chosen_images
 from labeler.versions.evaluation.measures import MEASURES, figures_named, number, written
 from labeler.versions.evaluation.slices import KINDS, slice_report
 from model.encoders.stored_preprocessing import validated_preprocessing
@@ -171,31 +172,48 @@ def _predictions(project: Project, version: Version) -> NDArray[np.float64]:
 
 
 def metrics(project: Project, version: Version) -> list[str]:
-    """Return the metrics with their intervals, and the estimates from the random sample."""
-    evaluation = figures(project, version)
-    judged_on = "out of fold: each predicted by a head that had not seen it"
+    """Return the measures and the share of mistakes by random draws, and, named so, the measures on
+    the images that were chosen."""
+    judged, chosen = headline(project, version), on_chosen_images(project, version)
+    lines = ["", escape_markdown(judged.sentence)]
+    if judged.metrics:
+        lines += [
+            "",
+            f"With 95 % intervals; an image passes from {project.threshold:g} on.",
+            "",
+            *_measures_table(judged.metrics),
+        ]
+    lines += ["", "### Mistakes, by images drawn at random", *_audit_lines(project)]
+    if not chosen.judged:
+        return lines
+    how = "out of fold: each predicted by a head that had not seen it"
     if version.is_foreign:
-        judged_on = "all that have a hand score: it has seen none of them"
-    lines = ["", "Nothing can be said yet: no image has both a hand score and a prediction."]
-    if evaluation.judged:
-        baseline = figures_named(evaluation.metrics, "baseline")
-        rows = [
-            [
-                each.name,
-                written(evaluation.metrics, each).replace("  ", " "),
-                written(baseline, each).replace("  ", " "),
-                to_others(each.meaning),
-            ]
-            for each in MEASURES
+        how = "all that have a hand score: it has seen none of them"
+    return [
+        *lines,
+        "",
+        "### On the images that were chosen",
+        "",
+        f"On all {chosen.judged:,} scored images ({how}), passing from {version.threshold:g} on. "
+        "Most of them a person or a model chose, so these figures are of them and not of the "
+        "collection.",
+        "",
+        *_measures_table(chosen.metrics),
+    ]
+
+
+def _measures_table(measured: dict[str, Any]) -> list[str]:
+    guess = figures_named(measured, "baseline")
+    rows = [
+        [
+            each.name,
+            written(measured, each).replace("  ", " "),
+            written(guess, each).replace("  ", " "),
+            to_others(each.meaning),
         ]
-        lines = [
-            "",
-            f"On {evaluation.judged:,} images ({judged_on}), with 95 % intervals; "
-            f"an image passes from {version.threshold:g} on.",
-            "",
-            *markdown_table(["measure", "value", "guessing the mean", "meaning"], rows),
-        ]
-    return [*lines, "", "### By a random sample", *_audit_lines(project)]
+        for each in MEASURES
+    ]
+    return markdown_table(["measure", "value", "guessing the mean", "meaning"], rows)
 
 
 def _audit_lines(project: Project) -> list[str]:
@@ -204,8 +222,8 @@ def _audit_lines(project: Project) -> list[str]:
     if active is None or not active.audit.judged:
         return [
             "",
-            "No image was scored at random, so nothing is known about the collection as a whole: "
-            "the figures above are of images that were chosen.",
+            "No image was drawn at random that could judge it, so nothing is known about the "
+            "collection as a whole.",
         ]
     rows = [
         ["false positives, of what passes", *_estimate_cells(active.audit.false_positives)],
@@ -213,8 +231,8 @@ def _audit_lines(project: Project) -> list[str]:
     ]
     return [
         "",
-        f"{active.audit.judged:,} images that were scored whatever the model said of them, at the "
-        f"threshold {report.threshold:g}, speak for the whole collection.{_passing_share(active)}",
+        f"{escape_markdown(active.sentence)} The threshold is {report.threshold:g}."
+        f"{_passing_share(active)}",
         "",
         *markdown_table(["mistakes", "share", "seen"], rows),
         *(["", *(escape_markdown(note) for note in report.notes())] if report.notes() else []),

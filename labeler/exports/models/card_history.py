@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import db.scores.random_sample
 import db.versions.registry
 from db.records import Version
 from labeler.core.project import Project
 from labeler.core.text import escape_markdown, markdown_table
 from labeler.versions.evaluation.compare import Change
-from labeler.versions.evaluation.figures import with_figures
+from labeler.versions.evaluation.figures import with_headline
 from labeler.versions.evaluation.measures import BY_KEY, bounds
 from labeler.versions.evaluation.rounds import JUDGED_BY, RoundReport, round_reports
 
@@ -26,12 +27,13 @@ def escaped_version_name(version: Version | str) -> str:
 def version_tables(project: Project) -> list[str]:
     """Return the lines of the tables of versions and of rounds."""
     history = db.versions.registry.history(project.store)
-    rows = [_version_row(with_figures(project, each)) for each in history]
+    sample = db.scores.random_sample.random_sample(project.store)
+    rows = [_version_row(with_headline(project, each, sample)) for each in history]
     head = ["version", "made", "after", "recipe", "scores", "error", "average precision", "note"]
     lines = [
         "",
-        "Figures with their 95 % intervals, each on images that the version had not seen; the "
-        "error is in points of 10.",
+        "Figures with their 95 % intervals, each by images drawn at random that the version had "
+        "not seen; the error is in points of 10.",
         "",
         *markdown_table(head, rows),
     ]
@@ -43,8 +45,8 @@ def version_tables(project: Project) -> list[str]:
         "",
         "What each round of review changed: predictions that looked wrong were shown and scored, "
         "and a correction is one that was wrong. The figures are those of both versions on the "
-        "images that neither had seen; better and worse are said only where the 95 % interval of "
-        "the difference leaves no change out.",
+        "images drawn at random that neither had seen; better and worse are said of the error "
+        "alone, where it can be told.",
         "",
         *markdown_table(
             ["round", "reviewed", "corrected", "hit rate", *map(_measure_name, JUDGED_BY)],

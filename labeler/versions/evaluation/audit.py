@@ -1,7 +1,7 @@
-"""Audit: what the random sample says about each version, whatever the model chose to show.
+"""Audit: how many mistakes each version makes, by the images that were drawn at random.
 
-Scores given in the random order are the sample, and the few random checks that are mixed into the
-other orders. Only they may speak for the whole collection: what a review shows was chosen.
+Scores given in the random order are the draws, and the few random checks that are mixed into the
+other orders. Only they may speak for images that nobody has scored: what a review shows was chosen.
 """
 
 from __future__ import annotations
@@ -10,16 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import db.images.counts
 import db.scores.random_sample
 import db.versions.predictions
 import db.versions.registry
 from db.records import RandomSample, Version
 from labeler.core.project import Project
-from labeler.versions.evaluation.held_out import held_out_predictions
-from model.evaluation import audit as auditing
-from model.evaluation.audit import Audit
-from model.passing import least_passing, passes
+from labeler.versions.evaluation.random_draws import Basis, version_draws
+from model.evaluation.audit import Audit, audit
 
 # Waiting images in the part that has been gone through, above which it speaks for the collection
 # as it was before they were imported.
@@ -28,24 +25,26 @@ MOST_WAITING = 0.1
 
 @dataclass(frozen=True, slots=True)
 class VersionAudit:
-    """A version's audit at the project's threshold; `unpredicted` sampled images lack a prediction
-    that was made without having seen them."""
+    """A version's audit at the project's threshold; `basis` and `sentence` say on which draws it
+    rests (see `VersionDraws`)."""
 
     version: Version
     audit: Audit
-    unpredicted: int
+    basis: Basis
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """The audits, oldest version first, and how the sample of `sampled` scored images stands.
+    """The audits, oldest version first, and how the random order of the collection stands.
 
-    `waiting` images should be scored next for it (the random order shows them first), `skipped`
-    ones were passed over; `audit_every` is the project's setting.
+    `drawn` scored images were drawn at random. `waiting` images should be scored next for the
+    sample (the random order shows them first), `skipped` ones were passed over; `audit_every` is
+    the project's setting.
     """
 
     threshold: float
-    sampled: int
+    drawn: int
     waiting: int
     skipped: int
     audit_every: int
@@ -54,13 +53,13 @@ class AuditReport:
     @property
     def is_dated(self) -> bool:
         """So much was imported since that the sample speaks for the collection before it."""
-        return self.waiting > MOST_WAITING * (self.sampled + self.waiting)
+        return self.waiting > MOST_WAITING * (self.drawn + self.waiting)
 
     def notes(self) -> list[str]:
         """What must be known about the sample, a sentence each, with the next step."""
         random = "the order Random shows them first"
         told = []
-        if not self.sampled:
+        if not self.drawn:
             told.append(
                 "No image has been scored at random yet: score some in the order Random, or let "
                 "random checks be mixed into the others."
@@ -73,7 +72,10 @@ class AuditReport:
         elif self.waiting:
             told.append(f"Still to be scored for the sample: {self.waiting:,}; {random}.")
         if self.skipped:
-            told.append(f"Skipped, and so missing from the sample: {self.skipped:,}.")
+            told.append(
+                f"{self.skipped:,} of {self.drawn + self.skipped:,} drawn images were skipped: the "
+                "intervals allow for each of them being a mistake, and for none."
+            )
         return told
 
     @property
@@ -82,12 +84,13 @@ class AuditReport:
 
 
 def audit_report(project: Project) -> AuditReport:
+    """Return the audits of all versions."""
     sample = db.scores.random_sample.random_sample(project.store)
     return AuditReport(
         threshold=project.threshold,
-        sampled=int(sample.sampled.sum()),
+        drawn=int(sample.drawn.sum()),
         waiting=sample.waiting,
-        skipped=sample.skipped,
+        skipped=len(sample.skipped),
         audit_every=project.audit_every,
         versions=[
             _version_audit(project, version, sample)
@@ -97,34 +100,10 @@ def audit_report(project: Project) -> AuditReport:
 
 
 def _version_audit(project: Project, version: Version, sample: RandomSample) -> VersionAudit:
-    threshold = project.threshold
-    held_out, stored = held_out_predictions(project, version, sample.image_ids)
-    said, scores = np.fmax(held_out, stored), sample.values / 10
-    passing, good, told = passes(said, threshold), passes(scores, threshold), ~np.isnan(said)
-    rows = sample.sampled & told
-    return VersionAudit(
-        version=version,
-        audit=auditing.audit(
-            said[rows],
-            scores[rows],
-            threshold,
-            sides=_sides(project, version.id, threshold),
-            known=(int((passing & ~good).sum()), int((told & ~passing & good).sum())),
-        ),
-        unpredicted=int((sample.sampled & ~told).sum()),
-    )
-
-
-def _sides(project: Project, version_id: int, threshold: float) -> tuple[int, int]:
-    """How many fine images pass by prediction, and fail; kept until images come or go, or there are
-    other predictions.
-    """
-    store = project.store
-    batches = db.versions.predictions.prediction_batches(store, version_id)
-    return project.cache.get(
-        "passing counts",
-        (version_id, threshold),
-        (batches, db.images.counts.image_stamp(store)),
-        lambda: db.scores.random_sample.passing_counts(store, version_id, least_passing(threshold)),
-        newest=256,
-    )
+    judged = version_draws(project, version, sample)
+    # What was skipped before the training is missing from the draws before it, and so after it.
+    is_after = np.array([at > version.created_at for at in sample.skipped_at], dtype=bool)
+    skipped = sample.skipped[is_after == (judged.basis in ("after", "none"))]
+    predicted = db.versions.predictions.predictions(project.store, version.id, skipped)
+    told = audit(judged.draws, predicted.scores.astype(np.float64))
+    return VersionAudit(version, told, judged.basis, judged.sentence())

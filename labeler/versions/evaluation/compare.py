@@ -1,51 +1,52 @@
 """A version beside its parent: what can be said to have changed, and which images moved most.
 
-Both are judged by their out-of-fold predictions (each image predicted by a head that had not seen
-it), on the images that both have one for, against the hand scores of today; a version made
-elsewhere has seen none of the scores, so all its predictions will do. Differences are paired and
-resampled by group, so that near-duplicates don't count as evidence twice.
+Both are judged by images that were drawn at random after both were trained, so that neither has
+seen them and no review has followed them up; differences are paired. One measure decides, the mean
+error, at a few fixed numbers of draws: at all of them together "better" or "worse" is told of two
+equal versions in at most 5 of 100 cases (group-sequential test; Lan & DeMets 1983).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+import db.images.counts
 import db.images.lookup
 import db.scores.confirmations
-import db.scores.hand_scores
+import db.scores.random_sample
 import db.versions.predictions
-from db.records import Image, Version
-from labeler.collection.arrays import group_numbers
+from db.records import Image, RandomSample, Version
 from labeler.core.project import Project
 from labeler.versions import predictions
-from model.evaluation import metrics
-from model.evaluation.censoring import measure_known, side_is_known
+from labeler.versions.evaluation.random_draws import FEWEST_DRAWS, version_draws
+from model.evaluation import metrics, random_draws
+from model.evaluation.random_draws import Difference, RandomDraws
 
 Floats = NDArray[np.float64]
-FEWEST_SHARED = 10  # images both were judged on, below which nothing is said
+PRIMARY = "mae"
+# Draws at which the verdict is looked for, and how much of the 5 % is spent there.
+LOOKS = {25: 0.005, 50: 0.01, 100: 0.02, 200: 0.0075, 400: 0.0075}
 HIGHER_IS_BETTER = {
     "mae": False,
     "rank_correlation": True,
     "precision": True,
     "recall": True,
-    "false_positives": False,
     "average_precision": True,
 }
 CUTS = np.arange(1, 100) / 100  # thresholds of a curve
+Verdict = Literal["better", "worse"]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How one measure of `model.evaluation.metrics` changed from parent to version on the shared
-    images.
+    """How one measure of `model.evaluation.metrics` changed from parent to version.
 
-    `low` and `high` bound the difference (new - old) with 95 % confidence; `verdict` is None where
-    that interval holds 0, or there is none: nothing can be said.
+    `low` and `high` bound the difference (new - old) with 95 % confidence at this number of draws.
+    Only the measure `PRIMARY` has a `verdict`, None where nothing can be told yet.
     """
 
     measure: str
@@ -53,28 +54,41 @@ class Change:
     new: float
     low: float | None
     high: float | None
-    verdict: Literal["better", "worse"] | None
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    shared: int  # images that both were judged on
+    """What changed on `draws` images drawn at random that neither version had seen.
+
+    Without a verdict, about `needed` draws in all would tell the difference that was seen, or None
+    where there is no saying; `next_look` is the number of draws at which it is looked for next,
+    None behind the last of `LOOKS`. `population` counts the images that neither had seen.
+    """
+
+    draws: int
+    population: int
     changes: list[Change]
+    needed: int | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Return the verdict of the measure that decides."""
+        return next((each.verdict for each in self.changes if each.measure == PRIMARY), None)
+
+    @property
+    def next_look(self) -> int | None:
+        """Return the number of draws at which the verdict is looked for next."""
+        return next((look for look in LOOKS if look > self.draws), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class JudgedByBoth:
-    """Hand scores (n,) and what two versions predicted, (n,) each, 0–1; `groups` (n,) int64.
+class PairedDraws:
+    """The draws that two versions are compared by, with the predictions of the newer one; `old`
+    (m,) are those of the other."""
 
-    `low` and `high` (n,) bound the scores, as in `model.evaluation.censoring`.
-    """
-
-    truth: Floats
-    new: Floats
+    draws: RandomDraws
     old: Floats
-    groups: NDArray[np.int64]
-    low: Floats
-    high: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,123 +108,128 @@ class MovedPrediction:
     after: float
 
 
-def compare(project: Project, version: Version, parent: Version) -> Comparison:
-    """What changed from `parent` to `version`, both judged at the version's threshold."""
-    judged = judged_by_both(project, version, parent)
-    if len(judged.truth) < FEWEST_SHARED:
-        return Comparison(len(judged.truth), [])
-    return Comparison(len(judged.truth), kept_differences(project, version, parent, judged))
+def compare(
+    project: Project, version: Version, parent: Version, sample: RandomSample | None = None
+) -> Comparison:
+    """Return what changed from `parent` to `version`, both judged at the project's threshold.
 
-
-def judged_by_both(project: Project, version: Version, parent: Version) -> JudgedByBoth:
-    """The images with a hand score that both have predicted without having seen it."""
-    new, old = (_unseen(project, each) for each in (version, parent))
-    ids, values = db.scores.hand_scores.effective(project.store)
-    shared = np.array([i in new and i in old for i in ids.tolist()], dtype=bool)
-    listed = ids[shared].tolist()
-    low, high = db.scores.confirmations.bounds(project.store, ids[shared], values[shared])
-    return JudgedByBoth(
-        truth=values[shared] / 10,
-        new=np.array([new[i] for i in listed], dtype=np.float64),
-        old=np.array([old[i] for i in listed], dtype=np.float64),
-        groups=group_numbers(project, ids[shared]),
-        low=low / 10,
-        high=high / 10,
-    )
-
-
-def kept_differences(
-    project: Project,
-    version: Version,
-    parent: Version,
-    judged: JudgedByBoth,
-    only: Collection[str] = tuple(HIGHER_IS_BETTER),
-) -> list[Change]:
-    """`differences` at the version's threshold, kept: resampling takes its time, and pages ask
-    again and again.
+    `sample` is that of the project, read once where many are compared.
     """
-    arrays = tuple(getattr(judged, each.name).tobytes() for each in fields(judged))
-    threshold = version.threshold
-    changes = project.cache.get(
-        "differences",
-        (version.id, parent.id, tuple(only)),
-        (threshold, *arrays),
-        lambda: differences(
-            judged.truth,
-            judged.new,
-            judged.old,
-            threshold=threshold,
-            groups=judged.groups,
-            only=only,
-            bounds=(judged.low, judged.high),
+    paired = paired_draws(project, version, parent, sample)
+    draws = paired.draws
+    if draws.count < FEWEST_DRAWS:
+        return Comparison(draws.count, draws.population, [])
+    return project.cache.get(  # The jackknife takes its time, and pages ask again and again.
+        "comparisons",
+        (version.id, parent.id),
+        (
+            draws.threshold,
+            draws.population,
+            *(each.tobytes() for each in (draws.predictions, paired.old, draws.drawn)),
+            *(each.tobytes() for each in (draws.scores, draws.low, draws.high)),
         ),
+        lambda: compared(paired),
         newest=256,
     )
-    return list(changes)
 
 
-def differences(
-    truth: Floats,
-    new: Floats,
-    old: Floats,
-    *,
-    threshold: float,
-    groups: NDArray[np.int64] | None = None,
-    only: Collection[str] = tuple(HIGHER_IS_BETTER),
-    bounds: tuple[Floats, Floats] | None = None,
-) -> list[Change]:
-    """The change of every measure in `only` that both predictions have; all arrays (n,), 0–1.
-
-    `bounds` are those of the scores (see `JudgedByBoth`), the scores themselves without them.
-    """
-    groups = np.arange(len(truth)) if groups is None else groups
-    bounds = (truth, truth) if bounds is None else bounds
-
-    def values_of(said: Floats) -> dict[str, float | None]:
-        return measure_known(
-            lambda on: metrics.values(said[on], truth[on], threshold, only), *bounds, threshold
+def paired_draws(
+    project: Project, version: Version, parent: Version, sample: RandomSample | None = None
+) -> PairedDraws:
+    """Return the images drawn at random that neither version was trained on."""
+    sample = sample or db.scores.random_sample.random_sample(project.store)
+    trained = np.union1d(
+        *(
+            db.versions.predictions.trained_on(project.store, each.id)[0]
+            for each in (version, parent)
         )
-
-    after, before = values_of(new), values_of(old)
-    paired = measure_known(
-        lambda on: metrics.difference(
-            new[on], old[on], truth[on], threshold, groups[on], only=only
-        ),
-        *bounds,
-        threshold,
     )
-    changes = []
-    for name in paired:
-        higher_is_better = HIGHER_IS_BETTER[name]
-        old_value, new_value = before[name], after[name]
-        if old_value is not None and new_value is not None:
-            low, high = paired[name]["low"], paired[name]["high"]
-            verdict = _verdict(low, high, higher_is_better)
-            changes.append(Change(name, old_value, new_value, low, high, verdict))
-    return changes
+    unseen = ~np.isin(sample.image_ids, trained)
+    ids = sample.image_ids[unseen]
+    new, old = (_predicted(project, each, ids) for each in (version, parent))
+    rows = ~np.isnan(new) & ~np.isnan(old)
+    fine = db.images.counts.by_state(project.store)["fine"]
+    ids, scores, drawn = ids[rows], sample.values[unseen][rows], sample.drawn[unseen][rows]
+    low, high = db.scores.confirmations.bounds(project.store, ids, scores)
+    low, high = (np.where(drawn, scores, each) for each in (low, high))
+    draws = RandomDraws(
+        predictions=new[rows],
+        scores=scores / 10,
+        drawn=drawn,
+        population=max(fine - len(trained), int(rows.sum())),
+        threshold=project.threshold,
+        bounds=(low / 10, high / 10),
+    )
+    return PairedDraws(draws, old[rows])
+
+
+def compared(paired: PairedDraws) -> Comparison:
+    """Return the comparison of two versions on their draws."""
+    draws = paired.draws
+    differences = {
+        name: random_draws.difference(draws, paired.old, name) for name in HIGHER_IS_BETTER
+    }
+    changes = [
+        Change(name, each.old, each.new, each.low, each.high)
+        for name, each in differences.items()
+        if each is not None
+    ]
+    verdict = _verdict(paired)
+    changes = [
+        replace(each, verdict=verdict) if each.measure == PRIMARY else each for each in changes
+    ]
+    primary = differences[PRIMARY]
+    needed = None if verdict or primary is None else primary.needed
+    return Comparison(draws.count, draws.population, changes, needed)
+
+
+def _verdict(paired: PairedDraws) -> Verdict | None:
+    """Return what the first look tells that tells anything."""
+    for look, spent in LOOKS.items():
+        found = _at_look(paired, look, 1 - spent)
+        if found is None or found.low is None or found.high is None:
+            continue
+        if not found.low <= 0 <= found.high:
+            return "better" if (found.value > 0) == HIGHER_IS_BETTER[PRIMARY] else "worse"
+    return None
+
+
+def _at_look(paired: PairedDraws, look: int, level: float) -> Difference | None:
+    """Return the difference on the first `look` draws, None where there are fewer."""
+    places = np.flatnonzero(paired.draws.drawn)
+    if len(places) < look:
+        return None
+    until = int(places[look - 1]) + 1
+    draws = paired.draws
+    first = replace(
+        draws,
+        predictions=draws.predictions[:until],
+        scores=draws.scores[:until],
+        drawn=draws.drawn[:until],
+        bounds=(draws.low[:until], draws.high[:until]),
+    )
+    return random_draws.difference(first, paired.old[:until], PRIMARY, level)
+
+
+def _predicted(project: Project, version: Version, ids: NDArray[np.int64]) -> Floats:
+    """Return what the version predicts for `ids` (n,), NaN where nothing."""
+    stored = db.versions.predictions.predictions(project.store, version.id, ids)
+    value_of = dict(zip(stored.image_ids.tolist(), stored.scores.tolist(), strict=True))
+    return np.array([value_of.get(each, np.nan) for each in ids.tolist()], dtype=np.float64)
 
 
 def curve(project: Project, version: Version) -> Curve | None:
-    """Precision and recall when images pass from 1, 2, … 99 % on; None without out-of-fold
-    predictions.
-
-    What should pass is what the hand scores that the version was trained on say at its threshold;
-    all there are, if it was trained on none.
+    """Return precision and recall when images pass from 1, 2, … 99 % on, by the draws that judge
+    the version; None where there are too few. What should pass is what the hand scores say at the
+    project's threshold.
     """
-    unseen = _unseen(project, version)
-    ids, values = db.versions.predictions.trained_on(project.store, version.id)
-    low, high = db.scores.confirmations.bounds_trained_on(project.store, version.id, ids, values)
-    if version.is_foreign:
-        ids, values = db.scores.hand_scores.effective(project.store)
-        low, high = db.scores.confirmations.bounds(project.store, ids, values)
-    known = side_is_known(low / 10, high / 10, version.threshold)
-    judged = np.array(
-        [k for k, i in enumerate(ids.tolist()) if i in unseen and known[k]], dtype=int
-    )
-    if not len(judged):
+    judged = version_draws(project, version)
+    if judged.basis == "none":
         return None
-    said = np.array([unseen[i] for i in ids[judged].tolist()])
-    precision, recall = metrics.precision_recall(said, values[judged] / 10, version.threshold, CUTS)
+    draws = judged.draws
+    precision, recall = metrics.precision_recall(
+        draws.predictions, draws.scores, draws.threshold, CUTS, draws.weights()
+    )
     return Curve(version.name, CUTS, precision, recall)
 
 
@@ -223,20 +242,3 @@ def moved_most(
         each.id: each for each in db.images.lookup.by_ids(project.store, [i for i, *_ in found])
     }
     return [MovedPrediction(images[i], before, after) for i, before, after in found if i in images]
-
-
-def _verdict(
-    low: float | None, high: float | None, higher_is_better: bool
-) -> Literal["better", "worse"] | None:
-    if low is None or high is None or low <= 0 <= high:
-        return None
-    return "better" if (low > 0) == higher_is_better else "worse"
-
-
-def _unseen(project: Project, version: Version) -> dict[int, float]:
-    if version.is_foreign:
-        scored, _ = db.scores.hand_scores.effective(project.store)
-        found = db.versions.predictions.predictions(project.store, version.id, scored)
-    else:
-        found = db.versions.predictions.out_of_fold(project.store, version.id)
-    return dict(zip(found.image_ids.tolist(), found.scores.tolist(), strict=True))

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from db.records import Version
-from labeler.versions.evaluation.compare import Change, Comparison
+from labeler.versions.evaluation.compare import PRIMARY, Change, Comparison
+from labeler.versions.evaluation.random_draws import FEWEST_DRAWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,8 @@ MEASURES = [
 
 
 BY_KEY = {measure.key: measure for measure in MEASURES}
+ALSO_TOLD = ("average_precision",)  # beside the measure that decides
+MOST_ADVISED = 400  # draws; nobody is sent to score more for a verdict
 _LARGEST = 1e12  # of a figure; a project of somebody else's may hold anything
 
 
@@ -116,42 +118,65 @@ def written(metrics: Any, measure: Measure) -> str:
     return f"{measure.figure(value)}  ({measure.figure(low)} – {measure.figure(high)})"
 
 
-def judged(version: Version) -> int:
-    """On how many images its figures rest: it had a hand score of each, or was made elsewhere."""
-    return _number(version.metrics.get("judged")) if version.is_foreign else version.scored_count
+def rows(by_version: dict[str, dict[str, Any]], first: dict[str, Any]) -> list[dict[str, str]]:
+    """Return one row per measure: those of each version by its name, and, of the metrics `first`,
+    that of always predicting the mean."""
+    return [
+        {"measure": measure.name}
+        | {name: written(metrics, measure) for name, metrics in by_version.items()}
+        | {"baseline": written(figures_named(first, "baseline"), measure)}
+        | {"meaning": measure.meaning}
+        for measure in MEASURES
+    ]
 
 
-def _number(found: Any) -> int:
-    return int(found) if isinstance(found, int | float) else 0
-
-
-def rows(version: Version, parent: Version | None) -> list[dict[str, str]]:
-    """One row per measure, beside the parent's and that of always predicting the mean."""
-    told = []
-    for measure in MEASURES:
-        row = {"measure": measure.name, version.name: written(version.metrics, measure)}
-        if parent is not None:
-            row[parent.name] = written(parent.metrics, measure)
-        row["baseline"] = written(figures_named(version.metrics, "baseline"), measure)
-        told.append(row | {"meaning": measure.meaning})
-    return told
-
-
-def verdict(comparison: Comparison, parent: Version) -> str:
-    """One or two sentences; better and worse only where the interval leaves no change out."""
+def verdict(comparison: Comparison, version: str, parent: str) -> str:
+    """Return whether `version` is better than `parent`, or what is missing to tell it."""
+    draws = f"{comparison.draws:,} image{'' if comparison.draws == 1 else 's'}"
     if not comparison.changes:
-        return f"Too few images were judged by both to say how this differs from {parent.name}."
-    images = f"{comparison.shared:,} image{'' if comparison.shared == 1 else 's'}"
-    on = f"on the {images} that both were judged on without seeing them"
-    known = {measure.key: measure for measure in MEASURES}
-    clear = [each for each in comparison.changes if each.verdict is not None]
-    if not clear:
-        return f"No clear difference from {parent.name} {on}."
-    said = "; ".join(_said(change, known[change.measure]) for change in clear)
-    rest = "" if len(clear) == len(comparison.changes) else "; no clear change in the rest"
-    return f"Compared with {parent.name} {on}: {said}{rest}."
+        missing = FEWEST_DRAWS - comparison.draws
+        return (
+            f"Whether {version} is better than {parent} can't be told yet: score {missing} more "
+            f"image{'' if missing == 1 else 's'} in the order Random. Only what was drawn after "
+            "both were trained can tell it; what you scored before taught them, or was chosen."
+        )
+    on = f"on {draws} drawn at random that neither had seen"
+    by_key = {change.measure: change for change in comparison.changes}
+    primary = by_key.get(PRIMARY)
+    rest = [by_key[key] for key in ALSO_TOLD if key in by_key]
+    also = f" {'; '.join(_changed(each) for each in rest)}." if rest else ""
+    seen = f": {_changed(primary)}." if primary else "."
+    if comparison.verdict is not None:
+        return f"{version} is **{comparison.verdict}** than {parent} {on}{seen}{also}"
+    return (
+        f"Whether {version} is better than {parent} can't be told yet {on}{seen}{also}"
+        f"{_what_would_tell(comparison)}"
+    )
 
 
-def _said(change: Change, measure: Measure) -> str:
+def _what_would_tell(comparison: Comparison) -> str:
+    look, needed = comparison.next_look, comparison.needed
+    if look is None:
+        return " The two are so alike that more images will hardly tell them apart."
+    wanted = max(look, needed or look)
+    if wanted > MOST_ADVISED:
+        return f" The difference is so small that more than {MOST_ADVISED} draws would be needed."
+    return f" About {wanted - comparison.draws:,} more draws would tell a difference of this size."
+
+
+def _changed(change: Change) -> str:
+    """Return `error 1.31 → 1.18 (−0.21 to −0.05)`."""
+    measure = BY_KEY[change.measure]
     old, new = (measure.figure(value * measure.scale) for value in (change.old, change.new))
-    return f"**{change.verdict}** {measure.name.lower()} ({old} → {new})"
+    between = ""
+    if change.low is not None and change.high is not None:
+        low, high = (_signed(measure, end) for end in (change.low, change.high))
+        between = f" ({low} to {high})"
+    return f"{measure.name.lower()} {old} → {new}{between}"
+
+
+def _signed(measure: Measure, difference: float) -> str:
+    value = difference * measure.scale
+    if measure.figure is _share:
+        return f"{100 * value:+.0f} points".replace("-", "−")
+    return f"{value:+.2f}".replace("-", "−")

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+import db.scores.random_sample
 import db.versions.registry
 import db.versions.rounds
-from db.records import QueueOutcome, Round, Version
+from db.records import QueueOutcome, RandomSample, Round, Version
 from labeler.core.project import Project
-from labeler.versions.evaluation.compare import (
-    FEWEST_SHARED,
-    Change,
-    judged_by_both,
-    kept_differences,
-)
+from labeler.versions.evaluation.compare import Change, compare
 from model.evaluation.proportions import Proportion, proportion
 
-JUDGED_BY = ("mae", "average_precision")
+JUDGED_BY = ("mae", "average_precision")  # the changes that a round tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +32,8 @@ class QueueReport:
 class RoundReport:
     """A round: the cards of version `of`, and the version that was trained after it.
 
-    `changes` are of the held-out figures from the one to the other on the `judged` images that both
-    were judged on; empty while there is no version after it, or too few images.
+    `changes` are from the one to the other on the `judged` images that were drawn at random and
+    that neither had seen; empty while there is no version after it, or too few images.
     """
 
     id: int
@@ -58,22 +54,27 @@ def round_reports(project: Project) -> list[RoundReport]:
     for outcome in db.versions.rounds.by_queue(project.store):
         by_round[outcome.round_id].append(outcome)
     versions = {each.name: each for each in db.versions.registry.history(project.store)}
+    sample = db.scores.random_sample.random_sample(project.store)
     return [
-        _report(project, each, by_round[each.id], versions)
+        _report(project, each, by_round[each.id], versions, sample)
         for each in db.versions.rounds.history(project.store)
         if each.corrected + each.confirmed + each.skipped
     ]
 
 
 def _report(
-    project: Project, done: Round, outcomes: list[QueueOutcome], versions: dict[str, Version]
+    project: Project,
+    done: Round,
+    outcomes: list[QueueOutcome],
+    versions: dict[str, Version],
+    sample: RandomSample,
 ) -> RoundReport:
     judged: int = 0
     found: list[Change] = []
     if done.to_version is not None:
-        judged, found = change_between(
-            project, versions[done.from_version], versions[done.to_version]
-        )
+        compared = compare(project, versions[done.to_version], versions[done.from_version], sample)
+        judged = compared.draws
+        found = [each for each in compared.changes if each.measure in JUDGED_BY]
     return RoundReport(
         id=done.id,
         of=done.from_version,
@@ -98,11 +99,3 @@ def _queue_report(outcome: QueueOutcome) -> QueueReport:
         skipped=outcome.skipped,
         hit_rate=proportion(outcome.corrected, reviewed),
     )
-
-
-def change_between(project: Project, old: Version, new: Version) -> tuple[int, list[Change]]:
-    """How many images both were judged on, and what changed in the figures `JUDGED_BY`."""
-    judged = judged_by_both(project, new, old)
-    if len(judged.truth) < FEWEST_SHARED:
-        return len(judged.truth), []
-    return len(judged.truth), kept_differences(project, new, old, judged, JUDGED_BY)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+import db.images.counts
 import db.images.sources
 import db.images.tags
 import db.scores.confirmations
@@ -93,7 +94,8 @@ def _judged(
     """
     sample = db.scores.random_sample.random_sample(project.store)
     held_out, stored = held_out_predictions(project, version, sample.image_ids)
-    said = np.where(sample.sampled, np.fmax(held_out, stored), held_out)
+    all_scored = not db.images.counts.by_hand_score(project.store).waiting
+    said = np.where(sample.drawn | all_scored, np.fmax(held_out, stored), held_out)
     low, high = db.scores.confirmations.bounds(project.store, sample.image_ids, sample.values)
     rows = ~np.isnan(said) & (low == high)
     return sample.image_ids[rows], said[rows], sample.values[rows] / 10

@@ -32,11 +32,13 @@ from labeler.core.project import Project
 from labeler.exports.datasets.export import KINDS
 from labeler.versions.evaluation import measures
 from tests.support.collection import (
+    add_unscored,
     add_version,
     copied,
     draw_pictures,
     give_scores,
     make_collection,
+    score_at_random,
 )
 from tests.support.pages import all_markdown, opened
 
@@ -218,14 +220,27 @@ def test_an_older_version_can_be_made_active_again(served: Project) -> None:
 
 
 def test_better_is_said_only_where_it_is_so(served: Project) -> None:
-    add_version(served, noise=0.3)
-    add_version(served, noise=0.001)
+    first, second = add_version(served, noise=0.3), add_version(served, noise=0.001)
+    assert "can't be told yet" in all_markdown(opened("train"))
+    add_unscored(served, 90)
+    score_at_random(served, 30, (first, 0.3), (second, 0.001))
     clear = all_markdown(opened("train"))
-    assert "**better** error" in clear
-    add_version(served, noise=0.001, seed=2)
+    assert "is **better** than" in clear
+    third = add_version(served, noise=0.001, seed=2)
+    score_at_random(served, 30, (second, 0.1), (third, 0.1))
     same = all_markdown(opened("train"))
     assert "**better**" not in same
-    assert "No clear difference" in same
+    assert "can't be told yet on 30 images" in same
+
+
+def test_figures_of_chosen_images_are_named_and_folded_away(served: Project) -> None:
+    version = add_version(served, noise=0.1)
+    page = opened("train")
+    assert {*page.dataframe[0].value[version.name]} == {"–"}
+    assert "score 20 more images in the order Random" in all_markdown(page)
+    [chosen] = [each for each in page.expander if each.label == "On the images you chose"]
+    assert "(" in chosen.dataframe[0].value[version.name][0]
+    assert "not of the collection" in " ".join(each.value for each in chosen.caption)
 
 
 def test_explore_counts_what_its_band_takes(served: Project) -> None:

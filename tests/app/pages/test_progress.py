@@ -21,7 +21,14 @@ from db.records import Event
 from labeler.app.widgets.navigation import page_file
 from labeler.collection.importing import import_paths
 from labeler.core.project import Project
-from tests.support.collection import START, add_version, draw_pictures, make_collection
+from tests.support.collection import (
+    START,
+    add_unscored,
+    add_version,
+    draw_pictures,
+    make_collection,
+    score_at_random,
+)
 
 HOSTILE = "![x](http%3a//evil.example/a.png) **bold** :red[b]"
 
@@ -86,7 +93,7 @@ def test_the_audit_the_rounds_and_the_slices_are_shown(served: Project) -> None:
     tiles = {metric.label: metric.value for metric in page.metric}
     assert set(tiles) == {"False positives", "False negatives", "Mistakes left", "Should pass"}
     assert tiles["False positives"].endswith(" %")
-    assert "v1.1 by 60 images scored at random" in texts(page)
+    assert "v1.1 by 60 images drawn at random" in texts(page)
     assert list(page.dataframe[0].value["version"]) == ["v1.1 · active", "v1.0"]
     [slices] = [table.value for table in page.dataframe if "source" in table.value]
     assert "gradients" in list(slices["source"])
@@ -102,7 +109,9 @@ def test_a_reviewed_round_has_its_row(served: Project) -> None:
         why = "confirmation" if n else "correction-false-positive"
         event = Event(f"r{n}", "score", image.id, START, why=why, **details)
         assert db.scores.events.record(served.store, [event])[0].accepted
-    add_version(served, noise=0.01)
+    second = add_version(served, noise=0.01)
+    add_unscored(served, 90)
+    score_at_random(served, 30, (first, 0.3), (second, 0.01))
     page = opened()
     assert any('href="api/sheet?round=1"' in link.proto.body for link in page.get("html"))
     table = next(f.value for f in page.dataframe if "round" in f.value)

@@ -19,7 +19,13 @@ from labeler.core.project import Project
 from labeler.versions.adopt import adopt
 from tests.app.pages.test_pages import all_markdown, button, opened, watched, words_of_errors
 from tests.support import published
-from tests.support.collection import add_version, give_scores, make_collection
+from tests.support.collection import (
+    add_unscored,
+    add_version,
+    give_scores,
+    make_collection,
+    score_at_random,
+)
 
 WIDTH = 8
 
@@ -101,27 +107,30 @@ def test_without_hand_scores_it_has_no_figures_and_says_why(served: Project) -> 
     version = added(served)
     page = opened("train")
     assert "trained on none of your scores" in all_markdown(page)
-    assert "as soon as you have scored some" in all_markdown(page)
-    figures, history = (frame.value for frame in page.dataframe[:2])
+    figures, _, history = (frame.value for frame in page.dataframe[:3])
     assert set(figures[version.name]) == {"–"}
     assert history["trained on"].isna().all()
     assert history["Error"].tolist() == ["–"]
 
 
-def test_with_hand_scores_it_is_judged_by_all_of_them(served: Project) -> None:
+def test_with_hand_scores_its_figures_on_them_are_named_so(served: Project) -> None:
     version = added(served)
     give_scores(served, sorted(db.images.locations.ids_by_path(served.store).values())[:30])
     page = opened("train")
-    assert "its figures are on all 30 scored images" in all_markdown(page)
-    assert "(" in page.dataframe[0].value[version.name][0], "an interval"
+    chosen = next(each for each in page.expander if each.label == "On the images you chose")
+    assert "(" in chosen.dataframe[0].value[version.name][0], "an interval"
+    assert f"30 for {version.name}" in chosen.caption[0].value.replace("\\", "")
     assert button(page, "Train with").label == "Train with 30 scores"
     own = add_version(served, noise=0.02)
     page = opened("train")
     assert page.subheader[0].value.replace("\\", "") == f"{own.name} beside {version.name}"
-    assert "**better** error" in all_markdown(page)
+    add_unscored(served, 90)
+    score_at_random(served, 30, (own, 0.02), (version, 0.4))
+    page = opened("train")
+    assert "is **better** than" in all_markdown(page)
     page.selectbox[1].select(version.name).run()
     assert page.subheader[0].value.replace("\\", "") == f"{version.name} beside {own.name}"
-    assert "**worse** error" in all_markdown(page)
+    assert "is **worse** than" in all_markdown(page)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from labeler.versions import browse
 from labeler.versions.adopt import adopt
 from labeler.versions.evaluation import compare
 from labeler.versions.evaluation.audit import audit_report
-from labeler.versions.evaluation.figures import figures, with_figures
+from labeler.versions.evaluation.figures import headline, on_chosen_images
 from labeler.versions.evaluation.rounds import round_reports
 from labeler.versions.evaluation.slices import slice_report
 from labeler.versions.train import train
@@ -121,28 +121,37 @@ def test_hand_scores_that_it_contradicts_are_shown(project: Project, laion: Vers
 def test_its_figures_are_on_all_hand_scores_with_intervals(
     project: Project, laion: Version
 ) -> None:
-    assert figures(project, laion).judged == 0
-    assert figures(project, laion).metrics["mae"] == {"value": None, "low": None, "high": None}
+    assert on_chosen_images(project, laion).judged == 0
+    assert on_chosen_images(project, laion).metrics["mae"] == {
+        "value": None,
+        "low": None,
+        "high": None,
+    }
     give_scores(project, all_ids(project)[:30])
-    found = figures(project, laion)
+    found = on_chosen_images(project, laion)
     _, values = db.scores.hand_scores.effective(project.store)
     truth = metrics.measure(expected()[:30], values / 10, 0.5)
     assert found.judged == 30
     assert found.metrics["mae"]["value"] == pytest.approx(truth["mae"]["value"], abs=1e-4)
     assert found.metrics["mae"]["low"] < found.metrics["mae"]["value"]
     assert found.metrics["baseline"]["mae"]["value"] > 0
-    assert with_figures(project, laion).metrics == found.metrics
+    assert headline(project, laion).basis == "none"
 
 
 def test_a_version_trained_after_it_is_compared_with_it(project: Project, laion: Version) -> None:
     give_scores(project, all_ids(project)[:30])
     own = train(project, recipe=SHORT)
     assert (own.name, own.parent, own.active) == ("v1.0", laion.name, True)
+    assert compare.compare(project, own, laion).changes == []
+    drawn = queue.next_images(project, "random", limit=10, exclude=()).images
+    raw = [
+        {"event": f"d{image.id}", "kind": "score", "image": image.id, "score": 7, "draw": True}
+        for image in drawn
+    ]
+    assert all(receipt.accepted for receipt in events.record_events(project, raw))
     found = compare.compare(project, own, laion)
-    assert found.shared == 30
-    by_name = {change.measure: change for change in found.changes}
-    said = figures(project, laion).metrics
-    assert by_name["mae"].old == pytest.approx(said["mae"]["value"])
+    assert (found.draws, found.population, found.changes) == (10, 10, [])
+    assert headline(project, laion).basis == "all"
     curve = compare.curve(project, laion)
     assert curve is not None
     assert not np.isnan(curve.recall).any()
@@ -160,8 +169,7 @@ def test_a_round_of_reviewing_it_ends_with_the_training(project: Project, laion:
     train(project, recipe=SHORT)
     [report] = round_reports(project)
     assert (report.of, report.to, report.corrected) == (laion.name, "v1.0", len(shown))
-    assert report.judged == 30 + len(shown)
-    assert report.changes
+    assert (report.judged, report.changes) == (0, [])  # nothing was drawn at random since
 
 
 def test_adding_one_ends_no_round(project: Project, made: Path) -> None:
@@ -204,7 +212,7 @@ def test_it_audits_the_random_sample(project: Project, laion: Version) -> None:
     assert all(receipt.accepted for receipt in events.record_events(project, raw))
     active = audit_report(project).active
     assert active is not None
-    assert (active.audit.judged, active.unpredicted) == (IMAGES, 0)
+    assert (active.audit.judged, active.basis) == (IMAGES, "all")
 
 
 def test_it_exports_as_a_pair_that_can_be_added_elsewhere(

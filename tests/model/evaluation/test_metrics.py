@@ -110,9 +110,18 @@ def test_baseline_says_the_mean() -> None:
 
 
 def test_precision_and_recall_over_the_cuts() -> None:
-    precision, recall = precision_recall(SAID, TRUTH, 0.5, np.array([0.0, 0.5, 0.85, 1.0]))
+    cuts = np.array([0.0, 0.5, 0.85, 1.0])
+    precision, recall = precision_recall(SAID, TRUTH, 0.5, cuts, np.full(len(TRUTH), 7.0))
     np.testing.assert_allclose(precision, [3 / 5, 2 / 3, 1, np.nan])
     np.testing.assert_allclose(recall, [1, 2 / 3, 1 / 3, 0])
+
+
+def test_a_heavier_image_counts_as_so_many() -> None:
+    predictions, scores = np.array([0.9, 0.8, 0.2]), np.array([1.0, 0.0, 1.0])
+    precision, recall = precision_recall(
+        predictions, scores, 0.5, np.array([0.5]), np.array([1.0, 3.0, 9.0])
+    )
+    assert (precision[0], recall[0]) == pytest.approx((1 / 4, 1 / 10))
 
 
 def test_a_share_without_a_miss_is_not_certain() -> None:
@@ -178,7 +187,8 @@ def test_float32_that_says_the_threshold_passes(level: float) -> None:
     assert float(said[0]) < level
     found = measure(said, np.full(4, level), level)
     assert (found["precision"]["value"], found["recall"]["value"]) == (1, 1)
-    assert precision_recall(said, np.full(4, level), level, np.array([level]))[1] == [1]
+    recall = precision_recall(said, np.full(4, level), level, np.array([level]), np.ones(4))[1]
+    assert recall == [1]
 
 
 def test_no_interval_is_told_where_no_group_makes_a_difference() -> None:

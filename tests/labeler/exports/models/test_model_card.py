@@ -31,8 +31,17 @@ from labeler.exports.models.card_sections import SECTIONS, set_section, written_
 from labeler.exports.models.export import export_as
 from labeler.exports.models.model_card import model_card
 from labeler.versions.evaluation.audit import audit_report
+from labeler.versions.evaluation.figures import headline
 from labeler.versions.evaluation.measures import MEASURES, written
-from tests.support.collection import START, add_version, draw_pictures, give_scores, make_collection
+from tests.support.collection import (
+    START,
+    add_unscored,
+    add_version,
+    draw_pictures,
+    give_scores,
+    make_collection,
+    score_at_random,
+)
 from tests.support.heads import add_version_of, spread_head
 
 HOSTILE = "![x](http://e.org/x.png) <b>|`*_"
@@ -98,12 +107,22 @@ def test_it_says_what_the_version_is_and_how_good(project: Project) -> None:
     how = section(card, "How to use it")
     assert "8 values, not normalised" in how
     assert "| threshold | 0.5 |" in how
-    figures = {cells[0]: cells[1:3] for cells in rows(section(card, "How good it is"))}
+    told = section(card, "How good it is").split("### On the images that were chosen")
+    assert "can't be told yet" in told[0]
+    figures = {cells[0]: cells[1:3] for cells in rows(told[1])}
     for measure in MEASURES:
         value = written(version.metrics, measure).replace("  ", " ")
         guess = written(version.metrics["baseline"], measure).replace("  ", " ")
         assert figures[measure.name] == [value, guess]
-    assert "On 30 images (out of fold" in card
+    assert "On all 30 scored images (out of fold" in card
+    add_unscored(project, 60)
+    score_at_random(project, 30, (version, 0.1))
+    told = section(model_card(project), "How good it is").split("### On the images")[0]
+    figures = {cells[0]: cells[1:3] for cells in rows(told)}
+    judged = headline(project, version)
+    assert judged.sentence.split(",")[0] in told
+    for measure in MEASURES:
+        assert figures[measure.name][0] == written(judged.metrics, measure).replace("  ", " ")
 
 
 def test_brackets_and_distribution_count_the_predictions(project: Project) -> None:
@@ -135,7 +154,7 @@ def test_rounds_say_what_they_changed(project: Project) -> None:
     first = add_version(project, noise=0.3)
     assert "No predictions have been reviewed yet" in model_card(project)
     review(project, first)
-    add_version(project, noise=0.01, note="after the round")
+    second = add_version(project, noise=0.01, note="after the round")
     told = rows(section(model_card(project), "Versions"))
     names = [cells[0] for cells in told]
     assert names == ["v1.0", "v1.1 (active)", "v1.0 → v1.1"]
@@ -143,6 +162,10 @@ def test_rounds_say_what_they_changed(project: Project) -> None:
     assert told[1][4] == "32"
     assert told[1][-1] == "after the round"
     assert told[2][1:3] == ["2", "1"]
+    assert told[2][4] == "–"
+    add_unscored(project, 90)
+    score_at_random(project, 30, (first, 0.3), (second, 0.01))
+    told = rows(section(model_card(project), "Versions"))
     assert "better" in told[2][4]
 
 
@@ -159,28 +182,23 @@ def test_a_head_from_elsewhere_has_a_card_too(tmp_path: Path) -> None:
     card = model_card(project)
     assert "made elsewhere" in card
     assert "1 to 10, told as 0 to 1" in card
-    assert "no image has both a hand score and a prediction" in card
     assert "a note on another" not in section(card, "Intended biases")
     assert "There is none" in section(card, "Loss curve")
     assert "made elsewhere" in section(card, "Training data")
-    assert "No image was scored at random" in card
+    assert "No image was drawn at random" in card
     give_scores(project, ids[:25])
-    assert "On 25 images (all that have a hand score" in model_card(project)
+    assert "On all 25 scored images (all that have a hand score" in model_card(project)
 
 
 def test_the_random_sample_speaks_for_the_whole_collection(project: Project) -> None:
-    add_version(project, noise=0.1)
-    for number, image in enumerate(
-        db.scores.queue_queries.unscored(project.store, order="random", limit=10)
-    ):
-        event = Event(f"d{number}", "score", image.id, START, value=float(number), draw=True)
-        [receipt] = db.scores.events.record(project.store, [event])
-        assert receipt.accepted, receipt.problem
+    version = add_version(project, noise=0.1)
+    add_unscored(project, 90)
+    score_at_random(project, 50, (version, 0.3))
     active = audit_report(project).active
     assert active is not None
-    assert active.audit.judged == 40
+    assert active.audit.judged == 50
     told = section(model_card(project), "How good it is")
-    assert "40 images that were scored whatever the model said of them" in told
+    assert "On 50 images drawn at random after v1.0 was trained" in told
     mistakes = {cells[0]: cells[1:] for cells in rows(told) if cells[0].startswith("false")}
     found = active.audit.false_negatives
     assert mistakes["false negatives, of what fails"][1] == f"{found.mistakes} of {found.judged}"
@@ -193,8 +211,8 @@ def test_without_a_random_sample_nothing_is_said_of_the_whole(project: Project) 
             "UPDATE images SET shuffle = 0 WHERE id = (SELECT max(id) FROM images)"
         )
     told = section(model_card(project), "How good it is")
-    assert "No image was scored at random" in told
-    assert "speak for the whole collection" not in told
+    assert "No image was drawn at random" in told
+    assert "| recall |" not in told.split("### On the images that were chosen")[0].lower()
 
 
 def test_what_strangers_named_puts_nothing_into_it(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ head that has seen its score; too small a sample gives no number.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +31,12 @@ from labeler.scoring.events import record_events
 from labeler.scoring.queue import next_images
 from labeler.scoring.random_checks import is_followed_by_check
 from labeler.versions.evaluation.audit import audit_report
-from model.evaluation.audit import FEWEST, audit, estimate
-from model.evaluation.proportions import exact_count, proportion, wilson
+from labeler.versions.evaluation.random_draws import unseen_counts
+from model.evaluation.audit import FEWEST, audit
+from model.evaluation.proportions import always_valid, proportion, wilson
+from model.evaluation.random_draws import RandomDraws
 from tests.support.collection import add_version, draw_pictures, make_collection
 from tests.support.store_rows import add_images, event, new_store, score
-
-NOBODY = (0, 0)
-
 
 # The statistics, on numbers that can be checked by hand.
 
@@ -53,62 +51,98 @@ def test_wilsons_interval_of_known_shares() -> None:
     assert (repeated.low, repeated.high) == wilson(0.25, 4)
 
 
-def chance(hits: range, drawn: int, total: int, population: int) -> float:
-    ways = sum(comb(total, h) * comb(population - total, drawn - h) for h in hits if h <= drawn)
-    return ways / comb(population, drawn)
+def test_the_bounds_for_any_number_of_looks_are_wider_and_hold_at_all_of_them() -> None:
+    low, high = always_valid(0.1, 100)
+    assert low < wilson(0.1, 100)[0] < wilson(0.1, 100)[1] < high
+    assert always_valid(0.0, 20)[0] == 0.0
+    assert always_valid(1.0, 20)[1] == 1.0
+    generator, ever_wrong, plainly_wrong = np.random.default_rng(0), 0, 0
+    looks = np.arange(20, 301, 5)
+    for _ in range(200):
+        hits = (generator.random(300) < 0.1).cumsum()
+        seen = [(hits[n - 1] / n, n) for n in looks]
+        for interval in (always_valid, wilson):
+            wrong = any(not low <= 0.1 <= high for low, high in (interval(*each) for each in seen))
+            ever_wrong += wrong and interval is always_valid
+            plainly_wrong += wrong and interval is wilson
+    assert ever_wrong <= 10
+    assert plainly_wrong > 20
 
 
-@pytest.mark.parametrize(("hits", "drawn", "population"), [(0, 5, 12), (2, 6, 20), (7, 9, 30)])
-def test_the_exact_bounds_are_the_totals_that_no_test_rejects(
-    hits: int, drawn: int, population: int
-) -> None:
-    possible = [
-        total
-        for total in range(hits, population - (drawn - hits) + 1)
-        if chance(range(hits + 1), drawn, total, population) > 0.025
-        and chance(range(hits, drawn + 1), drawn, total, population) > 0.025
-    ]
-    assert exact_count(hits, drawn, population) == (possible[0], possible[-1])
-
-
-def test_a_sample_of_everything_leaves_no_doubt() -> None:
-    assert exact_count(3, 50, 50) == (3, 3)
-    found = estimate(3, 50, 50, known=3)
-    assert found.share is not None
-    assert (found.share.low, found.share.high) == (0.06, 0.06)
-    assert found.left is not None
-    assert (found.left.value, found.left.high) == (0, 0)
-
-
-def test_large_collections_are_no_trouble() -> None:
-    low, high = exact_count(40, 400, 1_000_000)
-    assert 0.07 < low / 1_000_000 < 0.1 < high / 1_000_000 < 0.14
+def draws_of(
+    predictions: np.ndarray, scores: np.ndarray, population: int, passing: int | None = None
+) -> RandomDraws:
+    drawn = np.ones(len(scores), dtype=bool)
+    return RandomDraws(predictions, scores, drawn, population, 0.5, passing)
 
 
 def test_an_audit_counts_each_side_by_itself() -> None:
     said = np.array([0.9] * 30 + [0.1] * 40)
     scores = np.array([1.0] * 24 + [0.2] * 6 + [0.5] * 10 + [0.0] * 30)
-    found = audit(said, scores, 0.5, sides=(300, 400), known=(20, 150))
+    found = audit(draws_of(said, scores, 700, 300))
     positives, negatives = found.false_positives, found.false_negatives
     assert (positives.mistakes, positives.judged, positives.side) == (6, 30, 300)
     assert (negatives.mistakes, negatives.judged, negatives.side) == (10, 40, 400)
     assert positives.share is not None
     assert positives.share.value == pytest.approx(0.2)
-    assert positives.share.low < 0.2 < positives.share.high
+    assert (positives.share.low, positives.share.high) == pytest.approx(wilson(0.2, 30))
+    assert positives.always is not None
+    assert positives.always.high > positives.share.high
     assert positives.left is not None
-    assert positives.left.value == pytest.approx(0.2 * 300 - 20)
-    assert negatives.left is not None
-    assert negatives.left.value == 0  # more are known than the sample says there are
+    assert positives.left.value == pytest.approx(0.2 * 300 - 6)
     assert found.good is not None
-    assert (found.good.hits, found.good.trials) == (34, 70)
+    assert found.good.value == pytest.approx((0.8 * 300 + 0.25 * 400) / 700)
     assert found.left is not None
-    assert found.left.value == pytest.approx(40)
-    assert found.left.high > positives.left.high + negatives.left.high  # at half the doubt each
+    assert found.left.value == pytest.approx(0.2 * 300 + 0.25 * 400 - 16)
+    assert found.left.high < positives.left.high + negatives.left.high
+
+
+def test_nothing_is_left_where_everything_is_scored() -> None:
+    said = np.array([0.9] * 25 + [0.1] * 25)
+    found = audit(draws_of(said, 1 - said, 50, 25))
+    assert found.left is not None
+    assert (found.left.value, found.left.high) == (0, 0)
+
+
+def test_skipped_draws_widen_the_interval_to_both_sides() -> None:
+    said, scores = np.full(40, 0.9), np.array([1.0] * 36 + [0.0] * 4)
+    plain = audit(draws_of(said, scores, 1000)).false_positives
+    skipped = audit(draws_of(said, scores, 1000), skipped=np.full(10, 0.9)).false_positives
+    assert plain.share is not None
+    assert skipped.share is not None
+    assert (skipped.skipped, skipped.share.value) == (10, plain.share.value)
+    assert skipped.share.low < plain.share.low
+    assert skipped.share.high >= wilson(14 / 50, 50)[1] - 1e-9
+
+
+def test_the_interval_holds_though_three_in_ten_mistakes_are_skipped() -> None:
+    generator, held, naive = np.random.default_rng(1), [], []
+    for _ in range(300):
+        wrong = generator.random(100) < 0.1
+        skipped = wrong & (generator.random(100) < 0.3)
+        scores = 1 - wrong[~skipped].astype(float)
+        draws = draws_of(np.full(len(scores), 0.9), scores, 5000)
+        for kept, skips in ((held, int(skipped.sum())), (naive, 0)):
+            share = audit(draws, skipped=np.full(skips, 0.9)).false_positives.share
+            assert share is not None
+            kept.append(share.low <= 0.1 <= share.high)
+    assert np.mean(held) >= 0.94
+    assert np.mean(naive) < np.mean(held) - 0.03
+
+
+def test_what_was_chosen_stands_for_itself_alone() -> None:
+    chosen, drawn = np.zeros(20, dtype=bool), np.ones(40, dtype=bool)
+    said = np.concatenate([np.full(20, 0.9), np.full(40, 0.9)])
+    scores = np.concatenate([np.zeros(20), np.ones(40)])
+    draws = RandomDraws(said, scores, np.concatenate([chosen, drawn]), 1020, 0.5)
+    found = audit(draws).false_positives
+    assert found.share is not None
+    assert found.share.value == pytest.approx(20 / 1020)
 
 
 def test_too_few_images_give_no_number() -> None:
     said = np.array([0.9] * (FEWEST - 1) + [0.1] * FEWEST)
-    found = audit(said, said, 0.5, sides=(500, 500), known=NOBODY)
+    found = audit(draws_of(said, said, 1000))
     assert found.false_positives.share is None
     assert found.false_negatives.share is not None
     assert found.left is None
@@ -117,38 +151,42 @@ def test_too_few_images_give_no_number() -> None:
 # Unbiased, while a review picks what looks wrong.
 
 
-def reviewed_collection(generator: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Predictions, scores and who is scored after six rounds: a review of the surest mistakes, and
-    twenty random draws, as in the app."""
+def reviewed_collection(
+    generator: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, list[int], list[bool]]:
+    """Predictions, scores, and what is scored in which order, and whether it was drawn, in six
+    rounds: a review of the surest mistakes, and twenty random draws, as in the app."""
     size = 700
     scores = generator.uniform(0, 1, size)
     said = np.clip(scores + generator.normal(0, 0.3, size), 0, 1)
     wrong = (said >= 0.5) != (scores >= 0.5)
     suspicion = wrong + generator.normal(0, 0.5, size)  # the review is good at finding mistakes
     keys = generator.permutation(size)
-    scored, reached = np.zeros(size, bool), -1
+    order: list[int] = []
+    drawn: list[bool] = []
     for _ in range(6):
-        scored[np.argsort(np.where(scored, np.inf, -suspicion))[:30]] = True
-        drawn = np.argsort(np.where(scored, size, keys))[:20]
-        scored[drawn], reached = True, max(reached, int(keys[drawn].max()))
-    waiting = keys[~scored & (keys > reached)]
-    sampled = scored & (keys < waiting.min(initial=size))
-    return said, scores, scored, sampled
+        for by, count, is_draw in ((-suspicion, 30, False), (keys, 20, True)):
+            left = np.setdiff1d(np.arange(size), order)
+            order += left[np.argsort(by[left])][:count].tolist()
+            drawn += [is_draw] * count
+    return said, scores, order, drawn
 
 
 def test_the_audit_is_unbiased_and_its_interval_holds_while_a_review_goes_on() -> None:
     errors, naive, held = [], [], []
     for seed in range(400):
-        said, scores, scored, sampled = reviewed_collection(np.random.default_rng(seed))
+        said, scores, order, drawn = reviewed_collection(np.random.default_rng(seed))
         passing, good = said >= 0.5, scores >= 0.5
         truth = (passing & ~good).sum() / passing.sum()
-        sides = (int(passing.sum()), int((~passing).sum()))
-        known = (int((scored & passing & ~good).sum()), int((scored & ~passing & good).sum()))
-        found = audit(said[sampled], scores[sampled], 0.5, sides=sides, known=known)
+        draws = RandomDraws(
+            said[order], scores[order], np.array(drawn), len(said), 0.5, int(passing.sum())
+        )
+        found = audit(draws)
         share, left = found.false_positives.share, found.left
         assert share is not None
         assert left is not None
         errors.append(share.value - truth)
+        scored = np.isin(np.arange(len(said)), order)
         naive.append((scored & passing & ~good).sum() / (scored & passing).sum() - truth)
         still = ((passing != good) & ~scored).sum()
         held.append((share.low <= truth <= share.high, left.low <= still <= left.high))
@@ -174,7 +212,7 @@ def in_random_order(store: Store) -> list[int]:
 
 def sampled(store: Store) -> list[int]:
     found = db.scores.random_sample.random_sample(store)
-    return found.image_ids[found.sampled].tolist()
+    return sorted(found.image_ids[found.drawn].tolist())
 
 
 def test_the_sample_is_what_the_random_order_has_gone_through(store: Store) -> None:
@@ -186,7 +224,7 @@ def test_the_sample_is_what_the_random_order_has_gone_through(store: Store) -> N
         score(store, image_id, 5, draw=True)
     assert sampled(store) == sorted(order[:3])
     score(store, order[3], 5, draw=True)
-    assert sampled(store) == sorted(order[:5])  # the chosen one lies in the part gone through
+    assert sampled(store) == sorted(order[:4])  # the chosen one stands for itself alone
 
 
 def test_a_score_that_is_no_draw_does_not_lead_the_sample_on(store: Store) -> None:
@@ -212,8 +250,8 @@ def test_scores_that_were_brought_along_are_no_random_sample(store: Store) -> No
     for image_id in order[:6]:
         score(store, image_id, 5, why="import")
     assert sampled(store) == []
-    score(store, order[6], 5, draw=True)  # now that far the order has been gone through
-    assert sampled(store) == sorted(order[:7])
+    score(store, order[6], 5, draw=True)
+    assert sampled(store) == [order[6]]
 
 
 def test_a_draw_that_is_undone_is_none(store: Store) -> None:
@@ -236,10 +274,10 @@ def test_skipped_and_newly_imported_images_are_missing_and_told(store: Store) ->
         score(store, image_id, 5, draw=True)
     assert len(sampled(store)) == 19
     found = db.scores.random_sample.random_sample(store)
-    assert (found.waiting, found.skipped) == (0, 1)
+    assert (found.waiting, found.skipped.tolist()) == (0, [order[1]])
     add_images(store, 100, first=50)
     found = db.scores.random_sample.random_sample(store)
-    assert found.sampled.sum() == 19
+    assert found.drawn.sum() == 19
     before = in_random_order(store).index(order[-1]) - 19
     assert found.waiting == before
     first = db.scores.queue_queries.unscored(store, order="random", limit=1)[0].id
@@ -271,20 +309,40 @@ def test_trained_images_are_judged_by_their_out_of_fold_predictions(project: Pro
 
 
 def test_images_scored_since_are_judged_by_their_stored_predictions(tmp_path: Path) -> None:
-    made = make_collection(tmp_path, images=60, scored=20)
+    made = make_collection(tmp_path, images=90, scored=20)
     version = add_version(made, noise=0.0)
     ids = sorted(db.images.locations.ids_by_path(made.store).values())
-    low = Predictions(np.array(ids), np.full(60, 0.1, np.float32))
+    low = Predictions(np.array(ids), np.full(90, 0.1, np.float32))
     db.versions.predictions.put_predictions(made.store, version.id, low)
-    for image_id in ids[20:]:
-        score(made.store, image_id, 9, event_id=f"later-{image_id}")
+    for image_id in ids[20:60]:
+        score(made.store, image_id, 9, event_id=f"later-{image_id}", draw=True)
     found = audit_report(made).active
     assert found is not None
-    assert found.audit.judged == 60
+    assert (found.basis, found.audit.judged) == ("after", 40)
     assert found.audit.false_negatives.mistakes == 40
-    passing, failing = db.scores.random_sample.passing_counts(made.store, version.id, 0.5)
-    values = db.versions.predictions.trained_on(made.store, version.id)[1]
-    assert (passing, failing) == ((values >= 5).sum(), 60 - (values >= 5).sum())
+    assert db.scores.random_sample.unseen_counts(made.store, version.id, 0.5) == (0, 70)
+    made.close()
+
+
+def test_draws_from_before_the_training_are_judged_out_of_fold_until_there_are_later_ones(
+    tmp_path: Path,
+) -> None:
+    made = make_collection(tmp_path, images=90, scored=0)
+    ids = in_random_order(made.store)
+    for number, image_id in enumerate(ids[:30]):
+        score(made.store, image_id, number % 11, draw=True)
+    version = add_version(made, noise=0.1)
+    everything = Predictions(np.array(sorted(ids)), np.full(90, 0.6, np.float32))
+    db.versions.predictions.put_predictions(made.store, version.id, everything)
+    found = audit_report(made).active
+    assert found is not None
+    assert (found.basis, found.audit.judged) == ("before", 30)
+    for image_id in ids[30:50]:
+        score(made.store, image_id, 2, draw=True)
+    found = audit_report(made).active
+    assert found is not None
+    assert (found.basis, found.audit.judged) == ("after", 20)
+    assert found.audit.false_positives.mistakes == 20
     made.close()
 
 
@@ -292,7 +350,7 @@ def test_images_whose_files_are_gone_do_not_count(project: Project) -> None:
     version = add_version(project, noise=0.1)
     gone = list(db.images.locations.ids_by_path(project.store))[:15]
     db.importing.files.mark_missing(project.store, None, gone)
-    assert sum(db.scores.random_sample.passing_counts(project.store, version.id, 0.5)) == 45
+    assert db.scores.random_sample.unseen_counts(project.store, version.id, 0.5) == (0, 0)
     found = audit_report(project).active
     assert found is not None
     assert found.audit.judged == 45
@@ -300,28 +358,17 @@ def test_images_whose_files_are_gone_do_not_count(project: Project) -> None:
 
 def test_the_collection_is_counted_anew_when_predictions_or_images_change(project: Project) -> None:
     version = add_version(project, noise=0.1)
-
-    def sides() -> tuple[int, int]:
-        found = audit_report(project).active
-        assert found is not None
-        return found.audit.false_positives.side, found.audit.false_negatives.side
-
-    def counted() -> tuple[int, int]:
-        return db.scores.random_sample.passing_counts(project.store, version.id, 0.5)
-
-    assert sides() == counted()
     ids = list(db.images.locations.ids_by_path(project.store).values())
     draw_pictures(project.folder.parent / "more", 5)
     import_paths(project, [project.folder.parent / "more"], workers=1)
+    assert unseen_counts(project, version.id) == (0, 0)
     new = sorted(set(db.images.locations.ids_by_path(project.store).values()) - set(ids))
     added = Predictions(np.array(new), np.full(len(new), 0.9, np.float32))
     db.versions.predictions.put_predictions(project.store, version.id, added)
-    assert sides() == counted()
-    assert sum(counted()) == 60 + len(new)
-    db.importing.files.mark_missing(
-        project.store, None, list(db.images.locations.ids_by_path(project.store))[:30]
-    )
-    assert sides() == counted()
+    assert unseen_counts(project, version.id) == (len(new), 0)
+    paths = {i: path for path, i in db.images.locations.ids_by_path(project.store).items()}
+    db.importing.files.mark_missing(project.store, None, [paths[new[0]]])
+    assert unseen_counts(project, version.id) == (len(new) - 1, 0)
 
 
 def test_a_large_import_dates_the_sample(project: Project) -> None:

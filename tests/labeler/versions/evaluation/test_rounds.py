@@ -26,7 +26,7 @@ from labeler.versions.evaluation.rounds import round_reports
 from model.evaluation.intervals import Bounds
 from model.evaluation.proportions import proportion
 from model.evaluation.stopping import Evidence, advise
-from tests.support.collection import add_version, make_collection
+from tests.support.collection import add_version, make_collection, score_at_random
 from tests.support.pictures import make_jpeg
 from tests.support.store_rows import event
 
@@ -34,7 +34,7 @@ BUSY = Evidence(
     found=proportion(16, 40), expected=9.0, cards=40, left=Bounds(90, 40, 160), change="better"
 )
 QUIET = Evidence(
-    found=proportion(1, 40), expected=1.2, cards=40, left=Bounds(6, 1, 30), change="same"
+    found=proportion(1, 40), expected=1.2, cards=40, left=Bounds(6, 1, 30), change="open"
 )
 
 
@@ -45,7 +45,7 @@ QUIET = Evidence(
         (BUSY, "yes", "about 90 (40 to 160) are left"),
         (replace(BUSY, left=None), "yes", "too small to say how many are left"),
         (replace(BUSY, left=Bounds(1, 0, 3)), "no", "about 1 (0 to 3) are left"),
-        (replace(BUSY, change="worse"), "unclear", "clearly worse"),
+        (replace(BUSY, change="worse"), "unclear", "made the model worse"),
         (replace(BUSY, expected=1.0), "unclear", "Another page would settle it"),
         (replace(BUSY, found=proportion(8, 12)), "unclear", "Review a page of cards"),
         (replace(BUSY, found=None), "unclear", "no card of a version has been reviewed"),
@@ -110,7 +110,10 @@ def test_a_round_counts_hits_per_queue_and_what_came_after_it(project: Project) 
     assert by_queue == {"false-positive": (2, 3), "false-negative": (0, 1)}
     second = add_version(project, noise=0.001)
     (report,) = round_reports(project)
-    assert (report.to, report.judged) == (second.name, 30)
+    assert (report.to, report.judged, report.changes) == (second.name, 0, [])
+    score_at_random(project, 25, (first, 0.3), (second, 0.001))
+    (report,) = round_reports(project)
+    assert (report.to, report.judged) == (second.name, 25)
     changes = {change.measure: change for change in report.changes}
     assert set(changes) == {"mae", "average_precision"}
     assert changes["mae"].verdict == "better"

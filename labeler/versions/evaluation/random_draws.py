@@ -1,0 +1,142 @@
+"""The images drawn at random by which a version is judged, and what it predicted for them unseen.
+
+Those drawn after the version's training come first: nothing that was trained or reviewed could know
+them. Until there are enough, those drawn before it are used, each predicted by a head that was
+trained without it. The two are never mixed: a review that follows up what a draw showed teaches the
+held-out head, too, so that earlier draws say less about a version that was trained after a review.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+import db.images.counts
+import db.scores.confirmations
+import db.scores.random_sample
+import db.versions.predictions
+from db.records import RandomSample, Version
+from labeler.collection.arrays import group_numbers
+from labeler.core.project import Project
+from labeler.core.text import count_of
+from labeler.versions.evaluation.held_out import held_out_predictions
+from model.evaluation.random_draws import RandomDraws
+from model.passing import least_passing
+
+Ids = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Basis = Literal["after", "before", "all", "none"]
+
+FEWEST_DRAWS = 20  # below which no figure is told
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VersionDraws:
+    """The draws that judge a version, and their `basis`.
+
+    `after`: drawn after its training from all images that it had not seen. `before`: drawn before
+    it, predicted out of fold. `all`: every image of the collection is scored, none is left to draw.
+    `none`: fewer than `FEWEST_DRAWS` of either; `draws` holds what there is after it. `ids` (m,)
+    are the images of `draws`.
+    """
+
+    version: Version
+    basis: Basis
+    draws: RandomDraws
+    ids: Ids
+
+    def sentence(self) -> str:
+        """Return what the figures are of, and what would make them sharper."""
+        name, draws = self.version.name, count_of(self.draws.count, "image")
+        if self.basis == "after":
+            sentence = (
+                f"On {draws} drawn at random after {name} was trained, of the "
+                f"{self.draws.population:,} that it had not seen."
+            )
+            more = 3 * self.draws.count
+            if more > self.draws.population - len(self.ids):
+                return sentence
+            return f"{sentence} {more:,} more would halve the intervals."
+        if self.basis == "before":
+            return (
+                f"On {draws} drawn at random before {name} was trained, each predicted by a head "
+                "that was trained without it. Images drawn from now on judge it better: score "
+                f"{FEWEST_DRAWS} in the order Random."
+            )
+        if self.basis == "all":
+            return (
+                f"On all {draws} of the collection, each predicted by a head that was trained "
+                "without it: no image is left to draw."
+            )
+        missing = FEWEST_DRAWS - self.draws.count
+        return (
+            f"How good {name} is for the collection can't be told yet: score "
+            f"{count_of(missing, 'more image')} in the order Random, or let random checks be "
+            "mixed into the other orders."
+        )
+
+
+def version_draws(
+    project: Project, version: Version, sample: RandomSample | None = None
+) -> VersionDraws:
+    """Return the draws that judge `version` at the project's threshold.
+
+    `sample` is that of the project, read once where many versions are asked for.
+    """
+    sample = sample or db.scores.random_sample.random_sample(project.store)
+    out_of_fold, unseen = held_out_predictions(project, version, sample.image_ids)
+    if len(sample.image_ids) and not db.images.counts.by_hand_score(project.store).waiting:
+        predictions = np.fmax(out_of_fold, unseen)
+        return _basis(project, version, sample, predictions, "all")
+    after = _basis(project, version, sample, unseen, "after")
+    if after.draws.count >= FEWEST_DRAWS:
+        return after
+    before = _basis(project, version, sample, out_of_fold, "before")
+    if before.draws.count >= FEWEST_DRAWS:
+        return before
+    return VersionDraws(version, "none", after.draws, after.ids)
+
+
+def unseen_counts(project: Project, version_id: int) -> tuple[int, int]:
+    """Return how many fine images that the version was not trained on pass by prediction, and fail;
+    kept until images come or go, or there are other predictions.
+    """
+    store, threshold = project.store, project.threshold
+    batches = db.versions.predictions.prediction_batches(store, version_id)
+    return project.cache.get(
+        "unseen counts",
+        (version_id, threshold),
+        (batches, db.images.counts.image_stamp(store)),
+        lambda: db.scores.random_sample.unseen_counts(store, version_id, least_passing(threshold)),
+        newest=256,
+    )
+
+
+def _basis(
+    project: Project, version: Version, sample: RandomSample, predictions: Floats, basis: Basis
+) -> VersionDraws:
+    """Return the draws among the images that have one of `predictions` (n,), NaN where not."""
+    rows = ~np.isnan(predictions)
+    passing, failing = unseen_counts(project, version.id)
+    population = passing + failing
+    if basis != "after":
+        population = db.images.counts.by_state(project.store)["fine"]
+    drawn = np.ones(int(rows.sum()), dtype=bool) if basis == "all" else sample.drawn[rows]
+    ids = sample.image_ids[rows]
+    low, high = db.scores.confirmations.bounds(project.store, ids, sample.values[rows])
+    # A draw counts with its first score, whatever was confirmed later.
+    low, high = (np.where(drawn, sample.values[rows], each) for each in (low, high))
+    draws = RandomDraws(
+        predictions=predictions[rows],
+        scores=sample.values[rows] / 10,
+        drawn=drawn,
+        population=max(population, len(ids)),
+        threshold=project.threshold,
+        passing=passing if basis == "after" else None,
+        groups=None if basis == "after" else group_numbers(project, ids),
+        bounds=(low / 10, high / 10),
+    )
+    return VersionDraws(version, basis, draws, ids)
