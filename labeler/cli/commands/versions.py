@@ -9,6 +9,7 @@ import click
 
 from labeler.cli.common import Scale, TypedPath, lower_priority, opened_project
 from labeler.cli.output import print_json, print_message, print_result, progress_bar
+from labeler.core.text import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +111,7 @@ def add(file: Path, as_json: bool, **given: Any) -> None:
 
 
 def _show_added(project: Project, version: Version, as_json: bool) -> None:
-    from labeler.versions.evaluation.figures import headline
+    from labeler.versions.evaluation.figures import headline, on_chosen_images
 
     if as_json:
         print_json(version_document(version, headline(project, version)))
@@ -122,6 +123,12 @@ def _show_added(project: Project, version: Version, as_json: bool) -> None:
     )
     for line in headline_lines(headline(project, version)):
         print_result(line)
+    chosen = on_chosen_images(project, version)
+    if chosen.judged:
+        scores = count_of(chosen.judged, "hand score")
+        print_result(f"On your {scores}, none of which it has seen, whatever chose the images:")
+        for line in metric_lines(chosen.metrics):
+            print_result(line)
     if version.active:
         print_result("It is active now. Next: labeler review, or score in: labeler app")
     else:

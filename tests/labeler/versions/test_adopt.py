@@ -213,7 +213,7 @@ def test_the_commands_add_list_and_activate(project: Project, made: Path) -> Non
     file = made / LAION
     told = call(project, "versions", "add", file, "--scale", "0:10", "--note", "by LAION").stdout
     assert "its 0 to 10 are 0 to 10 here" in told
-    assert "On your 30 hand scores, none of which it has seen:" in told
+    assert "On your 30 hand scores, none of which it has seen" in told
     assert "mae: " in told
     assert " to " in told
     city = made / CITY
