@@ -58,7 +58,7 @@ def train(recipe: str, note: str, as_json: bool) -> None:
         judged, parent = headline(project, version), _parent(project, version)
         compared = compare(project, version, parent) if parent else None
         if as_json:
-            print_json(version_document(version, judged))
+            print_json(version_document(project, version))
             return
         print_result(
             f"Trained {version.name} on {version.scored_count} scored images; it is active now."

@@ -38,11 +38,10 @@ def _list(project: Project, as_json: bool) -> None:
     # Imported where they are used: `labeler --help` imports click alone.
     from db.versions.registry import history
     from labeler.scoring.agreement import self_agreement
-    from labeler.versions.evaluation.figures import headline
 
     known = history(project.store)
     if as_json:
-        print_json([version_document(version, headline(project, version)) for version in known])
+        print_json([version_document(project, version) for version in known])
         return
     if not known:
         print_result("There is no version yet; make one with: labeler train")
@@ -114,7 +113,7 @@ def _show_added(project: Project, version: Version, as_json: bool) -> None:
     from labeler.versions.evaluation.figures import headline, on_chosen_images
 
     if as_json:
-        print_json(version_document(version, headline(project, version)))
+        print_json(version_document(project, version))
         return
     low, high = version.settings["scale"]
     print_result(
@@ -152,8 +151,12 @@ def metric_lines(metrics: dict[str, Any]) -> Iterator[str]:
         yield f"  {name.replace('_', ' ')}: {figure['value']:.3g}{between}"
 
 
-def version_document(version: Version, judged: Headline) -> dict[str, Any]:
+def version_document(project: Project, version: Version) -> dict[str, Any]:
     """Return a version as plain data, without its loss curve; `metrics` are by random draws."""
+    # Imported where they are used: `labeler --help` imports click alone.
+    from labeler.versions.evaluation.figures import headline, on_chosen_images
+
+    judged = headline(project, version)
     return {
         "name": version.name,
         "parent": version.parent,
@@ -167,7 +170,7 @@ def version_document(version: Version, judged: Headline) -> dict[str, Any]:
         "scored": version.scored_count,
         "metrics": judged.metrics,
         "judged_on": {"basis": judged.basis, "images": judged.judged, "told": judged.sentence},
-        "metrics_on_chosen_images": version.metrics,
+        "metrics_on_chosen_images": on_chosen_images(project, version).metrics,
         "file": version.file,
     }
 

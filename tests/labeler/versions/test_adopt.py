@@ -222,7 +222,8 @@ def test_the_commands_add_list_and_activate(project: Project, made: Path) -> Non
     )
     document: dict[str, Any] = json.loads(added.stdout)
     assert (document["name"], document["active"], document["scored"]) == ("city", False, 0)
-    assert document["metrics"]["judged"] == 30
+    assert document["judged_on"]["basis"] == "none"
+    assert document["metrics_on_chosen_images"]["judged"] == 30
     listed = call(project, "versions").stdout.splitlines()
     assert listed[0].startswith("* sac+logos+ava1-l14  ")
     assert "not trained here, LAION improved-aesthetic-predictor  by LAION" in listed[0]
@@ -230,7 +231,7 @@ def test_the_commands_add_list_and_activate(project: Project, made: Path) -> Non
     call(project, "versions", "activate", "city")
     found = json.loads(call(project, "versions", "--json").stdout)
     assert [one["active"] for one in found] == [False, True]
-    assert found[0]["metrics"]["mae"]["low"] is not None
+    assert found[0]["metrics_on_chosen_images"]["mae"]["low"] is not None
     told = call(project, "versions", "activate", "nothing", code=1).stderr
     assert "There is no version nothing" in told
     assert "LOW:HIGH" in call(project, "versions", "add", file, "--scale", "9:1", code=2).stderr
