@@ -40,6 +40,7 @@ SOON = PATIENCE * 1000  # milliseconds, at most: the machine may be busy
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = make_collection(tmp_path_factory.mktemp("faults"), images=70, scored=20)
+    project.set_repeat_every(0)  # no image is shown twice here
     add_version(project, 0.3)
     return project
 

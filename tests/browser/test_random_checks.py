@@ -21,6 +21,7 @@ pytestmark = pytest.mark.browser
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = make_collection(tmp_path_factory.mktemp("checks"), images=120, scored=0)
     made.set_audit_every(2)
+    made.set_repeat_every(0)
     return made
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import re
 import shutil
 import sqlite3
 import traceback
@@ -166,7 +167,7 @@ def _without_not_null(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA writable_schema = ON")
     for name, sql in rows:
         if "WITHOUT ROWID" not in sql:
-            loose = sql.replace(" NOT NULL", "")
+            loose = re.sub("(?<! IS) NOT NULL", "", sql)
             connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (loose, name))
     _schema_changed(connection)
 

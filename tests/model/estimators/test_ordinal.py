@@ -20,9 +20,13 @@ def certain(score: int) -> np.ndarray:
     return np.where(np.arange(1, 11) <= score, 40.0, -40.0)[None, :]
 
 
-def fit_many(known: np.ndarray, scores: np.ndarray, others: np.ndarray) -> np.ndarray:
-    inputs = Inputs(known)
-    fits = [ordinal.fit(inputs.values, scores, strength) for strength in ordinal.STRENGTHS]
+def fit_many(
+    embeddings: np.ndarray, scores: np.ndarray, known: np.ndarray, others: np.ndarray
+) -> np.ndarray:
+    inputs = Inputs(embeddings)
+    fits = [
+        ordinal.fit(inputs.values, scores, strength, known=known) for strength in ordinal.STRENGTHS
+    ]
     return np.stack([inputs.ordinal(found).logits(others) for found in fits])
 
 
@@ -226,8 +230,11 @@ def test_folds_are_of_whole_groups_and_only_some_images_are_asked() -> None:
     rows, asked = np.arange(900), []
     embeddings, groups = rows[:, None].astype(np.float32), rows // 3
 
-    def record(known: np.ndarray, scores: np.ndarray, others: np.ndarray) -> np.ndarray:
-        learnt, judged = known[:, 0].astype(int), others[:, 0].astype(int)
+    def record(
+        trained: np.ndarray, scores: np.ndarray, known: np.ndarray, others: np.ndarray
+    ) -> np.ndarray:
+        assert known.all()
+        learnt, judged = trained[:, 0].astype(int), others[:, 0].astype(int)
         assert not set(groups[learnt]) & set(groups[judged])
         np.testing.assert_array_equal(scores, learnt % 11)
         asked.extend(judged)

@@ -23,7 +23,7 @@ export function percent(prediction) {
  * @param {number} threshold 0–1
  */
 export function passes(value, threshold) {
-  return value >= threshold - 1e-6;
+  return value >= threshold - 5e-7;
 }
 
 /** @param {number} share 0–1, or more */
