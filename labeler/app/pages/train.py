@@ -163,15 +163,19 @@ def metrics_table(
     project: Project, version: Version, parent: Version | None, headlines: dict[str, Headline]
 ) -> None:
     """Show each measure with its 95 % interval, beside the parent's and the baseline's: those by
-    random draws, and folded away those on the images that were chosen.
+    random draws, and those on the images that were chosen, folded away where there are others.
     """
     shown = [version] if parent is None else [version, parent]
-    measures_table({each.name: headlines[each.name].metrics for each in shown}, version)
+    has_draws = any(headlines[each.name].metrics for each in shown)
+    if has_draws:
+        measures_table({each.name: headlines[each.name].metrics for each in shown}, version)
     for each in shown:
         st.caption(formatting.markdown_escaped(headlines[each.name].sentence))
     for foreign in (each for each in shown if each.is_foreign):
         st.caption(formatting.markdown_escaped(adopt_head.evaluation_sentence(foreign)))
-    with st.expander("On the images you chose"):
+    if not has_draws and st.button("Score images drawn at random", icon=":material/casino:"):
+        go_to("score")
+    with st.expander("On the images you chose", expanded=not has_draws):
         chosen = {each.name: on_chosen_images(project, each) for each in shown}
         measures_table({name: each.metrics for name, each in chosen.items()}, version)
         counts = ", ".join(f"{each.judged:,} for {name}" for name, each in chosen.items())

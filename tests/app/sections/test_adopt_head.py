@@ -107,7 +107,7 @@ def test_without_hand_scores_it_has_no_figures_and_says_why(served: Project) -> 
     version = added(served)
     page = opened("train")
     assert "trained on none of your scores" in all_markdown(page)
-    figures, _, history = (frame.value for frame in page.dataframe[:3])
+    figures, history = (frame.value for frame in page.dataframe[:2])
     assert set(figures[version.name]) == {"–"}
     assert history["trained on"].isna().all()
     assert history["Error"].tolist() == ["–"]
