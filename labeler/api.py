@@ -36,7 +36,7 @@ from labeler.exports.datasets.plan import Plan
 from labeler.exports.datasets.rows import COLUMNS, HISTORY, dataset_of, event_cells
 from labeler.scoring.label import read_score
 from labeler.versions.activate import predict_active, version_named
-from labeler.versions.evaluation.figures import headline
+from labeler.versions.evaluation.figures import headline, on_chosen_images
 from model.encoders.load import load_encoder
 from model.encoders.names import canonical
 from model.images.formats import orientation
@@ -116,12 +116,13 @@ class Project:
         """Return one row for each version, oldest first, with `name` as index.
 
         The metrics are those by images drawn at random, on which `basis` says more (see
-        `labeler.versions.evaluation.random_draws`); those named `chosen_…` are of its training,
-        out of fold, on the images that were chosen.
+        `labeler.versions.evaluation.random_draws`); those named `chosen_…` are on all scored
+        images, most of them chosen, each predicted without having been seen.
         """
         sample = db.scores.random_sample.random_sample(self._project.store)
         versions = db.versions.registry.history(self._project.store)
         judged = [headline(self._project, version, sample) for version in versions]
+        chosen_figures = [on_chosen_images(self._project, version) for version in versions]
         rows = [
             {
                 "name": version.name,
@@ -135,12 +136,13 @@ class Project:
                 "basis": of_draws.basis,
                 "draws": of_draws.judged,
                 **_figures(of_draws.metrics),
-                **{f"chosen_{name}": value for name, value in _figures(version.metrics).items()},
+                **{f"chosen_{name}": value for name, value in _figures(chosen.metrics).items()},
             }
-            for version, of_draws in zip(versions, judged, strict=True)
+            for version, of_draws, chosen in zip(versions, judged, chosen_figures, strict=True)
         ]
         columns = ["name", "active", "recipe", "encoder", "threshold", "scored", "note"]
-        frame = pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*columns, "created_at"])
+        more = ["created_at", "basis", "draws"]
+        frame = pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*columns, *more])
         return frame.set_index("name")
 
     def add_images(self, paths: Paths, source: str | None = None) -> pd.Series:

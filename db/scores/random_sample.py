@@ -1,7 +1,7 @@
-"""The random sample: how far the random order of a collection has been gone through, and by hand.
+"""The images that were drawn at random among those with a hand score.
 
-Every image drew a random key when it was imported. Whatever the model shows meanwhile, the images
-up to some place in the order of these keys are a random sample of the collection.
+Every image drew a random key when it was imported, and the next draw is the unscored image with the
+least key. Whatever the model shows meanwhile, it is drawn at random from what has no score.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class ScorersReport:
 
 
 def scorers_report(project: Project) -> ScorersReport:
-    """Compare the scorers with each other; images of one group are resampled together."""
+    """Compare the scorers with each other; images of one group count as one piece of evidence."""
     by_scorer = db.scores.hand_scores.by_scorer(project.store)
     people = [
         ScorerFigures(name, len(ids), float(values.mean()), float(values.std()))
@@ -191,7 +191,7 @@ def _values(scores: tuple[Ids, Floats], ids: Ids) -> Floats:
 def _agreed(
     project: Project, pair: tuple[str | None, str | None], a: Floats, b: Floats, groups: Ids
 ) -> Agreement:
-    """Kept: resampling takes its time, and the page asks again and again."""
+    """Kept: the jackknife takes its time, and the page asks again and again."""
     stamp = tuple(each.tobytes() for each in (a, b, groups))
     return project.cache.get(
         "agreement of scorers", pair, stamp, lambda: agreement(a, b, groups), newest=MOST_PAIRS

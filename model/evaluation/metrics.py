@@ -128,8 +128,7 @@ def difference(
 
     Paired: both are measured on the same images, so that an interval without 0 means a difference.
     `only` names the figures wanted, where not all of them are; `level` is that of the intervals. No
-    interval is given where no group
-    makes a difference. Raises `ModelError` for what is not finite.
+    interval is given where no group makes a difference. Raises `ModelError` for what is not finite.
     """
     _check(new, scores)
     _check(old, scores)

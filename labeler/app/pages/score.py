@@ -23,7 +23,7 @@ CHECKS = (0, 5, 10, 20)
 REPEATS = (0, 20, 30, 50)
 HELP_CHECKS = (
     "How many of the images shown in any order but the random one are drawn at random. Only these "
-    "say how good the model really is: see the audit on the Progress page."
+    "say how good a version really is: its figures on Train and Progress count these."
 )
 HELP_REPEATS = (
     "How many of the images shown are ones that you scored a while ago. They come unannounced and "

@@ -181,9 +181,9 @@ def metrics_table(
         counts = ", ".join(f"{each.judged:,} for {name}" for name, each in chosen.items())
         st.caption(
             formatting.markdown_escaped(
-                f"All scored images ({counts}), each judged by a head that had not seen it. Most "
-                "of them you or a model chose, hard ones first after a review: these figures are "
-                "of them, not of the collection, and say nothing of which version is better."
+                f"All scored images ({counts}), each judged by a head that had not seen it. Among "
+                "them are those that you or a review chose, hard ones first: these figures are of "
+                "them, not of the collection, and say nothing of which version is better."
             )
         )
 

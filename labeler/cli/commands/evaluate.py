@@ -146,10 +146,10 @@ def _hits(corrected: int, reviewed: int, rate: Proportion | None) -> str:
 
 
 def _format_change(change: Change) -> str:
-    verdict = change.verdict or "no clear change"
+    verdict = f": {change.verdict}" if change.verdict else ""
     scale = 10 if change.measure == "mae" else 1
     figures = f"{change.old * scale:.2f} → {change.new * scale:.2f}"
-    return f"{NAMES[change.measure]} {figures}: {verdict}"
+    return f"{NAMES[change.measure]} {figures}{verdict}"
 
 
 @click.command()

@@ -142,13 +142,12 @@ def headline_lines(judged: Headline) -> Iterator[str]:
 
 def metric_lines(metrics: dict[str, Any]) -> Iterator[str]:
     """Yield a line for each metric with its 95 % interval."""
-    for name, figure in metrics.items():
-        if not isinstance(figure, dict) or figure.get("value") is None:
-            continue
-        between = ""
-        if figure.get("low") is not None:
-            between = f" ({figure['low']:.3g} to {figure['high']:.3g})"
-        yield f"  {name.replace('_', ' ')}: {figure['value']:.3g}{between}"
+    # Imported where they are used: `labeler --help` imports click alone.
+    from labeler.versions.evaluation.measures import MEASURES, written
+
+    for measure in MEASURES:
+        if (figure := written(metrics, measure)) != "–":
+            yield f"  {measure.name.lower()}: {figure}"
 
 
 def version_document(project: Project, version: Version) -> dict[str, Any]:

@@ -195,8 +195,8 @@ def metrics(project: Project, version: Version) -> list[str]:
         "### On the images that were chosen",
         "",
         f"On all {chosen.judged:,} scored images ({how}), passing from {version.threshold:g} on. "
-        "Most of them a person or a model chose, so these figures are of them and not of the "
-        "collection.",
+        "Among them are those that a person or a review chose, so these figures are of them and "
+        "not of the collection.",
         "",
         *_measures_table(chosen.metrics),
     ]

@@ -102,7 +102,9 @@ def audit_report(project: Project) -> AuditReport:
 def _version_audit(project: Project, version: Version, sample: RandomSample) -> VersionAudit:
     judged = version_draws(project, version, sample)
     # What was skipped before the training is missing from the draws before it, and so after it.
-    is_after = np.array([at > version.created_at for at in sample.skipped_at], dtype=bool)
+    is_after = np.array(
+        [version.is_foreign or at > version.created_at for at in sample.skipped_at], dtype=bool
+    )
     skipped = sample.skipped[is_after == (judged.basis in ("after", "none"))]
     predicted = db.versions.predictions.predictions(project.store, version.id, skipped)
     told = audit(judged.draws, predicted.scores.astype(np.float64))

@@ -1,7 +1,7 @@
 """A version beside its parent: what can be said to have changed, and which images moved most.
 
-Both are judged by images that were drawn at random after both were trained, so that neither has
-seen them and no review has followed them up; differences are paired. One measure decides, the mean
+Both are judged by images that were drawn at random and that neither was trained on, so that no
+review has followed them up; differences are paired. One measure decides, the mean
 error, at a few fixed numbers of draws: at all of them together "better" or "worse" is told of two
 equal versions in at most 5 of 100 cases (group-sequential test; Lan & DeMets 1983).
 """
@@ -151,7 +151,6 @@ def paired_draws(
     fine = db.images.counts.by_state(project.store)["fine"]
     ids, scores, drawn = ids[rows], sample.values[unseen][rows], sample.drawn[unseen][rows]
     low, high = db.scores.confirmations.bounds(project.store, ids, scores)
-    low, high = (np.where(drawn, scores, each) for each in (low, high))
     draws = RandomDraws(
         predictions=new[rows],
         scores=scores / 10,

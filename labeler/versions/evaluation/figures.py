@@ -38,8 +38,8 @@ class Headline(Figures):
 def headline(project: Project, version: Version, sample: RandomSample | None = None) -> Headline:
     """Return the measures of `version` on images drawn at random, at the project's threshold.
 
-    They are empty below `FEWEST_DRAWS`. `sample` is the project's, read once where many versions
-    are asked for.
+    They are empty where there are too few draws. `sample` is the project's, read once where many
+    versions are asked for.
     """
     judged = version_draws(project, version, sample)
     draws = judged.draws
@@ -63,8 +63,8 @@ def with_headline(
 
 
 def on_chosen_images(project: Project, version: Version) -> Figures:
-    """Return the measures on all images with a hand score, most of them chosen by a person or a
-    model: they say nothing of the collection.
+    """Return the measures on all images with a hand score, the chosen ones among them: they say
+    nothing of the collection.
 
     Those of the training, out of fold; of a version made elsewhere those on every image that has a
     hand score and a prediction: it has seen none of the scores.
@@ -77,7 +77,7 @@ def on_chosen_images(project: Project, version: Version) -> Figures:
     truth, groups = values[rows] / 10, group_numbers(project, ids[rows])
     low, high = db.scores.confirmations.bounds(project.store, ids[rows], values[rows])
     predictions = made.scores.astype(np.float64)
-    found = project.cache.get(  # Resampling takes its time, and pages ask again and again.
+    found = project.cache.get(  # The jackknife takes its time, and pages ask again and again.
         "figures",
         version.id,
         (version.threshold, *(each.tobytes() for each in (predictions, truth, groups, low, high))),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from labeler.versions.evaluation.compare import PRIMARY, Change, Comparison
+from labeler.versions.evaluation.compare import LOOKS, PRIMARY, Change, Comparison
 from labeler.versions.evaluation.random_draws import FEWEST_DRAWS
 
 
@@ -73,7 +73,6 @@ MEASURES = [
 
 BY_KEY = {measure.key: measure for measure in MEASURES}
 ALSO_TOLD = ("average_precision",)  # beside the measure that decides
-MOST_ADVISED = 400  # draws; nobody is sent to score more for a verdict
 _LARGEST = 1e12  # of a figure; a project of somebody else's may hold anything
 
 
@@ -137,8 +136,8 @@ def verdict(comparison: Comparison, version: str, parent: str) -> str:
         missing = FEWEST_DRAWS - comparison.draws
         return (
             f"Whether {version} is better than {parent} can't be told yet: score {missing} more "
-            f"image{'' if missing == 1 else 's'} in the order Random. Only what was drawn after "
-            "both were trained can tell it; what you scored before taught them, or was chosen."
+            f"image{'' if missing == 1 else 's'} in the order Random. Only what was drawn and "
+            "taught neither can tell it; what you scored before taught them, or was chosen."
         )
     on = f"on {draws} drawn at random that neither had seen"
     by_key = {change.measure: change for change in comparison.changes}
@@ -158,9 +157,11 @@ def _what_would_tell(comparison: Comparison) -> str:
     look, needed = comparison.next_look, comparison.needed
     if look is None:
         return " The two are so alike that more images will hardly tell them apart."
-    wanted = max(look, needed or look)
-    if wanted > MOST_ADVISED:
-        return f" The difference is so small that more than {MOST_ADVISED} draws would be needed."
+    if needed is None:
+        return f" It is looked for next at {look} draws."
+    wanted = next((each for each in LOOKS if each >= max(look, needed)), None)
+    if wanted is None:
+        return f" The difference is so small that more than {max(LOOKS)} draws would be needed."
     return f" About {wanted - comparison.draws:,} more draws would tell a difference of this size."
 
 

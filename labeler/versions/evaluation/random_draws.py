@@ -2,7 +2,7 @@
 
 Those drawn after the version's training come first: nothing that was trained or reviewed could know
 them. Until there are enough, those drawn before it are used, each predicted by a head that was
-trained without it. The two are never mixed: a review that follows up what a draw showed teaches the
+trained without it. No figure mixes the two: a review that follows up what a draw showed teaches the
 held-out head, too, so that earlier draws say less about a version that was trained after a review.
 """
 
@@ -52,9 +52,10 @@ class VersionDraws:
         """Return what the figures are of, and what would make them sharper."""
         name, draws = self.version.name, count_of(self.draws.count, "image")
         if self.basis == "after":
+            after = "" if self.version.is_foreign else f" after {name} was trained"
             sentence = (
-                f"On {draws} drawn at random after {name} was trained, of the "
-                f"{self.draws.population:,} that it had not seen."
+                f"On {draws} drawn at random{after}, of the {self.draws.population:,} that "
+                f"{name} had not seen."
             )
             more = 3 * self.draws.count
             if more > self.draws.population - len(self.ids):
@@ -127,8 +128,6 @@ def _basis(
     drawn = np.ones(int(rows.sum()), dtype=bool) if basis == "all" else sample.drawn[rows]
     ids = sample.image_ids[rows]
     low, high = db.scores.confirmations.bounds(project.store, ids, sample.values[rows])
-    # A draw counts with its first score, whatever was confirmed later.
-    low, high = (np.where(drawn, sample.values[rows], each) for each in (low, high))
     draws = RandomDraws(
         predictions=predictions[rows],
         scores=sample.values[rows] / 10,

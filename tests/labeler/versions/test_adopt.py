@@ -214,8 +214,8 @@ def test_the_commands_add_list_and_activate(project: Project, made: Path) -> Non
     told = call(project, "versions", "add", file, "--scale", "0:10", "--note", "by LAION").stdout
     assert "its 0 to 10 are 0 to 10 here" in told
     assert "On your 30 hand scores, none of which it has seen" in told
-    assert "mae: " in told
-    assert " to " in told
+    assert "  error: " in told
+    assert " – " in told
     city = made / CITY
     added = call(
         project, "versions", "add", city, "--name", "city", "--encoder", "clip-l14", "--json"

@@ -49,17 +49,20 @@ def upgrade() -> None:
         ),
     )
     connection = op.get_bind()
-    bounds: dict[str, tuple[float, float | None, float | None]] = {}  # by event: value, bounds
+    # By event: value and bounds, which a typed score has none of.
+    bounds: dict[str, tuple[float, float | None, float | None]] = {}
     for row_id, event, value, why, prediction, threshold in connection.execute(sa.text(SCORES)):
         leader = bounds.get(str(event).rpartition(".")[0])
         if leader is not None and leader[0] == value:
-            said = leader
+            said = leader  # a near-duplicate that was answered with it
         elif why == "confirmation" and _is_confirmed(value, prediction, threshold):
             cut = round(threshold * 10, 9)
             said = (value, cut, None) if value >= cut - 1e-9 else (value, None, cut)
         else:
-            continue
+            said = (value, None, None)
         bounds[str(event)] = said
+        if said[1:] == (None, None):
+            continue
         connection.execute(
             sa.text("INSERT INTO confirmations VALUES (:id, :at_least, :below)"),
             {"id": row_id, "at_least": said[1], "below": said[2]},

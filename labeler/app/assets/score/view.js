@@ -67,7 +67,7 @@ export class ScoreView {
 
   topRow() {
     const row = element("div", "top");
-    this.check.title = "Drawn at random, whatever the model predicts: the audit on the Progress page counts these";
+    this.check.title = "Drawn at random, whatever the model predicts: the figures of a version count these";
     this.check.hidden = true;
     row.append(this.order, this.name, this.check, this.prediction, this.news.root, this.saving);
     return row;
