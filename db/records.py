@@ -375,6 +375,7 @@ class RandomSample:
     image_ids: np.ndarray  # (n,) int64
     values: np.ndarray  # (n,) float64, 0–10
     drawn: np.ndarray  # (n,) bool
+    keys: np.ndarray  # (n,) int64, their places in the random order
     waiting: int
     skipped: np.ndarray  # (s,) int64, ids, rising
     skipped_at: list[datetime]

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.query_parts import driver_rows, id_array
 from db.records import RandomSample
+from db.scores.aggregation import rule_in
 from db.scores.blind_scores import first_blind_scores
 from db.scores.queue_queries import was_skipped
 from db.store.schema import (
@@ -40,25 +41,24 @@ def random_sample(store: Store) -> RandomSample:
     order that has no score. A drawn image counts with its first blind score (see
     `first_blind_scores`): what is looked at again where it disagrees with the model flatters it.
     """
-    in_order = (
-        select(
-            ImageRow.id,
-            ImageRow.shuffle,
-            ImageRow.hand_score,
-            func.min(HandScoreRow.id),
-            func.count(DrawRow.hand_score_id),
-        )
-        .join(HandScoreRow, HandScoreRow.image_id == ImageRow.id)
-        .outerjoin(DrawRow, DrawRow.hand_score_id == HandScoreRow.id)
-        .where(
-            ImageRow.hand_score.is_not(None),
-            ImageRow.state == "fine",
-            HandScoreRow.undone_at.is_(None),
-        )
-        .group_by(ImageRow.id)
-        .order_by(func.min(HandScoreRow.id))
-    )
+    blind = dict(zip(*(each.tolist() for each in first_blind_scores(store)), strict=True))
     with store.reading() as session:
+        by = _who_counts(session)
+        in_order = (
+            select(
+                ImageRow.id,
+                ImageRow.shuffle,
+                ImageRow.hand_score,
+                func.min(HandScoreRow.id).filter(HandScoreRow.undone_at.is_(None)),
+                # A draw that was taken back and scored again was drawn nevertheless.
+                func.count(DrawRow.hand_score_id),
+            )
+            .join(HandScoreRow, HandScoreRow.image_id == ImageRow.id)
+            .outerjoin(DrawRow, DrawRow.hand_score_id == HandScoreRow.id)
+            .where(ImageRow.hand_score.is_not(None), ImageRow.state == "fine", *by)
+            .group_by(ImageRow.id)
+            .order_by(func.min(HandScoreRow.id).filter(HandScoreRow.undone_at.is_(None)))
+        )
         end = _next_draw(session)
         rows = driver_rows(session, in_order)
         skips = session.execute(
@@ -73,24 +73,34 @@ def random_sample(store: Store) -> RandomSample:
         ).all()
         waiting = select(func.count()).select_from(_waiting(end, skipped=False).subquery())
         waiting_count = session.scalars(waiting).one()
-    blind = dict(zip(*(each.tolist() for each in first_blind_scores(store)), strict=True))
     drawn = [draws > 0 for *_, draws in rows]
     if not any(drawn):
         drawn = [key < end for _, key, *_ in rows]
+    # Where the prediction was on the screen the score says less of the person.
+    drawn = [was and row[0] in blind for was, row in zip(drawn, rows, strict=True)]
     return RandomSample(
         image_ids=id_array([image_id for image_id, *_ in rows]),
         values=np.array(
             [
-                blind.get(image_id, score) if is_drawn else score
+                blind[image_id] if is_drawn else score
                 for (image_id, _, score, *_), is_drawn in zip(rows, drawn, strict=True)
             ],
             dtype=np.float64,
         ),
         drawn=np.array(drawn, dtype=bool),
+        keys=np.array([key for _, key, *_ in rows], dtype=np.int64),
         waiting=waiting_count,
         skipped=id_array([image_id for image_id, _ in skips]),
         skipped_at=[at for _, at in skips],
     )
+
+
+def _who_counts(session: Session) -> list[ColumnElement[bool]]:
+    """Return that a hand score is by the person whose scores count, where it is one alone."""
+    rule = rule_in(session)
+    if rule.kind != "person":
+        return []
+    return [HandScoreRow.scorer.is_not_distinct_from(rule.person)]
 
 
 def unseen_counts(store: Store, version_id: int, least: float) -> tuple[int, int]:
@@ -125,7 +135,7 @@ def _next_draw(session: Session) -> int:
         select(func.max(ImageRow.shuffle))
         .join(HandScoreRow, HandScoreRow.image_id == ImageRow.id)
         .join(DrawRow, DrawRow.hand_score_id == HandScoreRow.id)
-        .where(HandScoreRow.undone_at.is_(None))
+        .where(HandScoreRow.undone_at.is_(None), *_who_counts(session))
     )
     reached = session.scalar(furthest)
     behind = ImageRow.shuffle > (_BEFORE_ALL if reached is None else reached)

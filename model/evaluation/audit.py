@@ -61,12 +61,18 @@ class Audit:
     left: Bounds | None
 
 
-def audit(draws: RandomDraws, skipped: NDArray[np.float64] | None = None) -> Audit:
+def audit(
+    draws: RandomDraws,
+    skipped: NDArray[np.float64] | None = None,
+    never_drawn: NDArray[np.float64] | None = None,
+) -> Audit:
     """Return the audit of a version by `draws`.
 
-    `skipped` (s,) are its predictions for the images that were drawn and got no score. Raises
-    `ModelError` for what is not finite.
+    `skipped` (s,) are its predictions for the images that were drawn and got no score, and
+    `never_drawn` (k,) those for images that could not be drawn any more, since they had been
+    skipped before. Raises `ModelError` for what is not finite.
     """
+    never_drawn = np.zeros(0) if never_drawn is None else never_drawn
     check_finite("hand score", draws.scores, "leave the image out")
     check_finite("prediction", draws.predictions, "leave the image out, or predict it again")
     skipped = np.zeros(0) if skipped is None else skipped
@@ -76,14 +82,16 @@ def audit(draws: RandomDraws, skipped: NDArray[np.float64] | None = None) -> Aud
         nothing = Estimate(0, 0, len(skipped), 0, 0, None, None, None)
         return Audit(0, nothing, nothing, None, None)
     weights = draws.weights()
-    passing, skips_pass = (passes(each, draws.threshold) for each in (draws.predictions, skipped))
+    passing, skips_pass, out_pass = (
+        passes(each, draws.threshold) for each in (draws.predictions, skipped, never_drawn)
+    )
     positives, negatives, both, should_pass = (
-        estimate(draws.drawn, weights, among, hits, int(skips))
-        for among, hits, skips in (
-            (passing & known, ~good, skips_pass.sum()),
-            (~passing & known, good, (~skips_pass).sum()),
-            (known, passing != good, len(skipped)),
-            (known, good, len(skipped)),
+        estimate(draws.drawn, weights, among, hits, skipped=int(skips), never_drawn=int(out))
+        for among, hits, skips, out in (
+            (passing & known, ~good, skips_pass.sum(), out_pass.sum()),
+            (~passing & known, good, (~skips_pass).sum(), (~out_pass).sum()),
+            (known, passing != good, len(skipped), len(never_drawn)),
+            (known, good, len(skipped), len(never_drawn)),
         )
     )
     both_known = positives.share is not None and negatives.share is not None
@@ -101,13 +109,16 @@ def estimate(
     weights: NDArray[np.float64],
     among: NDArray[np.bool_],
     hits: NDArray[np.bool_],
+    *,
     skipped: int = 0,
+    never_drawn: int = 0,
 ) -> Estimate:
     """Estimate how many of the images `among` (m,) are `hits` (m,), by their `weights` (m,).
 
     Images that are not `drawn` (m,) stand for themselves alone. The interval is Wilson's (1927)
     with as many trials as the unequal weights are worth (Kish 1965); its ends are those of all
-    skipped images being hits, and of none (Manski 1989).
+    skipped images being hits, and of none (Manski 1989); `never_drawn` images of the side may all
+    be, or none.
     """
     rows, others = among & drawn, among & ~drawn
     judged, mistakes = int(rows.sum()), int((rows & hits).sum())
@@ -126,12 +137,12 @@ def estimate(
         (interval(fewest, trials)[0], interval(most, trials)[1])
         for interval in (wilson, always_valid)
     ]
+    out = min(never_drawn, represented)
     plain, always = (
         Bounds(
-            *(
-                min(1.0, (fixed + represented * end) / side)
-                for end in (share, min(low, share), max(high, share))
-            )
+            min(1.0, (fixed + represented * share) / side),
+            (fixed + (represented - out) * min(low, share)) / side,
+            min(1.0, (fixed + (represented - out) * max(high, share) + out) / side),
         )
         for low, high in intervals
     )

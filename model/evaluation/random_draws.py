@@ -24,9 +24,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-# Standard errors between nothing and what is told in four of five cases at 95 %.
-_TOLD, _BOUND = 2.8, 1.96
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RandomDraws:
@@ -88,27 +85,24 @@ class RandomDraws:
         if self.passing is None:
             return weights
         side = passes(self.predictions, self.threshold)
-        for among, total in ((side, self.passing), (~side, self.population - self.passing)):
+        sides = ((side, self.passing), (~side, self.population - self.passing))
+        if any(total and not (among & self.drawn).any() for among, total in sides):
+            return weights  # of a side without a draw nothing is known
+        for among, total in sides:
             draws = among & self.drawn
             missing = max(0.0, total - float(weights[among & ~self.drawn].sum()))
-            if draws.any():
-                weights[draws] *= missing / weights[draws].sum()
+            weights[draws] *= missing / max(float(weights[draws].sum()), 1e-12)
         return weights
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How a figure differs between two versions on the same draws: new - old, with its interval.
-
-    About `needed` draws in all would tell it, if it is as large as it was seen; None if it is 0 or
-    has no interval.
-    """
+    """How a figure differs between two versions on the same draws: new - old, with its interval."""
 
     old: float
     new: float
     low: float | None
     high: float | None
-    needed: int | None
 
     @property
     def value(self) -> float:
@@ -131,7 +125,16 @@ def figures(draws: RandomDraws) -> dict[str, Figure]:
         )
 
     found = measure_known(measured, draws.low, draws.high, draws.threshold)
-    passing = float(weights[passes(draws.predictions, draws.threshold)].sum())
+    if draws.passing is None:  # how many pass is estimated, too
+        known = side_is_known(draws.low, draws.high, draws.threshold) & counts
+        scale = draws.population / max(1, int(known.sum()))
+        wrong = found["false_positives"]
+        value, low, high = (
+            None if each is None else scale * each
+            for each in (wrong["value"], wrong["low"], wrong["high"])
+        )
+        return found | {"false_positives": Figure(value=value, low=low, high=high)}
+    passing = float(draws.passing)
     precision = found["precision"]
     value, low, high = (
         None if share is None else passing * (1 - share)
@@ -177,8 +180,4 @@ def difference(
     found = metrics.difference(
         new, old, scores, draws.threshold, groups[on], only=[name], weights=kept, level=level
     )[name]
-    low, high, needed = found["low"], found["high"], None
-    if low is not None and high is not None and after != before:
-        error = (high - low) / 2 / _BOUND
-        needed = int(np.ceil(draws.count * (_TOLD * error / (after - before)) ** 2))
-    return Difference(before, after, low, high, needed)
+    return Difference(before, after, found["low"], found["high"])

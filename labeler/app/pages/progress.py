@@ -90,8 +90,8 @@ def audit_part(report: AuditReport) -> None:
                 tiles[3],
                 "Should pass",
                 formatting.share(good.value),
-                f"{formatting.percents(good)} of all images: the baseline. So many would be false "
-                "negatives if nothing passed.",
+                f"{formatting.percents(good)} of the images it had not seen: the baseline. So many "
+                "would be false negatives if nothing passed.",
             )
     if active is not None:
         st.caption(formatting.markdown_escaped(active.sentence))

@@ -94,8 +94,8 @@ def _collection_lines(active: VersionAudit) -> Iterator[str]:
         )
     if (good := active.audit.good) is not None:
         yield (
-            f"Of all images {_percent_bounds(good)} should pass: the baseline, so many would be "
-            "false negatives if nothing passed."
+            f"Of the images it had not seen {_percent_bounds(good)} should pass: the baseline, so "
+            "many would be false negatives if nothing passed."
         )
 
 

@@ -244,7 +244,7 @@ def _passing_share(active: VersionAudit) -> str:
     if good is None:
         return ""
     between = f"{100 * good.low:.0f} % to {100 * good.high:.0f} %"
-    return f" Of all images {100 * good.value:.0f} % ({between}) should pass."
+    return f" Of the images it had not seen {100 * good.value:.0f} % ({between}) should pass."
 
 
 def _estimate_cells(estimate: Estimate) -> tuple[str, str]:

@@ -101,11 +101,14 @@ def audit_report(project: Project) -> AuditReport:
 
 def _version_audit(project: Project, version: Version, sample: RandomSample) -> VersionAudit:
     judged = version_draws(project, version, sample)
-    # What was skipped before the training is missing from the draws before it, and so after it.
     is_after = np.array(
         [version.is_foreign or at > version.created_at for at in sample.skipped_at], dtype=bool
     )
-    skipped = sample.skipped[is_after == (judged.basis in ("after", "none"))]
-    predicted = db.versions.predictions.predictions(project.store, version.id, skipped)
-    told = audit(judged.draws, predicted.scores.astype(np.float64))
+    before, after = (
+        db.versions.predictions.predictions(project.store, version.id, ids).scores
+        for ids in (sample.skipped[~is_after], sample.skipped[is_after])
+    )
+    # What was skipped before the training can't be drawn after it any more.
+    skips, out = (after, before) if judged.basis in ("after", "none") else (before, after[:0])
+    told = audit(judged.draws, skips.astype(np.float64), out.astype(np.float64))
     return VersionAudit(version, told, judged.basis, judged.sentence())

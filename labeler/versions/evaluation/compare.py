@@ -9,6 +9,7 @@ equal versions in at most 5 of 100 cases (group-sequential test; Lan & DeMets 19
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -22,11 +23,12 @@ import db.versions.predictions
 from db.records import Image, RandomSample, Version
 from labeler.core.project import Project
 from labeler.versions import predictions
-from labeler.versions.evaluation.random_draws import FEWEST_DRAWS, version_draws
+from labeler.versions.evaluation.random_draws import FEWEST_DRAWS, drawn_since, version_draws
 from model.evaluation import metrics, random_draws
 from model.evaluation.random_draws import Difference, RandomDraws
 
 Floats = NDArray[np.float64]
+NORMAL = NormalDist()
 PRIMARY = "mae"
 # Draws at which the verdict is looked for, and how much of the 5 % is spent there.
 LOOKS = {25: 0.005, 50: 0.01, 100: 0.02, 200: 0.0075, 400: 0.0075}
@@ -61,14 +63,14 @@ class Change:
 class Comparison:
     """What changed on `draws` images drawn at random that neither version had seen.
 
-    Without a verdict, about `needed` draws in all would tell the difference that was seen, or None
-    where there is no saying; `next_look` is the number of draws at which it is looked for next,
-    None behind the last of `LOOKS`. `population` counts the images that neither had seen.
+    A verdict was told at `told_at` draws. Without one, the look at `needed` draws would tell a
+    difference as large as was seen in four of five cases, None where no look would; `next_look` is
+    the number of draws at which it is looked for next, None behind the last of `LOOKS`.
     """
 
     draws: int
-    population: int
     changes: list[Change]
+    told_at: int | None = None
     needed: int | None = None
 
     @property
@@ -118,7 +120,7 @@ def compare(
     paired = paired_draws(project, version, parent, sample)
     draws = paired.draws
     if draws.count < FEWEST_DRAWS:
-        return Comparison(draws.count, draws.population, [])
+        return Comparison(draws.count, [])
     return project.cache.get(  # The jackknife takes its time, and pages ask again and again.
         "comparisons",
         (version.id, parent.id),
@@ -149,7 +151,8 @@ def paired_draws(
     new, old = (_predicted(project, each, ids) for each in (version, parent))
     rows = ~np.isnan(new) & ~np.isnan(old)
     fine = db.images.counts.by_state(project.store)["fine"]
-    ids, scores, drawn = ids[rows], sample.values[unseen][rows], sample.drawn[unseen][rows]
+    drawn = drawn_since(sample, trained)[unseen][rows]
+    ids, scores = ids[rows], sample.values[unseen][rows]
     low, high = db.scores.confirmations.bounds(project.store, ids, scores)
     draws = RandomDraws(
         predictions=new[rows],
@@ -173,24 +176,42 @@ def compared(paired: PairedDraws) -> Comparison:
         for name, each in differences.items()
         if each is not None
     ]
-    verdict = _verdict(paired)
+    told_at, verdict = _verdict(paired, differences[PRIMARY])
     changes = [
         replace(each, verdict=verdict) if each.measure == PRIMARY else each for each in changes
     ]
-    primary = differences[PRIMARY]
-    needed = None if verdict or primary is None else primary.needed
-    return Comparison(draws.count, draws.population, changes, needed)
+    needed = None if verdict else _needed(draws.count, differences[PRIMARY])
+    return Comparison(draws.count, changes, told_at, needed)
 
 
-def _verdict(paired: PairedDraws) -> Verdict | None:
-    """Return what the first look tells that tells anything."""
+def _needed(count: int, seen: Difference | None) -> int | None:
+    """Return the first look that would tell the difference `seen` on `count` draws in four of five
+    cases, if it is as large as that."""
+    if seen is None or seen.low is None or seen.high is None or not seen.high > seen.low:
+        return None
+    distance = abs(seen.value) / ((seen.high - seen.low) / 2 / NORMAL.inv_cdf(0.975))
+    for look, spent in LOOKS.items():
+        enough = NORMAL.inv_cdf(1 - spent / 2) + NORMAL.inv_cdf(0.8)
+        if look > count and distance * np.sqrt(look / count) >= enough:
+            return look
+    return None
+
+
+def _verdict(paired: PairedDraws, on_all: Difference | None) -> tuple[int | None, Verdict | None]:
+    """Return the first look that tells something, and what; nothing where the interval `on_all`
+    draws lies on the other side of 0."""
     for look, spent in LOOKS.items():
         found = _at_look(paired, look, 1 - spent)
         if found is None or found.low is None or found.high is None:
             continue
-        if not found.low <= 0 <= found.high:
-            return "better" if (found.value > 0) == HIGHER_IS_BETTER[PRIMARY] else "worse"
-    return None
+        if found.low <= 0 <= found.high:
+            continue
+        if on_all is not None and on_all.low is not None and on_all.high is not None:
+            opposite = on_all.high if found.value > 0 else -on_all.low
+            if opposite < 0:
+                return None, None
+        return look, "better" if (found.value > 0) == HIGHER_IS_BETTER[PRIMARY] else "worse"
+    return None, None
 
 
 def _at_look(paired: PairedDraws, look: int, level: float) -> Difference | None:

@@ -146,7 +146,10 @@ def verdict(comparison: Comparison, version: str, parent: str) -> str:
     also = f" {'; '.join(_changed(each) for each in rest)}." if rest else ""
     seen = f": {_changed(primary)}." if primary else "."
     if comparison.verdict is not None:
-        return f"{version} is **{comparison.verdict}** than {parent} {on}{seen}{also}"
+        told = f"{version} is **{comparison.verdict}** than {parent}"
+        if comparison.told_at == comparison.draws:
+            return f"{told} {on}{seen}{also}"
+        return f"{told}, told at {comparison.told_at} draws. Now, {on}{seen}{also}"
     return (
         f"Whether {version} is better than {parent} can't be told yet {on}{seen}{also}"
         f"{_what_would_tell(comparison)}"
@@ -156,13 +159,11 @@ def verdict(comparison: Comparison, version: str, parent: str) -> str:
 def _what_would_tell(comparison: Comparison) -> str:
     look, needed = comparison.next_look, comparison.needed
     if look is None:
-        return " The two are so alike that more images will hardly tell them apart."
+        return f" It was not told at {max(LOOKS)} draws; no further look is made."
     if needed is None:
-        return f" It is looked for next at {look} draws."
-    wanted = next((each for each in LOOKS if each >= max(look, needed)), None)
-    if wanted is None:
-        return f" The difference is so small that more than {max(LOOKS)} draws would be needed."
-    return f" About {wanted - comparison.draws:,} more draws would tell a difference of this size."
+        return f" It is looked for next at {look} draws; so small a difference needs more than all."
+    more = needed - comparison.draws
+    return f" {more:,} more draws would probably tell a difference of this size."
 
 
 def _changed(change: Change) -> str:
@@ -172,7 +173,7 @@ def _changed(change: Change) -> str:
     between = ""
     if change.low is not None and change.high is not None:
         low, high = (_signed(measure, end) for end in (change.low, change.high))
-        between = f" ({low} to {high})"
+        between = f" (for one look {low} to {high})"
     return f"{measure.name.lower()} {old} → {new}{between}"
 
 

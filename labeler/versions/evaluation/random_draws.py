@@ -40,16 +40,25 @@ class VersionDraws:
     `after`: drawn after its training from all images that it had not seen. `before`: drawn before
     it, predicted out of fold. `all`: every image of the collection is scored, none is left to draw.
     `none`: fewer than `FEWEST_DRAWS` of either; `draws` holds what there is after it. `ids` (m,)
-    are the images of `draws`.
+    are the images of `draws`; `after` counts the draws after the training, and `skipped` the images
+    that were drawn at any time and got no score.
     """
 
     version: Version
     basis: Basis
     draws: RandomDraws
     ids: Ids
+    after: int
+    skipped: int
 
     def sentence(self) -> str:
         """Return what the figures are of, and what would make them sharper."""
+        if self.skipped and self.basis in ("after", "before"):
+            verb = "image was" if self.skipped == 1 else "images were"
+            return f"{self._basis_sentence()} {self.skipped:,} drawn {verb} skipped: not in it."
+        return self._basis_sentence()
+
+    def _basis_sentence(self) -> str:
         name, draws = self.version.name, count_of(self.draws.count, "image")
         if self.basis == "after":
             after = "" if self.version.is_foreign else f" after {name} was trained"
@@ -65,7 +74,7 @@ class VersionDraws:
             return (
                 f"On {draws} drawn at random before {name} was trained, each predicted by a head "
                 "that was trained without it. Images drawn from now on judge it better: score "
-                f"{FEWEST_DRAWS} in the order Random."
+                f"{FEWEST_DRAWS - self.after} more in the order Random."
             )
         if self.basis == "all":
             return (
@@ -89,16 +98,29 @@ def version_draws(
     """
     sample = sample or db.scores.random_sample.random_sample(project.store)
     out_of_fold, unseen = held_out_predictions(project, version, sample.image_ids)
-    if len(sample.image_ids) and not db.images.counts.by_hand_score(project.store).waiting:
-        predictions = np.fmax(out_of_fold, unseen)
-        return _basis(project, version, sample, predictions, "all")
-    after = _basis(project, version, sample, unseen, "after")
-    if after.draws.count >= FEWEST_DRAWS:
-        return after
-    before = _basis(project, version, sample, out_of_fold, "before")
-    if before.draws.count >= FEWEST_DRAWS:
-        return before
-    return VersionDraws(version, "none", after.draws, after.ids)
+    skipped, predictions = len(sample.skipped), np.fmax(out_of_fold, unseen)
+    is_census = not db.images.counts.by_hand_score(project.store).waiting
+    if is_census and len(predictions) >= FEWEST_DRAWS and not np.isnan(predictions).any():
+        draws, ids = _draws(project, version, sample, predictions, "all")
+        return VersionDraws(version, "all", draws, ids, 0, 0)
+    after, ids_after = _draws(project, version, sample, unseen, "after")
+    if after.count >= FEWEST_DRAWS:
+        return VersionDraws(version, "after", after, ids_after, after.count, skipped)
+    before, ids_before = _draws(project, version, sample, out_of_fold, "before")
+    if before.count >= FEWEST_DRAWS:
+        return VersionDraws(version, "before", before, ids_before, after.count, skipped)
+    return VersionDraws(version, "none", after, ids_after, after.count, skipped)
+
+
+def drawn_since(sample: RandomSample, trained: Ids) -> NDArray[np.bool_]:
+    """Return which images of `sample` (n,) were drawn behind all draws among the images `trained`.
+
+    What was imported since has its places in the random order, too, some of them before the one
+    that had been reached. Draws there are of the new images alone and stand for themselves.
+    """
+    known = np.isin(sample.image_ids, trained) & sample.drawn
+    reached = sample.keys[known].max(initial=-1)
+    return np.asarray(sample.drawn & (sample.keys > reached))
 
 
 def unseen_counts(project: Project, version_id: int) -> tuple[int, int]:
@@ -116,16 +138,21 @@ def unseen_counts(project: Project, version_id: int) -> tuple[int, int]:
     )
 
 
-def _basis(
+def _draws(
     project: Project, version: Version, sample: RandomSample, predictions: Floats, basis: Basis
-) -> VersionDraws:
-    """Return the draws among the images that have one of `predictions` (n,), NaN where not."""
+) -> tuple[RandomDraws, Ids]:
+    """Return the draws among the images that have one of `predictions` (n,), NaN where not, and
+    these images."""
     rows = ~np.isnan(predictions)
     passing, failing = unseen_counts(project, version.id)
     population = passing + failing
     if basis != "after":
         population = db.images.counts.by_state(project.store)["fine"]
-    drawn = np.ones(int(rows.sum()), dtype=bool) if basis == "all" else sample.drawn[rows]
+    trained, _ = db.versions.predictions.trained_on(project.store, version.id)
+    drawn = {
+        "all": np.ones(len(rows), dtype=bool),
+        "before": sample.drawn,
+    }.get(basis, drawn_since(sample, trained))[rows]
     ids = sample.image_ids[rows]
     low, high = db.scores.confirmations.bounds(project.store, ids, sample.values[rows])
     draws = RandomDraws(
@@ -138,4 +165,4 @@ def _basis(
         groups=None if basis == "after" else group_numbers(project, ids),
         bounds=(low / 10, high / 10),
     )
-    return VersionDraws(version, basis, draws, ids)
+    return draws, ids

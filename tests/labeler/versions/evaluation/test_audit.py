@@ -17,12 +17,14 @@ from sqlalchemy import select
 
 import db.images.locations
 import db.importing.files
+import db.scores.aggregation
 import db.scores.events
 import db.scores.hand_scores
 import db.scores.queue_queries
 import db.scores.random_sample
 import db.versions.predictions
 from db.records import Predictions
+from db.scores.aggregation import Rule
 from db.store.schema import ImageRow
 from db.store.store import Store
 from labeler.collection.importing import import_paths
@@ -31,11 +33,17 @@ from labeler.scoring.events import record_events
 from labeler.scoring.queue import next_images
 from labeler.scoring.random_checks import is_followed_by_check
 from labeler.versions.evaluation.audit import audit_report
-from labeler.versions.evaluation.random_draws import unseen_counts
+from labeler.versions.evaluation.random_draws import drawn_since, unseen_counts
 from model.evaluation.audit import FEWEST, audit
 from model.evaluation.proportions import always_valid, proportion, wilson
 from model.evaluation.random_draws import RandomDraws
-from tests.support.collection import add_version, draw_pictures, make_collection
+from tests.support.collection import (
+    add_unscored,
+    add_version,
+    draw_pictures,
+    make_collection,
+    score_at_random,
+)
 from tests.support.store_rows import add_images, event, new_store, score
 
 # The statistics, on numbers that can be checked by hand.
@@ -344,6 +352,45 @@ def test_draws_from_before_the_training_are_judged_out_of_fold_until_there_are_l
     assert (found.basis, found.audit.judged) == ("after", 20)
     assert found.audit.false_positives.mistakes == 20
     made.close()
+
+
+def test_draws_of_what_was_imported_since_stand_for_themselves(tmp_path: Path) -> None:
+    """They come first, since their places lie before the one reached: all of them are new."""
+    made = make_collection(tmp_path, images=60, scored=0)
+    order = in_random_order(made.store)
+    for number, image_id in enumerate(order[:30]):
+        score(made.store, image_id, number % 11, draw=True)
+    version = add_version(made, noise=0.1)
+    add_unscored(made, 97)
+    score_at_random(made, 25, (version, 0.3))
+    sample = db.scores.random_sample.random_sample(made.store)
+    trained = db.versions.predictions.trained_on(made.store, version.id)[0]
+    reached = max(sample.keys[np.isin(sample.image_ids, trained)])
+    behind = sample.keys[drawn_since(sample, trained)]
+    assert len(behind) < 25
+    assert (behind > reached).all()
+    made.close()
+
+
+def test_of_several_people_only_the_draws_of_whose_scores_count_do(store: Store) -> None:
+    add_images(store, 12)
+    order = in_random_order(store)
+    for image_id in order[:6]:
+        score(store, image_id, 5, draw=True, scorer="ben")
+    db.scores.aggregation.set_effective_rule(store, Rule("person", "anna"))
+    for image_id in order[2:5]:
+        score(store, image_id, 9, scorer="anna", event_id=f"anna-{image_id}")
+    assert sampled(store) == []
+
+
+def test_a_draw_that_was_taken_back_and_scored_again_was_drawn(store: Store) -> None:
+    add_images(store, 12)
+    order = in_random_order(store)
+    for image_id in order[:2]:
+        score(store, image_id, 5, draw=True)
+    db.scores.events.record(store, [event("undo", "undo", undoes=f"image-{order[0]}-0")])
+    score(store, order[0], 7, event_id="again")
+    assert sampled(store) == sorted(order[:2])
 
 
 def test_images_whose_files_are_gone_do_not_count(project: Project) -> None:
