@@ -6,7 +6,7 @@ selects with its own review, and judges with the functions that serve the Train 
 (`model.evaluation.random_draws`, `labeler.versions.evaluation.compare`). The truth of a version is
 what its head does on the images that it had not seen.
 
-Run: python benchmarks/coverage.py LABELS.csv IMAGES [--repeats 200]
+    python benchmarks/coverage.py LABELS.csv --images DIR [--repeats 200]
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Trained:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("labels", type=Path)
-    parser.add_argument("images", type=Path)
+    parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
