@@ -32,7 +32,7 @@ ORDERS = ("random", "newest", "highest", "random-in-band")
 # Up to so many images are sorted for a page, more are not.
 _FEW = 5000
 _MORE = 50  # images looked at beyond those wanted, should some not be there any more
-_SKIPPED_WHILE_SCORING = and_(SkipRow.queue == "score", SkipRow.undone_at.is_(None))
+SKIPPED_WHILE_SCORING = and_(SkipRow.queue == "score", SkipRow.undone_at.is_(None))
 
 
 def unscored(
@@ -102,7 +102,7 @@ def scored_by_others(
     """
     its_own = HandScoreRow.scorer.is_not_distinct_from(scorer)
     given = select(HandScoreRow.image_id, its_own).where(HandScoreRow.undone_at.is_(None))
-    passed_over = select(SkipRow.image_id).where(_SKIPPED_WHILE_SCORING)
+    passed_over = select(SkipRow.image_id).where(SKIPPED_WHILE_SCORING)
     with store.reading() as session:
         scored, own = (numbers(column, np.int64) for column in concatenated_columns(session, given))
         excluded = np.concatenate([scored[own == 1], id_array(python_ids(exclude))])
@@ -161,14 +161,14 @@ def _was_scored_by(scorer: str | None) -> ColumnElement[bool]:
 def was_skipped() -> ColumnElement[bool]:
     """Return whether the image was passed over while scoring."""
     return (
-        exists().where(SkipRow.image_id == ImageRow.id, _SKIPPED_WHILE_SCORING).correlate(ImageRow)
+        exists().where(SkipRow.image_id == ImageRow.id, SKIPPED_WHILE_SCORING).correlate(ImageRow)
     )
 
 
 def _skipped_ids(session: Session, query: Query, limit: int) -> list[int]:
     last_skipped = (
         select(SkipRow.image_id, func.max(SkipRow.id).label("at"))
-        .where(_SKIPPED_WHILE_SCORING)
+        .where(SKIPPED_WHILE_SCORING)
         .group_by(SkipRow.image_id)
         .subquery()
     )

@@ -16,7 +16,7 @@ from db.query_parts import driver_rows, id_array
 from db.records import RandomSample
 from db.scores.aggregation import rule_in
 from db.scores.blind_scores import first_blind_scores
-from db.scores.queue_queries import was_skipped
+from db.scores.queue_queries import SKIPPED_WHILE_SCORING, was_skipped
 from db.store.schema import (
     ELSEWHERE,
     TYPED,
@@ -63,11 +63,7 @@ def random_sample(store: Store) -> RandomSample:
         rows = driver_rows(session, in_order)
         skips = session.execute(
             select(SkipRow.image_id, func.max(SkipRow.at))
-            .where(
-                SkipRow.image_id.in_(_waiting(end, skipped=True)),
-                SkipRow.queue == "score",
-                SkipRow.undone_at.is_(None),
-            )
+            .where(SkipRow.image_id.in_(_waiting(end, skipped=True)), SKIPPED_WHILE_SCORING)
             .group_by(SkipRow.image_id)
             .order_by(SkipRow.image_id)
         ).all()

@@ -6,7 +6,6 @@ from labeler.app.routes.payloads import shown_name
 from labeler.app.widgets import formatting
 from labeler.versions.evaluation import measures
 from labeler.versions.evaluation.audit import VersionAudit
-from labeler.versions.evaluation.compare import Change
 from labeler.versions.evaluation.rounds import JUDGED_BY, RoundReport
 from model.evaluation.audit import Estimate
 from model.evaluation.intervals import Bounds
@@ -50,7 +49,10 @@ def round_row(report: RoundReport) -> dict[str, object]:
         "corrected": report.corrected,
         "hit rate": _rate_cell(report.hit_rate, counted=False),
         **{name: hits.get(queue, "–") for queue, name in QUEUES.items()},
-        **{_measure_name(key).name.lower(): _change_cell(changes.get(key)) for key in JUDGED_BY},
+        **{
+            measures.BY_KEY[key].name.lower(): measures.change_cell(changes.get(key))
+            for key in JUDGED_BY
+        },
     }
 
 
@@ -78,16 +80,3 @@ def _rate_cell(share: Proportion | None, *, counted: bool = True) -> str:
     between = formatting.percents(Bounds(share.value, share.low, share.high))
     counts = f"; {share.hits} of {share.trials}" if counted else ""
     return f"{formatting.share(share.value)}  ({between}{counts})"
-
-
-def _change_cell(change: Change | None) -> str:
-    """Return `1.31 → 1.18, better`, the verdict only where it is clear; a dash without a change."""
-    if change is None:
-        return "–"
-    measure = _measure_name(change.measure)
-    old, new = (measure.figure(value * measure.scale) for value in (change.old, change.new))
-    return f"{old} → {new}" + (f", {change.verdict}" if change.verdict else "")
-
-
-def _measure_name(key: str) -> measures.Measure:
-    return next(measure for measure in measures.MEASURES if measure.key == key)

@@ -14,7 +14,7 @@ from labeler.core.text import count_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from db.records import Version
+    from db.records import RandomSample, Version
     from labeler.core.project import Project
     from labeler.versions.evaluation.figures import Headline
 
@@ -36,12 +36,14 @@ def versions(ctx: click.Context, as_json: bool) -> None:
 
 def _list(project: Project, as_json: bool) -> None:
     # Imported where they are used: `labeler --help` imports click alone.
+    from db.scores.random_sample import random_sample
     from db.versions.registry import history
     from labeler.scoring.agreement import self_agreement
 
     known = history(project.store)
     if as_json:
-        print_json([version_document(project, version) for version in known])
+        sample = random_sample(project.store)
+        print_json([version_document(project, version, sample) for version in known])
         return
     if not known:
         print_result("There is no version yet; make one with: labeler train")
@@ -150,12 +152,14 @@ def metric_lines(metrics: dict[str, Any]) -> Iterator[str]:
             yield f"  {measure.name.lower()}: {figure}"
 
 
-def version_document(project: Project, version: Version) -> dict[str, Any]:
+def version_document(
+    project: Project, version: Version, sample: RandomSample | None = None
+) -> dict[str, Any]:
     """Return a version as plain data, without its loss curve; `metrics` are by random draws."""
     # Imported where they are used: `labeler --help` imports click alone.
     from labeler.versions.evaluation.figures import headline, on_chosen_images
 
-    judged = headline(project, version)
+    judged = headline(project, version, sample)
     return {
         "name": version.name,
         "parent": version.parent,

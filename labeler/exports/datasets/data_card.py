@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import db.images.sources
 import db.scores.hand_scores
+import db.scores.random_sample
 import db.versions.predictions
 import db.versions.registry
 import db.versions.rounds
@@ -221,6 +222,7 @@ def _licence(facts: _Facts) -> list[str]:
 def _refined(facts: _Facts) -> list[str]:
     if not facts.versions:
         return ["", "No version has been trained yet: no score was shown to be doubtful."]
+    sample = db.scores.random_sample.random_sample(facts.store)
     rounds = [
         [
             f"{_named(each.from_version)} → {_named(each.to_version or 'open')}",
@@ -240,7 +242,10 @@ def _refined(facts: _Facts) -> list[str]:
         "",
         *markdown_table(
             ["version", "made", "after", "scores", "error", "guessing the mean", "note"],
-            [_version(with_headline(facts.dataset.project, each)) for each in facts.versions],
+            [
+                _version(with_headline(facts.dataset.project, each, sample))
+                for each in facts.versions
+            ],
         ),
         "",
         self_agreement(facts.dataset.project).sentence(),

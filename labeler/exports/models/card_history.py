@@ -10,9 +10,8 @@ import db.versions.registry
 from db.records import Version
 from labeler.core.project import Project
 from labeler.core.text import escape_markdown, markdown_table
-from labeler.versions.evaluation.compare import Change
 from labeler.versions.evaluation.figures import with_headline
-from labeler.versions.evaluation.measures import BY_KEY, bounds
+from labeler.versions.evaluation.measures import BY_KEY, bounds, change_cell
 from labeler.versions.evaluation.rounds import JUDGED_BY, RoundReport, round_reports
 
 _OWN = re.compile(r"v\d+\.\d+")
@@ -94,14 +93,5 @@ def _round_row(report: RoundReport) -> Sequence[str]:
         "–"
         if rate is None
         else f"{100 * rate.value:.0f} % ({100 * rate.low:.0f} % to {100 * rate.high:.0f} %)",
-        *(_change_cell(changes.get(key)) for key in JUDGED_BY),
+        *(change_cell(changes.get(key)) for key in JUDGED_BY),
     ]
-
-
-def _change_cell(change: Change | None) -> str:
-    """Return `1.31 → 1.18, better`; a dash where the change couldn't be measured."""
-    if change is None:
-        return "–"
-    measure = BY_KEY[change.measure]
-    old, new = (measure.figure(value * measure.scale) for value in (change.old, change.new))
-    return f"{old} → {new}" + (f", {change.verdict}" if change.verdict else "")

@@ -1,9 +1,9 @@
 """A version beside its parent: what can be said to have changed, and which images moved most.
 
 Both are judged by images that were drawn at random and that neither was trained on, so that no
-review has followed them up; differences are paired. One measure decides, the mean
-error, at a few fixed numbers of draws: at all of them together "better" or "worse" is told of two
-equal versions in at most 5 of 100 cases (group-sequential test; Lan & DeMets 1983).
+review has followed them up; differences are paired. One measure decides, the mean error, at a few
+fixed numbers of draws: at all of them together "better" or "worse" is told of two equal versions in
+at most 5 of 100 cases (group-sequential test; Lan & DeMets 1983).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import db.versions.predictions
 from db.records import Image, RandomSample, Version
 from labeler.core.project import Project
 from labeler.versions import predictions
+from labeler.versions.evaluation.held_out import stored_predictions
 from labeler.versions.evaluation.random_draws import FEWEST_DRAWS, drawn_since, version_draws
 from model.evaluation import metrics, random_draws
 from model.evaluation.random_draws import Difference, RandomDraws
@@ -148,7 +149,7 @@ def paired_draws(
     )
     unseen = ~np.isin(sample.image_ids, trained)
     ids = sample.image_ids[unseen]
-    new, old = (_predicted(project, each, ids) for each in (version, parent))
+    new, old = (stored_predictions(project, each, ids) for each in (version, parent))
     rows = ~np.isnan(new) & ~np.isnan(old)
     fine = db.images.counts.by_state(project.store)["fine"]
     drawn = drawn_since(sample, trained)[unseen][rows]
@@ -229,13 +230,6 @@ def _at_look(paired: PairedDraws, look: int, level: float) -> Difference | None:
         bounds=(draws.low[:until], draws.high[:until]),
     )
     return random_draws.difference(first, paired.old[:until], PRIMARY, level)
-
-
-def _predicted(project: Project, version: Version, ids: NDArray[np.int64]) -> Floats:
-    """Return what the version predicts for `ids` (n,), NaN where nothing."""
-    stored = db.versions.predictions.predictions(project.store, version.id, ids)
-    value_of = dict(zip(stored.image_ids.tolist(), stored.scores.tolist(), strict=True))
-    return np.array([value_of.get(each, np.nan) for each in ids.tolist()], dtype=np.float64)
 
 
 def curve(project: Project, version: Version) -> Curve | None:

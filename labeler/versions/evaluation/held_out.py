@@ -21,12 +21,15 @@ def held_out_predictions(project: Project, version: Version, ids: Ids) -> tuple[
     """
     held_out = db.versions.predictions.out_of_fold(project.store, version.id)
     trained, _ = db.versions.predictions.trained_on(project.store, version.id)
-    strange = ids[~np.isin(ids, trained)]
-    stored = db.versions.predictions.predictions(project.store, version.id, strange)
-    return (
-        _placed(ids, held_out.image_ids, held_out.scores),
-        _placed(ids, stored.image_ids, stored.scores),
-    )
+    is_new, unseen = ~np.isin(ids, trained), np.full(len(ids), np.nan)
+    unseen[is_new] = stored_predictions(project, version, ids[is_new])
+    return _placed(ids, held_out.image_ids, held_out.scores), unseen
+
+
+def stored_predictions(project: Project, version: Version, ids: Ids) -> Floats:
+    """Return what the version's own head predicts for `ids` (n,), 0–1, NaN where nothing."""
+    stored = db.versions.predictions.predictions(project.store, version.id, ids)
+    return _placed(ids, stored.image_ids, stored.scores)
 
 
 def _placed(ids: Ids, known: Ids, values: NDArray[np.float32]) -> Floats:

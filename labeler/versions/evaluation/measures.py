@@ -156,6 +156,19 @@ def verdict(comparison: Comparison, version: str, parent: str) -> str:
     )
 
 
+def change_cell(change: Change | None) -> str:
+    """Return `1.31 → 1.18, better`, the verdict only where it is told; a dash without a change."""
+    if change is None:
+        return "–"
+    verdict = f", {change.verdict}" if change.verdict else ""
+    return f"{_old_and_new(BY_KEY[change.measure], change)}{verdict}"
+
+
+def _old_and_new(measure: Measure, change: Change) -> str:
+    old, new = (measure.figure(value * measure.scale) for value in (change.old, change.new))
+    return f"{old} → {new}"
+
+
 def _what_would_tell(comparison: Comparison) -> str:
     look, needed = comparison.next_look, comparison.needed
     if look is None:
@@ -169,12 +182,11 @@ def _what_would_tell(comparison: Comparison) -> str:
 def _changed(change: Change) -> str:
     """Return `error 1.31 → 1.18 (−0.21 to −0.05)`."""
     measure = BY_KEY[change.measure]
-    old, new = (measure.figure(value * measure.scale) for value in (change.old, change.new))
     between = ""
     if change.low is not None and change.high is not None:
         low, high = (_signed(measure, end) for end in (change.low, change.high))
         between = f" (for one look {low} to {high})"
-    return f"{measure.name.lower()} {old} → {new}{between}"
+    return f"{measure.name.lower()} {_old_and_new(measure, change)}{between}"
 
 
 def _signed(measure: Measure, difference: float) -> str:

@@ -148,12 +148,11 @@ def _draws(
     population = passing + failing
     if basis != "after":
         population = db.images.counts.by_state(project.store)["fine"]
-    trained, _ = db.versions.predictions.trained_on(project.store, version.id)
-    drawn = {
-        "all": np.ones(len(rows), dtype=bool),
-        "before": sample.drawn,
-    }.get(basis, drawn_since(sample, trained))[rows]
-    ids = sample.image_ids[rows]
+    drawn = sample.drawn if basis == "before" else np.ones(len(rows), dtype=bool)
+    if basis == "after":
+        trained, _ = db.versions.predictions.trained_on(project.store, version.id)
+        drawn = drawn_since(sample, trained)
+    drawn, ids = drawn[rows], sample.image_ids[rows]
     low, high = db.scores.confirmations.bounds(project.store, ids, sample.values[rows])
     draws = RandomDraws(
         predictions=predictions[rows],
